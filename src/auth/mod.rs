@@ -1,0 +1,1 @@
+//! Tokens: from a request's headers to a verified principal.

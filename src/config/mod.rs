@@ -1,0 +1,3 @@
+//! From one YAML file to an immutable snapshot of settings.
+
+pub mod settings;

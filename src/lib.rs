@@ -1,0 +1,26 @@
+//! Partywall keeps tenants apart in front of one shared Thanos or Prometheus.
+//!
+//! The tree reads as a request's path:
+//!
+//! | module | what happens there |
+//! |---|---|
+//! | [`app`] | a config file becomes listeners, an admin endpoint and a drain |
+//! | [`listen`] | a connection is accepted, its protocol chosen, its deadlines kept |
+//! | [`proxy`] | one request's journey: admit, authenticate, route, scope, enforce, forward, respond |
+//! | [`auth`] | a token becomes a verified principal |
+//! | [`tenancy`] | a principal's claims become a tenant scope |
+//! | [`promql`] | pure: a query is confined to a scope |
+//! | [`prometheus`] | pure: parameters read, answers filtered |
+//! | [`upstream`] | the pooled client, its credentials and its timeouts |
+//! | [`config`] | a YAML file becomes an immutable snapshot, and does so again on reload |
+//! | [`telemetry`] | metrics, logs, the audit trail |
+//! | [`cli`] | one file a command |
+//!
+//! The law everything is judged by: a tenant's answer is the answer of a private store that
+//! holds that tenant's data alone. What is not fully understood is refused.
+
+pub mod auth;
+pub mod config;
+pub mod prometheus;
+pub mod promql;
+pub mod tenancy;

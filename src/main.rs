@@ -1,0 +1,3 @@
+//! The `partywall` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Prometheus and Thanos HTTP APIs: parameters, answers, remote read. Pure.

@@ -1,0 +1,1 @@
+//! PromQL: splice and prove. Pure.

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::promql::ForeignMatchers;
+
 /// The whole file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -379,15 +381,6 @@ pub struct ClaimPath(pub Vec<String>);
 pub struct PromQl {
     /// `foreign_matchers`: `intersect` (default) or `reject`.
     pub foreign_matchers: ForeignMatchers,
-}
-
-/// What happens to a query that itself names a tenant the caller does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForeignMatchers {
-    /// It finds nothing there, as in a private store.
-    Intersect,
-    /// It is refused with a 403 that says so.
-    Reject,
 }
 
 /// `passthrough`.

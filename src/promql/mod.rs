@@ -1,1 +1,172 @@
-//! PromQL: splice and prove. Pure.
+//! PromQL: a query is confined to a tenant scope. Pure.
+//!
+//! # Splice
+//!
+//! The scanner ([`scan`]) reads a query token by token as Prometheus' lexer does, keeps one bit
+//! of state (operand or operator next) and finds every selector; our matchers are written into
+//! the original text there ([`splice`]): after every `{`, and in braces after every metric's name
+//! that has none. Every other byte stays, so nothing the query says is lost in a round trip
+//! through a tree. Matchers of the query's own, on the tenant label too, stay beside ours: in a
+//! private store `{tenant_id="other"}` is simply empty.
+//!
+//! Why no selector is missed: in Prometheus' grammar a `vector_selector` has braces, or it is a
+//! lone `metric_identifier`, a word in operand position; no selector is followed by `(`, `by` or
+//! `without`. So it is enough to take *every* brace and *every* word in operand position that is
+//! not followed by one of these, whatever the word is: keywords are metric names there (`sum`,
+//! `offset`, `by`), and no list of functions or aggregations is needed. What is passed over is
+//! only what the grammar makes labels or numbers, and what stands in it is checked to be no more:
+//! the lists of `by`, `without`, `on`, `ignoring`, `group_left` and `group_right`, the number of
+//! `fill`, what is between `[` and `]`, `bool`, `inf` and `nan`. Where the scanner takes a word
+//! for a selector that Prometheus takes for something else, the result is no valid PromQL: too
+//! many matchers make an error upstream, never a leak. All else is refused.
+//!
+//! This holds for Prometheus and Thanos. Dialects that extend the language are another matter
+//! (`or` between matchers, `WITH`), so what is not Prometheus' is refused here, too.
+//!
+//! # Prove
+//!
+//! [`prove`] then reads the result again, and refuses it should two readings differ.
+//!
+//! # What differs from a private store
+//!
+//! - `{}` and `{tenant_id=~".*"}` are a 400 in Prometheus ("at least one non-empty matcher").
+//!   Here our matcher is that one, so they mean "all my series".
+//! - `absent(x)` makes labels of equality matchers, so its answer has the caller's own tenant
+//!   label.
+//! - `info()` is confined in one form only, see [`InfoHint`].
+
+mod cursor;
+mod literal;
+mod matcher;
+mod prove;
+mod refusal;
+mod scan;
+mod splice;
+
+pub use refusal::{Fault, InfoHint, Position, Problem, Refusal};
+pub use splice::{Confined, Insertion};
+
+use crate::tenancy::{LabelMatcher, Matchers};
+use matcher::Matcher;
+use scan::Scan;
+
+/// How large a query may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one query or selector.
+    pub query_bytes: usize,
+    /// Selectors in one query.
+    pub selectors: usize,
+}
+
+/// What happens to a query that itself names a tenant the caller does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignMatchers {
+    /// It finds nothing there, as in a private store.
+    Intersect,
+    /// It is refused with a 403 that says so: `=` with a value, or `=~` with a plain list of
+    /// values (`a|b`), one of which is foreign. Other regexes, `!=` and `!~` do not ask for a
+    /// tenant and are intersected.
+    Reject,
+}
+
+/// Writes the matchers into every selector of a query and proves that they are there.
+///
+/// It takes microseconds, most of them for the proof, so the result is worth keeping.
+pub fn confine(
+    query: &str,
+    matchers: &Matchers,
+    foreign: ForeignMatchers,
+    limits: &Limits,
+) -> Result<Confined, Refusal> {
+    check_length(query, limits)?;
+    let scan = scan::expression(query, limits.selectors, reject(query, matchers, foreign))?;
+    let confined = splice::splice(query, &scan.sites, matchers);
+    prove::prove(query, &confined, matchers, |text, on_matcher| {
+        scan::expression(text, usize::MAX, |matcher| {
+            on_matcher(matcher);
+            Ok(())
+        })
+    })?;
+    Ok(confined)
+}
+
+/// Like [`confine`], for one `match[]`: exactly one selector, and no other token. (Prometheus
+/// joins several `match[]` by "or", so each has to be confined.)
+pub fn confine_selector(
+    selector: &str,
+    matchers: &Matchers,
+    foreign: ForeignMatchers,
+    limits: &Limits,
+) -> Result<Confined, Refusal> {
+    check_length(selector, limits)?;
+    let scan = scan::selector(selector, 1, reject(selector, matchers, foreign))?;
+    let confined = splice::splice(selector, &scan.sites, matchers);
+    prove::prove(selector, &confined, matchers, |text, on_matcher| {
+        scan::selector(text, 1, |matcher| {
+            on_matcher(matcher);
+            Ok(())
+        })
+    })?;
+    Ok(confined)
+}
+
+/// Checks that a `match[]` is exactly one selector, for where it goes up as it is because the
+/// answer is filtered.
+pub fn check_selector(selector: &str, limits: &Limits) -> Result<(), Refusal> {
+    check_length(selector, limits)?;
+    scan::selector(selector, 1, |_| Ok(())).map(|_: Scan| ())
+}
+
+/// Whether the matchers of a query tell of tenants who are not the caller's: true if one of a
+/// tenant label has a foreign value, or a pattern other than `.*` and `.+`, and also **true if the
+/// query cannot be read**. For hiding the expressions of shared rules.
+pub fn mentions_foreign_tenant(query: &str, matchers: &Matchers) -> bool {
+    let mut tells = false;
+    let scan = scan::expression(query, usize::MAX, |matcher| {
+        tells |= is_any(matcher, matchers, Matcher::tells_of_foreign);
+        Ok(())
+    });
+    tells || scan.is_err()
+}
+
+fn check_length(query: &str, limits: &Limits) -> Result<(), Refusal> {
+    if query.len() > limits.query_bytes {
+        return Err(Refusal::TooLong {
+            bytes: query.len(),
+            limit: limits.query_bytes,
+        });
+    }
+    Ok(())
+}
+
+fn reject<'q>(
+    query: &'q str,
+    matchers: &Matchers,
+    foreign: ForeignMatchers,
+) -> impl FnMut(&Matcher<'q>) -> Result<(), Refusal> {
+    move |matcher| {
+        if foreign == ForeignMatchers::Reject
+            && is_any(matcher, matchers, Matcher::asks_for_foreign)
+        {
+            return Err(Refusal::ForeignTenant {
+                at: Position::of(query, matcher.at),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Whether the matcher is of a tenant label and the test holds for that label's tenants.
+fn is_any<'q>(
+    matcher: &Matcher<'q>,
+    matchers: &Matchers,
+    test: impl Fn(&Matcher<'q>, &LabelMatcher) -> bool,
+) -> bool {
+    matchers
+        .iter()
+        .any(|own| matcher.is_of(own.label()) && test(matcher, own))
+}
+
+#[cfg(test)]
+mod tests;

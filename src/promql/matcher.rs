@@ -1,0 +1,241 @@
+//! One matcher of a query, and what it says about tenants.
+
+use std::borrow::Cow;
+
+use super::literal::unquote;
+use crate::tenancy::LabelMatcher;
+
+/// `label op "value"` between braces, as the query spells it.
+pub(super) struct Matcher<'q> {
+    /// The offset of the label.
+    pub(super) at: usize,
+    /// The label, with its quotes if it has any.
+    pub(super) label: &'q str,
+    pub(super) op: Op,
+    /// The value, with its quotes.
+    pub(super) value: &'q str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    Equal,
+    NotEqual,
+    Regex,
+    NotRegex,
+}
+
+impl Op {
+    pub(super) fn is_regex(self) -> bool {
+        matches!(self, Self::Regex | Self::NotRegex)
+    }
+}
+
+/// Whom a matcher's value speaks of.
+enum Named<'v> {
+    /// These tenants, literally.
+    Tenants(Vec<Cow<'v, str>>),
+    /// Everyone: `.*` or `.+`.
+    Everyone,
+    /// Some pattern.
+    Pattern,
+}
+
+impl Matcher<'_> {
+    /// Whether the matcher is of this label, however the name is spelled.
+    pub(super) fn is_of(&self, label: &str) -> bool {
+        match self.label.as_bytes().first() {
+            Some(b'"' | b'\'' | b'`') => {
+                unquote(self.label).is_some_and(|name| *name == *label.as_bytes())
+            }
+            _ => self.label == label,
+        }
+    }
+
+    /// Whether it asks for series of a tenant who is not one of `own`.
+    ///
+    /// `=` does so with any value but the empty one, and `=~` where it is a plain list of values
+    /// (`a|b`, `(a|b)`, escapes included) with a foreign one among them. Other patterns name
+    /// nobody, and `!=` and `!~` ask for nobody: in a private store they all have their meaning.
+    pub(super) fn asks_for_foreign(&self, own: &LabelMatcher) -> bool {
+        matches!(self.op, Op::Equal | Op::Regex)
+            && matches!(self.named(), Named::Tenants(tenants) if has_foreign(&tenants, own))
+    }
+
+    /// Whether it may tell its reader of a tenant who is not one of `own`, asked for or left out:
+    /// it has a foreign value, or a pattern other than `.*` and `.+`.
+    pub(super) fn tells_of_foreign(&self, own: &LabelMatcher) -> bool {
+        match self.named() {
+            Named::Tenants(tenants) => has_foreign(&tenants, own),
+            Named::Everyone => false,
+            Named::Pattern => true,
+        }
+    }
+
+    /// Whether it is sure that the matcher rules out the empty value, and so a series without
+    /// the label.
+    pub(super) fn rules_out_empty(&self) -> bool {
+        match (self.op, self.named()) {
+            (Op::NotEqual, Named::Tenants(values)) => values.iter().all(|value| value.is_empty()),
+            (Op::Equal | Op::Regex, Named::Tenants(values)) => {
+                values.iter().all(|value| !value.is_empty())
+            }
+            (Op::Regex, Named::Everyone) => unquote(self.value).is_some_and(|v| *v == *b".+"),
+            _ => false,
+        }
+    }
+
+    fn named(&self) -> Named<'_> {
+        // Bytes that are no UTF-8 become U+FFFD, which is in no tenant that a query may name.
+        let value = match unquote(self.value) {
+            None => return Named::Pattern,
+            Some(Cow::Borrowed(bytes)) => String::from_utf8_lossy(bytes),
+            Some(Cow::Owned(bytes)) => String::from_utf8_lossy(&bytes).into_owned().into(),
+        };
+        if !self.op.is_regex() {
+            return Named::Tenants(vec![value]);
+        }
+        match &*value {
+            ".*" | ".+" => Named::Everyone,
+            regex => match alternatives(regex) {
+                Some(values) => Named::Tenants(values.into_iter().map(Cow::Owned).collect()),
+                None => Named::Pattern,
+            },
+        }
+    }
+}
+
+fn has_foreign(tenants: &[Cow<'_, str>], own: &LabelMatcher) -> bool {
+    tenants
+        .iter()
+        .any(|tenant| !tenant.is_empty() && !own.tenants().contains(tenant))
+}
+
+/// The values of a regex that is only a list of them, as Grafana makes it from a variable with
+/// several values: `a|b\.c` or `(a|b\.c)`.
+fn alternatives(regex: &str) -> Option<Vec<String>> {
+    let list = regex
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'))
+        .unwrap_or(regex);
+    let mut values = vec![String::new()];
+    let mut chars = list.chars();
+    while let Some(c) = chars.next() {
+        let literal = match c {
+            '|' => {
+                values.push(String::new());
+                continue;
+            }
+            '\\' => chars.next().filter(char::is_ascii_punctuation)?,
+            '.' | '+' | '*' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '^' | '$' => return None,
+            c => c,
+        };
+        values.last_mut()?.push(literal);
+    }
+    Some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenancy::{Tenant, TenantSet};
+
+    fn own() -> LabelMatcher {
+        let tenants = ["acme", "b.c"].map(|tenant| Tenant::new(tenant).unwrap());
+        LabelMatcher::new("tenant_id".into(), TenantSet::new(tenants).unwrap())
+    }
+
+    fn matcher(op: Op, value: &'static str) -> Matcher<'static> {
+        Matcher {
+            at: 0,
+            label: "tenant_id",
+            op,
+            value,
+        }
+    }
+
+    #[test]
+    fn a_label_is_known_in_every_spelling() {
+        for label in [
+            "tenant_id",
+            "\"tenant_id\"",
+            "'tenant_id'",
+            "`tenant_id`",
+            r#""tenant\x5fid""#,
+        ] {
+            let spelled = Matcher {
+                label,
+                ..matcher(Op::Equal, "\"x\"")
+            };
+            assert!(spelled.is_of("tenant_id"), "{label}");
+        }
+        for label in [
+            "tenant_id2",
+            "Tenant_id",
+            "\"tenant_id \"",
+            r"`tenant\x5fid`",
+        ] {
+            let spelled = Matcher {
+                label,
+                ..matcher(Op::Equal, "\"x\"")
+            };
+            assert!(!spelled.is_of("tenant_id"), "{label}");
+        }
+    }
+
+    /// op, value, asks for, tells of
+    const FOREIGN: [(Op, &str, bool, bool); 25] = [
+        (Op::Equal, r#""acme""#, false, false),
+        (Op::Equal, r#""b.c""#, false, false),
+        (Op::Equal, r#""\x61cme""#, false, false),
+        (Op::Equal, r#""""#, false, false),
+        (Op::Equal, r#""other""#, true, true),
+        (Op::Equal, "`other`", true, true),
+        (Op::Equal, r#""\xff""#, true, true),
+        (Op::Equal, r#""acme|b.c""#, true, true),
+        (Op::NotEqual, r#""other""#, false, true),
+        (Op::NotEqual, r#""acme""#, false, false),
+        (Op::NotEqual, r#""""#, false, false),
+        (Op::Regex, r#""acme""#, false, false),
+        (Op::Regex, r#""acme|other""#, true, true),
+        (Op::Regex, r#""(acme|b\\.c)""#, false, false),
+        (Op::Regex, r"`(acme|b\.c)`", false, false),
+        (Op::Regex, r"`other\-1|acme`", true, true),
+        (Op::Regex, r#""acme|""#, false, false),
+        (Op::Regex, r#"".*""#, false, false),
+        (Op::Regex, r#"".+""#, false, false),
+        (Op::Regex, r#""oth.*""#, false, true),
+        (Op::Regex, r#""(acme)|(other)""#, false, true),
+        (Op::Regex, r"`\w+`", false, true),
+        (Op::NotRegex, r#""acme|b\\.c""#, false, false),
+        (Op::NotRegex, r#""other|acme""#, false, true),
+        (Op::NotRegex, r#"".+""#, false, false),
+    ];
+
+    #[test]
+    fn foreign_tenants_are_told_from_own_ones() {
+        for (op, value, asks, tells) in FOREIGN {
+            let matcher = matcher(op, value);
+            assert_eq!(matcher.asks_for_foreign(&own()), asks, "{op:?} {value}");
+            assert_eq!(matcher.tells_of_foreign(&own()), tells, "{op:?} {value}");
+        }
+    }
+
+    #[test]
+    fn what_rules_out_the_empty_value_is_sure_of_it() {
+        for (op, value, sure) in [
+            (Op::Equal, "\"a\"", true),
+            (Op::Equal, "\"\"", false),
+            (Op::NotEqual, "\"\"", true),
+            (Op::NotEqual, "\"a\"", false),
+            (Op::Regex, "\".+\"", true),
+            (Op::Regex, "\".*\"", false),
+            (Op::Regex, "\"a|b\"", true),
+            (Op::Regex, "\"a|\"", false),
+            (Op::Regex, "\"a?\"", false),
+            (Op::NotRegex, "\".*\"", false),
+            (Op::NotRegex, "\"\"", false),
+        ] {
+            assert_eq!(matcher(op, value).rules_out_empty(), sure, "{op:?} {value}");
+        }
+    }
+}

@@ -1,0 +1,501 @@
+//! Finds every selector of a query, without a tree and without recursion.
+
+use super::cursor::{Cursor, is_keyword, is_label_start, is_word_start};
+use super::matcher::{Matcher, Op};
+use super::refusal::{InfoHint, Problem, Refusal};
+
+/// What a scan found.
+pub(super) struct Scan {
+    /// One for each selector, in order.
+    pub(super) sites: Vec<Site>,
+    /// Operands, operators, parentheses, ranges: no tree of the query is deeper or larger.
+    pub(super) nodes: usize,
+}
+
+/// Where matchers are to be spliced in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Site {
+    /// The offset.
+    pub(super) at: usize,
+    pub(super) form: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// After a metric's name that has no braces.
+    Bare,
+    /// After the `{` of a selector.
+    Braced,
+}
+
+/// Scans an expression, shows each matcher to `on_matcher`, and refuses what has more than
+/// `max_selectors`.
+pub(super) fn expression<'q>(
+    query: &'q str,
+    max_selectors: usize,
+    on_matcher: impl FnMut(&Matcher<'q>) -> Result<(), Refusal>,
+) -> Result<Scan, Refusal> {
+    refuse_forbidden(query)?;
+    let mut scanner = Scanner::new(query, max_selectors, on_matcher);
+    while scanner.token()? {}
+    scanner.finish()
+}
+
+/// Scans one `match[]`: exactly one selector. Otherwise like [`expression`].
+pub(super) fn selector<'q>(
+    selector: &'q str,
+    max_selectors: usize,
+    on_matcher: impl FnMut(&Matcher<'q>) -> Result<(), Refusal>,
+) -> Result<Scan, Refusal> {
+    refuse_forbidden(selector)?;
+    let mut scanner = Scanner::new(selector, max_selectors, on_matcher);
+    scanner.lone_selector()?;
+    scanner.finish()
+}
+
+/// U+FFFD is what Prometheus takes for invalid UTF-8; NUL has no place in a query.
+fn refuse_forbidden(text: &str) -> Result<(), Refusal> {
+    let nul = memchr::memchr(0, text.as_bytes());
+    let found = nul.or_else(|| {
+        if text.is_ascii() {
+            return None;
+        }
+        text.find(char::REPLACEMENT_CHARACTER)
+    });
+    match found {
+        Some(at) => Err(Cursor::new(text).malformed_at(at, Problem::Forbidden)),
+        None => Ok(()),
+    }
+}
+
+/// What may come next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Operand,
+    /// After the `(` of a call: an operand or `)`.
+    Argument,
+    /// An operand has ended: an operator, a range, a modifier, `,`, `)` or the end.
+    Operator,
+}
+
+/// An `info(` that is not closed.
+struct OpenInfo {
+    at: usize,
+    /// How deep its arguments are.
+    depth: usize,
+}
+
+struct Scanner<'q, F> {
+    cursor: Cursor<'q>,
+    expect: Expect,
+    depth: usize,
+    open_infos: Vec<OpenInfo>,
+    sites: Vec<Site>,
+    max_selectors: usize,
+    nodes: usize,
+    on_matcher: F,
+}
+
+impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
+    fn new(text: &'q str, max_selectors: usize, on_matcher: F) -> Self {
+        Self {
+            cursor: Cursor::new(text),
+            expect: Expect::Operand,
+            depth: 0,
+            open_infos: Vec::new(),
+            sites: Vec::new(),
+            max_selectors,
+            nodes: 0,
+            on_matcher,
+        }
+    }
+
+    /// Moves over one token of an expression and what belongs to it; false at the end.
+    fn token(&mut self) -> Result<bool, Refusal> {
+        self.cursor.skip_gap();
+        let Some(byte) = self.cursor.peek() else {
+            return Ok(false);
+        };
+        self.nodes += 1;
+        match (byte, self.expect) {
+            (b')', _) => self.close()?,
+            (b',', Expect::Operator) if self.depth > 0 => self.comma()?,
+            (b'[', Expect::Operator) => self.range()?,
+            (b'@', Expect::Operator) => {
+                self.cursor.advance(1);
+                self.expect = Expect::Operand;
+            }
+            (_, Expect::Operator) if is_word_start(byte) => self.operator_word()?,
+            (_, Expect::Operator) => self.operator_symbol()?,
+            (b'(', _) => self.open(Expect::Operand),
+            (b'+' | b'-', _) => {
+                self.cursor.advance(1);
+                self.expect = Expect::Operand;
+            }
+            (b'{', _) => {
+                self.braces()?;
+                self.expect = Expect::Operator;
+            }
+            (b'"' | b'\'' | b'`', _) => {
+                self.cursor.string()?;
+                self.expect = Expect::Operator;
+            }
+            _ if is_word_start(byte) => self.operand_word()?,
+            _ if self.cursor.at_number() => {
+                self.cursor.number();
+                self.expect = Expect::Operator;
+            }
+            _ => return Err(self.cursor.unexpected()),
+        }
+        Ok(true)
+    }
+
+    fn finish(self) -> Result<Scan, Refusal> {
+        if self.expect != Expect::Operator {
+            return Err(self.cursor.malformed(Problem::End));
+        }
+        if self.depth > 0 {
+            return Err(self.cursor.malformed(Problem::LeftParenthesis));
+        }
+        Ok(Scan {
+            sites: self.sites,
+            nodes: self.nodes,
+        })
+    }
+
+    /// A word that starts an operand: a number, a call, an aggregation or a metric's name, which
+    /// may be a keyword.
+    fn operand_word(&mut self) -> Result<(), Refusal> {
+        let start = self.cursor.at();
+        let word = self.cursor.word();
+        let end = self.cursor.at();
+        self.expect = Expect::Operator;
+        if is_keyword(word, &["inf", "nan"]) {
+            return Ok(());
+        }
+        self.cursor.skip_gap();
+        match self.cursor.peek() {
+            Some(b'(') => {
+                self.open(Expect::Argument);
+                if is_keyword(word, &["info"]) {
+                    self.open_infos.push(OpenInfo {
+                        at: start,
+                        depth: self.depth,
+                    });
+                }
+                Ok(())
+            }
+            Some(b'{') => self.braces().map(|_| ()),
+            _ if is_keyword(self.cursor.peek_word(), &["by", "without"]) => {
+                self.cursor.word();
+                self.expect = Expect::Operand;
+                self.labels()
+            }
+            _ => self.site(end, Form::Bare),
+        }
+    }
+
+    /// A word after an operand.
+    fn operator_word(&mut self) -> Result<(), Refusal> {
+        let start = self.cursor.at();
+        let word = self.cursor.word();
+        if is_keyword(word, &["and", "or", "unless", "atan2"]) {
+            self.binary_modifiers()
+        } else if is_keyword(word, &["by", "without"]) {
+            self.labels()
+        } else if is_keyword(word, &["offset"]) {
+            self.expect = Expect::Operand;
+            Ok(())
+        } else if is_keyword(word, &["anchored", "smoothed"]) {
+            Ok(())
+        } else {
+            Err(self.cursor.malformed_at(start, Problem::Word))
+        }
+    }
+
+    fn operator_symbol(&mut self) -> Result<(), Refusal> {
+        let length = match (self.cursor.peek(), self.cursor.peek_after(1)) {
+            (Some(b'=' | b'!'), Some(b'=')) | (Some(b'<' | b'>'), Some(b'=' | b'/')) => 2,
+            (Some(b'+' | b'-' | b'*' | b'/' | b'%' | b'^' | b'<' | b'>'), _) => 1,
+            _ => return Err(self.cursor.unexpected()),
+        };
+        self.cursor.advance(length);
+        self.binary_modifiers()
+    }
+
+    /// What may stand between a binary operator and its right operand:
+    /// `bool on(…) group_left(…) fill_left(…) fill_right(…)`. Here, and nowhere else, these
+    /// words are no metrics' names (Prometheus' grammar shifts them).
+    fn binary_modifiers(&mut self) -> Result<(), Refusal> {
+        self.expect = Expect::Operand;
+        self.take_keyword(&["bool"]);
+        if self.take_called_keyword(&["on", "ignoring"]) {
+            self.labels()?;
+            self.cursor.skip_gap();
+            if self.take_keyword(&["group_left", "group_right"]) {
+                self.cursor.skip_gap();
+                if self.cursor.peek() == Some(b'(') {
+                    self.labels()?;
+                }
+            }
+        }
+        while self.take_called_keyword(&["fill", "fill_left", "fill_right"]) {
+            self.fill_value()?;
+        }
+        Ok(())
+    }
+
+    /// Moves over one of these words if it is next.
+    fn take_keyword(&mut self, keywords: &[&str]) -> bool {
+        self.cursor.skip_gap();
+        let word = self.cursor.peek_word();
+        let is_next = is_keyword(word, keywords);
+        if is_next {
+            self.cursor.advance(word.len());
+        }
+        is_next
+    }
+
+    /// Moves over one of these words and the gap behind it if both it and `(` are next.
+    fn take_called_keyword(&mut self, keywords: &[&str]) -> bool {
+        self.cursor.skip_gap();
+        let mut ahead = self.cursor.clone();
+        if !is_keyword(ahead.word(), keywords) {
+            return false;
+        }
+        ahead.skip_gap();
+        if ahead.peek() != Some(b'(') {
+            return false;
+        }
+        self.cursor = ahead;
+        true
+    }
+
+    /// A `(`, before what is expected then.
+    fn open(&mut self, then: Expect) {
+        self.cursor.advance(1);
+        self.depth += 1;
+        self.expect = then;
+    }
+
+    fn close(&mut self) -> Result<(), Refusal> {
+        if self.depth == 0 || self.expect == Expect::Operand {
+            return Err(self.cursor.malformed(Problem::RightParenthesis));
+        }
+        if let Some(info) = self.open_info_here() {
+            return Err(self.unconfined_info(info, InfoHint::Selector));
+        }
+        self.cursor.advance(1);
+        self.depth -= 1;
+        self.expect = Expect::Operator;
+        Ok(())
+    }
+
+    fn comma(&mut self) -> Result<(), Refusal> {
+        self.cursor.advance(1);
+        self.expect = Expect::Operand;
+        match self.open_info_here() {
+            Some(info) => self.close_info(info),
+            None => Ok(()),
+        }
+    }
+
+    /// The rest of an `info(…,` from its second argument on.
+    ///
+    /// That argument has to be a selector, which gets our matchers like any other. They confine
+    /// the series that `info()` selects by itself, but they have two side effects: once there is
+    /// any matcher (of a label but `__name__`), only labels with a matcher are copied; and once
+    /// there is one that rules out the empty value, series without a counterpart are dropped.
+    /// So the answer is that of a private store only where the query has such a matcher of its
+    /// own (`promql/info.go`, `combineWithInfoVector`).
+    fn close_info(&mut self, at: usize) -> Result<(), Refusal> {
+        self.cursor.skip_gap();
+        let is_picky = self.cursor.peek() == Some(b'{') && self.braces()?;
+        self.cursor.skip_gap();
+        if !is_picky || !self.cursor.take(b')') {
+            return Err(self.unconfined_info(at, InfoHint::Selector));
+        }
+        self.open_infos.pop();
+        self.depth -= 1;
+        self.expect = Expect::Operator;
+        Ok(())
+    }
+
+    /// Where the word `info` is, if the innermost open parenthesis is that of a call of it.
+    fn open_info_here(&self) -> Option<usize> {
+        let innermost = self.open_infos.last()?;
+        (innermost.depth == self.depth).then_some(innermost.at)
+    }
+
+    fn unconfined_info(&self, at: usize, hint: InfoHint) -> Refusal {
+        Refusal::UnconfinedInfo {
+            at: self.cursor.position(at),
+            hint,
+        }
+    }
+
+    /// A whole `match[]`.
+    fn lone_selector(&mut self) -> Result<(), Refusal> {
+        self.cursor.skip_gap();
+        let start = self.cursor.at();
+        let name = self.cursor.word();
+        let end = self.cursor.at();
+        self.cursor.skip_gap();
+        if self.cursor.peek() == Some(b'{') {
+            self.braces()?;
+            self.cursor.skip_gap();
+        } else if !name.is_empty() {
+            self.site(end, Form::Bare)?;
+        }
+        self.nodes = 1;
+        self.expect = Expect::Operator;
+        let is_number = is_keyword(name, &["inf", "nan"]);
+        if self.sites.is_empty() || is_number || self.cursor.peek().is_some() {
+            return Err(self.cursor.malformed_at(start, Problem::NotOneSelector));
+        }
+        Ok(())
+    }
+
+    /// The braces of a selector. Whether one of its matchers, of a label but `__name__`, rules
+    /// out the empty value is worked out only where [`Self::close_info`] needs it.
+    fn braces(&mut self) -> Result<bool, Refusal> {
+        self.cursor.advance(1);
+        self.site(self.cursor.at(), Form::Braced)?;
+        let in_info = self.open_info_here().is_some();
+        let mut is_picky = false;
+        loop {
+            self.cursor.skip_gap();
+            if self.cursor.take(b'}') {
+                return Ok(is_picky);
+            }
+            if let Some(matcher) = self.matcher()? {
+                (self.on_matcher)(&matcher)?;
+                is_picky |= in_info && !matcher.is_of("__name__") && matcher.rules_out_empty();
+            }
+            self.cursor.skip_gap();
+            if !self.cursor.take(b',') && self.cursor.peek() != Some(b'}') {
+                return Err(self.cursor.malformed(Problem::Matcher));
+            }
+        }
+    }
+
+    /// A matcher, or a metric's name in quotes (`None`).
+    fn matcher(&mut self) -> Result<Option<Matcher<'q>>, Refusal> {
+        let at = self.cursor.at();
+        let label = match self.cursor.peek() {
+            Some(b'"' | b'\'' | b'`') => self.cursor.string()?,
+            Some(byte) if is_label_start(byte) => self.cursor.label(),
+            _ => return Err(self.cursor.malformed(Problem::Matcher)),
+        };
+        let is_quoted = !label.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        self.cursor.skip_gap();
+        let op = match (self.cursor.peek(), self.cursor.peek_after(1)) {
+            (Some(b'='), Some(b'~')) => Op::Regex,
+            (Some(b'='), _) => Op::Equal,
+            (Some(b'!'), Some(b'~')) => Op::NotRegex,
+            (Some(b'!'), Some(b'=')) => Op::NotEqual,
+            _ if is_quoted => return Ok(None),
+            _ => return Err(self.cursor.malformed(Problem::Matcher)),
+        };
+        self.cursor.advance(if op == Op::Equal { 1 } else { 2 });
+        self.cursor.skip_gap();
+        let value = match self.cursor.peek() {
+            Some(b'"' | b'\'' | b'`') => self.cursor.string()?,
+            _ => return Err(self.cursor.malformed(Problem::Matcher)),
+        };
+        self.nodes += 1;
+        Ok(Some(Matcher {
+            at,
+            label,
+            op,
+            value,
+        }))
+    }
+
+    fn site(&mut self, at: usize, form: Form) -> Result<(), Refusal> {
+        if self.sites.len() >= self.max_selectors {
+            return Err(Refusal::TooManySelectors {
+                limit: self.max_selectors,
+            });
+        }
+        self.sites.push(Site { at, form });
+        Ok(())
+    }
+
+    /// The labels of `by (…)` and the like: words and strings, no selector among them.
+    fn labels(&mut self) -> Result<(), Refusal> {
+        if let Some(info) = self.open_infos.last() {
+            // The tenant label could be gone from what is enriched, and our matcher in the
+            // second argument would bring it back; a private store's answer lacks it.
+            return Err(self.unconfined_info(info.at, InfoHint::Grouping));
+        }
+        self.cursor.skip_gap();
+        if !self.cursor.take(b'(') {
+            return Err(self.cursor.malformed(Problem::Labels));
+        }
+        loop {
+            self.cursor.skip_gap();
+            match self.cursor.peek() {
+                Some(b')') => break,
+                Some(b'"' | b'\'' | b'`') => self.cursor.string()?,
+                Some(byte) if is_word_start(byte) => self.cursor.word(),
+                _ => return Err(self.cursor.malformed(Problem::Labels)),
+            };
+            self.nodes += 1;
+            self.cursor.skip_gap();
+            if !self.cursor.take(b',') {
+                break;
+            }
+        }
+        if !self.cursor.take(b')') {
+            return Err(self.cursor.malformed(Problem::Labels));
+        }
+        Ok(())
+    }
+
+    /// The `(number)` of a `fill`.
+    fn fill_value(&mut self) -> Result<(), Refusal> {
+        self.cursor.advance(1);
+        self.cursor.skip_gap();
+        if matches!(self.cursor.peek(), Some(b'+' | b'-')) {
+            self.cursor.advance(1);
+            self.cursor.skip_gap();
+        }
+        if self.cursor.at_number() {
+            self.cursor.number();
+        } else if !is_keyword(self.cursor.word(), &["inf", "nan"]) {
+            return Err(self.cursor.malformed(Problem::Fill));
+        }
+        self.cursor.skip_gap();
+        if !self.cursor.take(b')') {
+            return Err(self.cursor.malformed(Problem::Fill));
+        }
+        Ok(())
+    }
+
+    /// A range or subquery, from its `[` to its `]`: durations, arithmetic, and the four words
+    /// that Prometheus' lexer knows there. None of it is a selector.
+    fn range(&mut self) -> Result<(), Refusal> {
+        self.cursor.advance(1);
+        let mut depth = 0_usize;
+        loop {
+            self.cursor.skip_gap();
+            match self.cursor.peek() {
+                Some(b']') if depth == 0 => break,
+                Some(b'(') => depth += 1,
+                Some(b')') if depth > 0 => depth -= 1,
+                Some(b'+' | b'-' | b'*' | b'/' | b'%' | b'^' | b',' | b':') => {}
+                _ if self.cursor.at_number() => {
+                    self.cursor.number();
+                    continue;
+                }
+                _ if self.take_keyword(&["step", "range", "max_of", "min_of"]) => continue,
+                _ => return Err(self.cursor.malformed(Problem::Range)),
+            }
+            self.nodes += 1;
+            self.cursor.advance(1);
+        }
+        self.cursor.advance(1);
+        Ok(())
+    }
+}

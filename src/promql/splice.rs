@@ -1,0 +1,103 @@
+//! Writes matchers into a query and leaves every other byte as it is.
+
+use super::scan::{Form, Site};
+use crate::tenancy::Matchers;
+
+/// A query every selector of which carries our matchers. Made only by [`confine`](super::confine)
+/// and [`confine_selector`](super::confine_selector).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confined {
+    text: String,
+    insertions: Box<[Insertion]>,
+}
+
+/// What was written into a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Insertion {
+    /// The byte offset in the original query.
+    pub at: usize,
+    /// How many bytes were inserted there.
+    pub len: usize,
+}
+
+impl Confined {
+    /// The query to send.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What was inserted, in order.
+    pub fn insertions(&self) -> &[Insertion] {
+        &self.insertions
+    }
+
+    /// How many selectors there are.
+    pub fn selectors(&self) -> usize {
+        self.insertions.len()
+    }
+
+    /// Where a byte of [`text`](Self::text) was in the original query; for what was inserted, and
+    /// what lies past the end, the nearest offset.
+    pub fn original_offset(&self, spliced: usize) -> usize {
+        let spliced = spliced.min(self.text.len());
+        let mut inserted = 0;
+        for insertion in &self.insertions {
+            if spliced < insertion.at + inserted + insertion.len {
+                return insertion.at.min(spliced - inserted);
+            }
+            inserted += insertion.len;
+        }
+        spliced - inserted
+    }
+
+    /// The parts of [`text`](Self::text) that are not ours.
+    pub(super) fn original_parts(&self) -> impl Iterator<Item = &str> {
+        let ends = self.insertions.iter().map(|insertion| insertion.at);
+        let mut inserted = 0;
+        let mut start = 0;
+        ends.zip(self.insertions.iter().map(|insertion| insertion.len))
+            .chain([(usize::MAX, 0)])
+            .map(move |(at, len)| {
+                let end = at.saturating_add(inserted).min(self.text.len());
+                let part = self.text.get(start..end).unwrap_or_default();
+                inserted += len;
+                start = end + len;
+                part
+            })
+    }
+}
+
+/// Inserts the matchers at the sites, which are in order.
+pub(super) fn splice(query: &str, sites: &[Site], matchers: &Matchers) -> Confined {
+    let matchers = matchers.promql();
+    let longest = matchers.len() + "{}".len();
+    let mut text = String::with_capacity(query.len() + sites.len() * longest);
+    let mut insertions = Vec::with_capacity(sites.len());
+    let mut copied = 0;
+    for site in sites {
+        text.push_str(query.get(copied..site.at).unwrap_or_default());
+        copied = site.at;
+        let start = text.len();
+        match site.form {
+            Form::Bare => {
+                text.push('{');
+                text.push_str(matchers);
+                text.push('}');
+            }
+            // A comma before `}` is allowed, so the same text fits `{}` and `{a="b"}`.
+            Form::Braced => {
+                text.push_str(matchers);
+                text.push(',');
+            }
+        }
+        insertions.push(Insertion {
+            at: site.at,
+            len: text.len() - start,
+        });
+    }
+    text.push_str(query.get(copied..).unwrap_or_default());
+    Confined {
+        text,
+        insertions: insertions.into(),
+    }
+}

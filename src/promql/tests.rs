@@ -1,1 +1,433 @@
+//! What is spliced where, what is refused, and what is told of others.
 
+mod corpus;
+mod properties;
+mod table;
+
+use super::*;
+use crate::tenancy::{Tenant, TenantSet};
+
+const LIMITS: Limits = Limits {
+    query_bytes: 64 * 1024,
+    selectors: 1000,
+};
+
+fn label_matcher(label: &str, tenants: &[&str]) -> LabelMatcher {
+    let tenants = tenants.iter().map(|tenant| Tenant::new(tenant).unwrap());
+    LabelMatcher::new(label.into(), TenantSet::new(tenants).unwrap())
+}
+
+/// `tenant_id="acme"`
+fn acme() -> Matchers {
+    Matchers::new(label_matcher("tenant_id", &["acme"]), [])
+}
+
+fn confined(query: &str) -> Result<Confined, Refusal> {
+    confine(query, &acme(), ForeignMatchers::Intersect, &LIMITS)
+}
+
+fn refusal(query: &str) -> Refusal {
+    match confined(query) {
+        Ok(confined) => panic!("{query:?} became {:?}", confined.text()),
+        Err(refusal) => refusal,
+    }
+}
+
+#[test]
+fn malformed_queries_are_refused_with_the_place() {
+    for (query, text) in [
+        ("", "1:1: parse error: unexpected end of input"),
+        (
+            " # only a comment",
+            "1:18: parse error: unexpected end of input",
+        ),
+        ("up +", "1:5: parse error: unexpected end of input"),
+        ("sum(up", "1:7: parse error: unclosed left parenthesis"),
+        ("sum(up))", "1:8: parse error: unexpected right parenthesis"),
+        ("()", "1:2: parse error: unexpected right parenthesis"),
+        ("sum(up,)", "1:8: parse error: unexpected right parenthesis"),
+        ("up,up", "1:3: parse error: unexpected character ','"),
+        (
+            "up up",
+            "1:4: parse error: unexpected word where an operator is expected",
+        ),
+        ("1 2", "1:3: parse error: unexpected character '2'"),
+        (
+            "5:up",
+            "1:2: parse error: unexpected word where an operator is expected",
+        ),
+        (
+            "\n\n up \"x\"",
+            "3:5: parse error: unexpected character '\"'",
+        ),
+        ("up = 1", "1:4: parse error: unexpected character '='"),
+        ("up =~ 1", "1:4: parse error: unexpected character '='"),
+        ("up ! up", "1:4: parse error: unexpected character '!'"),
+        ("up & up", "1:4: parse error: unexpected character '&'"),
+        (
+            "{é=\"x\"}",
+            "1:2: parse error: expected label matchers separated by commas, or \"}\"",
+        ),
+        ("é", "1:1: parse error: unexpected character 'é'"),
+        ("up\u{c}", "1:3: parse error: unexpected character '\\u{c}'"),
+        (
+            "up{",
+            "1:4: parse error: expected label matchers separated by commas, or \"}\"",
+        ),
+        (
+            "up{a}",
+            "1:5: parse error: expected label matchers separated by commas, or \"}\"",
+        ),
+        (
+            "up{,}",
+            "1:4: parse error: expected label matchers separated by commas, or \"}\"",
+        ),
+        (
+            "up{a=\"b\",,}",
+            "1:10: parse error: expected label matchers separated by commas, or \"}\"",
+        ),
+        (
+            "up{a=\"b\" c=\"d\"}",
+            "1:10: parse error: expected label matchers separated by commas, or \"}\"",
+        ),
+        (
+            "up{a=b}",
+            "1:6: parse error: expected label matchers separated by commas, or \"}\"",
+        ),
+        (
+            "up{a==\"b\"}",
+            "1:6: parse error: expected label matchers separated by commas, or \"}\"",
+        ),
+        (
+            "up{a:b=\"c\"}",
+            "1:5: parse error: expected label matchers separated by commas, or \"}\"",
+        ),
+        (
+            "up{{}}",
+            "1:4: parse error: expected label matchers separated by commas, or \"}\"",
+        ),
+        ("up{}{}", "1:5: parse error: unexpected character '{'"),
+        ("(up){}", "1:5: parse error: unexpected character '{'"),
+        ("\"up\"{}", "1:5: parse error: unexpected character '{'"),
+        ("inf{}", "1:4: parse error: unexpected character '{'"),
+        ("nan(up)", "1:4: parse error: unexpected character '('"),
+        ("up}", "1:3: parse error: unexpected character '}'"),
+        ("up(1)(2)", "1:6: parse error: unexpected character '('"),
+        ("up[5m", "1:6: parse error: expected a duration, or \"]\""),
+        (
+            "up[5m{}]",
+            "1:6: parse error: expected a duration, or \"]\"",
+        ),
+        ("up[foo]", "1:4: parse error: expected a duration, or \"]\""),
+        ("up[5m][", "1:8: parse error: expected a duration, or \"]\""),
+        (
+            "up[\"5m\"]",
+            "1:4: parse error: expected a duration, or \"]\"",
+        ),
+        ("up[(5m]", "1:7: parse error: expected a duration, or \"]\""),
+        ("up[5m)]", "1:6: parse error: expected a duration, or \"]\""),
+        ("[5m]", "1:1: parse error: unexpected character '['"),
+        (
+            "sum by up",
+            "1:8: parse error: expected a parenthesised list of labels",
+        ),
+        (
+            "sum by (a{}) (up)",
+            "1:10: parse error: expected a parenthesised list of labels",
+        ),
+        (
+            "sum by (a b) (up)",
+            "1:11: parse error: expected a parenthesised list of labels",
+        ),
+        (
+            "sum by (a, 1) (up)",
+            "1:12: parse error: expected a parenthesised list of labels",
+        ),
+        (
+            "sum by (,) (up)",
+            "1:9: parse error: expected a parenthesised list of labels",
+        ),
+        (
+            "sum(up) by (up[5m])",
+            "1:15: parse error: expected a parenthesised list of labels",
+        ),
+        (
+            "up + on (sum(up)) up",
+            "1:13: parse error: expected a parenthesised list of labels",
+        ),
+        (
+            "up + on (a) group_left (b + c)",
+            "1:27: parse error: expected a parenthesised list of labels",
+        ),
+        (
+            "up + fill(up) up",
+            "1:13: parse error: expected a number in parentheses",
+        ),
+        (
+            "up + fill(1 + up) up",
+            "1:13: parse error: expected a number in parentheses",
+        ),
+        ("up + \"x", "1:6: parse error: unterminated string"),
+        ("\"x\ny\"", "1:1: parse error: unterminated string"),
+        ("'x\\'", "1:1: parse error: unterminated string"),
+        ("\"x\\", "1:1: parse error: unterminated string"),
+        ("up{a=`\\`, b=`}", "1:13: parse error: unterminated string"),
+        ("up\0", "1:3: parse error: NUL and U+FFFD are not accepted"),
+        (
+            "up{a=\"\u{fffd}\"}",
+            "1:7: parse error: NUL and U+FFFD are not accepted",
+        ),
+        // Other dialects: `or` between matchers, and what may come of it.
+        (
+            "up{a=\"b\" or c=\"d\"}",
+            "1:10: parse error: expected label matchers separated by commas, or \"}\"",
+        ),
+        (
+            "{or c=\"d\"}",
+            "1:5: parse error: expected label matchers separated by commas, or \"}\"",
+        ),
+        (
+            "WITH (x = up) x",
+            "1:9: parse error: unexpected character '='",
+        ),
+        (
+            "up if up",
+            "1:4: parse error: unexpected word where an operator is expected",
+        ),
+        (
+            "up keep_metric_names",
+            "1:4: parse error: unexpected word where an operator is expected",
+        ),
+    ] {
+        let refusal = refusal(query);
+        assert_eq!(refusal.to_string(), text, "{query:?}");
+        assert_eq!(
+            (refusal.kind(), refusal.fault()),
+            ("malformed", Fault::Malformed)
+        );
+    }
+}
+
+#[test]
+fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
+    for query in [
+        "info(up)",
+        "INFO(up)",
+        "info (up)",
+        "info # comment\n (up)",
+        "sum(info(up))",
+        "info()",
+        "info((up))",
+        // More than our matcher would be copied, or less dropped.
+        "info(up, {})",
+        "info(up, {__name__=\"target_info\"})",
+        "info(up, {\"target_info\"})",
+        "info(up, {\"__name__\"=~\".+_info\"})",
+        "info(up, {version=~\".*\"})",
+        "info(up, {version=~\"1?\"})",
+        "info(up, {version!=\"1\"})",
+        "info(up, {version=\"\"})",
+        // No selector alone.
+        "info(up, target_info)",
+        "info(up, target_info{version=~\".+\"})",
+        "info(up, ({version=~\".+\"}))",
+        "info(up, {version=~\".+\"} offset 5m)",
+        "info(up, {version=~\".+\"} == 1)",
+        "info(up, {version=~\".+\"}, up)",
+        "info(up, sum(up))",
+        "info(info(up), {version=~\".+\"})",
+        "info(info(up, {version=~\".+\"}))",
+        // The tenant label may be gone from the first argument.
+        "info(sum by (job, instance) (up), {version=~\".+\"})",
+        "info(up * on (job, instance) up, {version=~\".+\"})",
+    ] {
+        let refusal = refusal(query);
+        assert_eq!(refusal.kind(), "unconfined_info", "{query}: {refusal}");
+        assert_eq!(refusal.fault(), Fault::Denied);
+    }
+    assert_eq!(
+        refusal("1 + info(up)").to_string(),
+        "1:5: info() selects series of its own and is confined only in this form: a second \
+         argument with a matcher, other than of __name__, that rules out the empty value, as in \
+         info(v, {cluster=~\".+\"})"
+    );
+}
+
+#[test]
+fn limits_hold() {
+    let limits = Limits {
+        query_bytes: 8,
+        selectors: 2,
+    };
+    let kind = |query| {
+        confine(query, &acme(), ForeignMatchers::Intersect, &limits)
+            .map_err(|refusal| (refusal.kind(), refusal.fault()))
+    };
+    assert!(kind("up + up ").is_ok());
+    assert_eq!(kind("up + up  "), Err(("too_long", Fault::TooLarge)));
+    assert_eq!(
+        kind("a+b+c{}"),
+        Err(("too_many_selectors", Fault::TooLarge))
+    );
+    let long = check_selector("something", &limits).unwrap_err();
+    assert_eq!(long, Refusal::TooLong { bytes: 9, limit: 8 });
+}
+
+#[test]
+fn a_match_is_one_selector_and_no_more() {
+    let confined = |selector| {
+        check_selector(selector, &LIMITS)?;
+        confine_selector(selector, &acme(), ForeignMatchers::Intersect, &LIMITS)
+    };
+    for (selector, text) in [
+        ("up", r#"up{tenant_id="acme"}"#),
+        (" up # c", r#" up{tenant_id="acme"} # c"#),
+        ("sum", r#"sum{tenant_id="acme"}"#),
+        ("a:b", r#"a:b{tenant_id="acme"}"#),
+        ("{}", r#"{tenant_id="acme",}"#),
+        ("up {a=\"b\"} ", r#"up {tenant_id="acme",a="b"} "#),
+        ("{\"up\"}", r#"{tenant_id="acme","up"}"#),
+    ] {
+        assert_eq!(confined(selector).unwrap().text(), text);
+    }
+    for selector in [
+        "",
+        " ",
+        "#",
+        "up up",
+        "up,up",
+        "{} {}",
+        "{}{}",
+        "up offset 5m",
+        "up[5m]",
+        "up @ 1",
+        "(up)",
+        "-up",
+        "up or up",
+        "sum(up)",
+        "up{} or up{}",
+        "1",
+        "5m",
+        "inf",
+        "NaN{}",
+        "\"up\"",
+        "up{}#\n,",
+        "info(up)",
+        "up{a=\"b\" or c=\"d\"}",
+        "up}",
+        "{",
+        "up\0",
+    ] {
+        let refusal = confined(selector).unwrap_err();
+        assert_eq!(refusal.fault(), Fault::Malformed, "{selector:?}");
+    }
+    assert_eq!(
+        confined("up offset 5m").unwrap_err().to_string(),
+        "1:1: parse error: expected one metric selector and nothing else"
+    );
+}
+
+#[test]
+fn who_prefers_to_be_told_is_told_of_foreign_matchers() {
+    let reject = |query| confine(query, &acme(), ForeignMatchers::Reject, &LIMITS);
+    for (query, place) in [
+        (r#"up{tenant_id="other"}"#, "1:4"),
+        (r#"up{a="b","tenant_id"="other"}"#, "1:10"),
+        (r#"up{'tenant\x5fid'=~"acme|other"}"#, "1:4"),
+        ("up +\nsum({`tenant_id`=`other`})", "2:6"),
+        (r#"topk(scalar(up{tenant_id="other"}), up)"#, "1:16"),
+    ] {
+        let refusal = reject(query).unwrap_err();
+        assert_eq!(
+            (refusal.kind(), refusal.fault()),
+            ("foreign_tenant", Fault::Denied)
+        );
+        assert!(refusal.to_string().starts_with(place), "{query}: {refusal}");
+        assert!(!refusal.to_string().contains("other"));
+        assert!(confined(query).is_ok(), "{query}");
+    }
+    for query in [
+        r#"up{tenant_id="acme"}"#,
+        r#"up{tenant_id=~".*"}"#,
+        r#"up{tenant_id!="other"}"#,
+        r#"up{tenant="other"}"#,
+        r#"{"tenant_id"}"#,
+        r#"label_replace(up, "tenant_id", "other", "", "")"#,
+    ] {
+        assert!(reject(query).is_ok(), "{query}");
+    }
+}
+
+#[test]
+fn shared_rules_that_tell_of_others_are_known() {
+    let matchers = Matchers::new(
+        label_matcher("tenant_id", &["acme", "b.c"]),
+        [label_matcher("env", &["prod"])],
+    );
+    for query in [
+        r#"up{tenant_id="other"} > 1"#,
+        r#"up{tenant_id!="other"} > 1"#,
+        r#"sum(up{tenant_id=~"acme|other"})"#,
+        r#"up{tenant_id=~"oth.*"}"#,
+        r#"up{"env"="test"}"#,
+        r#"up{tenant_id="acme"} or up{tenant_id="other"}"#,
+        "up{",
+        "info(up)",
+    ] {
+        assert!(mentions_foreign_tenant(query, &matchers), "{query}");
+    }
+    for query in [
+        "up > 1",
+        r#"up{tenant_id="acme",env="prod"} > 1"#,
+        r#"up{tenant_id=~"acme|b\\.c"} > 1"#,
+        r#"sum by (tenant_id) (up{tenant_id!="", env=~".+"})"#,
+        r#"up{job="other"}"#,
+    ] {
+        assert!(!mentions_foreign_tenant(query, &matchers), "{query}");
+    }
+}
+
+#[test]
+fn several_tenants_and_labels_are_spliced_escaped() {
+    let matchers = Matchers::new(
+        label_matcher("tenant_id", &["a.b", "c\"}"]),
+        [label_matcher("env", &["prod"])],
+    );
+    let confined = confine("up{}", &matchers, ForeignMatchers::Intersect, &LIMITS).unwrap();
+    assert_eq!(
+        confined.text(),
+        r#"up{tenant_id=~"a\\.b|c\"\\}",env="prod",}"#
+    );
+}
+
+#[test]
+fn offsets_lead_back_to_the_query() {
+    let confined = confined("up + x{a=\"é\"}").unwrap();
+    assert_eq!(
+        confined.text(),
+        r#"up{tenant_id="acme"} + x{tenant_id="acme",a="é"}"#
+    );
+    assert_eq!(confined.selectors(), 2);
+    assert_eq!(
+        confined.insertions(),
+        [Insertion { at: 2, len: 18 }, Insertion { at: 7, len: 17 }]
+    );
+    for (spliced, original) in [
+        (0, 0),
+        (1, 1),
+        (2, 2),
+        (19, 2),
+        (20, 2),
+        (21, 3),
+        (23, 5),
+        (24, 6),
+        (25, 7),
+        (41, 7),
+        (42, 7),
+        (43, 8),
+        (confined.text().len(), 14),
+        (usize::MAX, 14),
+    ] {
+        assert_eq!(confined.original_offset(spliced), original, "{spliced}");
+    }
+}

@@ -1,0 +1,333 @@
+//! What holds for every text.
+
+use promql_parser::parser;
+use proptest::prelude::*;
+
+use super::*;
+
+/// What queries are made of, and what is nearly that.
+const TOKENS: &[&str] = &[
+    "up",
+    "sum",
+    "rate",
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "bool",
+    "offset",
+    "and",
+    "or",
+    "unless",
+    "atan2",
+    "fill",
+    "fill_left",
+    "inf",
+    "NaN",
+    "info",
+    "start",
+    "end",
+    "step",
+    "anchored",
+    "a:b",
+    "tenant_id",
+    "(",
+    ")",
+    "(",
+    ")",
+    "{",
+    "}",
+    "{",
+    "}",
+    "[",
+    "]",
+    "[5m]",
+    "[5m:]",
+    ",",
+    ",",
+    "=",
+    "==",
+    "!=",
+    "=~",
+    "!~",
+    "<",
+    ">",
+    "</",
+    ">/",
+    "+",
+    "-",
+    "*",
+    "^",
+    "@",
+    "1",
+    "5m",
+    "0xffe",
+    "1e",
+    ".5",
+    ".",
+    ":",
+    "\"x\"",
+    "'y\\''",
+    "`z\\`",
+    "\"",
+    "'",
+    "`",
+    "\\",
+    "#",
+    "# {\n",
+    "\n",
+    "\r",
+    " ",
+    " ",
+    " ",
+    "a=\"b\"",
+    "tenant_id=\"other\"",
+    "\"c\"!~'d'",
+    "é",
+    "{a=\"b\"}",
+    "(up)",
+    "sum by (a)",
+    "on (a)",
+];
+
+fn token_soup() -> impl Strategy<Value = String> {
+    let token = prop::sample::select(TOKENS);
+    prop::collection::vec((token, any::<bool>()), 0..24).prop_map(|tokens| {
+        let mut soup = String::new();
+        for (token, is_apart) in tokens {
+            soup.push_str(token);
+            if is_apart {
+                soup.push(' ');
+            }
+        }
+        soup
+    })
+}
+
+/// Queries that Prometheus reads, mostly.
+fn query() -> impl Strategy<Value = String> {
+    let matcher = prop::sample::select(&[
+        "",
+        "a=\"b\"",
+        "a=~\"b|c\",",
+        "\"up\"",
+        "tenant_id=~\".*\"",
+        "`d`!='e}'",
+        "#{\n",
+    ]);
+    let name = prop::sample::select(&["up", "sum", "offset", "a:b", "fill", "by", "step"]);
+    let selector = prop_oneof![
+        name.clone().prop_map(str::to_owned),
+        matcher.clone().prop_map(|matcher| format!("{{{matcher}}}")),
+        (name, matcher).prop_map(|(name, matcher)| format!("{name} {{{matcher}}}")),
+    ];
+    let operator = prop::sample::select(&[
+        "+",
+        "-",
+        "*on(a)group_left",
+        "== bool",
+        "or",
+        "unless on(up)",
+        "> ignoring (a, b)",
+        "^ -",
+        "/ fill(0)",
+        "*on(a) group_left(b)",
+        "</",
+    ]);
+    let wrapper = prop::sample::select(&[
+        ("(", ")"),
+        ("-", ""),
+        ("sum(", ")"),
+        ("sum by (a) (", ")"),
+        ("sum(", ") without (a)"),
+        ("topk(scalar(", "), up)"),
+        ("topk(1,", ")"),
+        ("rate(", "[5m])"),
+        ("max_over_time((", ")[5m:1m])"),
+        ("", " offset 5m"),
+        ("", " @ end()"),
+        ("label_replace(", ",\"a\",\"{\",\"b\",`\\`)"),
+        ("1 + ", ""),
+    ]);
+    let leaf = prop_oneof![4 => selector, 1 => Just("1e-5".to_owned()), 1 => Just("5m".to_owned())];
+    leaf.prop_recursive(5, 32, 2, move |inner| {
+        prop_oneof![
+            (inner.clone(), operator.clone(), inner.clone())
+                .prop_map(|(left, operator, right)| format!("{left} {operator} {right}")),
+            (wrapper.clone(), inner)
+                .prop_map(|((before, after), inner)| before.to_owned() + &inner + after),
+        ]
+    })
+}
+
+/// Checks what must hold of a confined query, by other means than the code under test.
+fn check(query: &str) {
+    let ours = acme();
+    let Ok(confined) = confined(query) else {
+        return;
+    };
+    let text = confined.text();
+
+    let mut without = text.to_owned();
+    for insertion in confined.insertions().iter().rev() {
+        let removed = insertion.at..insertion.at + insertion.len;
+        let shift: usize = confined
+            .insertions()
+            .iter()
+            .take_while(|earlier| earlier.at < insertion.at)
+            .map(|earlier| earlier.len)
+            .sum();
+        let removed = removed.start + shift..removed.end + shift;
+        assert!(text[removed.clone()].contains(ours.promql()), "{text}");
+        without.replace_range(removed, "");
+    }
+    assert_eq!(without, query);
+
+    // A printed tree has each selector's matchers in it: what is taken away leaves none.
+    if let Ok(tree) = parser::parse(text) {
+        let printed = tree.to_string();
+        let braces = |text: &str| text.matches(ours.promql()).count();
+        assert!(
+            braces(&printed) >= confined.selectors(),
+            "{text} is {printed}"
+        );
+    }
+    let again = super::confined(text).unwrap();
+    assert_eq!(again.selectors(), confined.selectors(), "{text}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn no_text_panics_and_splices_are_minimal(text in ".{0,64}") {
+        check(&text);
+        let _ = (check_selector(&text, &LIMITS), mentions_foreign_tenant(&text, &acme()));
+    }
+
+    #[test]
+    fn no_soup_of_tokens_panics_and_splices_are_minimal(text in token_soup()) {
+        check(&text);
+        let _ = (check_selector(&text, &LIMITS), mentions_foreign_tenant(&text, &acme()));
+    }
+
+    #[test]
+    fn queries_are_confined(query in query()) {
+        check(&query);
+    }
+
+    #[test]
+    fn one_selector_is_one_selector_either_way(text in token_soup()) {
+        if let Ok(selector) = confine_selector(&text, &acme(), ForeignMatchers::Intersect, &LIMITS) {
+            prop_assert_eq!(selector.selectors(), 1);
+            prop_assert_eq!(Ok(selector), confined(&text));
+        }
+    }
+}
+
+#[test]
+fn most_made_up_queries_are_understood() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let understood = (0..500)
+        .filter(|_| confined(&query().new_tree(&mut runner).unwrap().current()).is_ok())
+        .count();
+    assert!(understood > 400, "{understood} of 500");
+}
+
+/// Long and deep texts, in a stack that a recursion over any of them would overflow.
+#[test]
+fn long_queries_take_neither_stack_nor_time() {
+    const BYTES: usize = 64 * 1024;
+    let nested = |open: &str, close: &str| {
+        let depth = BYTES / (open.len() + close.len() + 1);
+        open.repeat(depth) + "1" + &close.repeat(depth)
+    };
+    let repeated = |part: &str| part.repeat(BYTES / part.len());
+    let queries = [
+        nested("(", ")"),
+        nested("abs(", ")"),
+        nested("sum by (a) (", ")"),
+        nested("info(", ",{a=\"b\"})"),
+        nested("max_over_time(", "[5m:])"),
+        repeated("-") + "1",
+        repeated("1+") + "1",
+        repeated("1^") + "1",
+        repeated("up+") + "1",
+        repeated("(") + "1",
+        repeated("# x\n") + "1",
+        repeated("\n") + "1",
+        repeated("info(") + "1",
+        repeated("1 + on(") + "1",
+        repeated("fill ") + "1",
+        "1+".to_owned() + &repeated("x"),
+        "up[".to_owned() + &repeated("(") + "]",
+        "up[5m".to_owned() + &repeated("+1") + "]",
+        "sum by (".to_owned() + &repeated("x,") + ") (up)",
+        "{".to_owned() + &repeated("a=\"\\\\\",") + "}",
+        "{".to_owned() + &repeated("a=~\"\\\\w{100}\",") + "}",
+        "{a=~\"".to_owned() + &repeated("(") + "\"}",
+        "{tenant_id=~\"".to_owned() + &repeated("a|") + "\"}",
+        "\"".to_owned() + &repeated("\\x41") + "\"",
+    ];
+    let limits = Limits {
+        query_bytes: 2 * BYTES,
+        selectors: BYTES,
+    };
+    let judge = move || {
+        for query in &queries {
+            let started = std::time::Instant::now();
+            let verdict = confine(query, &acme(), ForeignMatchers::Reject, &limits);
+            let start = &query[..8];
+            // 2 ms in a debug build is usual, 100 ms and more is quadratic.
+            assert!(
+                started.elapsed().as_millis() < 500,
+                "{start} took {:?}",
+                started.elapsed()
+            );
+            assert!(
+                verdict.is_ok() || !verdict.unwrap_err().to_string().is_empty(),
+                "{start}"
+            );
+        }
+    };
+    let thread = std::thread::Builder::new()
+        .stack_size(256 * 1024)
+        .spawn(judge);
+    thread.unwrap().join().unwrap();
+}
+
+/// As large as a query may be that `promql-parser` is asked about.
+#[test]
+fn the_largest_proofs_take_neither_stack_nor_time() {
+    let nested = |open: &str, close: &str, nodes: usize| {
+        open.repeat(398 / nodes) + "1" + &close.repeat(398 / nodes)
+    };
+    let queries = [
+        "-".repeat(398) + "1",
+        vec!["1"; 200].join("^"),
+        nested("(", ")", 2),
+        nested("abs(", ")", 2),
+        nested("sum(", ")", 2),
+        nested("sum by (a) (", ")", 4),
+        nested("max_over_time(", "[5m:])", 3),
+        "{".to_owned() + &"a=~\".+\",".repeat(40) + "}",
+    ];
+    let judge = move || {
+        for query in &queries {
+            let started = std::time::Instant::now();
+            assert!(confined(query).is_ok(), "{query}");
+            assert!(
+                started.elapsed().as_millis() < 500,
+                "{query} took {:?}",
+                started.elapsed()
+            );
+        }
+    };
+    let thread = std::thread::Builder::new()
+        .stack_size(256 * 1024)
+        .spawn(judge);
+    thread.unwrap().join().unwrap();
+}

@@ -68,6 +68,31 @@ impl<'q> Cursor<'q> {
         word
     }
 
+    /// Moves over one of these keywords, and the gap before it, if it is next.
+    pub(super) fn take_keyword(&mut self, keywords: &[&str]) -> bool {
+        self.skip_gap();
+        let word = self.peek_word();
+        let is_next = is_keyword(word, keywords);
+        if is_next {
+            self.at += word.len();
+        }
+        is_next
+    }
+
+    /// Like [`Self::take_keyword`], up to the `(` behind it if both are next.
+    pub(super) fn take_called_keyword(&mut self, keywords: &[&str]) -> bool {
+        let mut ahead = self.clone();
+        if !ahead.take_keyword(keywords) {
+            return false;
+        }
+        ahead.skip_gap();
+        let is_called = ahead.peek() == Some(b'(');
+        if is_called {
+            *self = ahead;
+        }
+        is_called
+    }
+
     /// Moves over a label name between braces: a word without `:`.
     pub(super) fn label(&mut self) -> &'q str {
         let label = self.run(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');

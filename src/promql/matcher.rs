@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::cursor::{Cursor, is_label_start};
 use super::literal::unquote;
+use super::refusal::{Problem, Refusal};
 use crate::tenancy::LabelMatcher;
 
 /// `label op "value"` between braces, as the query spells it.
@@ -40,7 +42,39 @@ enum Named<'v> {
     Pattern,
 }
 
-impl Matcher<'_> {
+impl<'q> Matcher<'q> {
+    /// Moves over a matcher, or over a metric's name in quotes (`None`). Anything else between
+    /// braces, such as `or`, is refused.
+    pub(super) fn read(cursor: &mut Cursor<'q>) -> Result<Option<Self>, Refusal> {
+        let at = cursor.at();
+        let (label, is_quoted) = match cursor.peek() {
+            Some(b'"' | b'\'' | b'`') => (cursor.string()?, true),
+            Some(byte) if is_label_start(byte) => (cursor.label(), false),
+            _ => return Err(cursor.malformed(Problem::Matcher)),
+        };
+        cursor.skip_gap();
+        let (op, length) = match (cursor.peek(), cursor.peek_after(1)) {
+            (Some(b'='), Some(b'~')) => (Op::Regex, 2),
+            (Some(b'='), _) => (Op::Equal, 1),
+            (Some(b'!'), Some(b'~')) => (Op::NotRegex, 2),
+            (Some(b'!'), Some(b'=')) => (Op::NotEqual, 2),
+            _ if is_quoted => return Ok(None),
+            _ => return Err(cursor.malformed(Problem::Matcher)),
+        };
+        cursor.advance(length);
+        cursor.skip_gap();
+        let value = match cursor.peek() {
+            Some(b'"' | b'\'' | b'`') => cursor.string()?,
+            _ => return Err(cursor.malformed(Problem::Matcher)),
+        };
+        Ok(Some(Self {
+            at,
+            label,
+            op,
+            value,
+        }))
+    }
+
     /// Whether the matcher is of this label, however the name is spelled.
     pub(super) fn is_of(&self, label: &str) -> bool {
         match self.label.as_bytes().first() {

@@ -2,9 +2,9 @@
 //!
 //! # Splice
 //!
-//! The scanner ([`scan`]) reads a query token by token as Prometheus' lexer does, keeps one bit
+//! The scanner (`scan`) reads a query token by token as Prometheus' lexer does, keeps one bit
 //! of state (operand or operator next) and finds every selector; our matchers are written into
-//! the original text there ([`splice`]): after every `{`, and in braces after every metric's name
+//! the original text there (`splice`): after every `{`, and in braces after every metric's name
 //! that has none. Every other byte stays, so nothing the query says is lost in a round trip
 //! through a tree. Matchers of the query's own, on the tenant label too, stay beside ours: in a
 //! private store `{tenant_id="other"}` is simply empty.
@@ -25,7 +25,7 @@
 //!
 //! # Prove
 //!
-//! [`prove`] then reads the result again, and refuses it should two readings differ.
+//! `prove` then reads the result again, and refuses it should two readings differ.
 //!
 //! # What differs from a private store
 //!
@@ -41,6 +41,7 @@ mod matcher;
 mod prove;
 mod refusal;
 mod scan;
+mod skip;
 mod splice;
 
 pub use refusal::{Fault, InfoHint, Position, Problem, Refusal};

@@ -1,8 +1,9 @@
 //! Finds every selector of a query, without a tree and without recursion.
 
-use super::cursor::{Cursor, is_keyword, is_label_start, is_word_start};
-use super::matcher::{Matcher, Op};
+use super::cursor::{Cursor, is_keyword, is_word_start};
+use super::matcher::Matcher;
 use super::refusal::{InfoHint, Problem, Refusal};
+use super::skip;
 
 /// What a scan found.
 pub(super) struct Scan {
@@ -120,7 +121,7 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
         match (byte, self.expect) {
             (b')', _) => self.close()?,
             (b',', Expect::Operator) if self.depth > 0 => self.comma()?,
-            (b'[', Expect::Operator) => self.range()?,
+            (b'[', Expect::Operator) => self.nodes += skip::range(&mut self.cursor)?,
             (b'@', Expect::Operator) => {
                 self.cursor.advance(1);
                 self.expect = Expect::Operand;
@@ -228,47 +229,24 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
     /// words are no metrics' names (Prometheus' grammar shifts them).
     fn binary_modifiers(&mut self) -> Result<(), Refusal> {
         self.expect = Expect::Operand;
-        self.take_keyword(&["bool"]);
-        if self.take_called_keyword(&["on", "ignoring"]) {
+        self.cursor.take_keyword(&["bool"]);
+        if self.cursor.take_called_keyword(&["on", "ignoring"]) {
             self.labels()?;
             self.cursor.skip_gap();
-            if self.take_keyword(&["group_left", "group_right"]) {
+            if self.cursor.take_keyword(&["group_left", "group_right"]) {
                 self.cursor.skip_gap();
                 if self.cursor.peek() == Some(b'(') {
                     self.labels()?;
                 }
             }
         }
-        while self.take_called_keyword(&["fill", "fill_left", "fill_right"]) {
-            self.fill_value()?;
+        while self
+            .cursor
+            .take_called_keyword(&["fill", "fill_left", "fill_right"])
+        {
+            skip::fill_value(&mut self.cursor)?;
         }
         Ok(())
-    }
-
-    /// Moves over one of these words if it is next.
-    fn take_keyword(&mut self, keywords: &[&str]) -> bool {
-        self.cursor.skip_gap();
-        let word = self.cursor.peek_word();
-        let is_next = is_keyword(word, keywords);
-        if is_next {
-            self.cursor.advance(word.len());
-        }
-        is_next
-    }
-
-    /// Moves over one of these words and the gap behind it if both it and `(` are next.
-    fn take_called_keyword(&mut self, keywords: &[&str]) -> bool {
-        self.cursor.skip_gap();
-        let mut ahead = self.cursor.clone();
-        if !is_keyword(ahead.word(), keywords) {
-            return false;
-        }
-        ahead.skip_gap();
-        if ahead.peek() != Some(b'(') {
-            return false;
-        }
-        self.cursor = ahead;
-        true
     }
 
     /// A `(`, before what is expected then.
@@ -368,7 +346,8 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
             if self.cursor.take(b'}') {
                 return Ok(is_picky);
             }
-            if let Some(matcher) = self.matcher()? {
+            if let Some(matcher) = Matcher::read(&mut self.cursor)? {
+                self.nodes += 1;
                 (self.on_matcher)(&matcher)?;
                 is_picky |= in_info && !matcher.is_of("__name__") && matcher.rules_out_empty();
             }
@@ -377,39 +356,6 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
                 return Err(self.cursor.malformed(Problem::Matcher));
             }
         }
-    }
-
-    /// A matcher, or a metric's name in quotes (`None`).
-    fn matcher(&mut self) -> Result<Option<Matcher<'q>>, Refusal> {
-        let at = self.cursor.at();
-        let label = match self.cursor.peek() {
-            Some(b'"' | b'\'' | b'`') => self.cursor.string()?,
-            Some(byte) if is_label_start(byte) => self.cursor.label(),
-            _ => return Err(self.cursor.malformed(Problem::Matcher)),
-        };
-        let is_quoted = !label.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        self.cursor.skip_gap();
-        let op = match (self.cursor.peek(), self.cursor.peek_after(1)) {
-            (Some(b'='), Some(b'~')) => Op::Regex,
-            (Some(b'='), _) => Op::Equal,
-            (Some(b'!'), Some(b'~')) => Op::NotRegex,
-            (Some(b'!'), Some(b'=')) => Op::NotEqual,
-            _ if is_quoted => return Ok(None),
-            _ => return Err(self.cursor.malformed(Problem::Matcher)),
-        };
-        self.cursor.advance(if op == Op::Equal { 1 } else { 2 });
-        self.cursor.skip_gap();
-        let value = match self.cursor.peek() {
-            Some(b'"' | b'\'' | b'`') => self.cursor.string()?,
-            _ => return Err(self.cursor.malformed(Problem::Matcher)),
-        };
-        self.nodes += 1;
-        Ok(Some(Matcher {
-            at,
-            label,
-            op,
-            value,
-        }))
     }
 
     fn site(&mut self, at: usize, form: Form) -> Result<(), Refusal> {
@@ -422,80 +368,14 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
         Ok(())
     }
 
-    /// The labels of `by (…)` and the like: words and strings, no selector among them.
+    /// The labels of `by (…)` and the like.
     fn labels(&mut self) -> Result<(), Refusal> {
         if let Some(info) = self.open_infos.last() {
             // The tenant label could be gone from what is enriched, and our matcher in the
             // second argument would bring it back; a private store's answer lacks it.
             return Err(self.unconfined_info(info.at, InfoHint::Grouping));
         }
-        self.cursor.skip_gap();
-        if !self.cursor.take(b'(') {
-            return Err(self.cursor.malformed(Problem::Labels));
-        }
-        loop {
-            self.cursor.skip_gap();
-            match self.cursor.peek() {
-                Some(b')') => break,
-                Some(b'"' | b'\'' | b'`') => self.cursor.string()?,
-                Some(byte) if is_word_start(byte) => self.cursor.word(),
-                _ => return Err(self.cursor.malformed(Problem::Labels)),
-            };
-            self.nodes += 1;
-            self.cursor.skip_gap();
-            if !self.cursor.take(b',') {
-                break;
-            }
-        }
-        if !self.cursor.take(b')') {
-            return Err(self.cursor.malformed(Problem::Labels));
-        }
-        Ok(())
-    }
-
-    /// The `(number)` of a `fill`.
-    fn fill_value(&mut self) -> Result<(), Refusal> {
-        self.cursor.advance(1);
-        self.cursor.skip_gap();
-        if matches!(self.cursor.peek(), Some(b'+' | b'-')) {
-            self.cursor.advance(1);
-            self.cursor.skip_gap();
-        }
-        if self.cursor.at_number() {
-            self.cursor.number();
-        } else if !is_keyword(self.cursor.word(), &["inf", "nan"]) {
-            return Err(self.cursor.malformed(Problem::Fill));
-        }
-        self.cursor.skip_gap();
-        if !self.cursor.take(b')') {
-            return Err(self.cursor.malformed(Problem::Fill));
-        }
-        Ok(())
-    }
-
-    /// A range or subquery, from its `[` to its `]`: durations, arithmetic, and the four words
-    /// that Prometheus' lexer knows there. None of it is a selector.
-    fn range(&mut self) -> Result<(), Refusal> {
-        self.cursor.advance(1);
-        let mut depth = 0_usize;
-        loop {
-            self.cursor.skip_gap();
-            match self.cursor.peek() {
-                Some(b']') if depth == 0 => break,
-                Some(b'(') => depth += 1,
-                Some(b')') if depth > 0 => depth -= 1,
-                Some(b'+' | b'-' | b'*' | b'/' | b'%' | b'^' | b',' | b':') => {}
-                _ if self.cursor.at_number() => {
-                    self.cursor.number();
-                    continue;
-                }
-                _ if self.take_keyword(&["step", "range", "max_of", "min_of"]) => continue,
-                _ => return Err(self.cursor.malformed(Problem::Range)),
-            }
-            self.nodes += 1;
-            self.cursor.advance(1);
-        }
-        self.cursor.advance(1);
+        self.nodes += skip::labels(&mut self.cursor)?;
         Ok(())
     }
 }

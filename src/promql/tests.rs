@@ -33,174 +33,177 @@ fn refusal(query: &str) -> Refusal {
     }
 }
 
+/// Queries, and what is said of them.
+const MALFORMED: &[(&str, &str)] = &[
+    ("", "1:1: parse error: unexpected end of input"),
+    (
+        " # only a comment",
+        "1:18: parse error: unexpected end of input",
+    ),
+    ("up +", "1:5: parse error: unexpected end of input"),
+    ("sum(up", "1:7: parse error: unclosed left parenthesis"),
+    ("sum(up))", "1:8: parse error: unexpected right parenthesis"),
+    ("()", "1:2: parse error: unexpected right parenthesis"),
+    ("sum(up,)", "1:8: parse error: unexpected right parenthesis"),
+    ("up,up", "1:3: parse error: unexpected character ','"),
+    (
+        "up up",
+        "1:4: parse error: unexpected word where an operator is expected",
+    ),
+    ("1 2", "1:3: parse error: unexpected character '2'"),
+    (
+        "5:up",
+        "1:2: parse error: unexpected word where an operator is expected",
+    ),
+    (
+        "\n\n up \"x\"",
+        "3:5: parse error: unexpected character '\"'",
+    ),
+    ("up = 1", "1:4: parse error: unexpected character '='"),
+    ("up =~ 1", "1:4: parse error: unexpected character '='"),
+    ("up ! up", "1:4: parse error: unexpected character '!'"),
+    ("up & up", "1:4: parse error: unexpected character '&'"),
+    (
+        "{é=\"x\"}",
+        "1:2: parse error: expected label matchers separated by commas, or \"}\"",
+    ),
+    ("é", "1:1: parse error: unexpected character 'é'"),
+    ("up\u{c}", "1:3: parse error: unexpected character '\\u{c}'"),
+    (
+        "up{",
+        "1:4: parse error: expected label matchers separated by commas, or \"}\"",
+    ),
+    (
+        "up{a}",
+        "1:5: parse error: expected label matchers separated by commas, or \"}\"",
+    ),
+    (
+        "up{,}",
+        "1:4: parse error: expected label matchers separated by commas, or \"}\"",
+    ),
+    (
+        "up{a=\"b\",,}",
+        "1:10: parse error: expected label matchers separated by commas, or \"}\"",
+    ),
+    (
+        "up{a=\"b\" c=\"d\"}",
+        "1:10: parse error: expected label matchers separated by commas, or \"}\"",
+    ),
+    (
+        "up{a=b}",
+        "1:6: parse error: expected label matchers separated by commas, or \"}\"",
+    ),
+    (
+        "up{a==\"b\"}",
+        "1:6: parse error: expected label matchers separated by commas, or \"}\"",
+    ),
+    (
+        "up{a:b=\"c\"}",
+        "1:5: parse error: expected label matchers separated by commas, or \"}\"",
+    ),
+    (
+        "up{{}}",
+        "1:4: parse error: expected label matchers separated by commas, or \"}\"",
+    ),
+    ("up{}{}", "1:5: parse error: unexpected character '{'"),
+    ("(up){}", "1:5: parse error: unexpected character '{'"),
+    ("\"up\"{}", "1:5: parse error: unexpected character '{'"),
+    ("inf{}", "1:4: parse error: unexpected character '{'"),
+    ("nan(up)", "1:4: parse error: unexpected character '('"),
+    ("up}", "1:3: parse error: unexpected character '}'"),
+    ("up(1)(2)", "1:6: parse error: unexpected character '('"),
+    ("up[5m", "1:6: parse error: expected a duration, or \"]\""),
+    (
+        "up[5m{}]",
+        "1:6: parse error: expected a duration, or \"]\"",
+    ),
+    ("up[foo]", "1:4: parse error: expected a duration, or \"]\""),
+    ("up[5m][", "1:8: parse error: expected a duration, or \"]\""),
+    (
+        "up[\"5m\"]",
+        "1:4: parse error: expected a duration, or \"]\"",
+    ),
+    ("up[(5m]", "1:7: parse error: expected a duration, or \"]\""),
+    ("up[5m)]", "1:6: parse error: expected a duration, or \"]\""),
+    ("[5m]", "1:1: parse error: unexpected character '['"),
+    (
+        "sum by up",
+        "1:8: parse error: expected a parenthesised list of labels",
+    ),
+    (
+        "sum by (a{}) (up)",
+        "1:10: parse error: expected a parenthesised list of labels",
+    ),
+    (
+        "sum by (a b) (up)",
+        "1:11: parse error: expected a parenthesised list of labels",
+    ),
+    (
+        "sum by (a, 1) (up)",
+        "1:12: parse error: expected a parenthesised list of labels",
+    ),
+    (
+        "sum by (,) (up)",
+        "1:9: parse error: expected a parenthesised list of labels",
+    ),
+    (
+        "sum(up) by (up[5m])",
+        "1:15: parse error: expected a parenthesised list of labels",
+    ),
+    (
+        "up + on (sum(up)) up",
+        "1:13: parse error: expected a parenthesised list of labels",
+    ),
+    (
+        "up + on (a) group_left (b + c)",
+        "1:27: parse error: expected a parenthesised list of labels",
+    ),
+    (
+        "up + fill(up) up",
+        "1:13: parse error: expected a number in parentheses",
+    ),
+    (
+        "up + fill(1 + up) up",
+        "1:13: parse error: expected a number in parentheses",
+    ),
+    ("up + \"x", "1:6: parse error: unterminated string"),
+    ("\"x\ny\"", "1:1: parse error: unterminated string"),
+    ("'x\\'", "1:1: parse error: unterminated string"),
+    ("\"x\\", "1:1: parse error: unterminated string"),
+    ("up{a=`\\`, b=`}", "1:13: parse error: unterminated string"),
+    ("up\0", "1:3: parse error: NUL and U+FFFD are not accepted"),
+    (
+        "up{a=\"\u{fffd}\"}",
+        "1:7: parse error: NUL and U+FFFD are not accepted",
+    ),
+    // Other dialects: `or` between matchers, and what may come of it.
+    (
+        "up{a=\"b\" or c=\"d\"}",
+        "1:10: parse error: expected label matchers separated by commas, or \"}\"",
+    ),
+    (
+        "{or c=\"d\"}",
+        "1:5: parse error: expected label matchers separated by commas, or \"}\"",
+    ),
+    (
+        "WITH (x = up) x",
+        "1:9: parse error: unexpected character '='",
+    ),
+    (
+        "up if up",
+        "1:4: parse error: unexpected word where an operator is expected",
+    ),
+    (
+        "up keep_metric_names",
+        "1:4: parse error: unexpected word where an operator is expected",
+    ),
+];
+
 #[test]
 fn malformed_queries_are_refused_with_the_place() {
-    for (query, text) in [
-        ("", "1:1: parse error: unexpected end of input"),
-        (
-            " # only a comment",
-            "1:18: parse error: unexpected end of input",
-        ),
-        ("up +", "1:5: parse error: unexpected end of input"),
-        ("sum(up", "1:7: parse error: unclosed left parenthesis"),
-        ("sum(up))", "1:8: parse error: unexpected right parenthesis"),
-        ("()", "1:2: parse error: unexpected right parenthesis"),
-        ("sum(up,)", "1:8: parse error: unexpected right parenthesis"),
-        ("up,up", "1:3: parse error: unexpected character ','"),
-        (
-            "up up",
-            "1:4: parse error: unexpected word where an operator is expected",
-        ),
-        ("1 2", "1:3: parse error: unexpected character '2'"),
-        (
-            "5:up",
-            "1:2: parse error: unexpected word where an operator is expected",
-        ),
-        (
-            "\n\n up \"x\"",
-            "3:5: parse error: unexpected character '\"'",
-        ),
-        ("up = 1", "1:4: parse error: unexpected character '='"),
-        ("up =~ 1", "1:4: parse error: unexpected character '='"),
-        ("up ! up", "1:4: parse error: unexpected character '!'"),
-        ("up & up", "1:4: parse error: unexpected character '&'"),
-        (
-            "{é=\"x\"}",
-            "1:2: parse error: expected label matchers separated by commas, or \"}\"",
-        ),
-        ("é", "1:1: parse error: unexpected character 'é'"),
-        ("up\u{c}", "1:3: parse error: unexpected character '\\u{c}'"),
-        (
-            "up{",
-            "1:4: parse error: expected label matchers separated by commas, or \"}\"",
-        ),
-        (
-            "up{a}",
-            "1:5: parse error: expected label matchers separated by commas, or \"}\"",
-        ),
-        (
-            "up{,}",
-            "1:4: parse error: expected label matchers separated by commas, or \"}\"",
-        ),
-        (
-            "up{a=\"b\",,}",
-            "1:10: parse error: expected label matchers separated by commas, or \"}\"",
-        ),
-        (
-            "up{a=\"b\" c=\"d\"}",
-            "1:10: parse error: expected label matchers separated by commas, or \"}\"",
-        ),
-        (
-            "up{a=b}",
-            "1:6: parse error: expected label matchers separated by commas, or \"}\"",
-        ),
-        (
-            "up{a==\"b\"}",
-            "1:6: parse error: expected label matchers separated by commas, or \"}\"",
-        ),
-        (
-            "up{a:b=\"c\"}",
-            "1:5: parse error: expected label matchers separated by commas, or \"}\"",
-        ),
-        (
-            "up{{}}",
-            "1:4: parse error: expected label matchers separated by commas, or \"}\"",
-        ),
-        ("up{}{}", "1:5: parse error: unexpected character '{'"),
-        ("(up){}", "1:5: parse error: unexpected character '{'"),
-        ("\"up\"{}", "1:5: parse error: unexpected character '{'"),
-        ("inf{}", "1:4: parse error: unexpected character '{'"),
-        ("nan(up)", "1:4: parse error: unexpected character '('"),
-        ("up}", "1:3: parse error: unexpected character '}'"),
-        ("up(1)(2)", "1:6: parse error: unexpected character '('"),
-        ("up[5m", "1:6: parse error: expected a duration, or \"]\""),
-        (
-            "up[5m{}]",
-            "1:6: parse error: expected a duration, or \"]\"",
-        ),
-        ("up[foo]", "1:4: parse error: expected a duration, or \"]\""),
-        ("up[5m][", "1:8: parse error: expected a duration, or \"]\""),
-        (
-            "up[\"5m\"]",
-            "1:4: parse error: expected a duration, or \"]\"",
-        ),
-        ("up[(5m]", "1:7: parse error: expected a duration, or \"]\""),
-        ("up[5m)]", "1:6: parse error: expected a duration, or \"]\""),
-        ("[5m]", "1:1: parse error: unexpected character '['"),
-        (
-            "sum by up",
-            "1:8: parse error: expected a parenthesised list of labels",
-        ),
-        (
-            "sum by (a{}) (up)",
-            "1:10: parse error: expected a parenthesised list of labels",
-        ),
-        (
-            "sum by (a b) (up)",
-            "1:11: parse error: expected a parenthesised list of labels",
-        ),
-        (
-            "sum by (a, 1) (up)",
-            "1:12: parse error: expected a parenthesised list of labels",
-        ),
-        (
-            "sum by (,) (up)",
-            "1:9: parse error: expected a parenthesised list of labels",
-        ),
-        (
-            "sum(up) by (up[5m])",
-            "1:15: parse error: expected a parenthesised list of labels",
-        ),
-        (
-            "up + on (sum(up)) up",
-            "1:13: parse error: expected a parenthesised list of labels",
-        ),
-        (
-            "up + on (a) group_left (b + c)",
-            "1:27: parse error: expected a parenthesised list of labels",
-        ),
-        (
-            "up + fill(up) up",
-            "1:13: parse error: expected a number in parentheses",
-        ),
-        (
-            "up + fill(1 + up) up",
-            "1:13: parse error: expected a number in parentheses",
-        ),
-        ("up + \"x", "1:6: parse error: unterminated string"),
-        ("\"x\ny\"", "1:1: parse error: unterminated string"),
-        ("'x\\'", "1:1: parse error: unterminated string"),
-        ("\"x\\", "1:1: parse error: unterminated string"),
-        ("up{a=`\\`, b=`}", "1:13: parse error: unterminated string"),
-        ("up\0", "1:3: parse error: NUL and U+FFFD are not accepted"),
-        (
-            "up{a=\"\u{fffd}\"}",
-            "1:7: parse error: NUL and U+FFFD are not accepted",
-        ),
-        // Other dialects: `or` between matchers, and what may come of it.
-        (
-            "up{a=\"b\" or c=\"d\"}",
-            "1:10: parse error: expected label matchers separated by commas, or \"}\"",
-        ),
-        (
-            "{or c=\"d\"}",
-            "1:5: parse error: expected label matchers separated by commas, or \"}\"",
-        ),
-        (
-            "WITH (x = up) x",
-            "1:9: parse error: unexpected character '='",
-        ),
-        (
-            "up if up",
-            "1:4: parse error: unexpected word where an operator is expected",
-        ),
-        (
-            "up keep_metric_names",
-            "1:4: parse error: unexpected word where an operator is expected",
-        ),
-    ] {
+    for (query, text) in MALFORMED {
         let refusal = refusal(query);
-        assert_eq!(refusal.to_string(), text, "{query:?}");
+        assert_eq!(refusal.to_string(), *text, "{query:?}");
         assert_eq!(
             (refusal.kind(), refusal.fault()),
             ("malformed", Fault::Malformed)

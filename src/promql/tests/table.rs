@@ -177,8 +177,7 @@ clamp(up{§}, scalar(up{§}), 1)
 round(up{§}, 0.1)
 pi()
 
-# comment with up{ and "
-up{§} # another up
+# comment with up{ and "⏎up{§} # another up
 up#c⏎{§,a="b"}
 up{§,#}⏎a="b"#"⏎,}
 up{§}#

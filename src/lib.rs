@@ -19,8 +19,14 @@
 //! The law everything is judged by: a tenant's answer is the answer of a private store that
 //! holds that tenant's data alone. What is not fully understood is refused.
 
+pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod config;
+pub mod listen;
 pub mod prometheus;
 pub mod promql;
+pub mod proxy;
+pub mod telemetry;
 pub mod tenancy;
+pub mod upstream;

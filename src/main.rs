@@ -1,3 +1,7 @@
-//! The `partywall` command.
+//! The `partywall` command; all it does is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    partywall::cli::run()
+}

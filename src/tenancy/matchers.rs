@@ -154,7 +154,7 @@ impl LabelMatcher {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Matchers {
     all: Box<[LabelMatcher]>,
-    promql: Box<str>,
+    promql: Arc<str>,
 }
 
 impl Matchers {
@@ -178,7 +178,7 @@ impl Matchers {
     }
 
     /// The matchers as they stand between braces: `tenant_id="acme",env=~"prod|test"`.
-    pub fn promql(&self) -> &str {
+    pub fn promql(&self) -> &Arc<str> {
         &self.promql
     }
 
@@ -240,13 +240,13 @@ mod tests {
             r#"tenant_id="a.b""#
         );
         let several = Matchers::new(matcher(&["b|c", "a.*", "a.*"]), []);
-        assert_eq!(several.promql(), r#"tenant_id=~"a\\.\\*|b\\|c""#);
+        assert_eq!(&**several.promql(), r#"tenant_id=~"a\\.\\*|b\\|c""#);
     }
 
     #[test]
     fn a_tenant_cannot_leave_its_quotes() {
         let hostile = Matchers::new(matcher(&["\"} or {x=\"\\"]), []);
-        assert_eq!(hostile.promql(), r#"tenant_id="\"} or {x=\"\\""#);
+        assert_eq!(&**hostile.promql(), r#"tenant_id="\"} or {x=\"\\""#);
     }
 
     #[test]

@@ -1,0 +1,98 @@
+//! The process: a config file becomes listeners, an admin endpoint and, at the end, a drain.
+
+pub mod reload;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+
+use self::reload::Reloader;
+use crate::config::{self, ConfigErrors};
+use crate::listen::{self, drain};
+use crate::proxy::Proxy;
+use crate::proxy::snapshot::SnapshotError;
+use crate::telemetry::admin;
+use crate::telemetry::log;
+
+/// Why the process could not start, or did not end well.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// The config file.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// What the config file asks for.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// An address, a signal handler.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// The state that the admin endpoint reports and the drain changes.
+pub struct App {
+    /// Serves requests.
+    pub proxy: Arc<Proxy>,
+    /// Loads the config again.
+    pub reloader: Arc<Reloader>,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// Why requests should go elsewhere; `None` if they should come.
+    pub fn not_ready(&self) -> Option<String> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Some("draining".to_owned());
+        }
+        self.proxy.snapshot().authenticator().not_ready()
+    }
+}
+
+/// Runs until SIGTERM or SIGINT, then drains.
+pub async fn run(config_path: &Path) -> Result<(), AppError> {
+    let loaded = config::load(config_path)?;
+    let settings = loaded.settings.clone();
+    log::init(&settings.log);
+    let (proxy, reloader) = reload::start(config_path, loaded)?;
+    let app = Arc::new(App { proxy, reloader, draining: AtomicBool::new(false) });
+
+    // Everything is bound before anything is served, so that a taken address is an error at once.
+    let admin_listener = listen::bind(settings.admin.address).await?;
+    let mut listeners = Vec::new();
+    for listener in &settings.listeners {
+        listeners.push(listen::bind(listener.address).await?);
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    let admin = tokio::spawn(admin::serve(admin_listener, Arc::clone(&app)));
+    let watch = tokio::spawn(reload::watch(Arc::clone(&app.reloader)));
+    let slots = Arc::new(Semaphore::new(settings.limits.connections));
+    let (drain, drain_watch) = drain::channel();
+    for listener in listeners {
+        let address = listener.local_addr()?;
+        tracing::info!(%address, "listening");
+        let (proxy, slots) = (Arc::clone(&app.proxy), Arc::clone(&slots));
+        tokio::spawn(listen::serve(listener, proxy, slots, drain_watch.clone()));
+    }
+    drop(drain_watch);
+    tracing::info!(address = %settings.admin.address, "admin listening");
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let drain_settings = app.proxy.snapshot().settings().drain;
+    tracing::info!(min = ?drain_settings.min, max = ?drain_settings.max, "draining");
+    app.draining.store(true, Ordering::Relaxed);
+    tokio::time::sleep(drain_settings.min).await;
+    if !drain.run(drain_settings.max).await {
+        tracing::warn!("some requests were still in flight at the end of drain.max");
+    }
+    watch.abort();
+    admin.abort();
+    Ok(())
+}

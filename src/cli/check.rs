@@ -1,0 +1,20 @@
+//! `partywall check`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config;
+
+#[allow(clippy::print_stdout, clippy::print_stderr)] // What the command is for.
+pub(super) fn run(path: &Path) -> ExitCode {
+    match config::load(path) {
+        Ok(_) => {
+            println!("{}: valid", path.display());
+            ExitCode::SUCCESS
+        }
+        Err(errors) => {
+            eprintln!("{errors}");
+            ExitCode::FAILURE
+        }
+    }
+}

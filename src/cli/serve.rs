@@ -1,0 +1,33 @@
+//! `partywall serve`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::app;
+
+#[allow(clippy::print_stderr)] // Before logging starts, standard error is all there is.
+pub(super) fn run(config: &Path) -> ExitCode {
+    // Two workers: the proxy shares its pod with the upstream, and needs few cores for many
+    // requests.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.min(2))
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(app::run(config)).map_err(|error| error.to_string());
+            // A stuck task must not keep the process after its drain.
+            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            result
+        }
+        Err(error) => Err(format!("cannot start the runtime: {error}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("partywall: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

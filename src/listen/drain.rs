@@ -1,0 +1,65 @@
+//! The end of the process, told to every connection, and awaited.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+/// Begins the drain and waits for its end.
+pub struct Drain {
+    begin: watch::Sender<bool>,
+    gone: mpsc::Receiver<std::convert::Infallible>,
+}
+
+/// Held by whatever must end before the process does.
+#[derive(Clone)]
+pub struct DrainWatch {
+    begun: watch::Receiver<bool>,
+    /// Never sent on: the channel closes when the last holder is gone.
+    _alive: mpsc::Sender<std::convert::Infallible>,
+}
+
+/// A drain and the watch to hand out.
+pub fn channel() -> (Drain, DrainWatch) {
+    let (begin, begun) = watch::channel(false);
+    let (alive, gone) = mpsc::channel(1);
+    (Drain { begin, gone }, DrainWatch { begun, _alive: alive })
+}
+
+impl Drain {
+    /// Tells every holder, then waits until all are gone, or for `max`. Says whether all went.
+    pub async fn run(mut self, max: Duration) -> bool {
+        self.begin.send_replace(true);
+        tokio::time::timeout(max, self.gone.recv()).await.is_ok()
+    }
+}
+
+impl DrainWatch {
+    /// Waits for the drain to begin.
+    pub async fn begun(&mut self) {
+        // An error means that the drain itself is gone: the process ends.
+        let _ = self.begun.wait_for(|begun| *begun).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_drain_ends_with_its_last_holder() {
+        let (drain, watch) = channel();
+        let mut holder = watch.clone();
+        drop(watch);
+        let held = tokio::spawn(async move {
+            holder.begun().await;
+        });
+        assert!(drain.run(Duration::from_secs(5)).await);
+        held.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_drain_does_not_wait_for_ever() {
+        let (drain, _watch) = channel();
+        assert!(!drain.run(Duration::from_millis(10)).await);
+    }
+}

@@ -1,0 +1,45 @@
+//! Who is calling.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::HeaderMap;
+
+use super::error::{ErrorKind, ProxyError};
+use super::route::Route;
+use super::snapshot::Snapshot;
+use crate::auth::{AuthError, Caller};
+use crate::telemetry::metrics::Metrics;
+
+/// The caller; `None` where the route asks for none.
+pub async fn authenticate(
+    snapshot: &Snapshot,
+    route: &Route,
+    headers: &HeaderMap,
+    metrics: &Metrics,
+) -> Result<Option<Arc<Caller>>, ProxyError> {
+    if !route.needs_token() {
+        return Ok(None);
+    }
+    match snapshot.authenticator().authenticate(headers).await {
+        Ok(caller) => {
+            metrics.token("ok");
+            Ok(Some(caller))
+        }
+        Err(error) => {
+            metrics.token(error.reason());
+            Err(refusal(&error))
+        }
+    }
+}
+
+fn refusal(error: &AuthError) -> ProxyError {
+    match error.challenge() {
+        Some(challenge) => {
+            ProxyError::unauthenticated(error.to_string(), error.reason(), challenge)
+        }
+        None => ProxyError::new(ErrorKind::KeysUnavailable, error.to_string())
+            .because(error.reason())
+            .retry_after(Duration::from_secs(5)),
+    }
+}

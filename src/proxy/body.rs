@@ -1,0 +1,279 @@
+//! The bodies that pass through: an enum, not a box, so that a streamed piece costs no allocation.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use thiserror::Error;
+use tokio::time::{Instant, Sleep};
+
+use super::exchange::Exchange;
+use crate::prometheus::answer::{AnswerScrubber, ScrubError};
+use crate::prometheus::position::Position;
+
+/// Why a body ended before its end. The connection is closed, so the peer sees a broken body and
+/// never takes it for a whole one.
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// The peer broke off or broke the protocol.
+    #[error(transparent)]
+    Transport(#[from] hyper::Error),
+    /// Nothing came for too long.
+    #[error("no data for {0:?}")]
+    Idle(Duration),
+    /// A streamed answer turned out not to be what it seemed.
+    #[error(transparent)]
+    Unscrubbable(#[from] ScrubError),
+}
+
+/// Carries positions in the confined query over to the caller's own text.
+pub type RemapPosition = Box<dyn Fn(Position) -> Option<Position> + Send>;
+
+/// The scrubber of a confined query's answer.
+pub type Scrubber = AnswerScrubber<RemapPosition>;
+
+/// A body that comes from a peer, with a bound on the silence between two pieces.
+pub struct Streamed {
+    incoming: Incoming,
+    idle: Duration,
+    /// Made at the first wait: most bodies are there at once.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Streamed {
+    /// Streams `incoming`, failing when it is silent for `idle`.
+    pub fn new(incoming: Incoming, idle: Duration) -> Self {
+        Self { incoming, idle, timer: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
+            if let Some(timer) = &mut self.timer {
+                timer.as_mut().reset(Instant::now() + self.idle);
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
+        }
+        let idle = self.idle;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        timer.as_mut().poll(cx).map(|()| Some(Err(BodyError::Idle(idle))))
+    }
+
+    /// The next piece of data; `None` at the end.
+    pub async fn data(&mut self) -> Option<Result<Bytes, BodyError>> {
+        loop {
+            match std::future::poll_fn(|cx| self.poll(cx)).await? {
+                Ok(frame) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Some(Ok(data));
+                    }
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    /// The bytes that will come, where the peer said so.
+    pub fn declared_length(&self) -> Option<u64> {
+        self.incoming.size_hint().exact()
+    }
+
+    /// Reads the whole body if it has at most `limit` bytes.
+    pub async fn collect(mut self, limit: usize) -> Result<Bytes, CollectError> {
+        let declared = self.incoming.size_hint().lower();
+        if usize::try_from(declared).map_or(true, |declared| declared > limit) {
+            return Err(CollectError::TooLarge);
+        }
+        let mut first = Bytes::new();
+        let mut rest = BytesMut::new();
+        while let Some(data) = self.data().await {
+            let data = data.map_err(CollectError::Broken)?;
+            if first.len() + rest.len() + data.len() > limit {
+                return Err(CollectError::TooLarge);
+            }
+            if first.is_empty() {
+                first = data;
+                continue;
+            }
+            if rest.is_empty() {
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&data);
+        }
+        Ok(if rest.is_empty() { first } else { rest.freeze() })
+    }
+}
+
+/// Why a body could not be read whole.
+#[derive(Debug)]
+pub enum CollectError {
+    /// It is larger than the limit.
+    TooLarge,
+    /// It ended early or stalled.
+    Broken(BodyError),
+}
+
+/// What is sent to an upstream.
+pub enum RequestBody {
+    /// Nothing.
+    Empty,
+    /// Bytes we built.
+    Whole(Option<Bytes>),
+    /// The client's body, as it comes.
+    Streamed(Streamed),
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Streamed(streamed) => streamed.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(bytes) => whole_size(bytes.as_ref()),
+            Self::Streamed(streamed) => streamed.incoming.size_hint(),
+        }
+    }
+}
+
+/// What is sent to the client; carries the request's [`Exchange`] to the body's end.
+pub struct ResponseBody {
+    content: Content,
+    /// Dropped with the body: that is when the request is over.
+    _exchange: Option<Exchange>,
+}
+
+enum Content {
+    Whole(Option<Bytes>),
+    Streamed(Streamed),
+    Scrubbed(Box<Scrubbed>),
+}
+
+impl ResponseBody {
+    /// A body of these bytes.
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self::of(Content::Whole((!bytes.is_empty()).then_some(bytes)))
+    }
+
+    /// The upstream's body, as it comes.
+    pub fn streamed(streamed: Streamed) -> Self {
+        Self::of(Content::Streamed(streamed))
+    }
+
+    /// The upstream's body with its warnings scrubbed on the way; `ready` is what the scrubber
+    /// gave already.
+    pub fn scrubbed(source: Streamed, scrubber: Scrubber, ready: Vec<Bytes>) -> Self {
+        let (scrubber, ready) = (Some(scrubber), ready.into());
+        Self::of(Content::Scrubbed(Box::new(Scrubbed { source, scrubber, ready })))
+    }
+
+    fn of(content: Content) -> Self {
+        Self { content, _exchange: None }
+    }
+
+    /// Ties the end of the request to the end of this body.
+    pub fn with_exchange(mut self, exchange: Exchange) -> Self {
+        self._exchange = Some(exchange);
+        self
+    }
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.get_mut().content {
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Streamed(streamed) => streamed.poll(cx),
+            Content::Scrubbed(scrubbed) => scrubbed.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(bytes) => bytes.is_none(),
+            Content::Streamed(streamed) => streamed.incoming.is_end_stream(),
+            Content::Scrubbed(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(bytes) => whole_size(bytes.as_ref()),
+            Content::Streamed(streamed) => streamed.incoming.size_hint(),
+            Content::Scrubbed(_) => SizeHint::default(),
+        }
+    }
+}
+
+fn whole_size(bytes: Option<&Bytes>) -> SizeHint {
+    SizeHint::with_exact(bytes.map_or(0, |bytes| bytes.len() as u64))
+}
+
+/// A query's answer, streamed through the scrubber.
+struct Scrubbed {
+    source: Streamed,
+    /// `None` once the answer has ended.
+    scrubber: Option<Scrubber>,
+    ready: VecDeque<Bytes>,
+}
+
+impl Scrubbed {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            let Some(scrubber) = &mut self.scrubber else { return Poll::Ready(None) };
+            let mut out = Vec::new();
+            let scrubbed = match std::task::ready!(self.source.poll(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => scrubber.push(data, &mut out).map_err(BodyError::from),
+                    // JSON answers have no trailers; these would be the upstream's own words.
+                    Err(_trailers) => Ok(()),
+                },
+                Some(Err(error)) => Err(error),
+                None => self.finish(&mut out),
+            };
+            if let Err(error) = scrubbed {
+                self.scrubber = None;
+                return Poll::Ready(Some(Err(error)));
+            }
+            self.ready.extend(out.into_iter().filter(|bytes| !bytes.is_empty()));
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
+        if let Some(scrubber) = self.scrubber.take() {
+            out.push(scrubber.finish()?);
+        }
+        Ok(())
+    }
+}

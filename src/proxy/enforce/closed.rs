@@ -1,0 +1,61 @@
+//! Endpoints that answer for all tenants at once, or change the upstream: refused, unless the
+//! config opens them, and then only for callers with all tenants.
+
+use hyper::{Request, body::Incoming};
+
+use super::{Enforced, passthrough};
+use crate::auth::Caller;
+use crate::config::settings::ClosedGroup;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::route::Route;
+use crate::proxy::snapshot::Snapshot;
+use crate::tenancy::TenantScope;
+
+/// Forwards for an admin what the config opens; refuses all else.
+pub(super) fn enforce(
+    snapshot: &Snapshot,
+    route: &Route,
+    group: ClosedGroup,
+    scope: &TenantScope,
+    caller: Option<&Caller>,
+    request: Request<Incoming>,
+) -> Result<Enforced, ProxyError> {
+    let settings = route.upstream.settings();
+    let is_open = settings.open_to_admins.contains(&group);
+    match scope {
+        TenantScope::AllTenants if is_open => {
+            passthrough::enforce(snapshot, route, caller, request)
+        }
+        TenantScope::AllTenants => Err(closed(format!(
+            "this endpoint is closed; to open it to callers with all tenants, add `{}` to \
+             open_to_admins of upstream `{}`",
+            group.name(),
+            settings.name
+        ))),
+        TenantScope::Tenants(_) => Err(closed(format!(
+            "this endpoint cannot be confined to a tenant; it is served only to callers with all \
+             tenants, where open_to_admins of upstream `{}` names `{}`",
+            settings.name,
+            group.name()
+        ))),
+    }
+}
+
+/// A data API's path where no upstream's URL says one is.
+pub(super) fn misplaced() -> ProxyError {
+    ProxyError::new(
+        ErrorKind::Forbidden,
+        "this path may be a data API below a prefix; put the prefix into the upstream's url and \
+         call the API without it",
+    )
+    .because("misplaced")
+}
+
+/// The traces API.
+pub(super) fn traces() -> ProxyError {
+    ProxyError::new(ErrorKind::Forbidden, "the traces API is not served yet").because("traces")
+}
+
+fn closed(text: String) -> ProxyError {
+    ProxyError::new(ErrorKind::Forbidden, text).because("closed")
+}

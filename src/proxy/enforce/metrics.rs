@@ -1,0 +1,154 @@
+//! The metrics API's rule: a confined query goes up, or the answer is filtered.
+
+mod confine;
+mod filter;
+mod input;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, body::Incoming};
+
+use self::confine::ConfineOnce;
+pub use self::filter::Filter;
+use super::{Enforced, Origin, ResponsePlan};
+use crate::auth::Caller;
+use crate::prometheus::endpoints::Endpoint;
+use crate::prometheus::form::Form;
+use crate::prometheus::params::{self, Allowed};
+use crate::prometheus::remote_read;
+use crate::proxy::body::RequestBody;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::headers;
+use crate::proxy::route::Route;
+use crate::proxy::snapshot::Snapshot;
+use crate::telemetry::metrics::Metrics;
+use crate::tenancy::{Matchers, TenantScope};
+
+/// Confines a request to an endpoint of the metrics API.
+pub(super) async fn enforce(
+    snapshot: &Arc<Snapshot>,
+    route: &Route,
+    endpoint: &Endpoint,
+    caller: &Arc<Caller>,
+    request: Request<Incoming>,
+    metrics: &Metrics,
+) -> Result<Enforced, ProxyError> {
+    if !endpoint.allows(request.method().as_str()) {
+        return Err(ProxyError::method_not_allowed(endpoint.methods()));
+    }
+    let scope = super::scope(caller)?;
+    let matchers = match scope {
+        TenantScope::AllTenants => None,
+        TenantScope::Tenants(tenants) => Some(tenants.metrics().ok_or_else(no_label)?),
+    };
+    let limit = snapshot.settings().limits.body_bytes;
+    let (head, body) = input::read(request, endpoint, snapshot).await?;
+    let send = Send { snapshot, route, endpoint, caller, head: &head };
+    if *endpoint == Endpoint::RemoteRead {
+        let body = match matchers {
+            Some(matchers) => remote_read::confine(&body, matchers, limit)
+                .map_err(|error| refused_read(&error))?
+                .into(),
+            None => body,
+        };
+        return send.remote_read(body);
+    }
+    let form = input::parameters(&head, &body)?;
+    let Some(matchers) = matchers else {
+        return send.form(&form, ResponsePlan::Stream);
+    };
+    let mut confine = ConfineOnce::new(snapshot, matchers, metrics);
+    let Allowed { sent, local } =
+        params::allow(endpoint, form, matchers, &mut confine).map_err(confine::refusal)?;
+    let plan = match endpoint {
+        Endpoint::Federate => ResponsePlan::Stream,
+        Endpoint::Rules => {
+            filter::plan(Filter::rules(caller, local.exclude_alerts))
+        }
+        Endpoint::Alerts => filter::plan(Filter::alerts(caller)),
+        Endpoint::Targets => filter::plan(Filter::targets(caller)),
+        Endpoint::Metadata => {
+            let names = send.metric_names(matchers)?;
+            filter::plan(Filter::metadata(names, local.metadata_limit))
+        }
+        _ => ResponsePlan::Scrub(confine.into_origin().map(Origin)),
+    };
+    send.form(&sent, plan)
+}
+
+fn no_label() -> ProxyError {
+    ProxyError::new(ErrorKind::Forbidden, "tenancy.metrics.label is not configured")
+        .because("no_label")
+}
+
+fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
+    let kind = match error {
+        remote_read::RemoteReadError::TooLong(_) => ErrorKind::TooLarge,
+        _ => ErrorKind::BadRequest,
+    };
+    ProxyError::new(kind, error.to_string()).because("remote_read")
+}
+
+/// Rebuilds the request: one path, one place for parameters, chosen headers.
+struct Send<'a> {
+    snapshot: &'a Snapshot,
+    route: &'a Route,
+    endpoint: &'a Endpoint,
+    caller: &'a Caller,
+    head: &'a Parts,
+}
+
+impl Send<'_> {
+    /// Parameters go where the client had most of them: a POST's in its body, a GET's in the URL.
+    fn form(&self, form: &Form<'_>, plan: ResponsePlan) -> Result<Enforced, ProxyError> {
+        let path = self.endpoint.path();
+        let parameters = form.encode();
+        let mut headers = headers::for_data_request(&self.head.headers);
+        if self.head.method == Method::POST {
+            let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+            headers.insert(CONTENT_TYPE, form_type);
+            let body = RequestBody::Whole(Some(parameters.into()));
+            return self.enforced(Method::POST, &path, headers, body, plan);
+        }
+        let target = if parameters.is_empty() {
+            path.into_owned()
+        } else {
+            format!("{path}?{parameters}")
+        };
+        self.enforced(Method::GET, &target, headers, RequestBody::Empty, plan)
+    }
+
+    fn remote_read(&self, body: Bytes) -> Result<Enforced, ProxyError> {
+        let mut headers = headers::for_data_request(&self.head.headers);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        headers.insert("content-encoding", HeaderValue::from_static("snappy"));
+        let path = self.endpoint.path();
+        let body = RequestBody::Whole(Some(body));
+        self.enforced(Method::POST, &path, headers, body, ResponsePlan::Stream)
+    }
+
+    /// The companion of a metadata call: which metric names the tenants have.
+    fn metric_names(&self, matchers: &Matchers) -> Result<Enforced, ProxyError> {
+        let names = Endpoint::LabelValues("__name__".into());
+        let mut form = Form::default();
+        form.push("match[]", format!("{{{}}}", matchers.promql()));
+        form.push("start", filter::names_since());
+        let send = Send { endpoint: &names, ..*self };
+        send.form(&form, ResponsePlan::Stream)
+    }
+
+    fn enforced(
+        &self,
+        method: Method,
+        target: &str,
+        headers: hyper::HeaderMap,
+        body: RequestBody,
+        plan: ResponsePlan,
+    ) -> Result<Enforced, ProxyError> {
+        let upstream = &self.route.upstream;
+        Enforced::new(upstream, method, target, headers, body, Some(self.caller), plan)
+    }
+}

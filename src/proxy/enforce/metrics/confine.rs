@@ -1,0 +1,92 @@
+//! Confinement by the snapshot's rules, remembered.
+
+use std::sync::Arc;
+
+use crate::prometheus::params::{Confine, ParamError};
+use crate::promql::{self, Confined, Fault, Refusal};
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::rewrites::Text;
+use crate::proxy::snapshot::Snapshot;
+use crate::telemetry::metrics::Metrics;
+use crate::tenancy::Matchers;
+
+/// Confines the texts of one request.
+pub(super) struct ConfineOnce<'a> {
+    snapshot: &'a Snapshot,
+    matchers: &'a Matchers,
+    metrics: &'a Metrics,
+    /// The request's one query, for positions in the upstream's texts.
+    query: Option<Arc<Confined>>,
+}
+
+impl<'a> ConfineOnce<'a> {
+    pub(super) fn new(
+        snapshot: &'a Snapshot,
+        matchers: &'a Matchers,
+        metrics: &'a Metrics,
+    ) -> Self {
+        Self { snapshot, matchers, metrics, query: None }
+    }
+
+    /// The query that was confined, if there was one.
+    pub(super) fn into_origin(self) -> Option<Arc<Confined>> {
+        self.query
+    }
+
+    fn confine(&self, text: Text, original: &str) -> Result<Arc<Confined>, Refusal> {
+        let limits = self.snapshot.promql_limits();
+        let foreign = self.snapshot.settings().promql.foreign_matchers;
+        let by_rules = || match text {
+            Text::Query => promql::confine(original, self.matchers, foreign, &limits),
+            Text::Selector => promql::confine_selector(original, self.matchers, foreign, &limits),
+        };
+        let rewrites = self.snapshot.rewrites();
+        let (confined, hit) =
+            rewrites.get_or_confine(text, original, self.matchers, by_rules)?;
+        self.metrics.rewrite(hit);
+        Ok(confined)
+    }
+}
+
+impl Confine for ConfineOnce<'_> {
+    type Refusal = Refusal;
+
+    fn query(&mut self, query: &str) -> Result<String, Refusal> {
+        let confined = self.confine(Text::Query, query)?;
+        let text = confined.text().to_owned();
+        self.query = Some(confined);
+        Ok(text)
+    }
+
+    fn selector(&mut self, selector: &str) -> Result<String, Refusal> {
+        Ok(self.confine(Text::Selector, selector)?.text().to_owned())
+    }
+
+    fn check_selector(&mut self, selector: &str) -> Result<(), Refusal> {
+        promql::check_selector(selector, &self.snapshot.promql_limits())
+    }
+}
+
+/// Parameters that were refused, for the client.
+pub(super) fn refusal(error: ParamError<Refusal>) -> ProxyError {
+    let text = error.to_string();
+    match error {
+        ParamError::Forbidden { .. } => {
+            ProxyError::new(ErrorKind::Forbidden, text).because("parameter")
+        }
+        ParamError::Ambiguous(_) | ParamError::Invalid(_) => {
+            ProxyError::new(ErrorKind::BadRequest, text).because("parameters")
+        }
+        ParamError::TooLong(_) | ParamError::TooMuch => {
+            ProxyError::new(ErrorKind::TooLarge, text).because("parameters")
+        }
+        ParamError::Refused(refusal) => {
+            let kind = match refusal.fault() {
+                Fault::Malformed => ErrorKind::BadRequest,
+                Fault::TooLarge => ErrorKind::TooLarge,
+                Fault::Denied => ErrorKind::Forbidden,
+            };
+            ProxyError::new(kind, text).because(refusal.kind())
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The one place where a request becomes one that may be sent: confined to its caller's scope,
+//! or known to need no confinement.
+
+mod closed;
+mod metrics;
+mod passthrough;
+
+use std::sync::Arc;
+
+use hyper::header::HeaderMap;
+use hyper::{Method, Request, body::Incoming};
+
+use super::body::{RemapPosition, RequestBody};
+use super::error::{ErrorKind, ProxyError};
+use super::route::{Route, Target};
+use super::snapshot::Snapshot;
+use crate::auth::Caller;
+use crate::promql::Confined;
+use crate::telemetry::metrics::Metrics;
+use crate::tenancy::{Matchers, TenantScope};
+use crate::upstream::Upstream;
+
+pub use self::metrics::Filter;
+
+/// A request that may be sent. Only this module makes one, and
+/// [`forward`](super::forward::forward) takes nothing else.
+pub struct Enforced {
+    upstream: Arc<Upstream>,
+    request: Request<RequestBody>,
+    plan: ResponsePlan,
+}
+
+/// What must happen to the answer.
+pub enum ResponsePlan {
+    /// Outside the data APIs: as it comes.
+    PassThrough,
+    /// A data API's answer that is the caller's in every byte, or not ours to read (text,
+    /// snappy): streamed.
+    Stream,
+    /// A confined query's JSON answer: streamed, its warnings scrubbed. The confined query, where
+    /// there is one, tells where its positions stood in the caller's own text.
+    Scrub(Option<Origin>),
+    /// An answer that no query could confine: read whole and filtered.
+    Filter(Box<Filter>),
+}
+
+impl ResponsePlan {
+    /// Where positions in the upstream's texts come from, if the caller wrote a query.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Scrub(origin) => origin.as_ref(),
+            Self::PassThrough | Self::Stream | Self::Filter(_) => None,
+        }
+    }
+}
+
+/// A confined query, to carry positions in it back to the caller's own text.
+#[derive(Clone)]
+pub struct Origin(Arc<Confined>);
+
+impl Origin {
+    /// The way back.
+    pub fn remap(&self) -> RemapPosition {
+        let confined = Arc::clone(&self.0);
+        Box::new(move |position| {
+            let written = confined.original();
+            position.remap(confined.text(), &written, |sent| confined.original_offset(sent))
+        })
+    }
+}
+
+impl Enforced {
+    fn new(
+        upstream: &Arc<Upstream>,
+        method: Method,
+        path_and_query: &str,
+        mut headers: HeaderMap,
+        body: RequestBody,
+        caller: Option<&Caller>,
+        plan: ResponsePlan,
+    ) -> Result<Self, ProxyError> {
+        let uri = upstream.uri(path_and_query).map_err(|error| {
+            ProxyError::new(ErrorKind::BadRequest, "the request is too long to be sent on")
+                .because("uri")
+                .caused_by(error)
+        })?;
+        upstream.sign(&mut headers, caller.map(Caller::token));
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        Ok(Self { upstream: Arc::clone(upstream), request, plan })
+    }
+
+    /// Gives it up to be sent.
+    pub fn into_parts(self) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan) {
+        (self.upstream, self.request, self.plan)
+    }
+}
+
+/// Enforces the route's rule.
+pub async fn enforce(
+    snapshot: &Arc<Snapshot>,
+    route: &Route,
+    caller: Option<Arc<Caller>>,
+    request: Request<Incoming>,
+    metrics: &Metrics,
+) -> Result<Enforced, ProxyError> {
+    let caller = caller.as_deref();
+    match &route.target {
+        Target::PassThrough => passthrough::enforce(snapshot, route, caller, request),
+        Target::Metrics(endpoint) => {
+            let scope = scope(caller)?;
+            metrics::enforce(snapshot, route, endpoint, scope, caller, request, metrics).await
+        }
+        Target::Closed(group) => {
+            closed::enforce(snapshot, route, *group, scope(caller)?, caller, request)
+        }
+        Target::Misplaced => Err(closed::misplaced()),
+        Target::Traces => Err(closed::traces()),
+    }
+}
+
+/// The caller's scope. A data API is never reached without one.
+fn scope(caller: Option<&Caller>) -> Result<&TenantScope, ProxyError> {
+    let caller = caller.ok_or_else(|| {
+        ProxyError::new(ErrorKind::Internal, "this endpoint was reached without a token")
+    })?;
+    caller.scope().map_err(|refusal| {
+        ProxyError::new(ErrorKind::Forbidden, refusal.to_string()).because("no_tenants")
+    })
+}
+
+/// The matchers of a scope for the metrics API; `None` for all tenants.
+fn matchers(scope: &TenantScope) -> Result<Option<&Matchers>, ProxyError> {
+    match scope {
+        TenantScope::AllTenants => Ok(None),
+        TenantScope::Tenants(tenants) => tenants.metrics().map(Some).ok_or_else(|| {
+            ProxyError::new(ErrorKind::Forbidden, "tenancy.metrics.label is not configured")
+                .because("no_label")
+        }),
+    }
+}

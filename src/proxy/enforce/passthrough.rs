@@ -1,0 +1,38 @@
+//! What lies outside the data APIs: forwarded untouched, but for what names or proves a caller.
+
+use hyper::http::uri::PathAndQuery;
+use hyper::{Request, body::Incoming};
+
+use super::{Enforced, ResponsePlan};
+use crate::auth::Caller;
+use crate::proxy::body::{RequestBody, Streamed};
+use crate::proxy::error::ProxyError;
+use crate::proxy::headers;
+use crate::proxy::route::Route;
+use crate::proxy::snapshot::Snapshot;
+
+/// Forwards method, path, query, headers and body as they came.
+pub(super) fn enforce(
+    snapshot: &Snapshot,
+    route: &Route,
+    caller: Option<&Caller>,
+    request: Request<Incoming>,
+) -> Result<Enforced, ProxyError> {
+    let (mut parts, incoming) = request.into_parts();
+    headers::strip_request(&mut parts.headers, snapshot.token_headers());
+    let path_and_query = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let body = if hyper::body::Body::is_end_stream(&incoming) {
+        RequestBody::Empty
+    } else {
+        RequestBody::Streamed(Streamed::new(incoming, snapshot.settings().timeouts.body_idle))
+    };
+    Enforced::new(
+        &route.upstream,
+        parts.method,
+        path_and_query,
+        parts.headers,
+        body,
+        caller,
+        ResponsePlan::PassThrough,
+    )
+}

@@ -1,0 +1,206 @@
+//! Why a request got no answer, and how the client is told in its own dialect.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::{Response, StatusCode};
+
+use super::body::ResponseBody;
+use crate::prometheus::error_json;
+
+/// What went wrong, as far as the status and the metrics care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The request cannot be read.
+    BadRequest,
+    /// No token, or one that is not believed.
+    Unauthenticated,
+    /// The caller may not have this. Grafana repeats a 400 or 405 as another request, so every
+    /// denial is a 403.
+    Forbidden,
+    /// The endpoint exists with other methods.
+    MethodNotAllowed,
+    /// The client stopped sending.
+    RequestTimeout,
+    /// A body, query or parameter over its limit.
+    TooLarge,
+    /// A body that is no form.
+    UnsupportedMediaType,
+    /// The upstream has no such endpoint.
+    NotFound,
+    /// We are at a limit of our own; another attempt may do.
+    Overloaded,
+    /// Tokens cannot be checked now.
+    KeysUnavailable,
+    /// The upstream cannot be reached, or broke off.
+    UpstreamUnreachable,
+    /// The upstream did not believe our own credentials.
+    UpstreamCredentials,
+    /// The upstream's answer is not what the API promises.
+    UpstreamAnswer,
+    /// The upstream is too slow.
+    UpstreamTimeout,
+    /// A defect of ours.
+    Internal,
+}
+
+impl ErrorKind {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Overloaded | Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamUnreachable | Self::UpstreamCredentials | Self::UpstreamAnswer => {
+                StatusCode::BAD_GATEWAY
+            }
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Prometheus' `errorType` (web/api/v1/api.go), and two of our own for what it never answers.
+    fn prometheus_type(self) -> &'static str {
+        match self {
+            Self::BadRequest | Self::MethodNotAllowed | Self::TooLarge => "bad_data",
+            Self::UnsupportedMediaType => "bad_data",
+            Self::Unauthenticated => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::RequestTimeout | Self::UpstreamTimeout => "timeout",
+            Self::Overloaded
+            | Self::KeysUnavailable
+            | Self::UpstreamUnreachable
+            | Self::UpstreamCredentials
+            | Self::UpstreamAnswer => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The value of the metrics' `reason` label where nothing finer is known.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTimeout => "request_timeout",
+            Self::TooLarge => "too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::NotFound => "not_found",
+            Self::Overloaded => "overloaded",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamCredentials => "upstream_credentials",
+            Self::UpstreamAnswer => "upstream_answer",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// An error for the client.
+#[derive(Debug)]
+pub struct ProxyError {
+    kind: ErrorKind,
+    reason: &'static str,
+    /// For the client: what is wrong and what to do.
+    text: Cow<'static, str>,
+    /// For the log alone.
+    cause: Option<String>,
+    header: Option<(hyper::header::HeaderName, HeaderValue)>,
+}
+
+impl ProxyError {
+    /// An error with a text for the client.
+    pub fn new(kind: ErrorKind, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, reason: kind.reason(), text: text.into(), cause: None, header: None }
+    }
+
+    /// Names the reason more finely than the kind does; from a closed set, as it labels metrics.
+    pub fn because(mut self, reason: &'static str) -> Self {
+        self.reason = reason;
+        self
+    }
+
+    /// Adds what only the log may say.
+    pub fn caused_by(mut self, cause: impl ToString) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// A 405 that names the methods there are (RFC 9110 §15.5.6).
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let mut error = Self::new(
+            ErrorKind::MethodNotAllowed,
+            format!("this endpoint answers {allow} only"),
+        );
+        error.header = Some((ALLOW, HeaderValue::from_static(allow)));
+        error
+    }
+
+    /// A 401 with its challenge (RFC 6750 §3).
+    pub fn unauthenticated(text: String, reason: &'static str, challenge: &'static str) -> Self {
+        let mut error = Self::new(ErrorKind::Unauthenticated, text).because(reason);
+        error.header = Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+        error
+    }
+
+    /// Asks the client to come back (RFC 9110 §10.2.3).
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.header = Some((RETRY_AFTER, HeaderValue::from(after.as_secs())));
+        self
+    }
+
+    /// For the metrics' `reason` label.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// The status the client gets.
+    pub fn status(&self) -> StatusCode {
+        self.kind.status()
+    }
+
+    /// For the log: the text, and the cause if there is one.
+    pub fn log_text(&self) -> String {
+        match &self.cause {
+            Some(cause) => format!("{}: {cause}", self.text),
+            None => self.text.to_string(),
+        }
+    }
+
+    /// The answer, in the words of the API that was asked.
+    pub fn render(&self, dialect: Dialect) -> Response<ResponseBody> {
+        let (content_type, body) = match dialect {
+            Dialect::Prometheus => {
+                ("application/json", error_json(self.kind.prometheus_type(), &self.text))
+            }
+            Dialect::Plain => {
+                ("text/plain; charset=utf-8", format!("{}\n", self.text).into_bytes())
+            }
+        };
+        let mut response = Response::new(ResponseBody::whole(body));
+        *response.status_mut() = self.status();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some((name, value)) = &self.header {
+            response.headers_mut().insert(name, value.clone());
+        }
+        response
+    }
+}
+
+/// How errors are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `{"status":"error","errorType":…,"error":…}`.
+    Prometheus,
+    /// A line of text, as Tempo and everything outside the data APIs answer.
+    Plain,
+}

@@ -1,0 +1,119 @@
+//! One request's context, from its head to the end of its answer's body.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::error::{Dialect, ProxyError};
+use crate::auth::{Caller, Principal};
+use crate::listen::InFlight;
+use crate::telemetry::metrics::Metrics;
+use crate::tenancy::TenantScope;
+
+/// Dropping it is the end of the request: the permit goes back, the metrics and the log line are
+/// written. If no answer's head was ever made, the client went away.
+pub struct Exchange {
+    metrics: Arc<Metrics>,
+    started: Instant,
+    route: &'static str,
+    dialect: Dialect,
+    code: u16,
+    caller: Option<Arc<Caller>>,
+    _permit: OwnedSemaphorePermit,
+    _in_flight: InFlight,
+}
+
+/// What nginx logs when the client leaves before the answer.
+const CLIENT_GONE: u16 = 499;
+
+impl Exchange {
+    /// Begins with a request's head.
+    pub fn begin(
+        metrics: Arc<Metrics>,
+        permit: OwnedSemaphorePermit,
+        in_flight: InFlight,
+    ) -> Self {
+        metrics.requests_in_flight.inc();
+        Self {
+            metrics,
+            started: Instant::now(),
+            route: "none",
+            dialect: Dialect::Prometheus,
+            code: CLIENT_GONE,
+            caller: None,
+            _permit: permit,
+            _in_flight: in_flight,
+        }
+    }
+
+    /// Notes the route, once known.
+    pub fn set_route(&mut self, route: &'static str, dialect: Dialect) {
+        self.route = route;
+        self.dialect = dialect;
+    }
+
+    /// Notes the caller, once known.
+    pub fn set_caller(&mut self, caller: Option<Arc<Caller>>) {
+        self.caller = caller;
+    }
+
+    /// Notes the answer's status.
+    pub fn set_code(&mut self, code: u16) {
+        self.code = code;
+    }
+
+    /// The route's name for metrics and logs.
+    pub fn route(&self) -> &'static str {
+        self.route
+    }
+
+    /// How errors are written to this client.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Writes the line that says who was refused what, and why.
+    pub fn log_refusal(&self, error: &ProxyError) {
+        let principal = self.caller.as_deref().map(Caller::principal);
+        tracing::info!(
+            target: "partywall::audit",
+            route = self.route,
+            status = error.status().as_u16(),
+            reason = error.reason(),
+            issuer = principal.map(Principal::issuer),
+            subject = principal.and_then(Principal::subject),
+            error = error.log_text(),
+            "refused"
+        );
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.metrics.requests_in_flight.dec();
+        let duration = self.started.elapsed();
+        self.metrics.request_done(self.route, self.code, duration);
+        if let Some(caller) = self.caller.as_deref()
+            && matches!(caller.scope(), Ok(TenantScope::AllTenants))
+        {
+            let principal = caller.principal();
+            tracing::info!(
+                target: "partywall::audit",
+                route = self.route,
+                status = self.code,
+                issuer = principal.issuer(),
+                subject = principal.subject(),
+                "a caller with all tenants was served"
+            );
+        }
+        tracing::debug!(
+            target: "partywall::access",
+            route = self.route,
+            code = self.code,
+            subject = self.caller.as_deref().and_then(|caller| caller.principal().subject()),
+            duration_ms = duration.as_secs_f64() * 1000.0,
+            "request"
+        );
+    }
+}

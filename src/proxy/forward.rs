@@ -1,0 +1,81 @@
+//! To the upstream and back. Takes only what enforcement made.
+
+use std::sync::Arc;
+
+use hyper::{Response, body::Incoming};
+
+use super::body::BodyError;
+use super::enforce::{Enforced, ResponsePlan};
+use super::error::{ErrorKind, ProxyError};
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::{Upstream, UpstreamError};
+
+/// An upstream's answer, and what enforcement planned for it.
+pub struct Answered {
+    /// As it came.
+    pub response: Response<Incoming>,
+    /// Who gave it.
+    pub upstream: Arc<Upstream>,
+    /// What must happen to it.
+    pub plan: ResponsePlan,
+}
+
+/// Sends an enforced request.
+pub async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Answered, ProxyError> {
+    let (upstream, request, plan) = enforced.into_parts();
+    match upstream.send(request).await {
+        Ok(response) => {
+            metrics.upstream_request(upstream.name(), "answered");
+            Ok(Answered { response, upstream, plan })
+        }
+        Err(error) => {
+            let error = refusal(&error);
+            metrics.upstream_request(upstream.name(), error.reason());
+            Err(error)
+        }
+    }
+}
+
+fn refusal(error: &UpstreamError) -> ProxyError {
+    match error {
+        UpstreamError::Timeout(within) => ProxyError::new(
+            ErrorKind::UpstreamTimeout,
+            format!("the upstream did not answer within {within:?} (timeouts.response_head)"),
+        ),
+        UpstreamError::Unreachable(cause) => match stalled_client(cause) {
+            Some(idle) => ProxyError::new(
+                ErrorKind::RequestTimeout,
+                format!("the request's body stalled for {idle:?} (timeouts.body_idle)"),
+            ),
+            None => ProxyError::new(
+                ErrorKind::UpstreamUnreachable,
+                "the upstream cannot be reached; try again, or ask the operator",
+            )
+            .caused_by(chain(cause)),
+        },
+    }
+}
+
+/// Whether sending failed because the client's own body did.
+fn stalled_client(error: &dyn std::error::Error) -> Option<std::time::Duration> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(BodyError::Idle(idle)) = cause.downcast_ref::<BodyError>() {
+            return Some(*idle);
+        }
+        source = cause.source();
+    }
+    None
+}
+
+/// An error with all its causes: hyper's own text alone says little.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

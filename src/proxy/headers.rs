@@ -1,0 +1,174 @@
+//! Which headers go on, and which come back.
+
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// The request headers that go on with a data API call. The request is rebuilt, so this is an
+/// allow-list: what negotiates the answer's form or traces the call.
+const DATA_REQUEST: [HeaderName; 6] = [
+    header::ACCEPT,
+    header::USER_AGENT,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("x-request-id"),
+    // Remote read negotiates its version by it (Prometheus, storage/remote/client.go).
+    HeaderName::from_static("x-prometheus-remote-read-version"),
+];
+
+/// The answer headers that come back from a data API call. Others may name what is behind us.
+const DATA_RESPONSE: [HeaderName; 7] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CACHE_CONTROL,
+    header::DATE,
+    header::ETAG,
+    header::RETRY_AFTER,
+    header::VARY,
+];
+
+/// Hop-by-hop headers (RFC 9110 §7.6.1, and the older ones still met).
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Names by which some server believes who is calling, for whom, or for what path. They are
+/// compared without case and with `_` as `-`, since servers in between fold the two.
+const TRUSTED_BY_SOMEONE: [&str; 10] = [
+    "forwarded",
+    "thanos-tenant",
+    "x-scope-orgid",
+    "x-tenant",
+    "x-tenant-id",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
+
+/// Families of such names.
+const TRUSTED_PREFIXES: [&str; 7] = [
+    "x-forwarded-",
+    "x-original-",
+    "x-envoy-",
+    "x-grafana-",
+    "x-webauth-",
+    "x-remote-",
+    "impersonate-",
+];
+
+/// The headers of a rebuilt data API request.
+pub fn for_data_request(client: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(DATA_REQUEST.len() + 4);
+    for name in &DATA_REQUEST {
+        for value in client.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    // A compressed answer cannot be filtered or scrubbed on the way.
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers
+}
+
+/// The headers of a data API answer.
+pub fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(DATA_RESPONSE.len());
+    for name in &DATA_RESPONSE {
+        if let Some(value) = upstream.get(name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    headers
+}
+
+/// Takes from a request that passes through what must not: hop-by-hop headers, names trusted by
+/// someone, and the headers in which a token may come.
+pub fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName]) {
+    strip_hop_by_hop(headers);
+    let untrusted: Vec<HeaderName> =
+        headers.keys().filter(|name| is_trusted_by_someone(name)).cloned().collect();
+    for name in untrusted.iter().chain(token_headers).chain([&header::HOST, &header::EXPECT]) {
+        headers.remove(name);
+    }
+}
+
+/// Takes the hop-by-hop headers, and those that `Connection` names, from a message.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+fn is_trusted_by_someone(name: &HeaderName) -> bool {
+    let name = name.as_str().replace('_', "-");
+    TRUSTED_BY_SOMEONE.contains(&name.as_str())
+        || TRUSTED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_a_client_says_of_itself_does_not_pass() {
+        let mut headers = map(&[
+            ("X-Scope-OrgID", "b"),
+            ("x_scope_orgid", "b"),
+            ("THANOS-TENANT", "b"),
+            ("X-Forwarded-User", "root"),
+            ("Impersonate-User", "root"),
+            ("X-WEBAUTH-USER", "root"),
+            ("X-HTTP-Method-Override", "DELETE"),
+            ("X-Original-URL", "/api/v1/query"),
+            ("Authorization", "Bearer t"),
+            ("X-Id-Token", "t"),
+            ("Connection", "close, X-Named"),
+            ("X-Named", "1"),
+            ("Cookie", "kept=1"),
+            ("X-Other", "kept"),
+        ]);
+        let tokens = [header::AUTHORIZATION, HeaderName::from_static("x-id-token")];
+        strip_request(&mut headers, &tokens);
+        assert_eq!(headers, map(&[("Cookie", "kept=1"), ("X-Other", "kept")]));
+    }
+
+    #[test]
+    fn a_data_request_carries_only_what_negotiates_and_traces() {
+        let client = map(&[
+            ("Accept", "application/json"),
+            ("Accept-Encoding", "gzip"),
+            ("Cookie", "session=1"),
+            ("X-Scope-OrgID", "b"),
+            ("traceparent", "00-1-1-01"),
+        ]);
+        let expected = map(&[
+            ("Accept", "application/json"),
+            ("traceparent", "00-1-1-01"),
+            ("Accept-Encoding", "identity"),
+        ]);
+        assert_eq!(for_data_request(&client), expected);
+    }
+}

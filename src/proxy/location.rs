@@ -1,0 +1,67 @@
+//! Redirects of what passes through: never followed, and never leading the client past us.
+
+use hyper::Uri;
+
+use crate::upstream::Upstream;
+
+/// The `Location` for the client, relative to us; `None` if it leads anywhere else. `location` is
+/// a URI reference (RFC 9110 §10.2.2), absolute or an absolute path.
+pub fn for_client(location: &str, upstream: &Upstream) -> Option<String> {
+    // A path that servers and browsers might read as a host, or as a way out of the base path.
+    if location.starts_with("//") || location.contains(['\\', '\r', '\n']) {
+        return None;
+    }
+    let target: Uri = location.parse().ok()?;
+    if let Some(authority) = target.authority()
+        && *authority != *upstream.settings().url.authority
+    {
+        return None;
+    }
+    let path_and_query = target.path_and_query()?.as_str();
+    let base = &upstream.settings().url.path;
+    let below = path_and_query.strip_prefix(base.as_str())?;
+    match below.as_bytes().first() {
+        None => Some("/".to_owned()),
+        Some(b'/') if !below.starts_with("//") => Some(below.to_owned()),
+        Some(b'?') => Some(format!("/{below}")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings;
+
+    fn upstream(path: &str) -> Upstream {
+        let url = settings::BaseUrl {
+            https: false,
+            authority: "thanos:10902".to_owned(),
+            path: path.to_owned(),
+        };
+        Upstream::new(&settings::Upstream::plain("thanos", settings::Api::Prometheus, url)).unwrap()
+    }
+
+    #[test]
+    fn a_redirect_stays_with_us() {
+        let root = upstream("");
+        assert_eq!(for_client("/graph?a=b", &root).as_deref(), Some("/graph?a=b"));
+        assert_eq!(for_client("http://thanos:10902/graph", &root).as_deref(), Some("/graph"));
+        let below = upstream("/prom");
+        assert_eq!(for_client("/prom/graph", &below).as_deref(), Some("/graph"));
+        assert_eq!(for_client("/prom", &below).as_deref(), Some("/"));
+    }
+
+    #[test]
+    fn a_redirect_elsewhere_is_none() {
+        let root = upstream("");
+        for location in
+            ["http://evil/graph", "//evil/graph", "http://thanos:1/graph", "/\\evil", ""]
+        {
+            assert_eq!(for_client(location, &root), None, "{location}");
+        }
+        for location in ["/promo", "/other", "/prom//evil"] {
+            assert_eq!(for_client(location, &upstream("/prom")), None, "{location}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The client's answer, made from the upstream's as enforcement planned.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
+};
+use hyper::{Response, StatusCode};
+
+use super::body::{CollectError, RemapPosition, ResponseBody, Scrubber, Streamed};
+use super::enforce::{Origin, ResponsePlan};
+use super::error::{ErrorKind, ProxyError};
+use super::forward::Answered;
+use super::snapshot::Snapshot;
+use super::{headers, location};
+use crate::prometheus::errors;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::Upstream;
+
+/// Up to this size an answer is scrubbed whole, which keeps its `Content-Length`.
+const WHOLE_BYTES: u64 = 64 * 1024;
+
+/// The longest error that is read from an upstream.
+const ERROR_BYTES: usize = 1024 * 1024;
+
+/// Makes the answer.
+pub async fn respond(
+    answered: Answered,
+    snapshot: &Snapshot,
+    metrics: &Metrics,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let Answered { response, upstream, plan } = answered;
+    let (head, incoming) = response.into_parts();
+    let body = Streamed::new(incoming, upstream.settings().timeouts.body_idle);
+    if let ResponsePlan::PassThrough = plan {
+        let (status, mut headers) = (head.status, head.headers);
+        headers::strip_hop_by_hop(&mut headers);
+        keep_redirect_here(&mut headers, &upstream)?;
+        return Ok(build(status, headers, ResponseBody::streamed(body)));
+    }
+    let remap = plan.origin().map_or_else(nowhere, Origin::remap);
+    if head.status != StatusCode::OK {
+        return failed(head.status, body, &upstream, &remap).await;
+    }
+    if head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(unreadable("it is compressed, though we asked it not to be"));
+    }
+    let headers = headers::for_data_response(&head.headers);
+    let limit = snapshot.settings().limits.answer_bytes;
+    match plan {
+        ResponsePlan::PassThrough | ResponsePlan::Stream => {
+            Ok(build(head.status, headers, ResponseBody::streamed(body)))
+        }
+        ResponsePlan::Scrub(_) => {
+            check_json(&headers)?;
+            let body = scrub(body, Scrubber::new(limit, remap)).await?;
+            Ok(build(head.status, headers, body))
+        }
+        ResponsePlan::Filter(filter) => {
+            check_json(&headers)?;
+            let answer = whole(body, limit).await?;
+            let filtered = filter.apply(&answer, limit, metrics).await?;
+            Ok(build(head.status, headers, ResponseBody::whole(filtered)))
+        }
+    }
+}
+
+fn build(
+    status: StatusCode,
+    headers: HeaderMap,
+    body: ResponseBody,
+) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Streams an answer through the scrubber. What can still become an error does: the scrubber sees
+/// the answer's beginning before the client does.
+async fn scrub(mut body: Streamed, mut scrubber: Scrubber) -> Result<ResponseBody, ProxyError> {
+    let is_small = body.declared_length().is_some_and(|length| length <= WHOLE_BYTES);
+    let mut out = Vec::new();
+    while is_small || scrubber.streams() != Some(true) {
+        match body.data().await {
+            Some(Ok(data)) => scrubber.push(data, &mut out).map_err(unreadable)?,
+            Some(Err(error)) => return Err(broken(error)),
+            None => {
+                out.push(scrubber.finish().map_err(unreadable)?);
+                return Ok(ResponseBody::whole(joined(out)));
+            }
+        }
+    }
+    Ok(ResponseBody::scrubbed(body, scrubber, out))
+}
+
+fn joined(mut pieces: Vec<Bytes>) -> Bytes {
+    pieces.retain(|piece| !piece.is_empty());
+    match pieces.len() {
+        0 | 1 => pieces.pop().unwrap_or_default(),
+        _ => pieces.concat().into(),
+    }
+}
+
+/// Reads an answer that has to be filtered.
+pub(super) async fn whole(body: Streamed, limit: usize) -> Result<Bytes, ProxyError> {
+    body.collect(limit).await.map_err(|error| match error {
+        CollectError::TooLarge => unreadable(format!(
+            "it has more than {limit} bytes (limits.answer_bytes) and has to be read whole"
+        )),
+        CollectError::Broken(error) => broken(error),
+    })
+}
+
+/// Only JSON can be filtered; a login page that answers 200 cannot.
+pub(super) fn check_json(headers: &HeaderMap) -> Result<(), ProxyError> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.and_then(|text| text.split(';').next()).unwrap_or_default();
+    if media_type.trim().eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(unreadable("it is not JSON"))
+}
+
+/// The answer to a request that the upstream did not serve.
+async fn failed(
+    status: StatusCode,
+    body: Streamed,
+    upstream: &Upstream,
+    remap: &RemapPosition,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return Err(ProxyError::new(
+            ErrorKind::UpstreamCredentials,
+            format!(
+                "the upstream `{}` refused the proxy's own credentials ({status}); ask the \
+                 operator to check its `credentials`",
+                upstream.name()
+            ),
+        ));
+    }
+    if !status.is_client_error() && !status.is_server_error() {
+        return Err(unreadable(format!("its status is {status}")));
+    }
+    let text = body.collect(ERROR_BYTES).await.unwrap_or_default();
+    let mut response = build(
+        status,
+        HeaderMap::new(),
+        ResponseBody::whole(errors::error_answer(status.as_u16(), &text, remap)),
+    );
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn keep_redirect_here(headers: &mut HeaderMap, upstream: &Upstream) -> Result<(), ProxyError> {
+    let Some(value) = headers.get(LOCATION) else { return Ok(()) };
+    let kept = value
+        .to_str()
+        .ok()
+        .and_then(|text| location::for_client(text, upstream))
+        .and_then(|text| HeaderValue::from_str(&text).ok())
+        .ok_or_else(|| unreadable("it redirects to somewhere else"))?;
+    headers.insert(LOCATION, kept);
+    Ok(())
+}
+
+/// Where the upstream read no text of the caller's, no position is one in it.
+fn nowhere() -> RemapPosition {
+    Box::new(|_| None)
+}
+
+/// The upstream's answer cannot be passed on.
+pub(super) fn unreadable(why: impl ToString) -> ProxyError {
+    ProxyError::new(
+        ErrorKind::UpstreamAnswer,
+        "the upstream's answer cannot be checked for other tenants' data, so it is not passed on",
+    )
+    .caused_by(why)
+}
+
+fn broken(error: impl ToString) -> ProxyError {
+    ProxyError::new(ErrorKind::UpstreamUnreachable, "the upstream broke off its answer")
+        .caused_by(error)
+}

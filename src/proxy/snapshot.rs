@@ -1,0 +1,137 @@
+//! Everything a request is judged by: made from one reading of the config, never changed.
+
+use std::sync::Arc;
+
+use hyper::header::HeaderName;
+use thiserror::Error;
+use tokio::sync::Semaphore;
+
+use super::rewrites::Rewrites;
+use crate::auth::{Authenticator, KeyEvents};
+use crate::config::settings::{Api, Settings};
+use crate::promql;
+use crate::upstream::{InvalidUpstream, Upstream};
+
+/// An immutable set of rules, with the pools and caches that belong to them.
+pub struct Snapshot {
+    settings: Arc<Settings>,
+    authenticator: Authenticator,
+    upstreams: Vec<Arc<Upstream>>,
+    rewrites: Rewrites,
+    token_headers: Vec<HeaderName>,
+    requests: Arc<Semaphore>,
+}
+
+/// Why settings make no snapshot.
+#[derive(Debug, Error)]
+pub enum SnapshotError {
+    /// One of `upstreams`.
+    #[error("upstreams: {name}: {cause}")]
+    Upstream {
+        /// Its name.
+        name: Arc<str>,
+        /// What is wrong with it.
+        cause: InvalidUpstream,
+    },
+    /// `tokens`.
+    #[error("tokens: {0}")]
+    Tokens(String),
+}
+
+impl Snapshot {
+    /// Makes a snapshot. What `previous` has and still fits is kept: connections, keys, permits.
+    pub fn build(
+        settings: Settings,
+        previous: Option<&Self>,
+        key_events: &Arc<dyn KeyEvents>,
+    ) -> Result<Self, SnapshotError> {
+        let settings = Arc::new(settings);
+        let upstreams = settings
+            .upstreams
+            .iter()
+            .map(|wanted| {
+                let warm = previous.and_then(|previous| {
+                    previous.upstreams.iter().find(|upstream| upstream.settings() == wanted)
+                });
+                match warm {
+                    Some(upstream) => Ok(Arc::clone(upstream)),
+                    None => Upstream::new(wanted).map(Arc::new).map_err(|cause| {
+                        SnapshotError::Upstream { name: Arc::clone(&wanted.name), cause }
+                    }),
+                }
+            })
+            .collect::<Result<_, _>>()?;
+        let authenticator = Authenticator::new(
+            &settings.tokens,
+            Arc::new(settings.tenancy.clone()),
+            previous.map(|previous| &previous.authenticator),
+            Arc::clone(key_events),
+        )
+        .map_err(|error| SnapshotError::Tokens(error.to_string()))?;
+        let token_headers = settings
+            .tokens
+            .sources
+            .iter()
+            .filter_map(|source| source.header.parse().ok())
+            .collect();
+        let requests = previous
+            .filter(|previous| previous.settings.limits.requests == settings.limits.requests)
+            .map_or_else(
+                || Arc::new(Semaphore::new(settings.limits.requests)),
+                |previous| Arc::clone(&previous.requests),
+            );
+        Ok(Self {
+            rewrites: Rewrites::new(settings.limits.rewrite_cache_bytes),
+            authenticator,
+            upstreams,
+            token_headers,
+            requests,
+            settings,
+        })
+    }
+
+    /// The config it was made from.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Who checks tokens.
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
+    /// The upstream that speaks an API, if there is one.
+    pub fn upstream(&self, api: Api) -> Option<&Arc<Upstream>> {
+        self.upstreams.iter().find(|upstream| upstream.api() == api)
+    }
+
+    /// Where paths outside the data APIs go.
+    pub fn passthrough(&self) -> Option<&Arc<Upstream>> {
+        self.upstreams
+            .iter()
+            .find(|upstream| *upstream.name() == self.settings.passthrough.upstream)
+    }
+
+    /// Confined queries of this snapshot.
+    pub fn rewrites(&self) -> &Rewrites {
+        &self.rewrites
+    }
+
+    /// Headers that carry a token, never sent on.
+    pub fn token_headers(&self) -> &[HeaderName] {
+        &self.token_headers
+    }
+
+    /// One permit a request in flight.
+    pub fn requests(&self) -> &Arc<Semaphore> {
+        &self.requests
+    }
+
+    /// Bounds on queries.
+    pub fn promql_limits(&self) -> promql::Limits {
+        promql::Limits {
+            query_bytes: self.settings.limits.query_bytes,
+            selectors: self.settings.limits.query_selectors,
+        }
+    }
+}

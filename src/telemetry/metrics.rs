@@ -1,0 +1,264 @@
+//! The metrics at `/metrics`. Label values come from closed sets or from the config, never from
+//! a request.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// `route`, `code`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    route: &'static str,
+    code: u16,
+}
+
+/// `route`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RouteLabels {
+    route: &'static str,
+}
+
+/// `route`, `reason`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusalLabels {
+    route: &'static str,
+    reason: &'static str,
+}
+
+/// `result`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResultLabels {
+    result: &'static str,
+}
+
+/// `issuer`, `result`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FetchLabels {
+    issuer: String,
+    result: &'static str,
+}
+
+/// `upstream`, `result`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct UpstreamLabels {
+    upstream: Arc<str>,
+    result: &'static str,
+}
+
+/// Every metric of the process; made once, shared by all.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    refusals: Family<RefusalLabels, Counter>,
+    tokens: Family<ResultLabels, Counter>,
+    key_fetches: Family<FetchLabels, Counter>,
+    rewrites: Family<ResultLabels, Counter>,
+    upstream_requests: Family<UpstreamLabels, Counter>,
+    reloads: Family<ResultLabels, Counter>,
+    last_reload_successful: Gauge,
+    last_reload_success: Gauge<f64, AtomicU64>,
+    /// Requests between their head and the end of their answer.
+    pub requests_in_flight: Gauge,
+    /// Open client connections.
+    pub connections: Gauge,
+    /// Connections closed because the limit was reached.
+    pub connections_refused: Counter,
+    /// Panics caught in a request; each is a defect to report.
+    pub panics: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers every metric.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("partywall");
+        let metrics = Self {
+            requests: Family::default(),
+            durations: Family::new_with_constructor(duration_histogram),
+            refusals: Family::default(),
+            tokens: Family::default(),
+            key_fetches: Family::default(),
+            rewrites: Family::default(),
+            upstream_requests: Family::default(),
+            reloads: Family::default(),
+            last_reload_successful: Gauge::default(),
+            last_reload_success: Gauge::default(),
+            requests_in_flight: Gauge::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
+            panics: Counter::default(),
+            registry: Registry::default(),
+        };
+        // The crate appends `_total` to counters and a full stop to each help text.
+        registry.register("http_requests", "Requests answered", metrics.requests.clone());
+        registry.register(
+            "http_request_duration_seconds",
+            "Time from a request's head to the end of its answer",
+            metrics.durations.clone(),
+        );
+        registry.register(
+            "refusals",
+            "Requests answered by the proxy with an error, by reason",
+            metrics.refusals.clone(),
+        );
+        registry.register(
+            "token_verifications",
+            "Tokens looked at, by result",
+            metrics.tokens.clone(),
+        );
+        registry.register(
+            "key_fetches",
+            "Fetches of an issuer's signing keys, by result",
+            metrics.key_fetches.clone(),
+        );
+        registry.register(
+            "rewrite_cache",
+            "Look-ups of confined queries, by result (hit, miss)",
+            metrics.rewrites.clone(),
+        );
+        registry.register(
+            "upstream_requests",
+            "Requests sent to an upstream, by result",
+            metrics.upstream_requests.clone(),
+        );
+        registry.register(
+            "config_reloads",
+            "Loads of the config, by result",
+            metrics.reloads.clone(),
+        );
+        registry.register(
+            "config_last_reload_successful",
+            "Whether the last load of the config succeeded",
+            metrics.last_reload_successful.clone(),
+        );
+        registry.register(
+            "config_last_reload_success_timestamp_seconds",
+            "When the config was last loaded with success",
+            metrics.last_reload_success.clone(),
+        );
+        registry.register(
+            "http_requests_in_flight",
+            "Requests being served",
+            metrics.requests_in_flight.clone(),
+        );
+        registry.register("connections", "Open client connections", metrics.connections.clone());
+        registry.register(
+            "connections_refused",
+            "Connections closed at once because limits.connections was reached",
+            metrics.connections_refused.clone(),
+        );
+        registry.register(
+            "panics",
+            "Panics caught while serving a request",
+            metrics.panics.clone(),
+        );
+        registry.register(
+            "build",
+            "The version that runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        Self { registry, ..metrics }
+    }
+
+    /// Counts an answered request.
+    pub fn request_done(&self, route: &'static str, code: u16, duration: Duration) {
+        self.requests.get_or_create(&RequestLabels { route, code }).inc();
+        self.durations.get_or_create(&RouteLabels { route }).observe(duration.as_secs_f64());
+    }
+
+    /// Counts an error of ours.
+    pub fn refused(&self, route: &'static str, reason: &'static str) {
+        self.refusals.get_or_create(&RefusalLabels { route, reason }).inc();
+    }
+
+    /// Counts a look at a token: `ok` or the reason it is not believed.
+    pub fn token(&self, result: &'static str) {
+        self.tokens.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Counts a fetch of keys.
+    pub fn key_fetch(&self, issuer: &str, ok: bool) {
+        let result = if ok { "ok" } else { "error" };
+        self.key_fetches.get_or_create(&FetchLabels { issuer: issuer.to_owned(), result }).inc();
+    }
+
+    /// Counts a look-up of a confined query.
+    pub fn rewrite(&self, hit: bool) {
+        let result = if hit { "hit" } else { "miss" };
+        self.rewrites.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Counts a request to an upstream.
+    pub fn upstream_request(&self, upstream: &Arc<str>, result: &'static str) {
+        let labels = UpstreamLabels { upstream: Arc::clone(upstream), result };
+        self.upstream_requests.get_or_create(&labels).inc();
+    }
+
+    /// Records a load of the config at `now` (seconds since the epoch).
+    pub fn reloaded(&self, ok: bool, now: f64) {
+        let result = if ok { "ok" } else { "error" };
+        self.reloads.get_or_create(&ResultLabels { result }).inc();
+        self.last_reload_successful.set(i64::from(ok));
+        if ok {
+            self.last_reload_success.set(now);
+        }
+    }
+
+    /// The exposition in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            // Writing to a string does not fail.
+            Err(std::fmt::Error) => String::new(),
+        }
+    }
+}
+
+/// From half a millisecond (a cached answer) to Prometheus' own query timeout.
+fn duration_histogram() -> Histogram {
+    Histogram::new([
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+        60.0, 120.0,
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exposition_has_conventional_names() {
+        let metrics = Metrics::new();
+        metrics.request_done("query", 200, Duration::from_millis(3));
+        metrics.refused("query", "foreign_tenant");
+        metrics.reloaded(true, 1.5);
+        let text = metrics.render();
+        for line in [
+            r#"partywall_http_requests_total{route="query",code="200"} 1"#,
+            r#"partywall_http_request_duration_seconds_bucket{le="0.005",route="query"} 1"#,
+            r#"partywall_refusals_total{route="query",reason="foreign_tenant"} 1"#,
+            "partywall_config_last_reload_successful 1",
+            "partywall_config_last_reload_success_timestamp_seconds 1.5",
+            concat!(r#"partywall_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+        }
+    }
+}

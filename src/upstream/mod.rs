@@ -1,0 +1,173 @@
+//! The way to an upstream: a pooled client, our credentials, its base path.
+
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
+use hyper::http::uri::{Authority, PathAndQuery, Scheme};
+use hyper::{Request, Response, Uri, body::Incoming};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use thiserror::Error;
+
+use crate::config::settings::{Api, Credentials, Upstream as Settings};
+use crate::proxy::body::RequestBody;
+
+/// How long an unused connection is kept. Shorter than the five minutes for which Prometheus and
+/// Thanos keep theirs (`--web.read-timeout`, `--http-grace-period` aside), so that we rarely write
+/// on one that they are closing.
+const POOL_IDLE: Duration = Duration::from_secs(90);
+
+/// One upstream, connected lazily. Cheap to share; a reload that leaves its settings alone keeps
+/// its warm connections.
+pub struct Upstream {
+    settings: Settings,
+    client: Client<HttpsConnector<HttpConnector>, RequestBody>,
+    scheme: Scheme,
+    authority: Authority,
+    host: HeaderValue,
+    /// What `credentials` adds to each request; `None` also where the caller's token goes on.
+    authorization: Option<HeaderValue>,
+}
+
+/// Why an upstream's settings make no client. Config checks most of it before.
+#[derive(Debug, Error)]
+pub enum InvalidUpstream {
+    /// The host and port of `url`.
+    #[error("the url's host is not valid: {0}")]
+    Authority(String),
+    /// The credentials cannot stand in a header.
+    #[error("the credentials hold characters that a header cannot carry")]
+    Credentials,
+    /// `ca_file`, or the system's certificates.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+}
+
+/// Why an upstream gave no answer.
+#[derive(Debug, Error)]
+pub enum UpstreamError {
+    /// No connection, or it broke before the answer's head.
+    #[error("{0}")]
+    Unreachable(hyper_util::client::legacy::Error),
+    /// No answer's head within `timeouts.response_head`.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+}
+
+impl Upstream {
+    /// Prepares a client; nothing is connected yet.
+    pub fn new(settings: &Settings) -> Result<Self, InvalidUpstream> {
+        let url = &settings.url;
+        let authority: Authority = url
+            .authority
+            .parse()
+            .map_err(|_| InvalidUpstream::Authority(url.authority.clone()))?;
+        let host = HeaderValue::from_str(authority.as_str())
+            .map_err(|_| InvalidUpstream::Authority(url.authority.clone()))?;
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(settings.timeouts.connect));
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls::client_config(settings.ca_file.as_deref())?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(settings.max_idle_connections)
+            .set_host(false)
+            .build(https);
+        Ok(Self {
+            client,
+            scheme: if url.https { Scheme::HTTPS } else { Scheme::HTTP },
+            authority,
+            host,
+            authorization: authorization(&settings.credentials)?,
+            settings: settings.clone(),
+        })
+    }
+
+    /// The settings it was made from.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Its name in the config.
+    pub fn name(&self) -> &Arc<str> {
+        &self.settings.name
+    }
+
+    /// What it speaks.
+    pub fn api(&self) -> Api {
+        self.settings.api
+    }
+
+    /// The address of a path (and query) of its API, below its base path.
+    pub fn uri(&self, path_and_query: &str) -> Result<Uri, hyper::http::Error> {
+        let whole: PathAndQuery = if self.settings.url.path.is_empty() {
+            path_and_query.parse()?
+        } else {
+            format!("{}{path_and_query}", self.settings.url.path).parse()?
+        };
+        Ok(Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(whole)
+            .build()?)
+    }
+
+    /// Adds what every request to it carries: `Host`, and our credentials. `caller_token` is the
+    /// caller's own `Authorization`, sent on only where the config says so.
+    pub fn sign(&self, headers: &mut HeaderMap, caller_token: Option<&str>) {
+        headers.insert(HOST, self.host.clone());
+        let own = self.authorization.clone();
+        let forwarded = || {
+            let token = caller_token.filter(|_| {
+                matches!(self.settings.credentials, Credentials::ForwardToken)
+            })?;
+            sensitive(&format!("Bearer {token}")).ok()
+        };
+        if let Some(value) = own.or_else(forwarded) {
+            headers.insert(AUTHORIZATION, value);
+        }
+    }
+
+    /// Sends a request and waits for the answer's head.
+    pub async fn send(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let within = self.settings.timeouts.response_head;
+        match tokio::time::timeout(within, self.client.request(request)).await {
+            Ok(answered) => answered.map_err(UpstreamError::Unreachable),
+            Err(_elapsed) => Err(UpstreamError::Timeout(within)),
+        }
+    }
+}
+
+fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, InvalidUpstream> {
+    let value = match credentials {
+        Credentials::None | Credentials::ForwardToken => return Ok(None),
+        Credentials::Bearer(token) => format!("Bearer {}", token.expose()),
+        Credentials::Basic { username, password } => {
+            let pair = format!("{username}:{}", password.expose());
+            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+        }
+    };
+    sensitive(&value).map(Some)
+}
+
+/// A header value that is never logged or indexed (RFC 7541 §7.1.3).
+fn sensitive(value: &str) -> Result<HeaderValue, InvalidUpstream> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| InvalidUpstream::Credentials)?;
+    value.set_sensitive(true);
+    Ok(value)
+}

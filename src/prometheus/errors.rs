@@ -36,17 +36,15 @@ pub fn error_answer(status: u16, body: &[u8], remap: Remap<'_>) -> Vec<u8> {
         let error_type = object.text("errorType", "an error's type")?;
         Ok((error_type, object.text("error", "an error's text")?))
     });
-    match said {
-        Ok((said, text)) => {
-            let error_type = known_type(&said).unwrap_or_else(|| type_of_status(status));
-            error_json(error_type, &scrub_error(error_type, &text, remap))
-        }
-        Err(_) => {
-            let error_type = type_of_status(status);
-            let text = std::str::from_utf8(body).unwrap_or_default().trim_end();
-            error_json(error_type, &scrub_error(error_type, text, remap))
-        }
-    }
+    let (error_type, text) = match &said {
+        Ok((said, text)) => (known_type(said), &**text),
+        Err(_) => (
+            None,
+            std::str::from_utf8(body).unwrap_or_default().trim_end(),
+        ),
+    };
+    let error_type = error_type.unwrap_or_else(|| type_of_status(status));
+    error_json(error_type, &scrub_error(error_type, text, remap))
 }
 
 /// An error's text as a tenant may read it; places in it are those of the query as it was

@@ -2,11 +2,13 @@
 //!
 //! Each endpoint has a list of the parameters that either product reads there. A parameter that
 //! is not on it is dropped: neither product reads it, so the answer is the same without it, and
-//! what some other upstream may read into it never reaches one. The lists were read from every
-//! `FormValue`, `Form[…]` and `URL.Query()` of the handlers named in the [module](super) docs.
+//! what some other upstream may read into it never reaches one.
+
+mod table;
 
 use std::borrow::Cow;
 
+use table::{LocalParameter, Policy};
 use thiserror::Error;
 
 use super::endpoints::Endpoint;
@@ -83,162 +85,6 @@ pub enum ParamError<R> {
     Refused(R),
 }
 
-/// What happens to a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Policy {
-    /// Counts once; confined as a query.
-    Query,
-    /// A list; each is confined as a selector.
-    Selectors,
-    /// A list; each must be a selector, and goes up as it is.
-    CheckedSelectors,
-    /// Counts once; goes up.
-    Pass,
-    /// Counts once; goes up, however long: a query no data is selected with.
-    PassQuery,
-    /// A list; goes up.
-    PassList,
-    /// A list of labels that are taken off the series; goes up unless a tenant label is in it.
-    Labels,
-    /// Refused if it is there at all.
-    Forbid(&'static str),
-    /// Refused if it switches something on, else dropped.
-    ForbidIfOn(&'static str),
-    /// Counts once; is done here.
-    Local(LocalParameter),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LocalParameter {
-    ExcludeAlerts,
-    MetadataLimit,
-    /// Merged metadata has one entry a metric, so any limit holds; only its form is checked.
-    MetadataLimitPerMetric,
-}
-
-type Table = &'static [(&'static str, Policy)];
-
-const STORE_MATCH: (&str, Policy) = (
-    "storeMatch[]",
-    Policy::Forbid("it selects stores, which are shared by all tenants"),
-);
-const PARTIAL_RESPONSE: (&str, Policy) = ("partial_response", Policy::Pass);
-const REPLICA_LABELS: (&str, Policy) = ("replicaLabels[]", Policy::Labels);
-
-const QUERY: Table = &[
-    ("query", Policy::Query),
-    ("time", Policy::Pass),
-    ("timeout", Policy::Pass),
-    ("limit", Policy::Pass),
-    ("lookback_delta", Policy::Pass),
-    ("stats", Policy::Pass),
-    ("dedup", Policy::Pass),
-    PARTIAL_RESPONSE,
-    REPLICA_LABELS,
-    ("max_source_resolution", Policy::Pass),
-    ("engine", Policy::Pass),
-    STORE_MATCH,
-    SHARD_INFO,
-    ANALYZE,
-    EXPLAIN,
-];
-const SHARD_INFO: (&str, Policy) = (
-    "shard_info",
-    Policy::Forbid("it is for query frontends, which split queries themselves"),
-);
-const ANALYZE: (&str, Policy) = (
-    "analyze",
-    Policy::ForbidIfOn("its answer names the addresses of stores"),
-);
-/// Of Thanos before 0.36; now an endpoint.
-const EXPLAIN: (&str, Policy) = (
-    "explain",
-    Policy::ForbidIfOn("its answer may name remote engines"),
-);
-
-const QUERY_RANGE: Table = &[
-    ("query", Policy::Query),
-    ("start", Policy::Pass),
-    ("end", Policy::Pass),
-    ("step", Policy::Pass),
-    ("timeout", Policy::Pass),
-    ("limit", Policy::Pass),
-    ("lookback_delta", Policy::Pass),
-    ("stats", Policy::Pass),
-    ("dedup", Policy::Pass),
-    PARTIAL_RESPONSE,
-    REPLICA_LABELS,
-    ("max_source_resolution", Policy::Pass),
-    ("engine", Policy::Pass),
-    STORE_MATCH,
-    SHARD_INFO,
-    ANALYZE,
-    EXPLAIN,
-];
-const QUERY_EXEMPLARS: Table = &[
-    ("query", Policy::Query),
-    ("start", Policy::Pass),
-    ("end", Policy::Pass),
-];
-const SERIES: Table = &[
-    ("match[]", Policy::Selectors),
-    ("start", Policy::Pass),
-    ("end", Policy::Pass),
-    ("limit", Policy::Pass),
-    ("dedup", Policy::Pass),
-    PARTIAL_RESPONSE,
-    REPLICA_LABELS,
-    STORE_MATCH,
-];
-const LABELS: Table = &[
-    ("match[]", Policy::Selectors),
-    ("start", Policy::Pass),
-    ("end", Policy::Pass),
-    ("limit", Policy::Pass),
-    PARTIAL_RESPONSE,
-    STORE_MATCH,
-];
-const FEDERATE: Table = &[("match[]", Policy::Selectors)];
-/// `group_limit` and `group_next_token` are dropped: pages cut before filtering would show how
-/// many groups others have. The answer is whole.
-const RULES: Table = &[
-    ("type", Policy::Pass),
-    ("rule_name[]", Policy::PassList),
-    ("rule_group[]", Policy::PassList),
-    ("file[]", Policy::PassList),
-    ("match[]", Policy::CheckedSelectors),
-    (
-        "exclude_alerts",
-        Policy::Local(LocalParameter::ExcludeAlerts),
-    ),
-];
-const TARGETS: Table = &[("state", Policy::Pass), ("scrapePool", Policy::Pass)];
-const METADATA: Table = &[
-    ("metric", Policy::Pass),
-    ("limit", Policy::Local(LocalParameter::MetadataLimit)),
-    (
-        "limit_per_metric",
-        Policy::Local(LocalParameter::MetadataLimitPerMetric),
-    ),
-];
-const PURE_QUERY: Table = &[("query", Policy::PassQuery)];
-
-fn table(endpoint: &Endpoint) -> Table {
-    match endpoint {
-        Endpoint::Query => QUERY,
-        Endpoint::QueryRange => QUERY_RANGE,
-        Endpoint::QueryExemplars => QUERY_EXEMPLARS,
-        Endpoint::Series => SERIES,
-        Endpoint::Labels | Endpoint::LabelValues(_) => LABELS,
-        Endpoint::Federate => FEDERATE,
-        Endpoint::Rules => RULES,
-        Endpoint::Targets => TARGETS,
-        Endpoint::Metadata => METADATA,
-        Endpoint::ParseQuery | Endpoint::FormatQuery => PURE_QUERY,
-        Endpoint::Alerts | Endpoint::RemoteRead | Endpoint::BuildInfo => &[],
-    }
-}
-
 /// Decides on every parameter of a request to this endpoint.
 ///
 /// An empty or missing `query` goes up as an empty one: no selector is in it, and the upstream's
@@ -250,25 +96,47 @@ pub fn allow<'a, C: Confine>(
     matchers: &Matchers,
     confine: &mut C,
 ) -> Result<Allowed<'a>, ParamError<C::Refusal>> {
-    let table = table(endpoint);
-    let mut decision = Decision {
-        allowed: Allowed::default(),
-        singles: Vec::new(),
-        selectors: 0,
-        confined_bytes: 0,
-    };
-    for (name, value) in form {
-        if let Some((name, policy)) = table.iter().find(|(known, _)| *known == name) {
-            decision.take(name, *policy, value, matchers, confine)?;
-        }
+    let mut decision = Decision::default();
+    for given in read(table::of(endpoint), form)? {
+        decision.take(given, matchers, confine)?;
     }
     decision.complete(endpoint, matchers)
 }
 
+/// A parameter of the endpoint's list, as it was given.
+struct Given<'a> {
+    name: &'static str,
+    policy: Policy,
+    value: Cow<'a, str>,
+}
+
+/// Keeps what is on the list, and what counts once, once. Go takes the first of several, other
+/// readers the last: so the same again is as good as once, and another is an error.
+fn read<'a, R>(table: table::Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamError<R>> {
+    let mut all: Vec<Given<'a>> = Vec::new();
+    for (name, value) in form {
+        let Some((name, policy)) = table.iter().find(|(known, _)| *known == name) else {
+            continue;
+        };
+        let earlier = all
+            .iter()
+            .find(|given| policy.counts_once() && given.name == *name);
+        match earlier {
+            None => all.push(Given {
+                name,
+                policy: *policy,
+                value,
+            }),
+            Some(given) if given.value == value => {}
+            Some(_) => return Err(ParamError::Ambiguous(name)),
+        }
+    }
+    Ok(all)
+}
+
+#[derive(Default)]
 struct Decision<'a> {
     allowed: Allowed<'a>,
-    /// The parameters seen that count once, as they came.
-    singles: Vec<(&'static str, Cow<'a, str>)>,
     selectors: usize,
     confined_bytes: usize,
 }
@@ -276,22 +144,20 @@ struct Decision<'a> {
 impl<'a> Decision<'a> {
     fn take<C: Confine>(
         &mut self,
-        name: &'static str,
-        policy: Policy,
-        value: Cow<'a, str>,
+        given: Given<'a>,
         matchers: &Matchers,
         confine: &mut C,
     ) -> Result<(), ParamError<C::Refusal>> {
+        let Given {
+            name,
+            policy,
+            value,
+        } = given;
         match policy {
+            Policy::Query if value.is_empty() => self.allowed.sent.push(name, value),
             Policy::Query => {
-                if self.is_new(name, &value)? {
-                    let confined = if value.is_empty() {
-                        String::new()
-                    } else {
-                        confine.query(&value).map_err(ParamError::Refused)?
-                    };
-                    self.send_confined(name, confined)?;
-                }
+                let confined = confine.query(&value).map_err(ParamError::Refused)?;
+                self.send_confined(name, confined)?;
             }
             Policy::Selectors => {
                 let confined = confine.selector(&value).map_err(ParamError::Refused)?;
@@ -304,23 +170,16 @@ impl<'a> Decision<'a> {
                     .map_err(ParamError::Refused)?;
                 self.allowed.sent.push(name, value);
             }
-            Policy::Pass => {
-                if self.is_new(name, &value)? {
-                    self.send_short(name, value)?;
-                }
+            Policy::PassQuery => self.allowed.sent.push(name, value),
+            Policy::Labels if matchers.of_label(&value).is_some() => {
+                let reason = "the tenant label cannot be taken off the series";
+                return Err(ParamError::Forbidden { name, reason });
             }
-            Policy::PassQuery => {
-                if self.is_new(name, &value)? {
-                    self.allowed.sent.push(name, value);
+            Policy::Pass | Policy::PassList | Policy::Labels => {
+                if value.len() > MAX_VALUE_BYTES {
+                    return Err(ParamError::TooLong(name));
                 }
-            }
-            Policy::PassList => self.send_short(name, value)?,
-            Policy::Labels => {
-                if matchers.of_label(&value).is_some() {
-                    let reason = "the tenant label cannot be taken off the series";
-                    return Err(ParamError::Forbidden { name, reason });
-                }
-                self.send_short(name, value)?;
+                self.allowed.sent.push(name, value);
             }
             Policy::Forbid(reason) => return Err(ParamError::Forbidden { name, reason }),
             Policy::ForbidIfOn(reason) => {
@@ -328,31 +187,11 @@ impl<'a> Decision<'a> {
                     return Err(ParamError::Forbidden { name, reason });
                 }
             }
-            Policy::Local(parameter) => {
-                if self.is_new(name, &value)? {
-                    self.keep_local(parameter, &value)
-                        .map_err(|text| ParamError::Invalid(text.into()))?;
-                }
-            }
+            Policy::Local(parameter) => self
+                .keep_local(parameter, &value)
+                .map_err(|text| ParamError::Invalid(text.into()))?,
         }
         Ok(())
-    }
-
-    /// Whether a parameter that counts once is seen for the first time. Go takes the first; other
-    /// readers the last; so the same again is as good as once, and another is an error.
-    fn is_new<R>(
-        &mut self,
-        name: &'static str,
-        value: &Cow<'a, str>,
-    ) -> Result<bool, ParamError<R>> {
-        match self.singles.iter().find(|(seen, _)| *seen == name) {
-            None => {
-                self.singles.push((name, value.clone()));
-                Ok(true)
-            }
-            Some((_, same)) if same == value => Ok(false),
-            Some(_) => Err(ParamError::Ambiguous(name)),
-        }
     }
 
     fn send_confined<R>(&mut self, name: &'static str, text: String) -> Result<(), ParamError<R>> {
@@ -361,18 +200,6 @@ impl<'a> Decision<'a> {
             return Err(ParamError::TooMuch);
         }
         self.allowed.sent.push(name, text);
-        Ok(())
-    }
-
-    fn send_short<R>(
-        &mut self,
-        name: &'static str,
-        value: Cow<'a, str>,
-    ) -> Result<(), ParamError<R>> {
-        if value.len() > MAX_VALUE_BYTES {
-            return Err(ParamError::TooLong(name));
-        }
-        self.allowed.sent.push(name, value);
         Ok(())
     }
 

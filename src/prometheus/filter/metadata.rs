@@ -44,7 +44,7 @@ impl<'a> MetricNames<'a> {
     }
 }
 
-/// What the series of a family may be called, after its name: OpenMetrics 1.0 §5, and the text
+/// What the series of a family may be called, after its name: `OpenMetrics` 1.0 §5, and the text
 /// format, where counters and infos are families of their full name and native histograms are one
 /// series of it.
 fn series_suffixes(kind: &str) -> &'static [&'static str] {

@@ -91,7 +91,7 @@ fn write_group(out: &mut Vec<u8>, group: &Object<'_>, rules: &[Vec<u8>]) {
     for (key, value) in group.iter().filter(|(key, _)| GROUP_KEYS.contains(key)) {
         if key == "rules" {
             json::write_array(writer.key(key), rules, |out, rule| {
-                out.extend_from_slice(rule)
+                out.extend_from_slice(rule);
             });
         } else {
             writer.raw(key, value);

@@ -1,0 +1,340 @@
+//! Which call of the metrics API a path is. The table is closed: what is not listed here is not
+//! sent to the upstream.
+
+use std::borrow::Cow;
+
+use crate::config::settings::ClosedGroup;
+
+/// A call this proxy can confine to a tenant, or that has nothing to confine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `/api/v1/query`
+    Query,
+    /// `/api/v1/query_range`
+    QueryRange,
+    /// `/api/v1/query_exemplars`
+    QueryExemplars,
+    /// `/api/v1/series`
+    Series,
+    /// `/api/v1/labels`
+    Labels,
+    /// `/api/v1/label/{name}/values`, with the name as it stood in the decoded path: `U__`
+    /// escapes are the upstream's to read.
+    LabelValues(Box<str>),
+    /// `/federate`
+    Federate,
+    /// `/api/v1/rules`
+    Rules,
+    /// `/api/v1/alerts`
+    Alerts,
+    /// `/api/v1/targets`
+    Targets,
+    /// `/api/v1/metadata`
+    Metadata,
+    /// `/api/v1/read`
+    RemoteRead,
+    /// `/api/v1/status/buildinfo`
+    BuildInfo,
+    /// `/api/v1/parse_query`
+    ParseQuery,
+    /// `/api/v1/format_query`
+    FormatQuery,
+}
+
+/// What a path is to the metrics API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A call with its own enforcement.
+    Known(Endpoint),
+    /// Refused unless the config opens its group, and then only for callers with all tenants.
+    Closed(ClosedGroup),
+    /// No data of any tenant behind it: forwarded untouched.
+    PassThrough,
+}
+
+/// Tells what a decoded, canonical path (one leading slash, no dot segments, no empty segments
+/// but a trailing one) is. A trailing slash on a data endpoint makes it another, unknown path,
+/// as it does upstream.
+pub fn classify(path: &str) -> Class {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    match first {
+        "api" => classify_api(path),
+        "federate" if path == "federate" => Class::Known(Endpoint::Federate),
+        "metrics" | "debug" | "consoles" | "classic" => Class::Closed(ClosedGroup::Internals),
+        "-" => match rest {
+            "healthy" | "ready" => Class::PassThrough,
+            _ => Class::Closed(ClosedGroup::Internals),
+        },
+        // `/API/v1/query` is no path of Go's router, but may be one of something before it.
+        other if other.eq_ignore_ascii_case("api") || other.eq_ignore_ascii_case("federate") => {
+            Class::Closed(ClosedGroup::Unknown)
+        }
+        _ => Class::PassThrough,
+    }
+}
+
+/// `path` begins with `api`, without its leading slash.
+fn classify_api(path: &str) -> Class {
+    let Some(call) = path.strip_prefix("api/v1/") else {
+        return Class::Closed(ClosedGroup::Unknown);
+    };
+    let known = match call {
+        "query" => Endpoint::Query,
+        "query_range" => Endpoint::QueryRange,
+        "query_exemplars" => Endpoint::QueryExemplars,
+        "series" => Endpoint::Series,
+        "labels" => Endpoint::Labels,
+        "rules" => Endpoint::Rules,
+        "alerts" => Endpoint::Alerts,
+        "targets" => Endpoint::Targets,
+        "metadata" => Endpoint::Metadata,
+        "read" => Endpoint::RemoteRead,
+        "status/buildinfo" => Endpoint::BuildInfo,
+        "parse_query" => Endpoint::ParseQuery,
+        "format_query" => Endpoint::FormatQuery,
+        _ => {
+            return match label_of(call) {
+                Some(name) => Class::Known(Endpoint::LabelValues(name.into())),
+                None => Class::Closed(closed_group(call)),
+            };
+        }
+    };
+    Class::Known(known)
+}
+
+/// The name in `label/{name}/values`. Dot segments cannot be escaped in a path, so they name no
+/// label.
+fn label_of(call: &str) -> Option<&str> {
+    let name = call.strip_prefix("label/")?.strip_suffix("/values")?;
+    (!name.is_empty() && name != "." && name != ".." && !name.contains('/')).then_some(name)
+}
+
+fn closed_group(call: &str) -> ClosedGroup {
+    let first = call.split('/').next().unwrap_or(call);
+    match first {
+        "status" => ClosedGroup::Status,
+        "stores" => ClosedGroup::Stores,
+        "admin" => ClosedGroup::TsdbAdmin,
+        // `receive` is where Thanos Receive takes remote write.
+        "write" | "otlp" | "receive" => ClosedGroup::Write,
+        _ => ClosedGroup::Unknown,
+    }
+}
+
+impl Endpoint {
+    /// The methods the upstream has a route for, as `Allow` lists them.
+    pub fn methods(&self) -> &'static [&'static str] {
+        match self {
+            Self::Query
+            | Self::QueryRange
+            | Self::QueryExemplars
+            | Self::Series
+            | Self::Labels
+            | Self::ParseQuery
+            | Self::FormatQuery => &["GET", "POST"],
+            Self::LabelValues(_)
+            | Self::Federate
+            | Self::Rules
+            | Self::Alerts
+            | Self::Targets
+            | Self::Metadata
+            | Self::BuildInfo => &["GET"],
+            Self::RemoteRead => &["POST"],
+        }
+    }
+
+    /// Whether the upstream has a route for this method.
+    pub fn allows(&self, method: &str) -> bool {
+        self.methods().contains(&method)
+    }
+
+    /// The one path that is sent up, relative to the upstream's base path; a label's name is
+    /// percent-encoded.
+    pub fn path(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Query => "/api/v1/query",
+            Self::QueryRange => "/api/v1/query_range",
+            Self::QueryExemplars => "/api/v1/query_exemplars",
+            Self::Series => "/api/v1/series",
+            Self::Labels => "/api/v1/labels",
+            Self::LabelValues(name) => {
+                let name = percent_encoding::utf8_percent_encode(name, SEGMENT);
+                return Cow::Owned(format!("/api/v1/label/{name}/values"));
+            }
+            Self::Federate => "/federate",
+            Self::Rules => "/api/v1/rules",
+            Self::Alerts => "/api/v1/alerts",
+            Self::Targets => "/api/v1/targets",
+            Self::Metadata => "/api/v1/metadata",
+            Self::RemoteRead => "/api/v1/read",
+            Self::BuildInfo => "/api/v1/status/buildinfo",
+            Self::ParseQuery => "/api/v1/parse_query",
+            Self::FormatQuery => "/api/v1/format_query",
+        })
+    }
+
+    /// A short name for logs and metrics; never holds anything of the request.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::QueryRange => "query_range",
+            Self::QueryExemplars => "query_exemplars",
+            Self::Series => "series",
+            Self::Labels => "labels",
+            Self::LabelValues(_) => "label_values",
+            Self::Federate => "federate",
+            Self::Rules => "rules",
+            Self::Alerts => "alerts",
+            Self::Targets => "targets",
+            Self::Metadata => "metadata",
+            Self::RemoteRead => "read",
+            Self::BuildInfo => "buildinfo",
+            Self::ParseQuery => "parse_query",
+            Self::FormatQuery => "format_query",
+        }
+    }
+}
+
+/// Everything but RFC 3986's unreserved characters.
+const SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn closed(path: &str) -> Option<ClosedGroup> {
+        match classify(path) {
+            Class::Closed(group) => Some(group),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn every_known_endpoint_is_found_at_its_own_path() {
+        let all = [
+            Endpoint::Query,
+            Endpoint::QueryRange,
+            Endpoint::QueryExemplars,
+            Endpoint::Series,
+            Endpoint::Labels,
+            Endpoint::LabelValues("job".into()),
+            Endpoint::Federate,
+            Endpoint::Rules,
+            Endpoint::Alerts,
+            Endpoint::Targets,
+            Endpoint::Metadata,
+            Endpoint::RemoteRead,
+            Endpoint::BuildInfo,
+            Endpoint::ParseQuery,
+            Endpoint::FormatQuery,
+        ];
+        for endpoint in all {
+            let path = endpoint.path();
+            assert_eq!(classify(&path), Class::Known(endpoint.clone()));
+            let slashed = format!("{path}/");
+            assert!(closed(&slashed).is_some(), "{slashed}");
+        }
+    }
+
+    #[test]
+    fn every_other_endpoint_of_both_products_is_closed() {
+        use ClosedGroup::{Internals, Status, Stores, TsdbAdmin, Unknown, Write};
+        for (path, group) in [
+            ("/api/v1/status/config", Status),
+            ("/api/v1/status/flags", Status),
+            ("/api/v1/status/runtimeinfo", Status),
+            ("/api/v1/status/tsdb", Status),
+            ("/api/v1/status/tsdb/blocks", Status),
+            ("/api/v1/status/self_metrics", Status),
+            ("/api/v1/status/walreplay", Status),
+            ("/api/v1/status", Status),
+            ("/api/v1/stores", Stores),
+            ("/api/v1/admin/tsdb/delete_series", TsdbAdmin),
+            ("/api/v1/admin/tsdb/snapshot", TsdbAdmin),
+            ("/api/v1/write", Write),
+            ("/api/v1/otlp/v1/metrics", Write),
+            ("/api/v1/receive", Write),
+            ("/metrics", Internals),
+            ("/metrics/", Internals),
+            ("/debug/pprof/heap", Internals),
+            ("/-/reload", Internals),
+            ("/-/quit", Internals),
+            ("/-/healthy/", Internals),
+            ("/-", Internals),
+            ("/consoles/index.html", Internals),
+            ("/classic/alerts", Internals),
+            ("/api/v1/search/metric_names", Unknown),
+            ("/api/v1/search/label_values", Unknown),
+            ("/api/v1/targets/metadata", Unknown),
+            ("/api/v1/targets/relabel_steps", Unknown),
+            ("/api/v1/scrape_pools", Unknown),
+            ("/api/v1/alertmanagers", Unknown),
+            ("/api/v1/features", Unknown),
+            ("/api/v1/notifications/live", Unknown),
+            ("/api/v1/openapi.yaml", Unknown),
+            ("/api/v1/query_explain", Unknown),
+            ("/api/v1/query_range_explain", Unknown),
+            ("/api/v1/blocks", Unknown),
+            ("/api/v1/", Unknown),
+            ("/api/v1", Unknown),
+            ("/api", Unknown),
+            ("/api/v2/query", Unknown),
+            ("/federate/", Unknown),
+            ("/API/v1/query", Unknown),
+            ("/Federate", Unknown),
+            ("/api/v1/Query", Unknown),
+            ("/api/v1/label//values", Unknown),
+            ("/api/v1/label/../values", Unknown),
+            ("/api/v1/label/a/b/values", Unknown),
+            ("/api/v1/label/values", Unknown),
+            ("/api/v1/label/a", Unknown),
+        ] {
+            assert_eq!(closed(path), Some(group), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_user_interface_and_health_pass() {
+        for path in [
+            "/",
+            "",
+            "/graph",
+            "/static/js/main.js",
+            "/-/healthy",
+            "/-/ready",
+            "/apidocs",
+            "/metricsexplorer",
+            "/version",
+        ] {
+            assert_eq!(classify(path), Class::PassThrough, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_label_name_cannot_leave_its_segment() {
+        let Class::Known(endpoint) = classify("/api/v1/label/a%2f..?x#é b/values") else {
+            panic!("a label name");
+        };
+        assert_eq!(
+            endpoint.path(),
+            "/api/v1/label/a%252f..%3Fx%23%C3%A9%20b/values"
+        );
+        let escaped = Endpoint::LabelValues("U__http_2e_method".into());
+        assert_eq!(escaped.path(), "/api/v1/label/U__http_2e_method/values");
+    }
+
+    #[test]
+    fn methods_are_those_of_the_upstream() {
+        assert!(Endpoint::Query.allows("POST") && Endpoint::Query.allows("GET"));
+        assert!(!Endpoint::Query.allows("HEAD"));
+        assert!(!Endpoint::Rules.allows("POST"));
+        assert!(!Endpoint::LabelValues("a".into()).allows("POST"));
+        assert!(!Endpoint::Federate.allows("POST"));
+        assert!(!Endpoint::RemoteRead.allows("GET"));
+    }
+}

@@ -1,0 +1,69 @@
+//! Answers that the upstream gives for all tenants at once: read whole, what is not the tenant's
+//! taken out, what is kept left as it came.
+//!
+//! Each takes the upstream's JSON (identity-encoded, bounded by the caller) and returns JSON, or
+//! [`Unreadable`](super::Unreadable), upon which nothing of the answer may be passed on.
+//! Warnings are scrubbed as in [`super::warnings`]; no query is sent, so no place in one is named.
+
+mod alerts;
+mod metadata;
+mod rules;
+mod targets;
+
+pub use alerts::alerts;
+pub use metadata::{MAX_METRIC_NAMES, MetricNames, metadata};
+pub use rules::{RulesOptions, rules};
+pub use targets::targets;
+
+use super::answer::write_warnings;
+use super::json::{self, Envelope, Labels, Object, ObjectWriter, Unreadable};
+use crate::tenancy::Matchers;
+
+/// Writes an answer around its new `data`.
+fn write_answer(
+    envelope: &Envelope<'_>,
+    capacity: usize,
+    write_data: impl FnOnce(&mut Vec<u8>) -> Result<(), Unreadable>,
+) -> Result<Vec<u8>, Unreadable> {
+    let mut out = Vec::with_capacity(capacity);
+    let mut object = ObjectWriter::new(&mut out);
+    json::write_string(object.key("status"), "success");
+    write_data(object.key("data"))?;
+    write_warnings(&mut object, envelope, &|_| None);
+    object.end();
+    Ok(out)
+}
+
+/// Whether these labels satisfy every matcher.
+fn admits(matchers: &Matchers, labels: &Labels<'_>) -> bool {
+    matchers.admit(|name| labels.get(name))
+}
+
+/// Those objects of a list whose `labels` satisfy every matcher.
+fn admitted<'a>(list: Vec<Object<'a>>, matchers: &Matchers) -> Result<Vec<Object<'a>>, Unreadable> {
+    let mut kept = Vec::new();
+    for object in list {
+        if admits(matchers, &object.labels("labels")?) {
+            kept.push(object);
+        }
+    }
+    Ok(kept)
+}
+
+#[cfg(test)]
+mod testing {
+    use crate::tenancy::{LabelMatcher, Matchers, Tenant, TenantSet};
+
+    pub(super) fn matcher(label: &str, tenants: &[&str]) -> LabelMatcher {
+        let tenants = TenantSet::new(tenants.iter().map(|t| Tenant::new(t).unwrap())).unwrap();
+        LabelMatcher::new(label.into(), tenants)
+    }
+
+    pub(super) fn acme() -> Matchers {
+        Matchers::new(matcher("tenant_id", &["acme"]), [])
+    }
+
+    pub(super) fn text(answer: Vec<u8>) -> String {
+        String::from_utf8(answer).unwrap()
+    }
+}

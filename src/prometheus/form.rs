@@ -1,0 +1,276 @@
+//! Parameters as Go's `net/url` reads them (`ParseQuery`, since Go 1.17), so that the upstream
+//! reads from what we send just what we read.
+//!
+//! Go drops a pair it cannot read and lets some handlers go on; here it refuses the request.
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr2};
+use thiserror::Error;
+
+/// The most parameters a request may have, URL and body together.
+pub const MAX_PARAMETERS: usize = 1000;
+
+/// Parameters in the order they came; a name may come more than once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Form<'a> {
+    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+/// Why a query string or form body is not read. All are the client's mistakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum FormError {
+    /// Go reads no `;`, others split at it.
+    #[error("a parameter holds a `;`, which has to be written as %3B")]
+    Semicolon,
+    /// `%` without two hexadecimal digits.
+    #[error("a parameter holds a `%` that is not followed by two hexadecimal digits")]
+    BadEscape,
+    /// Not UTF-8 once decoded.
+    #[error("a parameter is not valid UTF-8")]
+    NotUtf8,
+    /// A zero byte.
+    #[error("a parameter holds a NUL character")]
+    Nul,
+    /// More than [`MAX_PARAMETERS`].
+    #[error("there are more than {MAX_PARAMETERS} parameters")]
+    TooMany,
+}
+
+impl<'a> Form<'a> {
+    /// Reads a URL's query string (without `?`) or a body of
+    /// `application/x-www-form-urlencoded`.
+    pub fn parse(text: &'a [u8]) -> Result<Self, FormError> {
+        let mut form = Self::default();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (piece, after) = split_at_byte(rest, b'&');
+            rest = after.unwrap_or_default();
+            if memchr(b';', piece).is_some() {
+                return Err(FormError::Semicolon);
+            }
+            if piece.is_empty() {
+                continue;
+            }
+            let (name, value) = split_at_byte(piece, b'=');
+            form.push_bounded(decode(name)?, decode(value.unwrap_or_default())?)?;
+        }
+        Ok(form)
+    }
+
+    /// Puts the parameters of another form (the body's) after these (the URL's).
+    pub fn merge(mut self, other: Self) -> Result<Self, FormError> {
+        if self.pairs.len() + other.pairs.len() > MAX_PARAMETERS {
+            return Err(FormError::TooMany);
+        }
+        self.pairs.extend(other.pairs);
+        Ok(self)
+    }
+
+    /// Adds one parameter.
+    pub fn push(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
+        self.pairs.push((name.into(), value.into()));
+    }
+
+    /// The parameters in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// The one spelling that is sent up: as Go's `Values.Encode`, in our order.
+    pub fn encode(&self) -> String {
+        let length = self.pairs.iter().map(|(n, v)| n.len() + v.len() + 2).sum();
+        let mut out = String::with_capacity(length);
+        for (name, value) in &self.pairs {
+            if !out.is_empty() {
+                out.push('&');
+            }
+            encode(&mut out, name);
+            out.push('=');
+            encode(&mut out, value);
+        }
+        out
+    }
+
+    fn push_bounded(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> Result<(), FormError> {
+        if self.pairs.len() == MAX_PARAMETERS {
+            return Err(FormError::TooMany);
+        }
+        self.pairs.push((name, value));
+        Ok(())
+    }
+}
+
+impl<'a> IntoIterator for Form<'a> {
+    type Item = (Cow<'a, str>, Cow<'a, str>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.pairs.into_iter()
+    }
+}
+
+/// What stands before the first such byte, and what after it if there is one.
+fn split_at_byte(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
+    memchr(byte, text)
+        .and_then(|at| Some((text.get(..at)?, text.get(at + 1..))))
+        .unwrap_or((text, None))
+}
+
+fn decode(text: &[u8]) -> Result<Cow<'_, str>, FormError> {
+    let decoded = if memchr2(b'%', b'+', text).is_none() {
+        Cow::Borrowed(std::str::from_utf8(text).map_err(|_| FormError::NotUtf8)?)
+    } else {
+        Cow::Owned(String::from_utf8(unescape(text)?).map_err(|_| FormError::NotUtf8)?)
+    };
+    if memchr(0, decoded.as_bytes()).is_some() {
+        return Err(FormError::Nul);
+    }
+    Ok(decoded)
+}
+
+fn unescape(text: &[u8]) -> Result<Vec<u8>, FormError> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.iter();
+    while let Some(&byte) = bytes.next() {
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let (high, low) = (hex_digit(bytes.next()), hex_digit(bytes.next()));
+                let (Some(high), Some(low)) = (high, low) else {
+                    return Err(FormError::BadEscape);
+                };
+                high << 4 | low
+            }
+            other => other,
+        });
+    }
+    Ok(out)
+}
+
+fn hex_digit(byte: Option<&u8>) -> Option<u8> {
+    let digit = char::from(*byte?).to_digit(16)?;
+    u8::try_from(digit).ok()
+}
+
+fn encode(out: &mut String, text: &str) {
+    const HEX: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
+    ];
+    let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or('0');
+    for &byte in text.as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
+            }
+            b' ' => out.push('+'),
+            _ => {
+                out.push('%');
+                out.push(digit(byte >> 4));
+                out.push(digit(byte & 0xF));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pairs(text: &str) -> Vec<(String, String)> {
+        Form::parse(text.as_bytes())
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    /// The cases of Go's `net/url` tests (`parseTests`) that hold no `;`.
+    #[test]
+    fn reads_what_go_reads() {
+        assert_eq!(pairs("a=1"), [pair("a", "1")]);
+        assert_eq!(pairs("a=1&b=2"), [pair("a", "1"), pair("b", "2")]);
+        assert_eq!(pairs("a=1&a=2&a=banana").len(), 3);
+        assert_eq!(
+            pairs("ascii=%3Ckey%3A+0x90%3E"),
+            [pair("ascii", "<key: 0x90>")]
+        );
+        assert_eq!(pairs("a=b=c"), [pair("a", "b=c")]);
+        assert_eq!(
+            pairs("a&b=&=c&&"),
+            [pair("a", ""), pair("b", ""), pair("", "c")]
+        );
+        assert_eq!(pairs("match%5B%5D=%7B%7D"), [pair("match[]", "{}")]);
+        assert_eq!(pairs("a=%25%32%66"), [pair("a", "%2f")]);
+        assert_eq!(pairs(""), []);
+    }
+
+    #[test]
+    fn refuses_what_go_calls_an_error_and_what_no_text_is() {
+        let refused = |text: &[u8]| Form::parse(text).unwrap_err();
+        assert_eq!(refused(b"a=1;b=2"), FormError::Semicolon);
+        assert_eq!(refused(b"a=1&;"), FormError::Semicolon);
+        for text in ["a=%", "a=%4", "a=%zz", "%g0=1", "a=%+1", "a=%4%31"] {
+            assert_eq!(refused(text.as_bytes()), FormError::BadEscape, "{text}");
+        }
+        assert_eq!(refused(b"a=%ff"), FormError::NotUtf8);
+        assert_eq!(refused(b"\xff=1"), FormError::NotUtf8);
+        assert_eq!(refused(b"a=%00"), FormError::Nul);
+        assert_eq!(refused(b"a=\0"), FormError::Nul);
+    }
+
+    #[test]
+    fn the_number_of_parameters_is_bounded() {
+        let full = "a&".repeat(MAX_PARAMETERS);
+        let full = Form::parse(full.as_bytes()).unwrap();
+        let over = "a&".repeat(MAX_PARAMETERS + 1);
+        assert_eq!(Form::parse(over.as_bytes()), Err(FormError::TooMany));
+        assert_eq!(
+            full.merge(Form::parse(b"b").unwrap()),
+            Err(FormError::TooMany)
+        );
+    }
+
+    #[test]
+    fn nothing_is_copied_when_nothing_is_escaped() {
+        let form = Form::parse(b"query=up&time=1").unwrap();
+        for (name, value) in form {
+            assert!(matches!(
+                (name, value),
+                (Cow::Borrowed(_), Cow::Borrowed(_))
+            ));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_reads_back(given in prop::collection::vec(("[^\0]{0,8}", "[^\0]{0,12}"), 1..6)) {
+            let mut form = Form::default();
+            for (name, value) in &given {
+                form.push(name.clone(), value.clone());
+            }
+            let text = form.encode();
+            prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~+%&=".contains(&b)));
+            prop_assert_eq!(Form::parse(text.as_bytes()).unwrap(), form);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(text in prop::collection::vec(any::<u8>(), 0..64)) {
+            if let Ok(form) = Form::parse(&text) {
+                let text = form.encode();
+                prop_assert_eq!(Form::parse(text.as_bytes()).unwrap(), form);
+            }
+        }
+    }
+}

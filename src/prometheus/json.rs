@@ -1,0 +1,281 @@
+//! JSON read for filtering: no key twice in an object, values kept as the bytes they came in,
+//! and written back from those bytes.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+/// An answer that cannot be filtered, because it is not what the upstream's API documents. It
+/// must not be passed on. The text repeats nothing of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the upstream's answer could not be read: {0}")]
+pub struct Unreadable(pub(super) &'static str);
+
+/// Reads JSON; `what` names the part in the error.
+pub(super) fn read<'a, T: Deserialize<'a>>(
+    text: &'a [u8],
+    what: &'static str,
+) -> Result<T, Unreadable> {
+    serde_json::from_slice(text).map_err(|_| Unreadable(what))
+}
+
+/// Reads a value that was kept raw.
+pub(super) fn read_raw<'a, T: Deserialize<'a>>(
+    value: &'a RawValue,
+    what: &'static str,
+) -> Result<T, Unreadable> {
+    serde_json::from_str(value.get()).map_err(|_| Unreadable(what))
+}
+
+/// What every answer of the API is wrapped in (`Response` in Prometheus, `response` in Thanos).
+/// Keys other than these are dropped.
+pub(super) struct Envelope<'a> {
+    pub(super) data: Option<&'a RawValue>,
+    pub(super) warnings: Vec<Text<'a>>,
+    pub(super) infos: Vec<Text<'a>>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads an answer that says it is a success.
+    pub(super) fn read(answer: &'a [u8]) -> Result<Self, Unreadable> {
+        let object: Object<'a> = read(answer, "it is not the JSON object every answer is")?;
+        if object.text("status", "it has no `status`")? != "success" {
+            return Err(Unreadable("its `status` is not `success`"));
+        }
+        Ok(Self {
+            data: object.get("data"),
+            warnings: object.texts("warnings")?,
+            infos: object.texts("infos")?,
+        })
+    }
+
+    /// The `data` of an answer that must have some.
+    pub(super) fn data<T: Deserialize<'a>>(&self, what: &'static str) -> Result<T, Unreadable> {
+        read_raw(self.data.ok_or(Unreadable("it has no `data`"))?, what)
+    }
+}
+
+/// A string, borrowed where nothing in it is escaped.
+#[derive(Deserialize, PartialEq, Eq, Hash)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// An object in the order it came, no key twice, its values unread.
+pub(super) struct Object<'a> {
+    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl<'a> Object<'a> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.members.iter().map(|(key, value)| (&**key, *value))
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
+        self.iter().find(|(k, _)| *k == key).map(|(_, value)| value)
+    }
+
+    /// The string under a key; an error if it is something else or missing.
+    pub(super) fn text(&self, key: &str, what: &'static str) -> Result<Cow<'a, str>, Unreadable> {
+        let value = self.get(key).ok_or(Unreadable(what))?;
+        read_raw::<Text<'a>>(value, what).map(|text| text.0)
+    }
+
+    /// The strings in the list under a key; an absent or null one is empty.
+    pub(super) fn texts(&self, key: &str) -> Result<Vec<Text<'a>>, Unreadable> {
+        match self.get(key) {
+            Some(value) => {
+                let texts: Option<Vec<Text<'a>>> = read_raw(value, "a list of texts is not one")?;
+                Ok(texts.unwrap_or_default())
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The label set under a key; an absent or null one is empty.
+    pub(super) fn labels(&self, key: &str) -> Result<Labels<'a>, Unreadable> {
+        match self.get(key) {
+            Some(value) => {
+                let labels: Option<Labels<'a>> = read_raw(value, "a label set is not one")?;
+                Ok(labels.unwrap_or_default())
+            }
+            None => Ok(Labels::default()),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let members = deserializer.deserialize_map(UniqueKeys(std::marker::PhantomData))?;
+        Ok(Self { members })
+    }
+}
+
+/// Labels, no name twice.
+#[derive(Default)]
+pub(super) struct Labels<'a> {
+    pairs: Vec<(Cow<'a, str>, Text<'a>)>,
+}
+
+impl Labels<'_> {
+    /// The label's value; an empty one is none, as in Prometheus.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let value = self.pairs.iter().find(|(n, _)| n == name);
+        value.map(|(_, v)| &*v.0).filter(|v| !v.is_empty())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Labels<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pairs = deserializer.deserialize_map(UniqueKeys(std::marker::PhantomData))?;
+        Ok(Self { pairs })
+    }
+}
+
+/// Reads the members of an object and refuses a key that comes twice: readers disagree on which
+/// of the two counts.
+struct UniqueKeys<V>(std::marker::PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueKeys<V> {
+    type Value = Vec<(Cow<'de, str>, V)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members: Vec<(Cow<'de, str>, V)> = Vec::new();
+        while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
+            members.push((key, map.next_value()?));
+        }
+        if has_duplicates(&members) {
+            return Err(A::Error::custom("a key comes twice"));
+        }
+        Ok(members)
+    }
+}
+
+fn has_duplicates<V>(members: &[(Cow<'_, str>, V)]) -> bool {
+    const FEW: usize = 12;
+    if members.len() <= FEW {
+        let repeats = |(at, (key, _)): (usize, &(Cow<'_, str>, V))| {
+            members.iter().take(at).any(|(earlier, _)| earlier == key)
+        };
+        return members.iter().enumerate().any(repeats);
+    }
+    let mut seen = HashSet::with_capacity(members.len());
+    members.iter().any(|(key, _)| !seen.insert(&**key))
+}
+
+/// Writes one object, compactly.
+pub(super) struct ObjectWriter<'o> {
+    out: &'o mut Vec<u8>,
+    empty: bool,
+}
+
+impl<'o> ObjectWriter<'o> {
+    pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, empty: true }
+    }
+
+    /// Writes a key; the caller writes its value to what is returned.
+    pub(super) fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        if !std::mem::replace(&mut self.empty, false) {
+            self.out.push(b',');
+        }
+        write_string(self.out, key);
+        self.out.push(b':');
+        self.out
+    }
+
+    pub(super) fn raw(&mut self, key: &str, value: &RawValue) {
+        self.key(key).extend_from_slice(value.get().as_bytes());
+    }
+
+    pub(super) fn end(self) {
+        self.out.push(b'}');
+    }
+}
+
+/// Writes `[a,b,…]` from parts that write themselves.
+pub(super) fn write_array<T>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = T>,
+    mut write: impl FnMut(&mut Vec<u8>, T),
+) {
+    out.push(b'[');
+    for (at, item) in items.into_iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}
+
+pub(super) fn write_object(out: &mut Vec<u8>, object: &Object<'_>) {
+    let mut writer = ObjectWriter::new(out);
+    for (key, value) in object.iter() {
+        writer.raw(key, value);
+    }
+    writer.end();
+}
+
+pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(text: &str) -> Result<Object<'_>, Unreadable> {
+        read(text.as_bytes(), "test")
+    }
+
+    #[test]
+    fn a_key_that_comes_twice_is_refused_however_it_is_spelt() {
+        assert!(object(r#"{"a":1,"b":2}"#).is_ok());
+        assert!(object(r#"{"a":1,"a":1}"#).is_err());
+        assert!(object(r#"{"labels":1,"l\u0061bels":2}"#).is_err());
+        let many: Vec<String> = (0..50).map(|n| format!("\"k{n}\":0")).collect();
+        assert!(object(&format!("{{{}}}", many.join(","))).is_ok());
+        assert!(object(&format!("{{{},\"k7\":1}}", many.join(","))).is_err());
+        let twice = br#"{"status":"success","status":"success","data":1}"#;
+        assert!(Envelope::read(twice).is_err());
+    }
+
+    #[test]
+    fn values_keep_their_bytes() {
+        let text = r#"{"a":[1, 2.50e1,"\u003cb\u003e"],"b\"c":{ "x":null}}"#;
+        let mut out = Vec::new();
+        write_object(&mut out, &object(text).unwrap());
+        assert_eq!(out, text.as_bytes());
+    }
+
+    #[test]
+    fn an_empty_label_is_none_and_labels_are_strings() {
+        let labels: Labels = read(br#"{"a":"","b":"x"}"#, "test").unwrap();
+        assert_eq!((labels.get("a"), labels.get("b")), (None, Some("x")));
+        assert!(read::<Labels>(br#"{"a":1}"#, "test").is_err());
+        assert!(read::<Labels>(br#"{"a":"1","a":"2"}"#, "test").is_err());
+    }
+
+    #[test]
+    fn deep_nesting_is_no_danger() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(200_000), "]".repeat(200_000));
+        // Read or refused, but not a stack overflow.
+        let _ = object(&deep);
+    }
+}

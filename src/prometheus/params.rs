@@ -1,0 +1,263 @@
+//! Which parameters of a call go up, and confined how.
+//!
+//! Each endpoint has a list of the parameters that either product reads there. A parameter that
+//! is not on it is dropped: neither product reads it, so the answer is the same without it, and
+//! what some other upstream may read into it never reaches one.
+
+mod table;
+
+use std::borrow::Cow;
+
+use table::{LocalParameter, Policy};
+use thiserror::Error;
+
+use super::endpoints::Endpoint;
+use super::form::Form;
+use crate::tenancy::Matchers;
+
+/// The longest value, in bytes, of a parameter that is passed on unread. Times, durations and
+/// rule files are shorter.
+pub const MAX_VALUE_BYTES: usize = 4096;
+
+/// The most bytes all confined queries and selectors of one request may have. Confining repeats
+/// the tenants in each selector; a thousand selectors with a thousand tenants would not fit.
+pub const MAX_CONFINED_BYTES: usize = 8 << 20;
+
+/// How queries are confined; the implementation is the caller's.
+pub trait Confine {
+    /// Why it was refused.
+    type Refusal;
+
+    /// A whole query, every selector in it confined.
+    fn query(&mut self, query: &str) -> Result<String, Self::Refusal>;
+
+    /// A `match[]`: exactly one series selector, confined.
+    fn selector(&mut self, selector: &str) -> Result<String, Self::Refusal>;
+
+    /// A `match[]` that goes up as it is, because the answer is filtered: it must be exactly one
+    /// series selector.
+    fn check_selector(&mut self, selector: &str) -> Result<(), Self::Refusal>;
+}
+
+/// The parameters of a request as they may go up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowed<'a> {
+    /// What is sent, all of it in one place: URL or body.
+    pub sent: Form<'a>,
+    /// What is done here with the answer.
+    pub local: Local,
+}
+
+/// Parameters that are not sent, because only after filtering can they be done right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Local {
+    /// `exclude_alerts` of `/rules`.
+    pub exclude_alerts: bool,
+    /// `limit` of `/metadata`: the most metrics; none if `None`.
+    pub metadata_limit: Option<usize>,
+}
+
+/// Why a request's parameters do not go up.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ParamError<R> {
+    /// It is not this proxy's to allow: to be answered with 403.
+    #[error("parameter `{name}` is not allowed here: {reason}")]
+    Forbidden {
+        /// The parameter.
+        name: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A parameter that counts once was given twice, and differently.
+    #[error("parameter `{0}` is given more than once, with different values")]
+    Ambiguous(&'static str),
+    /// Longer than [`MAX_VALUE_BYTES`].
+    #[error("parameter `{0}` is longer than {MAX_VALUE_BYTES} bytes")]
+    TooLong(&'static str),
+    /// More than [`MAX_CONFINED_BYTES`].
+    #[error("the request's selectors are too many for this many tenants")]
+    TooMuch,
+    /// What Prometheus says to a value it cannot use, in its own words.
+    #[error("{0}")]
+    Invalid(Cow<'static, str>),
+    /// The query or a selector was refused.
+    #[error("{0}")]
+    Refused(R),
+}
+
+/// Decides on every parameter of a request to this endpoint.
+///
+/// An empty or missing `query` goes up as an empty one: no selector is in it, and the upstream's
+/// own complaint is the right answer. A call without `match[]` means all series, so one that
+/// selects all the tenant's is added; for `/federate` it means none, so one that selects none is.
+pub fn allow<'a, C: Confine>(
+    endpoint: &Endpoint,
+    form: Form<'a>,
+    matchers: &Matchers,
+    confine: &mut C,
+) -> Result<Allowed<'a>, ParamError<C::Refusal>> {
+    let mut decision = Decision::default();
+    for given in read(table::of(endpoint), form)? {
+        decision.take(given, matchers, confine)?;
+    }
+    decision.complete(endpoint, matchers)
+}
+
+/// A parameter of the endpoint's list, as it was given.
+struct Given<'a> {
+    name: &'static str,
+    policy: Policy,
+    value: Cow<'a, str>,
+}
+
+/// Keeps what is on the list, and what counts once, once. Go takes the first of several, other
+/// readers the last: so the same again is as good as once, and another is an error.
+fn read<'a, R>(table: table::Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamError<R>> {
+    let mut all: Vec<Given<'a>> = Vec::new();
+    for (name, value) in form {
+        let Some((name, policy)) = table.iter().find(|(known, _)| *known == name) else {
+            continue;
+        };
+        let earlier = all
+            .iter()
+            .find(|given| policy.counts_once() && given.name == *name);
+        match earlier {
+            None => all.push(Given {
+                name,
+                policy: *policy,
+                value,
+            }),
+            Some(given) if given.value == value => {}
+            Some(_) => return Err(ParamError::Ambiguous(name)),
+        }
+    }
+    Ok(all)
+}
+
+#[derive(Default)]
+struct Decision<'a> {
+    allowed: Allowed<'a>,
+    selectors: usize,
+    confined_bytes: usize,
+}
+
+impl<'a> Decision<'a> {
+    fn take<C: Confine>(
+        &mut self,
+        given: Given<'a>,
+        matchers: &Matchers,
+        confine: &mut C,
+    ) -> Result<(), ParamError<C::Refusal>> {
+        let Given {
+            name,
+            policy,
+            value,
+        } = given;
+        match policy {
+            Policy::Query if value.is_empty() => self.allowed.sent.push(name, value),
+            Policy::Query => {
+                let confined = confine.query(&value).map_err(ParamError::Refused)?;
+                self.send_confined(name, confined)?;
+            }
+            Policy::Selectors => {
+                let confined = confine.selector(&value).map_err(ParamError::Refused)?;
+                self.selectors += 1;
+                self.send_confined(name, confined)?;
+            }
+            Policy::CheckedSelectors => {
+                confine
+                    .check_selector(&value)
+                    .map_err(ParamError::Refused)?;
+                self.allowed.sent.push(name, value);
+            }
+            Policy::PassQuery => self.allowed.sent.push(name, value),
+            Policy::Labels if matchers.of_label(&value).is_some() => {
+                let reason = "the tenant label cannot be taken off the series";
+                return Err(ParamError::Forbidden { name, reason });
+            }
+            Policy::Pass | Policy::PassList | Policy::Labels => {
+                if value.len() > MAX_VALUE_BYTES {
+                    return Err(ParamError::TooLong(name));
+                }
+                self.allowed.sent.push(name, value);
+            }
+            Policy::Forbid(reason) => return Err(ParamError::Forbidden { name, reason }),
+            Policy::ForbidIfOn(reason) => {
+                if !value.is_empty() && go_bool(&value) != Some(false) {
+                    return Err(ParamError::Forbidden { name, reason });
+                }
+            }
+            Policy::Local(parameter) => self
+                .keep_local(parameter, &value)
+                .map_err(|text| ParamError::Invalid(text.into()))?,
+        }
+        Ok(())
+    }
+
+    fn send_confined<R>(&mut self, name: &'static str, text: String) -> Result<(), ParamError<R>> {
+        self.confined_bytes += text.len();
+        if self.confined_bytes > MAX_CONFINED_BYTES {
+            return Err(ParamError::TooMuch);
+        }
+        self.allowed.sent.push(name, text);
+        Ok(())
+    }
+
+    fn keep_local(&mut self, parameter: LocalParameter, value: &str) -> Result<(), &'static str> {
+        if value.is_empty() {
+            return Ok(());
+        }
+        let local = &mut self.allowed.local;
+        match parameter {
+            LocalParameter::ExcludeAlerts => {
+                // Prometheus reads it without case, Go's `ParseBool` almost.
+                local.exclude_alerts = go_bool(&value.to_ascii_lowercase())
+                    .ok_or("invalid parameter \"exclude_alerts\": it is not a boolean")?;
+            }
+            LocalParameter::MetadataLimit => {
+                let limit: i64 = value.parse().map_err(|_| "limit must be a number")?;
+                local.metadata_limit = usize::try_from(limit).ok();
+            }
+            LocalParameter::MetadataLimitPerMetric => {
+                let limit: Result<i64, _> = value.parse();
+                limit.map_err(|_| "limit_per_metric must be a number")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn complete<R>(
+        mut self,
+        endpoint: &Endpoint,
+        matchers: &Matchers,
+    ) -> Result<Allowed<'a>, ParamError<R>> {
+        if self.selectors == 0 {
+            match endpoint {
+                Endpoint::Series => {
+                    return Err(ParamError::Invalid("no match[] parameter provided".into()));
+                }
+                Endpoint::Labels | Endpoint::LabelValues(_) => {
+                    self.send_confined("match[]", format!("{{{}}}", matchers.promql()))?;
+                }
+                Endpoint::Federate => {
+                    let none = format!("{{{},__name__=\"\"}}", matchers.promql());
+                    self.send_confined("match[]", none)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(self.allowed)
+    }
+}
+
+/// Go's `strconv.ParseBool`.
+fn go_bool(value: &str) -> Option<bool> {
+    match value {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

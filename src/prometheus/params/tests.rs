@@ -1,0 +1,296 @@
+use super::*;
+use crate::tenancy::{LabelMatcher, Tenant, TenantSet};
+
+/// Stands for the scanner: marks what it was given.
+struct Marks;
+
+impl Confine for Marks {
+    type Refusal = &'static str;
+
+    fn query(&mut self, query: &str) -> Result<String, Self::Refusal> {
+        if query.contains("info(") {
+            Err("info")
+        } else {
+            Ok(format!("<{query}>"))
+        }
+    }
+
+    fn selector(&mut self, selector: &str) -> Result<String, Self::Refusal> {
+        self.check_selector(selector)?;
+        Ok(format!("[{selector}]"))
+    }
+
+    fn check_selector(&mut self, selector: &str) -> Result<(), Self::Refusal> {
+        if selector.contains(" or ") {
+            Err("not one selector")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn matchers() -> Matchers {
+    let tenants = TenantSet::new([Tenant::new("acme").unwrap()]).unwrap();
+    Matchers::new(LabelMatcher::new("tenant_id".into(), tenants), [])
+}
+
+fn try_allow(endpoint: &Endpoint, form: &str) -> Result<(String, Local), ParamError<&'static str>> {
+    let form = Form::parse(form.as_bytes()).unwrap();
+    let allowed = allow(endpoint, form, &matchers(), &mut Marks)?;
+    let sent: Vec<String> = allowed
+        .sent
+        .iter()
+        .map(|(n, v)| format!("{n}={v}"))
+        .collect();
+    Ok((sent.join("&"), allowed.local))
+}
+
+fn sent(endpoint: &Endpoint, form: &str) -> String {
+    try_allow(endpoint, form).unwrap().0
+}
+
+fn refusal(endpoint: &Endpoint, form: &str) -> ParamError<&'static str> {
+    try_allow(endpoint, form).unwrap_err()
+}
+
+fn values() -> Endpoint {
+    Endpoint::LabelValues("job".into())
+}
+
+#[test]
+fn a_query_is_confined_wherever_it_is_read() {
+    for endpoint in [
+        Endpoint::Query,
+        Endpoint::QueryRange,
+        Endpoint::QueryExemplars,
+    ] {
+        assert_eq!(sent(&endpoint, "query=up"), "query=<up>");
+    }
+    assert_eq!(
+        sent(
+            &Endpoint::QueryRange,
+            "query=up&start=1&end=2&step=15&limit=3&stats=all"
+        ),
+        "query=<up>&start=1&end=2&step=15&limit=3&stats=all"
+    );
+    assert_eq!(
+        refusal(&Endpoint::Query, "query=info(up)"),
+        ParamError::Refused("info")
+    );
+}
+
+#[test]
+fn an_empty_query_is_the_upstreams_to_refuse() {
+    assert_eq!(sent(&Endpoint::Query, "query="), "query=");
+    assert_eq!(sent(&Endpoint::Query, "time=1"), "time=1");
+}
+
+#[test]
+fn a_pure_query_is_not_changed() {
+    let long = format!("query={}", "a".repeat(MAX_VALUE_BYTES + 1));
+    assert_eq!(sent(&Endpoint::ParseQuery, &long), long);
+    assert_eq!(
+        sent(&Endpoint::FormatQuery, "query=up&match[]=x"),
+        "query=up"
+    );
+}
+
+#[test]
+fn what_counts_once_may_not_differ() {
+    assert_eq!(
+        sent(&Endpoint::Query, "query=up&query=up&time=1&time=1"),
+        "query=<up>&time=1"
+    );
+    assert_eq!(
+        refusal(&Endpoint::Query, "query=up&query=down"),
+        ParamError::Ambiguous("query")
+    );
+    assert_eq!(
+        refusal(&Endpoint::Query, "query=&query=down"),
+        ParamError::Ambiguous("query")
+    );
+    assert_eq!(
+        refusal(&Endpoint::Query, "time=1&time="),
+        ParamError::Ambiguous("time")
+    );
+    assert_eq!(
+        refusal(&Endpoint::Metadata, "limit=1&limit=2"),
+        ParamError::Ambiguous("limit")
+    );
+}
+
+#[test]
+fn unknown_parameters_do_not_go_up() {
+    for name in [
+        "extra_filters[]",
+        "extra_label",
+        "Query",
+        "match",
+        "match[0]",
+        "tenant",
+        "X-Scope-OrgID",
+        "",
+    ] {
+        assert_eq!(
+            sent(&Endpoint::Query, &format!("query=up&{name}=x")),
+            "query=<up>",
+            "{name}"
+        );
+    }
+    assert_eq!(sent(&Endpoint::Alerts, "partial_response=1&match[]=a"), "");
+    assert_eq!(sent(&Endpoint::BuildInfo, "a=b"), "");
+    // `time` is no parameter of a range query, and so on.
+    assert_eq!(
+        sent(&Endpoint::QueryRange, "query=up&time=1&match[]=x"),
+        "query=<up>"
+    );
+    assert_eq!(
+        sent(&Endpoint::QueryExemplars, "query=up&step=1"),
+        "query=<up>"
+    );
+}
+
+#[test]
+fn what_reaches_around_the_tenant_is_forbidden() {
+    for (endpoint, form) in [
+        (Endpoint::Query, "query=up&storeMatch[]={a=\"b\"}"),
+        (Endpoint::Series, "match[]=up&storeMatch[]="),
+        (values(), "storeMatch[]=x"),
+        (Endpoint::Query, "query=up&shard_info={}"),
+        (Endpoint::Query, "query=up&analyze=true"),
+        (Endpoint::QueryRange, "query=up&analyze=1"),
+        (Endpoint::QueryRange, "query=up&analyze=maybe"),
+        (Endpoint::Query, "query=up&explain=true"),
+        (
+            Endpoint::Query,
+            "query=up&replicaLabels[]=replica&replicaLabels[]=tenant_id",
+        ),
+        (Endpoint::Series, "match[]=up&replicaLabels[]=tenant_id"),
+    ] {
+        let refused = refusal(&endpoint, form);
+        assert!(
+            matches!(refused, ParamError::Forbidden { .. }),
+            "{form}: {refused:?}"
+        );
+    }
+    assert_eq!(
+        sent(
+            &Endpoint::Query,
+            "query=up&analyze=false&explain=&replicaLabels[]=a&replicaLabels[]=b&dedup=1"
+        ),
+        "query=<up>&replicaLabels[]=a&replicaLabels[]=b&dedup=1"
+    );
+}
+
+#[test]
+fn every_selector_is_confined_and_none_means_all_of_the_tenant() {
+    assert_eq!(
+        sent(
+            &Endpoint::Series,
+            "match[]=up&start=1&match[]=down&match[]=up"
+        ),
+        "match[]=[up]&start=1&match[]=[down]&match[]=[up]"
+    );
+    assert_eq!(sent(&Endpoint::Labels, ""), r#"match[]={tenant_id="acme"}"#);
+    assert_eq!(
+        sent(&values(), "limit=5"),
+        r#"limit=5&match[]={tenant_id="acme"}"#
+    );
+    assert_eq!(sent(&Endpoint::Labels, "match[]=up"), "match[]=[up]");
+    assert_eq!(
+        refusal(&Endpoint::Labels, "match[]=up&match[]=a or b"),
+        ParamError::Refused("not one selector")
+    );
+    assert_eq!(
+        refusal(&Endpoint::Series, "start=1").to_string(),
+        "no match[] parameter provided"
+    );
+}
+
+#[test]
+fn federating_without_a_selector_finds_nothing() {
+    assert_eq!(
+        sent(&Endpoint::Federate, ""),
+        r#"match[]={tenant_id="acme",__name__=""}"#
+    );
+    assert_eq!(
+        sent(&Endpoint::Federate, "match[]=up&limit=1"),
+        "match[]=[up]"
+    );
+}
+
+#[test]
+fn rules_are_asked_for_whole() {
+    let form = "type=alert&rule_name[]=a&rule_name[]=b&file[]=f&rule_group[]=g&match[]={x=\"y\"}\
+                &exclude_alerts=TRUE&group_limit=1&group_next_token=abc";
+    let (sent, local) = try_allow(&Endpoint::Rules, form).unwrap();
+    assert_eq!(
+        sent,
+        "type=alert&rule_name[]=a&rule_name[]=b&file[]=f&rule_group[]=g&match[]={x=\"y\"}"
+    );
+    assert!(local.exclude_alerts);
+    assert!(
+        !try_allow(&Endpoint::Rules, "exclude_alerts=")
+            .unwrap()
+            .1
+            .exclude_alerts
+    );
+    assert!(matches!(
+        refusal(&Endpoint::Rules, "exclude_alerts=yes"),
+        ParamError::Invalid(_)
+    ));
+    assert_eq!(
+        refusal(&Endpoint::Rules, "match[]=a or b"),
+        ParamError::Refused("not one selector")
+    );
+}
+
+#[test]
+fn metadata_is_limited_after_filtering() {
+    let (sent, local) =
+        try_allow(&Endpoint::Metadata, "metric=up&limit=2&limit_per_metric=1").unwrap();
+    assert_eq!(
+        (sent.as_str(), local.metadata_limit),
+        ("metric=up", Some(2))
+    );
+    assert_eq!(
+        try_allow(&Endpoint::Metadata, "limit=0")
+            .unwrap()
+            .1
+            .metadata_limit,
+        Some(0)
+    );
+    assert_eq!(
+        try_allow(&Endpoint::Metadata, "limit=-1")
+            .unwrap()
+            .1
+            .metadata_limit,
+        None
+    );
+    assert_eq!(
+        refusal(&Endpoint::Metadata, "limit=x").to_string(),
+        "limit must be a number"
+    );
+    assert_eq!(
+        refusal(&Endpoint::Metadata, "limit_per_metric=x").to_string(),
+        "limit_per_metric must be a number"
+    );
+}
+
+#[test]
+fn values_and_what_confining_makes_of_them_are_bounded() {
+    let long = "1".repeat(MAX_VALUE_BYTES + 1);
+    assert_eq!(
+        refusal(&Endpoint::Query, &format!("query=up&time={long}")),
+        ParamError::TooLong("time")
+    );
+    assert_eq!(
+        refusal(&Endpoint::Rules, &format!("file[]={long}")),
+        ParamError::TooLong("file[]")
+    );
+    let selector = format!("match[]={}&", "a".repeat(MAX_CONFINED_BYTES / 500));
+    assert_eq!(
+        refusal(&Endpoint::Series, &selector.repeat(501)),
+        ParamError::TooMuch
+    );
+}

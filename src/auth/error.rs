@@ -1,0 +1,152 @@
+//! Why a caller is not believed.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue};
+use thiserror::Error;
+
+/// Why a request has no verified caller. The texts are for the client and never hold any part of
+/// a token.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AuthError {
+    /// No header holds a token.
+    #[error("no token: send one as {expected}")]
+    Missing {
+        /// The headers that are looked at.
+        expected: Arc<str>,
+    },
+    /// A header is there and holds no token.
+    #[error("header {header} {problem}")]
+    Header {
+        /// Which one.
+        header: HeaderName,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Longer than `tokens.max_bytes`.
+    #[error("the token is longer than {max} bytes")]
+    TooLong {
+        /// `tokens.max_bytes`.
+        max: usize,
+    },
+    /// Not a JSON Web Token that is understood in every part.
+    #[error("malformed token: {0}")]
+    Malformed(&'static str),
+    /// `iss` is missing or unknown.
+    #[error("the token's issuer (iss) is not trusted here")]
+    Issuer,
+    /// `alg` is not on the issuer's list.
+    #[error("the token's signature algorithm (alg) is not allowed for its issuer")]
+    Algorithm,
+    /// The issuer has no key that could have signed it.
+    #[error("the token is signed with a key (kid) that its issuer does not have")]
+    UnknownKey,
+    /// No `kid`, and too many keys.
+    #[error("the token names no key (kid), and its issuer has too many to try them all")]
+    Ambiguous,
+    /// The signature is not the key's.
+    #[error("the token's signature is wrong")]
+    Signature,
+    /// `exp` has passed.
+    #[error("the token has expired: get a new one")]
+    Expired,
+    /// `nbf` or `iat` lies in the future.
+    #[error("the token is not valid yet (nbf, iat): compare the clocks")]
+    NotYetValid,
+    /// `aud` names none of ours.
+    #[error("the token is meant for another audience (aud)")]
+    Audience,
+    /// `azp` or `client_id` is missing or none of ours.
+    #[error("the token was issued to a client (azp, client_id) that is not authorized here")]
+    AuthorizedParty,
+    /// A claim has the wrong type or no sense.
+    #[error("the token's claims are not usable: {0}")]
+    Claims(&'static str),
+    /// The issuer's keys were never fetched, or too long ago.
+    #[error("the keys of the token's issuer are not available at the moment: try again later")]
+    KeysUnavailable,
+}
+
+impl AuthError {
+    /// 401, or 503 where it is not the client's fault.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::UNAUTHORIZED,
+        }
+    }
+
+    /// The value of `WWW-Authenticate` that belongs to a 401 (RFC 6750 §3): without an error code
+    /// where there was no token at all (§3.1).
+    pub fn www_authenticate(&self) -> Option<HeaderValue> {
+        match self {
+            Self::KeysUnavailable => None,
+            Self::Missing { .. } => Some(HeaderValue::from_static("Bearer")),
+            _ => HeaderValue::try_from(format!(
+                "Bearer error=\"invalid_token\", error_description=\"{self}\""
+            ))
+            .ok(),
+        }
+    }
+
+    /// A word for metrics, of a closed set.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "missing",
+            Self::Header { .. } => "header",
+            Self::TooLong { .. } => "too_long",
+            Self::Malformed(_) => "malformed",
+            Self::Issuer => "issuer",
+            Self::Algorithm => "algorithm",
+            Self::UnknownKey | Self::Ambiguous => "key",
+            Self::Signature => "signature",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Audience => "audience",
+            Self::AuthorizedParty => "authorized_party",
+            Self::Claims(_) => "claims",
+            Self::KeysUnavailable => "keys_unavailable",
+        }
+    }
+}
+
+/// Why `tokens` of the config cannot be used; for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InvalidTokens {
+    /// An issuer's `jwks_file`, `pem_file` or `hmac_secret`.
+    #[error("issuer {issuer}: {why}")]
+    Keys {
+        /// Whose.
+        issuer: Arc<str>,
+        /// What is wrong.
+        why: String,
+    },
+    /// An entry of `tokens.sources`.
+    #[error("tokens.sources: `{0}` can be no header name")]
+    Header(String),
+    /// Keys are refreshed by tasks, so there must be a tokio runtime.
+    #[error("keys cannot be fetched outside of an asynchronous runtime")]
+    NoRuntime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_names_the_error_only_if_there_was_a_token() {
+        let missing = AuthError::Missing {
+            expected: "`authorization: Bearer <token>`".into(),
+        };
+        assert_eq!(missing.www_authenticate().unwrap(), "Bearer");
+        assert_eq!(
+            AuthError::Expired.www_authenticate().unwrap(),
+            "Bearer error=\"invalid_token\", \
+             error_description=\"the token has expired: get a new one\""
+        );
+        assert_eq!(AuthError::KeysUnavailable.www_authenticate(), None);
+        assert_eq!(AuthError::KeysUnavailable.status(), 503);
+        assert_eq!(AuthError::Signature.status(), 401);
+    }
+}

@@ -1,0 +1,111 @@
+//! What a caller may see: some tenants, or, where a rule says so, all.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::rules::{self, Granted, ScopeRefusal};
+use super::{LabelMatcher, Matchers, TenantSet};
+use crate::config::settings::Tenancy;
+
+/// What a caller may see; never nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TenantScope {
+    /// The data of these tenants alone.
+    Tenants(Tenants),
+    /// No restriction. Only a rule that says `all_tenants: true` yields it.
+    AllTenants,
+}
+
+/// One or more tenants, in one or more dimensions that must all match. Only [`resolve`] makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenants {
+    first_dimension: TenantSet,
+    metrics: Option<Matchers>,
+    traces: Box<[Attribute]>,
+}
+
+/// A resource attribute and the tenants it may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// The name without `resource.`.
+    pub name: Arc<str>,
+    /// The values admitted.
+    pub tenants: TenantSet,
+}
+
+impl Tenants {
+    /// The tenants of the first dimension (that of `tenancy` itself): for logs and for the audit
+    /// trail.
+    pub fn tenants(&self) -> &TenantSet {
+        &self.first_dimension
+    }
+
+    /// What every metrics query must carry, in all dimensions; `None` where `tenancy` names no
+    /// metrics label, and then no metrics query can be confined.
+    pub fn metrics(&self) -> Option<&Matchers> {
+        self.metrics.as_ref()
+    }
+
+    /// What every span's resource must have, in all dimensions; empty where `tenancy` names no
+    /// traces attribute, and then no trace can be confined.
+    pub fn traces(&self) -> &[Attribute] {
+        &self.traces
+    }
+}
+
+/// Turns verified claims into a scope.
+///
+/// In each dimension the first rule whose `when` holds decides alone. Every dimension must yield
+/// tenants, also one that has no label for the API at hand. A caller who has all tenants in the
+/// first dimension has no restriction at all, and the further ones are not asked.
+///
+/// # Errors
+/// [`ScopeRefusal`] where no rule applies or a claim is not exactly what its rule asks for:
+/// a claim that is missing, empty or of another type never means "no restriction".
+pub fn resolve(
+    tenancy: &Tenancy,
+    issuer: &str,
+    claims: &Map<String, Value>,
+) -> Result<TenantScope, ScopeRefusal> {
+    let grant = |rules| rules::decide(rules, issuer, claims, tenancy.max_tenants);
+    let tenants = match grant(&tenancy.rules)? {
+        Granted::AllTenants => return Ok(TenantScope::AllTenants),
+        Granted::Tenants(tenants) => tenants,
+    };
+    let mut further_labels = Vec::new();
+    let mut further_attributes = Vec::new();
+    for dimension in &tenancy.and {
+        let Granted::Tenants(tenants) = grant(&dimension.rules)? else {
+            return Err(ScopeRefusal::AllTenantsInFurtherDimension);
+        };
+        if let Some(label) = &dimension.metrics_label {
+            further_labels.push(LabelMatcher::new(label.clone(), tenants.clone()));
+        }
+        if let Some(name) = &dimension.traces_attribute {
+            further_attributes.push(Attribute {
+                name: name.clone(),
+                tenants,
+            });
+        }
+    }
+    let metrics = tenancy.metrics_label.as_ref().map(|label| {
+        let first = LabelMatcher::new(label.clone(), tenants.clone());
+        Matchers::new(first, further_labels)
+    });
+    let traces = tenancy.traces_attribute.as_ref().map(|name| {
+        let first = Attribute {
+            name: name.clone(),
+            tenants: tenants.clone(),
+        };
+        std::iter::once(first).chain(further_attributes).collect()
+    });
+    Ok(TenantScope::Tenants(Tenants {
+        first_dimension: tenants,
+        metrics,
+        traces: traces.unwrap_or_default(),
+    }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,471 @@
+use serde_json::json;
+
+use super::*;
+use crate::config::settings::{
+    ClaimGrant, ClaimPath, FurtherDimension, Grant, Pattern, TenantRule, When,
+};
+use crate::tenancy::Tenant;
+
+fn path(keys: &[&str]) -> ClaimPath {
+    ClaimPath(keys.iter().map(|&key| key.to_owned()).collect())
+}
+
+fn claim(keys: &[&str]) -> ClaimGrant {
+    ClaimGrant {
+        claim: path(keys),
+        separator: None,
+        pattern: None,
+        map: None,
+    }
+}
+
+fn always(grant: Grant) -> TenantRule {
+    TenantRule {
+        when: When::default(),
+        grant,
+    }
+}
+
+fn when_claim(keys: &[&str], values: &[&str], grant: Grant) -> TenantRule {
+    TenantRule {
+        when: When {
+            issuer: None,
+            claim: Some((path(keys), values.iter().map(|&v| v.to_owned()).collect())),
+        },
+        grant,
+    }
+}
+
+fn fixed(tenants: &[&str]) -> Grant {
+    Grant::Tenants(tenants.iter().map(|&t| t.to_owned()).collect())
+}
+
+fn tenancy(rules: Vec<TenantRule>) -> Tenancy {
+    Tenancy {
+        rules,
+        metrics_label: Some("tenant_id".into()),
+        traces_attribute: Some("tenant.id".into()),
+        and: Vec::new(),
+        max_tenants: 1000,
+    }
+}
+
+fn by_claim(grant: ClaimGrant) -> Tenancy {
+    tenancy(vec![always(Grant::Claim(grant))])
+}
+
+/// The scope of these claims, which must be an object.
+fn scope_of(tenancy: &Tenancy, claims: &Value) -> Result<TenantScope, ScopeRefusal> {
+    resolve(tenancy, "https://idp", claims.as_object().unwrap())
+}
+
+/// The tenants of the scope, joined by a space.
+fn tenants_of(tenancy: &Tenancy, claims: &Value) -> Result<String, ScopeRefusal> {
+    Ok(match scope_of(tenancy, claims)? {
+        TenantScope::AllTenants => "ALL".to_owned(),
+        TenantScope::Tenants(scope) => {
+            let tenants: Vec<&str> = scope.tenants().iter().map(Tenant::as_str).collect();
+            tenants.join(" ")
+        }
+    })
+}
+
+fn refusal(tenancy: &Tenancy, claims: &Value) -> ScopeRefusal {
+    tenants_of(tenancy, claims).unwrap_err()
+}
+
+#[test]
+fn a_string_is_one_tenant_and_a_list_several() {
+    let tenancy = by_claim(claim(&["tenant_id"]));
+    assert_eq!(
+        tenants_of(&tenancy, &json!({"tenant_id": "acme"})).unwrap(),
+        "acme"
+    );
+    let list = json!({"tenant_id": ["b", "a", "b"]});
+    assert_eq!(tenants_of(&tenancy, &list).unwrap(), "a b");
+    let TenantScope::Tenants(scope) = scope_of(&tenancy, &list).unwrap() else {
+        panic!("all tenants");
+    };
+    assert_eq!(scope.metrics().unwrap().promql(), r#"tenant_id=~"a|b""#);
+    assert_eq!(&*scope.traces()[0].name, "tenant.id");
+    assert!(scope.traces()[0].tenants.contains("b"));
+}
+
+#[test]
+fn wildcards_and_operators_are_letters() {
+    let tenancy = by_claim(claim(&["t"]));
+    for hostile in ["*", ".*", "a|b", ".+", "a,b", "a b", "\"} or {x=\""] {
+        assert_eq!(
+            tenants_of(&tenancy, &json!({"t": hostile})).unwrap(),
+            hostile
+        );
+        let TenantScope::Tenants(scope) = scope_of(&tenancy, &json!({"t": hostile})).unwrap()
+        else {
+            panic!("all tenants");
+        };
+        let metrics = scope.metrics().unwrap();
+        assert!(metrics.admit(|_| Some(hostile)));
+        assert!(!metrics.admit(|_| Some("a")));
+        assert!(metrics.promql().starts_with("tenant_id=\""));
+    }
+}
+
+#[test]
+fn a_claim_that_is_not_what_was_asked_for_never_means_no_restriction() {
+    let tenancy = by_claim(claim(&["t"]));
+    for (claims, reason, found) in [
+        (json!({}), "claim_missing", "no claim `t`"),
+        (json!({"T": "a"}), "claim_missing", "no claim `t`"),
+        (json!({"t": null}), "claim_type", "is null"),
+        (json!({"t": 7}), "claim_type", "is a number"),
+        (json!({"t": true}), "claim_type", "is a boolean"),
+        (json!({"t": {"a": "a"}}), "claim_type", "is an object"),
+        (json!({"t": ""}), "claim_empty", "an empty string"),
+        (json!({"t": []}), "claim_empty", "an empty list"),
+        (json!({"t": [""]}), "claim_empty", "an empty string"),
+        (json!({"t": ["a", ""]}), "claim_empty", "an empty string"),
+        (json!({"t": ["a", null]}), "claim_type", "holds a null"),
+        (json!({"t": ["a", 1]}), "claim_type", "holds a number"),
+        (json!({"t": ["a", false]}), "claim_type", "holds a boolean"),
+        (json!({"t": ["a", ["b"]]}), "claim_type", "holds a list"),
+        (json!({"t": "a\nb"}), "invalid_tenant", "control character"),
+        (
+            json!({"t": ["a", "b\0"]}),
+            "invalid_tenant",
+            "control character",
+        ),
+        (json!({"t": "x".repeat(10_000)}), "invalid_tenant", "longer"),
+    ] {
+        let refusal = refusal(&tenancy, &claims);
+        assert_eq!(refusal.reason(), reason, "{claims}");
+        assert!(refusal.to_string().contains(found), "{claims}: {refusal}");
+    }
+}
+
+#[test]
+fn a_refusal_names_the_path_and_not_the_values() {
+    let roles = by_claim(claim(&["realm_access", "roles"]));
+    let text = refusal(&roles, &json!({"realm_access": {"roles": ["s3cret", 5]}})).to_string();
+    assert!(
+        text.contains("`realm_access.roles`") && !text.contains("s3cret"),
+        "{text}"
+    );
+    let text = refusal(&roles, &json!({"realm_access": "s3cret"})).to_string();
+    assert!(
+        text.contains("`realm_access` is a string where an object"),
+        "{text}"
+    );
+    assert!(!text.contains("s3cret"), "{text}");
+    assert_eq!(
+        refusal(&roles, &json!({"realm_access": null})).reason(),
+        "claim_missing"
+    );
+    let url = by_claim(claim(&["https://example.com/tenants"]));
+    let text = refusal(&url, &json!({})).to_string();
+    assert!(
+        text.contains(r#"`["https://example.com/tenants"]`"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_separator_splits_strings_and_blank_pieces_are_no_values() {
+    let comma = by_claim(ClaimGrant {
+        separator: Some(",".to_owned()),
+        ..claim(&["t"])
+    });
+    assert_eq!(
+        tenants_of(&comma, &json!({"t": " a , b,,c, "})).unwrap(),
+        "a b c"
+    );
+    assert_eq!(tenants_of(&comma, &json!({"t": "a"})).unwrap(), "a");
+    assert_eq!(
+        refusal(&comma, &json!({"t": " , ,"})).reason(),
+        "claim_empty"
+    );
+    assert_eq!(refusal(&comma, &json!({"t": ""})).reason(), "claim_empty");
+    // A list is already split: its items stand for themselves.
+    assert_eq!(
+        tenants_of(&comma, &json!({"t": ["a,b", "c"]})).unwrap(),
+        "a,b c"
+    );
+    let blank = by_claim(ClaimGrant {
+        separator: Some(" ".to_owned()),
+        ..claim(&["t"])
+    });
+    assert_eq!(tenants_of(&blank, &json!({"t": "a  b"})).unwrap(), "a b");
+}
+
+#[test]
+fn a_pattern_takes_its_group_and_leaves_out_what_does_not_match() {
+    let pattern = |source: &str| {
+        by_claim(ClaimGrant {
+            pattern: Some(Pattern(regex::Regex::new(source).unwrap())),
+            ..claim(&["groups"])
+        })
+    };
+    let groups = json!({"groups": ["/tenants/acme", "/tenants/beta", "/staff", "/tenants/"]});
+    let grouped = pattern("^(?:/tenants/([a-z]+))$");
+    assert_eq!(tenants_of(&grouped, &groups).unwrap(), "acme beta");
+    let whole = pattern("^(?:/[a-z]+)$");
+    assert_eq!(tenants_of(&whole, &groups).unwrap(), "/staff");
+    let none = refusal(&pattern("^(?:x)$"), &groups);
+    assert_eq!(none.reason(), "no_value_left");
+    assert!(none.to_string().contains("none of the 4 values"), "{none}");
+    // Not anchored, as config never makes it: still only whole values.
+    assert_eq!(
+        refusal(&pattern("tenants"), &groups).reason(),
+        "no_value_left"
+    );
+    // A group that takes no part in the match yields no tenant.
+    assert_eq!(
+        refusal(&pattern("^(?:/staff|/x/(.+))$"), &groups).reason(),
+        "no_value_left"
+    );
+    // Odd items are refused before the pattern could leave them out.
+    assert_eq!(
+        refusal(&grouped, &json!({"groups": ["/tenants/a", 1]})).reason(),
+        "claim_type"
+    );
+    assert_eq!(
+        refusal(&grouped, &json!({"groups": ["/tenants/a", ""]})).reason(),
+        "claim_empty"
+    );
+}
+
+#[test]
+fn a_map_replaces_values_and_leaves_out_the_rest() {
+    let to = |tenants: &[&str]| tenants.iter().map(|&t| t.to_owned()).collect::<Vec<_>>();
+    let tenancy = by_claim(ClaimGrant {
+        pattern: Some(Pattern(regex::Regex::new("^(?:grp-(.*))$").unwrap())),
+        map: Some(vec![
+            ("red".to_owned(), to(&["acme", "beta"])),
+            ("blue".to_owned(), to(&["beta"])),
+            ("green".to_owned(), to(&["other"])),
+        ]),
+        ..claim(&["groups"])
+    });
+    let groups = json!({"groups": ["grp-red", "grp-blue", "grp-beige", "green"]});
+    assert_eq!(tenants_of(&tenancy, &groups).unwrap(), "acme beta");
+    let unmapped = json!({"groups": ["grp-acme", "acme"]});
+    assert_eq!(refusal(&tenancy, &unmapped).reason(), "no_value_left");
+}
+
+#[test]
+fn the_first_rule_that_applies_decides_alone() {
+    let tenancy = tenancy(vec![
+        TenantRule {
+            when: When {
+                issuer: Some("https://machines".into()),
+                claim: Some((
+                    path(&["sub"]),
+                    vec!["system:serviceaccount:mon:grafana".to_owned()],
+                )),
+            },
+            grant: fixed(&["infra"]),
+        },
+        when_claim(&["groups"], &["/admins", "/sre"], Grant::AllTenants),
+        always(Grant::Claim(claim(&["tenant_id"]))),
+    ]);
+    let admin = json!({"groups": ["/sre"], "tenant_id": "acme"});
+    assert_eq!(tenants_of(&tenancy, &admin).unwrap(), "ALL");
+    let user = json!({"groups": ["/sre/x", "sre", "/SRE"], "tenant_id": "acme"});
+    assert_eq!(tenants_of(&tenancy, &user).unwrap(), "acme");
+    let machine = json!({"sub": "system:serviceaccount:mon:grafana"});
+    let of_machine = resolve(&tenancy, "https://machines", machine.as_object().unwrap());
+    assert!(matches!(of_machine, Ok(TenantScope::Tenants(t)) if t.tenants().contains("infra")));
+    // The same subject of another issuer is somebody else.
+    assert_eq!(refusal(&tenancy, &machine).reason(), "claim_missing");
+    // A rule that applies and yields nothing is not skipped for the next.
+    let mut strict = tenancy.clone();
+    strict.rules.push(always(Grant::AllTenants));
+    assert_eq!(
+        refusal(&strict, &json!({"tenant_id": []})).reason(),
+        "claim_empty"
+    );
+}
+
+#[test]
+fn no_rule_means_no_data() {
+    let conditional = tenancy(vec![when_claim(&["groups"], &["x"], Grant::AllTenants)]);
+    for claims in [
+        json!({}),
+        json!({"groups": null}),
+        json!({"groups": []}),
+        json!({"groups": "xx"}),
+    ] {
+        assert_eq!(refusal(&conditional, &claims), ScopeRefusal::NoRule);
+    }
+    assert_eq!(
+        refusal(&tenancy(Vec::new()), &json!({})),
+        ScopeRefusal::NoRule
+    );
+}
+
+#[test]
+fn a_condition_that_cannot_be_read_refuses() {
+    let tenancy = tenancy(vec![
+        when_claim(&["guest"], &["yes"], fixed(&["public"])),
+        always(Grant::AllTenants),
+    ]);
+    assert_eq!(
+        tenants_of(&tenancy, &json!({"guest": "yes"})).unwrap(),
+        "public"
+    );
+    for odd in [
+        json!(true),
+        json!(1),
+        json!({}),
+        json!(["yes", 1]),
+        json!([null]),
+    ] {
+        assert_eq!(
+            refusal(&tenancy, &json!({"guest": odd})).reason(),
+            "claim_type"
+        );
+    }
+}
+
+#[test]
+fn tenants_are_bounded() {
+    let tenancy = Tenancy {
+        max_tenants: 3,
+        ..by_claim(claim(&["t"]))
+    };
+    assert_eq!(
+        tenants_of(&tenancy, &json!({"t": ["a", "b", "c", "a"]})).unwrap(),
+        "a b c"
+    );
+    let refused = refusal(&tenancy, &json!({"t": ["a", "b", "c", "d"]}));
+    assert!(
+        refused.to_string().contains("4 tenants and at most 3"),
+        "{refused}"
+    );
+    let many: Vec<String> = (0..5000).map(|n| format!("group-{n}")).collect();
+    assert_eq!(
+        refusal(&tenancy, &json!({"t": many})).reason(),
+        "too_many_tenants"
+    );
+    let fixed = Tenancy {
+        rules: vec![always(fixed(&["a", "b", "c", "d"]))],
+        ..tenancy
+    };
+    assert_eq!(refusal(&fixed, &json!({})), ScopeRefusal::FixedTenants);
+}
+
+#[test]
+fn unusable_fixed_tenants_grant_nothing() {
+    for unusable in [&[][..], &[""], &["a", "b\n"]] {
+        let tenancy = tenancy(vec![always(fixed(unusable))]);
+        assert_eq!(refusal(&tenancy, &json!({})), ScopeRefusal::FixedTenants);
+    }
+}
+
+#[test]
+fn further_dimensions_must_all_yield_tenants() {
+    let tenancy = Tenancy {
+        and: vec![FurtherDimension {
+            rules: vec![always(Grant::Claim(claim(&["env"])))],
+            metrics_label: Some("env".into()),
+            traces_attribute: None,
+        }],
+        ..by_claim(claim(&["t"]))
+    };
+    let both = json!({"t": ["a", "b"], "env": "prod"});
+    let TenantScope::Tenants(scope) = scope_of(&tenancy, &both).unwrap() else {
+        panic!("all tenants");
+    };
+    assert_eq!(
+        scope.metrics().unwrap().promql(),
+        r#"tenant_id=~"a|b",env="prod""#
+    );
+    assert_eq!(scope.traces().len(), 1);
+    assert!(!scope.tenants().contains("prod"));
+    assert_eq!(
+        refusal(&tenancy, &json!({"t": "a"})).reason(),
+        "claim_missing"
+    );
+    assert_eq!(
+        refusal(&tenancy, &json!({"env": "prod"})).reason(),
+        "claim_missing"
+    );
+    let mut all = tenancy.clone();
+    all.and[0].rules = vec![always(Grant::AllTenants)];
+    assert_eq!(
+        refusal(&all, &both),
+        ScopeRefusal::AllTenantsInFurtherDimension
+    );
+    // An admin of the first dimension is not asked for the others.
+    let mut admin = tenancy;
+    admin.rules = vec![always(Grant::AllTenants)];
+    assert_eq!(tenants_of(&admin, &json!({})).unwrap(), "ALL");
+}
+
+#[test]
+fn without_a_label_no_query_can_be_confined() {
+    let tenancy = Tenancy {
+        metrics_label: None,
+        traces_attribute: None,
+        and: vec![FurtherDimension {
+            rules: vec![always(fixed(&["prod"]))],
+            metrics_label: Some("env".into()),
+            traces_attribute: Some("env".into()),
+        }],
+        ..by_claim(claim(&["t"]))
+    };
+    let TenantScope::Tenants(scope) = scope_of(&tenancy, &json!({"t": "a"})).unwrap() else {
+        panic!("all tenants");
+    };
+    // A matcher of the further dimension alone would admit every tenant.
+    assert_eq!(scope.metrics(), None);
+    assert!(scope.traces().is_empty());
+}
+
+/// Claims as real providers shape them.
+#[test]
+fn claims_of_real_providers() {
+    let keycloak = json!({
+        "iss": "https://sso/realms/obs", "azp": "grafana", "typ": "Bearer",
+        "realm_access": {"roles": ["offline_access", "tenant:acme", "uma_authorization"]},
+        "resource_access": {"account": {"roles": ["view-profile"]}},
+        "groups": ["/tenants/acme", "/tenants/beta/ops"],
+    });
+    let role = by_claim(ClaimGrant {
+        pattern: Some(Pattern(regex::Regex::new("^(?:tenant:(.+))$").unwrap())),
+        ..claim(&["realm_access", "roles"])
+    });
+    assert_eq!(tenants_of(&role, &keycloak).unwrap(), "acme");
+    let group = by_claim(ClaimGrant {
+        pattern: Some(Pattern(
+            regex::Regex::new("^(?:/tenants/([^/]+)(?:/.*)?)$").unwrap(),
+        )),
+        ..claim(&["groups"])
+    });
+    assert_eq!(tenants_of(&group, &keycloak).unwrap(), "acme beta");
+
+    let entra = json!({
+        "groups": ["6f1d7c1e-0000-4000-8000-000000000001"], "roles": ["Tenant.Read"], "ver": "2.0",
+    });
+    let guid = by_claim(ClaimGrant {
+        map: Some(vec![(
+            "6f1d7c1e-0000-4000-8000-000000000001".to_owned(),
+            vec!["acme".to_owned()],
+        )]),
+        ..claim(&["groups"])
+    });
+    assert_eq!(tenants_of(&guid, &entra).unwrap(), "acme");
+    // Entra leaves `groups` out and points elsewhere when there are too many.
+    let overage = json!({"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {}}});
+    assert_eq!(refusal(&guid, &overage).reason(), "claim_missing");
+
+    let auth0 = json!({"https://example.com/tenants": ["acme"], "scope": "openid profile"});
+    let namespaced = by_claim(claim(&["https://example.com/tenants"]));
+    assert_eq!(tenants_of(&namespaced, &auth0).unwrap(), "acme");
+
+    let kubernetes = json!({
+        "sub": "system:serviceaccount:acme-ns:agent",
+        "kubernetes.io": {"namespace": "acme-ns", "serviceaccount": {"name": "agent"}},
+    });
+    let namespace = by_claim(claim(&["kubernetes.io", "namespace"]));
+    assert_eq!(tenants_of(&namespace, &kubernetes).unwrap(), "acme-ns");
+}

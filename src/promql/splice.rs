@@ -50,6 +50,11 @@ impl Confined {
         spliced - inserted
     }
 
+    /// The query as it was written.
+    pub fn original(&self) -> String {
+        self.original_parts().collect()
+    }
+
     /// The parts of [`text`](Self::text) that are not ours.
     pub(super) fn original_parts(&self) -> impl Iterator<Item = &str> {
         let ends = self.insertions.iter().map(|insertion| insertion.at);

@@ -7,7 +7,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTIC
 use hyper::{Response, StatusCode};
 
 use super::body::ResponseBody;
-use crate::prometheus::error_json;
+use crate::prometheus::errors::error_json;
 
 /// What went wrong, as far as the status and the metrics care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,12 +136,13 @@ impl ProxyError {
     }
 
     /// A 405 that names the methods there are (RFC 9110 §15.5.6).
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed(methods: &[&str]) -> Self {
+        let allow = methods.join(", ");
         let mut error = Self::new(
             ErrorKind::MethodNotAllowed,
             format!("this endpoint answers {allow} only"),
         );
-        error.header = Some((ALLOW, HeaderValue::from_static(allow)));
+        error.header = HeaderValue::from_str(&allow).ok().map(|allow| (ALLOW, allow));
         error
     }
 

@@ -1,7 +1,5 @@
 //! The client's answer, made from the upstream's as enforcement planned.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use hyper::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
@@ -9,9 +7,9 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 
 use super::body::{CollectError, RemapPosition, ResponseBody, Scrubber, Streamed};
-use super::enforce::{Origin, ResponsePlan};
+use super::enforce::{Enforced, Origin, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
-use super::forward::Answered;
+use super::forward::{self, Answered};
 use super::snapshot::Snapshot;
 use super::{headers, location};
 use crate::prometheus::errors;
@@ -103,8 +101,23 @@ fn joined(mut pieces: Vec<Bytes>) -> Bytes {
     }
 }
 
+/// Asks a question of our own, whose answer decides on another.
+pub(super) async fn companion(
+    question: Enforced,
+    limit: usize,
+    metrics: &Metrics,
+) -> Result<Bytes, ProxyError> {
+    let Answered { response, upstream, .. } = forward::forward(question, metrics).await?;
+    let (head, incoming) = response.into_parts();
+    if head.status != StatusCode::OK || head.headers.contains_key(CONTENT_ENCODING) {
+        return Err(unreadable(format!("a companion request was answered {}", head.status)));
+    }
+    check_json(&head.headers)?;
+    whole(Streamed::new(incoming, upstream.settings().timeouts.body_idle), limit).await
+}
+
 /// Reads an answer that has to be filtered.
-pub(super) async fn whole(body: Streamed, limit: usize) -> Result<Bytes, ProxyError> {
+async fn whole(body: Streamed, limit: usize) -> Result<Bytes, ProxyError> {
     body.collect(limit).await.map_err(|error| match error {
         CollectError::TooLarge => unreadable(format!(
             "it has more than {limit} bytes (limits.answer_bytes) and has to be read whole"
@@ -114,7 +127,7 @@ pub(super) async fn whole(body: Streamed, limit: usize) -> Result<Bytes, ProxyEr
 }
 
 /// Only JSON can be filtered; a login page that answers 200 cannot.
-pub(super) fn check_json(headers: &HeaderMap) -> Result<(), ProxyError> {
+fn check_json(headers: &HeaderMap) -> Result<(), ProxyError> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.and_then(|text| text.split(';').next()).unwrap_or_default();
     if media_type.trim().eq_ignore_ascii_case("application/json") {

@@ -16,15 +16,14 @@ pub(super) fn enforce(
     snapshot: &Snapshot,
     route: &Route,
     group: ClosedGroup,
-    scope: &TenantScope,
-    caller: Option<&Caller>,
+    caller: &Caller,
     request: Request<Incoming>,
 ) -> Result<Enforced, ProxyError> {
     let settings = route.upstream.settings();
     let is_open = settings.open_to_admins.contains(&group);
-    match scope {
+    match super::scope(caller)? {
         TenantScope::AllTenants if is_open => {
-            passthrough::enforce(snapshot, route, caller, request)
+            passthrough::enforce(snapshot, route, Some(caller), request)
         }
         TenantScope::AllTenants => Err(closed(format!(
             "this endpoint is closed; to open it to callers with all tenants, add `{}` to \

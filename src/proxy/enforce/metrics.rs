@@ -39,14 +39,13 @@ pub(super) async fn enforce(
     if !endpoint.allows(request.method().as_str()) {
         return Err(ProxyError::method_not_allowed(endpoint.methods()));
     }
-    let scope = super::scope(caller)?;
-    let matchers = match scope {
+    let matchers = match super::scope(caller)? {
         TenantScope::AllTenants => None,
-        TenantScope::Tenants(tenants) => Some(tenants.metrics().ok_or_else(no_label)?),
+        TenantScope::Tenants(_) => Some(super::matchers_of(caller)?),
     };
     let limit = snapshot.settings().limits.body_bytes;
     let (head, body) = input::read(request, endpoint, snapshot).await?;
-    let send = Send { snapshot, route, endpoint, caller, head: &head };
+    let send = Send { route, endpoint, caller, head: &head };
     if *endpoint == Endpoint::RemoteRead {
         let body = match matchers {
             Some(matchers) => remote_read::confine(&body, matchers, limit)
@@ -65,23 +64,19 @@ pub(super) async fn enforce(
         params::allow(endpoint, form, matchers, &mut confine).map_err(confine::refusal)?;
     let plan = match endpoint {
         Endpoint::Federate => ResponsePlan::Stream,
-        Endpoint::Rules => {
-            filter::plan(Filter::rules(caller, local.exclude_alerts))
-        }
-        Endpoint::Alerts => filter::plan(Filter::alerts(caller)),
-        Endpoint::Targets => filter::plan(Filter::targets(caller)),
-        Endpoint::Metadata => {
-            let names = send.metric_names(matchers)?;
-            filter::plan(Filter::metadata(names, local.metadata_limit))
-        }
+        Endpoint::Rules => ResponsePlan::Filter(Filter::Rules {
+            caller: Arc::clone(caller),
+            exclude_alerts: local.exclude_alerts,
+        }),
+        Endpoint::Alerts => ResponsePlan::Filter(Filter::Alerts(Arc::clone(caller))),
+        Endpoint::Targets => ResponsePlan::Filter(Filter::Targets(Arc::clone(caller))),
+        Endpoint::Metadata => ResponsePlan::Filter(Filter::Metadata {
+            names: Box::new(send.metric_names(matchers)?),
+            limit: local.metadata_limit,
+        }),
         _ => ResponsePlan::Scrub(confine.into_origin().map(Origin)),
     };
     send.form(&sent, plan)
-}
-
-fn no_label() -> ProxyError {
-    ProxyError::new(ErrorKind::Forbidden, "tenancy.metrics.label is not configured")
-        .because("no_label")
 }
 
 fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
@@ -94,7 +89,6 @@ fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
 
 /// Rebuilds the request: one path, one place for parameters, chosen headers.
 struct Send<'a> {
-    snapshot: &'a Snapshot,
     route: &'a Route,
     endpoint: &'a Endpoint,
     caller: &'a Caller,

@@ -41,7 +41,7 @@ pub enum ResponsePlan {
     /// there is one, tells where its positions stood in the caller's own text.
     Scrub(Option<Origin>),
     /// An answer that no query could confine: read whole and filtered.
-    Filter(Box<Filter>),
+    Filter(Filter),
 }
 
 impl ResponsePlan {
@@ -100,44 +100,44 @@ impl Enforced {
 
 /// Enforces the route's rule.
 pub async fn enforce(
-    snapshot: &Arc<Snapshot>,
+    snapshot: &Snapshot,
     route: &Route,
     caller: Option<Arc<Caller>>,
     request: Request<Incoming>,
     metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
-    let caller = caller.as_deref();
-    match &route.target {
-        Target::PassThrough => passthrough::enforce(snapshot, route, caller, request),
-        Target::Metrics(endpoint) => {
-            let scope = scope(caller)?;
-            metrics::enforce(snapshot, route, endpoint, scope, caller, request, metrics).await
-        }
-        Target::Closed(group) => {
-            closed::enforce(snapshot, route, *group, scope(caller)?, caller, request)
-        }
-        Target::Misplaced => Err(closed::misplaced()),
-        Target::Traces => Err(closed::traces()),
+    if let Target::PassThrough = route.target {
+        return passthrough::enforce(snapshot, route, caller.as_deref(), request);
     }
-}
-
-/// The caller's scope. A data API is never reached without one.
-fn scope(caller: Option<&Caller>) -> Result<&TenantScope, ProxyError> {
+    // A data API is never reached without a caller.
     let caller = caller.ok_or_else(|| {
         ProxyError::new(ErrorKind::Internal, "this endpoint was reached without a token")
     })?;
+    match &route.target {
+        Target::Metrics(endpoint) => {
+            metrics::enforce(snapshot, route, endpoint, &caller, request, metrics).await
+        }
+        Target::Closed(group) => closed::enforce(snapshot, route, *group, &caller, request),
+        Target::Misplaced => Err(closed::misplaced()),
+        Target::Traces | Target::PassThrough => Err(closed::traces()),
+    }
+}
+
+/// The caller's scope.
+fn scope(caller: &Caller) -> Result<&TenantScope, ProxyError> {
     caller.scope().map_err(|refusal| {
         ProxyError::new(ErrorKind::Forbidden, refusal.to_string()).because("no_tenants")
     })
 }
 
-/// The matchers of a scope for the metrics API; `None` for all tenants.
-fn matchers(scope: &TenantScope) -> Result<Option<&Matchers>, ProxyError> {
-    match scope {
-        TenantScope::AllTenants => Ok(None),
-        TenantScope::Tenants(tenants) => tenants.metrics().map(Some).ok_or_else(|| {
-            ProxyError::new(ErrorKind::Forbidden, "tenancy.metrics.label is not configured")
-                .because("no_label")
-        }),
-    }
+/// The matchers that a caller with some tenants must carry.
+fn matchers_of(caller: &Caller) -> Result<&Matchers, ProxyError> {
+    let matchers = match scope(caller)? {
+        TenantScope::Tenants(tenants) => tenants.metrics(),
+        TenantScope::AllTenants => None,
+    };
+    matchers.ok_or_else(|| {
+        ProxyError::new(ErrorKind::Forbidden, "tenancy.metrics.label is not configured")
+            .because("no_label")
+    })
 }

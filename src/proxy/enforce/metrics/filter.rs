@@ -3,34 +3,71 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-
-use super::{Enforced, ResponsePlan, no_label};
+use super::super::{Enforced, matchers_of};
 use crate::auth::Caller;
 use crate::prometheus::filter::{self, MetricNames, RulesOptions};
 use crate::promql;
 use crate::proxy::error::ProxyError;
 use crate::proxy::respond;
 use crate::telemetry::metrics::Metrics;
-use crate::tenancy::{Matchers, TenantScope};
 
 /// How far back a metric name counts for `/api/v1/metadata`, in seconds. Metadata is of targets
 /// scraped now; an hour covers those that are down for a while.
 const NAMES_WINDOW: u64 = 3600;
 
-/// A filter, and for whom.
-pub struct Filter {
-    caller: Arc<Caller>,
-    kind: Kind,
+/// What is kept of an answer.
+pub enum Filter {
+    /// Rules of the caller's tenants.
+    Rules {
+        /// Whose.
+        caller: Arc<Caller>,
+        /// Without their alerts.
+        exclude_alerts: bool,
+    },
+    /// Alerts of the caller's tenants.
+    Alerts(Arc<Caller>),
+    /// Targets of the caller's tenants.
+    Targets(Arc<Caller>),
+    /// Metadata of the metrics that the caller's tenants have.
+    Metadata {
+        /// Asks for the names of these metrics.
+        names: Box<Enforced>,
+        /// The most metrics.
+        limit: Option<usize>,
+    },
 }
 
-enum Kind {
-    Rules { exclude_alerts: bool },
-    Alerts,
-    Targets,
-    Metadata { names: Enforced, limit: Option<usize> },
+impl Filter {
+    /// The filtered answer.
+    pub async fn apply(
+        self,
+        answer: &[u8],
+        limit: usize,
+        metrics: &Metrics,
+    ) -> Result<Vec<u8>, ProxyError> {
+        let filtered = match self {
+            Self::Rules { caller, exclude_alerts } => {
+                let matchers = matchers_of(&caller)?;
+                let mentions_foreign =
+                    |query: &str| promql::mentions_foreign_tenant(query, matchers);
+                let options =
+                    RulesOptions { exclude_alerts, mentions_foreign: &mentions_foreign };
+                filter::rules(answer, matchers, options)
+            }
+            Self::Alerts(caller) => filter::alerts(answer, matchers_of(&caller)?),
+            Self::Targets(caller) => filter::targets(answer, matchers_of(&caller)?),
+            Self::Metadata { names, limit: most } => {
+                let names = respond::companion(*names, limit, metrics).await?;
+                MetricNames::from_label_values(&names)
+                    .and_then(|names| filter::metadata(answer, &names, most))
+            }
+        };
+        filtered.map_err(respond::unreadable)
+    }
 }
 
-pub(super) fn plan(filter: Filter) -> ResponsePlan {
-    ResponsePlan::Filter(Box::new(filter))
+/// Where the window of metric names begins: seconds since the epoch.
+pub(super) fn names_since() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    now.saturating_sub(NAMES_WINDOW).to_string()
 }

@@ -254,6 +254,22 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// Every algorithm with its registered name.
+    pub const ALL: [(&'static str, Self); 12] = [
+        ("HS256", Self::HS256),
+        ("HS384", Self::HS384),
+        ("HS512", Self::HS512),
+        ("RS256", Self::RS256),
+        ("RS384", Self::RS384),
+        ("RS512", Self::RS512),
+        ("PS256", Self::PS256),
+        ("PS384", Self::PS384),
+        ("PS512", Self::PS512),
+        ("ES256", Self::ES256),
+        ("ES384", Self::ES384),
+        ("EdDSA", Self::EdDSA),
+    ];
+
     /// Whether it is one of the symmetric HMAC algorithms.
     pub fn is_hmac(self) -> bool {
         matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
@@ -284,7 +300,8 @@ pub enum KeySource {
     Jwks(String),
     /// `pem_file`: the text of the file: public keys or certificates.
     Pem(String),
-    /// `hmac_secret` or `hmac_secret_file`: at least 32 bytes.
+    /// `hmac_secret` or `hmac_secret_file`: at least as long as the longest hash among the
+    /// algorithms, so 32 to 64 bytes (RFC 7518 §3.2).
     Hmac(Secret),
 }
 
@@ -449,4 +466,82 @@ pub struct Log {
     pub json: bool,
     /// `level`: a `tracing` filter, default `info`. Not reloadable.
     pub level: String,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 8081)),
+        }
+    }
+}
+
+impl Default for UpstreamTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            response_head: Duration::from_mins(2),
+            body_idle: Duration::from_mins(1),
+        }
+    }
+}
+
+impl Default for PromQl {
+    fn default() -> Self {
+        Self {
+            foreign_matchers: ForeignMatchers::Intersect,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            requests: 1000,
+            header_bytes: 64 * 1024,
+            body_bytes: 2 * 1024 * 1024,
+            query_bytes: 64 * 1024,
+            query_selectors: 1000,
+            answer_bytes: 64 * 1024 * 1024,
+            rewrite_cache_bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            first_request: Duration::from_secs(10),
+            header: Duration::from_secs(10),
+            body_idle: Duration::from_secs(30),
+            idle: Duration::from_mins(2),
+        }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            min: Duration::ZERO,
+            max: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        Self {
+            poll_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            json: false,
+            level: "info".into(),
+        }
+    }
 }

@@ -1,0 +1,282 @@
+//! `rules`, and their short form: who has which tenants.
+
+use std::sync::Arc;
+
+use regex::{Regex, RegexBuilder};
+
+use super::tenancy::Known;
+use crate::config::read::{Field, Read, Reader, Section};
+use crate::config::settings::{ClaimGrant, ClaimPath, Grant, Pattern, TenantRule, When};
+use crate::config::values::{expanded, flag, text};
+use crate::config::yaml::Value;
+use crate::tenancy::Tenant;
+
+/// The longest `pattern`, in bytes.
+const MAX_PATTERN_BYTES: usize = 1024;
+
+/// The most memory a compiled `pattern` may take, in bytes.
+const MAX_PATTERN_MEMORY: usize = 1024 * 1024;
+
+/// What the rules are about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dimension {
+    /// The tenants themselves.
+    Tenants,
+    /// A further label, which restricts and never opens.
+    Further,
+}
+
+/// `rules`, and after them the short form beside them.
+pub(super) fn rules(
+    r: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    dimension: Dimension,
+    known: &Known,
+) -> Read<Vec<TenantRule>> {
+    let listed = section.optional(r, "rules", |r, field| {
+        r.some_of(field, |r, field| rule(r, field, dimension, known))
+    });
+    let short = section.optional(r, "claim", claim_path);
+    let has_claim = !matches!(short, Ok(None));
+    let refinement = refinement(r, section, has_claim);
+
+    let (listed, short) = (listed?, short?);
+    if listed.is_none() && short.is_none() {
+        let message = "one of `claim` and `rules` is required";
+        return Err(r.error(section.field(), message));
+    }
+    let listed = listed.unwrap_or_default();
+    all_reached(r, &listed, short.is_some())?;
+    let refinement = refinement?;
+    let short = short.map(|claim| TenantRule {
+        when: When::default(),
+        grant: refinement.apply(Grant::Claim(bare(claim))),
+    });
+    Ok(listed
+        .into_iter()
+        .map(|(_, rule)| rule)
+        .chain(short)
+        .collect())
+}
+
+/// A rule without `when` always decides, so nothing may come after it.
+fn all_reached(
+    r: &mut Reader<'_>,
+    listed: &[(Field<'_>, TenantRule)],
+    short_follows: bool,
+) -> Read<()> {
+    let unconditional = listed
+        .iter()
+        .position(|(_, rule)| rule.when == When::default());
+    match unconditional.and_then(|index| Some((index, listed.get(index)?))) {
+        Some((index, (field, _))) if short_follows || index + 1 < listed.len() => {
+            let message = "has no `when` and so always decides: what comes after it is never \
+                           reached";
+            Err(r.error(field, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn rule<'n>(
+    r: &mut Reader<'_>,
+    field: &Field<'n>,
+    dimension: Dimension,
+    known: &Known,
+) -> Read<(Field<'n>, TenantRule)> {
+    let mut section = r.section(field)?;
+    let when = section.optional(r, "when", |r, field| when(r, field, known));
+    let grant = section.exactly_one::<Grant>(
+        r,
+        &[
+            ("claim", |r, field| {
+                claim_path(r, field).map(bare).map(Grant::Claim)
+            }),
+            ("tenants", |r, field| {
+                r.some_of(field, tenant).map(Grant::Tenants)
+            }),
+            ("all_tenants", |r, field| {
+                flag(r, field).map(|()| Grant::AllTenants)
+            }),
+        ],
+    );
+    let has_claim = matches!(grant, Err(_) | Ok(Grant::Claim(_)));
+    let refinement = refinement(r, &mut section, has_claim);
+    let allowed = match (&grant, &when) {
+        (Ok(Grant::AllTenants), _) if dimension == Dimension::Further => {
+            let message = "`all_tenants` is not for the rules under `and`: they restrict further";
+            Err(r.error(field, message))
+        }
+        (Ok(Grant::AllTenants), Ok(None)) => {
+            let message = "`all_tenants` needs a `when`: without one it is for everybody";
+            Err(r.error(field, message))
+        }
+        _ => Ok(()),
+    };
+    section.finish(r)?;
+    allowed?;
+    let rule = TenantRule {
+        when: when?.unwrap_or_default(),
+        grant: refinement?.apply(grant?),
+    };
+    Ok((field.clone(), rule))
+}
+
+fn when(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> Read<When> {
+    let mut section = r.section(field)?;
+    let issuer = section.optional(r, "issuer", |r, field| {
+        let issuer: Arc<str> = expanded(r, field)?.into();
+        match &known.issuers {
+            Ok(issuers) if !issuers.contains(&issuer) => {
+                let message = "is not one of tokens.issuers";
+                Err(r.error(field, message))
+            }
+            _ => Ok(issuer),
+        }
+    });
+    let claim = section.optional(r, "claim", claim_path);
+    let values = section.optional(r, "values", |r, field| r.some_of(field, text));
+    section.finish(r)?;
+    let (issuer, claim, values) = (issuer?, claim?, values?);
+    let claim = match (claim, values) {
+        (Some(claim), Some(values)) => Some((claim, values)),
+        (None, None) if issuer.is_some() => None,
+        (None, None) => return Err(r.error(field, "must hold `issuer`, or `claim` and `values`")),
+        _ => return Err(r.error(field, "`claim` and `values` go together")),
+    };
+    Ok(When { issuer, claim })
+}
+
+/// `a.b.c`, or a list of keys where one holds dots.
+fn claim_path(r: &mut Reader<'_>, field: &Field<'_>) -> Read<ClaimPath> {
+    if let Value::List(_) = field.node.value {
+        return r.some_of(field, text).map(ClaimPath);
+    }
+    let path = text(r, field)?;
+    if path.contains("://") {
+        let message = "a claim whose name holds dots is written as a list: [\"https://…\"]";
+        return Err(r.error(field, message));
+    }
+    let keys: Vec<String> = path.split('.').map(str::to_owned).collect();
+    if keys.iter().any(String::is_empty) {
+        let message = "is no dotted path: a key is empty";
+        return Err(r.error(field, message));
+    }
+    Ok(ClaimPath(keys))
+}
+
+fn bare(claim: ClaimPath) -> ClaimGrant {
+    ClaimGrant {
+        claim,
+        separator: None,
+        pattern: None,
+        map: None,
+    }
+}
+
+/// What may stand beside `claim`.
+struct Refinement {
+    separator: Option<String>,
+    pattern: Option<Pattern>,
+    map: Option<Vec<(String, Vec<String>)>>,
+}
+
+impl Refinement {
+    fn apply(self, grant: Grant) -> Grant {
+        match grant {
+            Grant::Claim(ClaimGrant { claim, .. }) => Grant::Claim(ClaimGrant {
+                claim,
+                separator: self.separator,
+                pattern: self.pattern,
+                map: self.map,
+            }),
+            other => other,
+        }
+    }
+}
+
+fn refinement(r: &mut Reader<'_>, section: &mut Section<'_>, has_claim: bool) -> Read<Refinement> {
+    let beside_claim = |r: &mut Reader<'_>, field: &Field<'_>| {
+        if has_claim {
+            Ok(())
+        } else {
+            Err(r.error(field, "goes with `claim` only"))
+        }
+    };
+    let separator = section.optional(r, "separator", |r, field| {
+        beside_claim(r, field)?;
+        text(r, field)
+    });
+    let pattern = section.optional(r, "pattern", |r, field| {
+        beside_claim(r, field)?;
+        pattern(r, field)
+    });
+    let map = section.optional(r, "map", |r, field| {
+        beside_claim(r, field)?;
+        map(r, field)
+    });
+    Ok(Refinement {
+        separator: separator?,
+        pattern: pattern?,
+        map: map?,
+    })
+}
+
+fn pattern(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Pattern> {
+    let source = text(r, field)?;
+    if source.len() > MAX_PATTERN_BYTES {
+        return Err(r.error(field, format!("is longer than {MAX_PATTERN_BYTES} bytes")));
+    }
+    // Alone first: `a)|(b` must not become sound by the anchors around it.
+    compile(&source)
+        .and_then(|_| compile(&format!(r"\A(?:{source})\z")))
+        .map(Pattern)
+        .map_err(|error| r.error(field, reason(&error)))
+}
+
+fn compile(source: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(source)
+        .size_limit(MAX_PATTERN_MEMORY)
+        .dfa_size_limit(MAX_PATTERN_MEMORY)
+        .build()
+}
+
+/// The last line of the library's picture of the error.
+fn reason(error: &regex::Error) -> String {
+    match error {
+        regex::Error::Syntax(picture) => {
+            let last = picture.lines().last().unwrap_or_default();
+            let reason = last.trim_start_matches("error: ");
+            format!("is no regular expression: {reason}")
+        }
+        _ => "the regular expression is too big".into(),
+    }
+}
+
+/// From a claim's value to one tenant or a list of tenants.
+fn map(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Vec<(String, Vec<String>)>> {
+    let entries = r.entries(field)?;
+    if entries.is_empty() {
+        return Err(r.error(field, "must not be empty: no value would have a tenant"));
+    }
+    let mapped: Vec<Read<(String, Vec<String>)>> = entries
+        .iter()
+        .map(|entry| {
+            let value = field.child(entry);
+            let tenants = match value.node.value {
+                Value::List(_) => r.some_of(&value, tenant),
+                _ => tenant(r, &value).map(|tenant| vec![tenant]),
+            };
+            Ok((entry.key.clone(), tenants?))
+        })
+        .collect();
+    mapped.into_iter().collect()
+}
+
+fn tenant(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> {
+    let tenant = text(r, field)?;
+    match Tenant::new(&tenant) {
+        Ok(_) => Ok(tenant),
+        Err(invalid) => Err(r.error(field, invalid.to_string())),
+    }
+}

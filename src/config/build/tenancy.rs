@@ -1,0 +1,203 @@
+//! `tenancy`.
+
+use std::sync::Arc;
+
+use super::rules::{self, Dimension};
+use crate::config::read::{Field, Read, Reader, Section};
+use crate::config::settings::{Api, FurtherDimension, Grant, Tenancy, TenantRule};
+use crate::config::values::{count, is_name, text};
+
+/// What the rules may refer to, and must provide for.
+pub(super) struct Known {
+    /// The issuers' names; with an error among them, nothing is said about unknown ones.
+    pub(super) issuers: Read<Vec<Arc<str>>>,
+    pub(super) apis: Vec<Api>,
+}
+
+pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> Read<Tenancy> {
+    let mut section = r.section(field)?;
+    let rules = rules::rules(r, &mut section, Dimension::Tenants, known);
+    let names = names(r, &mut section);
+    let complete = complete(r, &section, &names, &known.apis);
+    let and = section.or(r, "and", Vec::new(), |r, field| {
+        r.list(field, |r, field| further(r, field, known))
+    });
+    let max_tenants = section.or(r, "max_tenants", 1000, |r, field| {
+        count(r, field, 1..=1_000_000)
+    });
+    let within = match (&rules, &max_tenants) {
+        (Ok(rules), Ok(max)) => rules_within(r, field, rules, *max),
+        _ => Ok(()),
+    };
+    section.finish(r)?;
+    complete?;
+    within?;
+    let (names, and) = (names?, and?);
+    distinct(
+        r,
+        std::iter::once(&names).chain(and.iter().map(|(_, names)| names)),
+    )?;
+    let (metrics_label, traces_attribute) = names.into_values();
+    Ok(Tenancy {
+        rules: rules?,
+        metrics_label,
+        traces_attribute,
+        and: and
+            .into_iter()
+            .map(|(rules, names)| {
+                let (metrics_label, traces_attribute) = names.into_values();
+                FurtherDimension {
+                    rules,
+                    metrics_label,
+                    traces_attribute,
+                }
+            })
+            .collect(),
+        max_tenants: max_tenants?,
+    })
+}
+
+/// What a dimension is called in the stores, and where the config says so.
+struct Names<'n> {
+    metrics_label: Option<(Field<'n>, Arc<str>)>,
+    traces_attribute: Option<(Field<'n>, Arc<str>)>,
+}
+
+impl Names<'_> {
+    fn into_values(self) -> (Option<Arc<str>>, Option<Arc<str>>) {
+        (
+            self.metrics_label.map(|(_, label)| label),
+            self.traces_attribute.map(|(_, attribute)| attribute),
+        )
+    }
+}
+
+/// `metrics: { label }` and `traces: { attribute }`.
+fn names<'n>(r: &mut Reader<'_>, section: &mut Section<'n>) -> Read<Names<'n>> {
+    let metrics = section.optional(r, "metrics", |r, field| {
+        let mut metrics = r.section(field)?;
+        let label = metrics.required(r, "label", label);
+        metrics.finish(r)?;
+        label
+    });
+    let traces = section.optional(r, "traces", |r, field| {
+        let mut traces = r.section(field)?;
+        let attribute = traces.required(r, "attribute", attribute);
+        traces.finish(r)?;
+        attribute
+    });
+    Ok(Names {
+        metrics_label: metrics?,
+        traces_attribute: traces?,
+    })
+}
+
+fn label<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Arc<str>)> {
+    let label = text(r, field)?;
+    if !is_name(&label) {
+        return Err(r.error(
+            field,
+            "must be a label name: letters, digits and _, no digit first",
+        ));
+    }
+    if label == "__name__" {
+        return Err(r.error(
+            field,
+            "__name__ is the metric's name and tells no tenants apart",
+        ));
+    }
+    Ok((field.clone(), label.into()))
+}
+
+/// `resource.tenant_id`: tenants are told apart by resource, never by what one span says.
+fn attribute<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Arc<str>)> {
+    let attribute = text(r, field)?;
+    let Some(name) = attribute.strip_prefix("resource.") else {
+        return Err(r.error(
+            field,
+            "must be an attribute of the resource: resource.tenant_id",
+        ));
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        || !name.chars().all(allowed)
+    {
+        let message = "the attribute's name must be letters, digits, `_`, `.` and `-`, with a \
+                       letter or `_` first";
+        return Err(r.error(field, message));
+    }
+    Ok((field.clone(), name.into()))
+}
+
+/// Every upstream's API has a name by which its tenants are told apart.
+fn complete(
+    r: &mut Reader<'_>,
+    section: &Section<'_>,
+    names: &Read<Names<'_>>,
+    apis: &[Api],
+) -> Read<()> {
+    let Ok(names) = names else { return Ok(()) };
+    let mut result = Ok(());
+    if names.metrics_label.is_none() && apis.contains(&Api::Prometheus) {
+        result = Err(section.missing(r, "metrics.label"));
+    }
+    if names.traces_attribute.is_none() && apis.contains(&Api::Tempo) {
+        result = Err(section.missing(r, "traces.attribute"));
+    }
+    result
+}
+
+/// A rule that grants more tenants than a token may have would refuse everybody.
+fn rules_within(
+    r: &mut Reader<'_>,
+    field: &Field<'_>,
+    rules: &[TenantRule],
+    max_tenants: usize,
+) -> Read<()> {
+    let most = rules.iter().map(|rule| match &rule.grant {
+        Grant::Tenants(tenants) => tenants.len(),
+        _ => 0,
+    });
+    match most.max() {
+        Some(most) if most > max_tenants => {
+            let message =
+                format!("a rule grants {most} tenants, more than max_tenants ({max_tenants})");
+            Err(r.error(field, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One entry of `and`.
+fn further<'n>(
+    r: &mut Reader<'_>,
+    field: &Field<'n>,
+    known: &Known,
+) -> Read<(Vec<TenantRule>, Names<'n>)> {
+    let mut section = r.section(field)?;
+    let rules = rules::rules(r, &mut section, Dimension::Further, known);
+    let names = names(r, &mut section).and_then(|names| {
+        if names.metrics_label.is_none() && names.traces_attribute.is_none() {
+            return Err(r.error(field, "one of `metrics` and `traces` is required"));
+        }
+        Ok(names)
+    });
+    section.finish(r)?;
+    Ok((rules?, names?))
+}
+
+/// Two dimensions on one label would be two answers to one question.
+fn distinct<'i, 'n: 'i>(
+    r: &mut Reader<'_>,
+    all: impl Iterator<Item = &'i Names<'n>> + Clone,
+) -> Read<()> {
+    let labels = r.distinct(
+        "each dimension needs its own label",
+        all.clone().filter_map(|names| names.metrics_label.clone()),
+    );
+    let attributes = r.distinct(
+        "each dimension needs its own attribute",
+        all.filter_map(|names| names.traces_attribute.clone()),
+    );
+    labels.and(attributes)
+}

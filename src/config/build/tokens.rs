@@ -1,0 +1,94 @@
+//! `tokens`.
+
+use std::sync::Arc;
+
+use super::issuers;
+use crate::config::read::{Field, Read, Reader};
+use crate::config::settings::{TokenSource, Tokens};
+use crate::config::values::{KIB, MIB, count, size, text};
+
+/// The tokens, and the issuers' names even if something else is wrong.
+pub(super) struct TokensAndIssuers {
+    pub(super) all: Read<Tokens>,
+    pub(super) issuers: Read<Vec<Arc<str>>>,
+}
+
+pub(super) fn tokens(r: &mut Reader<'_>, field: &Field<'_>) -> Read<TokensAndIssuers> {
+    let mut section = r.section(field)?;
+    let sources = section.optional(r, "sources", sources);
+    let issuers = section.required(r, "issuers", issuers::issuers);
+    let cache_entries = section.or(r, "cache_entries", 10_000, |r, field| {
+        count(r, field, 1..=10_000_000)
+    });
+    let max_bytes = section.or(r, "max_bytes", 16 * 1024, |r, field| {
+        size(r, field, KIB..=MIB)
+    });
+    let finished = section.finish(r);
+    let (issuers, names) = match issuers {
+        Ok(issuers) => (issuers.all, issuers.names),
+        Err(reported) => (Err(reported), Err(reported)),
+    };
+    let all = || {
+        finished?;
+        Ok(Tokens {
+            sources: sources?.unwrap_or_else(default_sources),
+            issuers: issuers?,
+            cache_entries: cache_entries?,
+            max_bytes: max_bytes?,
+        })
+    };
+    Ok(TokensAndIssuers {
+        all: all(),
+        issuers: names,
+    })
+}
+
+/// `Authorization`, and the header Grafana sends an ID token in.
+fn default_sources() -> Vec<TokenSource> {
+    ["authorization", "x-id-token"]
+        .into_iter()
+        .map(|header| TokenSource {
+            header: header.into(),
+            scheme: default_scheme(header),
+        })
+        .collect()
+}
+
+fn default_scheme(header: &str) -> Option<String> {
+    (header == "authorization").then(|| "Bearer".into())
+}
+
+fn sources(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Vec<TokenSource>> {
+    let sources = r.some_of(field, source)?;
+    r.distinct(
+        "each header can be looked at once",
+        sources
+            .iter()
+            .map(|(field, source)| (field.clone(), &source.header)),
+    )?;
+    Ok(sources.into_iter().map(|(_, source)| source).collect())
+}
+
+fn source<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, TokenSource)> {
+    let mut section = r.section(field)?;
+    let header = section.required(r, "header", |r, field| {
+        let header = http_token(r, field)?.to_ascii_lowercase();
+        Ok((field.clone(), header))
+    });
+    let scheme = section.optional(r, "scheme", http_token);
+    section.finish(r)?;
+    let (field, header) = header?;
+    let scheme = scheme?.or_else(|| default_scheme(&header));
+    Ok((field, TokenSource { header, scheme }))
+}
+
+/// The name of a header or of an authentication scheme: a token by RFC 9110 §5.6.2.
+fn http_token(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> {
+    let token = text(r, field)?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if token.len() > 128 || !token.bytes().all(allowed) {
+        let message = "must be letters, digits and hyphens, at most 128";
+        return Err(r.error(field, message));
+    }
+    Ok(token)
+}

@@ -1,0 +1,140 @@
+//! The files a config names: secrets, key sets and certificates.
+
+use std::path::PathBuf;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject, SectionKind};
+
+use super::read::{Field, Read, Reader};
+use super::settings::Secret;
+use super::values;
+
+/// The content of the file a key names.
+fn content(r: &mut Reader<'_>, field: &Field<'_>) -> Read<(PathBuf, String)> {
+    let path = values::path(r, field)?;
+    let text = r.content(&path).and_then(|content| {
+        String::from_utf8(content.to_vec()).map_err(|_| "is not UTF-8".to_owned())
+    });
+    match text {
+        Ok(text) => Ok((path, text)),
+        Err(reason) => Err(file_error(r, field, &path, &reason)),
+    }
+}
+
+fn file_error(
+    r: &mut Reader<'_>,
+    field: &Field<'_>,
+    path: &std::path::Path,
+    reason: &str,
+) -> super::read::Reported {
+    r.error(field, format!("the file {} {reason}", path.display()))
+}
+
+/// A secret that is a file's content, without the line end that editors add.
+pub(super) fn secret(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Secret> {
+    let (path, text) = content(r, field)?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(file_error(r, field, &path, "is empty"));
+    }
+    Ok(Secret::new(secret.to_owned()))
+}
+
+/// A bearer token that is a file's content.
+pub(super) fn bearer_token(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Secret> {
+    let token = secret(r, field)?;
+    if is_bearer_token(token.expose()) {
+        Ok(token)
+    } else {
+        let message = "the file must hold a token alone: visible ASCII characters without blanks";
+        Err(r.error(field, message))
+    }
+}
+
+/// The path of a file that holds a bearer token. Tokens of service accounts change by the hour,
+/// so whoever sends it reads it again.
+pub(super) fn bearer_token_path(r: &mut Reader<'_>, field: &Field<'_>) -> Read<PathBuf> {
+    bearer_token(r, field)?;
+    values::path(r, field)
+}
+
+/// Whether it can stand after `Bearer ` in a header.
+pub(super) fn is_bearer_token(token: &str) -> bool {
+    token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The path of a file with at least one certificate to trust.
+pub(super) fn ca_file(r: &mut Reader<'_>, field: &Field<'_>) -> Read<PathBuf> {
+    let (path, text) = content(r, field)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
+        let added = certificate
+            .map_err(|_| "is not well-formed PEM")
+            .and_then(|der| {
+                roots
+                    .add(der)
+                    .map_err(|_| "holds a certificate that cannot be read")
+            });
+        if let Err(reason) = added {
+            return Err(file_error(r, field, &path, reason));
+        }
+    }
+    if roots.is_empty() {
+        return Err(file_error(r, field, &path, "holds no PEM certificate"));
+    }
+    Ok(path)
+}
+
+/// A JSON Web Key Set (RFC 7517 §5), as text.
+pub(super) fn jwks(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> {
+    let (path, text) = content(r, field)?;
+    // The parser's own error could quote a private key.
+    let keys = serde_json::from_str::<serde_json::Value>(&text)
+        .ok()
+        .and_then(|set| set.get("keys")?.as_array().map(Vec::len));
+    match keys {
+        Some(1..) => Ok(text),
+        Some(0) => Err(file_error(r, field, &path, "is a key set without keys")),
+        None => {
+            let reason = "is no JSON Web Key Set: an object with a list `keys`";
+            Err(file_error(r, field, &path, reason))
+        }
+    }
+}
+
+/// PEM public keys or certificates, as text.
+pub(super) fn public_pem(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> {
+    let (path, text) = content(r, field)?;
+    let mut found = false;
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()) {
+        let reason = match section {
+            Ok((SectionKind::PublicKey | SectionKind::Certificate, _)) => {
+                found = true;
+                continue;
+            }
+            Ok((
+                SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey,
+                _,
+            )) => "holds a private key: give the public key only",
+            Ok(_) => "holds something else than public keys and certificates",
+            Err(pem::Error::MissingSectionEnd { .. }) => "ends within a PEM section",
+            Err(_) => "is not well-formed PEM",
+        };
+        return Err(file_error(r, field, &path, reason));
+    }
+    // PKCS #1 keys (`RSA PUBLIC KEY`) are not among the kinds the PEM reader knows.
+    if found || text.contains("-----BEGIN RSA PUBLIC KEY-----") {
+        Ok(text)
+    } else {
+        Err(file_error(
+            r,
+            field,
+            &path,
+            "holds no PEM public key or certificate",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests;

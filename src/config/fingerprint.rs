@@ -1,0 +1,41 @@
+//! Whether a config, or a file it names, has changed: by content, for a `ConfigMap` swaps
+//! symlinks and modification times lie.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::access::Access;
+
+/// A hash of every file that one load read. Files that could not be read count too, so that a
+/// failed load is tried again as soon as one of them appears.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// SHA-256 of the content; `None` if the file could not be read.
+    files: BTreeMap<PathBuf, Option<[u8; 32]>>,
+}
+
+impl Fingerprint {
+    /// Whether every file still has the content that was loaded. Reads and hashes them all; does
+    /// not parse.
+    pub fn is_current(&self, access: &dyn Access) -> bool {
+        self.files
+            .iter()
+            .all(|(path, hash)| hash_of(access.read(path).ok().as_deref()) == *hash)
+    }
+
+    /// Whether both loads read the same content from this file. What [`super::settings`] holds
+    /// only as a path (`ca_file`) may have changed although the settings are equal.
+    pub fn same_file(&self, other: &Self, path: &Path) -> bool {
+        self.files.get(path) == other.files.get(path)
+    }
+
+    pub(super) fn record(&mut self, path: &Path, content: Option<&[u8]>) {
+        self.files.insert(path.to_owned(), hash_of(content));
+    }
+}
+
+fn hash_of(content: Option<&[u8]>) -> Option<[u8; 32]> {
+    digest(&SHA256, content?).as_ref().try_into().ok()
+}

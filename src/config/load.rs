@@ -1,0 +1,31 @@
+//! One file, and the files it names, into [`Settings`].
+
+use std::path::Path;
+
+use super::access::Access;
+use super::build;
+use super::error::ConfigErrors;
+use super::fingerprint::Fingerprint;
+use super::read::{Field, Reader};
+use super::settings::Settings;
+
+/// A config that was read without an error.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub settings: Settings,
+    /// Tells whether it still says so.
+    pub fingerprint: Fingerprint,
+}
+
+/// Reads the config at `path` and every file it names. Relative paths in it start at its folder.
+///
+/// # Errors
+/// Everything that is wrong, by position.
+pub fn load(path: &Path, access: &dyn Access) -> Result<Loaded, ConfigErrors> {
+    let mut reader = Reader::new(path, access);
+    let settings = reader
+        .tree()
+        .and_then(|tree| build::settings(&mut reader, &Field::root(&tree)));
+    reader.finish(settings)
+}

@@ -1,5 +1,5 @@
-//! `line:column` in the upstream's texts: it speaks of the query it was sent, its reader of the
-//! query he wrote.
+//! `line:column` in the upstream's texts: it speaks of the query it was sent, its reader thinks
+//! of the query as it was written.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
 //! `/api/v1/metadata`: types and help texts by metric, without any label to tell whose they are.
-//! A tenant gets those of the metrics he has series of.
+//! A tenant gets those of the metrics it has series of.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

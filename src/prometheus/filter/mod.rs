@@ -67,3 +67,60 @@ mod testing {
         String::from_utf8(answer).unwrap()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::testing::acme;
+    use super::*;
+
+    const RECORDED: [&[u8]; 3] = [
+        include_bytes!("../../../tests/fixtures/prometheus/rules-2.42.json"),
+        include_bytes!("../../../tests/fixtures/prometheus/alerts-2.42.json"),
+        include_bytes!("../../../tests/fixtures/prometheus/targets-2.42.json"),
+    ];
+
+    fn filtered(which: usize, answer: &[u8]) -> Result<Vec<u8>, Unreadable> {
+        let mentions_foreign = |query: &str| query.contains("globex");
+        let options = RulesOptions {
+            exclude_alerts: false,
+            mentions_foreign: &mentions_foreign,
+        };
+        match which {
+            0 => rules(answer, &acme(), options),
+            1 => alerts(answer, &acme()),
+            _ => targets(answer, &acme()),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// A damaged answer is refused, or shows no more than a sound one.
+        #[test]
+        fn damage_shows_nothing_of_others(
+            which in 0_usize..3,
+            at in any::<prop::sample::Index>(),
+            byte in prop_oneof![Just(b'"'), Just(b'{'), Just(b'}'), Just(b','), Just(b'\\'), any::<u8>()],
+            cut in any::<bool>(),
+        ) {
+            let mut answer = RECORDED[which].to_vec();
+            let at = at.index(answer.len());
+            answer[at] = byte;
+            if cut {
+                answer.truncate(at);
+            }
+            if let Ok(out) = filtered(which, &answer) {
+                prop_assert!(memchr::memmem::find(&out, b"globex").is_none());
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_filtered_or_refused(answer in prop::collection::vec(any::<u8>(), 0..64)) {
+            for which in 0..3 {
+                let _ = filtered(which, &answer);
+            }
+        }
+    }
+}

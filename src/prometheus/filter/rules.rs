@@ -16,7 +16,7 @@ pub struct RulesOptions<'a> {
     pub mentions_foreign: &'a dyn Fn(&str) -> bool,
 }
 
-/// Keeps a tenant's own rules, and of the rules that are shared those with alerts of his.
+/// Keeps the tenant's own rules, and of the rules that are shared those with alerts of the tenant.
 ///
 /// * **Own** is a rule whose labels satisfy every matcher. It stays as it came, but for alerts
 ///   that carry a foreign value of a tenant label, and for an error that quotes series: rules are

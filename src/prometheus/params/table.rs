@@ -80,7 +80,7 @@ const ANALYZE: (&str, Policy) = (
     "analyze",
     Policy::ForbidIfOn("its answer names the addresses of stores"),
 );
-/// Of Thanos before 0.36; now an endpoint.
+/// Of earlier Thanos; now an endpoint of its own.
 const EXPLAIN: (&str, Policy) = (
     "explain",
     Policy::ForbidIfOn("its answer may name remote engines"),

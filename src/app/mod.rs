@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use self::reload::Reloader;
-use crate::config::{self, ConfigErrors};
+use crate::config::{self, ConfigErrors, OsAccess};
 use crate::listen::{self, drain};
 use crate::proxy::Proxy;
 use crate::proxy::snapshot::SnapshotError;
@@ -53,7 +53,7 @@ impl App {
 
 /// Runs until SIGTERM or SIGINT, then drains.
 pub async fn run(config_path: &Path) -> Result<(), AppError> {
-    let loaded = config::load(config_path)?;
+    let loaded = config::load(config_path, &OsAccess)?;
     let settings = loaded.settings.clone();
     log::init(&settings.log);
     let (proxy, reloader) = reload::start(config_path, loaded)?;

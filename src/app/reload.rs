@@ -5,39 +5,39 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
 
 use super::AppError;
-use crate::auth::KeyEvents;
-use crate::config::{self, Fingerprint, Loaded};
+use crate::config::{self, Fingerprint, Loaded, OsAccess};
 use crate::proxy::Proxy;
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
+
+/// How long a reload waits for the keys of new issuers.
+const KEYS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Loads the config again, one load at a time.
 pub struct Reloader {
     path: PathBuf,
     proxy: Arc<Proxy>,
-    key_events: Arc<dyn KeyEvents>,
     /// Of the last content looked at, good or bad: a bad file is reported once, not every poll.
-    seen: Mutex<Option<Fingerprint>>,
+    seen: Mutex<Fingerprint>,
 }
 
 /// Makes the first snapshot from a loaded config.
 pub fn start(path: &Path, loaded: Loaded) -> Result<(Arc<Proxy>, Arc<Reloader>), AppError> {
     let metrics = Arc::new(Metrics::new());
-    let key_events: Arc<dyn KeyEvents> = Arc::new(CountKeyFetches(Arc::clone(&metrics)));
-    let snapshot = Snapshot::build(loaded.settings, None, &key_events)?;
+    let seen = loaded.fingerprint.clone();
+    let snapshot = Snapshot::build(loaded, None)?;
     metrics.reloaded(true, now());
     let proxy = Arc::new(Proxy::new(snapshot, metrics));
     let reloader = Reloader {
         path: path.to_owned(),
         proxy: Arc::clone(&proxy),
-        key_events,
-        seen: Mutex::new(Some(loaded.fingerprint)),
+        seen: Mutex::new(seen),
     };
     Ok((proxy, Arc::new(reloader)))
 }
@@ -59,10 +59,10 @@ pub async fn watch(reloader: Arc<Reloader>) {
                 None => std::future::pending().await,
             }
         };
-        // What went wrong is logged and counted there.
         tokio::select! {
+            // What went wrong is logged and counted there.
             _ = asked => drop(reloader.reload().await),
-            () = tokio::time::sleep(poll_interval) => drop(reloader.reload_if_changed().await),
+            () = tokio::time::sleep(poll_interval) => reloader.reload_if_changed().await,
         }
     }
 }
@@ -73,30 +73,30 @@ impl Reloader {
     /// # Errors
     /// The text of all that is wrong with it; the old config stays in force.
     pub async fn reload(&self) -> Result<(), String> {
-        let mut seen = self.seen.lock().await;
-        self.load(&mut seen, true).await
+        self.load(&mut *self.seen.lock().await).await
     }
 
-    async fn reload_if_changed(&self) -> Result<(), String> {
+    async fn reload_if_changed(&self) {
         let mut seen = self.seen.lock().await;
-        self.load(&mut seen, false).await
-    }
-
-    async fn load(&self, seen: &mut Option<Fingerprint>, even_if_same: bool) -> Result<(), String> {
-        let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || config::load(&path)).await;
-        let loaded = read.map_err(|error| error.to_string())?;
-        let fingerprint = match &loaded {
-            Ok(loaded) => loaded.fingerprint,
-            Err(errors) => errors.fingerprint(),
-        };
-        if !even_if_same && *seen == Some(fingerprint) {
-            return Ok(());
+        let looked_at = seen.clone();
+        let is_current = blocking(move || looked_at.is_current(&OsAccess)).await;
+        if !is_current.unwrap_or(false) {
+            // What went wrong is logged and counted there.
+            drop(self.load(&mut seen).await);
         }
-        *seen = Some(fingerprint);
-        let result = match loaded {
-            Ok(loaded) => self.apply(loaded),
-            Err(errors) => Err(errors.to_string()),
+    }
+
+    async fn load(&self, seen: &mut Fingerprint) -> Result<(), String> {
+        let path = self.path.clone();
+        let result = match blocking(move || config::load(&path, &OsAccess)).await? {
+            Ok(loaded) => {
+                seen.clone_from(&loaded.fingerprint);
+                self.apply(loaded).await
+            }
+            Err(errors) => {
+                seen.clone_from(errors.fingerprint());
+                Err(errors.to_string())
+            }
         };
         self.proxy.metrics().reloaded(result.is_ok(), now());
         match &result {
@@ -109,26 +109,27 @@ impl Reloader {
         result
     }
 
-    fn apply(&self, loaded: Loaded) -> Result<(), String> {
+    async fn apply(&self, loaded: Loaded) -> Result<(), String> {
         let previous = self.proxy.snapshot();
         let old = previous.settings();
         let new = &loaded.settings;
         if old.listeners != new.listeners || old.admin != new.admin || old.log != new.log {
             tracing::warn!("changes of listeners, admin and log need a restart");
         }
-        let snapshot = Snapshot::build(loaded.settings, Some(&previous), &self.key_events)
-            .map_err(|error| error.to_string())?;
+        let snapshot =
+            Snapshot::build(loaded, Some(&previous)).map_err(|error| error.to_string())?;
+        // So that no request meets an issuer whose keys are still on their way.
+        snapshot.authenticator().settle(KEYS_WITHIN).await;
         self.proxy.replace(snapshot);
         Ok(())
     }
 }
 
-struct CountKeyFetches(Arc<Metrics>);
-
-impl KeyEvents for CountKeyFetches {
-    fn fetched(&self, issuer: &str, ok: bool) {
-        self.0.key_fetch(issuer, ok);
-    }
+/// Runs what reads files where it may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
 }
 
 /// Seconds since the epoch.

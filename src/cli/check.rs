@@ -7,7 +7,7 @@ use crate::config;
 
 #[allow(clippy::print_stdout, clippy::print_stderr)] // What the command is for.
 pub(super) fn run(path: &Path) -> ExitCode {
-    match config::load(path) {
+    match config::load(path, &config::OsAccess) {
         Ok(_) => {
             println!("{}: valid", path.display());
             ExitCode::SUCCESS

@@ -34,12 +34,9 @@ pub async fn authenticate(
 }
 
 fn refusal(error: &AuthError) -> ProxyError {
-    match error.challenge() {
-        Some(challenge) => {
-            ProxyError::unauthenticated(error.to_string(), error.reason(), challenge)
-        }
-        None => ProxyError::new(ErrorKind::KeysUnavailable, error.to_string())
-            .because(error.reason())
-            .retry_after(Duration::from_secs(5)),
+    if let AuthError::KeysUnavailable = error {
+        return ProxyError::new(ErrorKind::KeysUnavailable, error.to_string())
+            .retry_after(Duration::from_secs(5));
     }
+    ProxyError::unauthenticated(error.to_string(), error.reason(), error.www_authenticate())
 }

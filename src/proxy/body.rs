@@ -31,7 +31,7 @@ pub enum BodyError {
 }
 
 /// Carries positions in the confined query over to the caller's own text.
-pub type RemapPosition = Box<dyn Fn(Position) -> Option<Position> + Send>;
+pub type RemapPosition = Box<dyn Fn(Position) -> Option<Position> + Send + Sync>;
 
 /// The scrubber of a confined query's answer.
 pub type Scrubber = AnswerScrubber<RemapPosition>;

@@ -147,9 +147,13 @@ impl ProxyError {
     }
 
     /// A 401 with its challenge (RFC 6750 §3).
-    pub fn unauthenticated(text: String, reason: &'static str, challenge: &'static str) -> Self {
+    pub fn unauthenticated(
+        text: String,
+        reason: &'static str,
+        challenge: Option<HeaderValue>,
+    ) -> Self {
         let mut error = Self::new(ErrorKind::Unauthenticated, text).because(reason);
-        error.header = Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+        error.header = challenge.map(|challenge| (WWW_AUTHENTICATE, challenge));
         error
     }
 

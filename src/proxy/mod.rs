@@ -11,10 +11,10 @@
 
 mod admit;
 mod authenticate;
-pub mod body;
+pub(crate) mod body;
 mod enforce;
 mod error;
-pub mod exchange;
+mod exchange;
 mod forward;
 mod headers;
 mod location;
@@ -67,7 +67,7 @@ impl Proxy {
     }
 
     /// Answers one request. Whatever happens is an answer: a panic is a 500 and a counted defect.
-    pub async fn handle(
+    pub(crate) async fn handle(
         &self,
         request: Request<Incoming>,
         in_flight: InFlight,
@@ -108,7 +108,7 @@ impl Proxy {
 
 /// The whole journey on one screen.
 async fn journey(
-    snapshot: &Arc<Snapshot>,
+    snapshot: &Snapshot,
     request: Request<Incoming>,
     exchange: &mut Exchange,
     metrics: &Metrics,

@@ -47,7 +47,7 @@ impl Rewrites {
         }
         let confined = Arc::new(confine()?);
         let key =
-            Key { text, matchers: Arc::clone(matchers.promql()), original: original.into() };
+            Key { text, matchers: matchers.shared_promql(), original: original.into() };
         self.cache.insert(key, Arc::clone(&confined));
         Ok((confined, false))
     }

@@ -1,5 +1,6 @@
 //! Everything a request is judged by: made from one reading of the config, never changed.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::header::HeaderName;
@@ -7,14 +8,17 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use super::rewrites::Rewrites;
-use crate::auth::{Authenticator, KeyEvents};
-use crate::config::settings::{Api, Settings};
+use crate::auth::{Authenticator, InvalidTokens};
+use crate::config::settings::{Api, Settings, Upstream as UpstreamSettings};
+use crate::config::{Fingerprint, Loaded};
 use crate::promql;
 use crate::upstream::{InvalidUpstream, Upstream};
 
 /// An immutable set of rules, with the pools and caches that belong to them.
 pub struct Snapshot {
     settings: Arc<Settings>,
+    /// Of the files it was made from.
+    fingerprint: Fingerprint,
     authenticator: Authenticator,
     upstreams: Vec<Arc<Upstream>>,
     rewrites: Rewrites,
@@ -35,26 +39,20 @@ pub enum SnapshotError {
     },
     /// `tokens`.
     #[error("tokens: {0}")]
-    Tokens(String),
+    Tokens(#[from] InvalidTokens),
 }
 
 impl Snapshot {
     /// Makes a snapshot. What `previous` has and still fits is kept: connections, keys, permits.
-    pub fn build(
-        settings: Settings,
-        previous: Option<&Self>,
-        key_events: &Arc<dyn KeyEvents>,
-    ) -> Result<Self, SnapshotError> {
+    pub fn build(loaded: Loaded, previous: Option<&Self>) -> Result<Self, SnapshotError> {
+        let Loaded { settings, fingerprint } = loaded;
         let settings = Arc::new(settings);
         let upstreams = settings
             .upstreams
             .iter()
             .map(|wanted| {
-                let warm = previous.and_then(|previous| {
-                    previous.upstreams.iter().find(|upstream| upstream.settings() == wanted)
-                });
-                match warm {
-                    Some(upstream) => Ok(Arc::clone(upstream)),
+                match previous.and_then(|previous| previous.warm(wanted, &fingerprint)) {
+                    Some(upstream) => Ok(upstream),
                     None => Upstream::new(wanted).map(Arc::new).map_err(|cause| {
                         SnapshotError::Upstream { name: Arc::clone(&wanted.name), cause }
                     }),
@@ -65,9 +63,7 @@ impl Snapshot {
             &settings.tokens,
             Arc::new(settings.tenancy.clone()),
             previous.map(|previous| &previous.authenticator),
-            Arc::clone(key_events),
-        )
-        .map_err(|error| SnapshotError::Tokens(error.to_string()))?;
+        )?;
         let token_headers = settings
             .tokens
             .sources
@@ -87,7 +83,24 @@ impl Snapshot {
             token_headers,
             requests,
             settings,
+            fingerprint,
         })
+    }
+
+    /// The upstream of the same settings and the same certificates, with its open connections.
+    fn warm(&self, wanted: &UpstreamSettings, now: &Fingerprint) -> Option<Arc<Upstream>> {
+        let same_certificates =
+            |path: &PathBuf| self.fingerprint.same_file(now, path);
+        self.upstreams
+            .iter()
+            .find(|upstream| upstream.settings() == wanted)
+            .filter(|_| wanted.ca_file.as_ref().is_none_or(same_certificates))
+            .cloned()
+    }
+
+    /// Of the files it was made from.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
     }
 
     /// The config it was made from.

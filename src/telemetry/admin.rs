@@ -50,6 +50,9 @@ async fn answer(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>> 
             Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
         },
         "/metrics" if is_get => {
+            for status in app.proxy.snapshot().authenticator().key_status() {
+                app.proxy.metrics().keys(&status);
+            }
             let mut response = text(StatusCode::OK, app.proxy.metrics().render());
             let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             response

@@ -2,7 +2,7 @@
 //! a request.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use crate::auth::KeyStatus;
 
 /// `route`, `code`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,8 +45,14 @@ pub struct ResultLabels {
 /// `issuer`, `result`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FetchLabels {
-    issuer: String,
+    issuer: Arc<str>,
     result: &'static str,
+}
+
+/// `issuer`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct IssuerLabels {
+    issuer: Arc<str>,
 }
 
 /// `upstream`, `result`.
@@ -61,6 +69,7 @@ pub struct Metrics {
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
     refusals: Family<RefusalLabels, Counter>,
     tokens: Family<ResultLabels, Counter>,
+    keys: Family<IssuerLabels, Gauge>,
     key_fetches: Family<FetchLabels, Counter>,
     rewrites: Family<ResultLabels, Counter>,
     upstream_requests: Family<UpstreamLabels, Counter>,
@@ -92,6 +101,7 @@ impl Metrics {
             durations: Family::new_with_constructor(duration_histogram),
             refusals: Family::default(),
             tokens: Family::default(),
+            keys: Family::default(),
             key_fetches: Family::default(),
             rewrites: Family::default(),
             upstream_requests: Family::default(),
@@ -121,6 +131,7 @@ impl Metrics {
             "Tokens looked at, by result",
             metrics.tokens.clone(),
         );
+        registry.register("issuer_keys", "Usable keys of an issuer", metrics.keys.clone());
         registry.register(
             "key_fetches",
             "Fetches of an issuer's signing keys, by result",
@@ -191,10 +202,15 @@ impl Metrics {
         self.tokens.get_or_create(&ResultLabels { result }).inc();
     }
 
-    /// Counts a fetch of keys.
-    pub fn key_fetch(&self, issuer: &str, ok: bool) {
-        let result = if ok { "ok" } else { "error" };
-        self.key_fetches.get_or_create(&FetchLabels { issuer: issuer.to_owned(), result }).inc();
+    /// Takes over what an issuer's key store counts.
+    pub fn keys(&self, status: &KeyStatus) {
+        let issuer = &status.issuer;
+        let keys = i64::try_from(status.keys).unwrap_or(i64::MAX);
+        self.keys.get_or_create(&IssuerLabels { issuer: Arc::clone(issuer) }).set(keys);
+        for (result, count) in [("ok", status.fetches_ok), ("error", status.fetches_failed)] {
+            let labels = FetchLabels { issuer: Arc::clone(issuer), result };
+            self.key_fetches.get_or_create(&labels).inner().store(count, Ordering::Relaxed);
+        }
     }
 
     /// Counts a look-up of a confined query.

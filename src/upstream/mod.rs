@@ -124,19 +124,16 @@ impl Upstream {
             .build()?)
     }
 
-    /// Adds what every request to it carries: `Host`, and our credentials. `caller_token` is the
-    /// caller's own `Authorization`, sent on only where the config says so.
-    pub fn sign(&self, headers: &mut HeaderMap, caller_token: Option<&str>) {
+    /// Whether it is shown the caller's own token.
+    pub fn forwards_token(&self) -> bool {
+        self.settings.credentials == Credentials::ForwardToken
+    }
+
+    /// Adds what every request to it carries: `Host`, and our credentials if we have some.
+    pub fn sign(&self, headers: &mut HeaderMap) {
         headers.insert(HOST, self.host.clone());
-        let own = self.authorization.clone();
-        let forwarded = || {
-            let token = caller_token.filter(|_| {
-                matches!(self.settings.credentials, Credentials::ForwardToken)
-            })?;
-            sensitive(&format!("Bearer {token}")).ok()
-        };
-        if let Some(value) = own.or_else(forwarded) {
-            headers.insert(AUTHORIZATION, value);
+        if let Some(value) = &self.authorization {
+            headers.insert(AUTHORIZATION, value.clone());
         }
     }
 

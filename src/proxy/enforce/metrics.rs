@@ -29,7 +29,7 @@ use crate::tenancy::{Matchers, TenantScope};
 
 /// Confines a request to an endpoint of the metrics API.
 pub(super) async fn enforce(
-    snapshot: &Arc<Snapshot>,
+    snapshot: &Snapshot,
     route: &Route,
     endpoint: &Endpoint,
     caller: &Arc<Caller>,
@@ -45,7 +45,7 @@ pub(super) async fn enforce(
     };
     let limit = snapshot.settings().limits.body_bytes;
     let (head, body) = input::read(request, endpoint, snapshot).await?;
-    let send = Send { route, endpoint, caller, head: &head };
+    let send = Send { route, endpoint, head: &head };
     if *endpoint == Endpoint::RemoteRead {
         let body = match matchers {
             Some(matchers) => remote_read::confine(&body, matchers, limit)
@@ -87,21 +87,25 @@ fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
     ProxyError::new(kind, error.to_string()).because("remote_read")
 }
 
+/// The longest query string that every server in between can be expected to take.
+const LONGEST_IN_URL: usize = 4096;
+
 /// Rebuilds the request: one path, one place for parameters, chosen headers.
 struct Send<'a> {
     route: &'a Route,
     endpoint: &'a Endpoint,
-    caller: &'a Caller,
     head: &'a Parts,
 }
 
 impl Send<'_> {
-    /// Parameters go where the client had most of them: a POST's in its body, a GET's in the URL.
+    /// A POST's parameters go in its body, a GET's in the URL; but a GET that grew too long, as
+    /// queries for many tenants do, becomes a POST where the endpoint has one.
     fn form(&self, form: &Form<'_>, plan: ResponsePlan) -> Result<Enforced, ProxyError> {
         let path = self.endpoint.path();
         let parameters = form.encode();
         let mut headers = headers::for_data_request(&self.head.headers);
-        if self.head.method == Method::POST {
+        let is_long = parameters.len() > LONGEST_IN_URL;
+        if self.endpoint.allows("POST") && (self.head.method == Method::POST || is_long) {
             let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
             headers.insert(CONTENT_TYPE, form_type);
             let body = RequestBody::Whole(Some(parameters.into()));
@@ -143,6 +147,6 @@ impl Send<'_> {
         plan: ResponsePlan,
     ) -> Result<Enforced, ProxyError> {
         let upstream = &self.route.upstream;
-        Enforced::new(upstream, method, target, headers, body, Some(self.caller), plan)
+        Enforced::new(upstream, method, target, headers, body, plan)
     }
 }

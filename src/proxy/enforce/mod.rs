@@ -7,7 +7,7 @@ mod passthrough;
 
 use std::sync::Arc;
 
-use hyper::header::HeaderMap;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use hyper::{Method, Request, body::Incoming};
 
 use super::body::{RemapPosition, RequestBody};
@@ -76,7 +76,6 @@ impl Enforced {
         path_and_query: &str,
         mut headers: HeaderMap,
         body: RequestBody,
-        caller: Option<&Caller>,
         plan: ResponsePlan,
     ) -> Result<Self, ProxyError> {
         let uri = upstream.uri(path_and_query).map_err(|error| {
@@ -84,7 +83,7 @@ impl Enforced {
                 .because("uri")
                 .caused_by(error)
         })?;
-        upstream.sign(&mut headers, caller.map(Caller::token));
+        upstream.sign(&mut headers);
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -106,8 +105,37 @@ pub async fn enforce(
     request: Request<Incoming>,
     metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
+    let token = caller
+        .as_deref()
+        .filter(|_| route.upstream.forwards_token())
+        .and_then(|caller| bearer(caller, request.headers()));
+    let mut enforced = confine(snapshot, route, caller, request, metrics).await?;
+    if let Some(token) = token {
+        enforced.request.headers_mut().insert(AUTHORIZATION, token);
+    }
+    Ok(enforced)
+}
+
+/// The caller's token as the upstream reads it, whichever header it came in.
+fn bearer(caller: &Caller, headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(caller.principal().header())?;
+    if caller.principal().header() == AUTHORIZATION {
+        return Some(value.clone());
+    }
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", value.to_str().ok()?)).ok()?;
+    bearer.set_sensitive(true);
+    Some(bearer)
+}
+
+async fn confine(
+    snapshot: &Snapshot,
+    route: &Route,
+    caller: Option<Arc<Caller>>,
+    request: Request<Incoming>,
+    metrics: &Metrics,
+) -> Result<Enforced, ProxyError> {
     if let Target::PassThrough = route.target {
-        return passthrough::enforce(snapshot, route, caller.as_deref(), request);
+        return passthrough::enforce(snapshot, route, request);
     }
     // A data API is never reached without a caller.
     let caller = caller.ok_or_else(|| {

@@ -4,7 +4,6 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Request, body::Incoming};
 
 use super::{Enforced, ResponsePlan};
-use crate::auth::Caller;
 use crate::proxy::body::{RequestBody, Streamed};
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers;
@@ -15,7 +14,6 @@ use crate::proxy::snapshot::Snapshot;
 pub(super) fn enforce(
     snapshot: &Snapshot,
     route: &Route,
-    caller: Option<&Caller>,
     request: Request<Incoming>,
 ) -> Result<Enforced, ProxyError> {
     let (mut parts, incoming) = request.into_parts();
@@ -32,7 +30,6 @@ pub(super) fn enforce(
         path_and_query,
         parts.headers,
         body,
-        caller,
         ResponsePlan::PassThrough,
     )
 }

@@ -1,6 +1,7 @@
 //! The command line; one file a command.
 
 mod check;
+mod demo;
 mod serve;
 
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ enum Command {
     Serve(ConfigArgs),
     /// Check a config file: prints every error with its line, exits 1 if there is one.
     Check(ConfigArgs),
+    /// Show it at work: a real Prometheus with two tenants' data behind the proxy.
+    Demo(demo::DemoArgs),
 }
 
 #[derive(Args)]
@@ -36,5 +39,6 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(&args.config),
         Command::Check(args) => check::run(&args.config),
+        Command::Demo(args) => demo::run(args),
     }
 }

@@ -88,7 +88,7 @@ impl Activity {
         let now = self.now();
         let left = |since: u64, allowed: Duration, expired: Expired| {
             let passed = Duration::from_millis(now.saturating_sub(since));
-            if passed >= allowed { Err(expired) } else { Ok(allowed - passed) }
+            if passed >= allowed { Err(expired) } else { Ok(allowed.saturating_sub(passed)) }
         };
         let stuck_since = self.stuck_since.load(Ordering::Relaxed);
         if stuck_since != 0 {

@@ -20,9 +20,9 @@ pub struct DrainWatch {
 
 /// A drain and the watch to hand out.
 pub fn channel() -> (Drain, DrainWatch) {
-    let (begin, begun) = watch::channel(false);
+    let (begin, watch) = watch::channel(false);
     let (alive, gone) = mpsc::channel(1);
-    (Drain { begin, gone }, DrainWatch { begun, _alive: alive })
+    (Drain { begin, gone }, DrainWatch { begun: watch, _alive: alive })
 }
 
 impl Drain {

@@ -7,7 +7,7 @@ use super::error::{ErrorKind, ProxyError};
 use super::path::{self, PathReading};
 
 /// Checks the method, the host and the path, and gives the path as read.
-pub fn admit<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyError> {
+pub(super) fn admit<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyError> {
     if request.method() == Method::CONNECT {
         return Err(ProxyError::new(ErrorKind::MethodNotAllowed, "CONNECT is not served"));
     }

@@ -12,7 +12,7 @@ use crate::auth::{AuthError, Caller};
 use crate::telemetry::metrics::Metrics;
 
 /// The caller; `None` where the route asks for none.
-pub async fn authenticate(
+pub(super) async fn authenticate(
     snapshot: &Snapshot,
     route: &Route,
     headers: &HeaderMap,

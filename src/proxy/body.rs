@@ -31,10 +31,10 @@ pub enum BodyError {
 }
 
 /// Carries positions in the confined query over to the caller's own text.
-pub type RemapPosition = Box<dyn Fn(Position) -> Option<Position> + Send + Sync>;
+pub(crate) type RemapPosition = Box<dyn Fn(Position) -> Option<Position> + Send + Sync>;
 
 /// The scrubber of a confined query's answer.
-pub type Scrubber = AnswerScrubber<RemapPosition>;
+pub(crate) type Scrubber = AnswerScrubber<RemapPosition>;
 
 /// A body that comes from a peer, with a bound on the silence between two pieces.
 pub struct Streamed {
@@ -159,7 +159,7 @@ impl HttpBody for RequestBody {
 }
 
 /// What is sent to the client; carries the request's [`Exchange`] to the body's end.
-pub struct ResponseBody {
+pub(crate) struct ResponseBody {
     content: Content,
     /// Dropped with the body: that is when the request is over.
     _exchange: Option<Exchange>,
@@ -173,19 +173,19 @@ enum Content {
 
 impl ResponseBody {
     /// A body of these bytes.
-    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self::of(Content::Whole((!bytes.is_empty()).then_some(bytes)))
     }
 
     /// The upstream's body, as it comes.
-    pub fn streamed(streamed: Streamed) -> Self {
+    pub(crate) fn streamed(streamed: Streamed) -> Self {
         Self::of(Content::Streamed(streamed))
     }
 
     /// The upstream's body with its warnings scrubbed on the way; `ready` is what the scrubber
     /// gave already.
-    pub fn scrubbed(source: Streamed, scrubber: Scrubber, ready: Vec<Bytes>) -> Self {
+    pub(crate) fn scrubbed(source: Streamed, scrubber: Scrubber, ready: Vec<Bytes>) -> Self {
         let (scrubber, ready) = (Some(scrubber), ready.into());
         Self::of(Content::Scrubbed(Box::new(Scrubbed { source, scrubber, ready })))
     }
@@ -195,7 +195,7 @@ impl ResponseBody {
     }
 
     /// Ties the end of the request to the end of this body.
-    pub fn with_exchange(mut self, exchange: Exchange) -> Self {
+    pub(crate) fn with_exchange(mut self, exchange: Exchange) -> Self {
         self._exchange = Some(exchange);
         self
     }
@@ -253,7 +253,7 @@ impl Scrubbed {
             }
             let Some(scrubber) = &mut self.scrubber else { return Poll::Ready(None) };
             let mut out = Vec::new();
-            let scrubbed = match std::task::ready!(self.source.poll(cx)) {
+            let passed = match std::task::ready!(self.source.poll(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => scrubber.push(data, &mut out).map_err(BodyError::from),
                     // JSON answers have no trailers; these would be the upstream's own words.
@@ -262,7 +262,7 @@ impl Scrubbed {
                 Some(Err(error)) => Err(error),
                 None => self.finish(&mut out),
             };
-            if let Err(error) = scrubbed {
+            if let Err(error) = passed {
                 self.scrubber = None;
                 return Poll::Ready(Some(Err(error)));
             }

@@ -11,7 +11,7 @@ use crate::prometheus::errors::error_json;
 
 /// What went wrong, as far as the status and the metrics care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
+pub(crate) enum ErrorKind {
     /// The request cannot be read.
     BadRequest,
     /// No token, or one that is not believed.
@@ -27,8 +27,6 @@ pub enum ErrorKind {
     TooLarge,
     /// A body that is no form.
     UnsupportedMediaType,
-    /// The upstream has no such endpoint.
-    NotFound,
     /// We are at a limit of our own; another attempt may do.
     Overloaded,
     /// Tokens cannot be checked now.
@@ -55,7 +53,6 @@ impl ErrorKind {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::NotFound => StatusCode::NOT_FOUND,
             Self::Overloaded | Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamUnreachable | Self::UpstreamCredentials | Self::UpstreamAnswer => {
                 StatusCode::BAD_GATEWAY
@@ -72,7 +69,6 @@ impl ErrorKind {
             Self::UnsupportedMediaType => "bad_data",
             Self::Unauthenticated => "unauthorized",
             Self::Forbidden => "forbidden",
-            Self::NotFound => "not_found",
             Self::RequestTimeout | Self::UpstreamTimeout => "timeout",
             Self::Overloaded
             | Self::KeysUnavailable
@@ -93,7 +89,6 @@ impl ErrorKind {
             Self::RequestTimeout => "request_timeout",
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::NotFound => "not_found",
             Self::Overloaded => "overloaded",
             Self::KeysUnavailable => "keys_unavailable",
             Self::UpstreamUnreachable => "upstream_unreachable",
@@ -107,7 +102,7 @@ impl ErrorKind {
 
 /// An error for the client.
 #[derive(Debug)]
-pub struct ProxyError {
+pub(crate) struct ProxyError {
     kind: ErrorKind,
     reason: &'static str,
     /// For the client: what is wrong and what to do.
@@ -119,24 +114,24 @@ pub struct ProxyError {
 
 impl ProxyError {
     /// An error with a text for the client.
-    pub fn new(kind: ErrorKind, text: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(kind: ErrorKind, text: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, reason: kind.reason(), text: text.into(), cause: None, header: None }
     }
 
     /// Names the reason more finely than the kind does; from a closed set, as it labels metrics.
-    pub fn because(mut self, reason: &'static str) -> Self {
+    pub(crate) fn because(mut self, reason: &'static str) -> Self {
         self.reason = reason;
         self
     }
 
     /// Adds what only the log may say.
-    pub fn caused_by(mut self, cause: impl ToString) -> Self {
+    pub(crate) fn caused_by(mut self, cause: impl ToString) -> Self {
         self.cause = Some(cause.to_string());
         self
     }
 
     /// A 405 that names the methods there are (RFC 9110 §15.5.6).
-    pub fn method_not_allowed(methods: &[&str]) -> Self {
+    pub(crate) fn method_not_allowed(methods: &[&str]) -> Self {
         let allow = methods.join(", ");
         let mut error = Self::new(
             ErrorKind::MethodNotAllowed,
@@ -147,7 +142,7 @@ impl ProxyError {
     }
 
     /// A 401 with its challenge (RFC 6750 §3).
-    pub fn unauthenticated(
+    pub(crate) fn unauthenticated(
         text: String,
         reason: &'static str,
         challenge: Option<HeaderValue>,
@@ -158,23 +153,23 @@ impl ProxyError {
     }
 
     /// Asks the client to come back (RFC 9110 §10.2.3).
-    pub fn retry_after(mut self, after: Duration) -> Self {
+    pub(crate) fn retry_after(mut self, after: Duration) -> Self {
         self.header = Some((RETRY_AFTER, HeaderValue::from(after.as_secs())));
         self
     }
 
     /// For the metrics' `reason` label.
-    pub fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         self.reason
     }
 
     /// The status the client gets.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.kind.status()
     }
 
     /// For the log: the text, and the cause if there is one.
-    pub fn log_text(&self) -> String {
+    pub(crate) fn log_text(&self) -> String {
         match &self.cause {
             Some(cause) => format!("{}: {cause}", self.text),
             None => self.text.to_string(),
@@ -182,7 +177,7 @@ impl ProxyError {
     }
 
     /// The answer, in the words of the API that was asked.
-    pub fn render(&self, dialect: Dialect) -> Response<ResponseBody> {
+    pub(crate) fn render(&self, dialect: Dialect) -> Response<ResponseBody> {
         let (content_type, body) = match dialect {
             Dialect::Prometheus => {
                 ("application/json", error_json(self.kind.prometheus_type(), &self.text))
@@ -203,7 +198,7 @@ impl ProxyError {
 
 /// How errors are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub(crate) enum Dialect {
     /// `{"status":"error","errorType":…,"error":…}`.
     Prometheus,
     /// A line of text, as Tempo and everything outside the data APIs answer.

@@ -13,7 +13,7 @@ use crate::tenancy::TenantScope;
 
 /// Dropping it is the end of the request: the permit goes back, the metrics and the log line are
 /// written. If no answer's head was ever made, the client went away.
-pub struct Exchange {
+pub(crate) struct Exchange {
     metrics: Arc<Metrics>,
     started: Instant,
     route: &'static str,
@@ -29,7 +29,7 @@ const CLIENT_GONE: u16 = 499;
 
 impl Exchange {
     /// Begins with a request's head.
-    pub fn begin(
+    pub(crate) fn begin(
         metrics: Arc<Metrics>,
         permit: OwnedSemaphorePermit,
         in_flight: InFlight,
@@ -48,33 +48,33 @@ impl Exchange {
     }
 
     /// Notes the route, once known.
-    pub fn set_route(&mut self, route: &'static str, dialect: Dialect) {
+    pub(crate) fn set_route(&mut self, route: &'static str, dialect: Dialect) {
         self.route = route;
         self.dialect = dialect;
     }
 
     /// Notes the caller, once known.
-    pub fn set_caller(&mut self, caller: Option<Arc<Caller>>) {
+    pub(crate) fn set_caller(&mut self, caller: Option<Arc<Caller>>) {
         self.caller = caller;
     }
 
     /// Notes the answer's status.
-    pub fn set_code(&mut self, code: u16) {
+    pub(crate) fn set_code(&mut self, code: u16) {
         self.code = code;
     }
 
     /// The route's name for metrics and logs.
-    pub fn route(&self) -> &'static str {
+    pub(crate) fn route(&self) -> &'static str {
         self.route
     }
 
     /// How errors are written to this client.
-    pub fn dialect(&self) -> Dialect {
+    pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
     }
 
     /// Writes the line that says who was refused what, and why.
-    pub fn log_refusal(&self, error: &ProxyError) {
+    pub(crate) fn log_refusal(&self, error: &ProxyError) {
         let principal = self.caller.as_deref().map(Caller::principal);
         tracing::info!(
             target: "partywall::audit",

@@ -11,7 +11,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Upstream, UpstreamError};
 
 /// An upstream's answer, and what enforcement planned for it.
-pub struct Answered {
+pub(super) struct Answered {
     /// As it came.
     pub response: Response<Incoming>,
     /// Who gave it.
@@ -21,7 +21,7 @@ pub struct Answered {
 }
 
 /// Sends an enforced request.
-pub async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Answered, ProxyError> {
+pub(super) async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Answered, ProxyError> {
     let (upstream, request, plan) = enforced.into_parts();
     match upstream.send(request).await {
         Ok(response) => {

@@ -65,7 +65,7 @@ const TRUSTED_PREFIXES: [&str; 7] = [
 ];
 
 /// The headers of a rebuilt data API request.
-pub fn for_data_request(client: &HeaderMap) -> HeaderMap {
+pub(super) fn for_data_request(client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(DATA_REQUEST.len() + 4);
     for name in &DATA_REQUEST {
         for value in client.get_all(name) {
@@ -78,7 +78,7 @@ pub fn for_data_request(client: &HeaderMap) -> HeaderMap {
 }
 
 /// The headers of a data API answer.
-pub fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
+pub(super) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(DATA_RESPONSE.len());
     for name in &DATA_RESPONSE {
         if let Some(value) = upstream.get(name) {
@@ -90,7 +90,7 @@ pub fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
 
 /// Takes from a request that passes through what must not: hop-by-hop headers, names trusted by
 /// someone, and the headers in which a token may come.
-pub fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName]) {
+pub(super) fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName]) {
     strip_hop_by_hop(headers);
     let untrusted: Vec<HeaderName> =
         headers.keys().filter(|name| is_trusted_by_someone(name)).cloned().collect();
@@ -100,7 +100,7 @@ pub fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName]) {
 }
 
 /// Takes the hop-by-hop headers, and those that `Connection` names, from a message.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()

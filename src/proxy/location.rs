@@ -2,24 +2,23 @@
 
 use hyper::Uri;
 
-use crate::upstream::Upstream;
+use crate::config::settings::BaseUrl;
 
 /// The `Location` for the client, relative to us; `None` if it leads anywhere else. `location` is
 /// a URI reference (RFC 9110 §10.2.2), absolute or an absolute path.
-pub fn for_client(location: &str, upstream: &Upstream) -> Option<String> {
+pub(super) fn for_client(location: &str, upstream: &BaseUrl) -> Option<String> {
     // A path that servers and browsers might read as a host, or as a way out of the base path.
     if location.starts_with("//") || location.contains(['\\', '\r', '\n']) {
         return None;
     }
     let target: Uri = location.parse().ok()?;
     if let Some(authority) = target.authority()
-        && *authority != *upstream.settings().url.authority
+        && *authority != *upstream.authority
     {
         return None;
     }
     let path_and_query = target.path_and_query()?.as_str();
-    let base = &upstream.settings().url.path;
-    let below = path_and_query.strip_prefix(base.as_str())?;
+    let below = path_and_query.strip_prefix(upstream.path.as_str())?;
     match below.as_bytes().first() {
         None => Some("/".to_owned()),
         Some(b'/') if !below.starts_with("//") => Some(below.to_owned()),
@@ -31,15 +30,9 @@ pub fn for_client(location: &str, upstream: &Upstream) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings;
 
-    fn upstream(path: &str) -> Upstream {
-        let url = settings::BaseUrl {
-            https: false,
-            authority: "thanos:10902".to_owned(),
-            path: path.to_owned(),
-        };
-        Upstream::new(&settings::Upstream::plain("thanos", settings::Api::Prometheus, url)).unwrap()
+    fn upstream(path: &str) -> BaseUrl {
+        BaseUrl { https: false, authority: "thanos:10902".to_owned(), path: path.to_owned() }
     }
 
     #[test]

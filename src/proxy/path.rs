@@ -7,21 +7,21 @@ use thiserror::Error;
 
 /// A path that has just one reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CanonicalPath<'a> {
+pub(super) struct CanonicalPath<'a> {
     /// Percent-decoded: begins with `/`, no dot segments, no empty ones but a trailing one.
     decoded: Cow<'a, str>,
 }
 
 impl CanonicalPath<'_> {
     /// The decoded path.
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         &self.decoded
     }
 }
 
 /// A path, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PathReading<'a> {
+pub(super) enum PathReading<'a> {
     /// One reading.
     Canonical(CanonicalPath<'a>),
     /// Servers may disagree on what it means, but under no reading is it a data API's: it may
@@ -31,7 +31,7 @@ pub enum PathReading<'a> {
 
 /// Why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum PathRefusal {
+pub(super) enum PathRefusal {
     /// `*`, or nothing.
     #[error("the request target has no path")]
     NotAPath,
@@ -47,7 +47,7 @@ pub enum PathRefusal {
 }
 
 /// Reads a request target's path.
-pub fn read(raw: &str) -> Result<PathReading<'_>, PathRefusal> {
+pub(super) fn read(raw: &str) -> Result<PathReading<'_>, PathRefusal> {
     if !raw.starts_with('/') {
         return Err(PathRefusal::NotAPath);
     }
@@ -70,7 +70,7 @@ pub fn read(raw: &str) -> Result<PathReading<'_>, PathRefusal> {
 /// Whether a path segment belongs to a data API or to an upstream's internals, wherever it
 /// stands: an upstream may be mounted under a prefix that its configured URL does not name.
 /// Case is ignored, since some servers do.
-pub fn is_guarded_segment(segment: &str) -> bool {
+pub(super) fn is_guarded_segment(segment: &str) -> bool {
     const GUARDED: [&str; 10] = [
         "api", "federate", "-", "debug", "metrics", "consoles", "classic", "flush", "shutdown",
         "querier",

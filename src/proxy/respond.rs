@@ -23,7 +23,7 @@ const WHOLE_BYTES: u64 = 64 * 1024;
 const ERROR_BYTES: usize = 1024 * 1024;
 
 /// Makes the answer.
-pub async fn respond(
+pub(super) async fn respond(
     answered: Answered,
     snapshot: &Snapshot,
     metrics: &Metrics,
@@ -171,7 +171,7 @@ fn keep_redirect_here(headers: &mut HeaderMap, upstream: &Upstream) -> Result<()
     let kept = value
         .to_str()
         .ok()
-        .and_then(|text| location::for_client(text, upstream))
+        .and_then(|text| location::for_client(text, &upstream.settings().url))
         .and_then(|text| HeaderValue::from_str(&text).ok())
         .ok_or_else(|| unreadable("it redirects to somewhere else"))?;
     headers.insert(LOCATION, kept);

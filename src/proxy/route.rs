@@ -11,7 +11,7 @@ use crate::prometheus::endpoints::{self, Class, Endpoint};
 use crate::upstream::Upstream;
 
 /// Where a request goes, and under which rule.
-pub struct Route {
+pub(super) struct Route {
     /// The rule.
     pub target: Target,
     /// The upstream.
@@ -21,7 +21,7 @@ pub struct Route {
 
 /// The rule of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(super) enum Target {
     /// An endpoint of the metrics API.
     Metrics(Endpoint),
     /// Refused, but for admins where the config opens it.
@@ -39,7 +39,7 @@ pub enum Target {
 ///
 /// # Errors
 /// When no upstream is configured for it.
-pub fn route(snapshot: &Snapshot, path: &PathReading<'_>) -> Result<Route, ProxyError> {
+pub(super) fn route(snapshot: &Snapshot, path: &PathReading<'_>) -> Result<Route, ProxyError> {
     let target = match path {
         PathReading::Canonical(path) => classify(path.as_str()),
         PathReading::HarmlesslyOdd => Target::PassThrough,
@@ -94,12 +94,12 @@ fn is_health(path: &str) -> bool {
 
 impl Route {
     /// Whether a caller must show a token.
-    pub fn needs_token(&self) -> bool {
+    pub(super) fn needs_token(&self) -> bool {
         self.needs_token
     }
 
     /// For metrics and logs; from a closed set.
-    pub fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match &self.target {
             Target::Metrics(endpoint) => endpoint.name(),
             Target::Closed(group) => group.name(),
@@ -110,7 +110,7 @@ impl Route {
     }
 
     /// How errors are written here.
-    pub fn dialect(&self) -> Dialect {
+    pub(super) fn dialect(&self) -> Dialect {
         match self.target {
             Target::Metrics(_) | Target::Closed(_) | Target::Misplaced => Dialect::Prometheus,
             Target::Traces | Target::PassThrough => Dialect::Plain,

@@ -31,7 +31,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) {
             // Health checks and scrapes come with pauses; a minute covers the usual ones.
             let served = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(60))
+                .header_read_timeout(Duration::from_mins(1))
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
             if let Err(error) = served {

@@ -235,7 +235,7 @@ impl Metrics {
         }
     }
 
-    /// The exposition in the OpenMetrics text format.
+    /// The exposition in the `OpenMetrics` text format.
     pub fn render(&self) -> String {
         let mut text = String::new();
         match encode(&mut text, &self.registry) {

@@ -117,11 +117,11 @@ impl Upstream {
         } else {
             format!("{}{path_and_query}", self.settings.url.path).parse()?
         };
-        Ok(Uri::builder()
+        Uri::builder()
             .scheme(self.scheme.clone())
             .authority(self.authority.clone())
             .path_and_query(whole)
-            .build()?)
+            .build()
     }
 
     /// Whether it is shown the caller's own token.

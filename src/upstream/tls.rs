@@ -20,7 +20,7 @@ pub enum TlsError {
 }
 
 /// A client's TLS: the certificates of `ca_file` are trusted instead of the system's.
-pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
     let roots = match ca_file {
         Some(path) => from_file(path)?,
         None => from_system(),

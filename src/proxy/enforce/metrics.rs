@@ -12,7 +12,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, body::Incoming};
 
 use self::confine::ConfineOnce;
-pub use self::filter::Filter;
+pub(crate) use self::filter::Filter;
 use super::{Enforced, Origin, ResponsePlan};
 use crate::auth::Caller;
 use crate::prometheus::endpoints::Endpoint;

@@ -20,18 +20,18 @@ use crate::telemetry::metrics::Metrics;
 use crate::tenancy::{Matchers, TenantScope};
 use crate::upstream::Upstream;
 
-pub use self::metrics::Filter;
+pub(super) use self::metrics::Filter;
 
 /// A request that may be sent. Only this module makes one, and
 /// [`forward`](super::forward::forward) takes nothing else.
-pub struct Enforced {
+pub(super) struct Enforced {
     upstream: Arc<Upstream>,
     request: Request<RequestBody>,
     plan: ResponsePlan,
 }
 
 /// What must happen to the answer.
-pub enum ResponsePlan {
+pub(super) enum ResponsePlan {
     /// Outside the data APIs: as it comes.
     PassThrough,
     /// A data API's answer that is the caller's in every byte, or not ours to read (text,
@@ -46,7 +46,7 @@ pub enum ResponsePlan {
 
 impl ResponsePlan {
     /// Where positions in the upstream's texts come from, if the caller wrote a query.
-    pub fn origin(&self) -> Option<&Origin> {
+    pub(super) fn origin(&self) -> Option<&Origin> {
         match self {
             Self::Scrub(origin) => origin.as_ref(),
             Self::PassThrough | Self::Stream | Self::Filter(_) => None,
@@ -56,11 +56,11 @@ impl ResponsePlan {
 
 /// A confined query, to carry positions in it back to the caller's own text.
 #[derive(Clone)]
-pub struct Origin(Arc<Confined>);
+pub(super) struct Origin(Arc<Confined>);
 
 impl Origin {
     /// The way back.
-    pub fn remap(&self) -> RemapPosition {
+    pub(super) fn remap(&self) -> RemapPosition {
         let confined = Arc::clone(&self.0);
         Box::new(move |position| {
             let written = confined.original();
@@ -92,13 +92,13 @@ impl Enforced {
     }
 
     /// Gives it up to be sent.
-    pub fn into_parts(self) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan) {
+    pub(super) fn into_parts(self) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan) {
         (self.upstream, self.request, self.plan)
     }
 }
 
 /// Enforces the route's rule.
-pub async fn enforce(
+pub(super) async fn enforce(
     snapshot: &Snapshot,
     route: &Route,
     caller: Option<Arc<Caller>>,

@@ -16,7 +16,7 @@ use crate::telemetry::metrics::Metrics;
 const NAMES_WINDOW: u64 = 3600;
 
 /// What is kept of an answer.
-pub enum Filter {
+pub(crate) enum Filter {
     /// Rules of the caller's tenants.
     Rules {
         /// Whose.
@@ -39,7 +39,7 @@ pub enum Filter {
 
 impl Filter {
     /// The filtered answer.
-    pub async fn apply(
+    pub(crate) async fn apply(
         self,
         answer: &[u8],
         limit: usize,

@@ -275,7 +275,7 @@ impl Dataset {
             self.gauge(tenant, "memory_bytes", &[("instance", instance)], STEP);
             self.gauge(tenant, "memory_limit_bytes", &[("instance", instance)], 60);
         }
-        self.push(tenant, "scale_factor", &[], 60, |i, _| (2 + i % 3) as f64);
+        self.push(tenant, "scale_factor", &[], 60, |i, _| f64::from(2 + i % 3));
         self.push(tenant, "small_quantile", &[], 60, |_, noise| {
             0.25 + noise / 2.0
         });
@@ -307,7 +307,7 @@ impl Dataset {
             );
         }
         self.push(tenant, "steps", &[("queue", of)], 60, |i, _| {
-            (i / 7 % 4) as f64
+            f64::from(i / 7 % 4)
         });
         let alert = [
             ("alertname", "HighLoad"),
@@ -358,11 +358,11 @@ impl Dataset {
                 width += 3.0;
                 let labels = [("job", job), ("instance", instance), ("le", le)];
                 self.push(tenant, &format!("{name}_bucket"), &labels, 60, |i, _| {
-                    (i * growth) as f64 * width
+                    f64::from(i * growth) * width
                 });
             }
             self.push(tenant, &format!("{name}_count"), &base, 60, |i, _| {
-                (i * growth) as f64 * width
+                f64::from(i * growth) * width
             });
             self.counter(tenant, &format!("{name}_sum"), &base, 60);
         }
@@ -392,14 +392,14 @@ impl Dataset {
         name: &str,
         labels: &[(&str, &str)],
         step: i64,
-        mut value: impl FnMut(u64, f64) -> f64,
+        mut value: impl FnMut(u32, f64) -> f64,
     ) {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let mut all: Vec<_> = labels.iter().copied().map(owned).collect();
         all.push(owned(("__name__", name)));
         all.extend(tenant.map(|tenant| owned((LABEL, tenant))));
         all.sort();
-        let mut state = number(&[&format!("{all:?}")]);
+        let mut state = hash(&[&format!("{all:?}")]);
         let times = (self.start()..=self.end).step_by(usize::try_from(step).expect("positive"));
         let samples = times
             .zip(0..)
@@ -412,15 +412,19 @@ impl Dataset {
     }
 }
 
-/// FNV-1a, then folded so that its low digits are as mixed as its high ones.
-fn number(parts: &[&str]) -> u64 {
+/// FNV-1a.
+fn hash(parts: &[&str]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-    let hash = parts
+    parts
         .join("\n")
         .as_bytes()
         .iter()
-        .fold(0xcbf2_9ce4_8422_2325, step);
-    (hash >> 32) ^ (hash & 0xffff)
+        .fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// A small number that these parts stand for.
+fn number(parts: &[&str]) -> u32 {
+    u32::try_from(hash(parts) >> 40).expect("24 bits")
 }
 
 /// Knuth's MMIX generator: the same numbers on every machine.
@@ -428,7 +432,7 @@ fn noise(state: &mut u64) -> f64 {
     *state = state
         .wrapping_mul(6_364_136_223_846_793_005)
         .wrapping_add(1_442_695_040_888_963_407);
-    (*state >> 33) as f64 / (1_u64 << 31) as f64
+    f64::from(u32::try_from(*state >> 32).expect("32 bits")) / 4_294_967_296.0
 }
 
 fn quote(name: &str, value: &str) -> String {

@@ -80,11 +80,18 @@ impl Partywall {
 
 fn config_text(setup: &Setup, dir: &TempDir, port: u16, admin: u16) -> String {
     let upstream = &setup.upstream;
-    let options: String = setup
-        .upstream_options
-        .iter()
-        .map(|line| format!("    {line}\n"))
-        .collect();
+    let indented = |options: &[String]| -> Vec<String> {
+        options
+            .iter()
+            .map(|line| {
+                format!(
+                    "    {line}
+"
+                )
+            })
+            .collect()
+    };
+    let options = indented(&setup.upstream_options).concat();
     let (algorithm, key_option) = (setup.signer.algorithm(), setup.signer.key_option());
     let keys = dir.path().join("keys");
     let (keys, rest) = (keys.display(), &setup.rest);

@@ -113,11 +113,13 @@ impl Drop for Guarded {
         let _ = self.child.wait();
         if std::thread::panicking() {
             let log = self.log();
-            let start = log.len().saturating_sub(6000);
-            let start = (start..log.len())
-                .find(|at| log.is_char_boundary(*at))
-                .unwrap_or(0);
-            eprintln!("--- end of the log of {} ---\n{}", self.name, &log[start..]);
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines.split_at(lines.len().saturating_sub(40)).1;
+            eprintln!(
+                "--- end of the log of {} ---\n{}",
+                self.name,
+                last.join("\n")
+            );
         }
     }
 }

@@ -79,7 +79,7 @@ impl Prometheus {
         let url = format!("http://127.0.0.1:{port}");
         let (client, ready) = (Client::default(), format!("{url}/-/ready"));
         process
-            .until(Duration::from_secs(60), || client.is_ok(&ready))
+            .until(Duration::from_mins(1), || client.is_ok(&ready))
             .await;
         Self {
             url,

@@ -1,7 +1,7 @@
 //! An upstream that records every request it gets and answers as told.
 
 use std::convert::Infallible;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -96,7 +96,6 @@ impl Reply {
 
 struct State {
     seen: Mutex<Vec<Seen>>,
-    connections: Mutex<usize>,
     behaviour: Mutex<Behaviour>,
 }
 
@@ -116,7 +115,6 @@ impl Upstream {
         let empty = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
         let state = Arc::new(State {
             seen: Mutex::default(),
-            connections: Mutex::new(0),
             behaviour: Mutex::new(Behaviour::Reply(Reply::json(empty))),
         });
         let server = tokio::spawn(accept(listener, Arc::clone(&state)));
@@ -156,7 +154,6 @@ impl Drop for Upstream {
 
 async fn accept(listener: TcpListener, state: Arc<State>) {
     while let Ok((stream, _)) = listener.accept().await {
-        *state.connections.lock().expect("no panic") += 1;
         let state = Arc::clone(&state);
         tokio::spawn(async move {
             let service = service_fn(|request| serve(request, &state));
@@ -203,16 +200,21 @@ async fn serve(
     }
 }
 
-/// A tiny exporter: answers every GET with `text`.
-pub async fn exporter(text: &'static str) -> (std::net::SocketAddr, JoinHandle<()>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .await
-        .expect("a port");
-    let address = listener.local_addr().expect("bound");
-    let server = tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let service = service_fn(|_request: Request<Incoming>| async move {
+/// A scrape target: answers every request with its text.
+pub struct Exporter {
+    pub address: SocketAddr,
+    server: JoinHandle<()>,
+}
+
+impl Exporter {
+    pub async fn start(text: &'static str) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = service_fn(move |_request: Request<Incoming>| async move {
                     let answer = Response::builder()
                         .header("content-type", "text/plain; version=0.0.4")
                         .body(Full::<Bytes>::from(text))
@@ -220,13 +222,17 @@ pub async fn exporter(text: &'static str) -> (std::net::SocketAddr, JoinHandle<(
                     Ok::<_, Infallible>(answer)
                 });
                 let builder = hyper::server::conn::http1::Builder::new();
-                let _ = builder
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-            });
-        }
-    });
-    (address, server)
+                tokio::spawn(builder.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Self { address, server }
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
 }
 
 /// As Go reads a form: `+` is a blank.

@@ -1,0 +1,189 @@
+//! Whether two answers of a Prometheus API say the same.
+//!
+//! The order of a vector's or matrix' elements is not part of an answer unless the query sorts;
+//! of series, labels and values it never is. Numbers are equal as text, or else within 1e-12 of
+//! each other. Positions in warnings and parse errors tell where in the text something is, and
+//! the text sent upstream is longer than the client's: they are left out.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+use super::client::Answer;
+
+const TOLERANCE: f64 = 1e-12;
+const MOST_REPORTED: usize = 4;
+
+/// What differs, in words; empty when nothing does. `sorted` keeps the order of results.
+pub fn differences(expected: &Answer, got: &Answer, sorted: bool) -> Vec<String> {
+    if expected.status == got.status && expected.body == got.body {
+        return header_difference(expected, got).into_iter().collect();
+    }
+    if expected.status != got.status {
+        let show = |answer: &Answer| format!("{} {}", answer.status, shorten(&answer.text()));
+        return vec![format!(
+            "expected {}\n      got {}",
+            show(expected),
+            show(got)
+        )];
+    }
+    let mut found: Vec<String> = header_difference(expected, got).into_iter().collect();
+    if is_json(expected) && is_json(got) {
+        let (left, right) = (canonical(expected, sorted), canonical(got, sorted));
+        walk("", &left, &right, &mut found);
+    } else {
+        let (left, right) = (expected.text(), got.text());
+        found.extend(first_line_difference(
+            &sorted_lines(&left),
+            &sorted_lines(&right),
+        ));
+    }
+    found
+}
+
+/// The JSON with everything that is not part of the answer's meaning taken out.
+pub fn canonical(answer: &Answer, sorted: bool) -> Value {
+    let mut json = answer.json();
+    if let Some(error) = json.get_mut("error") {
+        let text = error.as_str().unwrap_or_default().to_owned();
+        *error = json!(without_positions(&text));
+    }
+    for key in ["warnings", "infos"] {
+        if let Some(Value::Array(notes)) = json.get_mut(key) {
+            for note in notes.iter_mut() {
+                *note = json!(without_positions(note.as_str().unwrap_or_default()));
+            }
+            notes.sort_by_cached_key(Value::to_string);
+        }
+    }
+    if let Some(stats) = json
+        .pointer_mut("/data/stats")
+        .and_then(Value::as_object_mut)
+    {
+        stats.remove("timings");
+    }
+    for list in ["/data", "/data/result"] {
+        let is_a_set = list == "/data" || (!sorted && is_collection(&json));
+        if let Some(Value::Array(items)) = json.pointer_mut(list)
+            && is_a_set
+        {
+            items.sort_by_cached_key(identity);
+        }
+    }
+    json
+}
+
+/// A parse error is known by its position; the rest of such a text quotes the query.
+fn without_positions(text: &str) -> String {
+    static PARSE_ERROR: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(?s)\d+:\d+: parse error.*").expect("a regex"));
+    static POSITION: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r" \(\d+:\d+\)").expect("a regex"));
+    let text = PARSE_ERROR.replace(text, "<parse error>");
+    POSITION.replace_all(&text, "").into_owned()
+}
+
+fn is_collection(json: &Value) -> bool {
+    let kind = json.pointer("/data/resultType").and_then(Value::as_str);
+    matches!(kind, Some("vector" | "matrix"))
+}
+
+/// What an element of a set is known by: its labels where it has any.
+fn identity(item: &Value) -> String {
+    let labels = item.get("metric").or_else(|| item.get("seriesLabels"));
+    labels.unwrap_or(item).to_string()
+}
+
+fn walk(at: &str, expected: &Value, got: &Value, found: &mut Vec<String>) {
+    if found.len() >= MOST_REPORTED {
+        return;
+    }
+    match (expected, got) {
+        (Value::Object(left), Value::Object(right)) => {
+            for (key, value) in left {
+                let other = right.get(key).unwrap_or(&Value::Null);
+                walk(&format!("{at}/{key}"), value, other, found);
+            }
+            for key in right.keys().filter(|key| !left.contains_key(*key)) {
+                found.push(format!(
+                    "{at}/{key}: unexpected {}",
+                    shorten(&right[key].to_string())
+                ));
+            }
+        }
+        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
+            for (i, (one, other)) in left.iter().zip(right).enumerate() {
+                walk(&format!("{at}/{i}"), one, other, found);
+            }
+        }
+        (Value::Array(left), Value::Array(right)) => found.push(length_difference(at, left, right)),
+        (Value::String(left), Value::String(right)) if is_value(at) && close(left, right) => {}
+        _ if expected == got => {}
+        _ => found.push(format!(
+            "{at}: expected {}, got {}",
+            shorten(&expected.to_string()),
+            shorten(&got.to_string())
+        )),
+    }
+}
+
+fn length_difference(at: &str, left: &[Value], right: &[Value]) -> String {
+    let missing = left.iter().find(|item| !right.contains(item));
+    let extra = right.iter().find(|item| !left.contains(item));
+    let show = |item: Option<&Value>| item.map_or("-".to_owned(), |v| shorten(&v.to_string()));
+    format!(
+        "{at}: expected {} elements, got {}; missing e.g. {}; unexpected e.g. {}",
+        left.len(),
+        right.len(),
+        show(missing),
+        show(extra)
+    )
+}
+
+/// Sample values are strings below `value`, `values` or `result` (a scalar's).
+fn is_value(at: &str) -> bool {
+    at.contains("/value") || at.contains("/histogram") || at.starts_with("/data/result/")
+}
+
+fn close(left: &str, right: &str) -> bool {
+    let (Ok(left_number), Ok(right_number)) = (left.parse::<f64>(), right.parse::<f64>()) else {
+        return left == right;
+    };
+    let size = left_number.abs().max(right_number.abs());
+    left == right || (left_number - right_number).abs() <= TOLERANCE * size
+}
+
+fn header_difference(expected: &Answer, got: &Answer) -> Option<String> {
+    let (left, right) = (expected.header("content-type"), got.header("content-type"));
+    let same = left.eq_ignore_ascii_case(right);
+    // An error's text is the proxy's own at times; that it is JSON is what counts.
+    let both_json = is_json(expected) && is_json(got);
+    (!same && !both_json).then(|| format!("Content-Type: expected {left:?}, got {right:?}"))
+}
+
+fn is_json(answer: &Answer) -> bool {
+    answer
+        .header("content-type")
+        .starts_with("application/json")
+}
+
+fn sorted_lines(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+fn first_line_difference(left: &[&str], right: &[&str]) -> Option<String> {
+    let missing = left.iter().find(|line| !right.contains(line));
+    let extra = right.iter().find(|line| !left.contains(line));
+    (left != right).then(|| format!("text: missing e.g. {missing:?}; unexpected e.g. {extra:?}"))
+}
+
+fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(400).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}

@@ -1,0 +1,21 @@
+//! What the integration tests share: real stores, the real binary, data, tokens, a client and
+//! a comparer of answers.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of this tree"
+)]
+#![allow(
+    missing_docs,
+    reason = "names say it; nobody reads these as a library's pages"
+)]
+
+pub mod client;
+pub mod compare;
+pub mod dataset;
+pub mod partywall;
+pub mod process;
+pub mod prometheus;
+pub mod protobuf;
+pub mod token;
+pub mod upstream;

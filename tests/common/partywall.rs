@@ -1,0 +1,125 @@
+//! The real binary, in front of a store.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::dataset::LABEL;
+use super::process::{Guarded, free_port};
+use super::token::{AUDIENCE, ISSUER, Signer};
+
+pub struct Partywall {
+    /// Of the listener and of the admin endpoint, without a trailing slash.
+    pub url: String,
+    pub admin: String,
+    pub signer: Signer,
+    pub process: Guarded,
+    dir: TempDir,
+}
+
+/// What the config says besides addresses and keys.
+pub struct Setup {
+    /// The metrics upstream's `url`.
+    pub upstream: String,
+    /// Further keys of the upstream, each on its line, not indented.
+    pub upstream_options: Vec<String>,
+    /// Further top-level YAML.
+    pub rest: String,
+    pub signer: Signer,
+}
+
+impl Setup {
+    pub fn new(upstream: &str) -> Self {
+        Self {
+            upstream: upstream.to_owned(),
+            upstream_options: Vec::new(),
+            rest: String::new(),
+            signer: Signer::rs256(),
+        }
+    }
+}
+
+impl Partywall {
+    pub async fn start(setup: Setup) -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        let (port, admin) = (free_port(), free_port());
+        std::fs::write(dir.path().join("keys"), &setup.signer.key_file).expect("a key file");
+        let config = dir.path().join("partywall.yaml");
+        std::fs::write(&config, config_text(&setup, &dir, port, admin)).expect("a config file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_partywall"));
+        command.arg("serve").arg("--config").arg(&config);
+        let mut process = Guarded::spawn("partywall", command, &dir.path().join("log"));
+        let (client, ready) = (
+            Client::default(),
+            format!("http://127.0.0.1:{admin}/-/ready"),
+        );
+        process
+            .until(Duration::from_secs(20), || client.is_ok(&ready))
+            .await;
+        Self {
+            url: format!("http://127.0.0.1:{port}"),
+            admin: format!("http://127.0.0.1:{admin}"),
+            signer: setup.signer,
+            process,
+            dir,
+        }
+    }
+
+    /// For raw sockets: `127.0.0.1:port`.
+    pub fn authority(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("partywall.yaml")
+    }
+}
+
+fn config_text(setup: &Setup, dir: &TempDir, port: u16, admin: u16) -> String {
+    let upstream = &setup.upstream;
+    let indented = |options: &[String]| -> Vec<String> {
+        options
+            .iter()
+            .map(|line| {
+                format!(
+                    "    {line}
+"
+                )
+            })
+            .collect()
+    };
+    let options = indented(&setup.upstream_options).concat();
+    let (algorithm, key_option) = (setup.signer.algorithm(), setup.signer.key_option());
+    let keys = dir.path().join("keys");
+    let (keys, rest) = (keys.display(), &setup.rest);
+    format!(
+        "\
+listeners:
+  - address: 127.0.0.1:{port}
+admin:
+  address: 127.0.0.1:{admin}
+upstreams:
+  - name: metrics
+    api: prometheus
+    url: {upstream}
+{options}tokens:
+  issuers:
+    - issuer: {ISSUER}
+      audiences: [{AUDIENCE}]
+      algorithms: [{algorithm}]
+      {key_option}: {keys}
+tenancy:
+  claim: tenant_id
+  rules:
+    - when:
+        claim: groups
+        values: [platform-admins]
+      all_tenants: true
+  metrics:
+    label: {LABEL}
+{rest}"
+    )
+}

@@ -1,0 +1,244 @@
+//! An upstream that records every request it gets and answers as told.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::client::Answer;
+
+/// A request as it reached the upstream.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub method: Method,
+    /// Path and query, as sent.
+    pub target: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Seen {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// The parameters, decoded, of URL and form together.
+    pub fn params(&self) -> Vec<(String, String)> {
+        let query = self.target.split_once('?').map_or("", |(_, query)| query);
+        let form = std::str::from_utf8(&self.body).unwrap_or_default();
+        let pairs = query
+            .split('&')
+            .chain(form.split('&'))
+            .filter(|pair| !pair.is_empty());
+        pairs
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                (decode(name), decode(value))
+            })
+            .collect()
+    }
+
+    pub fn param(&self, name: &str) -> Vec<String> {
+        let all = self.params().into_iter();
+        all.filter(|(key, _)| key == name)
+            .map(|(_, value)| value)
+            .collect()
+    }
+}
+
+/// How it answers from now on.
+#[derive(Clone, Debug)]
+pub enum Behaviour {
+    /// With this.
+    Reply(Reply),
+    /// Never.
+    Silent,
+    /// With a closed connection.
+    HangUp,
+}
+
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn json(body: &str) -> Self {
+        Self {
+            status: 200,
+            headers: vec![("content-type", "application/json".to_owned())],
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        }
+    }
+
+    pub fn of(answer: &Answer) -> Self {
+        Self {
+            status: answer.status.as_u16(),
+            headers: vec![("content-type", answer.header("content-type").to_owned())],
+            body: answer.body.clone(),
+        }
+    }
+}
+
+struct State {
+    seen: Mutex<Vec<Seen>>,
+    behaviour: Mutex<Behaviour>,
+}
+
+pub struct Upstream {
+    pub url: String,
+    state: Arc<State>,
+    server: JoinHandle<()>,
+}
+
+impl Upstream {
+    /// Answers every request with an empty vector.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let empty = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
+        let state = Arc::new(State {
+            seen: Mutex::default(),
+            behaviour: Mutex::new(Behaviour::Reply(Reply::json(empty))),
+        });
+        let server = tokio::spawn(accept(listener, Arc::clone(&state)));
+        Self { url, state, server }
+    }
+
+    pub fn behave(&self, behaviour: Behaviour) {
+        *self.state.behaviour.lock().expect("no panic") = behaviour;
+    }
+
+    pub fn reply(&self, reply: Reply) {
+        self.behave(Behaviour::Reply(reply));
+    }
+
+    /// The requests since the last call.
+    pub fn take(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.state.seen.lock().expect("no panic"))
+    }
+
+    /// The only request since the last call.
+    pub fn take_one(&self) -> Seen {
+        let mut seen = self.take();
+        assert_eq!(
+            seen.len(),
+            1,
+            "one request was to reach the upstream: {seen:#?}"
+        );
+        seen.remove(0)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            let service = service_fn(|request| serve(request, &state));
+            let builder = hyper::server::conn::http1::Builder::new();
+            let _ = builder
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn serve(
+    request: Request<Incoming>,
+    state: &State,
+) -> Result<Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or("", |target| target.as_str())
+        .to_owned();
+    let seen = Seen {
+        method: head.method,
+        target,
+        headers: head.headers,
+        body,
+    };
+    state.seen.lock().expect("no panic").push(seen);
+    let behaviour = state.behaviour.lock().expect("no panic").clone();
+    match behaviour {
+        Behaviour::HangUp => Err("told to hang up".into()),
+        Behaviour::Silent => {
+            std::future::pending::<()>().await;
+            Err("never".into())
+        }
+        Behaviour::Reply(reply) => {
+            let mut answer = Response::builder().status(reply.status);
+            for (name, value) in reply.headers {
+                answer = answer.header(name, value);
+            }
+            Ok(answer.body(Full::from(reply.body))?)
+        }
+    }
+}
+
+/// A scrape target: answers every request with its text.
+pub struct Exporter {
+    pub address: SocketAddr,
+    server: JoinHandle<()>,
+}
+
+impl Exporter {
+    pub async fn start(text: &'static str) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = service_fn(move |_request: Request<Incoming>| async move {
+                    let answer = Response::builder()
+                        .header("content-type", "text/plain; version=0.0.4")
+                        .body(Full::<Bytes>::from(text))
+                        .expect("a response");
+                    Ok::<_, Infallible>(answer)
+                });
+                let builder = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(builder.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Self { address, server }
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// As Go reads a form: `+` is a blank.
+pub fn decode(text: &str) -> String {
+    let text = text.replace('+', " ");
+    percent_encoding::percent_decode_str(&text)
+        .decode_utf8_lossy()
+        .into_owned()
+}

@@ -1,0 +1,538 @@
+//! Answers that no query confines (rules, alerts, targets, metadata) are filtered: what is left
+//! is what a Prometheus with this tenant's rules and targets alone would answer.
+#![cfg(test)]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::client::{Answer, Ask, Client};
+use common::partywall::{Partywall, Setup};
+use common::prometheus::{Extras, Prometheus};
+use common::upstream::{Behaviour, Exporter, Reply, Upstream};
+use serde_json::{Value, json};
+
+const FILTERED: [&str; 4] = [
+    "/api/v1/rules",
+    "/api/v1/alerts",
+    "/api/v1/targets",
+    "/api/v1/metadata",
+];
+
+const ACME_METRICS: &str = "\
+# HELP load Load of a machine.
+# TYPE load gauge
+load 9
+# HELP acme_jobs_total Jobs that were run.
+# TYPE acme_jobs_total counter
+acme_jobs_total 5
+# HELP pets Pets in the office.
+# TYPE pets gauge
+pets 3
+# HELP wait_seconds Time in the queue.
+# TYPE wait_seconds histogram
+wait_seconds_bucket{le=\"1\"} 2
+wait_seconds_bucket{le=\"+Inf\"} 3
+wait_seconds_sum 4
+wait_seconds_count 3
+";
+
+const BETA_METRICS: &str = "\
+# HELP load Load of a machine.
+# TYPE load gauge
+load 8
+# HELP beta_secret_total What beta does in secret.
+# TYPE beta_secret_total counter
+beta_secret_total 7
+# HELP pets What beta breeds.
+# TYPE pets gauge
+pets 30
+";
+
+const IDLE_METRICS: &str = "\
+# HELP load Load of a machine.
+# TYPE load gauge
+load 1
+# HELP infra_disks Disks of the platform.
+# TYPE infra_disks gauge
+infra_disks 2
+";
+
+const ACME_RULES: &str = r#"
+groups:
+  - name: acme
+    rules:
+      - record: acme:load:sum
+        expr: sum by (tenant_id) (load{tenant_id="acme"})
+        labels: {tenant_id: acme}
+      - alert: AcmeLoad
+        expr: load{tenant_id="acme"} > 5
+        labels: {tenant_id: acme, severity: page}
+        annotations: {summary: 'load is {{ $value }} for {{ $labels.tenant_id }}'}
+      - alert: AcmeQuiet
+        expr: load{tenant_id="acme"} > 500
+        labels: {tenant_id: acme}
+"#;
+
+/// A group of several tenants' rules; a private store holds the first alone.
+const MIXED_OWN: &str = r"
+groups:
+  - name: mixed
+    rules:
+      - alert: AcmeJobs
+        expr: acme_jobs_total > 1
+        labels: {tenant_id: acme}
+";
+
+const MIXED_FOREIGN: &str = r"      - alert: BetaJobs
+        expr: beta_secret_total > 1
+        labels: {tenant_id: beta}
+      - record: beta:secret
+        expr: sum(beta_secret_total)
+        labels: {tenant_id: beta}
+";
+
+/// One rule for all tenants, with an alert for each.
+const SHARED_RULES: &str = r"
+groups:
+  - name: shared
+    rules:
+      - alert: HighLoad
+        expr: load > 5
+        labels: {severity: warning}
+        annotations: {summary: 'load is {{ $value }}'}
+";
+
+/// What a tenant's own store would not have.
+const FOREIGN_RULES: &str = r#"
+groups:
+  - name: operators
+    rules:
+      - alert: HighLoadUnlessBeta
+        expr: load > 5 unless on (job) load{tenant_id="beta",job="none"}
+      - alert: BetaLoad
+        expr: load{tenant_id="beta"} > 5
+      - alert: NobodysLoad
+        expr: sum(load) > 1
+      - record: all:load:sum
+        expr: sum(load)
+      - record: tenant:load:sum
+        expr: sum by (tenant_id) (load)
+  - name: beta
+    rules:
+      - alert: BetaPets
+        expr: pets{tenant_id="beta"} > 5
+        labels: {tenant_id: beta}
+        annotations: {summary: 'beta breeds {{ $value }}'}
+"#;
+
+struct Scene {
+    shared: Prometheus,
+    private: Prometheus,
+    proxy: Partywall,
+    client: Client,
+    _exporters: Vec<Exporter>,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let exporters = [
+            Exporter::start(ACME_METRICS).await,
+            Exporter::start(ACME_METRICS).await,
+            Exporter::start(BETA_METRICS).await,
+            Exporter::start(IDLE_METRICS).await,
+            Exporter::start(IDLE_METRICS).await,
+        ];
+        let [one, two, beta, gamma, nobody] = exporters.each_ref().map(|exporter| exporter.address);
+        let acme = format!("{{targets: ['{one}', '{two}'], labels: {{tenant_id: acme}}}}");
+        let others = format!(
+            "{{targets: ['{beta}'], labels: {{tenant_id: beta}}}}, \
+             {{targets: ['{gamma}'], labels: {{tenant_id: gamma.io}}}}, \
+             {{targets: ['{nobody}']}}, \
+             {{targets: ['dropped:1'], labels: {{tenant_id: acme, drop: me}}}}"
+        );
+        let shared = Extras {
+            scrape_configs: scrape(&format!("{acme}, {others}")),
+            rule_files: files(&[
+                ("acme.yml", ACME_RULES),
+                ("mixed.yml", &format!("{MIXED_OWN}{MIXED_FOREIGN}")),
+                ("shared.yml", SHARED_RULES),
+                ("foreign.yml", FOREIGN_RULES),
+            ]),
+        };
+        let private = Extras {
+            scrape_configs: scrape(&acme),
+            rule_files: files(&[
+                ("acme.yml", ACME_RULES),
+                ("mixed.yml", MIXED_OWN),
+                ("shared.yml", SHARED_RULES),
+            ]),
+        };
+        let (shared, private) = tokio::join!(
+            Prometheus::with_extras("shared", &shared),
+            Prometheus::with_extras("private", &private)
+        );
+        let proxy = Partywall::start(Setup::new(&shared.url)).await;
+        let scene = Self {
+            shared,
+            private,
+            proxy,
+            client: Client::default(),
+            _exporters: exporters.into(),
+        };
+        // HighLoad, HighLoadUnlessBeta: 3 each; AcmeLoad, AcmeJobs: 2 each; BetaLoad, BetaJobs,
+        // BetaPets, NobodysLoad.
+        scene.until_firing(&scene.shared.url, 14).await;
+        scene.until_firing(&scene.private.url, 6).await;
+        scene
+    }
+
+    /// Until rules were evaluated over all targets.
+    async fn until_firing(&self, store: &str, count: usize) {
+        let started = Instant::now();
+        loop {
+            let alerts = self
+                .client
+                .ask(store, &Ask::get("/api/v1/alerts", &[]), None)
+                .await;
+            let alerts = alerts.json();
+            if alerts["data"]["alerts"]
+                .as_array()
+                .is_some_and(|all| all.len() == count)
+            {
+                return;
+            }
+            let waited = started.elapsed();
+            assert!(
+                waited < Duration::from_secs(30),
+                "not {count} alerts: {alerts:#}"
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn as_tenant(&self, tenant: &str, ask: &Ask) -> Answer {
+        let token = self.proxy.signer.tenant(tenant);
+        self.client.ask(&self.proxy.url, ask, Some(&token)).await
+    }
+
+    async fn privately(&self, ask: &Ask) -> Answer {
+        self.client.ask(&self.private.url, ask, None).await
+    }
+}
+
+fn scrape(static_configs: &str) -> String {
+    format!(
+        "\
+scrape_configs:
+  - job_name: machines
+    static_configs: [{static_configs}]
+    relabel_configs:
+      - {{source_labels: [drop], regex: me, action: drop}}
+"
+    )
+}
+
+fn files(files: &[(&str, &str)]) -> Vec<(String, String)> {
+    files
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+        .collect()
+}
+
+/// Without what depends on the moment or on where a store's files are.
+fn lasting(answer: &Answer) -> Value {
+    let mut json = answer.json();
+    strip(&mut json);
+    for list in ["/data/alerts", "/data/activeTargets", "/data/groups"] {
+        if let Some(list) = json.pointer_mut(list).and_then(Value::as_array_mut) {
+            list.sort_by_cached_key(Value::to_string);
+        }
+    }
+    json
+}
+
+fn strip(value: &mut Value) {
+    const MOMENTARY: [&str; 7] = [
+        "activeAt",
+        "evaluationTime",
+        "lastEvaluation",
+        "lastScrape",
+        "lastScrapeDuration",
+        // What the proxy leaves out: how the operator finds targets.
+        "discoveredLabels",
+        "droppedTargets",
+    ];
+    match value {
+        Value::Object(object) => {
+            object.retain(|key, _| !MOMENTARY.contains(&key.as_str()));
+            if let Some(Value::String(file)) = object.get_mut("file") {
+                *file = file.rsplit('/').next().unwrap_or_default().to_owned();
+            }
+            object.values_mut().for_each(strip);
+            if let Some(Value::Array(alerts)) = object.get_mut("alerts") {
+                alerts.sort_by_cached_key(Value::to_string);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        _ => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filtered_answers_are_those_of_a_private_store() {
+    let scene = Scene::set().await;
+    let asks = [
+        Ask::get("/api/v1/rules", &[]),
+        Ask::get("/api/v1/rules", &[("type", "alert")]),
+        Ask::get("/api/v1/rules", &[("type", "record")]),
+        Ask::get("/api/v1/rules", &[("type", "other")]),
+        Ask::get("/api/v1/alerts", &[]),
+        Ask::get("/api/v1/targets", &[]),
+        Ask::get("/api/v1/targets", &[("state", "active")]),
+        Ask::get("/api/v1/targets", &[("state", "dropped")]),
+        Ask::get("/api/v1/metadata", &[("metric", "acme_jobs_total")]),
+        Ask::get("/api/v1/metadata", &[("metric", "beta_secret_total")]),
+        Ask::get("/api/v1/metadata", &[("metric", "wait_seconds")]),
+        Ask::get("/api/v1/metadata", &[("metric", "load"), ("limit", "1")]),
+        Ask::get("/api/v1/metadata", &[("limit", "x")]),
+    ];
+    for ask in asks {
+        let (expected, got) = (
+            scene.privately(&ask).await,
+            scene.as_tenant("acme", &ask).await,
+        );
+        assert_eq!(got.status, expected.status, "{ask}: {}", got.text());
+        let (expected, got) = (lasting(&expected), lasting(&got));
+        assert_eq!(
+            got, expected,
+            "{ask}:\n got {got:#}\n expected {expected:#}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_another_tenant_is_in_a_filtered_answer() {
+    let scene = Scene::set().await;
+    for path in FILTERED {
+        let ask = Ask::get(path, &[]);
+        let shared = scene.client.ask(&scene.shared.url, &ask, None).await.text();
+        assert!(
+            shared.contains("beta"),
+            "{path} has nothing to hide: {shared}"
+        );
+        let got = scene.as_tenant("acme", &ask).await.text();
+        assert!(got.contains("acme"), "{path}: {got}");
+        for foreign in [
+            "beta",
+            "gamma",
+            "infra",
+            "all:load",
+            "tenant:load",
+            "Nobody",
+            "dropped:1",
+        ] {
+            assert!(!got.contains(foreign), "{path} tells of {foreign}: {got}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scopes_of_several_and_of_no_known_tenant() {
+    let scene = Scene::set().await;
+    let both = scene.proxy.signer.tenants(&["acme", "beta"]);
+    let alerts = Ask::get("/api/v1/alerts", &[]);
+    let got = scene
+        .client
+        .ask(&scene.proxy.url, &alerts, Some(&both))
+        .await
+        .text();
+    assert!(
+        got.contains("BetaPets") && got.contains("AcmeJobs"),
+        "{got}"
+    );
+    assert!(
+        !got.contains("gamma") && !got.contains("NobodysLoad"),
+        "{got}"
+    );
+    let rules = Ask::get("/api/v1/rules", &[]);
+    let got = scene
+        .client
+        .ask(&scene.proxy.url, &rules, Some(&both))
+        .await
+        .text();
+    // Who has beta may see a rule that names beta.
+    assert!(
+        got.contains("HighLoadUnlessBeta") && got.contains("beta:secret"),
+        "{got}"
+    );
+    assert!(!got.contains("all:load:sum"), "{got}");
+
+    for path in FILTERED {
+        let got = scene
+            .as_tenant("nobody-has-this", &Ask::get(path, &[]))
+            .await;
+        assert_eq!(got.status, 200, "{path}: {}", got.text());
+        for word in ["acme", "beta", "gamma", "load"] {
+            assert!(
+                !got.text().contains(word),
+                "{path} tells of {word}: {}",
+                got.text()
+            );
+        }
+    }
+
+    let admin = scene.proxy.signer.admin();
+    for path in FILTERED {
+        let ask = Ask::get(path, &[]);
+        let expected = scene.client.ask(&scene.shared.url, &ask, None).await;
+        let got = scene.client.ask(&scene.proxy.url, &ask, Some(&admin)).await;
+        assert_eq!(lasting(&got), lasting(&expected), "{path} for all tenants");
+        assert_eq!(
+            got.text().contains("dropped:1"),
+            path == "/api/v1/targets",
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metadata_that_two_tenants_tell_differently_tells_neither() {
+    let scene = Scene::set().await;
+    let ask = Ask::get("/api/v1/metadata", &[]);
+    let got = scene.as_tenant("acme", &ask).await.json();
+    let data = got["data"].as_object().unwrap();
+    for own in ["load", "acme_jobs_total", "wait_seconds"] {
+        assert_eq!(
+            data[own],
+            scene.privately(&ask).await.json()["data"][own],
+            "{own}"
+        );
+    }
+    assert_eq!(
+        data["pets"],
+        json!([{ "type": "gauge", "help": "", "unit": "" }]),
+        "{got:#}"
+    );
+    let limited = Ask::get("/api/v1/metadata", &[("limit", "2")]);
+    let got = scene.as_tenant("acme", &limited).await.json();
+    assert_eq!(got["data"].as_object().unwrap().len(), 2, "{got:#}");
+}
+
+/// R1: what cannot be read is not passed on.
+#[tokio::test]
+async fn unreadable_answers_are_a_502_and_never_passed_on() {
+    let upstream = Upstream::start().await;
+    let proxy = Partywall::start(Setup::new(&upstream.url)).await;
+    let client = Client::default();
+    let token = proxy.signer.tenant("acme");
+    let secret = r#"{"status":"success","data":{"secret-of-beta":1}}"#;
+    let json = |status, headers: &[(&'static str, &str)], body: &str| Reply {
+        status,
+        headers: std::iter::once(("content-type", "application/json"))
+            .chain(headers.iter().copied())
+            .map(|(name, value)| (name, value.to_owned()))
+            .collect(),
+        body: body.to_owned().into(),
+    };
+    let replies = [
+        (
+            "truncated",
+            json(200, &[], r#"{"status":"success","data":{"secret-of-beta"#),
+        ),
+        ("two values", json(200, &[], &format!("{secret}{secret}"))),
+        ("gzip", json(200, &[("content-encoding", "gzip")], secret)),
+        ("br", json(200, &[("content-encoding", "br")], secret)),
+        ("empty", json(200, &[], "")),
+        ("other shape", json(200, &[], secret)),
+        (
+            "206",
+            json(206, &[("content-range", "bytes 0-5/10")], secret),
+        ),
+        ("204", json(204, &[], "")),
+        (
+            "301",
+            json(301, &[("location", "http://secret-of-beta/")], secret),
+        ),
+        ("304", json(304, &[], "")),
+        (
+            "html",
+            Reply {
+                status: 200,
+                headers: vec![("content-type", "text/html".to_owned())],
+                body: "<p>secret-of-beta</p>".into(),
+            },
+        ),
+    ];
+    for (what, reply) in replies {
+        for path in FILTERED {
+            upstream.reply(reply.clone());
+            let got = client
+                .ask(&proxy.url, &Ask::get(path, &[]), Some(&token))
+                .await;
+            let text = format!("{what}, {path}: {} {}", got.status, got.text());
+            assert_eq!(got.status, 502, "{text}");
+            assert_eq!(got.json()["status"], "error", "{text}");
+            assert!(
+                !text.contains("secret") && got.header("location").is_empty(),
+                "{text}"
+            );
+            for seen in upstream.take() {
+                assert_eq!(
+                    seen.header("accept-encoding").unwrap_or("identity"),
+                    "identity"
+                );
+            }
+        }
+    }
+    // R3: an upstream's 5xx may name others.
+    for status in [500, 503] {
+        for path in FILTERED
+            .iter()
+            .chain(&["/api/v1/query?query=up", "/api/v1/labels"])
+        {
+            let body = r#"{"status":"error","errorType":"internal","error":"secret-of-beta"}"#;
+            upstream.reply(json(status, &[("x-thanos-store", "secret-of-beta")], body));
+            let got = client
+                .ask(&proxy.url, &Ask::get(path, &[]), Some(&token))
+                .await;
+            let text = format!("{path}: {} {:?} {}", got.status, got.headers, got.text());
+            assert!(got.status.is_server_error(), "{text}");
+            assert_eq!(got.json()["status"], "error", "{text}");
+            assert!(!text.contains("secret"), "{text}");
+        }
+    }
+    upstream.behave(Behaviour::HangUp);
+    let got = client
+        .ask(&proxy.url, &Ask::get("/api/v1/rules", &[]), Some(&token))
+        .await;
+    assert_eq!(
+        (got.status.as_u16(), &got.json()["status"]),
+        (502, &json!("error"))
+    );
+}
+
+/// P8: with a base path in the upstream's URL, the same endpoints are filtered.
+#[tokio::test]
+async fn a_base_path_upstream_changes_nothing() {
+    let upstream = Upstream::start().await;
+    let proxy = Partywall::start(Setup::new(&format!("{}/prom/x", upstream.url))).await;
+    let client = Client::default();
+    let token = proxy.signer.tenant("acme");
+    let alert = |tenant: &str| json!({"labels": {"tenant_id": tenant}, "state": "firing"});
+    let all = json!({"status": "success", "data": {"alerts": [alert("acme"), alert("beta")]}});
+    upstream.reply(Reply::json(&all.to_string()));
+    let got = client
+        .ask(&proxy.url, &Ask::get("/api/v1/alerts", &[]), Some(&token))
+        .await;
+    assert_eq!(got.json()["data"]["alerts"], json!([alert("acme")]));
+    assert_eq!(upstream.take_one().target, "/prom/x/api/v1/alerts");
+    let ask = Ask::get("/api/v1/query", &[("query", "up")]);
+    upstream.reply(Reply::json(
+        r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#,
+    ));
+    client.ask(&proxy.url, &ask, Some(&token)).await;
+    let seen = upstream.take_one();
+    assert_eq!(seen.path(), "/prom/x/api/v1/query");
+    assert_eq!(seen.param("query"), [r#"up{tenant_id="acme"}"#]);
+}

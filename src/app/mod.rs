@@ -57,7 +57,11 @@ pub async fn run(config_path: &Path) -> Result<(), AppError> {
     let settings = loaded.settings.clone();
     log::init(&settings.log);
     let (proxy, reloader) = reload::start(config_path, loaded)?;
-    let app = Arc::new(App { proxy, reloader, draining: AtomicBool::new(false) });
+    let app = Arc::new(App {
+        proxy,
+        reloader,
+        draining: AtomicBool::new(false),
+    });
 
     // Everything is bound before anything is served, so that a taken address is an error at once.
     let admin_listener = listen::bind(settings.admin.address).await?;

@@ -16,7 +16,9 @@ pub(super) fn run(config: &Path) -> ExitCode {
         .build();
     let result = match runtime {
         Ok(runtime) => {
-            let result = runtime.block_on(app::run(config)).map_err(|error| error.to_string());
+            let result = runtime
+                .block_on(app::run(config))
+                .map_err(|error| error.to_string());
             // A stuck task must not keep the process after its drain.
             runtime.shutdown_timeout(std::time::Duration::from_secs(1));
             result

@@ -88,7 +88,11 @@ impl Activity {
         let now = self.now();
         let left = |since: u64, allowed: Duration, expired: Expired| {
             let passed = Duration::from_millis(now.saturating_sub(since));
-            if passed >= allowed { Err(expired) } else { Ok(allowed.saturating_sub(passed)) }
+            if passed >= allowed {
+                Err(expired)
+            } else {
+                Ok(allowed.saturating_sub(passed))
+            }
         };
         let stuck_since = self.stuck_since.load(Ordering::Relaxed);
         if stuck_since != 0 {
@@ -104,9 +108,13 @@ impl Activity {
         if head_since != 0 {
             return left(head_since, timeouts.header, Expired::Head);
         }
-        left(self.idle_since.load(Ordering::Relaxed), timeouts.idle, Expired::Idle)
-            // Bytes of a next head may come at any time, and start a shorter deadline.
-            .map(|idle| idle.min(timeouts.header))
+        left(
+            self.idle_since.load(Ordering::Relaxed),
+            timeouts.idle,
+            Expired::Idle,
+        )
+        // Bytes of a next head may come at any time, and start a shorter deadline.
+        .map(|idle| idle.min(timeouts.header))
     }
 }
 
@@ -189,7 +197,7 @@ mod tests {
         first_request: Duration::from_secs(10),
         header: Duration::from_secs(5),
         body_idle: Duration::from_secs(30),
-        idle: Duration::from_secs(120),
+        idle: Duration::from_mins(2),
     };
 
     #[tokio::test(start_paused = true)]
@@ -224,7 +232,7 @@ mod tests {
         let activity = Activity::new();
         drop(activity.request_begins(true));
         activity.bytes_came();
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert!(activity.check(&TIMEOUTS).is_ok());
     }
 }

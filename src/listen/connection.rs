@@ -71,7 +71,10 @@ pub(super) async fn serve(stream: TcpStream, proxy: Arc<Proxy>, mut drain: Drain
 
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).max_buf_size(limits.header_bytes);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .max_buf_size(limits.header_bytes);
     builder
         .http2()
         .timer(TokioTimer::new())

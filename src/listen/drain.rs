@@ -22,7 +22,13 @@ pub struct DrainWatch {
 pub fn channel() -> (Drain, DrainWatch) {
     let (begin, watch) = watch::channel(false);
     let (alive, gone) = mpsc::channel(1);
-    (Drain { begin, gone }, DrainWatch { begun: watch, _alive: alive })
+    (
+        Drain { begin, gone },
+        DrainWatch {
+            begun: watch,
+            _alive: alive,
+        },
+    )
 }
 
 impl Drain {

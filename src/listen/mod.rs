@@ -27,7 +27,12 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Accepts connections until the drain begins.
-pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, slots: Arc<Semaphore>, drain: DrainWatch) {
+pub async fn serve(
+    listener: TcpListener,
+    proxy: Arc<Proxy>,
+    slots: Arc<Semaphore>,
+    drain: DrainWatch,
+) {
     let mut closing = drain.clone();
     loop {
         let accepted = tokio::select! {

@@ -9,7 +9,10 @@ use super::path::{self, PathReading};
 /// Checks the method, the host and the path, and gives the path as read.
 pub(super) fn admit<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyError> {
     if request.method() == Method::CONNECT {
-        return Err(ProxyError::new(ErrorKind::MethodNotAllowed, "CONNECT is not served"));
+        return Err(ProxyError::new(
+            ErrorKind::MethodNotAllowed,
+            "CONNECT is not served",
+        ));
     }
     check_host(request)?;
     path::read(request.uri().path()).map_err(|refusal| {
@@ -19,9 +22,8 @@ pub(super) fn admit<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyErr
 
 /// One host, said once (RFC 9112 §3.2; for HTTP/2, RFC 9113 §8.3.1).
 fn check_host<B>(request: &Request<B>) -> Result<(), ProxyError> {
-    let refuse = |text: &'static str| {
-        Err(ProxyError::new(ErrorKind::BadRequest, text).because("host"))
-    };
+    let refuse =
+        |text: &'static str| Err(ProxyError::new(ErrorKind::BadRequest, text).because("host"));
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
@@ -53,9 +55,7 @@ mod tests {
 
     #[test]
     fn a_request_names_one_host() {
-        let admitted = |version, uri, hosts: &[&str]| {
-            admit(&request(version, uri, hosts)).is_ok()
-        };
+        let admitted = |version, uri, hosts: &[&str]| admit(&request(version, uri, hosts)).is_ok();
         assert!(admitted(Version::HTTP_11, "/x", &["a"]));
         assert!(!admitted(Version::HTTP_11, "/x", &[]));
         assert!(!admitted(Version::HTTP_11, "/x", &["a", "a"]));

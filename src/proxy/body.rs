@@ -47,7 +47,11 @@ pub struct Streamed {
 impl Streamed {
     /// Streams `incoming`, failing when it is silent for `idle`.
     pub fn new(incoming: Incoming, idle: Duration) -> Self {
-        Self { incoming, idle, timer: None }
+        Self {
+            incoming,
+            idle,
+            timer: None,
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -58,8 +62,13 @@ impl Streamed {
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
         }
         let idle = self.idle;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        timer.as_mut().poll(cx).map(|()| Some(Err(BodyError::Idle(idle))))
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        timer
+            .as_mut()
+            .poll(cx)
+            .map(|()| Some(Err(BodyError::Idle(idle))))
     }
 
     /// The next piece of data; `None` at the end.
@@ -103,7 +112,11 @@ impl Streamed {
             }
             rest.extend_from_slice(&data);
         }
-        Ok(if rest.is_empty() { first } else { rest.freeze() })
+        Ok(if rest.is_empty() {
+            first
+        } else {
+            rest.freeze()
+        })
     }
 }
 
@@ -162,7 +175,7 @@ impl HttpBody for RequestBody {
 pub(crate) struct ResponseBody {
     content: Content,
     /// Dropped with the body: that is when the request is over.
-    _exchange: Option<Exchange>,
+    exchange: Option<Exchange>,
 }
 
 enum Content {
@@ -187,16 +200,23 @@ impl ResponseBody {
     /// gave already.
     pub(crate) fn scrubbed(source: Streamed, scrubber: Scrubber, ready: Vec<Bytes>) -> Self {
         let (scrubber, ready) = (Some(scrubber), ready.into());
-        Self::of(Content::Scrubbed(Box::new(Scrubbed { source, scrubber, ready })))
+        Self::of(Content::Scrubbed(Box::new(Scrubbed {
+            source,
+            scrubber,
+            ready,
+        })))
     }
 
     fn of(content: Content) -> Self {
-        Self { content, _exchange: None }
+        Self {
+            content,
+            exchange: None,
+        }
     }
 
     /// Ties the end of the request to the end of this body.
     pub(crate) fn with_exchange(mut self, exchange: Exchange) -> Self {
-        self._exchange = Some(exchange);
+        self.exchange = Some(exchange);
         self
     }
 }
@@ -251,7 +271,9 @@ impl Scrubbed {
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            let Some(scrubber) = &mut self.scrubber else { return Poll::Ready(None) };
+            let Some(scrubber) = &mut self.scrubber else {
+                return Poll::Ready(None);
+            };
             let mut out = Vec::new();
             let passed = match std::task::ready!(self.source.poll(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -266,7 +288,8 @@ impl Scrubbed {
                 self.scrubber = None;
                 return Poll::Ready(Some(Err(error)));
             }
-            self.ready.extend(out.into_iter().filter(|bytes| !bytes.is_empty()));
+            self.ready
+                .extend(out.into_iter().filter(|bytes| !bytes.is_empty()));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 
 use super::body::ResponseBody;
@@ -65,8 +65,10 @@ impl ErrorKind {
     /// Prometheus' `errorType` (web/api/v1/api.go), and two of our own for what it never answers.
     fn prometheus_type(self) -> &'static str {
         match self {
-            Self::BadRequest | Self::MethodNotAllowed | Self::TooLarge => "bad_data",
-            Self::UnsupportedMediaType => "bad_data",
+            Self::BadRequest
+            | Self::MethodNotAllowed
+            | Self::TooLarge
+            | Self::UnsupportedMediaType => "bad_data",
             Self::Unauthenticated => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::RequestTimeout | Self::UpstreamTimeout => "timeout",
@@ -108,14 +110,20 @@ pub(crate) struct ProxyError {
     /// For the client: what is wrong and what to do.
     text: Cow<'static, str>,
     /// For the log alone.
-    cause: Option<String>,
-    header: Option<(hyper::header::HeaderName, HeaderValue)>,
+    cause: Option<Box<str>>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl ProxyError {
     /// An error with a text for the client.
     pub(crate) fn new(kind: ErrorKind, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, reason: kind.reason(), text: text.into(), cause: None, header: None }
+        Self {
+            kind,
+            reason: kind.reason(),
+            text: text.into(),
+            cause: None,
+            header: None,
+        }
     }
 
     /// Names the reason more finely than the kind does; from a closed set, as it labels metrics.
@@ -125,8 +133,8 @@ impl ProxyError {
     }
 
     /// Adds what only the log may say.
-    pub(crate) fn caused_by(mut self, cause: impl ToString) -> Self {
-        self.cause = Some(cause.to_string());
+    pub(crate) fn caused_by(mut self, cause: &dyn std::fmt::Display) -> Self {
+        self.cause = Some(cause.to_string().into());
         self
     }
 
@@ -137,7 +145,9 @@ impl ProxyError {
             ErrorKind::MethodNotAllowed,
             format!("this endpoint answers {allow} only"),
         );
-        error.header = HeaderValue::from_str(&allow).ok().map(|allow| (ALLOW, allow));
+        error.header = HeaderValue::from_str(&allow)
+            .ok()
+            .map(|allow| Box::new((ALLOW, allow)));
         error
     }
 
@@ -148,13 +158,13 @@ impl ProxyError {
         challenge: Option<HeaderValue>,
     ) -> Self {
         let mut error = Self::new(ErrorKind::Unauthenticated, text).because(reason);
-        error.header = challenge.map(|challenge| (WWW_AUTHENTICATE, challenge));
+        error.header = challenge.map(|challenge| Box::new((WWW_AUTHENTICATE, challenge)));
         error
     }
 
     /// Asks the client to come back (RFC 9110 §10.2.3).
     pub(crate) fn retry_after(mut self, after: Duration) -> Self {
-        self.header = Some((RETRY_AFTER, HeaderValue::from(after.as_secs())));
+        self.header = Some(Box::new((RETRY_AFTER, HeaderValue::from(after.as_secs()))));
         self
     }
 
@@ -179,17 +189,21 @@ impl ProxyError {
     /// The answer, in the words of the API that was asked.
     pub(crate) fn render(&self, dialect: Dialect) -> Response<ResponseBody> {
         let (content_type, body) = match dialect {
-            Dialect::Prometheus => {
-                ("application/json", error_json(self.kind.prometheus_type(), &self.text))
-            }
-            Dialect::Plain => {
-                ("text/plain; charset=utf-8", format!("{}\n", self.text).into_bytes())
-            }
+            Dialect::Prometheus => (
+                "application/json",
+                error_json(self.kind.prometheus_type(), &self.text),
+            ),
+            Dialect::Plain => (
+                "text/plain; charset=utf-8",
+                format!("{}\n", self.text).into_bytes(),
+            ),
         };
         let mut response = Response::new(ResponseBody::whole(body));
         *response.status_mut() = self.status();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        if let Some((name, value)) = &self.header {
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some((name, value)) = self.header.as_deref() {
             response.headers_mut().insert(name, value.clone());
         }
         response

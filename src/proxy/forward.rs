@@ -26,7 +26,11 @@ pub(super) async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Ans
     match upstream.send(request).await {
         Ok(response) => {
             metrics.upstream_request(upstream.name(), "answered");
-            Ok(Answered { response, upstream, plan })
+            Ok(Answered {
+                response,
+                upstream,
+                plan,
+            })
         }
         Err(error) => {
             let error = refusal(&error);
@@ -51,7 +55,7 @@ fn refusal(error: &UpstreamError) -> ProxyError {
                 ErrorKind::UpstreamUnreachable,
                 "the upstream cannot be reached; try again, or ask the operator",
             )
-            .caused_by(chain(cause)),
+            .caused_by(&chain(cause)),
         },
     }
 }

@@ -73,7 +73,10 @@ pub(super) fn for_data_request(client: &HeaderMap) -> HeaderMap {
         }
     }
     // A compressed answer cannot be filtered or scrubbed on the way.
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("identity"),
+    );
     headers
 }
 
@@ -92,9 +95,16 @@ pub(super) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
 /// someone, and the headers in which a token may come.
 pub(super) fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName]) {
     strip_hop_by_hop(headers);
-    let untrusted: Vec<HeaderName> =
-        headers.keys().filter(|name| is_trusted_by_someone(name)).cloned().collect();
-    for name in untrusted.iter().chain(token_headers).chain([&header::HOST, &header::EXPECT]) {
+    let untrusted: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_trusted_by_someone(name))
+        .cloned()
+        .collect();
+    for name in untrusted
+        .iter()
+        .chain(token_headers)
+        .chain([&header::HOST, &header::EXPECT])
+    {
         headers.remove(name);
     }
 }
@@ -116,7 +126,9 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 fn is_trusted_by_someone(name: &HeaderName) -> bool {
     let name = name.as_str().replace('_', "-");
     TRUSTED_BY_SOMEONE.contains(&name.as_str())
-        || TRUSTED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || TRUSTED_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -127,7 +139,10 @@ mod tests {
         pairs
             .iter()
             .map(|(name, value)| {
-                (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())
+                (
+                    name.parse::<HeaderName>().unwrap(),
+                    value.parse::<HeaderValue>().unwrap(),
+                )
             })
             .collect()
     }

@@ -32,14 +32,24 @@ mod tests {
     use super::*;
 
     fn upstream(path: &str) -> BaseUrl {
-        BaseUrl { https: false, authority: "thanos:10902".to_owned(), path: path.to_owned() }
+        BaseUrl {
+            https: false,
+            authority: "thanos:10902".to_owned(),
+            path: path.to_owned(),
+        }
     }
 
     #[test]
     fn a_redirect_stays_with_us() {
         let root = upstream("");
-        assert_eq!(for_client("/graph?a=b", &root).as_deref(), Some("/graph?a=b"));
-        assert_eq!(for_client("http://thanos:10902/graph", &root).as_deref(), Some("/graph"));
+        assert_eq!(
+            for_client("/graph?a=b", &root).as_deref(),
+            Some("/graph?a=b")
+        );
+        assert_eq!(
+            for_client("http://thanos:10902/graph", &root).as_deref(),
+            Some("/graph")
+        );
         let below = upstream("/prom");
         assert_eq!(for_client("/prom/graph", &below).as_deref(), Some("/graph"));
         assert_eq!(for_client("/prom", &below).as_deref(), Some("/"));
@@ -48,9 +58,13 @@ mod tests {
     #[test]
     fn a_redirect_elsewhere_is_none() {
         let root = upstream("");
-        for location in
-            ["http://evil/graph", "//evil/graph", "http://thanos:1/graph", "/\\evil", ""]
-        {
+        for location in [
+            "http://evil/graph",
+            "//evil/graph",
+            "http://thanos:1/graph",
+            "/\\evil",
+            "",
+        ] {
             assert_eq!(for_client(location, &root), None, "{location}");
         }
         for location in ["/promo", "/other", "/prom//evil"] {

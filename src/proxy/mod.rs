@@ -48,7 +48,10 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy that begins with this snapshot.
     pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>) -> Self {
-        Self { snapshot: ArcSwap::from_pointee(snapshot), metrics }
+        Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            metrics,
+        }
     }
 
     /// The rules in force now.
@@ -78,13 +81,16 @@ impl Proxy {
         };
         let mut exchange = Exchange::begin(Arc::clone(&self.metrics), permit, in_flight);
         let journey = journey(&snapshot, request, &mut exchange, &self.metrics);
-        let result = AssertUnwindSafe(journey).catch_unwind().await.unwrap_or_else(|_panic| {
-            self.metrics.panics.inc();
-            Err(ProxyError::new(
-                ErrorKind::Internal,
-                "a defect of Partywall stopped this request; please report it",
-            ))
-        });
+        let result = AssertUnwindSafe(journey)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_panic| {
+                self.metrics.panics.inc();
+                Err(ProxyError::new(
+                    ErrorKind::Internal,
+                    "a defect of Partywall stopped this request; please report it",
+                ))
+            });
         let response = result.unwrap_or_else(|error| {
             self.metrics.refused(exchange.route(), error.reason());
             exchange.log_refusal(&error);
@@ -101,7 +107,8 @@ impl Proxy {
         )
         .retry_after(Duration::from_secs(1));
         self.metrics.refused("none", error.reason());
-        self.metrics.request_done("none", error.status().as_u16(), Duration::ZERO);
+        self.metrics
+            .request_done("none", error.status().as_u16(), Duration::ZERO);
         error.render(Dialect::Prometheus)
     }
 }

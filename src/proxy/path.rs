@@ -52,14 +52,21 @@ pub(super) fn read(raw: &str) -> Result<PathReading<'_>, PathRefusal> {
         return Err(PathRefusal::NotAPath);
     }
     if raw.bytes().all(is_plain_byte) && has_plain_segments(raw) {
-        return Ok(PathReading::Canonical(CanonicalPath { decoded: Cow::Borrowed(raw) }));
+        return Ok(PathReading::Canonical(CanonicalPath {
+            decoded: Cow::Borrowed(raw),
+        }));
     }
     let spelled_out = spell_out(raw).ok_or(PathRefusal::NotCanonical)?;
-    if spelled_out.split('/').any(|segment| matches!(segment, "." | "..")) {
+    if spelled_out
+        .split('/')
+        .any(|segment| matches!(segment, "." | ".."))
+    {
         return Err(PathRefusal::DotSegment);
     }
     if let Some(decoded) = decode_once(raw) {
-        return Ok(PathReading::Canonical(CanonicalPath { decoded: Cow::Owned(decoded) }));
+        return Ok(PathReading::Canonical(CanonicalPath {
+            decoded: Cow::Owned(decoded),
+        }));
     }
     if spelled_out.split('/').any(is_guarded_segment) {
         return Err(PathRefusal::NotCanonical);
@@ -75,8 +82,12 @@ pub(super) fn is_guarded_segment(segment: &str) -> bool {
         "api", "federate", "-", "debug", "metrics", "consoles", "classic", "flush", "shutdown",
         "querier",
     ];
-    GUARDED.iter().any(|guarded| segment.eq_ignore_ascii_case(guarded))
-        || segment.get(..8).is_some_and(|head| head.eq_ignore_ascii_case("tempopb."))
+    GUARDED
+        .iter()
+        .any(|guarded| segment.eq_ignore_ascii_case(guarded))
+        || segment
+            .get(..8)
+            .is_some_and(|head| head.eq_ignore_ascii_case("tempopb."))
 }
 
 /// Bytes that mean themselves in every server's reading of a path.
@@ -113,7 +124,9 @@ fn decode_once(raw: &str) -> Option<String> {
 
 fn escapes_are_whole(raw: &str) -> bool {
     raw.split('%').skip(1).all(|rest| {
-        rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        rest.as_bytes()
+            .get(..2)
+            .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     })
 }
 
@@ -131,7 +144,9 @@ fn spell_out(raw: &str) -> Option<String> {
                 .split('/')
                 .map(|segment| {
                     let name = segment.split(';').next().unwrap_or_default();
-                    name.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect()
+                    name.chars()
+                        .filter(|c| !c.is_control() && !c.is_whitespace())
+                        .collect()
                 })
                 .collect();
             return Some(segments.join("/"));
@@ -154,14 +169,22 @@ mod tests {
 
     #[test]
     fn plain_paths_are_read_as_they_are() {
-        for path in ["/", "/api/v1/query", "/api/v1/query/", "/static/js/a.b-c_d~e.js"] {
+        for path in [
+            "/",
+            "/api/v1/query",
+            "/api/v1/query/",
+            "/static/js/a.b-c_d~e.js",
+        ] {
             assert_eq!(canonical(path).as_deref(), Some(path));
         }
     }
 
     #[test]
     fn escapes_that_hide_nothing_are_decoded() {
-        assert_eq!(canonical("/api/v1/%71uery").as_deref(), Some("/api/v1/query"));
+        assert_eq!(
+            canonical("/api/v1/%71uery").as_deref(),
+            Some("/api/v1/query")
+        );
         assert_eq!(
             canonical("/api/v1/label/caf%C3%A9%20x/values").as_deref(),
             Some("/api/v1/label/café x/values")

@@ -1,9 +1,9 @@
 //! The client's answer, made from the upstream's as enforcement planned.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
-use hyper::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
-};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 
 use super::body::{CollectError, RemapPosition, ResponseBody, Scrubber, Streamed};
@@ -28,7 +28,11 @@ pub(super) async fn respond(
     snapshot: &Snapshot,
     metrics: &Metrics,
 ) -> Result<Response<ResponseBody>, ProxyError> {
-    let Answered { response, upstream, plan } = answered;
+    let Answered {
+        response,
+        upstream,
+        plan,
+    } = answered;
     let (head, incoming) = response.into_parts();
     let body = Streamed::new(incoming, upstream.settings().timeouts.body_idle);
     if let ResponsePlan::PassThrough = plan {
@@ -41,8 +45,14 @@ pub(super) async fn respond(
     if head.status != StatusCode::OK {
         return failed(head.status, body, &upstream, &remap).await;
     }
-    if head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(unreadable("it is compressed, though we asked it not to be"));
+    if head
+        .headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|encoding| encoding != "identity")
+    {
+        return Err(unreadable(
+            &"it is compressed, though we asked it not to be",
+        ));
     }
     let headers = headers::for_data_response(&head.headers);
     let limit = snapshot.settings().limits.answer_bytes;
@@ -64,11 +74,7 @@ pub(super) async fn respond(
     }
 }
 
-fn build(
-    status: StatusCode,
-    headers: HeaderMap,
-    body: ResponseBody,
-) -> Response<ResponseBody> {
+fn build(status: StatusCode, headers: HeaderMap, body: ResponseBody) -> Response<ResponseBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -78,14 +84,18 @@ fn build(
 /// Streams an answer through the scrubber. What can still become an error does: the scrubber sees
 /// the answer's beginning before the client does.
 async fn scrub(mut body: Streamed, mut scrubber: Scrubber) -> Result<ResponseBody, ProxyError> {
-    let is_small = body.declared_length().is_some_and(|length| length <= WHOLE_BYTES);
+    let is_small = body
+        .declared_length()
+        .is_some_and(|length| length <= WHOLE_BYTES);
     let mut out = Vec::new();
     while is_small || scrubber.streams() != Some(true) {
         match body.data().await {
-            Some(Ok(data)) => scrubber.push(data, &mut out).map_err(unreadable)?,
-            Some(Err(error)) => return Err(broken(error)),
+            Some(Ok(data)) => scrubber
+                .push(data, &mut out)
+                .map_err(|error| unreadable(&error))?,
+            Some(Err(error)) => return Err(broken(&error)),
             None => {
-                out.push(scrubber.finish().map_err(unreadable)?);
+                out.push(scrubber.finish().map_err(|error| unreadable(&error))?);
                 return Ok(ResponseBody::whole(joined(out)));
             }
         }
@@ -107,33 +117,46 @@ pub(super) async fn companion(
     limit: usize,
     metrics: &Metrics,
 ) -> Result<Bytes, ProxyError> {
-    let Answered { response, upstream, .. } = forward::forward(question, metrics).await?;
+    let Answered {
+        response, upstream, ..
+    } = forward::forward(question, metrics).await?;
     let (head, incoming) = response.into_parts();
     if head.status != StatusCode::OK || head.headers.contains_key(CONTENT_ENCODING) {
-        return Err(unreadable(format!("a companion request was answered {}", head.status)));
+        return Err(unreadable(&format!(
+            "a companion request was answered {}",
+            head.status
+        )));
     }
     check_json(&head.headers)?;
-    whole(Streamed::new(incoming, upstream.settings().timeouts.body_idle), limit).await
+    whole(
+        Streamed::new(incoming, upstream.settings().timeouts.body_idle),
+        limit,
+    )
+    .await
 }
 
 /// Reads an answer that has to be filtered.
 async fn whole(body: Streamed, limit: usize) -> Result<Bytes, ProxyError> {
     body.collect(limit).await.map_err(|error| match error {
-        CollectError::TooLarge => unreadable(format!(
+        CollectError::TooLarge => unreadable(&format!(
             "it has more than {limit} bytes (limits.answer_bytes) and has to be read whole"
         )),
-        CollectError::Broken(error) => broken(error),
+        CollectError::Broken(error) => broken(&error),
     })
 }
 
 /// Only JSON can be filtered; a login page that answers 200 cannot.
 fn check_json(headers: &HeaderMap) -> Result<(), ProxyError> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = content_type.and_then(|text| text.split(';').next()).unwrap_or_default();
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let media_type = content_type
+        .and_then(|text| text.split(';').next())
+        .unwrap_or_default();
     if media_type.trim().eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    Err(unreadable("it is not JSON"))
+    Err(unreadable(&"it is not JSON"))
 }
 
 /// The answer to a request that the upstream did not serve.
@@ -154,7 +177,7 @@ async fn failed(
         ));
     }
     if !status.is_client_error() && !status.is_server_error() {
-        return Err(unreadable(format!("its status is {status}")));
+        return Err(unreadable(&format!("its status is {status}")));
     }
     let text = body.collect(ERROR_BYTES).await.unwrap_or_default();
     let mut response = build(
@@ -162,18 +185,22 @@ async fn failed(
         HeaderMap::new(),
         ResponseBody::whole(errors::error_answer(status.as_u16(), &text, remap)),
     );
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
 fn keep_redirect_here(headers: &mut HeaderMap, upstream: &Upstream) -> Result<(), ProxyError> {
-    let Some(value) = headers.get(LOCATION) else { return Ok(()) };
+    let Some(value) = headers.get(LOCATION) else {
+        return Ok(());
+    };
     let kept = value
         .to_str()
         .ok()
         .and_then(|text| location::for_client(text, &upstream.settings().url))
         .and_then(|text| HeaderValue::from_str(&text).ok())
-        .ok_or_else(|| unreadable("it redirects to somewhere else"))?;
+        .ok_or_else(|| unreadable(&"it redirects to somewhere else"))?;
     headers.insert(LOCATION, kept);
     Ok(())
 }
@@ -184,7 +211,7 @@ fn nowhere() -> RemapPosition {
 }
 
 /// The upstream's answer cannot be passed on.
-pub(super) fn unreadable(why: impl ToString) -> ProxyError {
+pub(super) fn unreadable(why: &dyn Display) -> ProxyError {
     ProxyError::new(
         ErrorKind::UpstreamAnswer,
         "the upstream's answer cannot be checked for other tenants' data, so it is not passed on",
@@ -192,7 +219,10 @@ pub(super) fn unreadable(why: impl ToString) -> ProxyError {
     .caused_by(why)
 }
 
-fn broken(error: impl ToString) -> ProxyError {
-    ProxyError::new(ErrorKind::UpstreamUnreachable, "the upstream broke off its answer")
-        .caused_by(error)
+fn broken(error: &dyn Display) -> ProxyError {
+    ProxyError::new(
+        ErrorKind::UpstreamUnreachable,
+        "the upstream broke off its answer",
+    )
+    .caused_by(error)
 }

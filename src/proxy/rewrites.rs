@@ -29,7 +29,9 @@ impl Rewrites {
         /// A query and its confined form, as they are on dashboards.
         const TYPICAL_ENTRY: usize = 512;
         let items = (max_bytes / TYPICAL_ENTRY).max(1);
-        Self { cache: Cache::with_weighter(items, max_bytes as u64, ByBytes) }
+        Self {
+            cache: Cache::with_weighter(items, max_bytes as u64, ByBytes),
+        }
     }
 
     /// The confined form and whether it was remembered; `confine` makes it if not. Refusals are
@@ -41,13 +43,20 @@ impl Rewrites {
         matchers: &Matchers,
         confine: impl FnOnce() -> Result<Confined, Refusal>,
     ) -> Result<(Arc<Confined>, bool), Refusal> {
-        let wanted = KeyRef { text, matchers: matchers.promql(), original };
+        let wanted = KeyRef {
+            text,
+            matchers: matchers.promql(),
+            original,
+        };
         if let Some(confined) = self.cache.get(&wanted) {
             return Ok((confined, true));
         }
         let confined = Arc::new(confine()?);
-        let key =
-            Key { text, matchers: matchers.shared_promql(), original: original.into() };
+        let key = Key {
+            text,
+            matchers: matchers.shared_promql(),
+            original: original.into(),
+        };
         self.cache.insert(key, Arc::clone(&confined));
         Ok((confined, false))
     }
@@ -63,7 +72,12 @@ struct Key {
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        KeyRef { text: self.text, matchers: &self.matchers, original: &self.original }.hash(state);
+        KeyRef {
+            text: self.text,
+            matchers: &self.matchers,
+            original: &self.original,
+        }
+        .hash(state);
     }
 }
 
@@ -76,9 +90,7 @@ struct KeyRef<'a> {
 
 impl Equivalent<Key> for KeyRef<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        self.text == key.text
-            && self.original == &*key.original
-            && self.matchers == &*key.matchers
+        self.text == key.text && self.original == &*key.original && self.matchers == &*key.matchers
     }
 }
 

@@ -46,10 +46,12 @@ pub(super) fn route(snapshot: &Snapshot, path: &PathReading<'_>) -> Result<Route
     };
     let upstream = match &target {
         Target::PassThrough | Target::Misplaced => snapshot.passthrough(),
-        Target::Metrics(_) | Target::Closed(_) => {
-            snapshot.upstream(Api::Prometheus).or_else(|| snapshot.passthrough())
-        }
-        Target::Traces => snapshot.upstream(Api::Tempo).or_else(|| snapshot.passthrough()),
+        Target::Metrics(_) | Target::Closed(_) => snapshot
+            .upstream(Api::Prometheus)
+            .or_else(|| snapshot.passthrough()),
+        Target::Traces => snapshot
+            .upstream(Api::Tempo)
+            .or_else(|| snapshot.passthrough()),
     };
     let Some(upstream) = upstream else {
         return Err(no_upstream());
@@ -66,8 +68,11 @@ pub(super) fn route(snapshot: &Snapshot, path: &PathReading<'_>) -> Result<Route
 }
 
 fn no_upstream() -> ProxyError {
-    ProxyError::new(ErrorKind::Forbidden, "no upstream is configured for this API")
-        .because("no_upstream")
+    ProxyError::new(
+        ErrorKind::Forbidden,
+        "no upstream is configured for this API",
+    )
+    .because("no_upstream")
 }
 
 fn classify(path: &str) -> Target {

@@ -45,19 +45,25 @@ pub enum SnapshotError {
 impl Snapshot {
     /// Makes a snapshot. What `previous` has and still fits is kept: connections, keys, permits.
     pub fn build(loaded: Loaded, previous: Option<&Self>) -> Result<Self, SnapshotError> {
-        let Loaded { settings, fingerprint } = loaded;
+        let Loaded {
+            settings,
+            fingerprint,
+        } = loaded;
         let settings = Arc::new(settings);
         let upstreams = settings
             .upstreams
             .iter()
-            .map(|wanted| {
-                match previous.and_then(|previous| previous.warm(wanted, &fingerprint)) {
+            .map(
+                |wanted| match previous.and_then(|previous| previous.warm(wanted, &fingerprint)) {
                     Some(upstream) => Ok(upstream),
                     None => Upstream::new(wanted).map(Arc::new).map_err(|cause| {
-                        SnapshotError::Upstream { name: Arc::clone(&wanted.name), cause }
+                        SnapshotError::Upstream {
+                            name: Arc::clone(&wanted.name),
+                            cause,
+                        }
                     }),
-                }
-            })
+                },
+            )
             .collect::<Result<_, _>>()?;
         let authenticator = Authenticator::new(
             &settings.tokens,
@@ -89,8 +95,7 @@ impl Snapshot {
 
     /// The upstream of the same settings and the same certificates, with its open connections.
     fn warm(&self, wanted: &UpstreamSettings, now: &Fingerprint) -> Option<Arc<Upstream>> {
-        let same_certificates =
-            |path: &PathBuf| self.fingerprint.same_file(now, path);
+        let same_certificates = |path: &PathBuf| self.fingerprint.same_file(now, path);
         self.upstreams
             .iter()
             .find(|upstream| upstream.settings() == wanted)

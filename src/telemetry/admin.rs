@@ -47,7 +47,10 @@ async fn answer(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>> 
         "/-/healthy" if is_get => text(StatusCode::OK, "healthy\n"),
         "/-/ready" if is_get => match app.not_ready() {
             None => text(StatusCode::OK, "ready\n"),
-            Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+            Some(why) => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("not ready: {why}\n"),
+            ),
         },
         "/metrics" if is_get => {
             for status in app.proxy.snapshot().authenticator().key_status() {
@@ -79,17 +82,22 @@ async fn answer(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>> 
 }
 
 fn not_allowed(allow: &'static str) -> Response<Full<Bytes>> {
-    let mut response =
-        text(StatusCode::METHOD_NOT_ALLOWED, format!("this endpoint answers {allow} only\n"));
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    let mut response = text(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("this endpoint answers {allow} only\n"),
+    );
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allow));
     response
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }

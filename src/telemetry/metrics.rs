@@ -12,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::auth::KeyStatus;
 
@@ -95,106 +95,119 @@ impl Default for Metrics {
 impl Metrics {
     /// Registers every metric.
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("partywall");
-        let metrics = Self {
-            requests: Family::default(),
-            durations: Family::new_with_constructor(duration_histogram),
-            refusals: Family::default(),
-            tokens: Family::default(),
-            keys: Family::default(),
-            key_fetches: Family::default(),
-            rewrites: Family::default(),
-            upstream_requests: Family::default(),
-            reloads: Family::default(),
-            last_reload_successful: Gauge::default(),
-            last_reload_success: Gauge::default(),
-            requests_in_flight: Gauge::default(),
-            connections: Gauge::default(),
-            connections_refused: Counter::default(),
-            panics: Counter::default(),
-            registry: Registry::default(),
-        };
         // The crate appends `_total` to counters and a full stop to each help text.
-        registry.register("http_requests", "Requests answered", metrics.requests.clone());
-        registry.register(
-            "http_request_duration_seconds",
-            "Time from a request's head to the end of its answer",
-            metrics.durations.clone(),
-        );
-        registry.register(
-            "refusals",
-            "Requests answered by the proxy with an error, by reason",
-            metrics.refusals.clone(),
-        );
-        registry.register(
-            "token_verifications",
-            "Tokens looked at, by result",
-            metrics.tokens.clone(),
-        );
-        registry.register("issuer_keys", "Usable keys of an issuer", metrics.keys.clone());
-        registry.register(
-            "key_fetches",
-            "Fetches of an issuer's signing keys, by result",
-            metrics.key_fetches.clone(),
-        );
-        registry.register(
-            "rewrite_cache",
-            "Look-ups of confined queries, by result (hit, miss)",
-            metrics.rewrites.clone(),
-        );
-        registry.register(
-            "upstream_requests",
-            "Requests sent to an upstream, by result",
-            metrics.upstream_requests.clone(),
-        );
-        registry.register(
-            "config_reloads",
-            "Loads of the config, by result",
-            metrics.reloads.clone(),
-        );
-        registry.register(
-            "config_last_reload_successful",
-            "Whether the last load of the config succeeded",
-            metrics.last_reload_successful.clone(),
-        );
-        registry.register(
-            "config_last_reload_success_timestamp_seconds",
-            "When the config was last loaded with success",
-            metrics.last_reload_success.clone(),
-        );
-        registry.register(
-            "http_requests_in_flight",
-            "Requests being served",
-            metrics.requests_in_flight.clone(),
-        );
-        registry.register("connections", "Open client connections", metrics.connections.clone());
-        registry.register(
-            "connections_refused",
-            "Connections closed at once because limits.connections was reached",
-            metrics.connections_refused.clone(),
-        );
-        registry.register(
-            "panics",
-            "Panics caught while serving a request",
-            metrics.panics.clone(),
-        );
+        let mut registry = Registry::with_prefix("partywall");
         registry.register(
             "build",
             "The version that runs",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { registry, ..metrics }
+        let r = &mut registry;
+        Self {
+            requests: add(r, "http_requests", "Requests answered", Family::default()),
+            durations: add(
+                r,
+                "http_request_duration_seconds",
+                "Time from a request's head to the end of its answer",
+                Family::new_with_constructor(duration_histogram),
+            ),
+            refusals: add(
+                r,
+                "refusals",
+                "Requests answered by the proxy with an error, by reason",
+                Family::default(),
+            ),
+            tokens: add(
+                r,
+                "token_verifications",
+                "Tokens looked at, by result",
+                Family::default(),
+            ),
+            keys: add(
+                r,
+                "issuer_keys",
+                "Usable keys of an issuer",
+                Family::default(),
+            ),
+            key_fetches: add(
+                r,
+                "key_fetches",
+                "Fetches of an issuer's signing keys, by result",
+                Family::default(),
+            ),
+            rewrites: add(
+                r,
+                "rewrite_cache",
+                "Look-ups of confined queries, by result (hit, miss)",
+                Family::default(),
+            ),
+            upstream_requests: add(
+                r,
+                "upstream_requests",
+                "Requests sent to an upstream, by result",
+                Family::default(),
+            ),
+            reloads: add(
+                r,
+                "config_reloads",
+                "Loads of the config, by result",
+                Family::default(),
+            ),
+            last_reload_successful: add(
+                r,
+                "config_last_reload_successful",
+                "Whether the last load of the config succeeded",
+                Gauge::default(),
+            ),
+            last_reload_success: add(
+                r,
+                "config_last_reload_success_timestamp_seconds",
+                "When the config was last loaded with success",
+                Gauge::default(),
+            ),
+            requests_in_flight: add(
+                r,
+                "http_requests_in_flight",
+                "Requests being served",
+                Gauge::default(),
+            ),
+            connections: add(
+                r,
+                "connections",
+                "Open client connections",
+                Gauge::default(),
+            ),
+            connections_refused: add(
+                r,
+                "connections_refused",
+                "Connections closed at once because limits.connections was reached",
+                Counter::default(),
+            ),
+            panics: add(
+                r,
+                "panics",
+                "Panics caught while serving a request",
+                Counter::default(),
+            ),
+            registry,
+        }
     }
 
     /// Counts an answered request.
     pub fn request_done(&self, route: &'static str, code: u16, duration: Duration) {
-        self.requests.get_or_create(&RequestLabels { route, code }).inc();
-        self.durations.get_or_create(&RouteLabels { route }).observe(duration.as_secs_f64());
+        self.requests
+            .get_or_create(&RequestLabels { route, code })
+            .inc();
+        self.durations
+            .get_or_create(&RouteLabels { route })
+            .observe(duration.as_secs_f64());
     }
 
     /// Counts an error of ours.
     pub fn refused(&self, route: &'static str, reason: &'static str) {
-        self.refusals.get_or_create(&RefusalLabels { route, reason }).inc();
+        self.refusals
+            .get_or_create(&RefusalLabels { route, reason })
+            .inc();
     }
 
     /// Counts a look at a token: `ok` or the reason it is not believed.
@@ -206,10 +219,20 @@ impl Metrics {
     pub fn keys(&self, status: &KeyStatus) {
         let issuer = &status.issuer;
         let keys = i64::try_from(status.keys).unwrap_or(i64::MAX);
-        self.keys.get_or_create(&IssuerLabels { issuer: Arc::clone(issuer) }).set(keys);
+        self.keys
+            .get_or_create(&IssuerLabels {
+                issuer: Arc::clone(issuer),
+            })
+            .set(keys);
         for (result, count) in [("ok", status.fetches_ok), ("error", status.fetches_failed)] {
-            let labels = FetchLabels { issuer: Arc::clone(issuer), result };
-            self.key_fetches.get_or_create(&labels).inner().store(count, Ordering::Relaxed);
+            let labels = FetchLabels {
+                issuer: Arc::clone(issuer),
+                result,
+            };
+            self.key_fetches
+                .get_or_create(&labels)
+                .inner()
+                .store(count, Ordering::Relaxed);
         }
     }
 
@@ -221,7 +244,10 @@ impl Metrics {
 
     /// Counts a request to an upstream.
     pub fn upstream_request(&self, upstream: &Arc<str>, result: &'static str) {
-        let labels = UpstreamLabels { upstream: Arc::clone(upstream), result };
+        let labels = UpstreamLabels {
+            upstream: Arc::clone(upstream),
+            result,
+        };
         self.upstream_requests.get_or_create(&labels).inc();
     }
 
@@ -244,6 +270,12 @@ impl Metrics {
             Err(std::fmt::Error) => String::new(),
         }
     }
+}
+
+/// Registers a metric and keeps a handle on it.
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 /// From half a millisecond (a cached answer) to Prometheus' own query timeout.
@@ -271,10 +303,17 @@ mod tests {
             r#"partywall_refusals_total{route="query",reason="foreign_tenant"} 1"#,
             "partywall_config_last_reload_successful 1",
             "partywall_config_last_reload_success_timestamp_seconds 1.5",
-            concat!(r#"partywall_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+            concat!(
+                r#"partywall_build_info{version=""#,
+                env!("CARGO_PKG_VERSION"),
+                r#""} 1"#
+            ),
             "# EOF",
         ] {
-            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+            assert!(
+                text.lines().any(|l| l == line),
+                "{line} is missing in\n{text}"
+            );
         }
     }
 }

@@ -87,7 +87,11 @@ impl Upstream {
             .build(https);
         Ok(Self {
             client,
-            scheme: if url.https { Scheme::HTTPS } else { Scheme::HTTP },
+            scheme: if url.https {
+                Scheme::HTTPS
+            } else {
+                Scheme::HTTP
+            },
             authority,
             host,
             authorization: authorization(&settings.credentials)?,
@@ -156,7 +160,10 @@ fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, Inval
         Credentials::Bearer(token) => format!("Bearer {}", token.expose()),
         Credentials::Basic { username, password } => {
             let pair = format!("{username}:{}", password.expose());
-            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+            format!(
+                "Basic {}",
+                base64::engine::general_purpose::STANDARD.encode(pair)
+            )
         }
     };
     sensitive(&value).map(Some)

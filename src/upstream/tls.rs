@@ -33,9 +33,8 @@ pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsE
 }
 
 fn from_file(path: &Path) -> Result<RootCertStore, TlsError> {
-    let unreadable = |error: &dyn std::fmt::Display| {
-        TlsError::CaFile(format!("{}: {error}", path.display()))
-    };
+    let unreadable =
+        |error: &dyn std::fmt::Display| TlsError::CaFile(format!("{}: {error}", path.display()));
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(path).map_err(|e| unreadable(&e))? {
         let certificate = certificate.map_err(|error| unreadable(&error))?;

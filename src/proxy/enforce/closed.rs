@@ -22,9 +22,7 @@ pub(super) fn enforce(
     let settings = route.upstream.settings();
     let is_open = settings.open_to_admins.contains(&group);
     match super::scope(caller)? {
-        TenantScope::AllTenants if is_open => {
-            passthrough::enforce(snapshot, route, request)
-        }
+        TenantScope::AllTenants if is_open => passthrough::enforce(snapshot, route, request),
         TenantScope::AllTenants => Err(closed(format!(
             "this endpoint is closed; to open it to callers with all tenants, add `{}` to \
              open_to_admins of upstream `{}`",

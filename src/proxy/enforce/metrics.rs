@@ -45,7 +45,11 @@ pub(super) async fn enforce(
     };
     let limit = snapshot.settings().limits.body_bytes;
     let (head, body) = input::read(request, endpoint, snapshot).await?;
-    let send = Send { route, endpoint, head: &head };
+    let send = Send {
+        route,
+        endpoint,
+        head: &head,
+    };
     if *endpoint == Endpoint::RemoteRead {
         let body = match matchers {
             Some(matchers) => remote_read::confine(&body, matchers, limit)
@@ -121,7 +125,10 @@ impl Send<'_> {
 
     fn remote_read(&self, body: Bytes) -> Result<Enforced, ProxyError> {
         let mut headers = headers::for_data_request(&self.head.headers);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-protobuf"),
+        );
         headers.insert("content-encoding", HeaderValue::from_static("snappy"));
         let path = self.endpoint.path();
         let body = RequestBody::Whole(Some(body));
@@ -134,7 +141,10 @@ impl Send<'_> {
         let mut form = Form::default();
         form.push("match[]", format!("{{{}}}", matchers.promql()));
         form.push("start", filter::names_since());
-        let send = Send { endpoint: &names, ..*self };
+        let send = Send {
+            endpoint: &names,
+            ..*self
+        };
         send.form(&form, ResponsePlan::Stream)
     }
 

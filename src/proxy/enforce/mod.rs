@@ -64,7 +64,9 @@ impl Origin {
         let confined = Arc::clone(&self.0);
         Box::new(move |position| {
             let written = confined.original();
-            position.remap(confined.text(), &written, |sent| confined.original_offset(sent))
+            position.remap(confined.text(), &written, |sent| {
+                confined.original_offset(sent)
+            })
         })
     }
 }
@@ -79,16 +81,23 @@ impl Enforced {
         plan: ResponsePlan,
     ) -> Result<Self, ProxyError> {
         let uri = upstream.uri(path_and_query).map_err(|error| {
-            ProxyError::new(ErrorKind::BadRequest, "the request is too long to be sent on")
-                .because("uri")
-                .caused_by(error)
+            ProxyError::new(
+                ErrorKind::BadRequest,
+                "the request is too long to be sent on",
+            )
+            .because("uri")
+            .caused_by(&error)
         })?;
         upstream.sign(&mut headers);
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        Ok(Self { upstream: Arc::clone(upstream), request, plan })
+        Ok(Self {
+            upstream: Arc::clone(upstream),
+            request,
+            plan,
+        })
     }
 
     /// Gives it up to be sent.
@@ -139,7 +148,10 @@ async fn confine(
     }
     // A data API is never reached without a caller.
     let caller = caller.ok_or_else(|| {
-        ProxyError::new(ErrorKind::Internal, "this endpoint was reached without a token")
+        ProxyError::new(
+            ErrorKind::Internal,
+            "this endpoint was reached without a token",
+        )
     })?;
     match &route.target {
         Target::Metrics(endpoint) => {
@@ -165,7 +177,10 @@ fn matchers_of(caller: &Caller) -> Result<&Matchers, ProxyError> {
         TenantScope::AllTenants => None,
     };
     matchers.ok_or_else(|| {
-        ProxyError::new(ErrorKind::Forbidden, "tenancy.metrics.label is not configured")
-            .because("no_label")
+        ProxyError::new(
+            ErrorKind::Forbidden,
+            "tenancy.metrics.label is not configured",
+        )
+        .because("no_label")
     })
 }

@@ -22,7 +22,10 @@ pub(super) fn enforce(
     let body = if hyper::body::Body::is_end_stream(&incoming) {
         RequestBody::Empty
     } else {
-        RequestBody::Streamed(Streamed::new(incoming, snapshot.settings().timeouts.body_idle))
+        RequestBody::Streamed(Streamed::new(
+            incoming,
+            snapshot.settings().timeouts.body_idle,
+        ))
     };
     Enforced::new(
         &route.upstream,

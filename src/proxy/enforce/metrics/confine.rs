@@ -25,7 +25,12 @@ impl<'a> ConfineOnce<'a> {
         matchers: &'a Matchers,
         metrics: &'a Metrics,
     ) -> Self {
-        Self { snapshot, matchers, metrics, query: None }
+        Self {
+            snapshot,
+            matchers,
+            metrics,
+            query: None,
+        }
     }
 
     /// The query that was confined, if there was one.
@@ -41,8 +46,7 @@ impl<'a> ConfineOnce<'a> {
             Text::Selector => promql::confine_selector(original, self.matchers, foreign, &limits),
         };
         let rewrites = self.snapshot.rewrites();
-        let (confined, hit) =
-            rewrites.get_or_confine(text, original, self.matchers, by_rules)?;
+        let (confined, hit) = rewrites.get_or_confine(text, original, self.matchers, by_rules)?;
         self.metrics.rewrite(hit);
         Ok(confined)
     }

@@ -46,12 +46,17 @@ impl Filter {
         metrics: &Metrics,
     ) -> Result<Vec<u8>, ProxyError> {
         let filtered = match self {
-            Self::Rules { caller, exclude_alerts } => {
+            Self::Rules {
+                caller,
+                exclude_alerts,
+            } => {
                 let matchers = matchers_of(&caller)?;
                 let mentions_foreign =
                     |query: &str| promql::mentions_foreign_tenant(query, matchers);
-                let options =
-                    RulesOptions { exclude_alerts, mentions_foreign: &mentions_foreign };
+                let options = RulesOptions {
+                    exclude_alerts,
+                    mentions_foreign: &mentions_foreign,
+                };
                 filter::rules(answer, matchers, options)
             }
             Self::Alerts(caller) => filter::alerts(answer, matchers_of(&caller)?),
@@ -62,12 +67,14 @@ impl Filter {
                     .and_then(|names| filter::metadata(answer, &names, most))
             }
         };
-        filtered.map_err(respond::unreadable)
+        filtered.map_err(|error| respond::unreadable(&error))
     }
 }
 
 /// Where the window of metric names begins: seconds since the epoch.
 pub(super) fn names_since() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
     now.saturating_sub(NAMES_WINDOW).to_string()
 }

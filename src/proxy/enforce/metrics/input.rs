@@ -21,7 +21,9 @@ pub(super) async fn read(
     let (head, body) = request.into_parts();
     if head.method == Method::GET {
         if !body.is_end_stream() {
-            return Err(bad("a GET with a body; send the parameters in the URL or use POST"));
+            return Err(bad(
+                "a GET with a body; send the parameters in the URL or use POST",
+            ));
         }
         return Ok((head, Bytes::new()));
     }
@@ -61,13 +63,17 @@ fn expect_form(headers: &HeaderMap) -> Result<(), ProxyError> {
     let is_form = single(headers, &CONTENT_TYPE)?.is_some_and(|value| {
         let (media_type, parameters) = value.split_once(';').unwrap_or((value, ""));
         let parameters = parameters.trim();
-        media_type.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        media_type
+            .trim()
+            .eq_ignore_ascii_case("application/x-www-form-urlencoded")
             && (parameters.is_empty() || parameters.eq_ignore_ascii_case("charset=utf-8"))
     });
     if is_form {
         return Ok(());
     }
-    Err(unsupported("send parameters as application/x-www-form-urlencoded in UTF-8"))
+    Err(unsupported(
+        "send parameters as application/x-www-form-urlencoded in UTF-8",
+    ))
 }
 
 fn expect_encoding(headers: &HeaderMap, expected: &str) -> Result<(), ProxyError> {
@@ -86,7 +92,10 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
         return Err(unsupported("the request says twice what its body is"));
     }
     let Some(value) = value else { return Ok(None) };
-    value.to_str().map(Some).map_err(|_| unsupported("the request's Content headers are not text"))
+    value
+        .to_str()
+        .map(Some)
+        .map_err(|_| unsupported("the request's Content headers are not text"))
 }
 
 fn unread(error: CollectError, limit: usize) -> ProxyError {
@@ -99,7 +108,7 @@ fn unread(error: CollectError, limit: usize) -> ProxyError {
             ErrorKind::RequestTimeout,
             format!("the request's body stalled for {idle:?} (timeouts.body_idle)"),
         ),
-        CollectError::Broken(error) => bad("the request's body broke off").caused_by(error),
+        CollectError::Broken(error) => bad("the request's body broke off").caused_by(&error),
     }
 }
 

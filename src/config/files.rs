@@ -135,6 +135,3 @@ pub(super) fn public_pem(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> 
         ))
     }
 }
-
-#[cfg(test)]
-mod tests;

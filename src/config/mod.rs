@@ -21,3 +21,6 @@ pub use access::{Access, MAX_FILE_BYTES, OsAccess};
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use fingerprint::Fingerprint;
 pub use load::{Loaded, load};
+
+#[cfg(test)]
+mod tests;

@@ -280,4 +280,71 @@ pub(super) fn shown(value: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (source, milliseconds) in [
+            ("0s", 0),
+            ("30s", 30_000),
+            ("2m", 120_000),
+            ("1h30m", 5_400_000),
+            ("1h1m1s1ms", 3_661_001),
+            ("250ms", 250),
+            ("90m", 5_400_000),
+        ] {
+            let expected = Duration::from_millis(milliseconds);
+            assert_eq!(parse_duration(source), Some(expected), "{source}");
+        }
+        for source in [
+            "",
+            "30",
+            "0",
+            "s",
+            "-1s",
+            "+1s",
+            "1.5s",
+            "1 s",
+            "1S",
+            "1d",
+            "1m1h",
+            "1s1s",
+            "1s ",
+            "s1",
+            "99999999999999999999s",
+            "1é",
+            "4294967295h4294967295h",
+        ] {
+            assert_eq!(parse_duration(source), None, "{source}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (source, bytes) in [
+            ("0", 0),
+            ("65536", 65_536),
+            ("64KiB", 65_536),
+            ("2MiB", 2_097_152),
+            ("1GiB", 1_073_741_824),
+        ] {
+            assert_eq!(parse_size(source), Some(bytes), "{source}");
+            assert_eq!(parse_size(&SizeText(bytes).to_string()), Some(bytes));
+        }
+        for source in [
+            "",
+            "KiB",
+            "64kb",
+            "64KB",
+            "64 KiB",
+            "-1",
+            "+1",
+            "1.5MiB",
+            "0x10",
+            "99999999999GiB",
+        ] {
+            assert_eq!(parse_size(source), None, "{source}");
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! Parts that are sound alone and wrong together.
+
+use super::{Fake, error_of, minimal_but, settings_of};
+
+const LISTENER: &str = "  - address: 127.0.0.1:8080\n";
+const UPSTREAM: &str = "    url: http://127.0.0.1:10902\n";
+const KEYS: &str = "      discovery: true\n";
+const CLAIM: &str = "  claim: tenant_id\n";
+const LABEL: &str = "  metrics:\n    label: tenant_id\n";
+
+/// The key and message of the only error, without its position.
+fn message(from: &str, to: &str) -> String {
+    let error = error_of(&minimal_but(from, to));
+    let (_, message) = error.split_once(": ").unwrap();
+    message.to_owned()
+}
+
+#[test]
+fn one_socket_an_address() {
+    for (listeners, error) in [
+        (
+            "  - address: 127.0.0.1:8081\n",
+            "listeners[0].address: 127.0.0.1:8081 is already in use by `admin`, by default",
+        ),
+        (
+            "  - address: 0.0.0.0:8081\n",
+            "listeners[0].address: 127.0.0.1:8081 is already in use by `admin`, by default",
+        ),
+        (
+            "  - address: 127.0.0.1:80\n  - address: 127.0.0.1:80\n",
+            "listeners[1].address: 127.0.0.1:80 is already in use in line 3",
+        ),
+        (
+            "  - address: 127.0.0.1:80\nadmin: {address: 0.0.0.0:80}\n",
+            "admin.address: 127.0.0.1:80 is already in use in line 3",
+        ),
+        ("  []\n", "listeners: must not be empty"),
+    ] {
+        assert_eq!(message(LISTENER, listeners), error);
+    }
+    settings_of(&minimal_but(
+        LISTENER,
+        "  - address: 127.0.0.1:0\n  - address: 127.0.0.1:0\n  - address: '[::1]:80'\n  - address: 127.0.0.1:80\n",
+    ));
+}
+
+#[test]
+fn upstreams() {
+    for (rest, error) in [
+        (
+            "    url: http://x\n  - {name: thanos, api: tempo, url: http://x}\n",
+            None,
+        ),
+        (
+            "    url: http://x\n  - {name: b, api: prometheus, url: http://x}\n",
+            Some("upstreams[1].api: there can be one upstream of each api; the first is in line 6"),
+        ),
+        (
+            "    url: http://x\n    ca_file: ca.pem\n",
+            Some("upstreams[0].ca_file: is of no use: the url is not https"),
+        ),
+        (
+            "    url: http://x\n    credentials: {}\n",
+            Some(
+                "upstreams[0].credentials: one of `bearer_token`, `bearer_token_file`, `basic` and `forward_token` is required",
+            ),
+        ),
+        (
+            "    url: http://x\n    credentials: {forward_token: false}\n",
+            Some(
+                "upstreams[0].credentials.forward_token: can only be true: leave out the key instead",
+            ),
+        ),
+        (
+            "    url: http://x\n    credentials: {forward_token: true, bearer_token: x}\n",
+            Some(
+                "upstreams[0].credentials.forward_token: only one of `bearer_token`, `bearer_token_file`, `basic` and `forward_token` may be given",
+            ),
+        ),
+        (
+            "    url: http://x\n    open_to_admins: [store]\n",
+            Some("upstreams[0].open_to_admins[0]: \"store\" is unknown; did you mean `stores`?"),
+        ),
+        (
+            "    url: http://x\npassthrough: {upstream: other}\n",
+            Some("passthrough.upstream: \"other\" is not the name of an upstream"),
+        ),
+    ] {
+        match error {
+            Some(error) => assert_eq!(message(UPSTREAM, rest), error),
+            // Two of one name, and the tempo one needs its attribute.
+            None => {
+                let text = minimal_but(UPSTREAM, rest);
+                let errors = Fake::config(&text).load().unwrap_err().join("\n");
+                assert!(
+                    errors.contains(
+                        "upstreams[1].name: names must be unique; the first is in line 5"
+                    )
+                );
+                assert!(errors.contains("tenancy.traces.attribute: is required"));
+            }
+        }
+    }
+    for name in ["Thanos", "a_b", "a.b", "\"\"", &"a".repeat(64)] {
+        let error = message("name: thanos", &format!("name: {name}"));
+        assert!(error.starts_with("upstreams[0].name: must"), "{error}");
+    }
+}
+
+#[test]
+fn issuers() {
+    for (keys, error) in [
+        (
+            "",
+            "tokens.issuers[0]: one of `discovery`, `jwks_url`, `jwks_file`, `pem_file`, `hmac_secret` and `hmac_secret_file` is required",
+        ),
+        (
+            "      discovery: false\n",
+            "tokens.issuers[0].discovery: can only be true: leave out the key instead",
+        ),
+        (
+            "      discovery: true\n      jwks_url: https://x/\n",
+            "tokens.issuers[0].jwks_url: only one of `discovery`, `jwks_url`, `jwks_file`, `pem_file`, `hmac_secret` and `hmac_secret_file` may be given",
+        ),
+        (
+            "      hmac_secret: 0123456789abcdef0123456789abcdef\n",
+            "tokens.issuers[0]: an HMAC secret needs HMAC algorithms (HS…)",
+        ),
+        (
+            "      jwks_url: http://x/\n      ca_file: ca.pem\n",
+            "tokens.issuers[0].ca_file: is of no use: the jwks_url is not https",
+        ),
+        (
+            "      jwks_url: /keys\n",
+            "tokens.issuers[0].jwks_url: must be an absolute URL: http://… or https://…",
+        ),
+        (
+            "      jwks_url: https://x/#f\n",
+            "tokens.issuers[0].jwks_url: the URL must not have a fragment (`#…`)",
+        ),
+        (
+            "      discovery: true\n      max_stale: 4m\n",
+            "tokens.issuers[0].max_stale: must not be shorter than refresh_interval",
+        ),
+        (
+            "      discovery: true\n      refresh_interval: 0s\n",
+            "tokens.issuers[0].refresh_interval: must be longer than zero",
+        ),
+        (
+            "      discovery: true\n      authorized_parties: []\n",
+            "tokens.issuers[0].authorized_parties: must not be empty",
+        ),
+        (
+            "      discovery: true\n    - {issuer: 'https://sso.example.com/realms/observability', audiences: [a], algorithms: [RS256], discovery: true}\n",
+            "tokens.issuers[1].issuer: issuers must be unique; the first is in line 10",
+        ),
+    ] {
+        assert_eq!(message(KEYS, keys), error);
+    }
+    assert_eq!(
+        message(
+            "issuer: https://sso.example.com/realms/observability",
+            "issuer: sso"
+        ),
+        "tokens.issuers[0].issuer: discovery needs an issuer that is an http or https URL without a query"
+    );
+    assert_eq!(
+        message("[grafana]", "[]"),
+        "tokens.issuers[0].audiences: must not be empty"
+    );
+}
+
+#[test]
+fn hmac_only_with_hmac() {
+    let hmac = |algorithms: &str, length: usize| {
+        let secret = "x".repeat(length);
+        minimal_but("[RS256]", algorithms)
+            .replace("discovery: true", &format!("hmac_secret: {secret}"))
+    };
+    for (algorithms, length) in [("[HS256]", 32), ("[HS256, HS384]", 48), ("[HS512]", 64)] {
+        settings_of(&hmac(algorithms, length));
+        assert_eq!(
+            error_of(&hmac(algorithms, length - 1)),
+            format!(
+                "10:7: tokens.issuers[0]: the HMAC secret must have at least {length} bytes for these algorithms"
+            )
+        );
+    }
+    for (algorithms, error) in [
+        (
+            "[HS256]",
+            "tokens.issuers[0]: HMAC algorithms (HS…) need `hmac_secret` or `hmac_secret_file`",
+        ),
+        (
+            "[RS256, HS256]",
+            "tokens.issuers[0].algorithms: HMAC algorithms (HS…) and public key algorithms must not be mixed",
+        ),
+        (
+            "[None]",
+            "tokens.issuers[0].algorithms[0]: unsigned tokens are never accepted",
+        ),
+        (
+            "[rs256]",
+            "tokens.issuers[0].algorithms[0]: \"rs256\" is unknown; did you mean `RS256`?",
+        ),
+        (
+            "[RS256, RS256]",
+            "tokens.issuers[0].algorithms[1]: algorithms must be unique; the first is in line 12",
+        ),
+        ("[]", "tokens.issuers[0].algorithms: must not be empty"),
+    ] {
+        assert_eq!(message("[RS256]", algorithms), error);
+    }
+}
+
+#[test]
+fn token_sources() {
+    for (sources, error) in [
+        ("[]", "tokens.sources: must not be empty"),
+        (
+            "[{header: X-A}, {header: x-a}]",
+            "tokens.sources[1]: each header can be looked at once; the first is in line 9",
+        ),
+        (
+            "[{header: 'X A'}]",
+            "tokens.sources[0].header: must be letters, digits and hyphens, at most 128",
+        ),
+        ("[{scheme: X}]", "tokens.sources[0].header: is required"),
+    ] {
+        let error = error.replace("[1]: each", "[1].header: each");
+        assert_eq!(
+            message(
+                "  issuers:\n",
+                &format!("  sources: {sources}\n  issuers:\n")
+            ),
+            error
+        );
+    }
+}
+
+#[test]
+fn labels_and_attributes() {
+    for (names, error) in [
+        ("", "tenancy.metrics.label: is required"),
+        ("  metrics: {}\n", "tenancy.metrics.label: is required"),
+        (
+            "  metrics: {label: tenant-id}\n",
+            "tenancy.metrics.label: must be a label name: letters, digits and _, no digit first",
+        ),
+        (
+            "  metrics: {label: 1}\n",
+            "tenancy.metrics.label: must be a label name: letters, digits and _, no digit first",
+        ),
+        (
+            "  metrics: {label: ä}\n",
+            "tenancy.metrics.label: must be a label name: letters, digits and _, no digit first",
+        ),
+        (
+            "  metrics: {label: __name__}\n",
+            "tenancy.metrics.label: __name__ is the metric's name and tells no tenants apart",
+        ),
+        (
+            "  metrics: {label: t}\n  and: [{claim: a, metrics: {label: t}}]\n",
+            "tenancy.and[0].metrics.label: each dimension needs its own label; the first is in line 17",
+        ),
+        (
+            "  metrics: {label: t}\n  and: [{claim: a, metrics: {label: x}}, {claim: b, metrics: {label: x}}]\n",
+            "tenancy.and[1].metrics.label: each dimension needs its own label; the first is in line 18",
+        ),
+        (
+            "  metrics: {label: t}\n  and: [{claim: a}]\n",
+            "tenancy.and[0]: one of `metrics` and `traces` is required",
+        ),
+        (
+            "  metrics: {label: t}\n  traces: {attribute: tenant}\n",
+            "tenancy.traces.attribute: must be an attribute of the resource: resource.tenant_id",
+        ),
+        (
+            "  metrics: {label: t}\n  traces: {attribute: span.tenant}\n",
+            "tenancy.traces.attribute: must be an attribute of the resource: resource.tenant_id",
+        ),
+        (
+            "  metrics: {label: t}\n  traces: {attribute: 'resource.a b'}\n",
+            "tenancy.traces.attribute: the attribute's name must be letters, digits, `_`, `.` and `-`, with a letter or `_` first",
+        ),
+        (
+            "  metrics: {label: t}\n  traces: {attribute: resource.}\n",
+            "tenancy.traces.attribute: the attribute's name must be letters, digits, `_`, `.` and `-`, with a letter or `_` first",
+        ),
+        (
+            "  metrics: {label: t}\n  traces: {attribute: resource.a}\n  and: [{claim: a, traces: {attribute: resource.a}}]\n",
+            "tenancy.and[0].traces.attribute: each dimension needs its own attribute; the first is in line 18",
+        ),
+    ] {
+        assert_eq!(message(LABEL, names), error);
+    }
+}
+
+#[test]
+fn rules() {
+    for (rules, error) in [
+        ("", "tenancy: one of `claim` and `rules` is required"),
+        ("  rules: []\n", "tenancy.rules: must not be empty"),
+        (
+            "  separator: x\n",
+            "tenancy.separator: goes with `claim` only",
+        ),
+        (
+            "  rules: [{tenants: [a]}]\n  pattern: x\n",
+            "tenancy.pattern: goes with `claim` only",
+        ),
+        (
+            "  rules: [{tenants: [a], map: {a: b}}]\n",
+            "tenancy.rules[0].map: goes with `claim` only",
+        ),
+        (
+            "  rules: [{when: {claim: a, values: [b]}}]\n",
+            "tenancy.rules[0]: one of `claim`, `tenants` and `all_tenants` is required",
+        ),
+        (
+            "  rules: [{tenants: [a], claim: a}]\n",
+            "tenancy.rules[0].tenants: only one of `claim`, `tenants` and `all_tenants` may be given",
+        ),
+        (
+            "  rules: [{tenants: []}]\n",
+            "tenancy.rules[0].tenants: must not be empty",
+        ),
+        (
+            "  rules: [{tenants: ['']}]\n",
+            "tenancy.rules[0].tenants[0]: must not be empty",
+        ),
+        (
+            "  rules: [{tenants: [true]}]\n",
+            "tenancy.rules[0].tenants[0]: must be a text: put the word into quotes if it is meant as one",
+        ),
+        (
+            "  rules: [{tenants: [\"a\\0\"]}]\n",
+            "tenancy.rules[0].tenants[0]: a tenant holds a control character",
+        ),
+        (
+            "  rules: [{all_tenants: true}]\n",
+            "tenancy.rules[0]: `all_tenants` needs a `when`: without one it is for everybody",
+        ),
+        (
+            "  rules: [{when: {}, all_tenants: true}]\n",
+            "tenancy.rules[0].when: must hold `issuer`, or `claim` and `values`",
+        ),
+        (
+            "  rules: [{when: {claim: a}, all_tenants: true}]\n",
+            "tenancy.rules[0].when: `claim` and `values` go together",
+        ),
+        (
+            "  rules: [{when: {issuer: 'https://sso.example.com/realms/observability', values: [a]}, all_tenants: true}]\n",
+            "tenancy.rules[0].when: `claim` and `values` go together",
+        ),
+        (
+            "  rules: [{when: {claim: a, values: []}, all_tenants: true}]\n",
+            "tenancy.rules[0].when.values: must not be empty",
+        ),
+        (
+            "  rules: [{when: {issuer: x}, tenants: [a]}]\n",
+            "tenancy.rules[0].when.issuer: is not one of tokens.issuers",
+        ),
+        (
+            "  rules: [{tenants: [a]}, {tenants: [b]}]\n",
+            "tenancy.rules[0]: has no `when` and so always decides: what comes after it is never reached",
+        ),
+        (
+            "  rules: [{tenants: [a]}]\n  claim: b\n",
+            "tenancy.rules[0]: has no `when` and so always decides: what comes after it is never reached",
+        ),
+        (
+            "  rules: [{tenants: [a, b]}]\n  max_tenants: 1\n",
+            "tenancy: a rule grants 2 tenants, more than max_tenants (1)",
+        ),
+        (
+            "  claim: c\n  and: [{rules: [{when: {claim: a, values: [b]}, all_tenants: true}], metrics: {label: x}}]\n",
+            "tenancy.and[0].rules[0]: `all_tenants` is not for the rules under `and`: they restrict further",
+        ),
+        (
+            "  claim: c\n  max_tenants: 0\n",
+            "tenancy.max_tenants: must be between 1 and 1000000",
+        ),
+        ("  claim: []\n", "tenancy.claim: must not be empty"),
+        ("  claim: [a, '']\n", "tenancy.claim[1]: must not be empty"),
+        (
+            "  claim: .a\n",
+            "tenancy.claim: is no dotted path: a key is empty",
+        ),
+        (
+            "  claim: https://example.com/tenants\n",
+            "tenancy.claim: a claim whose name holds dots is written as a list: [\"https://…\"]",
+        ),
+        (
+            "  claim: c\n  separator: ''\n",
+            "tenancy.separator: must not be empty",
+        ),
+        (
+            "  claim: c\n  map: {}\n",
+            "tenancy.map: must not be empty: no value would have a tenant",
+        ),
+        (
+            "  claim: c\n  map: {a: []}\n",
+            "tenancy.map.a: must not be empty",
+        ),
+        (
+            "  claim: c\n  map: {a: }\n",
+            "tenancy.map.a: has no value: write a text, or leave out the key",
+        ),
+        (
+            "  claim: c\n  map: {a: b, a: c}\n",
+            "tenancy.map.a: is given twice, first in line 16",
+        ),
+        (
+            "  claim: c\n  pattern: '('\n",
+            "tenancy.pattern: is no regular expression: unclosed group",
+        ),
+        (
+            "  claim: c\n  pattern: 'a)|(b'\n",
+            "tenancy.pattern: is no regular expression: unopened group",
+        ),
+        (
+            "  claim: c\n  pattern: '(?x)a #'\n",
+            "tenancy.pattern: is no regular expression: unclosed group",
+        ),
+        (
+            "  claim: c\n  pattern: '(((a{100}){100}){100}){100}'\n",
+            "tenancy.pattern: the regular expression is too big",
+        ),
+    ] {
+        assert_eq!(message(CLAIM, rules), error, "{rules}");
+    }
+    let long = message(
+        CLAIM,
+        &format!("  claim: c\n  pattern: {}\n", "a".repeat(1025)),
+    );
+    assert_eq!(long, "tenancy.pattern: is longer than 1024 bytes");
+}
+
+/// One cause, one error: what could not be read is not missed elsewhere.
+#[test]
+fn errors_do_not_follow_from_errors() {
+    for (from, to, count) in [
+        // The rule's issuer may be the one that cannot be read.
+        (
+            "issuer: https://sso.example.com/realms/observability",
+            "issuer: ${UNSET}",
+            1,
+        ),
+        ("algorithms: [RS256]", "algorithms: [x]", 1),
+        ("name: thanos", "name: THANOS", 1),
+        ("url: http://127.0.0.1:10902", "url: x", 1),
+        ("    label: tenant_id", "    label: 1", 1),
+    ] {
+        let text = minimal_but(from, to).replace(
+            "  claim: tenant_id\n",
+            "  rules:\n    - when: {issuer: https://sso.example.com/realms/observability}\n      claim: t\n",
+        ) + "passthrough: {upstream: thanos}\n";
+        let errors = Fake::config(&text).load().unwrap_err();
+        assert_eq!(errors.len(), count, "{errors:?}");
+    }
+}

@@ -1,0 +1,136 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::super::build;
+use super::super::read::{Field, Reader};
+use super::super::settings::{Drain, Limits, Log, PromQl, Reload, Settings, Timeouts};
+use super::super::yaml::{self, Node, Value};
+use super::{Fake, settings_of};
+
+const WHOLE: &str = include_str!("../../../config/partywall.yaml");
+
+#[test]
+fn the_minimal_example_needs_nothing_but_itself() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/minimal.yaml");
+    let loaded = super::super::load(&path, &super::super::OsAccess).unwrap();
+    assert!(loaded.fingerprint.is_current(&super::super::OsAccess));
+}
+
+#[test]
+fn the_annotated_example_shows_the_defaults() {
+    let whole = settings_of(WHOLE);
+    let minimal = settings_of(super::MINIMAL);
+    assert_eq!(whole, minimal);
+    let Settings {
+        promql,
+        limits,
+        timeouts,
+        drain,
+        reload,
+        log,
+        ..
+    } = whole;
+    assert_eq!(promql, PromQl::default());
+    assert_eq!(limits, Limits::default());
+    assert_eq!(timeouts, Timeouts::default());
+    assert_eq!(drain, Drain::default());
+    assert_eq!(reload, Reload::default());
+    assert_eq!(log, Log::default());
+}
+
+/// Each default is written out, not merely true by absence; and each alternative is there.
+#[test]
+fn the_annotated_example_has_every_key_and_no_other() {
+    let text = with_alternatives(WHOLE);
+    let tree = yaml::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
+    let fake = Fake::default();
+    let mut reader = Reader::new(Path::new("p.yaml"), &fake);
+    let _ = build::settings(&mut reader, &Field::root(&tree));
+    let known = std::mem::take(&mut reader.known);
+    assert!(known.contains("tokens.issuers[].jwks_url"));
+
+    let mut written = BTreeSet::new();
+    keys(&tree, "", &mut written);
+    written.retain(|path| !path.contains(".map."));
+    assert_eq!(written, known);
+}
+
+/// The same text with the alternatives in force: lines with other than one blank after the `#`.
+fn with_alternatives(text: &str) -> String {
+    let uncommented = text.lines().map(|line| {
+        let indent = line.len() - line.trim_start().len();
+        let (indent, rest) = line.split_at(indent);
+        match rest.strip_prefix('#') {
+            Some(code) if !code.starts_with(' ') || code.starts_with("  ") => {
+                format!("{indent}{code}\n")
+            }
+            _ => format!("{line}\n"),
+        }
+    });
+    // The head's table of notations is no alternative.
+    uncommented.skip_while(|line| line != "\n").collect()
+}
+
+fn keys(node: &Node, path: &str, into: &mut BTreeSet<String>) {
+    match &node.value {
+        Value::Scalar { .. } => {}
+        Value::List(items) => items
+            .iter()
+            .for_each(|item| keys(item, &format!("{path}[]"), into)),
+        Value::Map(entries) => {
+            for entry in entries {
+                let path = match path {
+                    "" => entry.key.clone(),
+                    _ => format!("{path}.{}", entry.key),
+                };
+                keys(&entry.value, &path, into);
+                into.insert(path);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_provider_example_loads() {
+    let ca = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap();
+    let account = "/var/run/secrets/kubernetes.io/serviceaccount";
+    for text in [
+        include_str!("../../../config/keycloak.yaml"),
+        include_str!("../../../config/entra.yaml"),
+        include_str!("../../../config/auth0.yaml"),
+        include_str!("../../../config/dex.yaml"),
+        include_str!("../../../config/kubernetes.yaml"),
+        include_str!("../../../config/grafana-alerting.yaml"),
+    ] {
+        let loaded = Fake::config(text)
+            .file(&format!("{account}/ca.crt"), ca.cert.pem())
+            .file(&format!("{account}/token"), "a.b.c")
+            .file(
+                "/etc/partywall/alerting.pem",
+                ca.signing_key.public_key_pem(),
+            )
+            .load();
+        assert!(loaded.is_ok(), "{}\n{text}", loaded.unwrap_err().join("\n"));
+    }
+}
+
+#[test]
+fn no_example_is_forgotten() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let files = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "auth0.yaml",
+            "dex.yaml",
+            "entra.yaml",
+            "grafana-alerting.yaml",
+            "keycloak.yaml",
+            "kubernetes.yaml",
+            "minimal.yaml",
+            "partywall.yaml",
+        ]
+    );
+}

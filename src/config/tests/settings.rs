@@ -1,0 +1,439 @@
+//! What a config means once it is read.
+
+use std::time::Duration;
+
+use super::super::settings::*;
+use super::{Fake, minimal_but, settings_of};
+
+fn tenancy_of(section: &str) -> Tenancy {
+    settings_of(&minimal_but("  claim: tenant_id\n", section)).tenancy
+}
+
+fn claim(keys: &[&str]) -> ClaimGrant {
+    ClaimGrant {
+        claim: ClaimPath(keys.iter().map(|key| (*key).to_owned()).collect()),
+        separator: None,
+        pattern: None,
+        map: None,
+    }
+}
+
+#[test]
+fn the_minimal_config_with_every_default() {
+    let settings = settings_of(super::MINIMAL);
+    let expected = Settings {
+        listeners: vec![Listener {
+            address: "127.0.0.1:8080".parse().unwrap(),
+        }],
+        admin: Admin {
+            address: "127.0.0.1:8081".parse().unwrap(),
+        },
+        upstreams: vec![Upstream {
+            name: "thanos".into(),
+            api: Api::Prometheus,
+            url: BaseUrl {
+                https: false,
+                authority: "127.0.0.1:10902".into(),
+                path: String::new(),
+            },
+            ca_file: None,
+            credentials: Credentials::None,
+            open_to_admins: vec![],
+            timeouts: UpstreamTimeouts {
+                connect: Duration::from_secs(5),
+                response_head: Duration::from_secs(120),
+                body_idle: Duration::from_secs(60),
+            },
+            max_idle_connections: 128,
+        }],
+        tokens: Tokens {
+            sources: vec![
+                TokenSource {
+                    header: "authorization".into(),
+                    scheme: Some("Bearer".into()),
+                },
+                TokenSource {
+                    header: "x-id-token".into(),
+                    scheme: None,
+                },
+            ],
+            issuers: vec![Issuer {
+                issuer: "https://sso.example.com/realms/observability".into(),
+                audiences: vec!["grafana".into()],
+                algorithms: vec![Algorithm::RS256],
+                authorized_parties: vec![],
+                leeway: Duration::from_secs(30),
+                keys: KeySource::Discovery {
+                    ca_file: None,
+                    bearer_token_file: None,
+                },
+                refresh_interval: Duration::from_secs(300),
+                max_stale: Duration::from_secs(86_400),
+            }],
+            cache_entries: 10_000,
+            max_bytes: 16_384,
+        },
+        tenancy: Tenancy {
+            rules: vec![TenantRule {
+                when: When::default(),
+                grant: Grant::Claim(claim(&["tenant_id"])),
+            }],
+            metrics_label: Some("tenant_id".into()),
+            traces_attribute: None,
+            and: vec![],
+            max_tenants: 1000,
+        },
+        promql: PromQl {
+            foreign_matchers: ForeignMatchers::Intersect,
+        },
+        passthrough: Passthrough {
+            authenticated: true,
+            upstream: "thanos".into(),
+        },
+        limits: Limits {
+            connections: 10_000,
+            requests: 1000,
+            header_bytes: 65_536,
+            body_bytes: 2_097_152,
+            query_bytes: 65_536,
+            query_selectors: 1000,
+            answer_bytes: 67_108_864,
+            rewrite_cache_bytes: 8_388_608,
+        },
+        timeouts: Timeouts {
+            first_request: Duration::from_secs(10),
+            header: Duration::from_secs(10),
+            body_idle: Duration::from_secs(30),
+            idle: Duration::from_secs(120),
+        },
+        drain: Drain {
+            min: Duration::ZERO,
+            max: Duration::from_secs(30),
+        },
+        reload: Reload {
+            poll_interval: Duration::from_secs(5),
+        },
+        log: Log {
+            json: false,
+            level: "info".into(),
+        },
+    };
+    assert_eq!(settings, expected);
+}
+
+#[test]
+fn everything_but_the_defaults() {
+    let text = r#"
+listeners: [{address: 0.0.0.0:80}, {address: "[::1]:81"}]
+admin: {address: 127.0.0.1:82}
+upstreams:
+  - name: t
+    api: tempo
+    url: http://tempo:3200
+    credentials: {basic: {username: u, password: p}}
+  - name: p
+    api: prometheus
+    url: https://thanos/base/
+    credentials: {forward_token: true}
+    open_to_admins: [status, stores, tsdb_admin, write, internals, unknown]
+    timeouts: {connect: 1s, response_head: 2s, body_idle: 3s}
+    max_idle_connections: 0
+tokens:
+  sources: [{header: X-Token, scheme: JWT}, {header: Authorization}]
+  cache_entries: 1
+  max_bytes: 1KiB
+  issuers:
+    - issuer: shared
+      audiences: [a, b]
+      algorithms: [HS256]
+      authorized_parties: [c]
+      leeway: 0s
+      hmac_secret: 0123456789abcdef0123456789abcdef
+      refresh_interval: 1s
+      max_stale: 1s
+    - issuer: https://sso.example.com
+      audiences: [a]
+      algorithms: [ES256, EdDSA]
+      jwks_url: https://sso.example.com/keys?x=y
+tenancy:
+  rules:
+    - when: {issuer: shared, claim: sub, values: [x, 7]}
+      tenants: [1, 2]
+    - when: {issuer: shared}
+      claim: [a.b, c]
+      separator: ";"
+    - when: {claim: groups, values: [sre]}
+      all_tenants: true
+  claim: a.b
+  pattern: "t-(.+)"
+  map: {x: y, z: [1, w]}
+  metrics: {label: tenant}
+  traces: {attribute: resource.k8s.tenant-id}
+  and:
+    - claim: env
+      metrics: {label: env}
+  max_tenants: 5
+promql: {foreign_matchers: reject}
+passthrough: {authentication: none, upstream: p}
+limits: {connections: 1, requests: 2, header_bytes: 8KiB, body_bytes: 4, query_bytes: 5, query_selectors: 6, answer_bytes: 7, rewrite_cache_bytes: 8}
+timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, idle: 4ms}
+drain: {min: 5s, max: 0s}
+reload: {poll_interval: 1m}
+log: {format: json, level: "warn,partywall=debug"}
+"#;
+    let settings = settings_of(text);
+    let addresses = ["0.0.0.0:80", "[::1]:81"].map(|address| Listener {
+        address: address.parse().unwrap(),
+    });
+    assert_eq!(settings.listeners, addresses);
+    assert_eq!(settings.admin.address, "127.0.0.1:82".parse().unwrap());
+    let [tempo, thanos] = <[Upstream; 2]>::try_from(settings.upstreams).unwrap();
+    assert_eq!(
+        tempo.credentials,
+        Credentials::Basic {
+            username: "u".into(),
+            password: Secret::new("p".into())
+        }
+    );
+    assert_eq!(
+        thanos,
+        Upstream {
+            name: "p".into(),
+            api: Api::Prometheus,
+            url: BaseUrl {
+                https: true,
+                authority: "thanos".into(),
+                path: "/base".into()
+            },
+            ca_file: None,
+            credentials: Credentials::ForwardToken,
+            open_to_admins: ClosedGroup::ALL.to_vec(),
+            timeouts: UpstreamTimeouts {
+                connect: Duration::from_secs(1),
+                response_head: Duration::from_secs(2),
+                body_idle: Duration::from_secs(3),
+            },
+            max_idle_connections: 0,
+        }
+    );
+    let [shared, sso] = <[Issuer; 2]>::try_from(settings.tokens.issuers).unwrap();
+    assert_eq!(
+        shared,
+        Issuer {
+            issuer: "shared".into(),
+            audiences: vec!["a".into(), "b".into()],
+            algorithms: vec![Algorithm::HS256],
+            authorized_parties: vec!["c".into()],
+            leeway: Duration::ZERO,
+            keys: KeySource::Hmac(Secret::new("0123456789abcdef0123456789abcdef".into())),
+            refresh_interval: Duration::from_secs(1),
+            max_stale: Duration::from_secs(1),
+        }
+    );
+    assert_eq!(sso.algorithms, [Algorithm::ES256, Algorithm::EdDSA]);
+    assert_eq!(
+        sso.keys,
+        KeySource::JwksUrl {
+            url: "https://sso.example.com/keys?x=y".into(),
+            ca_file: None,
+            bearer_token_file: None
+        }
+    );
+    assert_eq!(
+        settings.tokens.sources,
+        [("x-token", "JWT"), ("authorization", "Bearer")].map(|(header, scheme)| TokenSource {
+            header: header.into(),
+            scheme: Some(scheme.into())
+        })
+    );
+    assert_eq!(
+        (settings.tokens.cache_entries, settings.tokens.max_bytes),
+        (1, 1024)
+    );
+    assert_eq!(
+        settings.passthrough,
+        Passthrough {
+            authenticated: false,
+            upstream: "p".into()
+        }
+    );
+    assert_eq!(
+        settings.limits,
+        Limits {
+            connections: 1,
+            requests: 2,
+            header_bytes: 8192,
+            body_bytes: 4,
+            query_bytes: 5,
+            query_selectors: 6,
+            answer_bytes: 7,
+            rewrite_cache_bytes: 8
+        }
+    );
+    let ms = Duration::from_millis;
+    assert_eq!(
+        settings.timeouts,
+        Timeouts {
+            first_request: ms(1),
+            header: ms(2),
+            body_idle: ms(3),
+            idle: ms(4)
+        }
+    );
+    assert_eq!(
+        settings.drain,
+        Drain {
+            min: ms(5000),
+            max: ms(0)
+        }
+    );
+    assert_eq!(settings.reload.poll_interval, ms(60_000));
+    assert_eq!(
+        settings.log,
+        Log {
+            json: true,
+            level: "warn,partywall=debug".into()
+        }
+    );
+    assert_eq!(settings.promql.foreign_matchers, ForeignMatchers::Reject);
+
+    let tenancy = settings.tenancy;
+    assert_eq!(tenancy.metrics_label.as_deref(), Some("tenant"));
+    assert_eq!(tenancy.traces_attribute.as_deref(), Some("k8s.tenant-id"));
+    assert_eq!(tenancy.max_tenants, 5);
+    let when = |issuer: Option<&str>, claim: Option<(&str, &[&str])>| When {
+        issuer: issuer.map(Into::into),
+        claim: claim.map(|(path, values)| {
+            let values = values.iter().map(|value| (*value).to_owned()).collect();
+            (ClaimPath(vec![path.into()]), values)
+        }),
+    };
+    let [fixed, by_issuer, admins, short] = <[TenantRule; 4]>::try_from(tenancy.rules).unwrap();
+    assert_eq!(
+        fixed,
+        TenantRule {
+            when: when(Some("shared"), Some(("sub", &["x", "7"]))),
+            grant: Grant::Tenants(vec!["1".into(), "2".into()]),
+        }
+    );
+    assert_eq!(
+        by_issuer,
+        TenantRule {
+            when: when(Some("shared"), None),
+            grant: Grant::Claim(ClaimGrant {
+                separator: Some(";".into()),
+                ..claim(&["a.b", "c"])
+            }),
+        }
+    );
+    assert_eq!(
+        admins,
+        TenantRule {
+            when: when(None, Some(("groups", &["sre"]))),
+            grant: Grant::AllTenants,
+        }
+    );
+    assert_eq!(short.when, When::default());
+    let Grant::Claim(short) = short.grant else {
+        panic!()
+    };
+    assert_eq!(short.claim, ClaimPath(vec!["a".into(), "b".into()]));
+    assert_eq!(
+        short.map,
+        Some(vec![
+            ("x".into(), vec!["y".into()]),
+            ("z".into(), vec!["1".into(), "w".into()])
+        ])
+    );
+    let [env] = <[FurtherDimension; 1]>::try_from(tenancy.and).unwrap();
+    assert_eq!(
+        env,
+        FurtherDimension {
+            rules: vec![TenantRule {
+                when: When::default(),
+                grant: Grant::Claim(claim(&["env"])),
+            }],
+            metrics_label: Some("env".into()),
+            traces_attribute: None,
+        }
+    );
+}
+
+#[test]
+fn a_pattern_matches_a_whole_value() {
+    for pattern in ["team-(.+)|x", "(?x) team-(.+) | x"] {
+        let tenancy = tenancy_of(&format!("  claim: t\n  pattern: \"{pattern}\"\n"));
+        let [rule] = <[TenantRule; 1]>::try_from(tenancy.rules).unwrap();
+        let Grant::Claim(ClaimGrant {
+            pattern: Some(Pattern(regex)),
+            ..
+        }) = rule.grant
+        else {
+            panic!()
+        };
+        let group = |value: &str| {
+            let captures = regex.captures(value)?;
+            Some(captures.get(1)?.as_str().to_owned())
+        };
+        assert_eq!(group("team-a"), Some("a".into()));
+        assert!(regex.is_match("x"));
+        for other in ["xteam-a", "team-", "xx", "x\n", "\nx", "y\nx", "team-a\nb"] {
+            assert!(!regex.is_match(other), "{other:?}");
+        }
+    }
+}
+
+#[test]
+fn variables_are_replaced_where_they_may_be() {
+    let text = r#"
+listeners: [{address: 127.0.0.1:80}]
+upstreams:
+  - {name: p, api: prometheus, url: "http://${HOST}:${PORT}/x", credentials: {basic: {username: "${USER}", password: "a${PASS}$b$${c}$"}}}
+  - {name: t, api: tempo, url: "http://${HOST}", credentials: {bearer_token: "${PASS}"}}
+tokens:
+  issuers:
+    - {issuer: "https://${HOST}", audiences: ["${AUD}"], algorithms: [RS256], jwks_url: "https://${HOST}/keys"}
+    - {issuer: x, audiences: [a], algorithms: [HS256], hmac_secret: "${LONG}"}
+tenancy:
+  rules: [{when: {issuer: "https://${HOST}"}, tenants: ["${HOST}"]}]
+  metrics: {label: t}
+  traces: {attribute: resource.t}
+"#;
+    let long = "x".repeat(32);
+    let settings = Fake::config(text)
+        .variable("HOST", "example.com")
+        .variable("PORT", "99")
+        .variable("USER", "me")
+        .variable("PASS", "secret")
+        .variable("LONG", &long)
+        .load()
+        .unwrap();
+    assert_eq!(settings.upstreams[0].url.authority, "example.com:99");
+    assert_eq!(
+        settings.upstreams[0].credentials,
+        Credentials::Basic {
+            username: "me".into(),
+            password: Secret::new("asecret$b${c}$".into())
+        }
+    );
+    assert_eq!(
+        settings.upstreams[1].credentials,
+        Credentials::Bearer(Secret::new("secret".into()))
+    );
+    let [sso, shared] = <[Issuer; 2]>::try_from(settings.tokens.issuers).unwrap();
+    assert_eq!(&*sso.issuer, "https://example.com");
+    assert!(
+        matches!(sso.keys, KeySource::JwksUrl { url, .. } if url == "https://example.com/keys")
+    );
+    assert_eq!(shared.keys, KeySource::Hmac(Secret::new(long)));
+    // Nowhere else.
+    assert_eq!(sso.audiences, ["${AUD}"]);
+    assert_eq!(
+        settings.tenancy.rules[0].grant,
+        Grant::Tenants(vec!["${HOST}".into()])
+    );
+    assert_eq!(
+        settings.tenancy.rules[0].when.issuer.as_deref(),
+        Some("https://example.com")
+    );
+}

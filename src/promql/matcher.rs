@@ -171,11 +171,10 @@ fn alternatives(regex: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenancy::{Tenant, TenantSet};
+    use crate::promql::tests::label_matcher;
 
     fn own() -> LabelMatcher {
-        let tenants = ["acme", "b.c"].map(|tenant| Tenant::new(tenant).unwrap());
-        LabelMatcher::new("tenant_id".into(), TenantSet::new(tenants).unwrap())
+        label_matcher("tenant_id", &["acme", "b.c"])
     }
 
     fn matcher(op: Op, value: &'static str) -> Matcher<'static> {

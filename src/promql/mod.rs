@@ -31,8 +31,8 @@
 //!
 //! - `{}` and `{tenant_id=~".*"}` are a 400 in Prometheus ("at least one non-empty matcher").
 //!   Here our matcher is that one, so they mean "all my series".
-//! - `absent(x)` makes labels of equality matchers, so its answer has the caller's own tenant
-//!   label.
+//! - `absent(x)` and `absent_over_time(x)` make labels of equality matchers, so their answers
+//!   have the caller's own tenant label.
 //! - `info()` is confined in one form only, see [`InfoHint`].
 
 mod cursor;
@@ -49,7 +49,9 @@ pub use splice::{Confined, Insertion};
 
 use crate::tenancy::{LabelMatcher, Matchers};
 use matcher::Matcher;
-use scan::Scan;
+use prove::prove;
+use scan::{Kind, scan};
+use splice::splice;
 
 /// How large a query may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,16 +82,7 @@ pub fn confine(
     foreign: ForeignMatchers,
     limits: &Limits,
 ) -> Result<Confined, Refusal> {
-    check_length(query, limits)?;
-    let scan = scan::expression(query, limits.selectors, reject(query, matchers, foreign))?;
-    let confined = splice::splice(query, &scan.sites, matchers);
-    prove::prove(query, &confined, matchers, |text, on_matcher| {
-        scan::expression(text, usize::MAX, |matcher| {
-            on_matcher(matcher);
-            Ok(())
-        })
-    })?;
-    Ok(confined)
+    confine_kind(query, Kind::Expression, matchers, foreign, limits)
 }
 
 /// Like [`confine`], for one `match[]`: exactly one selector, and no other token. (Prometheus
@@ -100,23 +93,15 @@ pub fn confine_selector(
     foreign: ForeignMatchers,
     limits: &Limits,
 ) -> Result<Confined, Refusal> {
-    check_length(selector, limits)?;
-    let scan = scan::selector(selector, 1, reject(selector, matchers, foreign))?;
-    let confined = splice::splice(selector, &scan.sites, matchers);
-    prove::prove(selector, &confined, matchers, |text, on_matcher| {
-        scan::selector(text, 1, |matcher| {
-            on_matcher(matcher);
-            Ok(())
-        })
-    })?;
-    Ok(confined)
+    confine_kind(selector, Kind::Selector, matchers, foreign, limits)
 }
 
 /// Checks that a `match[]` is exactly one selector, for where it goes up as it is because the
 /// answer is filtered.
 pub fn check_selector(selector: &str, limits: &Limits) -> Result<(), Refusal> {
     check_length(selector, limits)?;
-    scan::selector(selector, 1, |_| Ok(())).map(|_: Scan| ())
+    scan(selector, Kind::Selector, limits.selectors, |_| Ok(()))?;
+    Ok(())
 }
 
 /// Whether the matchers of a query tell of tenants who are not the caller's: true if one of a
@@ -124,11 +109,34 @@ pub fn check_selector(selector: &str, limits: &Limits) -> Result<(), Refusal> {
 /// query cannot be read**. For hiding the expressions of shared rules.
 pub fn mentions_foreign_tenant(query: &str, matchers: &Matchers) -> bool {
     let mut tells = false;
-    let scan = scan::expression(query, usize::MAX, |matcher| {
+    let scan = scan(query, Kind::Expression, usize::MAX, |matcher| {
         tells |= is_any(matcher, matchers, Matcher::tells_of_foreign);
         Ok(())
     });
     tells || scan.is_err()
+}
+
+fn confine_kind(
+    text: &str,
+    kind: Kind,
+    matchers: &Matchers,
+    foreign: ForeignMatchers,
+    limits: &Limits,
+) -> Result<Confined, Refusal> {
+    check_length(text, limits)?;
+    let scan = scan(text, kind, limits.selectors, |matcher| {
+        if foreign == ForeignMatchers::Reject
+            && is_any(matcher, matchers, Matcher::asks_for_foreign)
+        {
+            return Err(Refusal::ForeignTenant {
+                at: Position::of(text, matcher.at),
+            });
+        }
+        Ok(())
+    })?;
+    let confined = splice(text, &scan.sites, matchers)?;
+    prove(text, kind, &confined, matchers)?;
+    Ok(confined)
 }
 
 fn check_length(query: &str, limits: &Limits) -> Result<(), Refusal> {
@@ -139,23 +147,6 @@ fn check_length(query: &str, limits: &Limits) -> Result<(), Refusal> {
         });
     }
     Ok(())
-}
-
-fn reject<'q>(
-    query: &'q str,
-    matchers: &Matchers,
-    foreign: ForeignMatchers,
-) -> impl FnMut(&Matcher<'q>) -> Result<(), Refusal> {
-    move |matcher| {
-        if foreign == ForeignMatchers::Reject
-            && is_any(matcher, matchers, Matcher::asks_for_foreign)
-        {
-            return Err(Refusal::ForeignTenant {
-                at: Position::of(query, matcher.at),
-            });
-        }
-        Ok(())
-    }
 }
 
 /// Whether the matcher is of a tenant label and the test holds for that label's tenants.

@@ -9,7 +9,7 @@ use promql_parser::parser::{self, Expr, VectorSelector};
 use super::Refusal;
 use super::literal::unquote;
 use super::matcher::Matcher;
-use super::scan::{Form, Scan};
+use super::scan::{Form, Kind, Scan, scan};
 use super::splice::Confined;
 use crate::tenancy::{LabelMatcher, MatchOp, Matchers};
 
@@ -25,28 +25,29 @@ const MAX_BYTES: usize = 16 * 1024;
 const MAX_REGEX_NANOS: usize = 2_000_000;
 
 /// Checks that `confined` is `query` with all matchers in every selector, and nothing else
-/// changed. `rescan` is the scan that `query` went through, for the spliced text.
+/// changed.
 ///
 /// What only the scanner can read passes: the upstream's parser is the judge of syntax.
 pub(super) fn prove(
     query: &str,
+    kind: Kind,
     confined: &Confined,
     matchers: &Matchers,
-    rescan: impl FnOnce(&str, &mut dyn FnMut(&Matcher<'_>)) -> Result<Scan, Refusal>,
 ) -> Result<(), Refusal> {
     let text = confined.text();
     let mut regex_nanos = 0_usize;
-    let scan = rescan(text, &mut |matcher| {
+    let rescan = scan(text, kind, confined.selectors(), |matcher| {
         regex_nanos = regex_nanos.saturating_add(regex_cost(matcher));
-    })
-    .map_err(|_| Refusal::Disagreement)?;
-    let is_cheap =
-        text.len() <= MAX_BYTES && scan.nodes <= MAX_NODES && regex_nanos <= MAX_REGEX_NANOS;
-
-    let is_proven = is_only_insertions(query, confined)
-        && every_site_is_ours(text, &scan, matchers)
-        && scan.sites.len() == confined.selectors()
-        && (!is_cheap || tree_agrees(text, confined.selectors(), matchers));
+        Ok(())
+    });
+    let is_proven = rescan.is_ok_and(|scan| {
+        let is_cheap =
+            text.len() <= MAX_BYTES && scan.nodes <= MAX_NODES && regex_nanos <= MAX_REGEX_NANOS;
+        is_only_insertions(query, confined)
+            && scan.sites.len() == confined.selectors()
+            && every_site_is_ours(text, &scan, matchers)
+            && (!is_cheap || tree_agrees(text, confined.selectors(), matchers))
+    });
     is_proven.then_some(()).ok_or(Refusal::Disagreement)
 }
 
@@ -165,4 +166,128 @@ fn regex_cost(matcher: &Matcher<'_>) -> usize {
         is_escaped = *byte == b'\\' && !is_escaped;
     }
     cost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::matcher::Op;
+    use super::super::scan::Site;
+    use super::super::splice::splice;
+    use super::*;
+    use crate::promql::tests::acme;
+
+    /// Proves a query with matchers at these sites only.
+    fn proof_of(query: &str, sites: &[(usize, Form)]) -> Result<(), Refusal> {
+        let sites: Vec<Site> = sites.iter().map(|&(at, form)| Site { at, form }).collect();
+        let confined = splice(query, &sites, &acme()).unwrap();
+        prove(query, Kind::Expression, &confined, &acme())
+    }
+
+    #[test]
+    fn a_wrong_splice_is_found() {
+        let disagreement = Err(Refusal::Disagreement);
+        assert_eq!(
+            proof_of("a + b", &[(1, Form::Bare), (5, Form::Bare)]),
+            Ok(())
+        );
+        assert_eq!(proof_of("a + b", &[(1, Form::Bare)]), disagreement);
+        assert_eq!(proof_of("a + b", &[]), disagreement);
+        assert_eq!(
+            proof_of("a + \"b\"", &[(1, Form::Bare), (6, Form::Bare)]),
+            disagreement
+        );
+        assert_eq!(proof_of("a{}", &[(2, Form::Braced)]), Ok(()));
+        assert_eq!(proof_of("a{}", &[(2, Form::Bare)]), disagreement);
+        assert_eq!(proof_of("a{b=\"\"}", &[(5, Form::Braced)]), disagreement);
+        assert_eq!(proof_of("topk(a, b)", &[(9, Form::Bare)]), disagreement);
+    }
+
+    #[test]
+    fn only_insertions_are_accepted() {
+        let confined = splice(
+            "a",
+            &[Site {
+                at: 1,
+                form: Form::Bare,
+            }],
+            &acme(),
+        )
+        .unwrap();
+        assert_eq!(prove("a", Kind::Selector, &confined, &acme()), Ok(()));
+        for other in ["b", "a ", "", "aa"] {
+            let proof = prove(other, Kind::Selector, &confined, &acme());
+            assert_eq!(proof, Err(Refusal::Disagreement));
+        }
+    }
+
+    #[test]
+    fn a_tree_is_walked_wherever_selectors_are() {
+        let ours = r#"{tenant_id="acme"}"#;
+        for query in [
+            "§",
+            "§[5m]",
+            "(-§)",
+            "1 + §",
+            "§ + 1",
+            "sum(§)",
+            "topk(scalar(§), vector(1))",
+            "max_over_time((§)[5m:])",
+            "label_replace(§, \"a\", \"\", \"b\", \"\")",
+        ] {
+            let confined = query.replace('§', &format!("a{ours}"));
+            assert!(tree_agrees(&confined, 1, &acme()), "{query}");
+            assert!(!tree_agrees(&confined, 2, &acme()), "{query}");
+            for foreign in [
+                "a",
+                "a{tenant_id=\"other\"}",
+                "a{tenant_id!=\"acme\"}",
+                "a{tenant_id=~\"acme\"}",
+                "a{tenant=\"acme\"}",
+                "a{tenant_id=\"acme\" or b=\"c\"}",
+                "a{b=\"c\" or tenant_id=\"acme\"}",
+            ] {
+                let foreign = query.replace('§', foreign);
+                assert!(!tree_agrees(&foreign, 1, &acme()), "{foreign}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_parser_cannot_read_is_left_to_the_upstream() {
+        assert!(parser::parse("a </ 5").is_err());
+        assert!(catch_unwind(|| parser::parse("a[1e30]")).is_err());
+        for query in ["a </ 5", "a[1e30]"] {
+            assert!(tree_agrees(query, 7, &acme()), "{query}");
+        }
+    }
+
+    #[test]
+    fn dear_regexes_are_known() {
+        let is_dear = |value| {
+            let matcher = Matcher {
+                at: 0,
+                label: "a",
+                op: Op::Regex,
+                value,
+            };
+            regex_cost(&matcher) > MAX_REGEX_NANOS
+        };
+        for value in [
+            r"`a{1000}`",
+            r#""a\x7b1000}""#,
+            r#""a\173""#,
+            r#""\\w\\w\\w\\w\\w\\w""#,
+            r#""(?i)\\pL\\pL\\pL\\pL\\pL""#,
+        ] {
+            assert!(is_dear(value), "{value}");
+        }
+        for value in [
+            r#""5..""#,
+            r#""node|kubelet""#,
+            r#"".*\\.example\\.com.*""#,
+            r"`\d+`",
+        ] {
+            assert!(!is_dear(value), "{value}");
+        }
+    }
 }

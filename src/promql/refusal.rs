@@ -15,6 +15,17 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// Too long once the matchers are in it.
+    #[error(
+        "with the matchers of your tenants the query is {bytes} bytes long; the limit is \
+         {limit}: use fewer selectors, or a token with fewer tenants"
+    )]
+    ConfinedTooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// More selectors than [`Limits::selectors`](super::Limits::selectors).
     #[error("the query has more than {limit} selectors, which is the limit")]
     TooManySelectors {
@@ -65,6 +76,7 @@ impl Refusal {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::TooLong { .. } => "too_long",
+            Self::ConfinedTooLong { .. } => "confined_too_long",
             Self::TooManySelectors { .. } => "too_many_selectors",
             Self::Malformed { .. } => "malformed",
             Self::ForeignTenant { .. } => "foreign_tenant",
@@ -76,7 +88,9 @@ impl Refusal {
     /// What it is to the client.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::TooLong { .. } | Self::TooManySelectors { .. } => Fault::TooLarge,
+            Self::TooLong { .. } | Self::ConfinedTooLong { .. } | Self::TooManySelectors { .. } => {
+                Fault::TooLarge
+            }
             Self::Malformed { .. } => Fault::Malformed,
             Self::ForeignTenant { .. } | Self::UnconfinedInfo { .. } | Self::Disagreement => {
                 Fault::Denied

@@ -9,7 +9,7 @@ use super::skip;
 pub(super) struct Scan {
     /// One for each selector, in order.
     pub(super) sites: Vec<Site>,
-    /// Operands, operators, parentheses, ranges: no tree of the query is deeper or larger.
+    /// Operands, operators, parentheses, ranges, labels, matchers: no tree of the query has more.
     pub(super) nodes: usize,
 }
 
@@ -29,28 +29,29 @@ pub(super) enum Form {
     Braced,
 }
 
-/// Scans an expression, shows each matcher to `on_matcher`, and refuses what has more than
-/// `max_selectors`.
-pub(super) fn expression<'q>(
-    query: &'q str,
-    max_selectors: usize,
-    on_matcher: impl FnMut(&Matcher<'q>) -> Result<(), Refusal>,
-) -> Result<Scan, Refusal> {
-    refuse_forbidden(query)?;
-    let mut scanner = Scanner::new(query, max_selectors, on_matcher);
-    while scanner.token()? {}
-    scanner.finish()
+/// What a text is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A `query`.
+    Expression,
+    /// A `match[]`: exactly one selector.
+    Selector,
 }
 
-/// Scans one `match[]`: exactly one selector. Otherwise like [`expression`].
-pub(super) fn selector<'q>(
-    selector: &'q str,
+/// Scans a text, shows each matcher to `on_matcher`, and refuses what has more than
+/// `max_selectors`.
+pub(super) fn scan<'q>(
+    text: &'q str,
+    kind: Kind,
     max_selectors: usize,
     on_matcher: impl FnMut(&Matcher<'q>) -> Result<(), Refusal>,
 ) -> Result<Scan, Refusal> {
-    refuse_forbidden(selector)?;
-    let mut scanner = Scanner::new(selector, max_selectors, on_matcher);
-    scanner.lone_selector()?;
+    refuse_forbidden(text)?;
+    let mut scanner = Scanner::new(text, max_selectors, on_matcher);
+    match kind {
+        Kind::Expression => while scanner.token()? {},
+        Kind::Selector => scanner.lone_selector()?,
+    }
     scanner.finish()
 }
 
@@ -232,7 +233,6 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
         self.cursor.take_keyword(&["bool"]);
         if self.cursor.take_called_keyword(&["on", "ignoring"]) {
             self.labels()?;
-            self.cursor.skip_gap();
             if self.cursor.take_keyword(&["group_left", "group_right"]) {
                 self.cursor.skip_gap();
                 if self.cursor.peek() == Some(b'(') {
@@ -325,7 +325,7 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
         } else if !name.is_empty() {
             self.site(end, Form::Bare)?;
         }
-        self.nodes = 1;
+        self.nodes += 1;
         self.expect = Expect::Operator;
         let is_number = is_keyword(name, &["inf", "nan"]);
         if self.sites.is_empty() || is_number || self.cursor.peek().is_some() {

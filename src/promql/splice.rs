@@ -1,7 +1,12 @@
 //! Writes matchers into a query and leaves every other byte as it is.
 
+use super::refusal::Refusal;
 use super::scan::{Form, Site};
 use crate::tenancy::Matchers;
+
+/// The longest confined query. A thousand tenants in a thousand selectors are too much for the
+/// upstream, whose own limit for a form is 10 MB (Go's `ParseForm`), and for a cache.
+const MAX_CONFINED_BYTES: usize = 4 * 1024 * 1024;
 
 /// A query every selector of which carries our matchers. Made only by [`confine`](super::confine)
 /// and [`confine_selector`](super::confine_selector).
@@ -73,10 +78,21 @@ impl Confined {
 }
 
 /// Inserts the matchers at the sites, which are in order.
-pub(super) fn splice(query: &str, sites: &[Site], matchers: &Matchers) -> Confined {
+pub(super) fn splice(
+    query: &str,
+    sites: &[Site],
+    matchers: &Matchers,
+) -> Result<Confined, Refusal> {
     let matchers = matchers.promql();
     let longest = matchers.len() + "{}".len();
-    let mut text = String::with_capacity(query.len() + sites.len() * longest);
+    let bytes = query.len() + sites.len() * longest;
+    if bytes > MAX_CONFINED_BYTES {
+        return Err(Refusal::ConfinedTooLong {
+            bytes,
+            limit: MAX_CONFINED_BYTES,
+        });
+    }
+    let mut text = String::with_capacity(bytes);
     let mut insertions = Vec::with_capacity(sites.len());
     let mut copied = 0;
     for site in sites {
@@ -101,8 +117,8 @@ pub(super) fn splice(query: &str, sites: &[Site], matchers: &Matchers) -> Confin
         });
     }
     text.push_str(query.get(copied..).unwrap_or_default());
-    Confined {
+    Ok(Confined {
         text,
         insertions: insertions.into(),
-    }
+    })
 }

@@ -12,13 +12,13 @@ const LIMITS: Limits = Limits {
     selectors: 1000,
 };
 
-fn label_matcher(label: &str, tenants: &[&str]) -> LabelMatcher {
+pub(super) fn label_matcher(label: &str, tenants: &[&str]) -> LabelMatcher {
     let tenants = tenants.iter().map(|tenant| Tenant::new(tenant).unwrap());
     LabelMatcher::new(label.into(), TenantSet::new(tenants).unwrap())
 }
 
 /// `tenant_id="acme"`
-fn acme() -> Matchers {
+pub(super) fn acme() -> Matchers {
     Matchers::new(label_matcher("tenant_id", &["acme"]), [])
 }
 
@@ -274,6 +274,20 @@ fn limits_hold() {
     );
     let long = check_selector("something", &limits).unwrap_err();
     assert_eq!(long, Refusal::TooLong { bytes: 9, limit: 8 });
+}
+
+#[test]
+fn many_tenants_in_many_selectors_have_a_limit() {
+    let tenants: Vec<String> = (0..250).map(|i| format!("{i:0>250}")).collect();
+    let tenants: Vec<&str> = tenants.iter().map(String::as_str).collect();
+    let matchers = Matchers::new(label_matcher("tenant_id", &tenants), []);
+    let kind = |selectors: usize| {
+        let query = vec!["up"; selectors].join("+");
+        confine(&query, &matchers, ForeignMatchers::Intersect, &LIMITS)
+            .map_err(|refusal| (refusal.kind(), refusal.fault()))
+    };
+    assert!(kind(60).is_ok());
+    assert_eq!(kind(70), Err(("confined_too_long", Fault::TooLarge)));
 }
 
 #[test]

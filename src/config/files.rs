@@ -86,21 +86,23 @@ pub(super) fn ca_file(r: &mut Reader<'_>, field: &Field<'_>) -> Read<PathBuf> {
     Ok(path)
 }
 
-/// A JSON Web Key Set (RFC 7517 §5), as text.
+/// A JSON Web Key Set (RFC 7517 §5) of public keys, as text.
 pub(super) fn jwks(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> {
     let (path, text) = content(r, field)?;
-    // The parser's own error could quote a private key.
-    let keys = serde_json::from_str::<serde_json::Value>(&text)
-        .ok()
-        .and_then(|set| set.get("keys")?.as_array().map(Vec::len));
-    match keys {
-        Some(1..) => Ok(text),
-        Some(0) => Err(file_error(r, field, &path, "is a key set without keys")),
-        None => {
-            let reason = "is no JSON Web Key Set: an object with a list `keys`";
-            Err(file_error(r, field, &path, reason))
+    // The parser's own error could quote a key.
+    let set: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+    let keys = set.as_ref().and_then(|set| set.get("keys")?.as_array());
+    // RFC 7518 §6: `d` makes a key private, `k` is a symmetric one.
+    let is_secret = |key: &serde_json::Value| key.get("d").or(key.get("k")).is_some();
+    let reason = match keys {
+        None => "is no JSON Web Key Set: an object with a list `keys`",
+        Some(keys) if keys.is_empty() => "is a key set without keys",
+        Some(keys) if keys.iter().any(is_secret) => {
+            "holds a private or symmetric key: give the public keys only"
         }
-    }
+        Some(_) => return Ok(text),
+    };
+    Err(file_error(r, field, &path, reason))
 }
 
 /// PEM public keys or certificates, as text.

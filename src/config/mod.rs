@@ -1,6 +1,6 @@
 //! From one YAML file to an immutable snapshot of settings.
 //!
-//! [`load`] reads the text into a tree with positions (`yaml`), reads that with types while
+//! [`load()`] reads the text into a tree with positions (`yaml`), reads that with types while
 //! collecting every error (`read`, `values`, `url`, `files`), and checks the parts against each
 //! other (`build`).
 

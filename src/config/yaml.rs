@@ -51,6 +51,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Node, SyntaxError> {
     let options = options! {
         emit_comments: false,
         disallow_directives: true,
+        // Refused below, with advice.
+        emit_unresolved_aliases: true,
         block_nesting_limit: MAX_DEPTH,
         flow_nesting_limit: MAX_DEPTH,
     };

@@ -53,8 +53,8 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
 
     let upstreams = upstreams?.all?;
     let (authenticated, upstream) = passthrough?.unwrap_or((true, None));
-    let first = upstream_names?.into_iter().next();
-    let Some(upstream) = upstream.or(first) else {
+    let first = || upstreams.first().map(|upstream| Arc::clone(&upstream.name));
+    let Some(upstream) = upstream.or_else(first) else {
         return Err(r.error(root, "has no upstream"));
     };
     Ok(Settings {

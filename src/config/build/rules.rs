@@ -42,6 +42,7 @@ pub(super) fn rules(
 
     let (listed, short) = (listed?, short?);
     if listed.is_none() && short.is_none() {
+        refinement?;
         let message = "one of `claim` and `rules` is required";
         return Err(r.error(section.field(), message));
     }

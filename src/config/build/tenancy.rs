@@ -29,20 +29,23 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
         (Ok(rules), Ok(max)) => rules_within(r, field, rules, *max),
         _ => Ok(()),
     };
+    let distinct = match (&names, &and) {
+        (Ok(names), Ok(and)) => distinct(
+            r,
+            std::iter::once(names).chain(and.iter().map(|(_, names)| names)),
+        ),
+        _ => Ok(()),
+    };
     section.finish(r)?;
     complete?;
+    distinct?;
     within?;
-    let (names, and) = (names?, and?);
-    distinct(
-        r,
-        std::iter::once(&names).chain(and.iter().map(|(_, names)| names)),
-    )?;
-    let (metrics_label, traces_attribute) = names.into_values();
+    let (metrics_label, traces_attribute) = names?.into_values();
     Ok(Tenancy {
         rules: rules?,
         metrics_label,
         traces_attribute,
-        and: and
+        and: and?
             .into_iter()
             .map(|(rules, names)| {
                 let (metrics_label, traces_attribute) = names.into_values();

@@ -57,11 +57,10 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
     });
     let url = section.required(r, "url", url::base);
     let ca_file = section.optional(r, "ca_file", |r, field| {
-        let path = files::ca_file(r, field)?;
         if url.as_ref().is_ok_and(|url| !url.https) {
             return Err(r.error(field, "is of no use: the url is not https"));
         }
-        Ok(path)
+        files::ca_file(r, field)
     });
     let credentials = section.or(r, "credentials", Credentials::None, credentials);
     let open_to_admins = section.or(r, "open_to_admins", Vec::new(), |r, field| {

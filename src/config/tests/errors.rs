@@ -99,8 +99,8 @@ fn a_file_that_cannot_be_read() {
 
 #[test]
 fn a_hundred_errors_are_listed_and_the_rest_counted() {
-    let many: String = (0..250).map(|n| format!("unknown{n}: 1\n")).collect();
-    let errors = Fake::config(&format!("{MINIMAL}{many}"))
+    let many: Vec<String> = (0..250).map(|n| format!("unknown{n}: 1")).collect();
+    let errors = Fake::config(&format!("{MINIMAL}{}\n", many.join("\n")))
         .load()
         .unwrap_err();
     assert_eq!(errors.len(), 101);

@@ -48,6 +48,14 @@ fn key_sets() {
             "is no JSON Web Key Set: an object with a list `keys`",
         ),
         (r#"{"keys": []}"#, "is a key set without keys"),
+        (
+            r#"{"keys": [{"kty": "RSA"}, {"kty": "EC", "d": "x"}]}"#,
+            "holds a private or symmetric key: give the public keys only",
+        ),
+        (
+            r#"{"keys": [{"kty": "oct", "k": "x"}]}"#,
+            "holds a private or symmetric key: give the public keys only",
+        ),
     ] {
         assert_eq!(
             keys_with("jwks_file: keys", content.as_bytes()),
@@ -59,7 +67,7 @@ fn key_sets() {
         Err("jwks_file: the file /etc/other cannot be read: entity not found".into())
     );
     assert_eq!(
-        keys_with("jwks_file: /keys/\u{1}", b"")
+        keys_with(r#"jwks_file: "/keys/\n""#, b"")
             .unwrap_err()
             .lines()
             .count(),
@@ -87,9 +95,8 @@ fn public_keys_in_pem() {
             "holds a private key: give the public key only",
         ),
         (public.replace("END", "ENT"), "ends within a PEM section"),
-        (public.replace("M", "*"), "is not well-formed PEM"),
+        (public.replace('M', "*"), "is not well-formed PEM"),
     ] {
-        let content = content.replace("PUBLIC KEY", "PUBLIC KEY");
         assert_eq!(
             keys_with("pem_file: keys", content.as_bytes()),
             Err(format!("pem_file: the file /etc/keys {error}"))

@@ -5,6 +5,7 @@ mod cross_checks;
 mod errors;
 mod examples;
 mod files;
+mod rules;
 mod settings;
 
 use std::collections::HashMap;

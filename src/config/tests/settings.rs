@@ -41,8 +41,8 @@ fn the_minimal_config_with_every_default() {
             open_to_admins: vec![],
             timeouts: UpstreamTimeouts {
                 connect: Duration::from_secs(5),
-                response_head: Duration::from_secs(120),
-                body_idle: Duration::from_secs(60),
+                response_head: Duration::from_mins(2),
+                body_idle: Duration::from_mins(1),
             },
             max_idle_connections: 128,
         }],
@@ -67,8 +67,8 @@ fn the_minimal_config_with_every_default() {
                     ca_file: None,
                     bearer_token_file: None,
                 },
-                refresh_interval: Duration::from_secs(300),
-                max_stale: Duration::from_secs(86_400),
+                refresh_interval: Duration::from_mins(5),
+                max_stale: Duration::from_hours(24),
             }],
             cache_entries: 10_000,
             max_bytes: 16_384,
@@ -104,7 +104,7 @@ fn the_minimal_config_with_every_default() {
             first_request: Duration::from_secs(10),
             header: Duration::from_secs(10),
             body_idle: Duration::from_secs(30),
-            idle: Duration::from_secs(120),
+            idle: Duration::from_mins(2),
         },
         drain: Drain {
             min: Duration::ZERO,
@@ -121,9 +121,8 @@ fn the_minimal_config_with_every_default() {
     assert_eq!(settings, expected);
 }
 
-#[test]
-fn everything_but_the_defaults() {
-    let text = r#"
+/// Nothing in it is a default.
+const FULL: &str = r#"
 listeners: [{address: 0.0.0.0:80}, {address: "[::1]:81"}]
 admin: {address: 127.0.0.1:82}
 upstreams:
@@ -181,7 +180,10 @@ drain: {min: 5s, max: 0s}
 reload: {poll_interval: 1m}
 log: {format: json, level: "warn,partywall=debug"}
 "#;
-    let settings = settings_of(text);
+
+#[test]
+fn listeners_and_upstreams() {
+    let settings = settings_of(FULL);
     let addresses = ["0.0.0.0:80", "[::1]:81"].map(|address| Listener {
         address: address.parse().unwrap(),
     });
@@ -216,6 +218,11 @@ log: {format: json, level: "warn,partywall=debug"}
             max_idle_connections: 0,
         }
     );
+}
+
+#[test]
+fn tokens() {
+    let settings = settings_of(FULL);
     let [shared, sso] = <[Issuer; 2]>::try_from(settings.tokens.issuers).unwrap();
     assert_eq!(
         shared,
@@ -250,6 +257,11 @@ log: {format: json, level: "warn,partywall=debug"}
         (settings.tokens.cache_entries, settings.tokens.max_bytes),
         (1, 1024)
     );
+}
+
+#[test]
+fn the_process() {
+    let settings = settings_of(FULL);
     assert_eq!(
         settings.passthrough,
         Passthrough {
@@ -296,7 +308,11 @@ log: {format: json, level: "warn,partywall=debug"}
         }
     );
     assert_eq!(settings.promql.foreign_matchers, ForeignMatchers::Reject);
+}
 
+#[test]
+fn tenancy() {
+    let settings = settings_of(FULL);
     let tenancy = settings.tenancy;
     assert_eq!(tenancy.metrics_label.as_deref(), Some("tenant"));
     assert_eq!(tenancy.traces_attribute.as_deref(), Some("k8s.tenant-id"));

@@ -1,0 +1,86 @@
+//! What holds where the file says nothing.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{
+    Admin, Drain, ForeignMatchers, Limits, Log, PromQl, Reload, Timeouts, UpstreamTimeouts,
+};
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 8081)),
+        }
+    }
+}
+
+impl Default for UpstreamTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            response_head: Duration::from_mins(2),
+            body_idle: Duration::from_mins(1),
+        }
+    }
+}
+
+impl Default for PromQl {
+    fn default() -> Self {
+        Self {
+            foreign_matchers: ForeignMatchers::Intersect,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            requests: 1000,
+            header_bytes: 64 * 1024,
+            body_bytes: 2 * 1024 * 1024,
+            query_bytes: 64 * 1024,
+            query_selectors: 1000,
+            answer_bytes: 64 * 1024 * 1024,
+            rewrite_cache_bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            first_request: Duration::from_secs(10),
+            header: Duration::from_secs(10),
+            body_idle: Duration::from_secs(30),
+            idle: Duration::from_mins(2),
+        }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            min: Duration::ZERO,
+            max: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        Self {
+            poll_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            json: false,
+            level: "info".into(),
+        }
+    }
+}

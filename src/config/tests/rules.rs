@@ -1,0 +1,154 @@
+//! `tenancy.rules` and the short form.
+
+use super::cross_checks::message;
+
+const CLAIM: &str = "  claim: tenant_id\n";
+
+#[test]
+fn rules() {
+    for (rules, error) in [
+        ("", "tenancy: one of `claim` and `rules` is required"),
+        ("  rules: []\n", "tenancy.rules: must not be empty"),
+        (
+            "  separator: x\n",
+            "tenancy.separator: goes with `claim` only",
+        ),
+        (
+            "  rules: [{tenants: [a]}]\n  pattern: x\n",
+            "tenancy.pattern: goes with `claim` only",
+        ),
+        (
+            "  rules: [{tenants: [a], map: {a: b}}]\n",
+            "tenancy.rules[0].map: goes with `claim` only",
+        ),
+        (
+            "  rules: [{when: {claim: a, values: [b]}}]\n",
+            "tenancy.rules[0]: one of `claim`, `tenants` and `all_tenants` is required",
+        ),
+        (
+            "  rules: [{tenants: [a], claim: a}]\n",
+            "tenancy.rules[0].tenants: only one of `claim`, `tenants` and `all_tenants` may be given",
+        ),
+        (
+            "  rules: [{tenants: []}]\n",
+            "tenancy.rules[0].tenants: must not be empty",
+        ),
+        (
+            "  rules: [{tenants: ['']}]\n",
+            "tenancy.rules[0].tenants[0]: must not be empty",
+        ),
+        (
+            "  rules: [{tenants: [true]}]\n",
+            "tenancy.rules[0].tenants[0]: must be a text: put the word into quotes if it is meant as one",
+        ),
+        (
+            "  rules: [{tenants: [\"a\\0\"]}]\n",
+            "tenancy.rules[0].tenants[0]: a tenant holds a control character",
+        ),
+        (
+            "  rules: [{all_tenants: true}]\n",
+            "tenancy.rules[0]: `all_tenants` needs a `when`: without one it is for everybody",
+        ),
+        (
+            "  rules: [{when: {}, all_tenants: true}]\n",
+            "tenancy.rules[0].when: must hold `issuer`, or `claim` and `values`",
+        ),
+        (
+            "  rules: [{when: {claim: a}, all_tenants: true}]\n",
+            "tenancy.rules[0].when: `claim` and `values` go together",
+        ),
+        (
+            "  rules: [{when: {issuer: 'https://sso.example.com/realms/observability', values: [a]}, all_tenants: true}]\n",
+            "tenancy.rules[0].when: `claim` and `values` go together",
+        ),
+        (
+            "  rules: [{when: {claim: a, values: []}, all_tenants: true}]\n",
+            "tenancy.rules[0].when.values: must not be empty",
+        ),
+        (
+            "  rules: [{when: {issuer: x}, tenants: [a]}]\n",
+            "tenancy.rules[0].when.issuer: is not one of tokens.issuers",
+        ),
+        (
+            "  rules: [{tenants: [a]}, {tenants: [b]}]\n",
+            "tenancy.rules[0]: has no `when` and so always decides: what comes after it is never reached",
+        ),
+        (
+            "  rules: [{tenants: [a]}]\n  claim: b\n",
+            "tenancy.rules[0]: has no `when` and so always decides: what comes after it is never reached",
+        ),
+        (
+            "  rules: [{tenants: [a, b]}]\n  max_tenants: 1\n",
+            "tenancy: a rule grants 2 tenants, more than max_tenants (1)",
+        ),
+    ] {
+        assert_eq!(message(CLAIM, rules), error, "{rules}");
+    }
+}
+
+#[test]
+fn claims() {
+    for (rules, error) in [
+        (
+            "  claim: c\n  and: [{rules: [{when: {claim: a, values: [b]}, all_tenants: true}], metrics: {label: x}}]\n",
+            "tenancy.and[0].rules[0]: `all_tenants` is not for the rules under `and`: they restrict further",
+        ),
+        (
+            "  claim: c\n  max_tenants: 0\n",
+            "tenancy.max_tenants: must be between 1 and 1000000",
+        ),
+        ("  claim: []\n", "tenancy.claim: must not be empty"),
+        ("  claim: [a, '']\n", "tenancy.claim[1]: must not be empty"),
+        (
+            "  claim: .a\n",
+            "tenancy.claim: is no dotted path: a key is empty",
+        ),
+        (
+            "  claim: https://example.com/tenants\n",
+            "tenancy.claim: a claim whose name holds dots is written as a list: [\"https://…\"]",
+        ),
+        (
+            "  claim: c\n  separator: ''\n",
+            "tenancy.separator: must not be empty",
+        ),
+        (
+            "  claim: c\n  map: {}\n",
+            "tenancy.map: must not be empty: no value would have a tenant",
+        ),
+        (
+            "  claim: c\n  map: {a: []}\n",
+            "tenancy.map.a: must not be empty",
+        ),
+        (
+            "  claim: c\n  map: {a: }\n",
+            "tenancy.map.a: has no value: write a text, or leave out the key",
+        ),
+        (
+            "  claim: c\n  map: {a: b, a: c}\n",
+            "tenancy.map.a: is given twice, first in line 16",
+        ),
+        (
+            "  claim: c\n  pattern: '('\n",
+            "tenancy.pattern: is no regular expression: unclosed group",
+        ),
+        (
+            "  claim: c\n  pattern: 'a)|(b'\n",
+            "tenancy.pattern: is no regular expression: unopened group",
+        ),
+        (
+            "  claim: c\n  pattern: '(?x)a #'\n",
+            "tenancy.pattern: is no regular expression: unclosed group",
+        ),
+        (
+            "  claim: c\n  pattern: '(((a{100}){100}){100}){100}'\n",
+            "tenancy.pattern: the regular expression is too big",
+        ),
+    ] {
+        assert_eq!(message(CLAIM, rules), error, "{rules}");
+    }
+    let long = message(
+        CLAIM,
+        &format!("  claim: c\n  pattern: {}\n", "a".repeat(1025)),
+    );
+    assert_eq!(long, "tenancy.pattern: is longer than 1024 bytes");
+}

@@ -12,8 +12,9 @@ use super::error::{AuthError, InvalidTokens};
 use super::jws::{self, Jws};
 use super::keys::Verdict;
 use super::principal::{Caller, Principal};
+use super::refresh::Pacing;
 use super::source::{Found, Sources};
-use super::store::{KeyStatus, KeyStore, Pacing};
+use super::store::{KeyStatus, KeyStore};
 use crate::config::settings::{Issuer, Tenancy, Tokens};
 use crate::tenancy;
 

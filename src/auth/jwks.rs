@@ -130,3 +130,6 @@ fn point(x: &[u8], y: &[u8], size: usize) -> Result<Vec<u8>, Unusable> {
     }
     Ok([&[4], x, y].concat())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@
 //! | `jws`, `json` | a token's text, read strictly |
 //! | `claims` | what a believed token must say |
 //! | `keys`, `jwks`, `pem` | the keys that an issuer may sign with |
-//! | `store`, `fetch` | where they come from, and how they stay fresh |
+//! | `store`, `refresh`, `fetch` | where they come from, and how they stay fresh |
 //! | `cache` | verified tokens, until they expire or their issuer's keys change |
 //!
 //! A signature is checked only with the keys of the issuer that the token names, and nothing in
@@ -25,8 +25,11 @@ mod jws;
 mod keys;
 mod pem;
 mod principal;
+mod refresh;
 mod source;
 mod store;
+#[cfg(test)]
+mod testing;
 
 pub use authenticator::Authenticator;
 pub use error::{AuthError, InvalidTokens};

@@ -56,3 +56,69 @@ fn key_of_certificate(der: Vec<u8>) -> Option<Vec<u8>> {
     let parsed = ParsedCertificate::try_from(&certificate).ok()?;
     Some(parsed.subject_public_key_info().as_ref().to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::Algorithm as CryptoAlgorithm;
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+    use crate::auth::jws;
+    use crate::auth::keys::Verdict;
+    use crate::auth::testing::{Signer, WEAK_RSA, claims};
+
+    const ALLOWED: &[Algorithm] = &[Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+
+    #[test]
+    fn several_keys_of_one_file_verify_tokens_whatever_their_key_id() {
+        let signers = [
+            Signer::rsa("a", CryptoAlgorithm::RS256),
+            Signer::es256("b"),
+            Signer::ed25519("c"),
+        ];
+        let file: String = signers.iter().map(|s| s.public_pem.as_str()).collect();
+        let keys = parse(&format!("# our keys\n{file}"), ALLOWED).unwrap();
+        assert_eq!(keys.len(), 3);
+        for signer in &signers {
+            let token = signer.token(&claims());
+            assert_eq!(keys.verify(&jws::parse(&token).unwrap()), Verdict::Good);
+        }
+        let stranger = Signer::es256("b").token(&claims());
+        assert_eq!(keys.verify(&jws::parse(&stranger).unwrap()), Verdict::NoKey);
+    }
+
+    #[test]
+    fn a_certificate_stands_for_its_key() {
+        let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let params = CertificateParams::new(vec!["idp".to_owned()]).unwrap();
+        let certificate = params.self_signed(&pair).unwrap();
+        let of_certificate = parse(&certificate.pem(), ALLOWED).unwrap();
+        let of_key = parse(&pair.public_key_pem(), ALLOWED).unwrap();
+        assert_eq!(of_certificate, of_key);
+    }
+
+    #[test]
+    fn a_file_with_anything_unusable_is_refused() {
+        let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let public = pair.public_key_pem();
+        let private = pair.serialize_pem();
+        let both = format!("{public}{private}");
+        assert_eq!(parse(&private, ALLOWED), Err(NoPem::PrivateKey));
+        assert_eq!(parse(&both, ALLOWED), Err(NoPem::PrivateKey));
+        assert_eq!(parse("", ALLOWED), Err(NoPem::Empty));
+        assert_eq!(parse("a secret", ALLOWED), Err(NoPem::Empty));
+        let cut = public.replace("-----END PUBLIC KEY-----", "");
+        assert_eq!(parse(&cut, ALLOWED), Err(NoPem::Malformed));
+        let rs256_only = parse(&public, &[Algorithm::RS256]);
+        assert_eq!(rs256_only, Err(NoPem::Key(1, Unusable::NotAllowed)));
+        let hmac_only = parse(&public, &[Algorithm::HS256]);
+        assert_eq!(hmac_only, Err(NoPem::Key(1, Unusable::NotAllowed)));
+        let weak = parse(&format!("{public}{WEAK_RSA}"), ALLOWED);
+        assert_eq!(weak, Err(NoPem::Key(2, Unusable::RsaSize(1024))));
+        let p384 = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        let p384 = parse(&p384.public_key_pem(), ALLOWED);
+        assert_eq!(p384, Err(NoPem::Key(1, Unusable::NotAllowed)));
+        let nonsense = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert_eq!(parse(nonsense, ALLOWED), Err(NoPem::Certificate(1)));
+    }
+}

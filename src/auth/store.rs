@@ -1,8 +1,4 @@
-//! An issuer's keys and how they stay fresh.
-//!
-//! Keys from the config never change. Published ones are fetched by a task: at once, then in
-//! intervals, sooner again after a failure, and when a token names a key that is not there.
-//! The task alone fetches, so there is one fetch at a time.
+//! An issuer's keys, from the config or as they were last fetched.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,39 +8,16 @@ use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::clock::Clock;
 use super::error::InvalidTokens;
 use super::fetch::{Location, Provider};
 use super::jwks::{self, Jwks};
-use super::keys::{Key, KeySet, Unusable};
+use super::keys::{Key, KeySet};
 use super::pem;
+use super::refresh::{Pacing, Refresher};
 use crate::config::settings::{Algorithm, Issuer, KeySource};
-
-/// The times that are not the operator's to choose.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pacing {
-    /// A fetch may take this long.
-    pub(super) fetch: Duration,
-    /// Between the begin of a fetch and one that an unknown key asks for: strangers ask, too.
-    pub(super) gap: Duration,
-    /// A request waits this long for such a fetch.
-    pub(super) wait: Duration,
-    /// After the first failure; doubled with each further one, up to `max_retry`.
-    pub(super) first_retry: Duration,
-    pub(super) max_retry: Duration,
-}
-
-impl Pacing {
-    pub(super) const USUAL: Self = Self {
-        fetch: Duration::from_secs(10),
-        gap: Duration::from_secs(10),
-        wait: Duration::from_secs(5),
-        first_retry: Duration::from_secs(1),
-        max_retry: Duration::from_mins(1),
-    };
-}
 
 /// Requests that wait for a fetch at once, per issuer; more are answered without it.
 const MAX_WAITING: usize = 100;
@@ -66,15 +39,16 @@ struct Basis {
     max_stale: Duration,
 }
 
-struct Shared {
-    current: ArcSwap<Current>,
-    flights: watch::Sender<Flights>,
+/// What the store and the task that fetches share.
+pub(super) struct Shared {
+    pub(super) current: ArcSwap<Current>,
+    pub(super) flights: watch::Sender<Flights>,
     waiting: Semaphore,
-    pacing: Pacing,
-    fetches_ok: AtomicU64,
-    fetches_failed: AtomicU64,
+    pub(super) pacing: Pacing,
+    pub(super) fetches_ok: AtomicU64,
+    pub(super) fetches_failed: AtomicU64,
     /// Why the last fetch failed; `None` after a good one.
-    failure: ArcSwapOption<String>,
+    pub(super) failure: ArcSwapOption<String>,
 }
 
 /// The keys of one moment.
@@ -84,16 +58,16 @@ pub(super) struct Current {
     /// Another number whenever the keys are others.
     pub(super) generation: u64,
     /// In seconds since 1970.
-    usable_until: u64,
+    pub(super) usable_until: u64,
 }
 
 /// The fetches so far.
 #[derive(Clone, Copy, Debug, Default)]
-struct Flights {
-    wanted: bool,
-    running: bool,
-    last_begin: Option<Instant>,
-    landed: u64,
+pub(super) struct Flights {
+    pub(super) wanted: bool,
+    pub(super) running: bool,
+    pub(super) last_begin: Option<Instant>,
+    pub(super) landed: u64,
 }
 
 /// The state of an issuer's keys, for metrics and readiness.
@@ -297,120 +271,5 @@ fn configured_jwks(text: &str, algorithms: &[Algorithm]) -> Result<KeySet, Strin
     Ok(keys)
 }
 
-/// The task that fetches.
-struct Refresher {
-    issuer: Arc<str>,
-    algorithms: Vec<Algorithm>,
-    refresh_interval: Duration,
-    max_stale: Duration,
-    provider: Provider,
-    clock: Arc<dyn Clock>,
-    shared: Arc<Shared>,
-}
-
-impl Refresher {
-    async fn run(self) {
-        let mut wanted = self.shared.flights.subscribe();
-        let mut failures = 0;
-        loop {
-            self.shared.flights.send_modify(|flights| {
-                flights.wanted = false;
-                flights.running = true;
-                flights.last_begin = Some(Instant::now());
-            });
-            failures = if self.fetch().await { 0 } else { failures + 1 };
-            self.shared.flights.send_modify(|flights| {
-                flights.running = false;
-                flights.landed += 1;
-            });
-            tokio::select! {
-                () = sleep(self.pause(failures)) => {}
-                _ = wanted.wait_for(|flights| flights.wanted) => {}
-            }
-        }
-    }
-
-    async fn fetch(&self) -> bool {
-        let outcome = match self.provider.fetch(self.shared.pacing.fetch).await {
-            Err(why) => Err(why.to_string()),
-            Ok(text) => jwks::parse(&text, &self.algorithms).map_err(|why| why.to_string()),
-        };
-        match outcome {
-            Ok(jwks) => {
-                self.take(jwks);
-                self.shared.fetches_ok.fetch_add(1, Ordering::Relaxed);
-                self.shared.failure.store(None);
-                true
-            }
-            Err(why) => {
-                tracing::warn!(issuer = &*self.issuer, "keys could not be fetched: {why}");
-                self.shared.fetches_failed.fetch_add(1, Ordering::Relaxed);
-                self.shared.failure.store(Some(Arc::new(why)));
-                false
-            }
-        }
-    }
-
-    /// A set without a usable key is taken as well: the provider says that none is valid.
-    fn take(&self, Jwks { keys, unused }: Jwks) {
-        let usable_until = self.clock.now().saturating_add(self.max_stale.as_secs());
-        let before = self.shared.current.load_full();
-        let first = before.usable_until == 0;
-        let same = *before.keys == keys;
-        let current = if same {
-            Current {
-                keys: before.keys.clone(),
-                generation: before.generation,
-                usable_until,
-            }
-        } else {
-            Current {
-                keys: Arc::new(keys),
-                generation: before.generation + 1,
-                usable_until,
-            }
-        };
-        if first || !same {
-            log_change(&self.issuer, &current.keys, &unused);
-        }
-        self.shared.current.store(Arc::new(current));
-    }
-
-    /// Until the next fetch. Proxies that started together are not to ask together, so up to a
-    /// fifth is taken off at random.
-    fn pause(&self, failures: u32) -> Duration {
-        let Pacing {
-            first_retry,
-            max_retry,
-            ..
-        } = self.shared.pacing;
-        let whole = match failures.checked_sub(1) {
-            None => self.refresh_interval,
-            Some(doublings) => first_retry
-                .saturating_mul(1 << doublings.min(16))
-                .min(max_retry)
-                .min(self.refresh_interval),
-        };
-        let mut random = [0_u8; 1];
-        // Without randomness all of it is waited for.
-        let _ = aws_lc_rs::rand::fill(&mut random);
-        let [part] = random;
-        whole.saturating_sub(whole / (5 * 256) * u32::from(part))
-    }
-}
-
-fn log_change(issuer: &str, keys: &KeySet, unused: &[(String, Unusable)]) {
-    for (key, why) in unused {
-        match why {
-            Unusable::RsaSize(_) | Unusable::Malformed => {
-                tracing::warn!(issuer, key, "a key is not used: {why}");
-            }
-            _ => tracing::debug!(issuer, key, "a key is not used: {why}"),
-        }
-    }
-    if keys.is_empty() {
-        tracing::warn!(issuer, "the issuer publishes no key that could be used");
-    } else {
-        tracing::info!(issuer, keys = keys.len(), "the issuer has new keys");
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! The task that keeps an issuer's published keys fresh.
+//!
+//! They are fetched at once, then in intervals, sooner again after a failure, and when a token
+//! names a key that is not there. The task alone fetches, so there is one fetch at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::clock::Clock;
+use super::fetch::Provider;
+use super::jwks::{self, Jwks};
+use super::keys::{KeySet, Unusable};
+use super::store::{Current, Shared};
+use crate::config::settings::Algorithm;
+
+/// The times that are not the operator's to choose.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pacing {
+    /// A fetch may take this long.
+    pub(super) fetch: Duration,
+    /// Between the begin of a fetch and one that an unknown key asks for: strangers ask, too.
+    pub(super) gap: Duration,
+    /// A request waits this long for such a fetch.
+    pub(super) wait: Duration,
+    /// After the first failure; doubled with each further one, up to `max_retry`.
+    pub(super) first_retry: Duration,
+    pub(super) max_retry: Duration,
+}
+
+impl Pacing {
+    pub(super) const USUAL: Self = Self {
+        fetch: Duration::from_secs(10),
+        gap: Duration::from_secs(10),
+        wait: Duration::from_secs(5),
+        first_retry: Duration::from_secs(1),
+        max_retry: Duration::from_mins(1),
+    };
+}
+
+/// The task that fetches.
+pub(super) struct Refresher {
+    pub(super) issuer: Arc<str>,
+    pub(super) algorithms: Vec<Algorithm>,
+    pub(super) refresh_interval: Duration,
+    pub(super) max_stale: Duration,
+    pub(super) provider: Provider,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Refresher {
+    pub(super) async fn run(self) {
+        let mut wanted = self.shared.flights.subscribe();
+        let mut failures = 0_u32;
+        loop {
+            self.shared.flights.send_modify(|flights| {
+                flights.wanted = false;
+                flights.running = true;
+                flights.last_begin = Some(Instant::now());
+            });
+            failures = if self.fetch().await {
+                0
+            } else {
+                failures.saturating_add(1)
+            };
+            self.shared.flights.send_modify(|flights| {
+                flights.running = false;
+                flights.landed += 1;
+            });
+            let pause = pause(&self.shared.pacing, self.refresh_interval, failures);
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = wanted.wait_for(|flights| flights.wanted) => {}
+            }
+        }
+    }
+
+    async fn fetch(&self) -> bool {
+        let outcome = match self.provider.fetch(self.shared.pacing.fetch).await {
+            Err(why) => Err(why.to_string()),
+            Ok(text) => jwks::parse(&text, &self.algorithms).map_err(|why| why.to_string()),
+        };
+        match outcome {
+            Ok(jwks) => {
+                self.take(jwks);
+                self.shared.fetches_ok.fetch_add(1, Ordering::Relaxed);
+                self.shared.failure.store(None);
+                true
+            }
+            Err(why) => {
+                tracing::warn!(issuer = &*self.issuer, "keys could not be fetched: {why}");
+                self.shared.fetches_failed.fetch_add(1, Ordering::Relaxed);
+                self.shared.failure.store(Some(Arc::new(why)));
+                false
+            }
+        }
+    }
+
+    /// A set without a usable key is taken as well: the provider says that none is valid.
+    fn take(&self, Jwks { keys, unused }: Jwks) {
+        let usable_until = self.clock.now().saturating_add(self.max_stale.as_secs());
+        let before = self.shared.current.load_full();
+        let first = before.usable_until == 0;
+        let same = *before.keys == keys;
+        let current = if same {
+            Current {
+                keys: before.keys.clone(),
+                generation: before.generation,
+                usable_until,
+            }
+        } else {
+            Current {
+                keys: Arc::new(keys),
+                generation: before.generation + 1,
+                usable_until,
+            }
+        };
+        if first || !same {
+            log_change(&self.issuer, &current.keys, &unused);
+        }
+        self.shared.current.store(Arc::new(current));
+    }
+}
+
+/// Until the next fetch. Proxies that started together are not to ask together, so up to a fifth
+/// is taken off at random.
+fn pause(pacing: &Pacing, refresh_interval: Duration, failures: u32) -> Duration {
+    let whole = match failures.checked_sub(1) {
+        None => refresh_interval,
+        Some(doublings) => pacing
+            .first_retry
+            .saturating_mul(1 << doublings.min(16))
+            .min(pacing.max_retry)
+            .min(refresh_interval),
+    };
+    let mut random = [0_u8; 1];
+    // Without randomness all of it is waited for.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    let [part] = random;
+    whole.saturating_sub(whole / (5 * 256) * u32::from(part))
+}
+
+fn log_change(issuer: &str, keys: &KeySet, unused: &[(String, Unusable)]) {
+    for (key, why) in unused {
+        match why {
+            Unusable::RsaSize(_) | Unusable::Malformed => {
+                tracing::warn!(issuer, key, "a key is not used: {why}");
+            }
+            _ => tracing::debug!(issuer, key, "a key is not used: {why}"),
+        }
+    }
+    if keys.is_empty() {
+        tracing::warn!(issuer, "the issuer publishes no key that could be used");
+    } else {
+        tracing::info!(issuer, keys = keys.len(), "the issuer has new keys");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_close_to_the_interval_and_grows_with_failures() {
+        let usual = Duration::from_mins(5);
+        for (failures, at_most) in [
+            (0, 300),
+            (1, 1),
+            (2, 2),
+            (3, 4),
+            (6, 32),
+            (7, 60),
+            (u32::MAX, 60),
+        ] {
+            let at_most = Duration::from_secs(at_most);
+            for _ in 0..100 {
+                let pause = pause(&Pacing::USUAL, usual, failures);
+                assert!(
+                    pause <= at_most && pause >= at_most * 4 / 5,
+                    "{failures}: {pause:?}"
+                );
+            }
+        }
+        let short = Duration::from_secs(10);
+        assert!(pause(&Pacing::USUAL, short, 9) <= short);
+        assert!(pause(&Pacing::USUAL, Duration::MAX, 0) > usual);
+    }
+}

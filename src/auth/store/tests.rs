@@ -1,0 +1,210 @@
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::*;
+use crate::auth::jws;
+use crate::auth::keys::Verdict;
+use crate::auth::testing::{
+    Answer, Idp, ManualClock, NOW, QUICK, Signer, claims, issuer, jwks, jwks_url,
+};
+
+/// The store of an issuer whose keys are at the provider's `/jwks`, fetched once.
+async fn store(idp: &Idp) -> (KeyStore, Arc<ManualClock>) {
+    let clock = ManualClock::at(NOW);
+    let issuer = issuer(jwks_url(idp.jwks_url()));
+    let store = KeyStore::new(&issuer, clock.clone(), QUICK).unwrap();
+    store.first_fetch().await;
+    (store, clock)
+}
+
+fn verdict(store: &KeyStore, signer: &Signer) -> Option<Verdict> {
+    let token = signer.token(&claims());
+    let current = store.usable(NOW)?;
+    Some(current.keys.verify(&jws::parse(&token).unwrap()))
+}
+
+fn generation(store: &KeyStore) -> u64 {
+    store.usable(NOW).unwrap().generation
+}
+
+#[tokio::test]
+async fn a_new_key_is_there_after_a_refresh_and_an_old_one_is_not() {
+    let (old, new) = (Signer::es256("old"), Signer::es256("new"));
+    let idp = Idp::start().await;
+    idp.publish(&[&old]);
+    let (store, _) = store(&idp).await;
+    assert_eq!(verdict(&store, &old), Some(Verdict::Good));
+    assert_eq!(verdict(&store, &new), Some(Verdict::NoKey));
+    let before = generation(&store);
+
+    sleep(QUICK.gap).await;
+    assert!(store.refresh().await);
+    assert_eq!(
+        generation(&store),
+        before,
+        "the same keys are the same generation"
+    );
+
+    idp.publish(&[&new]);
+    sleep(QUICK.gap).await;
+    assert!(store.refresh().await);
+    assert_eq!(verdict(&store, &new), Some(Verdict::Good));
+    assert_eq!(verdict(&store, &old), Some(Verdict::NoKey));
+    assert_ne!(generation(&store), before);
+}
+
+#[tokio::test]
+async fn however_many_ask_there_is_one_fetch_in_a_while() {
+    let signer = Signer::es256("k");
+    let idp = Idp::start().await;
+    idp.publish(&[&signer]);
+    let keys = Arc::new(store(&idp).await.0);
+    assert_eq!(idp.asked(), 1);
+    let storm = |size: usize| {
+        let keys = keys.clone();
+        async move {
+            let asking: Vec<_> = (0..size)
+                .map(|_| {
+                    let keys = keys.clone();
+                    tokio::spawn(async move { keys.refresh().await })
+                })
+                .collect();
+            let mut waited = 0;
+            for task in asking {
+                waited += usize::from(task.await.unwrap());
+            }
+            waited
+        }
+    };
+    assert_eq!(storm(500).await, 0, "the first fetch was just now");
+    assert_eq!(idp.asked(), 1);
+    sleep(QUICK.gap).await;
+    idp.answer(
+        "/jwks",
+        Answer::Slow(Duration::from_millis(100), jwks(&[&signer])),
+    );
+    let waited = storm(500).await;
+    assert!((1..=MAX_WAITING).contains(&waited), "{waited}");
+    assert_eq!(idp.asked(), 2);
+    assert_eq!(storm(500).await, 0);
+    assert_eq!(idp.asked(), 2);
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_the_bound() {
+    let idp = Idp::start().await;
+    idp.publish(&[&Signer::es256("k")]);
+    let (store, _) = store(&idp).await;
+    sleep(QUICK.gap).await;
+    idp.answer("/jwks", Answer::Slow(Duration::from_mins(1), String::new()));
+    let begin = Instant::now();
+    assert!(!store.refresh().await);
+    assert!(begin.elapsed() >= QUICK.wait && begin.elapsed() < QUICK.wait * 3);
+}
+
+#[tokio::test]
+async fn failures_keep_the_keys_until_they_are_too_old() {
+    let signer = Signer::es256("k");
+    let idp = Idp::start().await;
+    idp.publish(&[&signer]);
+    let (store, clock) = store(&idp).await;
+    for failure in [
+        Answer::Head("503 Down"),
+        Answer::Json("no json".to_owned()),
+        Answer::Nothing,
+    ] {
+        idp.answer("/jwks", failure);
+        // The first is brought about, the others come by the retries.
+        sleep(QUICK.gap).await;
+        store.refresh().await;
+        assert_eq!(verdict(&store, &signer), Some(Verdict::Good));
+        assert!(store.status(NOW).failure.is_some());
+    }
+    let day = 86_400;
+    assert!(store.usable(NOW + day - 1).is_some());
+    assert!(store.usable(NOW + day).is_none());
+    assert_eq!(store.status(NOW + day).keys, 0);
+    // A failure is retried soon, and a good fetch makes the keys fresh again.
+    clock.set(NOW + day);
+    idp.publish(&[&signer]);
+    sleep(QUICK.max_retry * 6).await;
+    assert!(store.usable(NOW + 2 * day - 1).is_some());
+    let status = store.status(NOW + day);
+    assert_eq!((status.keys, status.failure), (1, None));
+    assert!(
+        status.fetches_ok >= 2 && status.fetches_failed >= 3,
+        "{}",
+        status.fetches_ok
+    );
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_at_the_start_is_asked_again() {
+    let signer = Signer::es256("k");
+    let idp = Idp::start().await;
+    let (store, _) = store(&idp).await;
+    assert!(store.usable(NOW).is_none());
+    let failure = store.status(NOW).failure.unwrap();
+    assert!(failure.contains("answered 404"), "{failure}");
+    idp.publish(&[&signer]);
+    sleep(QUICK.max_retry * 6).await;
+    assert_eq!(verdict(&store, &signer), Some(Verdict::Good));
+}
+
+#[tokio::test]
+async fn a_provider_that_withdraws_all_keys_is_believed() {
+    let signer = Signer::es256("k");
+    let idp = Idp::start().await;
+    idp.publish(&[&signer]);
+    let (store, _) = store(&idp).await;
+    idp.publish(&[]);
+    sleep(QUICK.gap).await;
+    assert!(store.refresh().await);
+    assert!(store.usable(NOW).is_none());
+    assert_eq!(store.status(NOW).failure, None);
+}
+
+#[tokio::test]
+async fn keys_are_fetched_in_intervals_while_the_store_lives() {
+    let idp = Idp::start().await;
+    idp.publish(&[&Signer::es256("k")]);
+    let mut issuer = issuer(jwks_url(idp.jwks_url()));
+    issuer.refresh_interval = Duration::from_millis(50);
+    let store = KeyStore::new(&issuer, ManualClock::at(NOW), QUICK).unwrap();
+    sleep(Duration::from_millis(500)).await;
+    assert!(idp.asked() >= 3, "{}", idp.asked());
+    drop(store);
+    sleep(Duration::from_millis(100)).await;
+    let asked = idp.asked();
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(idp.asked(), asked);
+}
+
+#[test]
+fn keys_from_the_config_are_there_at_once_and_need_no_runtime() {
+    let signer = Signer::es256("k");
+    let of = |keys| KeyStore::new(&issuer(keys), ManualClock::at(NOW), QUICK);
+    let store = of(KeySource::Jwks(jwks(&[&signer]))).unwrap();
+    assert_eq!(verdict(&store, &signer), Some(Verdict::Good));
+    assert!(store.usable(u64::MAX - 1).is_some());
+    let store = of(KeySource::Pem(signer.public_pem.clone())).unwrap();
+    assert_eq!(verdict(&store, &signer), Some(Verdict::Good));
+
+    let refused = |keys| of(keys).err().unwrap().to_string();
+    let text = refused(KeySource::Jwks(
+        r#"{"keys":[{"kid":"a","kty":"oct","k":"AA"}]}"#.to_owned(),
+    ));
+    assert!(
+        text.starts_with("issuer https://idp.example.com/realms/obs: "),
+        "{text}"
+    );
+    assert!(
+        text.contains("no usable key; key \"a\": it is a shared secret"),
+        "{text}"
+    );
+    let text = refused(KeySource::Pem("none".to_owned()));
+    assert!(text.contains("pem_file has no section"), "{text}");
+    let text = refused(jwks_url("http://127.0.0.1:1/".to_owned()));
+    assert!(text.contains("asynchronous runtime"), "{text}");
+}

@@ -17,5 +17,6 @@ pub mod partywall;
 pub mod process;
 pub mod prometheus;
 pub mod protobuf;
+pub mod raw;
 pub mod token;
 pub mod upstream;

@@ -23,6 +23,7 @@ pub struct Seen {
     pub target: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+    pub trailers: Option<HeaderMap>,
 }
 
 impl Seen {
@@ -170,7 +171,9 @@ async fn serve(
     state: &State,
 ) -> Result<Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
+    let body = body.collect().await?;
+    let trailers = body.trailers().cloned();
+    let body = body.to_bytes();
     let target = head
         .uri
         .path_and_query()
@@ -181,6 +184,7 @@ async fn serve(
         target,
         headers: head.headers,
         body,
+        trailers,
     };
     state.seen.lock().expect("no panic").push(seen);
     let behaviour = state.behaviour.lock().expect("no panic").clone();

@@ -1,0 +1,173 @@
+//! J and V: whose token is believed, and which tenants it gives.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use super::common::raw::{RawAnswer, request};
+use super::common::token::{Signer, now};
+use super::common::upstream::Seen;
+use super::door::Door;
+
+const TARGET: &str = "/api/v1/query?query=up";
+
+async fn with_headers(door: &Door, headers: &[(&str, &str)]) -> RawAnswer {
+    door.send_raw(&request("GET", TARGET, headers, b"")).await
+}
+
+async fn with_token(door: &Door, token: &str) -> RawAnswer {
+    with_headers(door, &[("Authorization", &format!("Bearer {token}"))]).await
+}
+
+fn assert_401(door: &Door, what: &str, answer: &RawAnswer) {
+    door.assert_refused(what, answer, &[401]);
+    let challenge = answer.header("www-authenticate").unwrap_or_default();
+    assert!(challenge.starts_with("Bearer"), "{what}: {}", answer.head);
+    assert_eq!(answer.json().unwrap()["status"], "error", "{what}");
+}
+
+#[tokio::test]
+async fn j_only_good_tokens_are_believed() {
+    let door = Door::open().await;
+    let signer = &door.proxy.signer;
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let good = signer.tenant("acme");
+    let (head, rest) = good.split_once('.').unwrap();
+    let (claims, signature) = rest.split_once('.').unwrap();
+    let none = |alg: &str| format!("{}.{claims}.", part(&json!({"alg": alg, "typ": "JWT"})));
+    let other_claims = part(&json!({"tenant_id": "beta"}));
+    let table = [
+        ("J1 none", none("none")),
+        ("J1 None", none("None")),
+        (
+            "J1 with the public key as a secret",
+            Signer::hs256(&signer.key_file).tenant("acme"),
+        ),
+        ("J1 another key", Signer::rs256().tenant("acme")),
+        ("J1 no signature", format!("{head}.{claims}.")),
+        (
+            "J1 other claims",
+            format!("{head}.{other_claims}.{signature}"),
+        ),
+        (
+            "J3 issuer",
+            signer.token(&json!({"tenant_id": "acme", "iss": "https://sso.test/"})),
+        ),
+        (
+            "J3 no issuer",
+            signer.token(&json!({"tenant_id": "acme", "iss": null})),
+        ),
+        (
+            "J4 audience",
+            signer.token(&json!({"tenant_id": "acme", "aud": "other"})),
+        ),
+        (
+            "J4 no audience",
+            signer.token(&json!({"tenant_id": "acme", "aud": null})),
+        ),
+        (
+            "J5 expired",
+            signer.token(&json!({"tenant_id": "acme", "exp": now() - 600})),
+        ),
+        (
+            "J5 no expiry",
+            signer.token(&json!({"tenant_id": "acme", "exp": null})),
+        ),
+        (
+            "J5 expiry as text",
+            signer.token(&json!({"tenant_id": "acme", "exp": "9999999999"})),
+        ),
+        (
+            "J5 not yet",
+            signer.token(&json!({"tenant_id": "acme", "nbf": now() + 600})),
+        ),
+        ("J6 trailing", format!("{good}.x")),
+        ("J6 padded", format!("{good}=")),
+        ("J6 not a token", "secret".to_owned()),
+        ("J6 empty", String::new()),
+        ("J6 huge", "a".repeat(20_000)),
+    ];
+    for (what, token) in table {
+        assert_401(&door, what, &with_token(&door, &token).await);
+    }
+    assert_401(&door, "none at all", &with_headers(&door, &[]).await);
+    let bearer = format!("Bearer {good}");
+    let beta = format!("Bearer {}", signer.tenant("beta"));
+    for (what, headers) in [
+        ("J7 Basic", vec![("Authorization", "Basic dTpw")]),
+        (
+            "J7 two",
+            vec![
+                ("Authorization", bearer.as_str()),
+                ("Authorization", beta.as_str()),
+            ],
+        ),
+        ("J7 in a cookie", vec![("Cookie", bearer.as_str())]),
+    ] {
+        assert_401(&door, what, &with_headers(&door, &headers).await);
+    }
+    let in_url = request("GET", &format!("{TARGET}&access_token={good}"), &[], b"");
+    assert_401(&door, "J7 in the URL", &door.send_raw(&in_url).await);
+    let lower = format!("bearer {good}");
+    let answer = with_headers(&door, &[("Authorization", &lower)]).await;
+    door.assert_sent("J7 a scheme has no case", &answer);
+}
+
+fn query(seen: &Seen) -> String {
+    seen.param("query").concat()
+}
+
+#[tokio::test]
+async fn v_tenants_are_what_the_claim_says_or_nothing() {
+    let door = Door::open().await;
+    let long = "x".repeat(10_000);
+    let many: Vec<String> = (0..5000).map(|i| format!("t{i}")).collect();
+    let nothing = [
+        ("V2 missing", json!({})),
+        ("V2 null", json!({"tenant_id": null})),
+        ("V2 empty list", json!({"tenant_id": []})),
+        ("V2 list of empty", json!({"tenant_id": [""]})),
+        ("V2 empty", json!({"tenant_id": ""})),
+        ("V2 number", json!({"tenant_id": 5})),
+        ("V2 bool", json!({"tenant_id": true})),
+        ("V2 object", json!({"tenant_id": {"a": "acme"}})),
+        ("V2 list with a number", json!({"tenant_id": ["acme", 5]})),
+        ("V1 NUL", json!({"tenant_id": "a\u{0}b"})),
+        ("V1 long", json!({"tenant_id": long})),
+        ("V4 many", json!({"tenant_id": many})),
+    ];
+    for (what, claims) in nothing {
+        let answer = with_token(&door, &door.proxy.signer.token(&claims)).await;
+        door.assert_refused(what, &answer, &[403]);
+        assert_eq!(answer.json().unwrap()["status"], "error", "{what}");
+    }
+    let exactly = [
+        ("one", json!("acme"), r#"up{tenant_id="acme"}"#),
+        ("one of a list", json!(["acme"]), r#"up{tenant_id="acme"}"#),
+        ("V1 a|b", json!("a|b"), r#"up{tenant_id="a|b"}"#),
+        ("V1 .*", json!(".*"), r#"up{tenant_id=".*"}"#),
+        ("V5 *", json!("*"), r#"up{tenant_id="*"}"#),
+        (
+            "V1 quotes",
+            json!("\"} or {x=\""),
+            r#"up{tenant_id="\"} or {x=\""}"#,
+        ),
+        (
+            "V3 no CSV",
+            json!("acme, beta"),
+            r#"up{tenant_id="acme, beta"}"#,
+        ),
+        (
+            "V1 union",
+            json!(["a.b", "c|d"]),
+            r#"up{tenant_id=~"a\\.b|c\\|d"}"#,
+        ),
+    ];
+    for (what, tenants, expected) in exactly {
+        let token = door.proxy.signer.token(&json!({ "tenant_id": tenants }));
+        let answer = with_token(&door, &token).await;
+        assert_eq!(query(&door.assert_sent(what, &answer)), expected, "{what}");
+    }
+    let answer = with_token(&door, &door.proxy.signer.admin()).await;
+    assert_eq!(query(&door.assert_sent("admin", &answer)), "up");
+}

@@ -1,5 +1,7 @@
 //! Logs on standard error.
 
+use std::panic::PanicHookInfo;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -18,4 +20,17 @@ pub fn init(settings: &Log) {
     };
     // Only tests start it twice; the first one stays.
     drop(started);
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+/// A panic is a defect, and logged as one. promql-parser's are not ours: they are caught where it
+/// is called, and a caller can bring them about at will, so they must not fill the log.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    if place.contains("promql-parser") {
+        tracing::debug!(place, "promql-parser panicked on a query");
+    } else {
+        let backtrace = std::backtrace::Backtrace::force_capture();
+        tracing::error!(place, %backtrace, "panic");
+    }
 }

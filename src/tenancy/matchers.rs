@@ -24,7 +24,8 @@ pub enum InvalidTenant {
     /// Longer than [`MAX_TENANT_BYTES`].
     #[error("a tenant is longer than {MAX_TENANT_BYTES} bytes")]
     TooLong,
-    /// NUL, newlines and other control characters.
+    /// NUL, newlines and other control characters, and U+FFFD, which Prometheus' lexer refuses in
+    /// strings (it stands for bytes that are no text).
     #[error("a tenant holds a control character")]
     ControlCharacter,
 }
@@ -38,7 +39,7 @@ impl Tenant {
         if value.len() > MAX_TENANT_BYTES {
             return Err(InvalidTenant::TooLong);
         }
-        if value.chars().any(char::is_control) {
+        if value.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER) {
             return Err(InvalidTenant::ControlCharacter);
         }
         Ok(Self(value.into()))
@@ -260,6 +261,7 @@ mod tests {
         assert_eq!(Tenant::new(&"x".repeat(257)), Err(InvalidTenant::TooLong));
         assert_eq!(Tenant::new("a\nb"), Err(InvalidTenant::ControlCharacter));
         assert_eq!(Tenant::new("a\0"), Err(InvalidTenant::ControlCharacter));
+        assert_eq!(Tenant::new("a\u{fffd}"), Err(InvalidTenant::ControlCharacter));
         assert_eq!(TenantSet::new([]), None);
     }
 

@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::time::{Instant, Sleep};
 
 use super::exchange::Exchange;
+use super::headers;
 use crate::prometheus::answer::{AnswerScrubber, ScrubError};
 use crate::prometheus::position::Position;
 
@@ -150,7 +151,7 @@ impl HttpBody for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Streamed(streamed) => streamed.poll(cx),
+            Self::Streamed(streamed) => streamed.poll(cx).map_ok(without_trusted_trailers),
         }
     }
 
@@ -168,6 +169,17 @@ impl HttpBody for RequestBody {
             Self::Whole(bytes) => whole_size(bytes.as_ref()),
             Self::Streamed(streamed) => streamed.incoming.size_hint(),
         }
+    }
+}
+
+/// Trailers say no more about who is calling than headers may.
+fn without_trusted_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            headers::strip_trailers(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
     }
 }
 

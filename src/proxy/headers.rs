@@ -96,10 +96,7 @@ pub(super) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
 pub(super) fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName]) {
     strip_hop_by_hop(headers);
     strip_trusted(headers);
-    for name in token_headers
-        .iter()
-        .chain([&header::HOST, &header::EXPECT])
-    {
+    for name in token_headers.iter().chain([&header::HOST, &header::EXPECT]) {
         headers.remove(name);
     }
 }

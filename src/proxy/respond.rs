@@ -41,6 +41,14 @@ pub(super) async fn respond(
         keep_redirect_here(&mut headers, &upstream)?;
         return Ok(build(status, headers, ResponseBody::streamed(body)));
     }
+    // Prometheus' answer to `query_exemplars` where the query has no selector: nothing at all.
+    if head.status == StatusCode::NO_CONTENT && matches!(plan, ResponsePlan::Scrub(_)) {
+        return Ok(build(
+            head.status,
+            HeaderMap::new(),
+            ResponseBody::whole(Bytes::new()),
+        ));
+    }
     let remap = plan.origin().map_or_else(nowhere, Origin::remap);
     if head.status != StatusCode::OK {
         return failed(head.status, body, &upstream, &remap).await;

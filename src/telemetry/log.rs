@@ -26,7 +26,10 @@ pub fn init(settings: &Log) {
 /// A panic is a defect, and logged as one. promql-parser's are not ours: they are caught where it
 /// is called, and a caller can bring them about at will, so they must not fill the log.
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let place = panic
+        .location()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     if place.contains("promql-parser") {
         tracing::debug!(place, "promql-parser panicked on a query");
     } else {

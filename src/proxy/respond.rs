@@ -41,6 +41,10 @@ pub(super) async fn respond(
         keep_redirect_here(&mut headers, &upstream)?;
         return Ok(build(status, headers, ResponseBody::streamed(body)));
     }
+    if matches!(plan, ResponsePlan::AllTenants) && is_the_apis_own(head.status) {
+        let headers = headers::for_data_response(&head.headers);
+        return Ok(build(head.status, headers, ResponseBody::streamed(body)));
+    }
     // Prometheus' answer to `query_exemplars` where the query has no selector: nothing at all.
     if head.status == StatusCode::NO_CONTENT && matches!(plan, ResponsePlan::Scrub(_)) {
         return Ok(build(
@@ -65,7 +69,7 @@ pub(super) async fn respond(
     let headers = headers::for_data_response(&head.headers);
     let limit = snapshot.settings().limits.answer_bytes;
     match plan {
-        ResponsePlan::PassThrough | ResponsePlan::Stream => {
+        ResponsePlan::PassThrough | ResponsePlan::AllTenants | ResponsePlan::Stream => {
             Ok(build(head.status, headers, ResponseBody::streamed(body)))
         }
         ResponsePlan::Scrub(_) => {
@@ -80,6 +84,14 @@ pub(super) async fn respond(
             Ok(build(head.status, headers, ResponseBody::whole(filtered)))
         }
     }
+}
+
+/// Whether an answer of this status speaks of the request: an answer or an error, but neither a
+/// redirect nor a word about our own credentials.
+fn is_the_apis_own(status: StatusCode) -> bool {
+    let about_credentials = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    (status.is_success() || status.is_client_error() || status.is_server_error())
+        && !about_credentials
 }
 
 fn build(status: StatusCode, headers: HeaderMap, body: ResponseBody) -> Response<ResponseBody> {

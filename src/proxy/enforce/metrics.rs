@@ -61,7 +61,7 @@ pub(super) async fn enforce(
     }
     let form = input::parameters(&head, &body)?;
     let Some(matchers) = matchers else {
-        return send.form(&form, ResponsePlan::Stream);
+        return send.form(&form, ResponsePlan::AllTenants);
     };
     let mut confine = ConfineOnce::new(snapshot, matchers, metrics);
     let Allowed { sent, local } =

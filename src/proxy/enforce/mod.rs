@@ -34,6 +34,8 @@ pub(super) struct Enforced {
 pub(super) enum ResponsePlan {
     /// Outside the data APIs: as it comes.
     PassThrough,
+    /// A data API's answer to a caller with all tenants, errors among them: as it comes.
+    AllTenants,
     /// A data API's answer that is the caller's in every byte, or not ours to read (text,
     /// snappy): streamed.
     Stream,
@@ -49,7 +51,7 @@ impl ResponsePlan {
     pub(super) fn origin(&self) -> Option<&Origin> {
         match self {
             Self::Scrub(origin) => origin.as_ref(),
-            Self::PassThrough | Self::Stream | Self::Filter(_) => None,
+            Self::PassThrough | Self::AllTenants | Self::Stream | Self::Filter(_) => None,
         }
     }
 }

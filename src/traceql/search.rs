@@ -1,11 +1,12 @@
 //! The older parameters of a search, written in `TraceQL`.
 //!
 //! Tempo answers them from the trace as a whole (`pkg/api/http.go`, and
-//! `makePipelineWithRowGroups` in `tempodb/encoding/vparquet5/block_search.go`): every tag must
-//! be found somewhere in the trace, `service.name` and `name` as a part of the value, others
-//! exactly, on a span or a resource; and the trace's duration must be within the bounds. Here
-//! only the tenants' spans count, in the duration too: it is that of their longest span, unless
-//! [`TraceIntrinsics::Trust`].
+//! `makePipelineWithRowGroups` in `tempodb/encoding/vparquet4/block_search.go`): every tag must
+//! be found somewhere in the trace, those with a column of their own as a part of the value,
+//! others exactly, on a span or a resource; and the trace's duration must be within the bounds.
+//! Here only the tenants' spans count, in the duration too: it is that of their longest span,
+//! unless [`TraceIntrinsics::Trust`]. Tempo wants all tags without columns on spans of one
+//! resource, which `TraceQL` cannot say; here they may be spread over the trace.
 
 use std::fmt::Write as _;
 
@@ -16,6 +17,19 @@ use super::{Limits, TraceIntrinsics};
 
 mod duration;
 mod logfmt;
+
+/// The resource attributes that have columns of their own in vParquet3 and vParquet4.
+const RESOURCE_COLUMNS: [&str; 9] = [
+    "service.name",
+    "cluster",
+    "namespace",
+    "pod",
+    "container",
+    "k8s.cluster.name",
+    "k8s.namespace.name",
+    "k8s.pod.name",
+    "k8s.container.name",
+];
 
 /// A search by tags and durations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,24 +117,29 @@ fn milliseconds(parameter: &'static str, text: &str) -> Result<u32, Refusal> {
 }
 
 fn tag(name: &str, value: &str) -> String {
-    let contains = |field: &str| {
-        let pattern = format!(".*{}.*", regex_syntax::escape(value));
-        format!("{{ {field} =~ {} }}", string(&pattern))
-    };
     match name {
-        "service.name" => contains("resource.service.name"),
-        "name" => contains("name"),
-        "root.service.name" => contains("rootServiceName"),
-        "root.name" => contains("rootName"),
+        "name" => contains("name", value),
+        "root.service.name" => contains("rootServiceName", value),
+        "root.name" => contains("rootName", value),
+        "http.method" | "http.url" => contains(&format!("span.{name}"), value),
+        _ if RESOURCE_COLUMNS.contains(&name) => contains(&format!("resource.{name}"), value),
         "status.code" => match value {
             "ok" | "error" => format!("{{ status = {value} }}"),
             _ => "{ status = unset }".to_owned(),
         },
-        _ => {
-            let (name, value) = (attribute_name(name), string(value));
-            format!("{{ span.{name} = {value} || resource.{name} = {value} }}")
-        }
+        _ => match value.parse::<u32>() {
+            Ok(code) if name == "http.status_code" => format!("{{ span.{name} = {code} }}"),
+            _ => {
+                let (name, value) = (attribute_name(name), string(value));
+                format!("{{ span.{name} = {value} || resource.{name} = {value} }}")
+            }
+        },
     }
+}
+
+fn contains(field: &str, value: &str) -> String {
+    let pattern = format!(".*{}.*", regex_syntax::escape(value));
+    format!("{{ {field} =~ {} }}", string(&pattern))
 }
 
 #[cfg(test)]

@@ -175,8 +175,8 @@ fn soup() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
-/// Queries of the grammar, so that most are accepted.
-fn query() -> impl Strategy<Value = String> {
+/// Queries of the grammar, with a `§` where the stage has to go.
+fn marked_query() -> impl Strategy<Value = String> {
     let filter = prop::sample::select(
         &[
             "{}",
@@ -194,7 +194,7 @@ fn query() -> impl Strategy<Value = String> {
         ]
     });
     let stage = prop_oneof![
-        spansets,
+        spansets.clone(),
         prop::sample::select(
             &[
                 "by(.a)",
@@ -206,18 +206,34 @@ fn query() -> impl Strategy<Value = String> {
         .prop_map(str::to_owned),
     ];
     let pipeline = prop::collection::vec(stage, 1..4).prop_map(|stages| stages.join(" | "));
-    let wrapped = pipeline.clone().prop_map(|p| format!("({p} | coalesce())"));
-    let several = prop::collection::vec(wrapped, 1..4).prop_map(|all| all.join(" >> "));
+    let first = pipeline
+        .clone()
+        .prop_map(|p| format!("(/* ( */§{p} | coalesce())"));
+    // Once a pipeline stands on the left, a span set in parentheses is one too.
+    let further = prop_oneof![
+        first.clone(),
+        spansets.prop_map(|spansets| format!("(§{spansets})")),
+        first.clone().prop_map(|pipeline| format!("(({pipeline}))")),
+    ];
+    let op = prop::sample::select(&["&&", ">>", "||", " ~\n"][..]);
+    let several = (first, prop::collection::vec((op, further), 0..3)).prop_map(|(first, more)| {
+        more.into_iter()
+            .fold(first, |all, (op, operand)| format!("{all}{op}{operand}"))
+    });
     let metrics = pipeline
         .clone()
-        .prop_map(|p| format!("({p} | rate() by (.x) > 1)"))
+        .prop_map(|p| format!("( §{p} | rate() by (.x) > 1)"))
         .prop_recursive(3, 8, 2, |inner| {
             prop_oneof![
                 (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} / {b})")),
                 inner.prop_map(|a| format!("(2 * {a} - 1)")),
             ]
         });
-    prop_oneof![pipeline, several, metrics]
+    prop_oneof![
+        pipeline.prop_map(|pipeline| format!("// (\n§{pipeline}")),
+        several,
+        metrics
+    ]
 }
 
 proptest! {
@@ -230,32 +246,33 @@ proptest! {
     }
 
     #[test]
-    fn queries_of_the_grammar_are_confined(query in query()) {
-        let confined = search(&query).unwrap();
-        let insertion = r#"{ resource.t = "a" } | "#;
-        prop_assert_eq!(confined.replace(insertion, ""), query);
-    }
-
-    #[test]
-    fn a_confined_query_is_confined_again_at_the_same_places(query in prop_oneof![query(), soup()]) {
-        if let Ok(once) = search(&query) && !query.trim_ascii().is_empty() {
-            let twice = search(&once).unwrap();
-            let insertion = r#"{ resource.t = "a" } | "#;
-            prop_assert_eq!(twice, once.replace(insertion, &insertion.repeat(2)));
-        }
-    }
-
-    /// Not one filter of the text, wherever it stands, can be evaluated before a stage of ours
-    /// that opens the innermost parenthesised pipeline it is in, or the query.
-    #[test]
-    fn tenants_never_leave_the_stage(tenant in "[^\\p{C}`]{1,20}", query in query()) {
-        let Ok(tenant) = Tenant::new(&tenant) else { return Ok(()) };
-        let tenants = TenantSet::new([tenant]).unwrap();
+    fn the_stage_goes_where_the_grammar_wants_it(
+        tenant in "[^\\p{C}`]{1,20}",
+        marked in marked_query(),
+    ) {
+        let tenants = TenantSet::new([Tenant::new(&tenant).unwrap()]).unwrap();
         let predicate = TenantPredicate::new([("t", &tenants)]).unwrap();
+        let query = marked.replace('§', "");
         let confined =
-            confine_search(&query, &predicate, TraceIntrinsics::Refuse, Limits::default()).unwrap();
-        prop_assert!(confined.trim_start_matches('(').starts_with(predicate.stage())
-            || confined.contains(predicate.stage()));
-        prop_assert_eq!(confined.replace(&format!("{} | ", predicate.stage()), ""), query);
+            confine_search(&query, &predicate, TraceIntrinsics::Refuse, Limits::default());
+        prop_assert_eq!(confined.unwrap(), marked.replace('§', &format!("{} | ", predicate.stage())));
+    }
+
+    #[test]
+    fn a_confined_query_is_confined_again_at_the_same_places(
+        marked in marked_query(),
+        soup in soup(),
+    ) {
+        for query in [marked.replace('§', ""), soup] {
+            if query.trim_ascii().is_empty() {
+                continue;
+            }
+            if let Ok(once) = search(&query) {
+                let insertion = r#"{ resource.t = "a" } | "#;
+                let twice = once.replace(insertion, &insertion.repeat(2));
+                prop_assert_eq!(search(&once).unwrap(), twice);
+                prop_assert_eq!(once.replace(insertion, ""), query);
+            }
+        }
     }
 }

@@ -30,6 +30,15 @@ fn tags_must_be_found_somewhere_in_the_trace() {
             r#"{ resource.service.name =~ ".*a\\.b.*" } && { name =~ ".*GET\x20/.*" }"#,
         ),
         ("status.code=error", "{ status = error }"),
+        (
+            "namespace=x http.method=G",
+            r#"{ resource.namespace =~ ".*x.*" } && { span.http.method =~ ".*G.*" }"#,
+        ),
+        ("http.status_code=404", "{ span.http.status_code = 404 }"),
+        (
+            "http.status_code=4xx",
+            r#"{ span.http.status_code = "4xx" || resource.http.status_code = "4xx" }"#,
+        ),
         ("status.code=odd", "{ status = unset }"),
         (
             "a\\b=\"} || {\"",

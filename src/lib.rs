@@ -11,6 +11,7 @@
 //! | [`tenancy`] | a principal's claims become a tenant scope |
 //! | [`promql`] | pure: a query is confined to a scope |
 //! | [`prometheus`] | pure: parameters read, answers filtered |
+//! | [`trace`] | pure: a trace by id is redacted, as protobuf and as JSON |
 //! | [`upstream`] | the pooled client, its credentials and its timeouts |
 //! | [`config`] | a YAML file becomes an immutable snapshot, and does so again on reload |
 //! | [`telemetry`] | metrics, logs, the audit trail |
@@ -24,3 +25,4 @@ pub mod config;
 pub mod prometheus;
 pub mod promql;
 pub mod tenancy;
+pub mod trace;

@@ -20,6 +20,8 @@
 mod json;
 mod owner;
 mod protobuf;
+#[cfg(test)]
+mod testing;
 mod wire;
 
 pub use json::{JsonFilter, Outcome};

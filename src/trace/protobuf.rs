@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::owner::Verdicts;
 use super::wire::{Message, Value, put_varint};
 use super::{ForeignSpans, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
 
@@ -158,10 +159,14 @@ impl Ours {
     ) -> Result<Self, TraceError> {
         let mut runs: Vec<Range<usize>> = Vec::new();
         let mut all = true;
+        let mut verdicts = Verdicts::default();
         for field in trace.fields() {
             let field = field?;
             let ours = match (field.number, field.value) {
-                (Self::RESOURCE_SPANS, Value::Bytes(spans)) => is_ours(spans, owner)?,
+                (Self::RESOURCE_SPANS, Value::Bytes(spans)) => match resource(spans)? {
+                    Some(resource) => verdicts.of(resource.bytes, || is_ours(resource, owner))?,
+                    None => false,
+                },
                 (Self::RESOURCE_SPANS, _) => {
                     return Err(TraceError::Protobuf {
                         what: "a ResourceSpans that is no message",
@@ -191,21 +196,23 @@ impl Ours {
     }
 }
 
-/// Whether a `ResourceSpans` is ours: it has one resource, and that names our tenants.
-fn is_ours(spans: Message<'_>, owner: &TraceOwner) -> Result<bool, TraceError> {
+/// The resource of a `ResourceSpans` that has just one. Decoders merge several.
+fn resource(spans: Message<'_>) -> Result<Option<Message<'_>>, TraceError> {
     const RESOURCE: u64 = 1;
     let mut resource = None;
     for field in spans.fields() {
         let field = field?;
         match (field.number, field.value) {
             (RESOURCE, Value::Bytes(message)) if resource.is_none() => resource = Some(message),
-            (RESOURCE, _) => return Ok(false),
+            (RESOURCE, _) => return Ok(None),
             _ => {}
         }
     }
-    let Some(resource) = resource else {
-        return Ok(false);
-    };
+    Ok(resource)
+}
+
+/// Whether a resource names our tenants.
+fn is_ours(resource: Message<'_>, owner: &TraceOwner) -> Result<bool, TraceError> {
     for (name, tenants) in owner.iter() {
         match sole_string(resource, name)? {
             Some(value) if tenants.contains(value) => {}

@@ -53,6 +53,7 @@ const MAX_FIELD_NUMBER: u64 = (1 << 29) - 1;
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>, TraceError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -66,6 +67,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    #[inline]
     fn field(&mut self) -> Result<Field<'a>, TraceError> {
         let start = self.at;
         let tag = self.varint()?;
@@ -100,7 +102,19 @@ impl<'a> Fields<'a> {
         })
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, TraceError> {
+        match self.rest.split_first() {
+            Some((&byte, rest)) if byte < 0x80 => {
+                self.rest = rest;
+                self.at += 1;
+                Ok(byte.into())
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, TraceError> {
         let mut value = 0u64;
         for (index, &byte) in self.rest.iter().enumerate().take(10) {
             if index == 9 && byte > 1 {
@@ -108,7 +122,7 @@ impl<'a> Fields<'a> {
             }
             value |= u64::from(byte & 0x7f) << (7 * index);
             if byte & 0x80 == 0 {
-                if byte == 0 && index > 0 {
+                if byte == 0 {
                     return Err(malformed("an overlong varint", self.at));
                 }
                 self.take(index + 1)?;
@@ -118,6 +132,7 @@ impl<'a> Fields<'a> {
         Err(malformed("an unfinished varint", self.at))
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], TraceError> {
         let Some((taken, rest)) = self.rest.split_at_checked(length) else {
             return Err(malformed("a field that ends after its message", self.at));

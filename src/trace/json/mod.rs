@@ -16,7 +16,8 @@ use bytes::Bytes;
 
 use self::output::Output;
 use self::scan::{Event, Scanner};
-use self::text::unescape;
+use self::text::says;
+use super::owner::Verdicts;
 use super::{ForeignSpans, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
 
 /// Redacts a trace that Tempo answers as `application/json`, chunk by chunk.
@@ -39,6 +40,7 @@ pub struct JsonFilter {
     partial: bool,
     list: List,
     element: Element,
+    verdicts: Verdicts,
     all: bool,
     output: Output,
 }
@@ -113,6 +115,7 @@ impl JsonFilter {
             partial: false,
             list: List::Ahead,
             element: Element::None,
+            verdicts: Verdicts::default(),
             all: true,
             output: Output::new(foreign, limit),
         }
@@ -166,38 +169,43 @@ impl JsonFilter {
     }
 
     fn name(&mut self, depth: usize, at: usize) -> Result<(), TraceError> {
-        let name = self.scanner.text().and_then(unescape).unwrap_or_default();
+        let name = self.scanner.text().unwrap_or_default();
+        // A name that cannot be read in one way is none of these.
+        let is = |known| says(name, known) == Some(true);
         let trace = members_of_trace(self.api);
         if depth == trace && (self.api == TraceApi::V1 || self.member == Member::Trace) {
-            let list = match &*name {
-                "batches" => "batches",
-                "resourceSpans" => "resourceSpans",
+            let Some(list) = ["batches", "resourceSpans"]
+                .into_iter()
+                .find(|list| is(list))
+            else {
                 // Part of the trace, but whose?
-                _ => {
-                    self.leave_out();
-                    return Ok(());
-                }
+                self.leave_out();
+                return Ok(());
             };
             if self.list != List::Ahead {
                 return Err(self.scanner.malformed("a second list of spans", at));
             }
             self.list = List::Named(list);
-        } else if depth == trace + 2 && name == "resource" {
+        } else if depth == trace + 2 && is("resource") {
             match &mut self.element {
                 Element::Undecided(undecided) => undecided.resource = Resource::Named,
                 Element::Ours => return Err(self.scanner.malformed("a second resource", at)),
                 Element::Foreign | Element::None => {}
             }
         } else if depth == 1 && self.api == TraceApi::V2 {
-            self.member = match &*name {
-                "trace" if self.has_trace => {
+            self.member = if is("trace") {
+                Member::Trace
+            } else if is("status") {
+                Member::Status
+            } else {
+                Member::Other
+            };
+            if self.member == Member::Trace {
+                if self.has_trace {
                     return Err(self.scanner.malformed("a second trace", at));
                 }
-                "trace" => Member::Trace,
-                "status" => Member::Status,
-                _ => Member::Other,
-            };
-            self.has_trace |= self.member == Member::Trace;
+                self.has_trace = true;
+            }
         }
         Ok(())
     }
@@ -243,9 +251,10 @@ impl JsonFilter {
                 if let Element::Undecided(undecided) = &mut self.element
                     && let Resource::At(resource) = undecided.resource
                 {
-                    let ours = undecided.length(at) <= self.limit
-                        && resource::is_ours(undecided.read(resource, chunk, at), &self.owner);
-                    if ours {
+                    let near = undecided.length(at) <= self.limit;
+                    let resource = undecided.read(resource, chunk, at);
+                    let judge = || Ok(resource::is_ours(resource, &self.owner));
+                    if near && self.verdicts.of(resource, judge)? {
                         let text = std::mem::take(&mut undecided.text);
                         let start = undecided.start;
                         let head = || head(self.api, name);

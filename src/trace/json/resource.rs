@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::text::{plain_run, unescape};
+use super::text::{plain_run, says, unescape};
 use crate::trace::TraceOwner;
 
 /// Whether this resource names our tenants.
@@ -24,21 +24,22 @@ fn sole_string<'a>(resource: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
     let mut members = Seen::default();
     reader.open(b'{')?;
     while reader.next_in(b'}')? {
-        match &*reader.name()? {
-            "attributes" if members.first(0) => {
-                reader.open(b'[')?;
-                while reader.next_in(b']')? {
-                    if let Some(value) = attribute(&mut reader, name)? {
-                        if found.is_some() {
-                            return None;
-                        }
-                        found = Some(value);
-                    }
+        let member = reader.name(["attributes", "droppedAttributesCount", "entityRefs"])?;
+        if !members.first(member) {
+            return None;
+        }
+        if member > 0 {
+            reader.skip()?;
+            continue;
+        }
+        reader.open(b'[')?;
+        while reader.next_in(b']')? {
+            if let Some(value) = attribute(&mut reader, name)? {
+                if found.is_some() {
+                    return None;
                 }
+                found = Some(value);
             }
-            "droppedAttributesCount" if members.first(1) => reader.skip()?,
-            "entityRefs" if members.first(2) => reader.skip()?,
-            _ => return None,
         }
     }
     found
@@ -47,34 +48,38 @@ fn sole_string<'a>(resource: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
 /// Reads one attribute: `Some(None)` if it has another name, its string if it has this one.
 #[expect(clippy::option_option, reason = "the outer one is a refusal")]
 fn attribute<'a>(reader: &mut Reader<'a>, name: &str) -> Option<Option<Cow<'a, str>>> {
-    let mut key = None;
+    let mut named = false;
     let mut value = None;
     let mut members = Seen::default();
     reader.open(b'{')?;
     while reader.next_in(b'}')? {
-        match &*reader.name()? {
-            "key" if members.first(0) => key = Some(reader.string()?),
-            "value" if members.first(1) => {
-                let before = reader.rest;
-                reader.skip()?;
-                value = Some(before);
-            }
-            _ => return None,
+        let member = reader.name(["key", "value"])?;
+        if !members.first(member) {
+            return None;
+        }
+        if member == 0 {
+            named = says(reader.string()?, name)?;
+        } else {
+            value = Some(Reader { rest: reader.rest });
+            reader.skip()?;
         }
     }
-    if key.as_deref() != Some(name) {
+    if !named {
         return Some(None);
     }
-    only_string(Reader { rest: value? }).map(Some)
+    only_string(value?).map(Some)
 }
 
 /// The string of `{"stringValue":"…"}`.
 fn only_string(mut value: Reader<'_>) -> Option<Cow<'_, str>> {
     value.open(b'{')?;
     value.next_in(b'}')?.then_some(())?;
-    (value.name()? == "stringValue").then_some(())?;
+    value.name(["stringValue"])?;
     let string = value.string()?;
-    (!value.next_in(b'}')?).then_some(string)
+    if value.next_in(b'}')? {
+        return None;
+    }
+    unescape(string)
 }
 
 /// Which members an object has had.
@@ -82,7 +87,7 @@ fn only_string(mut value: Reader<'_>) -> Option<Cow<'_, str>> {
 struct Seen(u8);
 
 impl Seen {
-    fn first(&mut self, member: u8) -> bool {
+    fn first(&mut self, member: usize) -> bool {
         let bit = 1 << member;
         let first = self.0 & bit == 0;
         self.0 |= bit;
@@ -120,17 +125,20 @@ impl<'a> Reader<'a> {
         Some(byte != close)
     }
 
-    fn name(&mut self) -> Option<Cow<'a, str>> {
-        let name = self.string()?;
+    /// Reads a member's name; tells which of these it is.
+    fn name<const N: usize>(&mut self, names: [&str; N]) -> Option<usize> {
+        let found = self.string()?;
         self.open(b':')?;
-        Some(name)
+        for (index, name) in names.into_iter().enumerate() {
+            if says(found, name)? {
+                return Some(index);
+            }
+        }
+        None
     }
 
-    fn string(&mut self) -> Option<Cow<'a, str>> {
-        unescape(self.raw_string()?)
-    }
-
-    fn raw_string(&mut self) -> Option<&'a [u8]> {
+    /// Reads a string, escapes and all.
+    fn string(&mut self) -> Option<&'a [u8]> {
         self.open(b'"')?;
         let string = self.rest;
         let mut length = 0;
@@ -152,7 +160,7 @@ impl<'a> Reader<'a> {
         loop {
             match self.peek()? {
                 b'"' => {
-                    self.raw_string()?;
+                    self.string()?;
                 }
                 b'{' | b'[' => {
                     self.advance(1)?;

@@ -108,6 +108,7 @@ impl Scanner {
                     }));
                 }
             }
+            self.hurry(chunk, at);
             let Some(&byte) = chunk.get(*at) else {
                 break;
             };
@@ -124,7 +125,8 @@ impl Scanner {
         Ok(None)
     }
 
-    /// Checks that the text is complete.
+    /// Checks that the text is complete. A bare number or literal at its very end is not: nothing
+    /// tells that it is over.
     pub(super) fn finish(&self) -> Result<(), TraceError> {
         if self.expect == Expect::Nothing {
             return Ok(());
@@ -136,6 +138,84 @@ impl Scanner {
     pub(super) fn malformed(&self, what: &'static str, at: usize) -> TraceError {
         let at = self.before + at;
         TraceError::Json { what, at }
+    }
+
+    /// Goes on, in what is not told of, as [`step`](Self::step) would, until something is not
+    /// plain: the end of a told value or of the chunk, an escape, a scalar, a space, an error.
+    fn hurry(&mut self, chunk: &[u8], at: &mut usize) {
+        let mut rest = chunk.get(*at..).unwrap_or_default();
+        let mut expect = self.expect;
+        let Some(mut inside) = self.containers.last().copied() else {
+            return;
+        };
+        if self.containers.len() <= self.told {
+            return;
+        }
+        while let Some((&byte, after)) = rest.split_first() {
+            match byte {
+                b'"' => {
+                    let name = match expect {
+                        Expect::Name | Expect::NameOrClose => true,
+                        Expect::Value | Expect::ValueOrClose => false,
+                        _ => break,
+                    };
+                    let Some(after) = after
+                        .get(plain_run(after)..)
+                        .and_then(|end| end.strip_prefix(b"\""))
+                    else {
+                        break;
+                    };
+                    expect = Expect::CommaOrClose;
+                    rest = after;
+                    if name {
+                        expect = Expect::Colon;
+                        if let Some(value) = after.strip_prefix(b":") {
+                            expect = Expect::Value;
+                            rest = value;
+                        }
+                    }
+                    continue;
+                }
+                b',' if expect == Expect::CommaOrClose => {
+                    expect = match inside {
+                        Container::Object => Expect::Name,
+                        Container::Array => Expect::Value,
+                    };
+                }
+                b'{' | b'['
+                    if matches!(expect, Expect::Value | Expect::ValueOrClose)
+                        && self.containers.len() < MAX_DEPTH =>
+                {
+                    (inside, expect) = match byte {
+                        b'{' => (Container::Object, Expect::NameOrClose),
+                        _ => (Container::Array, Expect::ValueOrClose),
+                    };
+                    self.containers.push(inside);
+                }
+                b'}' | b']' if self.containers.len() > self.told + 1 => {
+                    let closes = match byte {
+                        b'}' => {
+                            inside == Container::Object
+                                && matches!(expect, Expect::CommaOrClose | Expect::NameOrClose)
+                        }
+                        _ => {
+                            inside == Container::Array
+                                && matches!(expect, Expect::CommaOrClose | Expect::ValueOrClose)
+                        }
+                    };
+                    if !closes {
+                        break;
+                    }
+                    self.containers.pop();
+                    inside = self.containers.last().copied().unwrap_or(inside);
+                    expect = Expect::CommaOrClose;
+                }
+                _ => break,
+            }
+            rest = after;
+        }
+        self.expect = expect;
+        *at = chunk.len() - rest.len();
     }
 
     /// Takes one byte outside of strings and scalars.
@@ -323,7 +403,8 @@ impl Scanner {
     /// Keeps a token's text, and one byte more than can count.
     fn keep(&mut self, text: &[u8]) {
         let room = (MAX_TOKEN + 1).saturating_sub(self.text.len());
-        self.text.extend(text.iter().take(room));
+        self.text
+            .extend_from_slice(text.get(..room).unwrap_or(text));
     }
 }
 

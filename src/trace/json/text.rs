@@ -34,6 +34,16 @@ fn stops(word: u64) -> u64 {
     quotes | backslashes | below(word, 0x20)
 }
 
+/// Whether a string says this, from its text between the quotes. `None` where [`unescape`] has
+/// no reading.
+#[inline]
+pub(super) fn says(raw: &[u8], text: &str) -> Option<bool> {
+    if raw == text.as_bytes() || raw.contains(&b'\\') {
+        return unescape(raw).map(|said| said == text);
+    }
+    Some(false)
+}
+
 /// What a string says, from its text between the quotes. `None` if it cannot be read in just
 /// one way: invalid UTF-8, half a surrogate pair, or the replacement character, which Go writes
 /// for every byte that was not UTF-8.

@@ -7,6 +7,7 @@
 
 mod output;
 mod resource;
+mod scalar;
 mod scan;
 mod text;
 

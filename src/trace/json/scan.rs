@@ -3,6 +3,7 @@
 //! The grammar is checked in full (RFC 8259), except that strings may hold bytes that are not
 //! UTF-8; they end nowhere else for it. Containers are followed without recursion.
 
+use super::scalar::is_scalar;
 use super::text::plain_run;
 use crate::trace::TraceError;
 
@@ -406,35 +407,6 @@ impl Scanner {
         self.text
             .extend_from_slice(text.get(..room).unwrap_or(text));
     }
-}
-
-/// RFC 8259, sections 3 and 6.
-fn is_scalar(text: &[u8]) -> bool {
-    if matches!(text, b"true" | b"false" | b"null") {
-        return true;
-    }
-    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
-    let (whole, text) = digits(unsigned);
-    if whole == 0 || (whole > 1 && unsigned.starts_with(b"0")) {
-        return false;
-    }
-    let (fraction, text) = match text.strip_prefix(b".") {
-        Some(fraction) => digits(fraction),
-        None => (1, text),
-    };
-    let (exponent, text) = match text {
-        [b'e' | b'E', b'+' | b'-', exponent @ ..] | [b'e' | b'E', exponent @ ..] => {
-            digits(exponent)
-        }
-        _ => (1, text),
-    };
-    fraction > 0 && exponent > 0 && text.is_empty()
-}
-
-/// How many digits come first, and what comes after them.
-fn digits(text: &[u8]) -> (usize, &[u8]) {
-    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    (count, text.get(count..).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -149,18 +149,24 @@ fn an_incomplete_trace_stays_one_and_its_message_is_ours() {
     }
 }
 
+fn resource(attributes: &[&[u8]]) -> Vec<u8> {
+    let fields = attributes.iter().map(|attribute| field(1, attribute));
+    fields.collect::<Vec<_>>().concat()
+}
+
+/// Whether a `ResourceSpans` of this resource is A's.
+fn is_mine(resource: &[u8]) -> bool {
+    let body: Bytes = field(1, &field(1, resource)).into();
+    redact(&body, TraceApi::V1, &["A"]) != Redacted::Nothing
+}
+
 #[test]
-fn only_one_exact_string_makes_a_resource_mine() {
+fn one_attribute_alone_makes_a_resource_mine() {
     let mine = string_attribute("tenant_id", "A");
+    let theirs = string_attribute("tenant_id", "B");
     let other = string_attribute("service.name", "shop");
-    let attribute = |value: &[u8]| [field(1, b"tenant_id"), field(2, value)].concat();
-    let resource = |attributes: &[&[u8]]| -> Vec<u8> {
-        attributes
-            .iter()
-            .flat_map(|attribute| field(1, attribute))
-            .collect()
-    };
     let with = |more: &[u8]| [&resource(&[&mine]), more].concat();
+    let named = |more: &[u8]| resource(&[&mine, more]);
     for (what, resource, ours) in [
         ("just it", resource(&[&mine]), true),
         ("among others", resource(&[&other, &mine, &other]), true),
@@ -172,104 +178,55 @@ fn only_one_exact_string_makes_a_resource_mine() {
         ("no attributes", vec![], false),
         ("no such attribute", resource(&[&other]), false),
         ("twice the same", resource(&[&mine, &mine]), false),
+        ("also another's", resource(&[&mine, &theirs]), false),
+        ("first another's", resource(&[&theirs, &mine]), false),
+        ("also without value", named(&field(1, b"tenant_id")), false),
         (
-            "also another's",
-            resource(&[&mine, &string_attribute("tenant_id", "B")]),
+            "name twice",
+            named(&[&other[..], &field(1, b"tenant_id")].concat()),
             false,
         ),
-        (
-            "first another's",
-            resource(&[&string_attribute("tenant_id", "B"), &mine]),
-            false,
-        ),
-        (
-            "also without value",
-            resource(&[&mine, &field(1, b"tenant_id")]),
-            false,
-        ),
-        (
-            "empty",
-            resource(&[&string_attribute("tenant_id", "")]),
-            false,
-        ),
-        (
-            "other case",
-            resource(&[&string_attribute("tenant_id", "a")]),
-            false,
-        ),
-        (
-            "longer",
-            resource(&[&string_attribute("tenant_id", "AA")]),
-            false,
-        ),
+        ("name by index", named(b"\x18\x05\x12\x03\x0a\x01B"), false),
+        ("name as varint", named(b"\x08\x05"), false),
         (
             "longer name",
             resource(&[&string_attribute("tenant_id2", "A")]),
             false,
         ),
-        ("bool", resource(&[&attribute(b"\x10\x01")]), false),
-        ("int", resource(&[&attribute(b"\x18\x41")]), false),
-        ("double", resource(&[&attribute(b"\x21AAAAAAAA")]), false),
-        (
-            "array",
-            resource(&[&attribute(&field(5, &field(1, &field(1, b"A"))))]),
-            false,
-        ),
-        ("bytes", resource(&[&attribute(&field(7, b"A"))]), false),
-        (
-            "string table index",
-            resource(&[&attribute(b"\x40\x01")]),
-            false,
-        ),
-        (
-            "string as varint",
-            resource(&[&attribute(b"\x08\x41")]),
-            false,
-        ),
-        (
-            "two strings",
-            resource(&[&attribute(b"\x0a\x01B\x0a\x01A")]),
-            false,
-        ),
-        (
-            "int, then string",
-            resource(&[&attribute(b"\x18\x41\x0a\x01A")]),
-            false,
-        ),
-        (
-            "string, then unknown",
-            resource(&[&attribute(b"\x0a\x01A\xf8\x01\x01")]),
-            false,
-        ),
-        (
-            "not UTF-8",
-            resource(&[&attribute(b"\x0a\x02A\xff")]),
-            false,
-        ),
-        (
-            "value twice",
-            resource(&[&[&mine[..], &field(2, b"\x0a\x01B")].concat()]),
-            false,
-        ),
-        (
-            "name twice",
-            resource(&[&[&other[..], &field(1, b"tenant_id")].concat(), &mine]),
-            false,
-        ),
-        (
-            "name by index",
-            resource(&[&mine, b"\x18\x05\x12\x03\x0a\x01B"]),
-            false,
-        ),
-        ("name as varint", resource(&[&mine, b"\x08\x05"]), false),
         ("attribute as varint", with(b"\x08\x01"), false),
         ("unknown field", with(&field(4, &mine)), false),
         ("count as bytes", with(b"\x12\x01x"), false),
     ] {
-        let body: Bytes = field(1, &field(1, &resource)).into();
-        let redacted = redact(&body, TraceApi::V1, &["A"]);
-        assert_eq!(redacted != Redacted::Nothing, ours, "{what}");
+        assert_eq!(is_mine(&resource), ours, "{what}");
     }
+}
+
+#[test]
+fn only_an_exact_string_makes_an_attribute_mine() {
+    let array = field(5, &field(1, &field(1, b"A")));
+    for (what, value, ours) in [
+        ("it", &b"\x0a\x01A"[..], true),
+        ("nothing", b"", false),
+        ("empty", b"\x0a\x00", false),
+        ("other case", b"\x0a\x01a", false),
+        ("longer", b"\x0a\x02AA", false),
+        ("bool", b"\x10\x01", false),
+        ("int", b"\x18\x41", false),
+        ("double", b"\x21AAAAAAAA", false),
+        ("array", &array, false),
+        ("bytes", b"\x3a\x01A", false),
+        ("string table index", b"\x40\x01", false),
+        ("string as varint", b"\x08\x41", false),
+        ("two strings", b"\x0a\x01B\x0a\x01A", false),
+        ("int, then string", b"\x18\x41\x0a\x01A", false),
+        ("string, then unknown", b"\x0a\x01A\xf8\x01\x01", false),
+        ("not UTF-8", b"\x0a\x02A\xff", false),
+    ] {
+        let attribute = [field(1, b"tenant_id"), field(2, value)].concat();
+        assert_eq!(is_mine(&resource(&[&attribute])), ours, "{what}");
+    }
+    let value_twice = [string_attribute("tenant_id", "A"), field(2, b"\x0a\x01A")].concat();
+    assert!(!is_mine(&resource(&[&value_twice])));
 }
 
 #[test]

@@ -11,6 +11,8 @@
 //! | [`tenancy`] | a principal's claims become a tenant scope |
 //! | [`promql`] | pure: a query is confined to a scope |
 //! | [`prometheus`] | pure: parameters read, answers filtered |
+//! | [`tempo`] | pure: Tempo's parameters and messages read and rewritten, answers filtered |
+//! | [`grpc`] | pure: methods, frames and status of gRPC over HTTP/2 |
 //! | [`upstream`] | the pooled client, its credentials and its timeouts |
 //! | [`config`] | a YAML file becomes an immutable snapshot, and does so again on reload |
 //! | [`telemetry`] | metrics, logs, the audit trail |
@@ -21,6 +23,8 @@
 
 pub mod auth;
 pub mod config;
+pub mod grpc;
 pub mod prometheus;
 pub mod promql;
+pub mod tempo;
 pub mod tenancy;

@@ -143,7 +143,10 @@ mod tests {
         assert_eq!(search(Some("*/*")), Ok(Format::Json));
         let both = "application/json, application/protobuf;q=0";
         assert_eq!(search(Some(both)), Ok(Format::Protobuf));
-        assert_eq!(search(Some("application/vnd.grafana.llm")), Ok(Format::Json));
+        assert_eq!(
+            search(Some("application/vnd.grafana.llm")),
+            Ok(Format::Json)
+        );
         assert_eq!(search(Some("text/html")), Ok(Format::Json));
         let range = Format::choose(&Endpoint::MetricsQueryRange, Some(both));
         assert_eq!(range, Ok(Format::Json));

@@ -131,11 +131,7 @@ fn filter_protobuf(answer: &[u8], rules: &Rules<'_>) -> Result<Vec<u8>, Unreadab
         let field = field?;
         match field.number {
             1 => write_series(&mut out, field.bytes()?, rules)?,
-            2 => Jobs::read(field.bytes()?, JobFields::SEARCH)?.put(
-                &mut out,
-                2,
-                JobFields::SEARCH,
-            ),
+            2 => Jobs::read(field.bytes()?, JobFields::SEARCH)?.put(&mut out, 2, JobFields::SEARCH),
             3 | 4 => out.extend_from_slice(field.encoded),
             _ => {}
         }

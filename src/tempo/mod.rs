@@ -10,8 +10,15 @@
 
 pub mod answer;
 pub mod endpoints;
+pub mod errors;
+pub mod legacy;
 pub mod metrics_answer;
+pub mod params;
+pub mod requests;
 pub mod search;
 pub mod tag_name;
 pub mod tags;
 mod wire;
+
+#[cfg(test)]
+mod testing;

@@ -130,7 +130,7 @@ impl TagName {
         let name = unquote(name)
             .filter(|name| !name.is_empty())
             .ok_or(TagNameError::NotAName)?;
-        Ok(Self::attribute(scope, &name))
+        Self::attribute(scope, &name)
     }
 
     /// Reads a tag of `/api/search/tag/{tag}/values` or of `SearchTagValues`: a bare attribute
@@ -151,7 +151,7 @@ impl TagName {
                 } else {
                     "."
                 };
-                return Ok(Self::attribute(scope, text));
+                return Self::attribute(scope, text);
             }
         };
         Self::intrinsic(canonical).ok_or(TagNameError::NotAName)
@@ -178,11 +178,12 @@ impl TagName {
             .map(Self)
     }
 
-    fn attribute(scope: &'static str, name: &str) -> Self {
-        Self(Kind::Attribute {
-            scope,
-            name: name.into(),
-        })
+    fn attribute(scope: &'static str, name: &str) -> Result<Self, TagNameError> {
+        let name = name.into();
+        let tag = Self(Kind::Attribute { scope, name });
+        // Quotes may have kept apart what the printed name brings together.
+        check(&tag.to_string())?;
+        Ok(tag)
     }
 }
 
@@ -325,14 +326,18 @@ mod tests {
 
     #[test]
     fn no_name_changes_the_path_it_stands_in() {
-        for text in [".a/../b", ".a//b", "./a", ".a/./b", ".a/", "../a", "..", "/.a", "."] {
-            assert_eq!(TagName::parse_v1(text), Err(TagNameError::DotSegments), "{text}");
+        for text in [
+            ".a/../b", ".a//b", "./a", ".a/./b", ".a/", "../a", "..", "/.a", ".",
+        ] {
+            assert_eq!(
+                TagName::parse_v1(text),
+                Err(TagNameError::DotSegments),
+                "{text}"
+            );
             assert!(TagName::parse(text).is_err(), "{text}");
         }
-        assert_eq!(
-            TagName::parse(".a\n"),
-            Err(TagNameError::ControlCharacter)
-        );
+        assert_eq!(TagName::parse(r#".".""#), Err(TagNameError::DotSegments));
+        assert_eq!(TagName::parse(".a\n"), Err(TagNameError::ControlCharacter));
         assert_eq!(
             TagName::parse(&format!(".{}", "a".repeat(MAX_TAG_BYTES))),
             Err(TagNameError::TooLong)
@@ -347,14 +352,22 @@ mod tests {
         assert_eq!(canonical_v1("x y"), r#"."x y""#);
         assert_eq!(canonical_v1("status"), ".status");
         assert_eq!(canonical_v1("status.code"), "status");
-        assert_eq!(canonical_v1("rootName) || (true"), r#"."rootName) || (true""#);
+        assert_eq!(
+            canonical_v1("rootName) || (true"),
+            r#"."rootName) || (true""#
+        );
         assert_eq!(canonical_v1("parent.x"), ".parent.x");
         assert!(TagName::parse_v1("").is_err());
     }
 
     #[test]
     fn names_of_whole_traces_are_known_by_any_spelling() {
-        for text in ["rootName", "rootServiceName", "trace:rootName", "span:childCount"] {
+        for text in [
+            "rootName",
+            "rootServiceName",
+            "trace:rootName",
+            "span:childCount",
+        ] {
             assert!(TagName::parse(text).unwrap().is_of_trace(), "{text}");
         }
         for text in ["root.name", "root.service.name", "rootName"] {

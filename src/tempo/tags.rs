@@ -146,7 +146,12 @@ struct Values<'a> {
 
 #[derive(Default, Deserialize, Serialize)]
 struct Value<'a> {
-    #[serde(borrow, default, rename = "type", skip_serializing_if = "str::is_empty")]
+    #[serde(
+        borrow,
+        default,
+        rename = "type",
+        skip_serializing_if = "str::is_empty"
+    )]
     kind: Cow<'a, str>,
     #[serde(borrow, default, skip_serializing_if = "str::is_empty")]
     value: Cow<'a, str>,
@@ -194,7 +199,9 @@ impl<'a> Values<'a> {
         for field in wire::fields(answer) {
             let field = field?;
             match field.number {
-                1 => values.tag_values.push(Value::read_protobuf(field.bytes()?)?),
+                1 => values
+                    .tag_values
+                    .push(Value::read_protobuf(field.bytes()?)?),
                 2 => values.metrics = Some(Jobs::read(field.bytes()?, JobFields::METADATA)?),
                 _ => {}
             }

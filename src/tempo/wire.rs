@@ -108,8 +108,7 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn text(&self) -> Result<&'a str, Unreadable> {
-        std::str::from_utf8(self.bytes()?)
-            .map_err(|_| Unreadable("a protobuf string is not UTF-8"))
+        std::str::from_utf8(self.bytes()?).map_err(|_| Unreadable("a protobuf string is not UTF-8"))
     }
 
     pub(super) fn varint(&self) -> Result<u64, Unreadable> {
@@ -161,7 +160,10 @@ mod tests {
     fn every_wire_type_but_groups_is_walked() {
         let message = b"\x08\x96\x01\x11abcdefgh\x1a\x02hi\x25abcd";
         let read: Vec<_> = fields(message).map(Result::unwrap).collect();
-        assert_eq!(read.iter().map(|f| f.number).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(
+            read.iter().map(|f| f.number).collect::<Vec<_>>(),
+            [1, 2, 3, 4]
+        );
         assert_eq!(read[0].varint().unwrap(), 150);
         assert_eq!(read[2].text().unwrap(), "hi");
         assert!(read[0].bytes().is_err() && read[2].varint().is_err());

@@ -33,10 +33,7 @@ pub struct Companion {
 impl Companion {
     /// The searches for a page's traces. `attributes` are the tenant attributes as TraceQL has
     /// them: `resource.tenant_id`. None if there are no traces.
-    pub fn of_page<'a>(
-        ids: impl Iterator<Item = &'a str>,
-        attributes: &[&str],
-    ) -> Vec<Self> {
+    pub fn of_page<'a>(ids: impl Iterator<Item = &'a str>, attributes: &[&str]) -> Vec<Self> {
         let mut ids: Vec<_> = ids.filter(|id| check_trace_id(id).is_ok()).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -86,7 +83,10 @@ pub fn own_traces(
     attributes: &[&str],
     admits: impl Fn(usize, &str) -> bool,
 ) -> Result<TraceIds, Unreadable> {
-    let keys: Vec<String> = attributes.iter().map(|name| format!("by({name})")).collect();
+    let keys: Vec<String> = attributes
+        .iter()
+        .map(|name| format!("by({name})"))
+        .collect();
     let mut own = TraceIds::default();
     if keys.is_empty() {
         return Ok(own);

@@ -21,7 +21,7 @@ pub struct JsonPage<'a> {
 #[serde(rename_all = "camelCase")]
 struct Trace<'a> {
     #[serde(rename = "traceID", borrow)]
-    trace_id: Cow<'a, str>,
+    id: Cow<'a, str>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     root_service_name: Option<&'a RawValue>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -52,7 +52,7 @@ struct SpanSet<'a> {
 #[serde(rename_all = "camelCase")]
 struct Span<'a> {
     #[serde(rename = "spanID", borrow, skip_serializing_if = "Option::is_none")]
-    span_id: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     name: Option<&'a RawValue>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -83,14 +83,14 @@ impl<'a> JsonPage<'a> {
 
     /// The traces of the page.
     pub fn trace_ids(&self) -> impl Iterator<Item = &str> {
-        self.traces.iter().flatten().map(|trace| &*trace.trace_id)
+        self.traces.iter().flatten().map(|trace| &*trace.id)
     }
 
     /// The page without what the rules do not show.
     pub fn filter(mut self, rules: &Rules<'_>) -> Result<Vec<u8>, Unreadable> {
         let mut masked = false;
         for trace in self.traces.iter_mut().flatten() {
-            if !rules.reveal.shows(&trace.trace_id) {
+            if !rules.reveal.shows(&trace.id) {
                 trace.mask()?;
                 masked = true;
             }

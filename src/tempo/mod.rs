@@ -11,7 +11,6 @@
 pub mod answer;
 pub mod endpoints;
 pub mod errors;
-pub mod legacy;
 pub mod metrics_answer;
 pub mod params;
 pub mod requests;

@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use thiserror::Error;
 
 use super::endpoints::Version;
-use super::legacy::{TagSearch, TagSearchError, duration_ms};
 
 /// What goes up.
 pub type Params<'a> = Vec<(&'static str, Cow<'a, str>)>;
@@ -35,13 +34,29 @@ pub enum ParamError<E> {
     /// A metrics call without a query.
     #[error("there is no query; give one as `q`")]
     NoQuery,
-    /// See [`TagSearchError`].
-    #[error(transparent)]
-    TagSearch(#[from] TagSearchError),
+    /// More than [`MAX_BARE_TAGS`].
+    #[error("there are more than {MAX_BARE_TAGS} tags")]
+    TooManyTags,
     /// The query cannot be confined.
     #[error("{0}")]
     Query(E),
 }
+
+/// A search as it was before TraceQL. With nothing set it is a search for everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OldForm<'a> {
+    /// `tags`: logfmt, not read here.
+    pub tags: &'a str,
+    /// The parameters that are tags themselves, no name twice; none where `tags` has a value.
+    pub bare_tags: Vec<(&'a str, &'a str)>,
+    /// `minDuration`, not read here.
+    pub min_duration: &'a str,
+    /// `maxDuration`, not read here.
+    pub max_duration: &'a str,
+}
+
+/// The most parameters of a search that may be tags.
+pub const MAX_BARE_TAGS: usize = 100;
 
 /// The range of a search, which its companion has to have too, in Unix seconds; 0 where not
 /// given.
@@ -63,28 +78,28 @@ impl Range {
     }
 }
 
+/// What Tempo does not take as a tag.
+const SEARCH: [&str; 8] = [
+    "q",
+    "tags",
+    "minDuration",
+    "maxDuration",
+    "start",
+    "end",
+    "limit",
+    "spss",
+];
+
 /// The parameters of `/api/search` (`ParseSearchRequest` in `pkg/api/http.go`).
 ///
-/// `confine` gets the client's TraceQL. Where there is none, `from_tags` gets the search in its
-/// older form. Both give the confined query.
+/// `confine` gets the client's TraceQL. Where there is none, `from_old_form` gets the search
+/// in its older form. Both give the confined query.
 pub fn search<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     confine: impl FnOnce(&str) -> Result<String, E>,
-    from_tags: impl FnOnce(&TagSearch) -> Result<String, E>,
+    from_old_form: impl FnOnce(&OldForm<'a>) -> Result<String, E>,
 ) -> Result<(Params<'a>, Range), ParamError<E>> {
-    let known = Known::read(
-        given.clone(),
-        &[
-            "q",
-            "tags",
-            "minDuration",
-            "maxDuration",
-            "start",
-            "end",
-            "limit",
-            "spss",
-        ],
-    )?;
+    let known = Known::read(given.clone(), &SEARCH)?;
     let range = Range {
         start: known.number("start")?.unwrap_or(0),
         end: known.number("end")?.unwrap_or(0),
@@ -98,16 +113,17 @@ pub fn search<'a, E>(
         // With a query Tempo ignores the durations.
         (Some(query), None) => confine(query),
         (None, tags) => {
-            let mut search = TagSearch::default();
-            match tags {
-                Some(tags) => search.add_logfmt(tags)?,
-                None if range == Range::default() => add_bare_tags(&mut search, given)?,
-                None => {}
-            }
-            search.min_duration_ms = known.duration("minDuration")?;
-            search.max_duration_ms = known.duration("maxDuration")?;
-            search.check()?;
-            from_tags(&search)
+            let has_bare_tags = tags.is_none() && range == Range::default();
+            from_old_form(&OldForm {
+                tags: tags.unwrap_or_default(),
+                bare_tags: if has_bare_tags {
+                    bare_tags(given)?
+                } else {
+                    Vec::new()
+                },
+                min_duration: known.get("minDuration").unwrap_or_default(),
+                max_duration: known.get("maxDuration").unwrap_or_default(),
+            })
         }
     };
     let mut params = vec![("q", Cow::Owned(query.map_err(ParamError::Query)?))];
@@ -116,33 +132,30 @@ pub fn search<'a, E>(
 }
 
 /// Without a query, tags and a range every other parameter is a tag.
-fn add_bare_tags<'a, E>(
-    search: &mut TagSearch,
+fn bare_tags<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<(), ParamError<E>> {
-    const RESERVED: [&str; 8] = [
-        "q",
-        "tags",
-        "minDuration",
-        "maxDuration",
-        "limit",
-        "spss",
-        "start",
-        "end",
-    ];
+) -> Result<Vec<(&'a str, &'a str)>, ParamError<E>> {
+    let mut tags: Vec<(&str, &str)> = Vec::new();
     for (name, value) in given {
-        if !RESERVED.contains(&name) && !value.is_empty() {
-            search.add_tag(name, value)?;
+        if SEARCH.contains(&name) || value.is_empty() {
+            continue;
         }
+        if tags.iter().any(|(taken, _)| *taken == name) {
+            return Err(ParamError::Repeated(name.to_owned()));
+        }
+        if tags.len() == MAX_BARE_TAGS {
+            return Err(ParamError::TooManyTags);
+        }
+        tags.push((name, value));
     }
-    Ok(())
+    Ok(tags)
 }
 
 /// The parameters of `/api/search/tags` and `/api/v2/search/tags`, which go up to the latter.
-/// `filter` gives the query from the client's.
+/// `filter` gives the query from the client's, which may be empty.
 pub fn tag_names<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)>,
-    filter: impl FnOnce(Option<&str>) -> Result<String, E>,
+    filter: impl FnOnce(&str) -> String,
 ) -> Result<Params<'a>, ParamError<E>> {
     let known = Known::read(
         given,
@@ -155,7 +168,7 @@ pub fn tag_names<'a, E>(
     {
         return Err(ParamError::Invalid("scope", "one of Tempo's scopes"));
     }
-    let query = filter(known.get("q")).map_err(ParamError::Query)?;
+    let query = filter(known.get("q").unwrap_or_default());
     let mut params = vec![("q", Cow::Owned(query))];
     known.pass(
         &["scope", "start", "end", "limit", "maxStaleValues"],
@@ -177,14 +190,14 @@ const SCOPES: [&str; 8] = [
 ];
 
 /// The parameters of `/api/search/tag/{tag}/values` and its second version, which go up to the
-/// latter. `filter` gives the query from the client's.
+/// latter. `filter` gives the query from the client's, which may be empty.
 pub fn tag_values<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)>,
-    filter: impl FnOnce(Option<&str>) -> Result<String, E>,
+    filter: impl FnOnce(&str) -> String,
 ) -> Result<Params<'a>, ParamError<E>> {
     let known = Known::read(given, &["q", "start", "end", "limit", "maxStaleValues"])?;
     known.check_tag_numbers()?;
-    let query = filter(known.get("q")).map_err(ParamError::Query)?;
+    let query = filter(known.get("q").unwrap_or_default());
     let mut params = vec![("q", Cow::Owned(query))];
     known.pass(&["start", "end", "limit", "maxStaleValues"], &mut params);
     Ok(params)
@@ -344,10 +357,6 @@ impl<'a> Known<'a> {
         };
         let number = Some(text).filter(digits).and_then(|text| text.parse().ok());
         number.map(Some).ok_or(ParamError::Invalid(name, NUMBER))
-    }
-
-    fn duration<E>(&self, name: &str) -> Result<u32, ParamError<E>> {
-        Ok(self.get(name).map_or(Ok(0), duration_ms)?)
     }
 
     fn check_tag_numbers<E>(&self) -> Result<(), ParamError<E>> {

@@ -7,7 +7,6 @@
 use thiserror::Error;
 
 use super::answer::Unreadable;
-use super::legacy::{TagSearch, TagSearchError};
 use super::params::Range;
 use super::tag_name::{TagName, TagNameError};
 use super::tags::Asked;
@@ -31,15 +30,56 @@ pub enum RequestError<E> {
     /// A metrics call without a query.
     #[error("there is no query")]
     NoQuery,
-    /// See [`TagSearchError`].
-    #[error(transparent)]
-    TagSearch(#[from] TagSearchError),
+    /// Decoders would take the last.
+    #[error("a tag is set twice")]
+    RepeatedTag,
+    /// More than [`MAX_TAGS`].
+    #[error("there are more than {MAX_TAGS} tags")]
+    TooManyTags,
+    /// Tempo refuses this too.
+    #[error("MaxDurationMs must be greater than MinDurationMs")]
+    DurationsReversed,
     /// See [`TagNameError`].
     #[error(transparent)]
     TagName(#[from] TagNameError),
     /// The query cannot be confined.
     #[error("{0}")]
     Query(E),
+}
+
+/// A search by tags and durations. With nothing set it is a search for everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagSearch {
+    /// No tag twice.
+    pub tags: Vec<(String, String)>,
+    /// In milliseconds; 0 is no bound.
+    pub min_duration_ms: u32,
+    /// In milliseconds; 0 is no bound.
+    pub max_duration_ms: u32,
+}
+
+/// The most tags in one search.
+pub const MAX_TAGS: usize = 100;
+
+impl TagSearch {
+    fn add_tag<E>(&mut self, entry: Field<'_>) -> Result<(), RequestError<E>> {
+        let (tag, value) = read_pair(entry)?;
+        if self.tags.iter().any(|(known, _)| known == tag) {
+            return Err(RequestError::RepeatedTag);
+        }
+        if self.tags.len() == MAX_TAGS {
+            return Err(RequestError::TooManyTags);
+        }
+        self.tags.push((tag.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    fn check<E>(&self) -> Result<(), RequestError<E>> {
+        let reversed = self.max_duration_ms != 0 && self.min_duration_ms > self.max_duration_ms;
+        (!reversed)
+            .then_some(())
+            .ok_or(RequestError::DurationsReversed)
+    }
 }
 
 /// Rewrites a `SearchRequest`; see [`super::params::search`] for the closures.
@@ -60,10 +100,7 @@ pub fn search<E>(
             once.see(field)?;
         }
         match field.number {
-            TAGS => {
-                let (tag, value) = read_pair(field)?;
-                search.add_tag(tag, value)?;
-            }
+            TAGS => search.add_tag(field)?,
             2 => search.min_duration_ms = field.uint32()?,
             3 => search.max_duration_ms = field.uint32()?,
             5 => range.start = field.uint32()?,
@@ -100,10 +137,11 @@ pub struct TagNames {
     pub scope: String,
 }
 
-/// Rewrites a `SearchTagsRequest` of either version; `filter` gives the query from the client's.
+/// Rewrites a `SearchTagsRequest` of either version; `filter` gives the query from the
+/// client's, which may be empty.
 pub fn tag_names<E>(
     message: &[u8],
-    filter: impl FnOnce(Option<&str>) -> Result<String, E>,
+    filter: impl FnOnce(&str) -> String,
 ) -> Result<TagNames, RequestError<E>> {
     /// `RF1After`.
     const OBSOLETE: u64 = 7;
@@ -124,7 +162,7 @@ pub fn tag_names<E>(
             number => return Err(RequestError::Field(number)),
         }
     }
-    put_query(&mut kept, 2, filter(some(query)))?;
+    wire::put_bytes(&mut kept, 2, filter(query).as_bytes());
     Ok(TagNames {
         message: kept,
         scope: scope.to_owned(),
@@ -140,12 +178,13 @@ pub struct TagValues {
     pub tag: TagName,
 }
 
-/// Rewrites a `SearchTagValuesRequest`; `filter` gives the query from the client's. Tempo puts the
+/// Rewrites a `SearchTagValuesRequest`; `filter` gives the query from the
+/// client's, which may be empty. Tempo puts the
 /// tag into a path of its own, so it is read as strictly as one in a path.
 pub fn tag_values<E>(
     message: &[u8],
     asked: Asked,
-    filter: impl FnOnce(Option<&str>) -> Result<String, E>,
+    filter: impl FnOnce(&str) -> String,
 ) -> Result<TagValues, RequestError<E>> {
     /// `RF1After`.
     const OBSOLETE: u64 = 8;
@@ -168,7 +207,7 @@ pub fn tag_values<E>(
         Asked::V2 => TagName::parse(tag)?,
     };
     wire::put_bytes(&mut kept, 1, tag.to_string().as_bytes());
-    put_query(&mut kept, 2, filter(some(query)))?;
+    wire::put_bytes(&mut kept, 2, filter(query).as_bytes());
     Ok(TagValues { message: kept, tag })
 }
 
@@ -276,10 +315,6 @@ fn keep_uint64(kept: &mut Vec<u8>, field: Field<'_>) -> Result<(), Unreadable> {
     let number = u32::try_from(field.number).unwrap_or(0);
     wire::put_uint(kept, number, field.varint()?);
     Ok(())
-}
-
-fn some(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
 }
 
 fn put_query<E>(

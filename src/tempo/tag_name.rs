@@ -157,6 +157,15 @@ impl TagName {
         Self::intrinsic(canonical).ok_or(TagNameError::NotAName)
     }
 
+    /// The resource attribute of this name.
+    pub fn resource(name: &str) -> Result<Self, TagNameError> {
+        check(name)?;
+        if name.is_empty() {
+            return Err(TagNameError::NotAName);
+        }
+        Self::attribute("resource.", name)
+    }
+
     /// Whether its values are those of whole traces: to be refused unless the operator trusts
     /// that traces are never shared.
     pub fn is_of_trace(&self) -> bool {

@@ -18,22 +18,20 @@ fn confine(query: &str) -> Result<String, Unconfinable> {
     Ok(format!("T|{query}"))
 }
 
-fn from_tags(search: &TagSearch) -> Result<String, Unconfinable> {
-    let tags: Vec<String> = search
-        .tags
+fn from_old_form(form: &OldForm<'_>) -> Result<String, Unconfinable> {
+    let bare: Vec<String> = form
+        .bare_tags
         .iter()
         .map(|(k, v)| format!("{k}={v}"))
         .collect();
-    let tags = tags.join(",");
-    check(&tags)?;
-    let (min, max) = (search.min_duration_ms, search.max_duration_ms);
-    Ok(format!("T|{tags}|{min}..{max}"))
+    let bare = bare.join(",");
+    check(form.tags)?;
+    let (min, max) = (form.min_duration, form.max_duration);
+    Ok(format!("T|{}|{bare}|{min}..{max}", form.tags))
 }
 
-fn filter(query: Option<&str>) -> Result<String, Unconfinable> {
-    let query = query.unwrap_or("-");
-    check(query)?;
-    Ok(format!("T&{query}"))
+fn filter(query: &str) -> String {
+    format!("T&{query}")
 }
 
 fn text(params: &Params<'_>) -> String {
@@ -42,7 +40,7 @@ fn text(params: &Params<'_>) -> String {
 }
 
 fn search(given: Given<'_>) -> Result<String, Error> {
-    super::search(given.iter().copied(), confine, from_tags).map(|(params, _)| text(&params))
+    super::search(given.iter().copied(), confine, from_old_form).map(|(params, _)| text(&params))
 }
 
 fn range_query(given: Given<'_>) -> Result<String, Error> {
@@ -70,7 +68,7 @@ fn a_search_goes_up_with_its_query_confined_and_what_is_listed() {
         search(&given),
         Ok("q=T|{} start=5 end=9 limit=20 spss=3".to_owned())
     );
-    let (_, range) = super::search(given.iter().copied(), confine, from_tags).unwrap();
+    let (_, range) = super::search(given.iter().copied(), confine, from_old_form).unwrap();
     assert_eq!((range.start, range.end), (5, 9));
     let range: Vec<_> = range.parameters().collect();
     assert_eq!(range, [("start", "5".to_owned()), ("end", "9".to_owned())]);
@@ -79,25 +77,22 @@ fn a_search_goes_up_with_its_query_confined_and_what_is_listed() {
 #[test]
 fn older_forms_of_a_search_become_one_query() {
     for (given, query) in [
-        (&[("tags", "a=1 b=\"x y\"")][..], "q=T|a=1,b=x y|0..0"),
+        (&[("tags", "a=1 b=\"x y\"")][..], "q=T|a=1 b=\"x y\"||.."),
         (
             &[("minDuration", "1.5s"), ("maxDuration", "2s")],
-            "q=T||1500..2000",
+            "q=T|||1.5s..2s",
         ),
-        (&[], "q=T||0..0"),
-        (&[("q", "")], "q=T||0..0"),
+        (&[], "q=T|||.."),
+        (&[("q", "")], "q=T|||.."),
         (
-            &[("service.name", "b-web"), ("x", "")],
-            "q=T|service.name=b-web|0..0",
+            &[("a", "b-web"), ("x", ""), ("c", "d")],
+            "q=T||a=b-web,c=d|..",
         ),
         // With a range, other parameters are no tags.
-        (
-            &[("service.name", "b"), ("start", "1")],
-            "q=T||0..0 start=1",
-        ),
+        (&[("a", "b"), ("start", "1")], "q=T|||.. start=1"),
         // With tags neither.
-        (&[("service.name", "b"), ("tags", "a=1")], "q=T|a=1|0..0"),
-        (&[("a", "1"), ("start", "0")], "q=T|a=1|0..0 start=0"),
+        (&[("a", "b"), ("tags", "c=d")], "q=T|c=d||.."),
+        (&[("a", "1"), ("start", "0")], "q=T||a=1|.. start=0"),
     ] {
         assert_eq!(search(given), Ok(query.to_owned()), "{given:?}");
     }
@@ -110,14 +105,14 @@ fn searches_that_readers_would_differ_on_are_refused() {
         &[("q", "{}"), ("q", "")],
         &[("start", "1"), ("start", "1")],
         &[("tags", "a=1"), ("tags", "b=1")],
+        &[("a", "1"), ("a", "2")],
     ] {
         let refused = search(given).unwrap_err();
         assert!(matches!(refused, ParamError::Repeated(_)), "{given:?}");
     }
-    assert_eq!(
-        search(&[("a", "1"), ("a", "2")]),
-        Err(ParamError::TagSearch(TagSearchError::TwiceSet))
-    );
+    let many: Vec<String> = (0..=MAX_BARE_TAGS).map(|n| n.to_string()).collect();
+    let many: Vec<_> = many.iter().map(|name| (&**name, "1")).collect();
+    assert_eq!(search(&many), Err(ParamError::TooManyTags));
     assert_eq!(
         search(&[("q", "{}"), ("tags", "a=1")]),
         Err(ParamError::TagsAndQuery)
@@ -134,14 +129,6 @@ fn searches_that_readers_would_differ_on_are_refused() {
         let refused = search(&[("q", "{}"), (name, value)]).unwrap_err();
         assert!(matches!(refused, ParamError::Invalid(..)), "{name}={value}");
     }
-    for given in [
-        &[("minDuration", "1")][..],
-        &[("minDuration", "2s"), ("maxDuration", "1s")],
-        &[("tags", "=")],
-    ] {
-        let refused = search(given).unwrap_err();
-        assert!(matches!(refused, ParamError::TagSearch(_)), "{given:?}");
-    }
 }
 
 #[test]
@@ -150,28 +137,26 @@ fn a_query_that_cannot_be_confined_stops_the_call() {
     assert_eq!(search(&[("q", "bad")]), refused);
     assert_eq!(search(&[("tags", "a=bad")]), refused);
     assert_eq!(range_query(&[("query", "bad")]), refused);
-    let names = tag_names([("q", "bad")].into_iter(), filter);
-    assert_eq!(names, Err(ParamError::Query(Unconfinable)));
-    let values = tag_values([("q", "bad")].into_iter(), filter);
-    assert_eq!(values, Err(ParamError::Query(Unconfinable)));
 }
 
 #[test]
 fn tag_calls_always_carry_the_filter() {
-    let names =
-        |given: Given<'_>| tag_names(given.iter().copied(), filter).map(|params| text(&params));
-    assert_eq!(names(&[]), Ok("q=T&-".to_owned()));
+    let names = |given: Given<'_>| -> Result<String, Error> {
+        tag_names(given.iter().copied(), filter).map(|params| text(&params))
+    };
+    assert_eq!(names(&[]), Ok("q=T&".to_owned()));
     assert_eq!(
         names(&[("q", "{}"), ("scope", "span"), ("limit", "5"), ("x", "1")]),
         Ok("q=T&{} scope=span limit=5".to_owned())
     );
     assert!(names(&[("scope", "bogus")]).is_err());
     assert!(names(&[("start", "x")]).is_err());
-    let values =
-        |given: Given<'_>| tag_values(given.iter().copied(), filter).map(|params| text(&params));
+    let values = |given: Given<'_>| -> Result<String, Error> {
+        tag_values(given.iter().copied(), filter).map(|params| text(&params))
+    };
     assert_eq!(
         values(&[("scope", "span"), ("maxStaleValues", "1"), ("end", "2")]),
-        Ok("q=T&- maxStaleValues=1 end=2".to_owned())
+        Ok("q=T& maxStaleValues=1 end=2".to_owned())
     );
     assert!(values(&[("q", "{}"), ("q", "{}")]).is_err());
 }
@@ -248,7 +233,7 @@ proptest! {
     ) {
         let given = || given.iter().copied();
         let all = [
-            super::search(given(), confine, from_tags).map(|(params, _)| params),
+            super::search(given(), confine, from_old_form).map(|(params, _)| params),
             metrics_query_range(given(), confine),
             metrics_query(given(), confine),
             tag_names(given(), filter),

@@ -26,10 +26,8 @@ fn from_tags(search: &TagSearch) -> Result<String, Unconfinable> {
     Ok(format!("T|{tags}|{min}..{max}"))
 }
 
-fn filter(query: Option<&str>) -> Result<String, Unconfinable> {
-    let query = query.unwrap_or("-");
-    check(query)?;
-    Ok(format!("T&{query}"))
+fn filter(query: &str) -> String {
+    format!("T&{query}")
 }
 
 fn rewrite(request: &SearchRequest) -> Result<(SearchRequest, Range), Error> {
@@ -104,6 +102,23 @@ fn a_query_that_cannot_be_confined_stops_the_call() {
 }
 
 #[test]
+fn searches_that_tempo_refuses_are_refused() {
+    let reversed = SearchRequest {
+        min_duration_ms: 9,
+        max_duration_ms: 7,
+        ..Default::default()
+    };
+    assert_eq!(rewrite(&reversed), Err(RequestError::DurationsReversed));
+    let many = SearchRequest {
+        tags: (0..=MAX_TAGS)
+            .map(|n| (n.to_string(), "1".to_owned()))
+            .collect(),
+        ..Default::default()
+    };
+    assert_eq!(rewrite(&many), Err(RequestError::TooManyTags));
+}
+
+#[test]
 fn a_second_query_never_goes_up() {
     let one = SearchRequest {
         query: "{}".to_owned(),
@@ -117,7 +132,7 @@ fn a_second_query_never_goes_up() {
     let tag = b"\x0a\x06\x0a\x01a\x12\x01b";
     assert_eq!(
         search(&tag.repeat(2), confine, from_tags),
-        Err(RequestError::TagSearch(TagSearchError::TwiceSet))
+        Err(RequestError::RepeatedTag)
     );
 }
 
@@ -127,9 +142,9 @@ fn unknown_and_internal_fields_are_refused() {
     for (message, number) in [(&b"\x60\x01"[..], 12), (b"\xb0\x04\x01", 70)] {
         let refused = search(message, confine, from_tags);
         assert_eq!(refused, Err(RequestError::Field(number)));
-        let refused = tag_names(message, filter);
+        let refused: Result<_, Error> = tag_names(message, filter);
         assert_eq!(refused, Err(RequestError::Field(number)));
-        let refused = tag_values(message, Asked::V2, filter);
+        let refused: Result<_, Error> = tag_values(message, Asked::V2, filter);
         assert_eq!(refused, Err(RequestError::Field(number)));
         let refused = metrics_query_range(message, confine);
         assert_eq!(refused, Err(RequestError::Field(number)));
@@ -158,7 +173,7 @@ fn tag_calls_always_carry_the_filter() {
         stale_values_threshold: 4,
         rf1_after: Some(vec![]),
     };
-    let sent = tag_names(&request.encode_to_vec(), filter).unwrap();
+    let sent = tag_names::<Unconfinable>(&request.encode_to_vec(), filter).unwrap();
     assert_eq!(sent.scope, "span");
     assert_eq!(
         TagsRequest::decode(&sent.message[..]).unwrap(),
@@ -168,8 +183,8 @@ fn tag_calls_always_carry_the_filter() {
             ..request
         }
     );
-    let sent = tag_names(b"", filter).unwrap();
-    assert_eq!(TagsRequest::decode(&sent.message[..]).unwrap().query, "T&-");
+    let sent = tag_names::<Unconfinable>(b"", filter).unwrap();
+    assert_eq!(TagsRequest::decode(&sent.message[..]).unwrap().query, "T&");
 }
 
 #[test]
@@ -184,7 +199,7 @@ fn a_tag_goes_up_by_its_name_in_the_second_version() {
         .encode_to_vec()
     };
     let sent = |tag, asked| {
-        let sent = tag_values(&request(tag), asked, filter).unwrap();
+        let sent = tag_values::<Unconfinable>(&request(tag), asked, filter).unwrap();
         let message = TagValuesRequest::decode(&sent.message[..]).unwrap();
         assert_eq!(message.query, "T&{}");
         assert_eq!(message.max_tag_values, 5);
@@ -195,10 +210,10 @@ fn a_tag_goes_up_by_its_name_in_the_second_version() {
     assert_eq!(sent("service.name", Asked::V1), "resource.service.name");
     assert_eq!(sent("span.x", Asked::V2), "span.x");
     for tag in ["", "x", "rootName } | { true", ".a/../../x"] {
-        let refused = tag_values(&request(tag), Asked::V2, filter);
+        let refused: Result<_, Error> = tag_values(&request(tag), Asked::V2, filter);
         assert!(matches!(refused, Err(RequestError::TagName(_))), "{tag}");
     }
-    let of_trace = tag_values(&request("rootName"), Asked::V1, filter).unwrap();
+    let of_trace = tag_values::<Unconfinable>(&request("rootName"), Asked::V1, filter).unwrap();
     assert!(of_trace.tag.is_of_trace());
 }
 
@@ -267,10 +282,10 @@ proptest! {
             let sent = SearchRequest::decode(&sent[..]).unwrap();
             prop_assert!(sent.query.starts_with('T') && sent.tags.is_empty());
         }
-        if let Ok(sent) = tag_names(&message, filter) {
+        if let Ok(sent) = tag_names::<Unconfinable>(&message, filter) {
             prop_assert!(TagsRequest::decode(&sent.message[..]).unwrap().query.starts_with('T'));
         }
-        let _ = tag_values(&message, Asked::V1, filter);
+        let _ = tag_values::<Unconfinable>(&message, Asked::V1, filter);
         if let Ok(sent) = metrics_query_range(&message, confine) {
             prop_assert!(RangeRequest::decode(&sent[..]).unwrap().query.starts_with("T|"));
         }

@@ -11,9 +11,12 @@
 //! The limit is one more than the traces asked for: at its limit Tempo stops looking, and a
 //! trace's foreign spans may be in the block it has not looked at yet.
 
+use std::fmt::Write as _;
+
 use super::TraceIds;
 use crate::tempo::answer::Unreadable;
 use crate::tempo::endpoints::check_trace_id;
+use crate::tempo::tag_name::TagName;
 use crate::tempo::wire::{self, Field};
 
 /// Traces in one search: with one more, a limit that any Tempo grants.
@@ -31,9 +34,8 @@ pub struct Companion {
 }
 
 impl Companion {
-    /// The searches for a page's traces. `attributes` are the tenant attributes as TraceQL has
-    /// them: `resource.tenant_id`. None if there are no traces.
-    pub fn of_page<'a>(ids: impl Iterator<Item = &'a str>, attributes: &[&str]) -> Vec<Self> {
+    /// The searches for a page's traces, by the tenant attributes; none if there are no traces.
+    pub fn of_page<'a>(ids: impl Iterator<Item = &'a str>, attributes: &[TagName]) -> Vec<Self> {
         let mut ids: Vec<_> = ids.filter(|id| check_trace_id(id).is_ok()).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -43,16 +45,15 @@ impl Companion {
             .collect()
     }
 
-    fn of_traces(ids: &[&str], attributes: &[&str]) -> Self {
+    fn of_traces(ids: &[&str], attributes: &[TagName]) -> Self {
         let traces: Vec<String> = ids
             .iter()
             .map(|id| format!("trace:id = \"{id}\""))
             .collect();
         let mut query = format!("{{ {} }}", traces.join(" || "));
         for attribute in attributes {
-            query.push_str(" | by(");
-            query.push_str(attribute);
-            query.push(')');
+            // Writing to a String cannot fail.
+            let _ = write!(query, " | by({attribute})");
         }
         Self {
             query,
@@ -80,15 +81,11 @@ impl Companion {
 /// attribute at this place is the tenant's.
 pub fn own_traces(
     answer: &[u8],
-    attributes: &[&str],
+    attributes: &[TagName],
     admits: impl Fn(usize, &str) -> bool,
 ) -> Result<TraceIds, Unreadable> {
-    let keys: Vec<String> = attributes
-        .iter()
-        .map(|name| format!("by({name})"))
-        .collect();
     let mut own = TraceIds::default();
-    if keys.is_empty() {
+    if attributes.is_empty() {
         return Ok(own);
     }
     for field in wire::fields(answer) {
@@ -97,7 +94,7 @@ pub fn own_traces(
             let (id, groups) = read_trace(field)?;
             let mut is_own = !groups.is_empty();
             for group in groups {
-                is_own &= is_own_group(group, &keys, &admits)?;
+                is_own &= is_own_group(group, attributes, &admits)?;
             }
             if is_own {
                 own.insert(id);
@@ -121,10 +118,10 @@ fn read_trace(trace: Field<'_>) -> Result<(&str, Vec<&[u8]>), Unreadable> {
     Ok((id, groups))
 }
 
-/// Whether a span set has exactly the keys, in their order, each with a value of the tenant's.
+/// Whether a span set was grouped by exactly these attributes, in their order, each with a value of the tenant's.
 fn is_own_group(
     span_set: &[u8],
-    keys: &[String],
+    attributes: &[TagName],
     admits: impl Fn(usize, &str) -> bool,
 ) -> Result<bool, Unreadable> {
     let mut found = 0;
@@ -134,14 +131,18 @@ fn is_own_group(
             continue;
         }
         let (key, value) = read_attribute(field)?;
-        let is_own = keys.get(found).is_some_and(|expected| expected == key)
+        let attribute = key
+            .strip_prefix("by(")
+            .and_then(|key| TagName::parse(key.strip_suffix(')')?).ok());
+        let is_own = attribute.is_some()
+            && attribute.as_ref() == attributes.get(found)
             && value.is_some_and(|value| admits(found, value));
         if !is_own {
             return Ok(false);
         }
         found += 1;
     }
-    Ok(found == keys.len())
+    Ok(found == attributes.len())
 }
 
 /// Tempo writes a missing value as this text, so a tenant of this name is never recognised.

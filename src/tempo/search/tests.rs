@@ -3,6 +3,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::tempo::tag_name::TagName;
 use crate::tempo::testing::{self, Any, AnyValue, KeyValue, SearchResponse, fixture};
 
 /// Recorded traces that hold spans of the tenant alone, but for 7 (its tenant twice) and 8 (a
@@ -16,7 +17,9 @@ const SHARED: &str = "abc0000000000000000000000000003";
 
 fn own() -> TraceIds {
     let mut ids = TraceIds::default();
-    OWN.iter().for_each(|id| ids.insert(id));
+    for id in OWN {
+        ids.insert(id);
+    }
     ids
 }
 
@@ -190,24 +193,29 @@ fn trace_ids_are_compared_without_leading_zeros_and_case() {
 mod companions {
     use super::*;
 
-    const ATTRIBUTES: [&str; 1] = ["resource.tenant_id"];
+    fn attributes(names: &[&str]) -> Vec<TagName> {
+        names
+            .iter()
+            .map(|name| TagName::resource(name).unwrap())
+            .collect()
+    }
 
-    fn group(values: &[(&str, Option<Any>)]) -> testing::SpanSet {
+    fn group(values: &[(&str, Any)]) -> testing::SpanSet {
+        let attribute = |(key, value): &(&str, Any)| KeyValue {
+            key: (*key).to_owned(),
+            value: Some(AnyValue {
+                value: Some(value.clone()),
+            }),
+        };
         testing::SpanSet {
             matched: 1,
-            attributes: values
-                .iter()
-                .map(|(key, value)| KeyValue {
-                    key: (*key).to_owned(),
-                    value: value.clone().map(|value| AnyValue { value: Some(value) }),
-                })
-                .collect(),
+            attributes: values.iter().map(attribute).collect(),
             ..Default::default()
         }
     }
 
-    fn text(value: &str) -> Option<Any> {
-        Some(Any::Text(value.to_owned()))
+    fn text(value: &str) -> Any {
+        Any::Text(value.to_owned())
     }
 
     /// Whether a trace with these groups counts as wholly the own of tenant A.
@@ -220,9 +228,11 @@ mod companions {
             }],
             metrics: None,
         };
-        own_traces(&answer.encode_to_vec(), &ATTRIBUTES, |_, value| {
-            ["A", "nil"].contains(&value)
-        })
+        own_traces(
+            &answer.encode_to_vec(),
+            &attributes(&["tenant_id"]),
+            |_, value| ["A", "nil"].contains(&value),
+        )
         .unwrap()
         .contains("1")
     }
@@ -230,7 +240,7 @@ mod companions {
     #[test]
     fn the_query_groups_every_span_of_the_traces() {
         let ids = ["2", "1", "1", "no id", "\" || true"];
-        let searches = Companion::of_page(ids.into_iter(), &["resource.a", "resource.b"]);
+        let searches = Companion::of_page(ids.into_iter(), &attributes(&["a", "b"]));
         assert_eq!(searches.len(), 1);
         assert_eq!(
             searches[0].query(),
@@ -239,13 +249,17 @@ mod companions {
         let parameters = searches[0].parameters();
         assert_eq!(parameters[1], ("limit", "3".to_owned()));
         assert_eq!(parameters[2], ("spss", "1".to_owned()));
-        assert_eq!(Companion::of_page([].into_iter(), &ATTRIBUTES), []);
+        assert_eq!(
+            Companion::of_page([].into_iter(), &attributes(&["tenant_id"])),
+            []
+        );
     }
 
     #[test]
     fn large_pages_are_asked_for_in_parts_up_to_a_bound() {
         let ids: Vec<String> = (0..5000).map(|n| format!("{n:x}")).collect();
-        let searches = Companion::of_page(ids.iter().map(String::as_str), &ATTRIBUTES);
+        let searches =
+            Companion::of_page(ids.iter().map(String::as_str), &attributes(&["tenant_id"]));
         assert_eq!(searches.len(), 10);
         for search in &searches {
             assert_eq!(search.query().matches("trace:id").count(), 99);
@@ -259,14 +273,17 @@ mod companions {
         let own = || group(&[(key, text("A"))]);
         assert!(is_own(vec![own()]));
         assert!(!is_own(vec![]));
+        let mut no_value = own();
+        no_value.attributes[0].value = None;
         for other in [
             group(&[(key, text("B"))]),
             group(&[(key, text(""))]),
             group(&[(key, text("nil"))]),
-            group(&[(key, Some(Any::Int(5)))]),
-            group(&[(key, Some(Any::Bool(true)))]),
-            group(&[(key, None)]),
+            group(&[(key, Any::Int(5))]),
+            group(&[(key, Any::Bool(true))]),
+            no_value,
             group(&[("by(resource.other)", text("A"))]),
+            group(&[("resource.tenant_id", text("A"))]),
             group(&[(key, text("A")), (key, text("B"))]),
             group(&[]),
         ] {
@@ -277,7 +294,7 @@ mod companions {
 
     #[test]
     fn every_attribute_has_to_be_the_tenants() {
-        let attributes = ["resource.a", "resource.b"];
+        let attributes = attributes(&["a", "b"]);
         let is_own = |a: &str, b: &str| {
             let groups = group(&[("by(resource.a)", text(a)), ("by(resource.b)", text(b))]);
             let answer = SearchResponse {
@@ -304,7 +321,10 @@ mod companions {
         let answer = fixture("search-companion-proto.pb");
         let page = SearchResponse::decode(&answer[..]).unwrap();
         assert_eq!(page.traces.len(), 18);
-        let own = own_traces(&answer, &ATTRIBUTES, |_, value| value == "A").unwrap();
+        let own = own_traces(&answer, &attributes(&["tenant_id"]), |_, value| {
+            value == "A"
+        })
+        .unwrap();
         for trace in page.traces {
             // All the tenant's; its value twice, first; a list of just its value; its value,
             // then a number.
@@ -342,7 +362,7 @@ proptest! {
         if let Ok(page) = ProtobufPage::read(&answer) {
             let _ = page.filter(&rules);
         }
-        let _ = own_traces(&answer, &["resource.tenant_id"], |_, value| value == "A");
+        let _ = own_traces(&answer, &[TagName::resource("tenant_id").unwrap()], |_, value| value == "A");
     }
 
     /// Whatever happens to an answer on its way, a masked page has no root name and no statistics.

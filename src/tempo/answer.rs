@@ -114,6 +114,11 @@ impl Jobs {
         Ok(jobs)
     }
 
+    /// Whether all of the work was done.
+    pub(super) fn are_complete(self) -> bool {
+        self.completed_jobs.unwrap_or(0) >= self.total_jobs.unwrap_or(0)
+    }
+
     /// Appends the block as field `number` of an answer.
     pub(super) fn put(self, out: &mut Vec<u8>, number: u32, numbers: JobFields) {
         let mut block = Vec::with_capacity(12);

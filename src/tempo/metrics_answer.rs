@@ -1,7 +1,8 @@
 //! The answers of TraceQL metrics: series with labels, samples and exemplars.
 //!
 //! The query is confined, so the numbers are the tenant's own. What goes: measures of what was
-//! read, and what describes whole traces, which `compare()` brings in by itself.
+//! read, and what describes whole traces, which `compare()` brings in by itself, as series and as
+//! labels of exemplars.
 
 use std::borrow::Cow;
 

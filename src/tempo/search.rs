@@ -33,6 +33,11 @@ impl TraceIds {
         self.0.extend(other.0);
     }
 
+    /// Removes all traces of another set.
+    pub fn remove(&mut self, other: &Self) {
+        self.0.retain(|id| !other.0.contains(id));
+    }
+
     /// Whether the trace is in the set.
     pub fn contains(&self, id: &str) -> bool {
         self.0.contains(&*canonical(id))

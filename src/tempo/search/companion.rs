@@ -9,12 +9,13 @@
 //! first. The spans of such a resource are in the tenant's own searches too.
 //!
 //! The limit is one more than the traces asked for: at its limit Tempo stops looking, and a
-//! trace's foreign spans may be in the block it has not looked at yet.
+//! trace's foreign spans may be in the block it has not looked at yet. An answer that says it is
+//! incomplete finds nothing to be the tenant's.
 
 use std::fmt::Write as _;
 
 use super::TraceIds;
-use crate::tempo::answer::Unreadable;
+use crate::tempo::answer::{JobFields, Jobs, Unreadable};
 use crate::tempo::endpoints::check_trace_id;
 use crate::tempo::tag_name::TagName;
 use crate::tempo::wire::{self, Field};
@@ -84,23 +85,28 @@ pub fn own_traces(
     attributes: &[TagName],
     admits: impl Fn(usize, &str) -> bool,
 ) -> Result<TraceIds, Unreadable> {
-    let mut own = TraceIds::default();
-    if attributes.is_empty() {
-        return Ok(own);
-    }
+    let (mut own, mut shared) = (TraceIds::default(), TraceIds::default());
+    let mut is_complete = !attributes.is_empty();
     for field in wire::fields(answer) {
         let field = field?;
-        if field.number == 1 {
-            let (id, groups) = read_trace(field)?;
-            let mut is_own = !groups.is_empty();
-            for group in groups {
-                is_own &= is_own_group(group, attributes, &admits)?;
+        match field.number {
+            1 => {
+                let (id, groups) = read_trace(field)?;
+                let mut is_own = !groups.is_empty();
+                for group in groups {
+                    is_own &= is_own_group(group, attributes, &admits)?;
+                }
+                let ids = if is_own { &mut own } else { &mut shared };
+                ids.insert(id);
             }
-            if is_own {
-                own.insert(id);
-            }
+            2 => is_complete &= Jobs::read(field.bytes()?, JobFields::SEARCH)?.are_complete(),
+            _ => {}
         }
     }
+    if !is_complete {
+        return Ok(TraceIds::default());
+    }
+    own.remove(&shared);
     Ok(own)
 }
 

@@ -293,6 +293,49 @@ mod companions {
     }
 
     #[test]
+    fn a_trace_listed_twice_is_own_if_it_is_both_times() {
+        let key = "by(resource.tenant_id)";
+        let trace = |value| testing::Trace {
+            id: "1".to_owned(),
+            span_sets: vec![group(&[(key, text(value))])],
+            ..Default::default()
+        };
+        for traces in [["A", "B"], ["B", "A"]] {
+            let answer = SearchResponse {
+                traces: traces.map(trace).into(),
+                metrics: None,
+            };
+            let answer = answer.encode_to_vec();
+            let own = own_traces(&answer, &attributes(&["tenant_id"]), |_, value| {
+                value == "A"
+            });
+            assert_eq!(own, Ok(TraceIds::default()));
+        }
+    }
+
+    #[test]
+    fn an_incomplete_answer_finds_nothing() {
+        let answer = |completed_jobs| SearchResponse {
+            traces: vec![testing::Trace {
+                id: "1".to_owned(),
+                span_sets: vec![group(&[("by(resource.tenant_id)", text("A"))])],
+                ..Default::default()
+            }],
+            metrics: Some(testing::SearchMetrics {
+                completed_jobs,
+                total_jobs: 4,
+                ..Default::default()
+            }),
+        };
+        let own = |completed| {
+            let answer = answer(completed).encode_to_vec();
+            own_traces(&answer, &attributes(&["tenant_id"]), |_, _| true).unwrap()
+        };
+        assert!(own(4).contains("1"));
+        assert_eq!(own(3), TraceIds::default());
+    }
+
+    #[test]
     fn every_attribute_has_to_be_the_tenants() {
         let attributes = attributes(&["a", "b"]);
         let is_own = |a: &str, b: &str| {

@@ -1,4 +1,5 @@
-//! Partywall keeps tenants apart in front of one shared Thanos or Prometheus.
+//! Partywall keeps tenants apart in front of one shared Thanos or Prometheus and one
+//! shared Tempo.
 //!
 //! The tree reads as a request's path:
 //!

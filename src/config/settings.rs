@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::promql::ForeignMatchers;
+pub use crate::trace::ForeignSpans;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,8 @@ pub struct Settings {
     pub tenancy: Tenancy,
     /// `promql`: how queries are confined.
     pub promql: PromQl,
+    /// `traces`: how traces that several tenants share are shown.
+    pub traces: Traces,
     /// `passthrough`: what lies outside the data APIs.
     pub passthrough: Passthrough,
     /// `limits`: the bound of every buffer, cache and queue.
@@ -150,18 +153,27 @@ pub enum ClosedGroup {
     Write,
     /// `internals`: `/metrics`, `/debug/*`, `/-/*` but health, `/consoles/*`, `/classic/*`.
     Internals,
+    /// `overrides`: Tempo's `/api/overrides`.
+    Overrides,
+    /// `mcp`: Tempo's tools for language models, `/api/mcp`.
+    Mcp,
+    /// `querier`: the internal twins of Tempo's API, `/querier/*`.
+    Querier,
     /// `unknown`: every other path of the data API.
     Unknown,
 }
 
 impl ClosedGroup {
     /// Every group.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Status,
         Self::Stores,
         Self::TsdbAdmin,
         Self::Write,
         Self::Internals,
+        Self::Overrides,
+        Self::Mcp,
+        Self::Querier,
         Self::Unknown,
     ];
 
@@ -173,6 +185,9 @@ impl ClosedGroup {
             Self::TsdbAdmin => "tsdb_admin",
             Self::Write => "write",
             Self::Internals => "internals",
+            Self::Overrides => "overrides",
+            Self::Mcp => "mcp",
+            Self::Querier => "querier",
             Self::Unknown => "unknown",
         }
     }
@@ -317,8 +332,10 @@ pub struct Tenancy {
     /// `api: prometheus` is.
     pub metrics_label: Option<Arc<str>>,
     /// `traces.attribute`: `resource.tenant_id`; the name without `resource.`. There when an
-    /// upstream with `api: tempo` is.
+    /// upstream with `api: tempo` is, and `traces_org_id` is not set.
     pub traces_attribute: Option<Arc<str>>,
+    /// `traces.org_id: true`: a Tempo with multitenancy keeps tenants apart by `X-Scope-OrgID`.
+    pub traces_org_id: bool,
     /// `and`: further labels that must match as well.
     pub and: Vec<FurtherDimension>,
     /// `max_tenants`: the most tenants one token may have, default 1000.
@@ -400,6 +417,28 @@ pub struct ClaimPath(pub Vec<String>);
 pub struct PromQl {
     /// `foreign_matchers`: `intersect` (default) or `reject`.
     pub foreign_matchers: ForeignMatchers,
+}
+
+/// `traces`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traces {
+    /// `search_metadata`: what describes a whole trace in search results: `verify` (default),
+    /// `mask` or `trust`.
+    pub search_metadata: SearchMetadata,
+    /// `foreign_spans`: `redact` (default) or `deny`, for a trace by id.
+    pub foreign_spans: ForeignSpans,
+}
+
+/// Root names, duration, start and statistics by service describe a trace as a whole, whoever its
+/// spans belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchMetadata {
+    /// Shown of traces that a second search finds to be wholly the caller's.
+    Verify,
+    /// Never shown.
+    Mask,
+    /// Always shown, and allowed in queries: the operator asserts that no trace is shared.
+    Trust,
 }
 
 /// `passthrough`.

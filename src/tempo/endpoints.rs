@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 
 use super::tag_name::{TagName, TagNameError};
+use crate::config::settings::ClosedGroup;
 
 /// A call this proxy can confine to a tenant, or that has nothing to confine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,43 +58,12 @@ pub enum Class {
     /// A call with its own enforcement.
     Known(Endpoint),
     /// Refused unless the config opens its group, and then only for callers with all tenants.
-    Closed(Group),
+    Closed(ClosedGroup),
     /// A call this proxy knows, with a trace id or tag that it does not take: a 400.
     Malformed(PathError),
     /// No path of Tempo's API or of its internals. Whoever routes may send it elsewhere, but not
     /// to a Tempo.
     Other,
-}
-
-/// Calls that are closed, by what opens them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Group {
-    /// `/api/overrides`: the limits of a tenant of Tempo's own, to read and to write.
-    Overrides,
-    /// `/api/mcp`: tools for language models, unfiltered.
-    Mcp,
-    /// `/querier/**`: the internal twins of the API.
-    Querier,
-    /// `/status/**`: the config, and the names of Tempo's own tenants.
-    Status,
-    /// Metrics, rings, profiles, and what changes the state of a process.
-    Internals,
-    /// Every other path below `/api`.
-    Unknown,
-}
-
-impl Group {
-    /// As the config file spells it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Overrides => "overrides",
-            Self::Mcp => "mcp",
-            Self::Querier => "querier",
-            Self::Status => "status",
-            Self::Internals => "internals",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 /// A trace id or a tag in a path that is not taken.
@@ -137,11 +107,11 @@ pub fn classify(path: &str) -> Class {
     match first {
         "api" => classify_api(path).unwrap_or_else(Class::Malformed),
         "ready" if path == "ready" => Class::Known(Endpoint::Ready),
-        "querier" => Class::Closed(Group::Querier),
-        "status" => Class::Closed(Group::Status),
-        _ if INTERNAL_SEGMENTS.contains(&first) => Class::Closed(Group::Internals),
+        "querier" => Class::Closed(ClosedGroup::Querier),
+        "status" => Class::Closed(ClosedGroup::Status),
+        _ if INTERNAL_SEGMENTS.contains(&first) => Class::Closed(ClosedGroup::Internals),
         // Not a path of Go's router, but perhaps of something before it.
-        _ if first.eq_ignore_ascii_case("api") => Class::Closed(Group::Unknown),
+        _ if first.eq_ignore_ascii_case("api") => Class::Closed(ClosedGroup::Unknown),
         _ => Class::Other,
     }
 }
@@ -149,7 +119,7 @@ pub fn classify(path: &str) -> Class {
 /// `path` begins with `api`, without its leading slash.
 fn classify_api(path: &str) -> Result<Class, PathError> {
     let Some(call) = path.strip_prefix("api/") else {
-        return Ok(Class::Closed(Group::Unknown));
+        return Ok(Class::Closed(ClosedGroup::Unknown));
     };
     let known = match call {
         "search" => Endpoint::Search,
@@ -164,10 +134,10 @@ fn classify_api(path: &str) -> Result<Class, PathError> {
             return Ok(match classify_named(call)? {
                 Some(endpoint) => Class::Known(endpoint),
                 None => Class::Closed(match call.split('/').next() {
-                    Some("overrides") => Group::Overrides,
-                    Some("mcp") => Group::Mcp,
-                    Some("status") => Group::Status,
-                    _ => Group::Unknown,
+                    Some("overrides") => ClosedGroup::Overrides,
+                    Some("mcp") => ClosedGroup::Mcp,
+                    Some("status") => ClosedGroup::Status,
+                    _ => ClosedGroup::Unknown,
                 }),
             });
         }
@@ -337,28 +307,28 @@ mod tests {
     #[test]
     fn everything_else_of_tempo_is_closed() {
         for (path, group) in [
-            ("/api/overrides", Group::Overrides),
-            ("/api/overrides/x", Group::Overrides),
-            ("/api/mcp", Group::Mcp),
-            ("/api/metrics/summary", Group::Unknown),
-            ("/api/nope", Group::Unknown),
-            ("/api", Group::Unknown),
-            ("/api/search/", Group::Unknown),
-            ("/api/search/tags/", Group::Unknown),
-            ("/api/v2/search/tag/.x/values/", Group::Unknown),
-            ("/api/v2/traces", Group::Unknown),
-            ("/API/search", Group::Unknown),
-            ("/api/status/config", Group::Status),
-            ("/status", Group::Status),
-            ("/status/overrides/a", Group::Status),
-            ("/querier/api/search", Group::Querier),
-            ("/metrics", Group::Internals),
-            ("/debug/pprof/heap", Group::Internals),
-            ("/flush", Group::Internals),
-            ("/shutdown", Group::Internals),
-            ("/live-store/prepare-downscale", Group::Internals),
-            ("/partition-ring", Group::Internals),
-            ("/ingester/ring", Group::Internals),
+            ("/api/overrides", ClosedGroup::Overrides),
+            ("/api/overrides/x", ClosedGroup::Overrides),
+            ("/api/mcp", ClosedGroup::Mcp),
+            ("/api/metrics/summary", ClosedGroup::Unknown),
+            ("/api/nope", ClosedGroup::Unknown),
+            ("/api", ClosedGroup::Unknown),
+            ("/api/search/", ClosedGroup::Unknown),
+            ("/api/search/tags/", ClosedGroup::Unknown),
+            ("/api/v2/search/tag/.x/values/", ClosedGroup::Unknown),
+            ("/api/v2/traces", ClosedGroup::Unknown),
+            ("/API/search", ClosedGroup::Unknown),
+            ("/api/status/config", ClosedGroup::Status),
+            ("/status", ClosedGroup::Status),
+            ("/status/overrides/a", ClosedGroup::Status),
+            ("/querier/api/search", ClosedGroup::Querier),
+            ("/metrics", ClosedGroup::Internals),
+            ("/debug/pprof/heap", ClosedGroup::Internals),
+            ("/flush", ClosedGroup::Internals),
+            ("/shutdown", ClosedGroup::Internals),
+            ("/live-store/prepare-downscale", ClosedGroup::Internals),
+            ("/partition-ring", ClosedGroup::Internals),
+            ("/ingester/ring", ClosedGroup::Internals),
         ] {
             assert_eq!(classify(path), Class::Closed(group), "{path}");
         }

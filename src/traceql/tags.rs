@@ -18,7 +18,7 @@ use super::{Limits, TraceIntrinsics};
 /// More conditions than this are not looked at.
 const MAX_CONDITIONS: usize = 32;
 
-/// The `q` to send: one filter with the tenants' condition, and those of the user's conditions
+/// The `q` to send for tag names and tag values: one filter with the tenants' condition, and those of the user's conditions
 /// that are `attribute operator literal`, the attribute with a scope or an intrinsic of spans,
 /// joined by `&&`. Whatever else the user's query has is dropped; it need not even parse.
 pub fn tag_filter(query: &str, predicate: &TenantPredicate) -> String {

@@ -19,6 +19,7 @@ fn claim(keys: &[&str]) -> ClaimGrant {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // Every default there is.
 fn the_minimal_config_with_every_default() {
     let settings = settings_of(super::MINIMAL);
     let expected = Settings {
@@ -80,8 +81,13 @@ fn the_minimal_config_with_every_default() {
             }],
             metrics_label: Some("tenant_id".into()),
             traces_attribute: None,
+            traces_org_id: false,
             and: vec![],
             max_tenants: 1000,
+        },
+        traces: Traces {
+            search_metadata: SearchMetadata::Verify,
+            foreign_spans: ForeignSpans::Redact,
         },
         promql: PromQl {
             foreign_matchers: ForeignMatchers::Intersect,

@@ -1,5 +1,6 @@
 //! Logs on standard error.
 
+use std::io::IsTerminal as _;
 use std::panic::PanicHookInfo;
 
 use tracing_subscriber::EnvFilter;
@@ -12,6 +13,8 @@ pub fn init(settings: &Log) {
     let filter = EnvFilter::try_new(&settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Colours are for people; a file or a log collector would keep the escape codes.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = if settings.json {
         builder.json().finish().try_init()
@@ -26,7 +29,10 @@ pub fn init(settings: &Log) {
 /// A panic is a defect, and logged as one. promql-parser's are not ours: they are caught where it
 /// is called, and a caller can bring them about at will, so they must not fill the log.
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let place = panic
+        .location()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     if place.contains("promql-parser") {
         tracing::debug!(place, "promql-parser panicked on a query");
     } else {

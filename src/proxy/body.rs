@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -48,6 +50,11 @@ pub struct Streamed {
     idle: Duration,
     /// Made at the first wait: most bodies are there at once.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the timer runs. It does not while nobody asks for the next piece, because whoever
+    /// takes the pieces is slow: that silence is not the peer's.
+    waiting: bool,
+    /// Counts the pieces, for whoever wants to know that they still come.
+    pieces: Option<Arc<AtomicUsize>>,
 }
 
 impl Streamed {
@@ -57,13 +64,16 @@ impl Streamed {
             incoming,
             idle,
             timer: None,
+            waiting: false,
+            pieces: None,
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
-            if let Some(timer) = &mut self.timer {
-                timer.as_mut().reset(Instant::now() + self.idle);
+            self.waiting = false;
+            if let Some(pieces) = &self.pieces {
+                pieces.fetch_add(1, Ordering::Relaxed);
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
         }
@@ -71,6 +81,10 @@ impl Streamed {
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        if !self.waiting {
+            self.waiting = true;
+            timer.as_mut().reset(Instant::now() + idle);
+        }
         timer
             .as_mut()
             .poll(cx)
@@ -148,6 +162,17 @@ pub enum RequestBody {
     Whole(Option<Bytes>),
     /// The client's body, as it comes.
     Streamed(Streamed),
+}
+
+impl RequestBody {
+    /// Counts the pieces of a body that is streamed, as they are sent; `None` for what is there
+    /// from the start.
+    pub fn count_pieces(&mut self) -> Option<Arc<AtomicUsize>> {
+        match self {
+            Self::Empty | Self::Whole(_) => None,
+            Self::Streamed(streamed) => Some(Arc::clone(streamed.pieces.get_or_insert_default())),
+        }
+    }
 }
 
 impl HttpBody for RequestBody {

@@ -44,6 +44,10 @@ pub(super) async fn respond(
     let body = Streamed::new(incoming, upstream.settings().timeouts.body_idle);
     if let ResponsePlan::PassThrough = plan {
         let (status, mut headers) = (head.status, head.headers);
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            // We never ask for one, and what follows would be no HTTP.
+            return Err(unreadable(&"it switches protocols"));
+        }
         headers::strip_hop_by_hop(&mut headers);
         keep_redirect_here(&mut headers, &upstream)?;
         return Ok(build(status, headers, ResponseBody::streamed(body)));

@@ -2,7 +2,9 @@
 
 mod tls;
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -76,6 +78,9 @@ impl Upstream {
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(settings.timeouts.connect));
+        // hyper gives up a request only when all it has written is taken. An upstream that hangs
+        // while a body is sent would hold the connection, and the client's, for ever.
+        http.set_tcp_user_timeout(Some(settings.timeouts.response_head));
         let tls = tls::client_config(settings.ca_file.as_deref())?;
         let connector = || {
             HttpsConnectorBuilder::new()
@@ -158,20 +163,28 @@ impl Upstream {
         }
     }
 
-    /// Sends a request, by HTTP/2 if it says so, and waits for the answer's head.
+    /// Sends a request, by HTTP/2 if it says so, and waits for the answer's head. While the
+    /// client's body still comes and is taken, there can be no answer yet.
     pub async fn send(
         &self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, UpstreamError> {
         let within = self.settings.timeouts.response_head;
+        let pieces = request.body_mut().count_pieces();
+        let pieces = || pieces.as_ref().map(|pieces| pieces.load(Ordering::Relaxed));
         let client = if request.version() == Version::HTTP_2 {
             &self.grpc_client
         } else {
             &self.client
         };
-        match tokio::time::timeout(within, client.request(request)).await {
-            Ok(answered) => answered.map_err(UpstreamError::Unreachable),
-            Err(_elapsed) => Err(UpstreamError::Timeout(within)),
+        let mut answer = pin!(client.request(request));
+        loop {
+            let before = pieces();
+            match tokio::time::timeout(within, answer.as_mut()).await {
+                Ok(answered) => return answered.map_err(UpstreamError::Unreachable),
+                Err(_elapsed) if pieces() != before => {}
+                Err(_elapsed) => return Err(UpstreamError::Timeout(within)),
+            }
         }
     }
 }

@@ -140,7 +140,8 @@ upstreams:
     api: prometheus
     url: https://thanos/base/
     credentials: {forward_token: true}
-    open_to_admins: [status, stores, tsdb_admin, write, internals, unknown]
+    open_to_admins:
+      [status, stores, tsdb_admin, write, internals, overrides, mcp, querier, unknown]
     timeouts: {connect: 1s, response_head: 2s, body_idle: 3s}
     max_idle_connections: 0
 tokens:
@@ -178,6 +179,7 @@ tenancy:
     - claim: env
       metrics: {label: env}
   max_tenants: 5
+traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
 passthrough: {authentication: none, upstream: p}
 limits: {connections: 1, requests: 2, header_bytes: 8KiB, body_bytes: 4, query_bytes: 5, query_selectors: 6, answer_bytes: 7, rewrite_cache_bytes: 8}

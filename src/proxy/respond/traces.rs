@@ -14,9 +14,12 @@ use crate::telemetry::metrics::Metrics;
 use crate::tempo::answer::Format;
 use crate::tempo::errors;
 use crate::trace::{
-    JsonFilter, NOT_FOUND_V2_JSON, NOT_FOUND_V2_PROTOBUF, Outcome, Redacted, TraceApi,
+    ForeignSpans, JsonFilter, NOT_FOUND_V2_JSON, NOT_FOUND_V2_PROTOBUF, Outcome, Redacted, TraceApi,
     redact_protobuf,
 };
+
+/// The most that is held of one `ResourceSpans` before its resource has told whose it is.
+const UNDECIDED_BYTES: usize = 8 * 1024 * 1024;
 
 /// Makes the client's answer from one that Tempo gave with success, or that has its own meaning.
 pub(super) async fn respond(
@@ -73,7 +76,11 @@ pub(super) async fn respond(
             format: Format::Json,
         } => {
             check_media_type(&head.headers, Format::Json.media_type())?;
-            redacted(body, JsonFilter::new(api, owner, foreign, limit), api).await
+            let held = match foreign {
+                ForeignSpans::Redact => limit.min(UNDECIDED_BYTES),
+                ForeignSpans::Deny => limit,
+            };
+            redacted(body, JsonFilter::new(api, owner, foreign, held), api).await
         }
     }
 }

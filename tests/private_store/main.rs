@@ -26,6 +26,7 @@
 mod common;
 mod exceptions;
 mod queries;
+mod remote_read;
 mod requests;
 mod suite;
 
@@ -107,6 +108,13 @@ async fn answers_are_those_of_a_private_store() {
         cases.extend(exemplars(times));
         cases.extend(query_parameters(times));
         total.add(suite::run(scope, "metadata and parameters", cases).await);
+    }
+    for scope in [&one, &two, &odd, &all] {
+        let (compared, with_series) = remote_read::compare(scope, times).await;
+        assert!(
+            with_series * 3 > compared,
+            "too few remote reads found anything"
+        );
     }
     if let Some(corpus) = queries::corpus() {
         let cases = corpus

@@ -76,11 +76,9 @@ pub(super) async fn respond(
     if head.status != StatusCode::OK {
         return failed(head.status, body, &remap).await;
     }
-    if head
-        .headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|encoding| encoding != "identity")
-    {
+    let is_read_here = matches!(plan, ResponsePlan::Scrub(_) | ResponsePlan::Filter(_));
+    let encoding = head.headers.get(CONTENT_ENCODING);
+    if is_read_here && encoding.is_some_and(|encoding| encoding != "identity") {
         return Err(unreadable(
             &"it is compressed, though we asked it not to be",
         ));

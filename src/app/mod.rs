@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
 
 use self::reload::Reloader;
 use crate::config::{self, ConfigErrors, OsAccess};
@@ -74,12 +73,12 @@ pub async fn run(config_path: &Path) -> Result<(), AppError> {
 
     let admin = tokio::spawn(admin::serve(admin_listener, Arc::clone(&app)));
     let watch = tokio::spawn(reload::watch(Arc::clone(&app.reloader)));
-    let slots = Arc::new(Semaphore::new(settings.limits.connections));
+    let slots = listen::Slots::default();
     let (drain, drain_watch) = drain::channel();
     for listener in listeners {
         let address = listener.local_addr()?;
         tracing::info!(%address, "listening");
-        let (proxy, slots) = (Arc::clone(&app.proxy), Arc::clone(&slots));
+        let (proxy, slots) = (Arc::clone(&app.proxy), slots.clone());
         tokio::spawn(listen::serve(listener, proxy, slots, drain_watch.clone()));
     }
     drop(drain_watch);

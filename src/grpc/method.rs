@@ -38,6 +38,29 @@ impl Method {
         })
     }
 
+    /// A short name for logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Search => "grpc_search",
+            Self::SearchTags => "grpc_search_tags",
+            Self::SearchTagsV2 => "grpc_search_tags_v2",
+            Self::SearchTagValues => "grpc_tag_values",
+            Self::SearchTagValuesV2 => "grpc_tag_values_v2",
+            Self::MetricsQueryRange => "grpc_query_range",
+            Self::MetricsQueryInstant => "grpc_query_instant",
+            Self::HealthCheck => "grpc_health",
+        }
+    }
+
+    /// Its own `:path`.
+    pub fn client_path(self) -> &'static str {
+        match self {
+            Self::SearchTags => "/tempopb.StreamingQuerier/SearchTags",
+            Self::SearchTagValues => "/tempopb.StreamingQuerier/SearchTagValues",
+            other => other.upstream_path(),
+        }
+    }
+
     /// The `:path` that goes up. The first versions of the tag calls ignore the query, so they
     /// are answered from the second.
     pub fn upstream_path(self) -> &'static str {

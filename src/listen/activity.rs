@@ -66,6 +66,11 @@ impl Activity {
         InFlight(Arc::clone(self))
     }
 
+    /// Whether the last request came on HTTP/2.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Ordering::Relaxed)
+    }
+
     fn bytes_came(&self) {
         let waits_for_head = self.in_flight.load(Ordering::Relaxed) == 0
             && !self.multiplexed.load(Ordering::Relaxed)

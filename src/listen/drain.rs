@@ -40,6 +40,11 @@ impl Drain {
 }
 
 impl DrainWatch {
+    /// Whether the drain has begun.
+    pub fn has_begun(&self) -> bool {
+        *self.begun.borrow()
+    }
+
     /// Waits for the drain to begin.
     pub async fn begun(&mut self) {
         // An error means that the drain itself is gone: the process ends.

@@ -5,16 +5,22 @@ mod activity;
 mod connection;
 pub(crate) use activity::InFlight;
 pub mod drain;
+mod slots;
+mod unread;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
 
 use self::drain::DrainWatch;
+pub use self::slots::Slots;
 use crate::proxy::Proxy;
+
+/// The most that are taken over from the kernel when the drain begins: what its own default allows
+/// to wait (`net.core.somaxconn`). More can only be a flood.
+const MAX_BACKLOG: usize = 4096;
 
 /// Binds an address.
 ///
@@ -27,35 +33,51 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Accepts connections until the drain begins.
-pub async fn serve(
-    listener: TcpListener,
-    proxy: Arc<Proxy>,
-    slots: Arc<Semaphore>,
-    drain: DrainWatch,
-) {
+pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, slots: Slots, drain: DrainWatch) {
     let mut closing = drain.clone();
+    let admit = |stream| admit(stream, &proxy, &slots, &drain);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = closing.begun() => return,
+            () = closing.begun() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _peer)) => stream,
+        match accepted {
+            Ok((stream, _peer)) => admit(stream),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 // Out of file descriptors, mostly: without a pause this loop would spin.
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
             }
-        };
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-            proxy.metrics().connections_refused.inc();
-            continue;
-        };
-        let (proxy, drain) = (Arc::clone(&proxy), drain.clone());
-        tokio::spawn(async move {
-            connection::serve(stream, proxy, drain).await;
-            drop(slot);
-        });
+        }
     }
+    for stream in backlog(listener) {
+        admit(stream);
+    }
+}
+
+/// Connections that the kernel has taken and we have not: to their clients they are open, and
+/// closing the listener would reset them. Asks the kernel itself, since tokio may not have heard
+/// of them yet.
+fn backlog(listener: TcpListener) -> impl Iterator<Item = TcpStream> {
+    let listener = listener.into_std().ok();
+    let next = move || {
+        let (stream, _peer) = listener.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        TcpStream::from_std(stream).ok()
+    };
+    std::iter::from_fn(next).take(MAX_BACKLOG)
+}
+
+/// Serves a connection, if it is not one too many.
+fn admit(stream: TcpStream, proxy: &Arc<Proxy>, slots: &Slots, drain: &DrainWatch) {
+    let limit = proxy.snapshot().settings().limits.connections;
+    let Some(slot) = slots.take(limit) else {
+        proxy.metrics().connections_refused.inc();
+        return;
+    };
+    let (proxy, drain) = (Arc::clone(proxy), drain.clone());
+    tokio::spawn(async move {
+        connection::serve(stream, proxy, drain).await;
+        drop(slot);
+    });
 }

@@ -3,18 +3,22 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 use super::exchange::Exchange;
 use super::headers;
 use crate::prometheus::answer::{AnswerScrubber, ScrubError};
 use crate::prometheus::position::Position;
+use crate::trace::{JsonFilter, TraceError};
 
 /// Why a body ended before its end. The connection is closed, so the peer sees a broken body and
 /// never takes it for a whole one.
@@ -29,6 +33,9 @@ pub enum BodyError {
     /// A streamed answer turned out not to be what it seemed.
     #[error(transparent)]
     Unscrubbable(#[from] ScrubError),
+    /// The same of a trace.
+    #[error(transparent)]
+    Unredactable(#[from] TraceError),
 }
 
 /// Carries positions in the confined query over to the caller's own text.
@@ -43,6 +50,11 @@ pub struct Streamed {
     idle: Duration,
     /// Made at the first wait: most bodies are there at once.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the timer runs. It does not while nobody asks for the next piece, because whoever
+    /// takes the pieces is slow: that silence is not the peer's.
+    waiting: bool,
+    /// Counts the pieces, for whoever wants to know that they still come.
+    pieces: Option<Arc<AtomicUsize>>,
 }
 
 impl Streamed {
@@ -52,13 +64,16 @@ impl Streamed {
             incoming,
             idle,
             timer: None,
+            waiting: false,
+            pieces: None,
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
-            if let Some(timer) = &mut self.timer {
-                timer.as_mut().reset(Instant::now() + self.idle);
+            self.waiting = false;
+            if let Some(pieces) = &self.pieces {
+                pieces.fetch_add(1, Ordering::Relaxed);
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
         }
@@ -66,16 +81,25 @@ impl Streamed {
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        if !self.waiting {
+            self.waiting = true;
+            timer.as_mut().reset(Instant::now() + idle);
+        }
         timer
             .as_mut()
             .poll(cx)
             .map(|()| Some(Err(BodyError::Idle(idle))))
     }
 
+    /// The next piece, data or trailers; `None` at the end.
+    pub(crate) async fn frame(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
     /// The next piece of data; `None` at the end.
-    pub async fn data(&mut self) -> Option<Result<Bytes, BodyError>> {
+    pub(crate) async fn data(&mut self) -> Option<Result<Bytes, BodyError>> {
         loop {
-            match std::future::poll_fn(|cx| self.poll(cx)).await? {
+            match self.frame().await? {
                 Ok(frame) => {
                     if let Ok(data) = frame.into_data() {
                         return Some(Ok(data));
@@ -140,6 +164,17 @@ pub enum RequestBody {
     Streamed(Streamed),
 }
 
+impl RequestBody {
+    /// Counts the pieces of a body that is streamed, as they are sent; `None` for what is there
+    /// from the start.
+    pub fn count_pieces(&mut self) -> Option<Arc<AtomicUsize>> {
+        match self {
+            Self::Empty | Self::Whole(_) => None,
+            Self::Streamed(streamed) => Some(Arc::clone(streamed.pieces.get_or_insert_default())),
+        }
+    }
+}
+
 impl HttpBody for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -193,7 +228,9 @@ pub(crate) struct ResponseBody {
 enum Content {
     Whole(Option<Bytes>),
     Streamed(Streamed),
-    Scrubbed(Box<Scrubbed>),
+    Pieces(VecDeque<Bytes>),
+    Sieved(Box<Sieved>),
+    Relayed(mpsc::Receiver<Frame<Bytes>>),
 }
 
 impl ResponseBody {
@@ -208,15 +245,24 @@ impl ResponseBody {
         Self::of(Content::Streamed(streamed))
     }
 
-    /// The upstream's body with its warnings scrubbed on the way; `ready` is what the scrubber
-    /// gave already.
-    pub(crate) fn scrubbed(source: Streamed, scrubber: Scrubber, ready: Vec<Bytes>) -> Self {
-        let (scrubber, ready) = (Some(scrubber), ready.into());
-        Self::of(Content::Scrubbed(Box::new(Scrubbed {
+    /// A body of these pieces.
+    pub(crate) fn pieces(mut pieces: Vec<Bytes>) -> Self {
+        pieces.retain(|piece| !piece.is_empty());
+        Self::of(Content::Pieces(pieces.into()))
+    }
+
+    /// The upstream's body, filtered on the way; `ready` is what the sieve gave already.
+    pub(crate) fn sieved(source: Streamed, sieve: Sieve, ready: Vec<Bytes>) -> Self {
+        Self::of(Content::Sieved(Box::new(Sieved {
             source,
-            scrubber,
-            ready,
+            sieve: Some(sieve),
+            ready: ready.into(),
         })))
+    }
+
+    /// What a task sends. Its last frame has to be the trailers.
+    pub(crate) fn relayed(frames: mpsc::Receiver<Frame<Bytes>>) -> Self {
+        Self::of(Content::Relayed(frames))
     }
 
     fn of(content: Content) -> Self {
@@ -244,7 +290,11 @@ impl HttpBody for ResponseBody {
         match &mut self.get_mut().content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Streamed(streamed) => streamed.poll(cx),
-            Content::Scrubbed(scrubbed) => scrubbed.poll(cx),
+            Content::Pieces(pieces) => {
+                Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
+            }
+            Content::Sieved(sieved) => sieved.poll(cx),
+            Content::Relayed(frames) => frames.poll_recv(cx).map(|frame| frame.map(Ok)),
         }
     }
 
@@ -252,7 +302,8 @@ impl HttpBody for ResponseBody {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Streamed(streamed) => streamed.incoming.is_end_stream(),
-            Content::Scrubbed(_) => false,
+            Content::Pieces(pieces) => pieces.is_empty(),
+            Content::Sieved(_) | Content::Relayed(_) => false,
         }
     }
 
@@ -260,7 +311,10 @@ impl HttpBody for ResponseBody {
         match &self.content {
             Content::Whole(bytes) => whole_size(bytes.as_ref()),
             Content::Streamed(streamed) => streamed.incoming.size_hint(),
-            Content::Scrubbed(_) => SizeHint::default(),
+            Content::Pieces(pieces) => {
+                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
+            }
+            Content::Sieved(_) | Content::Relayed(_) => SizeHint::default(),
         }
     }
 }
@@ -269,46 +323,67 @@ fn whole_size(bytes: Option<&Bytes>) -> SizeHint {
     SizeHint::with_exact(bytes.map_or(0, |bytes| bytes.len() as u64))
 }
 
-/// A query's answer, streamed through the scrubber.
-struct Scrubbed {
+/// An answer that is filtered as it passes.
+struct Sieved {
     source: Streamed,
     /// `None` once the answer has ended.
-    scrubber: Option<Scrubber>,
+    sieve: Option<Sieve>,
     ready: VecDeque<Bytes>,
 }
 
-impl Scrubbed {
+/// What filters an answer as it passes.
+pub(crate) enum Sieve {
+    /// Warnings of a metrics query.
+    Warnings(Box<Scrubber>),
+    /// Foreign spans of a trace.
+    Trace(Box<JsonFilter>),
+}
+
+impl Sieve {
+    fn push(&mut self, data: Bytes, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
+        match self {
+            Self::Warnings(scrubber) => Ok(scrubber.push(data, out)?),
+            Self::Trace(filter) => Ok(filter.push(&data, out)?),
+        }
+    }
+
+    fn finish(self, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
+        match self {
+            Self::Warnings(scrubber) => out.push(scrubber.finish()?),
+            Self::Trace(filter) => drop(filter.finish(out)?),
+        }
+        Ok(())
+    }
+}
+
+impl Sieved {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            let Some(scrubber) = &mut self.scrubber else {
+            let Some(sieve) = &mut self.sieve else {
                 return Poll::Ready(None);
             };
             let mut out = Vec::new();
             let passed = match std::task::ready!(self.source.poll(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => scrubber.push(data, &mut out).map_err(BodyError::from),
+                    Ok(data) => sieve.push(data, &mut out),
                     // JSON answers have no trailers; these would be the upstream's own words.
                     Err(_trailers) => Ok(()),
                 },
                 Some(Err(error)) => Err(error),
-                None => self.finish(&mut out),
+                None => match self.sieve.take() {
+                    Some(sieve) => sieve.finish(&mut out),
+                    None => Ok(()),
+                },
             };
             if let Err(error) = passed {
-                self.scrubber = None;
+                self.sieve = None;
                 return Poll::Ready(Some(Err(error)));
             }
             self.ready
                 .extend(out.into_iter().filter(|bytes| !bytes.is_empty()));
         }
-    }
-
-    fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
-        if let Some(scrubber) = self.scrubber.take() {
-            out.push(scrubber.finish()?);
-        }
-        Ok(())
     }
 }

@@ -46,11 +46,14 @@ fn refusal(error: &UpstreamError) -> ProxyError {
             ErrorKind::UpstreamTimeout,
             format!("the upstream did not answer within {within:?} (timeouts.response_head)"),
         ),
-        UpstreamError::Unreachable(cause) => match stalled_client(cause) {
-            Some(idle) => ProxyError::new(
+        UpstreamError::Unreachable(cause) => match clients_fault(cause) {
+            Some(BodyError::Idle(idle)) => ProxyError::new(
                 ErrorKind::RequestTimeout,
                 format!("the request's body stalled for {idle:?} (timeouts.body_idle)"),
             ),
+            Some(broken) => ProxyError::new(ErrorKind::BadRequest, "the request's body broke off")
+                .because("body")
+                .caused_by(broken),
             None => ProxyError::new(
                 ErrorKind::UpstreamUnreachable,
                 "the upstream cannot be reached; try again, or ask the operator",
@@ -60,12 +63,12 @@ fn refusal(error: &UpstreamError) -> ProxyError {
     }
 }
 
-/// Whether sending failed because the client's own body did.
-fn stalled_client(error: &dyn std::error::Error) -> Option<std::time::Duration> {
+/// Why the client's own body could not be sent on, if that is what failed.
+fn clients_fault<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e BodyError> {
     let mut source = error.source();
     while let Some(cause) = source {
-        if let Some(BodyError::Idle(idle)) = cause.downcast_ref::<BodyError>() {
-            return Some(*idle);
+        if let Some(error) = cause.downcast_ref::<BodyError>() {
+            return Some(error);
         }
         source = cause.source();
     }

@@ -118,10 +118,10 @@ async fn journey(
     snapshot: &Snapshot,
     request: Request<Incoming>,
     exchange: &mut Exchange,
-    metrics: &Metrics,
+    metrics: &Arc<Metrics>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let path = admit::admit(&request)?;
-    let route = route::route(snapshot, &path)?;
+    let route = route::route(snapshot, &request, &path)?;
     exchange.set_route(route.name(), route.dialect());
     let caller = authenticate::authenticate(snapshot, &route, request.headers(), metrics).await?;
     exchange.set_caller(caller.clone());

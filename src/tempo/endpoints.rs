@@ -187,6 +187,46 @@ impl Endpoint {
         }
     }
 
+    /// A short name for logs and metrics; never holds anything of the request.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::SearchTags => "search_tags",
+            Self::SearchTagsV2 => "search_tags_v2",
+            Self::TagValues(_) => "tag_values",
+            Self::TagValuesV2(_) => "tag_values_v2",
+            Self::MetricsQueryRange => "traces_query_range",
+            Self::MetricsQuery => "traces_query",
+            Self::TraceById {
+                version: Version::V1,
+                ..
+            } => "trace",
+            Self::TraceById {
+                version: Version::V2,
+                ..
+            } => "trace_v2",
+            Self::TraceDiff => "trace_diff",
+            Self::Echo => "echo",
+            Self::BuildInfo => "traces_buildinfo",
+            Self::Ready => "ready",
+        }
+    }
+
+    /// The canonical path of the call itself, relative to the upstream's base path.
+    pub fn client_path(&self) -> Cow<'static, str> {
+        match self {
+            Self::SearchTags => Cow::Borrowed("/api/search/tags"),
+            Self::TagValues(tag) => {
+                let tag = tag.to_string();
+                // The first version names attributes without a scope.
+                let tag = tag.strip_prefix('.').unwrap_or(&tag);
+                let tag = utf8_percent_encode(tag, SEGMENT);
+                Cow::Owned(format!("/api/search/tag/{tag}/values"))
+            }
+            other => other.upstream_path(),
+        }
+    }
+
     /// The one path that is sent up, relative to the upstream's base path; calls of the first
     /// version that Tempo does not filter go up as those of the second.
     pub fn upstream_path(&self) -> Cow<'static, str> {

@@ -52,7 +52,7 @@ fn confine(
     predicate: &TenantPredicate,
     limits: Limits,
 ) -> Result<String, Refusal> {
-    let insertion = format!("{} | ", predicate.stage());
+    let insertion = predicate.insertion();
     let limit = limits.query_bytes.saturating_mul(2);
     let length = outline
         .leaves
@@ -62,8 +62,8 @@ fn confine(
     if length > limit {
         return Err(Refusal::TooLong { limit });
     }
-    let confined = splice(query, &outline.leaves, &insertion, length).ok_or(Refusal::Unproven)?;
-    prove(query, outline, &confined, &insertion, limits)?;
+    let confined = splice(query, &outline.leaves, insertion, length).ok_or(Refusal::Unproven)?;
+    prove(query, outline, &confined, insertion, limits)?;
     Ok(confined)
 }
 

@@ -9,7 +9,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `token`, `lexer`, `number` | text to tokens |
-//! | `reader`, `field`, `pipeline`, `scalar` | tokens to an [`Outline`](reader::Outline): where leaf pipelines start |
+//! | `reader`, `pipeline`, `stage`, `field`, `scalar` | tokens to an outline: where leaf pipelines start |
 //! | `predicate` | tenants to the stage |
 //! | `confine` | splice and check |
 //! | `tags` | the narrower `q` of tag names and values |
@@ -28,6 +28,7 @@ mod reader;
 mod refusal;
 mod scalar;
 mod search;
+mod stage;
 mod tags;
 mod token;
 

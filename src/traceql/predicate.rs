@@ -10,7 +10,8 @@ use crate::tenancy::TenantSet;
 /// The condition that a span belongs to the tenants, written in `TraceQL`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TenantPredicate {
-    stage: Box<str>,
+    /// `{ … } | `.
+    insertion: Box<str>,
     /// For the endpoints of tag names and values, without `||`.
     tag_conditions: Box<str>,
     attributes: Box<[Box<str>]>,
@@ -69,7 +70,7 @@ impl TenantPredicate {
             });
         }
         Ok(Self {
-            stage: format!("{{ {} }}", conditions.join(" && ")).into(),
+            insertion: format!("{{ {} }} | ", conditions.join(" && ")).into(),
             tag_conditions: tag_conditions.join(" && ").into(),
             attributes: attributes.iter().map(|(name, _)| (*name).into()).collect(),
         })
@@ -77,17 +78,24 @@ impl TenantPredicate {
 
     /// `{ resource.tenant_id = "acme" }`.
     pub fn stage(&self) -> &str {
-        &self.stage
+        self.insertion
+            .strip_suffix(" | ")
+            .unwrap_or(&self.insertion)
+    }
+
+    /// The stage and the `|` after it.
+    pub(super) fn insertion(&self) -> &str {
+        &self.insertion
     }
 
     /// `resource.tenant_id = "acme"`. It may hold `||`: put it in parentheses before joining it
     /// with anything.
     pub fn expression(&self) -> &str {
         let inside = self
-            .stage
+            .insertion
             .strip_prefix("{ ")
-            .and_then(|rest| rest.strip_suffix(" }"));
-        inside.unwrap_or(&self.stage)
+            .and_then(|rest| rest.strip_suffix(" } | "));
+        inside.unwrap_or(&self.insertion)
     }
 
     /// As [`Self::expression`], joined by `&&` only: several tenants are one anchored regular

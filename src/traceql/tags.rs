@@ -18,9 +18,13 @@ use super::{Limits, TraceIntrinsics};
 /// More conditions than this are not looked at.
 const MAX_CONDITIONS: usize = 32;
 
-/// The `q` to send: one filter with the tenants' condition, and those of the user's conditions
+/// The `q` to send for tag names and tag values: one filter with the tenants' condition, and those of the user's conditions
 /// that are `attribute operator literal`, the attribute with a scope or an intrinsic of spans,
 /// joined by `&&`. Whatever else the user's query has is dropped; it need not even parse.
+///
+/// Tempo before 3.0 keeps to it only if tenant attributes are named with letters, digits, `.`,
+/// `_` and `-`; and Tempo 2.4 only without `-` and for a single tenant. Elsewhere they answer
+/// for everybody.
 pub fn tag_filter(query: &str, predicate: &TenantPredicate) -> String {
     let tenants = predicate.tag_conditions();
     let alone = format!("{{ {tenants} }}");

@@ -26,6 +26,7 @@
 mod common;
 mod exceptions;
 mod queries;
+mod remote_read;
 mod requests;
 mod suite;
 
@@ -37,7 +38,7 @@ use common::dataset::Dataset;
 use common::partywall::{Partywall, Setup};
 use common::prometheus::{Prometheus, make_blocks};
 use common::token::now;
-use exceptions::EXCEPTIONS;
+use exceptions::{EXCEPTIONS, Store};
 use requests::{Case, Times, evaluations, exemplars, federation, metadata, query_parameters};
 use suite::{Scope, Tally};
 
@@ -108,6 +109,13 @@ async fn answers_are_those_of_a_private_store() {
         cases.extend(query_parameters(times));
         total.add(suite::run(scope, "metadata and parameters", cases).await);
     }
+    for scope in [&one, &two, &odd, &all] {
+        let (compared, with_series) = remote_read::compare(scope, times).await;
+        assert!(
+            with_series * 3 > compared,
+            "too few remote reads found anything"
+        );
+    }
     if let Some(corpus) = queries::corpus() {
         let cases = corpus
             .iter()
@@ -122,7 +130,7 @@ async fn answers_are_those_of_a_private_store() {
     }
     println!("{}", total.summary("in all"));
     total.assert_no_failure();
-    assert_exceptions_are_needed(&total);
+    assert_exceptions_are_needed(&total, Store::Prometheus);
     assert_it_could_fail(&total);
 }
 
@@ -132,8 +140,8 @@ fn in_turn(queries: &[String], times: Times) -> Vec<Case> {
     queries.iter().enumerate().map(pick).collect()
 }
 
-fn assert_exceptions_are_needed(total: &Tally) {
-    for exception in EXCEPTIONS {
+fn assert_exceptions_are_needed(total: &Tally, store: Store) {
+    for exception in EXCEPTIONS.iter().filter(|e| e.shown_by.contains(&store)) {
         println!("exception {:?}: {}", exception.name, exception.reason);
         assert!(
             total.excepted.contains_key(exception.name),
@@ -209,6 +217,7 @@ async fn thanos_answers_are_those_of_a_private_store() {
     }
     println!("{}", total.summary("Thanos, in all"));
     total.assert_no_failure();
+    assert_exceptions_are_needed(&total, Store::Thanos);
     assert_it_could_fail(&total);
 }
 

@@ -45,7 +45,10 @@ pub(super) fn traces(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Traces> {
         choice(r, field, &choices)
     });
     let foreign_spans = section.or(r, "foreign_spans", default.foreign_spans, |r, field| {
-        let choices = [("redact", ForeignSpans::Redact), ("deny", ForeignSpans::Deny)];
+        let choices = [
+            ("redact", ForeignSpans::Redact),
+            ("deny", ForeignSpans::Deny),
+        ];
         choice(r, field, &choices)
     });
     section.finish(r)?;

@@ -280,16 +280,9 @@ fn only_one_exact_string_makes_a_resource_mine() {
         ),
     ] {
         let answer = with_attributes(&attributes);
-        let (outcome, _) = redact(answer.as_bytes(), TraceApi::V1, &["A", "A\u{fffd}"]).unwrap();
+        let (outcome, _) = redact(answer.as_bytes(), TraceApi::V1, &["A"]).unwrap();
         assert_eq!(outcome != Outcome::Nothing, ours, "{attributes}");
     }
-}
-
-#[test]
-fn a_replacement_character_may_stand_for_any_byte() {
-    let answer = with_attributes(&MINE.replace(r#""A""#, "\"A\u{fffd}\""));
-    let (outcome, _) = redact(answer.as_bytes(), TraceApi::V1, &["A\u{fffd}"]).unwrap();
-    assert_eq!(outcome, Outcome::Nothing);
 }
 
 #[test]

@@ -1,0 +1,331 @@
+//! Connections: both protocols on one port, each deadline, each limit.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
+
+use super::common::raw::{exchange, read_answer};
+use super::stage::{FORM, QUERY, Stage, eventually, until_closed, until_seen};
+use super::wire::Step;
+
+const DEADLINES: &str =
+    "timeouts: {first_request: 400ms, header: 400ms, body_idle: 400ms, idle: 2s}\n";
+const AT_LEAST: Duration = Duration::from_millis(350);
+const BIG_ANSWER: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 50000000\r\n\r\n";
+
+#[tokio::test]
+async fn one_port_serves_http1_and_http2() {
+    let stage = Stage::recorded("").await;
+    assert_eq!(stage.get(QUERY).await.status, 200);
+    let mut h2 = stage.connect_h2().await;
+    let answer = h2.send_request(stage.h2_request(QUERY)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.version(), hyper::Version::HTTP_2);
+    let targets: Vec<_> = stage
+        .upstream
+        .take()
+        .into_iter()
+        .map(|seen| seen.target)
+        .collect();
+    assert_eq!(targets.len(), 2);
+    assert_eq!(targets[0], targets[1], "both mean the same");
+}
+
+#[tokio::test]
+async fn an_http2_connection_carries_many_requests_at_once() {
+    let stage = Stage::recorded("").await;
+    let h2 = stage.connect_h2().await;
+    let mut asked = JoinSet::new();
+    for index in 0..600 {
+        let mut h2 = h2.clone();
+        let request = stage.h2_request(&format!("/api/v1/query?query=m{index}"));
+        asked.spawn(async move {
+            h2.ready().await.unwrap();
+            let answer = h2.send_request(request).await.unwrap();
+            let status = answer.status();
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            (status, body)
+        });
+    }
+    while let Some(answered) = asked.join_next().await {
+        let (status, body) = answered.unwrap();
+        assert_eq!(status, 200, "{body:?}");
+        assert!(body.ends_with(b"}}"), "{body:?}");
+    }
+    assert_eq!(stage.upstream.take().len(), 600);
+    assert!((stage.metric("partywall_http_requests_in_flight").await).abs() < 0.5);
+}
+
+#[tokio::test]
+async fn a_silent_peer_is_let_go() {
+    let stage = Stage::recorded(DEADLINES).await;
+    let (said, waited) = until_closed(&mut stage.connect().await).await;
+    assert!(said.is_empty(), "{said:?}");
+    assert!(waited >= AT_LEAST, "closed after {waited:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_only_greets_is_let_go() {
+    let stage = Stage::recorded(DEADLINES).await;
+    let mut stream = stage.connect().await;
+    // The preface and empty settings of HTTP/2 (RFC 9113 §3.4), and no request.
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+    stream.write_all(preface).await.unwrap();
+    let (_, waited) = until_closed(&mut stream).await;
+    assert!(waited >= AT_LEAST, "closed after {waited:?}");
+}
+
+#[tokio::test]
+async fn a_head_that_drips_is_let_go() {
+    let stage = Stage::recorded(DEADLINES).await;
+    for after_a_request in [false, true] {
+        let (mut reads, mut writes) = {
+            let mut stream = stage.connect().await;
+            if after_a_request {
+                stream.write_all(&stage.kept(QUERY)).await.unwrap();
+                until_seen(&mut stream, "}}").await;
+            }
+            stream.into_split()
+        };
+        let started = Instant::now();
+        // Each byte comes in time; the whole never does.
+        let drip = tokio::spawn(async move {
+            for byte in b"GET /api/v1/query?query=up HTTP/1.1\r\nX-Long: "
+                .iter()
+                .chain([b'x'; 10_000].iter())
+            {
+                if writes.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        let mut said = Vec::new();
+        let _ = tokio::time::timeout(super::stage::PATIENCE, reads.read_to_end(&mut said))
+            .await
+            .expect("the proxy closes");
+        assert!(started.elapsed() >= AT_LEAST, "{:?}", started.elapsed());
+        let said = String::from_utf8_lossy(&said);
+        assert!(!said.contains("200 OK"), "{said}");
+        drip.abort();
+    }
+    assert_eq!(stage.upstream.take().len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_a_408() {
+    let stage = Stage::recorded(DEADLINES).await;
+    let headers = [FORM, ("Content-Length", "8")];
+    for target in ["/api/v1/query", "/somewhere/else"] {
+        let started = Instant::now();
+        let head = stage.request("POST", target, &headers, b"que");
+        let answer = exchange(stage.proxy.authority(), &head).await;
+        assert_eq!(answer.status, 408, "{target}: {answer:?}");
+        assert!(answer.text().contains("timeouts.body_idle"), "{answer:?}");
+        assert!(started.elapsed() >= AT_LEAST);
+    }
+    assert!(stage.upstream.take().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_comes_slowly_but_steadily_is_served() {
+    let stage = Stage::recorded(DEADLINES).await;
+    let headers = [FORM, ("Content-Length", "8")];
+    for target in ["/api/v1/query", "/somewhere/else"] {
+        let mut stream = stage.connect().await;
+        stream
+            .write_all(&stage.request("POST", target, &headers, b""))
+            .await
+            .unwrap();
+        for byte in b"query=up" {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stream.write_all(&[*byte]).await.unwrap();
+        }
+        let answer = read_answer(&mut stream).await;
+        assert_eq!(answer.status, 200, "{target}: {answer:?}");
+        stage.upstream.take_one();
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_got_stuck_is_let_go() {
+    let script = [Step::send(BIG_ANSWER), Step::Flood(50_000_000)];
+    let stage = Stage::scripted(&script, DEADLINES).await;
+    let mut stream = stage.connect().await;
+    stream.write_all(&stage.kept("/big")).await.unwrap();
+    eventually("the request is upstream", async || {
+        stage.upstream.seen().len() == 1
+    })
+    .await;
+    eventually("the upstream is let go as well", async || {
+        stage.upstream.deserted() == 1
+    })
+    .await;
+    eventually("nothing is in flight", async || {
+        stage.metric("partywall_http_requests_in_flight").await < 0.5
+    })
+    .await;
+    let (said, _) = until_closed(&mut stream).await;
+    assert!(
+        said.len() < 50_000_000,
+        "it was not read, and not kept either"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_got_stuck_is_let_go_alone() {
+    let script = [Step::send(BIG_ANSWER), Step::Flood(50_000_000)];
+    let stage = Stage::scripted(&script, DEADLINES).await;
+    // Large windows for the connection, so that one stream does not hold up the other.
+    let stream = TokioIo::new(stage.connect().await);
+    let (mut h2, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_connection_window_size(1 << 24)
+        .initial_stream_window_size(1 << 16)
+        .handshake::<_, Full<Bytes>>(stream)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let unread = h2.send_request(stage.h2_request("/big")).await.unwrap();
+    assert_eq!(unread.status(), 200);
+    eventually("the upstream is let go as well", async || {
+        stage.upstream.deserted() == 1
+    })
+    .await;
+    eventually("nothing is in flight", async || {
+        stage.metric("partywall_http_requests_in_flight").await < 0.5
+    })
+    .await;
+    assert!(
+        unread.into_body().collect().await.is_err(),
+        "a broken answer is not taken for a whole one"
+    );
+    // The connection itself is fine.
+    stage.upstream.script(&[Step::send(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok",
+    )]);
+    let answer = h2.send_request(stage.h2_request("/small")).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "ok");
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_served_whole() {
+    let script = [Step::send(BIG_ANSWER), Step::Flood(50_000_000)];
+    let stage = Stage::scripted_with(&script, |setup| {
+        setup.rest = DEADLINES.to_owned();
+        setup.upstream_options = ["timeouts:", "  body_idle: 400ms"]
+            .map(str::to_owned)
+            .to_vec();
+    })
+    .await;
+    let mut stream = stage.connect().await;
+    stream
+        .write_all(&stage.request("GET", "/big", &[], b""))
+        .await
+        .unwrap();
+    let mut piece = vec![0; 8_000_000];
+    let mut total = 0;
+    loop {
+        // Longer in all than any deadline, and never silent for that long.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut got = 0;
+        while got < piece.len() {
+            let length = stream.read(&mut piece[got..]).await.unwrap();
+            if length == 0 {
+                break;
+            }
+            got += length;
+        }
+        total += got;
+        if got < piece.len() {
+            break;
+        }
+    }
+    assert!(total > 50_000_000, "{total}");
+}
+
+#[tokio::test]
+async fn an_idle_connection_lives_until_idle_passes() {
+    let stage = Stage::recorded(DEADLINES).await;
+    let mut stream = stage.connect().await;
+    for _ in 0..2 {
+        stream.write_all(&stage.kept(QUERY)).await.unwrap();
+        until_seen(&mut stream, "}}").await;
+        // Longer than `first_request`, `header` and `body_idle`.
+        tokio::time::sleep(Duration::from_millis(900)).await;
+    }
+    let (said, _) = until_closed(&mut stream).await;
+    assert!(said.is_empty(), "{}", String::from_utf8_lossy(&said));
+    assert_eq!(stage.upstream.take().len(), 2);
+}
+
+#[tokio::test]
+async fn an_idle_http2_connection_lives_until_idle_passes() {
+    let stage = Stage::recorded(DEADLINES).await;
+    let mut h2 = stage.connect_h2().await;
+    for _ in 0..2 {
+        let answer = h2.send_request(stage.h2_request(QUERY)).await.unwrap();
+        answer.into_body().collect().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        assert!(!h2.is_closed());
+    }
+    eventually("it ends", async || h2.is_closed()).await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_closed_at_once() {
+    let stage = Stage::recorded("limits: {connections: 2}\n").await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = stage.connect().await;
+        stream.write_all(&stage.kept(QUERY)).await.unwrap();
+        until_seen(&mut stream, "}}").await;
+        held.push(stream);
+    }
+    let (said, _) = until_closed(&mut stage.connect().await).await;
+    assert!(said.is_empty(), "{said:?}");
+    assert!((stage.metric("partywall_connections_refused_total").await - 1.0).abs() < 0.5);
+    assert!((stage.metric("partywall_connections ").await - 2.0).abs() < 0.5);
+    held.pop();
+    eventually("there is room again", async || {
+        stage.get(QUERY).await.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn requests_beyond_the_limit_are_asked_to_come_back() {
+    let ok = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
+    let script = [Step::Gate, Step::send(ok)];
+    let stage = Stage::scripted(&script, "limits: {requests: 2}\n").await;
+    let mut first = stage.connect().await;
+    first.write_all(&stage.kept("/a")).await.unwrap();
+    let mut h2 = stage.connect_h2().await;
+    let second = tokio::spawn(h2.send_request(stage.h2_request("/b")));
+    eventually("both are upstream", async || {
+        stage.upstream.seen().len() == 2
+    })
+    .await;
+    let answer = stage.get(QUERY).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.json().unwrap()["status"], "error");
+    stage.upstream.open();
+    until_seen(&mut first, "ok").await;
+    assert_eq!(second.await.unwrap().unwrap().status(), 200);
+    eventually("there is room again", async || {
+        stage.get("/c").await.status == 200
+    })
+    .await;
+    assert!(
+        stage
+            .metric("partywall_refusals_total{route=\"none\",reason=\"overloaded\"}")
+            .await
+            > 0.5
+    );
+}

@@ -1,0 +1,18 @@
+//! The life of the process and of what flows through it: connections and their deadlines, drain,
+//! admin endpoint, reload, keys, and an upstream that misbehaves. Always the real binary.
+//!
+//! Deadlines in these tests' configs are short; what is asserted is that they pass at all and not
+//! too early, never that they pass quickly: the machine may be busy.
+#![cfg(test)]
+#![allow(unreachable_pub, missing_docs, reason = "the modules of a test")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod stage;
+mod wire;
+
+mod drain;
+mod listener;
+mod streaming;
+mod upstream;

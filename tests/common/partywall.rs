@@ -107,7 +107,12 @@ fn config_text(setup: &Setup, dir: &TempDir, port: u16, admin: u16) -> String {
     let (mut upstreams, mut names) = (String::new(), String::new());
     if !setup.upstream.is_empty() {
         upstreams += &upstream("metrics", "prometheus", &setup.upstream);
-        upstreams.extend(setup.upstream_options.iter().map(|line| format!("    {line}\n")));
+        upstreams.extend(
+            setup
+                .upstream_options
+                .iter()
+                .map(|line| format!("    {line}\n")),
+        );
         names += &format!("  metrics:\n    label: {LABEL}\n");
     }
     if let Some(tempo) = &setup.tempo {

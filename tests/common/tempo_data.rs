@@ -76,6 +76,11 @@ impl Trace {
         self.groups.iter().any(is_own) && !self.groups.iter().all(is_own)
     }
 
+    pub fn has_spans_of(&self, tenant: &str) -> bool {
+        let own = Owner::Tenant(own_name(tenant));
+        self.groups.iter().any(|group| group.owner == own)
+    }
+
     /// As searches write it.
     pub fn short_id(&self) -> &str {
         self.id.trim_start_matches('0')
@@ -409,7 +414,10 @@ fn shop(trace: &str, owner: &Owner, n: usize, start: i64) -> Vec<Group> {
             vec![
                 attribute("http.method", text(method)),
                 attribute("http.status_code", int(code)),
-                attribute("http.url", text(&format!("https://{who}.example.com/cart/{n}"))),
+                attribute(
+                    "http.url",
+                    text(&format!("https://{who}.example.com/cart/{n}")),
+                ),
                 attribute("n", int(i)),
                 attribute("user", text(&format!("{who}-user-{}", n % 7))),
             ],
@@ -445,14 +453,25 @@ fn shop(trace: &str, owner: &Owner, n: usize, start: i64) -> Vec<Group> {
             slow,
             vec![
                 attribute("n", int(i)),
-                attribute("ratio", float(f64::from(i32::try_from(n).expect("few")) / 8.0)),
+                attribute(
+                    "ratio",
+                    float(f64::from(i32::try_from(n).expect("few")) / 8.0),
+                ),
                 attribute("cached", flag(n % 2 == 0)),
                 // A span's attribute is not the resource's.
                 attribute(ATTRIBUTE, text("acme")),
             ],
             &links,
         ),
-        span(4, 3, "price", 3, 1 + slow / 3, vec![attribute("n", int(i + 1000))], &unset),
+        span(
+            4,
+            3,
+            "price",
+            3,
+            1 + slow / 3,
+            vec![attribute("n", int(i + 1000))],
+            &unset,
+        ),
     ];
     let database = vec![span(
         5,
@@ -472,7 +491,10 @@ fn shop(trace: &str, owner: &Owner, n: usize, start: i64) -> Vec<Group> {
         group(owner.clone(), "api", api),
         group(owner.clone(), &format!("{who}-database"), database),
     ];
-    groups[2].resource.push(attribute(&format!("{who}.only"), text(&format!("{who} secret"))));
+    groups[2].resource.push(attribute(
+        &format!("{who}.only"),
+        text(&format!("{who} secret")),
+    ));
     groups
 }
 
@@ -498,8 +520,20 @@ fn mixed(anchor: i64) -> Vec<Trace> {
         // Owner and parent of each span, in order.
         ("root beta", &[("beta", 0), ("acme", 1), ("acme", 2)]),
         ("root acme", &[("acme", 0), ("beta", 1), ("acme", 1)]),
-        ("through beta", &[("acme", 0), ("beta", 1), ("acme", 2), ("beta", 3), ("acme", 4)]),
-        ("siblings", &[("beta", 0), ("acme", 1), ("acme", 1), ("beta", 1)]),
+        (
+            "through beta",
+            &[
+                ("acme", 0),
+                ("beta", 1),
+                ("acme", 2),
+                ("beta", 3),
+                ("acme", 4),
+            ],
+        ),
+        (
+            "siblings",
+            &[("beta", 0), ("acme", 1), ("acme", 1), ("beta", 1)],
+        ),
         ("root of nobody", &[("", 0), ("acme", 1), ("beta", 1)]),
         ("leaf of nobody", &[("acme", 0), ("", 1)]),
         ("two roots", &[("acme", 0), ("beta", 0)]),

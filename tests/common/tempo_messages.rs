@@ -366,7 +366,10 @@ impl FoundTrace {
                 }
                 (service.clone(), Value::Object(counts))
             });
-            trace.insert("serviceStats".to_owned(), stats.collect::<Map<_, _>>().into());
+            trace.insert(
+                "serviceStats".to_owned(),
+                stats.collect::<Map<_, _>>().into(),
+            );
         }
         Value::Object(trace)
     }
@@ -418,9 +421,7 @@ impl Twin for TagValues {
 
 impl Twin for QueryRangeResponse {
     fn json(&self) -> Value {
-        let sample = |sample: &Sample| {
-            json!({ "timestampMs": sample.timestamp_ms.to_string(), "value": number(sample.value) })
-        };
+        let sample = |sample: &Sample| json!({ "timestampMs": sample.timestamp_ms.to_string(), "value": number(sample.value) });
         let exemplar = |one: &Exemplar| {
             json!({
                 "labels": attributes(&one.labels),
@@ -441,9 +442,7 @@ impl Twin for QueryRangeResponse {
 
 impl Twin for QueryInstantResponse {
     fn json(&self) -> Value {
-        let series = |series: &InstantSeries| {
-            json!({ "labels": attributes(&series.labels), "value": number(series.value) })
-        };
+        let series = |series: &InstantSeries| json!({ "labels": attributes(&series.labels), "value": number(series.value) });
         json!({ "series": self.series.iter().map(series).collect::<Vec<_>>() })
     }
 }

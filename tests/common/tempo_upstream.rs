@@ -175,7 +175,11 @@ fn recorded(seen: &Seen) -> TempoReply {
     let is_protobuf = accept.contains("application/protobuf");
     let either = |name: &str| {
         if is_protobuf {
-            TempoReply::new(200, "application/protobuf", fixture(&format!("{name}-proto.pb")))
+            TempoReply::new(
+                200,
+                "application/protobuf",
+                fixture(&format!("{name}-proto.pb")),
+            )
         } else {
             TempoReply::json(fixture(&format!("{name}.json")))
         }
@@ -232,7 +236,11 @@ fn trace(version: &str, id: &str, is_protobuf: bool) -> TempoReply {
             TempoReply::new(200, content_type, fixture(&name))
         }
         None if version == "v1" => TempoReply::new(404, "", ""),
-        None => TempoReply::new(200, content_type, fixture(&format!("trace-v2-notfound{suffix}"))),
+        None => TempoReply::new(
+            200,
+            content_type,
+            fixture(&format!("trace-v2-notfound{suffix}")),
+        ),
     }
 }
 
@@ -242,14 +250,23 @@ fn companion(seen: &Seen) -> Vec<u8> {
     let asked: Vec<&str> = query.split('"').skip(1).step_by(2).collect();
     let text = |tenant: &str| Any::Text(tenant.to_owned());
     let groups = |id: &str| -> Option<Vec<Any>> {
-        let end = id.trim_start_matches('0').trim_start_matches("abc").trim_start_matches('0');
+        let end = id
+            .trim_start_matches('0')
+            .trim_start_matches("abc")
+            .trim_start_matches('0');
         match end {
             "8" => {
-                let values = ["A", "B"].map(|tenant| AnyValue { value: Some(text(tenant)) });
-                Some(vec![Any::List(List { values: values.to_vec() })])
+                let values = ["A", "B"].map(|tenant| AnyValue {
+                    value: Some(text(tenant)),
+                });
+                Some(vec![Any::List(List {
+                    values: values.to_vec(),
+                })])
             }
             "8a" => {
-                let values = vec![AnyValue { value: Some(text("A")) }];
+                let values = vec![AnyValue {
+                    value: Some(text("A")),
+                }];
                 Some(vec![Any::List(List { values })])
             }
             "c" => Some(vec![text("A")]),
@@ -275,7 +292,11 @@ fn companion(seen: &Seen) -> Vec<u8> {
         })
     };
     let traces = asked.iter().filter_map(trace).collect();
-    SearchResponse { traces, metrics: None }.encode_to_vec()
+    SearchResponse {
+        traces,
+        metrics: None,
+    }
+    .encode_to_vec()
 }
 
 async fn accept(listener: TcpListener, state: Arc<State>) {
@@ -284,7 +305,9 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
         tokio::spawn(async move {
             let service = service_fn(move |request| serve(request, Arc::clone(&state)));
             let builder = auto::Builder::new(TokioExecutor::new());
-            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            let _ = builder
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -297,7 +320,10 @@ async fn serve(
 ) -> Result<Response<Body>, Box<dyn std::error::Error + Send + Sync>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?;
-    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or("", |target| target.as_str());
     let seen = Seen {
         method: head.method,
         target: target.to_owned(),

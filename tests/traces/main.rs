@@ -1,17 +1,8 @@
-//! Traces
+//! Traces end to end: the real binary in front of recorded answers (`recorded`), and in front of
+//! a real Tempo, whose answers must be those of a private one (`live`).
 #![cfg(test)]
 #![allow(unreachable_pub, missing_docs, reason = "the modules of a test")]
 
 #[path = "../common/mod.rs"]
 mod common;
-
-#[tokio::test]
-async fn push_dataset() {
-    use common::tempo_data::Traces;
-    let all = Traces::shared(common::token::now());
-    all.push("http://127.0.0.1:13410").await;
-    all.only("acme").push("http://127.0.0.1:13411").await;
-    println!("anchor {} {} {}", all.anchor, all.spans(), all.only("acme").spans());
-    all.wait_visible("http://127.0.0.1:13310").await;
-    all.only("acme").wait_visible("http://127.0.0.1:13311").await;
-}
+mod live;

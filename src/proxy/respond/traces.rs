@@ -14,8 +14,8 @@ use crate::telemetry::metrics::Metrics;
 use crate::tempo::answer::Format;
 use crate::tempo::errors;
 use crate::trace::{
-    ForeignSpans, JsonFilter, NOT_FOUND_V2_JSON, NOT_FOUND_V2_PROTOBUF, Outcome, Redacted, TraceApi,
-    redact_protobuf,
+    ForeignSpans, JsonFilter, NOT_FOUND_V2_JSON, NOT_FOUND_V2_PROTOBUF, Outcome, Redacted,
+    TraceApi, redact_protobuf,
 };
 
 /// The most that is held of one `ResourceSpans` before its resource has told whose it is.

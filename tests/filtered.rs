@@ -251,9 +251,10 @@ fn lasting(answer: &Answer) -> Value {
     {
         groups.retain(|group| group["rules"] != json!([]));
     }
-    for list in ["/data/alerts", "/data/activeTargets", "/data/groups"] {
-        if let Some(list) = json.pointer_mut(list).and_then(Value::as_array_mut) {
-            list.sort_by_cached_key(Value::to_string);
+    // Lists of alerts, targets and groups, and the several texts of one metric: in any order.
+    if let Some(data) = json["data"].as_object_mut() {
+        for entries in data.values_mut().filter_map(Value::as_array_mut) {
+            entries.sort_by_cached_key(Value::to_string);
         }
     }
     json

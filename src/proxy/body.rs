@@ -1,5 +1,7 @@
 //! The bodies that pass through: an enum, not a box, so that a streamed piece costs no allocation.
 
+mod sieve;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,11 +16,13 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
+pub(crate) use self::sieve::Sieve;
+use self::sieve::Sieved;
 use super::exchange::Exchange;
 use super::headers;
 use crate::prometheus::answer::{AnswerScrubber, ScrubError};
 use crate::prometheus::position::Position;
-use crate::trace::{JsonFilter, TraceError};
+use crate::trace::TraceError;
 
 /// Why a body ended before its end. The connection is closed, so the peer sees a broken body and
 /// never takes it for a whole one.
@@ -253,11 +257,7 @@ impl ResponseBody {
 
     /// The upstream's body, filtered on the way; `ready` is what the sieve gave already.
     pub(crate) fn sieved(source: Streamed, sieve: Sieve, ready: Vec<Bytes>) -> Self {
-        Self::of(Content::Sieved(Box::new(Sieved {
-            source,
-            sieve: Some(sieve),
-            ready: ready.into(),
-        })))
+        Self::of(Content::Sieved(Box::new(Sieved::new(source, sieve, ready))))
     }
 
     /// What a task sends. Its last frame has to be the trailers.
@@ -321,69 +321,4 @@ impl HttpBody for ResponseBody {
 
 fn whole_size(bytes: Option<&Bytes>) -> SizeHint {
     SizeHint::with_exact(bytes.map_or(0, |bytes| bytes.len() as u64))
-}
-
-/// An answer that is filtered as it passes.
-struct Sieved {
-    source: Streamed,
-    /// `None` once the answer has ended.
-    sieve: Option<Sieve>,
-    ready: VecDeque<Bytes>,
-}
-
-/// What filters an answer as it passes.
-pub(crate) enum Sieve {
-    /// Warnings of a metrics query.
-    Warnings(Box<Scrubber>),
-    /// Foreign spans of a trace.
-    Trace(Box<JsonFilter>),
-}
-
-impl Sieve {
-    fn push(&mut self, data: Bytes, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
-        match self {
-            Self::Warnings(scrubber) => Ok(scrubber.push(data, out)?),
-            Self::Trace(filter) => Ok(filter.push(&data, out)?),
-        }
-    }
-
-    fn finish(self, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
-        match self {
-            Self::Warnings(scrubber) => out.push(scrubber.finish()?),
-            Self::Trace(filter) => drop(filter.finish(out)?),
-        }
-        Ok(())
-    }
-}
-
-impl Sieved {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        loop {
-            if let Some(bytes) = self.ready.pop_front() {
-                return Poll::Ready(Some(Ok(Frame::data(bytes))));
-            }
-            let Some(sieve) = &mut self.sieve else {
-                return Poll::Ready(None);
-            };
-            let mut out = Vec::new();
-            let passed = match std::task::ready!(self.source.poll(cx)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => sieve.push(data, &mut out),
-                    // JSON answers have no trailers; these would be the upstream's own words.
-                    Err(_trailers) => Ok(()),
-                },
-                Some(Err(error)) => Err(error),
-                None => match self.sieve.take() {
-                    Some(sieve) => sieve.finish(&mut out),
-                    None => Ok(()),
-                },
-            };
-            if let Err(error) = passed {
-                self.sieve = None;
-                return Poll::Ready(Some(Err(error)));
-            }
-            self.ready
-                .extend(out.into_iter().filter(|bytes| !bytes.is_empty()));
-        }
-    }
 }

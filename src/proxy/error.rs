@@ -252,6 +252,17 @@ pub(crate) enum Dialect {
     Grpc,
 }
 
+impl Dialect {
+    /// The dialect that a client of this path most likely reads.
+    pub(crate) fn of_path(path: &str) -> Self {
+        if path.starts_with("/api/") && !path.starts_with("/api/v1/") {
+            Self::Plain
+        } else {
+            Self::Prometheus
+        }
+    }
+}
+
 /// An answer that is nothing but a gRPC status.
 pub(crate) fn grpc_status(status: &Status) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::whole(""));

@@ -79,7 +79,8 @@ impl Proxy {
         let Ok(permit) = Arc::clone(snapshot.requests()).try_acquire_owned() else {
             return self.overloaded();
         };
-        let mut exchange = Exchange::begin(Arc::clone(&self.metrics), permit, in_flight);
+        let dialect = Dialect::of_path(request.uri().path());
+        let mut exchange = Exchange::begin(Arc::clone(&self.metrics), permit, in_flight, dialect);
         let journey = journey(&snapshot, request, &mut exchange, &self.metrics);
         let result = AssertUnwindSafe(journey)
             .catch_unwind()

@@ -76,11 +76,11 @@ pub(super) async fn respond(
             format: Format::Json,
         } => {
             check_media_type(&head.headers, Format::Json.media_type())?;
-            let held = match foreign {
+            let undecided = match foreign {
                 ForeignSpans::Redact => limit.min(UNDECIDED_BYTES),
                 ForeignSpans::Deny => limit,
             };
-            redacted(body, JsonFilter::new(api, owner, foreign, held), api).await
+            redacted(body, JsonFilter::new(api, owner, foreign, undecided), api).await
         }
     }
 }

@@ -239,8 +239,9 @@ pub struct TagValues {
 pub struct TagValue {
     #[prost(string, tag = "1")]
     pub kind: String,
-    #[prost(string, tag = "2")]
-    pub value: String,
+    /// A string, in which Tempo writes ids as they are.
+    #[prost(bytes = "vec", tag = "2")]
+    pub value: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -412,7 +413,7 @@ impl Twin for TagValues {
         let value = |value: &TagValue| {
             let mut json = Map::new();
             put(&mut json, "type", &value.kind);
-            put(&mut json, "value", &value.value);
+            put(&mut json, "value", &String::from_utf8_lossy(&value.value));
             Value::Object(json)
         };
         json!({ "tagValues": self.values.iter().map(value).collect::<Vec<_>>() })

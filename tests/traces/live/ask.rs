@@ -64,6 +64,34 @@ impl Question {
         }
     }
 
+    /// The same with the tenant's stage in front, or as the filter.
+    pub fn confined(&self, stage: &str) -> Self {
+        let mut confined = self.clone();
+        let query = self.param("q").to_owned();
+        let text = match self.subject {
+            Subject::Tags(_) | Subject::Values(..) => {
+                let inner = stage.trim_matches(['{', '}', ' ']);
+                match query.trim_start_matches('{').trim() {
+                    "" | "}" => stage.to_owned(),
+                    rest => format!("{{ {inner} && {rest}"),
+                }
+            }
+            _ if query.is_empty() => stage.to_owned(),
+            _ => format!("{stage} | {query}"),
+        };
+        confined.params.retain(|(name, _)| *name != "q");
+        confined.params.insert(0, ("q", text));
+        if let Subject::Values(Version::V1, tag) = &self.subject {
+            // The first version takes no filter.
+            let tag = match tag.as_str() {
+                "status.code" => "status".to_owned(),
+                tag => format!(".{tag}"),
+            };
+            confined.subject = Subject::Values(Version::V2, tag);
+        }
+        confined
+    }
+
     fn path(&self) -> String {
         match &self.subject {
             Subject::Search => "/api/search".to_owned(),

@@ -3,7 +3,10 @@
 use std::fmt::Display;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+};
+use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
 use super::body::{CollectError, RemapPosition, ResponseBody, Scrubber, Streamed};
@@ -47,7 +50,7 @@ pub(super) async fn respond(
     }
     let remap = plan.origin().map_or_else(nowhere, Origin::remap);
     if head.status != StatusCode::OK {
-        return failed(head.status, body, &upstream, &remap).await;
+        return failed(&head, body, &upstream, &remap).await;
     }
     if head
         .headers
@@ -165,11 +168,12 @@ fn check_json(headers: &HeaderMap) -> Result<(), ProxyError> {
 
 /// The answer to a request that the upstream did not serve.
 async fn failed(
-    status: StatusCode,
+    head: &Parts,
     body: Streamed,
     upstream: &Upstream,
     remap: &RemapPosition,
 ) -> Result<Response<ResponseBody>, ProxyError> {
+    let status = head.status;
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return Err(ProxyError::new(
             ErrorKind::UpstreamCredentials,
@@ -192,6 +196,9 @@ async fn failed(
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(after) = head.headers.get(RETRY_AFTER) {
+        response.headers_mut().insert(RETRY_AFTER, after.clone());
+    }
     Ok(response)
 }
 

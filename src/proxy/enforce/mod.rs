@@ -100,6 +100,15 @@ impl Enforced {
         })
     }
 
+    /// Shows the upstream this token, with our own questions too.
+    fn show(&mut self, token: &HeaderValue) {
+        let headers = self.request.headers_mut();
+        headers.insert(AUTHORIZATION, token.clone());
+        if let ResponsePlan::Filter(Filter::Metadata { names, .. }) = &mut self.plan {
+            names.show(token);
+        }
+    }
+
     /// Gives it up to be sent.
     pub(super) fn into_parts(self) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan) {
         (self.upstream, self.request, self.plan)
@@ -120,7 +129,7 @@ pub(super) async fn enforce(
         .and_then(|caller| bearer(caller, request.headers()));
     let mut enforced = confine(snapshot, route, caller, request, metrics).await?;
     if let Some(token) = token {
-        enforced.request.headers_mut().insert(AUTHORIZATION, token);
+        enforced.show(&token);
     }
     Ok(enforced)
 }

@@ -1,4 +1,5 @@
-//! Partywall keeps tenants apart in front of one shared Thanos or Prometheus.
+//! Partywall keeps tenants apart in front of one shared Thanos or Prometheus and one
+//! shared Tempo.
 //!
 //! The tree reads as a request's path:
 //!
@@ -10,7 +11,11 @@
 //! | [`auth`] | a token becomes a verified principal |
 //! | [`tenancy`] | a principal's claims become a tenant scope |
 //! | [`promql`] | pure: a query is confined to a scope |
-//! | [`prometheus`] | pure: parameters read, answers filtered |
+//! | [`prometheus`] | pure: the metrics API, parameters read, answers filtered |
+//! | [`traceql`] | pure: a TraceQL query is confined to a scope |
+//! | [`tempo`] | pure: the traces API, parameters read, answers filtered |
+//! | [`trace`] | pure: a trace by id is redacted to a scope |
+//! | [`grpc`] | pure: methods, frames, statuses |
 //! | [`upstream`] | the pooled client, its credentials and its timeouts |
 //! | [`config`] | a YAML file becomes an immutable snapshot, and does so again on reload |
 //! | [`telemetry`] | metrics, logs, the audit trail |
@@ -23,10 +28,14 @@ pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod grpc;
 pub mod listen;
 pub mod prometheus;
 pub mod promql;
 pub mod proxy;
 pub mod telemetry;
+pub mod tempo;
 pub mod tenancy;
+pub mod trace;
+pub mod traceql;
 pub mod upstream;

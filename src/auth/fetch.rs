@@ -43,7 +43,7 @@ pub(super) enum Location {
 pub(super) enum FetchError {
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),
-    #[error("`{0}` is no http or https URL")]
+    #[error("{0:?} is no http or https URL")]
     Url(String),
     #[error("ca_file {0}: {1}")]
     CaFile(String, String),
@@ -61,9 +61,9 @@ pub(super) enum FetchError {
     TooLong(String),
     #[error("GET {0}: the answer is no discovery document with `issuer` and `jwks_uri`")]
     NoDiscovery(String),
-    #[error("GET {0}: its `issuer` is `{1}`, and the configured one is `{2}`: they must be equal")]
+    #[error("GET {0}: its `issuer` is {1:?}, and the configured one is `{2}`: they must be equal")]
     OtherIssuer(String, String, Arc<str>),
-    #[error("GET {0}: its `jwks_uri` `{1}` is not https although the issuer is")]
+    #[error("GET {0}: its `jwks_uri` {1:?} is not https although the issuer is")]
     Downgrade(String, String),
 }
 
@@ -97,13 +97,16 @@ impl Provider {
         if found.issuer != **issuer {
             return Err(FetchError::OtherIssuer(
                 document.to_string(),
-                found.issuer,
+                excerpt(&found.issuer),
                 issuer.clone(),
             ));
         }
         let keys = http_uri(&found.jwks_uri)?;
         if is_https(&document) && !is_https(&keys) {
-            return Err(FetchError::Downgrade(document.to_string(), found.jwks_uri));
+            return Err(FetchError::Downgrade(
+                document.to_string(),
+                excerpt(&found.jwks_uri),
+            ));
         }
         self.get(&keys).await
     }
@@ -174,7 +177,7 @@ fn http_uri(url: &str) -> Result<Uri, FetchError> {
     url.parse::<Uri>()
         .ok()
         .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
-        .ok_or_else(|| FetchError::Url(url.to_owned()))
+        .ok_or_else(|| FetchError::Url(excerpt(url)))
 }
 
 fn is_https(uri: &Uri) -> bool {
@@ -224,6 +227,11 @@ fn roots_of(file: &Path) -> Result<RootCertStore, FetchError> {
         return Err(failed("it holds no certificate".to_owned()));
     }
     Ok(roots)
+}
+
+/// Enough of a provider's text to recognise it by.
+fn excerpt(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
 /// An error with what caused it: hyper's own text alone says little.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
+use memchr::{memchr, memchr2};
 
 use super::error::{AuthError, InvalidTokens};
 use crate::config::settings::TokenSource;
@@ -84,7 +85,7 @@ impl Source {
         let value = value
             .to_str()
             .map_err(|_| self.refuse("holds bytes that are not visible ASCII"))?;
-        if value.contains(',') {
+        if memchr(b',', value.as_bytes()).is_some() {
             return Err(self.refuse("is a list: send one token"));
         }
         let token = match &self.scheme {
@@ -103,7 +104,7 @@ impl Source {
         if token.is_empty() {
             return Err(self.refuse("holds no token"));
         }
-        if token.contains([' ', '\t']) {
+        if memchr2(b' ', b'\t', token.as_bytes()).is_some() {
             return Err(self.refuse("holds more than a token, or a blank too many"));
         }
         Ok(Some(token))

@@ -199,6 +199,7 @@ pub(super) fn tenancy() -> Tenancy {
         }],
         metrics_label: Some("tenant_id".into()),
         traces_attribute: None,
+        traces_org_id: false,
         and: Vec::new(),
         max_tenants: 1000,
     }

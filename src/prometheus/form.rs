@@ -73,7 +73,7 @@ impl<'a> Form<'a> {
     }
 
     /// The parameters in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.pairs.iter().map(|(name, value)| (&**name, &**value))
     }
 

@@ -1,5 +1,7 @@
 //! The bodies that pass through: an enum, not a box, so that a streamed piece costs no allocation.
 
+mod sieve;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -11,11 +13,16 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
+pub(crate) use self::sieve::Sieve;
+use self::sieve::Sieved;
 use super::exchange::Exchange;
+use super::headers;
 use crate::prometheus::answer::{AnswerScrubber, ScrubError};
 use crate::prometheus::position::Position;
+use crate::trace::TraceError;
 
 /// Why a body ended before its end. The connection is closed, so the peer sees a broken body and
 /// never takes it for a whole one.
@@ -30,6 +37,9 @@ pub enum BodyError {
     /// A streamed answer turned out not to be what it seemed.
     #[error(transparent)]
     Unscrubbable(#[from] ScrubError),
+    /// The same of a trace.
+    #[error(transparent)]
+    Unredactable(#[from] TraceError),
 }
 
 /// Carries positions in the confined query over to the caller's own text.
@@ -85,10 +95,15 @@ impl Streamed {
             .map(|()| Some(Err(BodyError::Idle(idle))))
     }
 
+    /// The next piece, data or trailers; `None` at the end.
+    pub(crate) async fn frame(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
     /// The next piece of data; `None` at the end.
-    pub async fn data(&mut self) -> Option<Result<Bytes, BodyError>> {
+    pub(crate) async fn data(&mut self) -> Option<Result<Bytes, BodyError>> {
         loop {
-            match std::future::poll_fn(|cx| self.poll(cx)).await? {
+            match self.frame().await? {
                 Ok(frame) => {
                     if let Ok(data) = frame.into_data() {
                         return Some(Ok(data));
@@ -175,7 +190,7 @@ impl HttpBody for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Streamed(streamed) => streamed.poll(cx),
+            Self::Streamed(streamed) => streamed.poll(cx).map_ok(without_trusted_trailers),
         }
     }
 
@@ -196,6 +211,17 @@ impl HttpBody for RequestBody {
     }
 }
 
+/// Trailers say no more about who is calling than headers may.
+fn without_trusted_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            headers::strip_trailers(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
+}
+
 /// What is sent to the client; carries the request's [`Exchange`] to the body's end.
 pub(crate) struct ResponseBody {
     content: Content,
@@ -206,7 +232,9 @@ pub(crate) struct ResponseBody {
 enum Content {
     Whole(Option<Bytes>),
     Streamed(Streamed),
-    Scrubbed(Box<Scrubbed>),
+    Pieces(VecDeque<Bytes>),
+    Sieved(Box<Sieved>),
+    Relayed(mpsc::Receiver<Frame<Bytes>>),
 }
 
 impl ResponseBody {
@@ -221,15 +249,20 @@ impl ResponseBody {
         Self::of(Content::Streamed(streamed))
     }
 
-    /// The upstream's body with its warnings scrubbed on the way; `ready` is what the scrubber
-    /// gave already.
-    pub(crate) fn scrubbed(source: Streamed, scrubber: Scrubber, ready: Vec<Bytes>) -> Self {
-        let (scrubber, ready) = (Some(scrubber), ready.into());
-        Self::of(Content::Scrubbed(Box::new(Scrubbed {
-            source,
-            scrubber,
-            ready,
-        })))
+    /// A body of these pieces.
+    pub(crate) fn pieces(mut pieces: Vec<Bytes>) -> Self {
+        pieces.retain(|piece| !piece.is_empty());
+        Self::of(Content::Pieces(pieces.into()))
+    }
+
+    /// The upstream's body, filtered on the way; `ready` is what the sieve gave already.
+    pub(crate) fn sieved(source: Streamed, sieve: Sieve, ready: Vec<Bytes>) -> Self {
+        Self::of(Content::Sieved(Box::new(Sieved::new(source, sieve, ready))))
+    }
+
+    /// What a task sends. Its last frame has to be the trailers.
+    pub(crate) fn relayed(frames: mpsc::Receiver<Frame<Bytes>>) -> Self {
+        Self::of(Content::Relayed(frames))
     }
 
     fn of(content: Content) -> Self {
@@ -257,7 +290,11 @@ impl HttpBody for ResponseBody {
         match &mut self.get_mut().content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Streamed(streamed) => streamed.poll(cx),
-            Content::Scrubbed(scrubbed) => scrubbed.poll(cx),
+            Content::Pieces(pieces) => {
+                Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
+            }
+            Content::Sieved(sieved) => sieved.poll(cx),
+            Content::Relayed(frames) => frames.poll_recv(cx).map(|frame| frame.map(Ok)),
         }
     }
 
@@ -265,7 +302,8 @@ impl HttpBody for ResponseBody {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Streamed(streamed) => streamed.incoming.is_end_stream(),
-            Content::Scrubbed(_) => false,
+            Content::Pieces(pieces) => pieces.is_empty(),
+            Content::Sieved(_) | Content::Relayed(_) => false,
         }
     }
 
@@ -273,55 +311,14 @@ impl HttpBody for ResponseBody {
         match &self.content {
             Content::Whole(bytes) => whole_size(bytes.as_ref()),
             Content::Streamed(streamed) => streamed.incoming.size_hint(),
-            Content::Scrubbed(_) => SizeHint::default(),
+            Content::Pieces(pieces) => {
+                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
+            }
+            Content::Sieved(_) | Content::Relayed(_) => SizeHint::default(),
         }
     }
 }
 
 fn whole_size(bytes: Option<&Bytes>) -> SizeHint {
     SizeHint::with_exact(bytes.map_or(0, |bytes| bytes.len() as u64))
-}
-
-/// A query's answer, streamed through the scrubber.
-struct Scrubbed {
-    source: Streamed,
-    /// `None` once the answer has ended.
-    scrubber: Option<Scrubber>,
-    ready: VecDeque<Bytes>,
-}
-
-impl Scrubbed {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        loop {
-            if let Some(bytes) = self.ready.pop_front() {
-                return Poll::Ready(Some(Ok(Frame::data(bytes))));
-            }
-            let Some(scrubber) = &mut self.scrubber else {
-                return Poll::Ready(None);
-            };
-            let mut out = Vec::new();
-            let passed = match std::task::ready!(self.source.poll(cx)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => scrubber.push(data, &mut out).map_err(BodyError::from),
-                    // JSON answers have no trailers; these would be the upstream's own words.
-                    Err(_trailers) => Ok(()),
-                },
-                Some(Err(error)) => Err(error),
-                None => self.finish(&mut out),
-            };
-            if let Err(error) = passed {
-                self.scrubber = None;
-                return Poll::Ready(Some(Err(error)));
-            }
-            self.ready
-                .extend(out.into_iter().filter(|bytes| !bytes.is_empty()));
-        }
-    }
-
-    fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
-        if let Some(scrubber) = self.scrubber.take() {
-            out.push(scrubber.finish()?);
-        }
-        Ok(())
-    }
 }

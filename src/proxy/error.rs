@@ -7,6 +7,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, W
 use hyper::{Response, StatusCode};
 
 use super::body::ResponseBody;
+use crate::grpc::status::{Code, Status};
 use crate::prometheus::errors::error_json;
 
 /// What went wrong, as far as the status and the metrics care.
@@ -21,6 +22,10 @@ pub(crate) enum ErrorKind {
     Forbidden,
     /// The endpoint exists with other methods.
     MethodNotAllowed,
+    /// The client wants an answer in a form that there is not.
+    NotAcceptable,
+    /// A gRPC method that is not served.
+    Unimplemented,
     /// The client stopped sending.
     RequestTimeout,
     /// A body, query or parameter over its limit.
@@ -50,6 +55,8 @@ impl ErrorKind {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::Unimplemented => StatusCode::NOT_FOUND,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -69,6 +76,8 @@ impl ErrorKind {
             | Self::MethodNotAllowed
             | Self::TooLarge
             | Self::UnsupportedMediaType => "bad_data",
+            Self::NotAcceptable => "not_acceptable",
+            Self::Unimplemented => "not_found",
             Self::Unauthenticated => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::RequestTimeout | Self::UpstreamTimeout => "timeout",
@@ -81,6 +90,23 @@ impl ErrorKind {
         }
     }
 
+    fn grpc_code(self) -> Code {
+        match self {
+            Self::BadRequest | Self::UnsupportedMediaType | Self::NotAcceptable => {
+                Code::InvalidArgument
+            }
+            Self::TooLarge | Self::Overloaded => Code::ResourceExhausted,
+            Self::Unauthenticated => Code::Unauthenticated,
+            Self::Forbidden => Code::PermissionDenied,
+            Self::MethodNotAllowed | Self::Unimplemented => Code::Unimplemented,
+            Self::RequestTimeout | Self::UpstreamTimeout => Code::DeadlineExceeded,
+            Self::KeysUnavailable | Self::UpstreamUnreachable | Self::UpstreamCredentials => {
+                Code::Unavailable
+            }
+            Self::UpstreamAnswer | Self::Internal => Code::Internal,
+        }
+    }
+
     /// The value of the metrics' `reason` label where nothing finer is known.
     fn reason(self) -> &'static str {
         match self {
@@ -88,6 +114,8 @@ impl ErrorKind {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::NotAcceptable => "not_acceptable",
+            Self::Unimplemented => "unimplemented",
             Self::RequestTimeout => "request_timeout",
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -189,6 +217,9 @@ impl ProxyError {
     /// The answer, in the words of the API that was asked.
     pub(crate) fn render(&self, dialect: Dialect) -> Response<ResponseBody> {
         let (content_type, body) = match dialect {
+            Dialect::Grpc => {
+                return grpc_status(&Status::new(self.kind.grpc_code(), self.text.clone()));
+            }
             Dialect::Prometheus => (
                 "application/json",
                 error_json(self.kind.prometheus_type(), &self.text),
@@ -217,4 +248,28 @@ pub(crate) enum Dialect {
     Prometheus,
     /// A line of text, as Tempo and everything outside the data APIs answer.
     Plain,
+    /// A gRPC status.
+    Grpc,
+}
+
+impl Dialect {
+    /// The dialect that a client of this path most likely reads.
+    pub(crate) fn of_path(path: &str) -> Self {
+        if path.starts_with("/api/") && !path.starts_with("/api/v1/") {
+            Self::Plain
+        } else {
+            Self::Prometheus
+        }
+    }
+}
+
+/// An answer that is nothing but a gRPC status.
+pub(crate) fn grpc_status(status: &Status) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::whole(""));
+    for (name, value) in status.trailers_only() {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }

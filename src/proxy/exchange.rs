@@ -28,18 +28,19 @@ pub(crate) struct Exchange {
 const CLIENT_GONE: u16 = 499;
 
 impl Exchange {
-    /// Begins with a request's head.
+    /// Begins with a request's head. `dialect` is for errors before there is a route.
     pub(crate) fn begin(
         metrics: Arc<Metrics>,
         permit: OwnedSemaphorePermit,
         in_flight: InFlight,
+        dialect: Dialect,
     ) -> Self {
         metrics.requests_in_flight.inc();
         Self {
             metrics,
             started: Instant::now(),
             route: "none",
-            dialect: Dialect::Prometheus,
+            dialect,
             code: CLIENT_GONE,
             caller: None,
             _permit: permit,

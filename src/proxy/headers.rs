@@ -95,16 +95,27 @@ pub(super) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
 /// someone, and the headers in which a token may come.
 pub(super) fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName]) {
     strip_hop_by_hop(headers);
-    let untrusted: Vec<HeaderName> = headers
+    strip_trusted(headers);
+    for name in token_headers.iter().chain([&header::HOST, &header::EXPECT]) {
+        headers.remove(name);
+    }
+}
+
+/// Takes from a request's trailers what a server might merge into its headers (RFC 9110 §6.5.1)
+/// and believe.
+pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
+    strip_trusted(trailers);
+    trailers.remove(header::AUTHORIZATION);
+    trailers.remove(header::HOST);
+}
+
+fn strip_trusted(headers: &mut HeaderMap) {
+    let trusted: Vec<HeaderName> = headers
         .keys()
         .filter(|name| is_trusted_by_someone(name))
         .cloned()
         .collect();
-    for name in untrusted
-        .iter()
-        .chain(token_headers)
-        .chain([&header::HOST, &header::EXPECT])
-    {
+    for name in &trusted {
         headers.remove(name);
     }
 }

@@ -79,7 +79,8 @@ impl Proxy {
         let Ok(permit) = Arc::clone(snapshot.requests()).try_acquire_owned() else {
             return self.overloaded();
         };
-        let mut exchange = Exchange::begin(Arc::clone(&self.metrics), permit, in_flight);
+        let dialect = Dialect::of_path(request.uri().path());
+        let mut exchange = Exchange::begin(Arc::clone(&self.metrics), permit, in_flight, dialect);
         let journey = journey(&snapshot, request, &mut exchange, &self.metrics);
         let result = AssertUnwindSafe(journey)
             .catch_unwind()
@@ -118,10 +119,10 @@ async fn journey(
     snapshot: &Snapshot,
     request: Request<Incoming>,
     exchange: &mut Exchange,
-    metrics: &Metrics,
+    metrics: &Arc<Metrics>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let path = admit::admit(&request)?;
-    let route = route::route(snapshot, &path)?;
+    let route = route::route(snapshot, &request, &path)?;
     exchange.set_route(route.name(), route.dialect());
     let caller = authenticate::authenticate(snapshot, &route, request.headers(), metrics).await?;
     exchange.set_caller(caller.clone());

@@ -63,7 +63,7 @@ pub(super) fn read(raw: &str) -> Result<PathReading<'_>, PathRefusal> {
     {
         return Err(PathRefusal::DotSegment);
     }
-    if let Some(decoded) = decode_once(raw) {
+    if let Some(decoded) = decode_once(raw).or_else(|| decode_tag(raw)) {
         return Ok(PathReading::Canonical(CanonicalPath {
             decoded: Cow::Owned(decoded),
         }));
@@ -120,6 +120,20 @@ fn decode_once(raw: &str) -> Option<String> {
         && !decoded.contains(odd)
         && has_plain_segments(&decoded);
     readable.then(|| decoded.into_owned())
+}
+
+/// Tempo's names of tags may hold anything, slashes too, and Grafana escapes them. What comes out
+/// stays within its place: the name is read strictly, and escaped again before it goes up.
+fn decode_tag(raw: &str) -> Option<String> {
+    const PLACES: [&str; 2] = ["/api/search/tag/", "/api/v2/search/tag/"];
+    const END: &str = "/values";
+    let (start, tag) = PLACES
+        .iter()
+        .find_map(|start| Some((start, raw.strip_prefix(start)?.strip_suffix(END)?)))?;
+    let is_segment = !tag.contains(['/', '\\', ';']) && escapes_are_whole(tag);
+    let tag = percent_decode_str(tag).decode_utf8().ok()?;
+    let is_readable = is_segment && !tag.is_empty() && !tag.contains(char::is_control);
+    is_readable.then(|| format!("{start}{tag}{END}"))
 }
 
 fn escapes_are_whole(raw: &str) -> bool {
@@ -214,6 +228,23 @@ mod tests {
             "//API/v1/query",
         ] {
             assert!(read(path).is_err(), "{path}: {:?}", read(path));
+        }
+    }
+
+    #[test]
+    fn a_tag_of_tempo_may_hold_slashes_where_they_are_escaped() {
+        let tag = "/api/v2/search/tag/resource.app%2Fname%20x/values";
+        assert_eq!(
+            canonical(tag).as_deref(),
+            Some("/api/v2/search/tag/resource.app/name x/values")
+        );
+        for path in [
+            "/api/v2/search/tag/x%2f..%2f..%2fstatus/values",
+            "/api/v2/search/tag/x%00/values",
+            "/api/v2/search//tag/x%2fy/values",
+            "/api/v2/search/tag/x%2fy/values/",
+        ] {
+            assert!(read(path).is_err(), "{path}");
         }
     }
 

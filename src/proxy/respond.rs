@@ -1,6 +1,10 @@
 //! The client's answer, made from the upstream's as enforcement planned.
 
+mod grpc;
+mod traces;
+
 use std::fmt::Display;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::{
@@ -9,7 +13,7 @@ use hyper::header::{
 use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
-use super::body::{CollectError, RemapPosition, ResponseBody, Scrubber, Streamed};
+use super::body::{CollectError, RemapPosition, ResponseBody, Scrubber, Sieve, Streamed};
 use super::enforce::{Enforced, Origin, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
 use super::forward::{self, Answered};
@@ -22,6 +26,9 @@ use crate::upstream::Upstream;
 /// Up to this size an answer is scrubbed whole, which keeps its `Content-Length`.
 const WHOLE_BYTES: u64 = 64 * 1024;
 
+/// What the metrics API answers in.
+pub(super) const JSON: &str = "application/json";
+
 /// The longest error that is read from an upstream.
 const ERROR_BYTES: usize = 1024 * 1024;
 
@@ -29,7 +36,7 @@ const ERROR_BYTES: usize = 1024 * 1024;
 pub(super) async fn respond(
     answered: Answered,
     snapshot: &Snapshot,
-    metrics: &Metrics,
+    metrics: &Arc<Metrics>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let Answered {
         response,
@@ -48,37 +55,60 @@ pub(super) async fn respond(
         keep_redirect_here(&mut headers, &upstream)?;
         return Ok(build(status, headers, ResponseBody::streamed(body)));
     }
+    let limit = snapshot.settings().limits.answer_bytes;
+    if let ResponsePlan::Grpc(answer) = plan {
+        return Ok(grpc::respond(&head, body, answer, limit, metrics));
+    }
+    if matches!(plan, ResponsePlan::AllTenants) && is_the_apis_own(head.status) {
+        let headers = headers::for_data_response(&head.headers);
+        return Ok(build(head.status, headers, ResponseBody::streamed(body)));
+    }
+    // Prometheus' answer to `query_exemplars` where the query has no selector: nothing at all.
+    if head.status == StatusCode::NO_CONTENT && matches!(plan, ResponsePlan::Scrub(_)) {
+        return Ok(build(
+            head.status,
+            HeaderMap::new(),
+            ResponseBody::whole(Bytes::new()),
+        ));
+    }
+    check_credentials(head.status, &upstream)?;
+    if let ResponsePlan::Traces(answer) = plan {
+        return traces::respond(head, body, answer, limit, metrics).await;
+    }
     let remap = plan.origin().map_or_else(nowhere, Origin::remap);
     if head.status != StatusCode::OK {
-        return failed(&head, body, &upstream, &remap).await;
+        return failed(&head, body, &remap).await;
     }
-    if head
-        .headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|encoding| encoding != "identity")
-    {
+    let is_read_here = matches!(plan, ResponsePlan::Scrub(_) | ResponsePlan::Filter(_));
+    let encoding = head.headers.get(CONTENT_ENCODING);
+    if is_read_here && encoding.is_some_and(|encoding| encoding != "identity") {
         return Err(unreadable(
             &"it is compressed, though we asked it not to be",
         ));
     }
     let headers = headers::for_data_response(&head.headers);
-    let limit = snapshot.settings().limits.answer_bytes;
     match plan {
-        ResponsePlan::PassThrough | ResponsePlan::Stream => {
-            Ok(build(head.status, headers, ResponseBody::streamed(body)))
-        }
         ResponsePlan::Scrub(_) => {
-            check_json(&headers)?;
+            check_media_type(&headers, JSON)?;
             let body = scrub(body, Scrubber::new(limit, remap)).await?;
             Ok(build(head.status, headers, body))
         }
         ResponsePlan::Filter(filter) => {
-            check_json(&headers)?;
+            check_media_type(&headers, JSON)?;
             let answer = whole(body, limit).await?;
             let filtered = filter.apply(&answer, limit, metrics).await?;
             Ok(build(head.status, headers, ResponseBody::whole(filtered)))
         }
+        _ => Ok(build(head.status, headers, ResponseBody::streamed(body))),
     }
+}
+
+/// Whether an answer of this status speaks of the request: an answer or an error, but neither a
+/// redirect nor a word about our own credentials.
+fn is_the_apis_own(status: StatusCode) -> bool {
+    let about_credentials = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    (status.is_success() || status.is_client_error() || status.is_server_error())
+        && !about_credentials
 }
 
 fn build(status: StatusCode, headers: HeaderMap, body: ResponseBody) -> Response<ResponseBody> {
@@ -107,7 +137,11 @@ async fn scrub(mut body: Streamed, mut scrubber: Scrubber) -> Result<ResponseBod
             }
         }
     }
-    Ok(ResponseBody::scrubbed(body, scrubber, out))
+    Ok(ResponseBody::sieved(
+        body,
+        Sieve::Warnings(Box::new(scrubber)),
+        out,
+    ))
 }
 
 fn joined(mut pieces: Vec<Bytes>) -> Bytes {
@@ -121,6 +155,7 @@ fn joined(mut pieces: Vec<Bytes>) -> Bytes {
 /// Asks a question of our own, whose answer decides on another.
 pub(super) async fn companion(
     question: Enforced,
+    media_type: &str,
     limit: usize,
     metrics: &Metrics,
 ) -> Result<Bytes, ProxyError> {
@@ -134,7 +169,7 @@ pub(super) async fn companion(
             head.status
         )));
     }
-    check_json(&head.headers)?;
+    check_media_type(&head.headers, media_type)?;
     whole(
         Streamed::new(incoming, upstream.settings().timeouts.body_idle),
         limit,
@@ -152,38 +187,42 @@ async fn whole(body: Streamed, limit: usize) -> Result<Bytes, ProxyError> {
     })
 }
 
-/// Only JSON can be filtered; a login page that answers 200 cannot.
-fn check_json(headers: &HeaderMap) -> Result<(), ProxyError> {
+/// Only what is of the expected type can be filtered; a login page that answers 200 cannot.
+fn check_media_type(headers: &HeaderMap, expected: &str) -> Result<(), ProxyError> {
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     let media_type = content_type
         .and_then(|text| text.split(';').next())
         .unwrap_or_default();
-    if media_type.trim().eq_ignore_ascii_case("application/json") {
+    if media_type.trim().eq_ignore_ascii_case(expected) {
         return Ok(());
     }
-    Err(unreadable(&"it is not JSON"))
+    Err(unreadable(&format!("it is not {expected}")))
+}
+
+/// An upstream that does not believe us is our operator's to mend, not the caller's.
+fn check_credentials(status: StatusCode, upstream: &Upstream) -> Result<(), ProxyError> {
+    if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return Ok(());
+    }
+    Err(ProxyError::new(
+        ErrorKind::UpstreamCredentials,
+        format!(
+            "the upstream `{}` refused the proxy's own credentials ({status}); ask the operator \
+             to check its `credentials`",
+            upstream.name()
+        ),
+    ))
 }
 
 /// The answer to a request that the upstream did not serve.
 async fn failed(
     head: &Parts,
     body: Streamed,
-    upstream: &Upstream,
     remap: &RemapPosition,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let status = head.status;
-    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-        return Err(ProxyError::new(
-            ErrorKind::UpstreamCredentials,
-            format!(
-                "the upstream `{}` refused the proxy's own credentials ({status}); ask the \
-                 operator to check its `credentials`",
-                upstream.name()
-            ),
-        ));
-    }
     if !status.is_client_error() && !status.is_server_error() {
         return Err(unreadable(&format!("its status is {status}")));
     }

@@ -3,11 +3,18 @@
 
 use std::sync::Arc;
 
+use hyper::Request;
+use hyper::header::CONTENT_TYPE;
+
 use super::error::{Dialect, ErrorKind, ProxyError};
 use super::path::{PathReading, is_guarded_segment};
 use super::snapshot::Snapshot;
 use crate::config::settings::{Api, ClosedGroup};
+use crate::grpc::method::Method;
 use crate::prometheus::endpoints::{self, Class, Endpoint};
+use crate::tempo::endpoints::{
+    self as tempo, Class as Traces, Endpoint as TracesEndpoint, PathError,
+};
 use crate::upstream::Upstream;
 
 /// Where a request goes, and under which rule.
@@ -24,42 +31,50 @@ pub(super) struct Route {
 pub(super) enum Target {
     /// An endpoint of the metrics API.
     Metrics(Endpoint),
+    /// An endpoint of the traces API.
+    Traces(TracesEndpoint),
+    /// A gRPC call of the traces API.
+    Grpc(Method),
+    /// Any other gRPC call.
+    UnknownGrpc,
+    /// An endpoint of the traces API, with something in its path that is not taken.
+    Malformed(PathError),
     /// Refused, but for admins where the config opens it.
     Closed(ClosedGroup),
     /// A data API's or an internal path below a prefix that no upstream's URL names. It might be
     /// the real thing, mounted there.
     Misplaced,
-    /// The traces API.
-    Traces,
     /// Outside the data APIs.
     PassThrough,
 }
 
-/// Finds the route of a path.
+/// Finds the route of a request.
 ///
 /// # Errors
 /// When no upstream is configured for it.
-pub(super) fn route(snapshot: &Snapshot, path: &PathReading<'_>) -> Result<Route, ProxyError> {
-    let target = match path {
-        PathReading::Canonical(path) => classify(path.as_str()),
-        PathReading::HarmlesslyOdd => Target::PassThrough,
+pub(super) fn route<B>(
+    snapshot: &Snapshot,
+    request: &Request<B>,
+    path: &PathReading<'_>,
+) -> Result<Route, ProxyError> {
+    let (api, target) = match path {
+        PathReading::Canonical(path) => classify(snapshot, request, path.as_str()),
+        PathReading::HarmlesslyOdd => (None, Target::PassThrough),
     };
-    let upstream = match &target {
-        Target::PassThrough | Target::Misplaced => snapshot.passthrough(),
-        Target::Metrics(_) | Target::Closed(_) => snapshot
-            .upstream(Api::Prometheus)
-            .or_else(|| snapshot.passthrough()),
-        Target::Traces => snapshot
-            .upstream(Api::Tempo)
-            .or_else(|| snapshot.passthrough()),
+    let upstream = match api {
+        Some(api) => snapshot.upstream(api),
+        None => snapshot.passthrough(),
     };
     let Some(upstream) = upstream else {
-        return Err(no_upstream());
+        let text = "no upstream is configured for this API";
+        return Err(ProxyError::new(ErrorKind::Forbidden, text).because("no_upstream"));
     };
-    if matches!(target, Target::Metrics(_)) && upstream.api() != Api::Prometheus {
-        return Err(no_upstream());
-    }
     let authenticated = snapshot.settings().passthrough.authenticated;
+    // Nothing of Tempo lies outside its API.
+    let target = match target {
+        Target::PassThrough if upstream.api() == Api::Tempo => Target::Closed(ClosedGroup::Unknown),
+        target => target,
+    };
     Ok(Route {
         needs_token: authenticated || target != Target::PassThrough,
         target,
@@ -67,29 +82,58 @@ pub(super) fn route(snapshot: &Snapshot, path: &PathReading<'_>) -> Result<Route
     })
 }
 
-fn no_upstream() -> ProxyError {
-    ProxyError::new(
-        ErrorKind::Forbidden,
-        "no upstream is configured for this API",
-    )
-    .because("no_upstream")
-}
-
-fn classify(path: &str) -> Target {
+/// The rule of a path, and the API it belongs to if it is not passed through.
+fn classify<B>(snapshot: &Snapshot, request: &Request<B>, path: &str) -> (Option<Api>, Target) {
+    if is_grpc(request) || path.starts_with("/tempopb.") {
+        let target = Method::of_path(path)
+            .filter(|_| is_grpc(request) && request.method() == hyper::Method::POST)
+            .map_or(Target::UnknownGrpc, Target::Grpc);
+        return (Some(Api::Tempo), target);
+    }
+    // Where both are served at one address, what both could mean is the metrics API's, but for
+    // Tempo's own calls; where only one is, it is that one's.
+    let has = |api| snapshot.upstream(api).is_some();
     match endpoints::classify(path) {
-        Class::Known(endpoint) => Target::Metrics(endpoint),
-        Class::Closed(ClosedGroup::Unknown) if is_traces_path(path) => Target::Traces,
-        Class::Closed(group) => Target::Closed(group),
-        Class::PassThrough if path.split('/').any(is_guarded_segment) && !is_health(path) => {
-            Target::Misplaced
+        Class::Known(endpoint) if has(Api::Prometheus) || !has(Api::Tempo) => {
+            (Some(Api::Prometheus), Target::Metrics(endpoint))
         }
-        Class::PassThrough => Target::PassThrough,
+        metrics => match tempo::classify(path) {
+            Traces::Known(endpoint) if has(Api::Tempo) => {
+                (Some(Api::Tempo), Target::Traces(endpoint))
+            }
+            Traces::Malformed(error) if has(Api::Tempo) => {
+                (Some(Api::Tempo), Target::Malformed(error))
+            }
+            Traces::Closed(group) if !has(Api::Prometheus) => {
+                (Some(Api::Tempo), Target::Closed(group))
+            }
+            Traces::Closed(group) if has(Api::Tempo) && is_api_of_tempo(path) => {
+                (Some(Api::Tempo), Target::Closed(group))
+            }
+            _ => closed_or_passed(&metrics, path),
+        },
     }
 }
 
-/// `/api/…` but `/api/v1/…` is Tempo's, and so are its gRPC services.
-fn is_traces_path(path: &str) -> bool {
-    path.starts_with("/tempopb.") || (path.starts_with("/api/") && !path.starts_with("/api/v1/"))
+fn closed_or_passed(class: &Class, path: &str) -> (Option<Api>, Target) {
+    match class {
+        Class::Closed(group) => (Some(Api::Prometheus), Target::Closed(*group)),
+        Class::Known(_) => (Some(Api::Prometheus), Target::Closed(ClosedGroup::Unknown)),
+        Class::PassThrough if path.split('/').any(is_guarded_segment) && !is_health(path) => {
+            (None, Target::Misplaced)
+        }
+        Class::PassThrough => (None, Target::PassThrough),
+    }
+}
+
+fn is_grpc<B>(request: &Request<B>) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// `/api/…`, but `/api/v1/…`, is Tempo's.
+fn is_api_of_tempo(path: &str) -> bool {
+    path.starts_with("/api/") && !path.starts_with("/api/v1/")
 }
 
 /// The two paths below `/-/` that only say that the upstream is up.
@@ -107,18 +151,22 @@ impl Route {
     pub(super) fn name(&self) -> &'static str {
         match &self.target {
             Target::Metrics(endpoint) => endpoint.name(),
+            Target::Traces(endpoint) => endpoint.name(),
+            Target::Grpc(method) => method.name(),
+            Target::UnknownGrpc => "grpc_unknown",
+            Target::Malformed(_) => "malformed",
             Target::Closed(group) => group.name(),
             Target::Misplaced => "misplaced",
-            Target::Traces => "traces",
             Target::PassThrough => "passthrough",
         }
     }
 
     /// How errors are written here.
     pub(super) fn dialect(&self) -> Dialect {
-        match self.target {
-            Target::Metrics(_) | Target::Closed(_) | Target::Misplaced => Dialect::Prometheus,
-            Target::Traces | Target::PassThrough => Dialect::Plain,
+        match (&self.target, self.upstream.api()) {
+            (Target::Grpc(_) | Target::UnknownGrpc, _) => Dialect::Grpc,
+            (Target::PassThrough, _) | (_, Api::Tempo) => Dialect::Plain,
+            (_, Api::Prometheus) => Dialect::Prometheus,
         }
     }
 }

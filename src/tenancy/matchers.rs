@@ -261,7 +261,10 @@ mod tests {
         assert_eq!(Tenant::new(&"x".repeat(257)), Err(InvalidTenant::TooLong));
         assert_eq!(Tenant::new("a\nb"), Err(InvalidTenant::ControlCharacter));
         assert_eq!(Tenant::new("a\0"), Err(InvalidTenant::ControlCharacter));
-        assert_eq!(Tenant::new("a\u{fffd}"), Err(InvalidTenant::ControlCharacter));
+        assert_eq!(
+            Tenant::new("a\u{fffd}"),
+            Err(InvalidTenant::ControlCharacter)
+        );
         assert_eq!(TenantSet::new([]), None);
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
-use hyper::{Request, Response, Uri, body::Incoming};
+use hyper::{Request, Response, Uri, Version, body::Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -30,6 +30,8 @@ const POOL_IDLE: Duration = Duration::from_secs(90);
 pub struct Upstream {
     settings: Settings,
     client: Client<HttpsConnector<HttpConnector>, RequestBody>,
+    /// HTTP/2 from the first byte, as gRPC needs it.
+    grpc_client: Client<HttpsConnector<HttpConnector>, RequestBody>,
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
@@ -79,19 +81,25 @@ impl Upstream {
         // hyper gives up a request only when all it has written is taken. An upstream that hangs
         // while a body is sent would hold the connection, and the client's, for ever.
         http.set_tcp_user_timeout(Some(settings.timeouts.response_head));
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls::client_config(settings.ca_file.as_deref())?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new())
+        let tls = tls::client_config(settings.ca_file.as_deref())?;
+        let connector = || {
+            HttpsConnectorBuilder::new()
+                .with_tls_config(tls.clone())
+                .https_or_http()
+        };
+        let mut client = Client::builder(TokioExecutor::new());
+        client
+            .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(settings.max_idle_connections)
-            .set_host(false)
-            .build(https);
+            .set_host(false);
         Ok(Self {
-            client,
+            grpc_client: client
+                .clone()
+                .http2_only(true)
+                .build(connector().enable_http2().wrap_connector(http.clone())),
+            client: client.build(connector().enable_http1().wrap_connector(http)),
             scheme: if url.https {
                 Scheme::HTTPS
             } else {
@@ -133,6 +141,15 @@ impl Upstream {
             .build()
     }
 
+    /// The address of a gRPC method, which has no base path.
+    pub fn grpc_uri(&self, path: &'static str) -> Result<Uri, hyper::http::Error> {
+        Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(path)
+            .build()
+    }
+
     /// Whether it is shown the caller's own token.
     pub fn forwards_token(&self) -> bool {
         self.settings.credentials == Credentials::ForwardToken
@@ -146,8 +163,8 @@ impl Upstream {
         }
     }
 
-    /// Sends a request and waits for the answer's head. While the client's body still comes and
-    /// is taken, there can be no answer yet.
+    /// Sends a request, by HTTP/2 if it says so, and waits for the answer's head. While the
+    /// client's body still comes and is taken, there can be no answer yet.
     pub async fn send(
         &self,
         mut request: Request<RequestBody>,
@@ -155,7 +172,12 @@ impl Upstream {
         let within = self.settings.timeouts.response_head;
         let pieces = request.body_mut().count_pieces();
         let pieces = || pieces.as_ref().map(|pieces| pieces.load(Ordering::Relaxed));
-        let mut answer = pin!(self.client.request(request));
+        let client = if request.version() == Version::HTTP_2 {
+            &self.grpc_client
+        } else {
+            &self.client
+        };
+        let mut answer = pin!(client.request(request));
         loop {
             let before = pieces();
             match tokio::time::timeout(within, answer.as_mut()).await {

@@ -2,8 +2,8 @@
 //!
 //! The order of a vector's or matrix' elements is not part of an answer unless the query sorts;
 //! of series, labels and values it never is. Numbers are equal as text, or else within 1e-12 of
-//! each other. Positions in warnings and parse errors tell where in the text something is, and
-//! the text sent upstream is longer than the client's: they are left out.
+//! each other. An error text or warning with a position in it is not compared: it quotes the
+//! query, and the query sent upstream is longer than the client's.
 
 use std::sync::LazyLock;
 
@@ -15,8 +15,17 @@ use super::client::Answer;
 const TOLERANCE: f64 = 1e-12;
 const MOST_REPORTED: usize = 4;
 
-/// What differs, in words; empty when nothing does. `sorted` keeps the order of results.
-pub fn differences(expected: &Answer, got: &Answer, sorted: bool) -> Vec<String> {
+/// How closely answers are compared.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Strictness {
+    /// The order of results counts: the query sorts.
+    pub sorted: bool,
+    /// Texts with positions count: the query is sent as it came.
+    pub verbatim: bool,
+}
+
+/// What differs, in words; empty when nothing does.
+pub fn differences(expected: &Answer, got: &Answer, strictness: Strictness) -> Vec<String> {
     if expected.status == got.status && expected.body == got.body {
         return header_difference(expected, got).into_iter().collect();
     }
@@ -30,7 +39,13 @@ pub fn differences(expected: &Answer, got: &Answer, sorted: bool) -> Vec<String>
     }
     let mut found: Vec<String> = header_difference(expected, got).into_iter().collect();
     if is_json(expected) && is_json(got) {
-        let (left, right) = (canonical(expected, sorted), canonical(got, sorted));
+        let (mut left, mut right) = (
+            canonical(expected, strictness.sorted),
+            canonical(got, strictness.sorted),
+        );
+        if !strictness.verbatim {
+            forget_positions(&mut left, &mut right);
+        }
         walk("", &left, &right, &mut found);
     } else {
         let (left, right) = (expected.text(), got.text());
@@ -42,18 +57,11 @@ pub fn differences(expected: &Answer, got: &Answer, sorted: bool) -> Vec<String>
     found
 }
 
-/// The JSON with everything that is not part of the answer's meaning taken out.
+/// The JSON with sets in one order, and without how long it took.
 pub fn canonical(answer: &Answer, sorted: bool) -> Value {
     let mut json = answer.json();
-    if let Some(error) = json.get_mut("error") {
-        let text = error.as_str().unwrap_or_default().to_owned();
-        *error = json!(without_positions(&text));
-    }
     for key in ["warnings", "infos"] {
         if let Some(Value::Array(notes)) = json.get_mut(key) {
-            for note in notes.iter_mut() {
-                *note = json!(without_positions(note.as_str().unwrap_or_default()));
-            }
             notes.sort_by_cached_key(Value::to_string);
         }
     }
@@ -74,14 +82,30 @@ pub fn canonical(answer: &Answer, sorted: bool) -> Value {
     json
 }
 
-/// A parse error is known by its position; the rest of such a text quotes the query.
-fn without_positions(text: &str) -> String {
-    static PARSE_ERROR: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"(?s)\d+:\d+: parse error.*").expect("a regex"));
+/// Takes texts that tell a position out of both: the error, and positions out of notes.
+fn forget_positions(left: &mut Value, right: &mut Value) {
     static POSITION: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r" \(\d+:\d+\)").expect("a regex"));
-    let text = PARSE_ERROR.replace(text, "<parse error>");
-    POSITION.replace_all(&text, "").into_owned()
+        LazyLock::new(|| Regex::new(r" ?\(\d+:\d+\)").expect("a regex"));
+    let has_position = |json: &Value| {
+        let error = json.get("error").and_then(Value::as_str);
+        error.is_some_and(|text| text.contains("parse error: "))
+    };
+    let either = has_position(left) || has_position(right);
+    for json in [left, right] {
+        if let Some(error) = json.get_mut("error")
+            && either
+        {
+            *error = json!("a parse error");
+        }
+        for key in ["warnings", "infos"] {
+            if let Some(Value::Array(notes)) = json.get_mut(key) {
+                for note in notes.iter_mut() {
+                    let text = note.as_str().unwrap_or_default();
+                    *note = json!(POSITION.replace_all(text, ""));
+                }
+            }
+        }
+    }
 }
 
 fn is_collection(json: &Value) -> bool {

@@ -128,6 +128,9 @@ async fn q3_q4_every_selector_is_confined_and_none_means_the_tenants() {
     }
 }
 
+/// What it is, its headers, the body.
+type OddBody<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 #[tokio::test]
 async fn q5_q6_q7_q8_bodies_have_one_reading_or_none() {
     let door = Door::open().await;
@@ -144,7 +147,7 @@ async fn q5_q6_q7_q8_bodies_have_one_reading_or_none() {
     }
     let multipart =
         "--b\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nsecret\r\n--b--\r\n";
-    let types: [(&str, &[(&str, &str)], &str); 9] = [
+    let types: [OddBody<'_>; 9] = [
         (
             "Q6",
             &[("Content-Type", "multipart/form-data; boundary=b")],

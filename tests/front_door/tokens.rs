@@ -121,7 +121,7 @@ fn query(seen: &Seen) -> String {
 async fn v_tenants_are_what_the_claim_says_or_nothing() {
     let door = Door::open().await;
     let long = "x".repeat(10_000);
-    let many: Vec<String> = (0..5000).map(|i| format!("t{i}")).collect();
+    let many: Vec<String> = (0..1500).map(|i| format!("t{i}")).collect();
     let nothing = [
         ("V2 missing", json!({})),
         ("V2 null", json!({"tenant_id": null})),

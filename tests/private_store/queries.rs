@@ -274,6 +274,7 @@ const SINGLES: &[&str] = &[
     "up[5m] + 1",
     "sum(1)",
     "abs(\"x\")",
+    "(\"\")",
     "memory_bytes * scale_factor * on () group_left up",
     "memory_bytes / on () memory_limit_bytes",
     "up * on (tenant_id) group_left target_info * on (tenant_id) up",

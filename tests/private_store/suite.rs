@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::common::client::{Answer, Client};
-use super::common::compare::differences;
+use super::common::compare::{Strictness, differences};
 use super::exceptions::EXCEPTIONS;
 use super::requests::Case;
 
@@ -26,6 +26,8 @@ pub struct Scope {
     pub private: String,
     /// Where the same requests would go without the proxy; asked to show what it prevents.
     pub shared: Option<String>,
+    /// The query is sent as it comes, so errors must be the store's to the letter.
+    pub verbatim: bool,
 }
 
 #[derive(Default)]
@@ -115,17 +117,22 @@ pub async fn run(scope: &Scope, what: &str, cases: Vec<Case>) -> Tally {
 }
 
 async fn compare(scope: &Scope, client: &Client, case: &Case, tally: &Mutex<Tally>) {
+    let strictness = Strictness {
+        sorted: case.sorted,
+        verbatim: scope.verbatim,
+    };
     let (mut expected, mut got) = ask_both(scope, client, case).await;
-    let mut found = differences(&expected, &got, case.sorted);
+    let mut found = differences(&expected, &got, strictness);
     let exception = |expected: &Answer, got: &Answer| {
-        EXCEPTIONS
+        let exceptions = if scope.verbatim { &[] } else { EXCEPTIONS };
+        exceptions
             .iter()
             .find(|e| (e.allows)(&case.ask, expected, got))
     };
     let mut attempts = 1;
     while !found.is_empty() && exception(&expected, &got).is_none() && attempts < ATTEMPTS {
         (expected, got) = ask_both(scope, client, case).await;
-        found = differences(&expected, &got, case.sorted);
+        found = differences(&expected, &got, strictness);
         attempts += 1;
     }
     let exception = exception(&expected, &got);
@@ -140,7 +147,7 @@ async fn compare(scope: &Scope, client: &Client, case: &Case, tally: &Mutex<Tall
     tally.errors += usize::from(expected.status.is_client_error() && found.is_empty());
     if let Some(unconfined) = unconfined {
         tally.unconfined += 1;
-        let differs = !differences(&expected, &unconfined, case.sorted).is_empty();
+        let differs = !differences(&expected, &unconfined, strictness).is_empty();
         tally.would_differ += usize::from(differs);
     }
     match exception {

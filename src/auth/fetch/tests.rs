@@ -91,7 +91,7 @@ async fn discovery_leads_to_the_keys_of_exactly_this_issuer() {
     publish("https://other.example.com");
     assert_says(
         fetched(&discovery_of(&issuer)).await,
-        "`https://other.example.com`",
+        "\"https://other.example.com\"",
     );
 }
 

@@ -185,6 +185,21 @@ fn keys_that_are_not_for_us_are_passed_over() {
 }
 
 #[test]
+fn a_key_that_is_published_for_one_algorithm_is_used_with_no_other() {
+    let signer = Signer::rsa("k", CryptoAlgorithm::RS512);
+    let allowed = &[Algorithm::RS256, Algorithm::RS512];
+    let verdict = |jwk: &Value| {
+        let set = json!({ "keys": [jwk] }).to_string();
+        let keys = parse(set.as_bytes(), allowed).unwrap().keys;
+        keys.verify(&jws::parse(&signer.token(&claims())).unwrap())
+    };
+    let jwk = signer.jwk();
+    assert_eq!(verdict(&jwk), Verdict::Good);
+    assert_eq!(verdict(&without(&jwk, "alg")), Verdict::Good);
+    assert_eq!(verdict(&with(&jwk, "alg", json!("RS256"))), Verdict::Bad);
+}
+
+#[test]
 fn short_rsa_keys_are_not_used() {
     let der = rsa_der(WEAK_RSA);
     // The modulus is where the outer structures of the fixed key end.

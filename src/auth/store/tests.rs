@@ -8,6 +8,7 @@ use crate::auth::keys::Verdict;
 use crate::auth::testing::{
     Answer, Idp, ManualClock, NOW, QUICK, Signer, claims, issuer, jwks, jwks_url,
 };
+use crate::config::settings::Secret;
 
 /// The store of an issuer whose keys are at the provider's `/jwks`, fetched once.
 async fn store(idp: &Idp) -> (KeyStore, Arc<ManualClock>) {
@@ -88,6 +89,26 @@ async fn however_many_ask_there_is_one_fetch_in_a_while() {
     assert!((1..=MAX_WAITING).contains(&waited), "{waited}");
     assert_eq!(idp.asked(), 2);
     assert_eq!(storm(500).await, 0);
+    assert_eq!(idp.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_fetch_on_its_way_is_waited_for_and_not_repeated() {
+    let signer = Signer::es256("k");
+    let idp = Idp::start().await;
+    idp.publish(&[&signer]);
+    let keys = Arc::new(store(&idp).await.0);
+    sleep(QUICK.gap).await;
+    let slow = QUICK.gap + Duration::from_millis(500);
+    idp.answer("/jwks", Answer::Slow(slow, jwks(&[&signer])));
+    let first = tokio::spawn({
+        let keys = keys.clone();
+        async move { keys.refresh().await }
+    });
+    sleep(QUICK.gap + Duration::from_millis(100)).await;
+    assert!(keys.refresh().await);
+    assert!(first.await.unwrap());
+    sleep(Duration::from_millis(200)).await;
     assert_eq!(idp.asked(), 2);
 }
 
@@ -205,6 +226,9 @@ fn keys_from_the_config_are_there_at_once_and_need_no_runtime() {
     );
     let text = refused(KeySource::Pem("none".to_owned()));
     assert!(text.contains("pem_file has no section"), "{text}");
+    let secret = Secret::new("a secret of at least thirty-two bytes".to_owned());
+    let text = refused(KeySource::Hmac(secret));
+    assert!(text.contains("hmac_secret: no algorithm"), "{text}");
     let text = refused(jwks_url("http://127.0.0.1:1/".to_owned()));
     assert!(text.contains("asynchronous runtime"), "{text}");
 }

@@ -36,6 +36,7 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
     };
     let tenancy = section.required(r, "tenancy", |r, field| tenancy::tenancy(r, field, &known));
     let promql = section.optional(r, "promql", process::promql);
+    let traces = section.optional(r, "traces", process::traces);
     let upstream_names = match &upstreams {
         Ok(upstreams) => upstreams.names.clone(),
         Err(reported) => Err(*reported),
@@ -67,6 +68,7 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
         tokens: tokens?.all?,
         tenancy: tenancy?,
         promql: promql?.unwrap_or_default(),
+        traces: traces?.unwrap_or_default(),
         passthrough: Passthrough {
             authenticated,
             upstream,

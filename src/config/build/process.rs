@@ -1,10 +1,13 @@
-//! The sections about the process itself: `promql`, `limits`, `timeouts`, `drain`, `reload`,
+//! The sections about the process itself: `promql`, `traces`, `limits`, `timeouts`, `drain`, `reload`,
 //! `log`.
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::read::{Field, Read, Reader};
-use crate::config::settings::{Drain, ForeignMatchers, Limits, Log, PromQl, Reload, Timeouts};
+use crate::config::settings::{
+    Drain, ForeignMatchers, ForeignSpans, Limits, Log, PromQl, Reload, SearchMetadata, Timeouts,
+    Traces,
+};
 use crate::config::values::{
     GIB, KIB, MIB, choice, count, duration, positive_duration, size, text,
 };
@@ -27,6 +30,31 @@ pub(super) fn promql(r: &mut Reader<'_>, field: &Field<'_>) -> Read<PromQl> {
     section.finish(r)?;
     Ok(PromQl {
         foreign_matchers: foreign_matchers?,
+    })
+}
+
+pub(super) fn traces(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Traces> {
+    let default = Traces::default();
+    let mut section = r.section(field)?;
+    let search_metadata = section.or(r, "search_metadata", default.search_metadata, |r, field| {
+        let choices = [
+            ("verify", SearchMetadata::Verify),
+            ("mask", SearchMetadata::Mask),
+            ("trust", SearchMetadata::Trust),
+        ];
+        choice(r, field, &choices)
+    });
+    let foreign_spans = section.or(r, "foreign_spans", default.foreign_spans, |r, field| {
+        let choices = [
+            ("redact", ForeignSpans::Redact),
+            ("deny", ForeignSpans::Deny),
+        ];
+        choice(r, field, &choices)
+    });
+    section.finish(r)?;
+    Ok(Traces {
+        search_metadata: search_metadata?,
+        foreign_spans: foreign_spans?,
     })
 }
 

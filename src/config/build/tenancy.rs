@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rules::{self, Dimension};
 use crate::config::read::{Field, Read, Reader, Section};
 use crate::config::settings::{Api, FurtherDimension, Grant, Tenancy, TenantRule};
-use crate::config::values::{count, is_name, text};
+use crate::config::values::{count, flag, is_name, text};
 
 /// What the rules may refer to, and must provide for.
 pub(super) struct Known {
@@ -17,7 +17,7 @@ pub(super) struct Known {
 pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> Read<Tenancy> {
     let mut section = r.section(field)?;
     let rules = rules::rules(r, &mut section, Dimension::Tenants, known);
-    let names = names(r, &mut section);
+    let names = names(r, &mut section, Dimension::Tenants);
     let complete = complete(r, &section, &names, &known.apis);
     let and = section.or(r, "and", Vec::new(), |r, field| {
         r.list(field, |r, field| further(r, field, known))
@@ -40,11 +40,14 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
     complete?;
     distinct?;
     within?;
-    let (metrics_label, traces_attribute) = names?.into_values();
+    let names = names?;
+    let traces_org_id = names.traces_org_id;
+    let (metrics_label, traces_attribute) = names.into_values();
     Ok(Tenancy {
         rules: rules?,
         metrics_label,
         traces_attribute,
+        traces_org_id,
         and: and?
             .into_iter()
             .map(|(rules, names)| {
@@ -64,6 +67,7 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
 struct Names<'n> {
     metrics_label: Option<(Field<'n>, Arc<str>)>,
     traces_attribute: Option<(Field<'n>, Arc<str>)>,
+    traces_org_id: bool,
 }
 
 impl Names<'_> {
@@ -75,8 +79,13 @@ impl Names<'_> {
     }
 }
 
-/// `metrics: { label }` and `traces: { attribute }`.
-fn names<'n>(r: &mut Reader<'_>, section: &mut Section<'n>) -> Read<Names<'n>> {
+/// `metrics: { label }` and `traces: { attribute }`, or, for the tenants themselves,
+/// `traces: { org_id: true }`.
+fn names<'n>(
+    r: &mut Reader<'_>,
+    section: &mut Section<'n>,
+    dimension: Dimension,
+) -> Read<Names<'n>> {
     let metrics = section.optional(r, "metrics", |r, field| {
         let mut metrics = r.section(field)?;
         let label = metrics.required(r, "label", label);
@@ -85,13 +94,25 @@ fn names<'n>(r: &mut Reader<'_>, section: &mut Section<'n>) -> Read<Names<'n>> {
     });
     let traces = section.optional(r, "traces", |r, field| {
         let mut traces = r.section(field)?;
-        let attribute = traces.required(r, "attribute", attribute);
+        let org_id = match dimension {
+            Dimension::Tenants => traces.optional(r, "org_id", flag),
+            Dimension::Further => Ok(None),
+        };
+        let attribute = match &org_id {
+            Ok(Some(())) => traces.optional(r, "attribute", attribute),
+            _ => traces.required(r, "attribute", attribute).map(Some),
+        };
         traces.finish(r)?;
-        attribute
+        match (org_id?.is_some(), attribute?) {
+            (true, Some(_)) => Err(r.error(field, "give one of `attribute` and `org_id`")),
+            (org_id, attribute) => Ok((attribute, org_id)),
+        }
     });
+    let (traces_attribute, traces_org_id) = traces?.unwrap_or((None, false));
     Ok(Names {
         metrics_label: metrics?,
-        traces_attribute: traces?,
+        traces_attribute,
+        traces_org_id,
     })
 }
 
@@ -144,7 +165,8 @@ fn complete(
     if names.metrics_label.is_none() && apis.contains(&Api::Prometheus) {
         result = Err(section.missing(r, "metrics.label"));
     }
-    if names.traces_attribute.is_none() && apis.contains(&Api::Tempo) {
+    let tells_traces_apart = names.traces_attribute.is_some() || names.traces_org_id;
+    if !tells_traces_apart && apis.contains(&Api::Tempo) {
         result = Err(section.missing(r, "traces.attribute"));
     }
     result
@@ -179,7 +201,7 @@ fn further<'n>(
 ) -> Read<(Vec<TenantRule>, Names<'n>)> {
     let mut section = r.section(field)?;
     let rules = rules::rules(r, &mut section, Dimension::Further, known);
-    let names = names(r, &mut section).and_then(|names| {
+    let names = names(r, &mut section, Dimension::Further).and_then(|names| {
         if names.metrics_label.is_none() && names.traces_attribute.is_none() {
             return Err(r.error(field, "one of `metrics` and `traces` is required"));
         }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{
-    Admin, Drain, ForeignMatchers, Limits, Log, PromQl, Reload, Timeouts, UpstreamTimeouts,
+    Admin, Drain, ForeignMatchers, ForeignSpans, Limits, Log, PromQl, Reload, SearchMetadata,
+    Timeouts, Traces, UpstreamTimeouts,
 };
 
 impl Default for Admin {
@@ -29,6 +30,15 @@ impl Default for PromQl {
     fn default() -> Self {
         Self {
             foreign_matchers: ForeignMatchers::Intersect,
+        }
+    }
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self {
+            search_metadata: SearchMetadata::Verify,
+            foreign_spans: ForeignSpans::Redact,
         }
     }
 }

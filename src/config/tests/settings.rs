@@ -19,6 +19,7 @@ fn claim(keys: &[&str]) -> ClaimGrant {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // Every default there is.
 fn the_minimal_config_with_every_default() {
     let settings = settings_of(super::MINIMAL);
     let expected = Settings {
@@ -80,8 +81,13 @@ fn the_minimal_config_with_every_default() {
             }],
             metrics_label: Some("tenant_id".into()),
             traces_attribute: None,
+            traces_org_id: false,
             and: vec![],
             max_tenants: 1000,
+        },
+        traces: Traces {
+            search_metadata: SearchMetadata::Verify,
+            foreign_spans: ForeignSpans::Redact,
         },
         promql: PromQl {
             foreign_matchers: ForeignMatchers::Intersect,
@@ -134,7 +140,8 @@ upstreams:
     api: prometheus
     url: https://thanos/base/
     credentials: {forward_token: true}
-    open_to_admins: [status, stores, tsdb_admin, write, internals, unknown]
+    open_to_admins:
+      [status, stores, tsdb_admin, write, internals, overrides, mcp, querier, unknown]
     timeouts: {connect: 1s, response_head: 2s, body_idle: 3s}
     max_idle_connections: 0
 tokens:
@@ -172,6 +179,7 @@ tenancy:
     - claim: env
       metrics: {label: env}
   max_tenants: 5
+traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
 passthrough: {authentication: none, upstream: p}
 limits: {connections: 1, requests: 2, header_bytes: 8KiB, body_bytes: 4, query_bytes: 5, query_selectors: 6, answer_bytes: 7, rewrite_cache_bytes: 8}

@@ -3,26 +3,25 @@
 
 use hyper::{Request, body::Incoming};
 
-use super::{Enforced, passthrough};
+use super::{Enforced, Outward, passthrough};
 use crate::auth::Caller;
 use crate::config::settings::ClosedGroup;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::route::Route;
 use crate::proxy::snapshot::Snapshot;
 use crate::tenancy::TenantScope;
 
 /// Forwards for an admin what the config opens; refuses all else.
 pub(super) fn enforce(
     snapshot: &Snapshot,
-    route: &Route,
+    outward: &Outward,
     group: ClosedGroup,
     caller: &Caller,
     request: Request<Incoming>,
 ) -> Result<Enforced, ProxyError> {
-    let settings = route.upstream.settings();
+    let settings = outward.upstream.settings();
     let is_open = settings.open_to_admins.contains(&group);
     match super::scope(caller)? {
-        TenantScope::AllTenants if is_open => passthrough::enforce(snapshot, route, request),
+        TenantScope::AllTenants if is_open => passthrough::enforce(snapshot, outward, request),
         TenantScope::AllTenants => Err(closed(format!(
             "this endpoint is closed; to open it to callers with all tenants, add `{}` to \
              open_to_admins of upstream `{}`",
@@ -46,11 +45,6 @@ pub(super) fn misplaced() -> ProxyError {
          call the API without it",
     )
     .because("misplaced")
-}
-
-/// The traces API.
-pub(super) fn traces() -> ProxyError {
-    ProxyError::new(ErrorKind::Forbidden, "the traces API is not served yet").because("traces")
 }
 
 fn closed(text: String) -> ProxyError {

@@ -2,7 +2,6 @@
 
 mod confine;
 mod filter;
-mod input;
 
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use hyper::{Method, Request, body::Incoming};
 
 use self::confine::ConfineOnce;
 pub(crate) use self::filter::Filter;
-use super::{Enforced, Origin, ResponsePlan};
+use super::{Enforced, Origin, Outward, ResponsePlan, input};
 use crate::auth::Caller;
 use crate::prometheus::endpoints::Endpoint;
 use crate::prometheus::form::Form;
@@ -22,7 +21,6 @@ use crate::prometheus::remote_read;
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
-use crate::proxy::route::Route;
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use crate::tenancy::{Matchers, TenantScope};
@@ -30,7 +28,7 @@ use crate::tenancy::{Matchers, TenantScope};
 /// Confines a request to an endpoint of the metrics API.
 pub(super) async fn enforce(
     snapshot: &Snapshot,
-    route: &Route,
+    outward: Outward,
     endpoint: &Endpoint,
     caller: &Arc<Caller>,
     request: Request<Incoming>,
@@ -46,7 +44,7 @@ pub(super) async fn enforce(
     let limit = snapshot.settings().limits.body_bytes;
     let (head, body) = input::read(request, endpoint, snapshot).await?;
     let send = Send {
-        route,
+        outward: &outward,
         endpoint,
         head: &head,
     };
@@ -61,7 +59,7 @@ pub(super) async fn enforce(
     }
     let form = input::parameters(&head, &body)?;
     let Some(matchers) = matchers else {
-        return send.form(&form, ResponsePlan::Stream);
+        return send.form(&form, ResponsePlan::AllTenants);
     };
     let mut confine = ConfineOnce::new(snapshot, matchers, metrics);
     let Allowed { sent, local } =
@@ -96,7 +94,7 @@ const LONGEST_IN_URL: usize = 4096;
 
 /// Rebuilds the request: one path, one place for parameters, chosen headers.
 struct Send<'a> {
-    route: &'a Route,
+    outward: &'a Outward,
     endpoint: &'a Endpoint,
     head: &'a Parts,
 }
@@ -156,7 +154,6 @@ impl Send<'_> {
         body: RequestBody,
         plan: ResponsePlan,
     ) -> Result<Enforced, ProxyError> {
-        let upstream = &self.route.upstream;
-        Enforced::new(upstream, method, target, headers, body, plan)
+        self.outward.request(method, target, headers, body, plan)
     }
 }

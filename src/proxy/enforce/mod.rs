@@ -2,13 +2,17 @@
 //! or known to need no confinement.
 
 mod closed;
+mod grpc;
+mod input;
 mod metrics;
 mod passthrough;
+mod traces;
 
 use std::sync::Arc;
 
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use hyper::{Method, Request, body::Incoming};
+use bytes::Bytes;
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Version, body::Incoming};
 
 use super::body::{RemapPosition, RequestBody};
 use super::error::{ErrorKind, ProxyError};
@@ -20,7 +24,9 @@ use crate::telemetry::metrics::Metrics;
 use crate::tenancy::{Matchers, TenantScope};
 use crate::upstream::Upstream;
 
+pub(super) use self::grpc::GrpcAnswer;
 pub(super) use self::metrics::Filter;
+pub(super) use self::traces::{TracesAnswer, WholeAnswer};
 
 /// A request that may be sent. Only this module makes one, and
 /// [`forward`](super::forward::forward) takes nothing else.
@@ -34,6 +40,8 @@ pub(super) struct Enforced {
 pub(super) enum ResponsePlan {
     /// Outside the data APIs: as it comes.
     PassThrough,
+    /// A data API's answer to a caller with all tenants, errors among them: as it comes.
+    AllTenants,
     /// A data API's answer that is the caller's in every byte, or not ours to read (text,
     /// snappy): streamed.
     Stream,
@@ -42,6 +50,10 @@ pub(super) enum ResponsePlan {
     Scrub(Option<Origin>),
     /// An answer that no query could confine: read whole and filtered.
     Filter(Filter),
+    /// An answer of the traces API.
+    Traces(TracesAnswer),
+    /// An answer of the traces API by gRPC.
+    Grpc(GrpcAnswer),
 }
 
 impl ResponsePlan {
@@ -49,7 +61,12 @@ impl ResponsePlan {
     pub(super) fn origin(&self) -> Option<&Origin> {
         match self {
             Self::Scrub(origin) => origin.as_ref(),
-            Self::PassThrough | Self::Stream | Self::Filter(_) => None,
+            Self::PassThrough
+            | Self::AllTenants
+            | Self::Stream
+            | Self::Filter(_)
+            | Self::Traces(_)
+            | Self::Grpc(_) => None,
         }
     }
 }
@@ -72,15 +89,39 @@ impl Origin {
 }
 
 impl Enforced {
-    fn new(
-        upstream: &Arc<Upstream>,
+    /// Gives it up to be sent.
+    pub(super) fn into_parts(self) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan) {
+        (self.upstream, self.request, self.plan)
+    }
+}
+
+/// The way out: an upstream, and what we show it. Enforcement alone uses it, to make what may be
+/// sent and the questions of our own that go with it.
+#[derive(Clone)]
+struct Outward {
+    upstream: Arc<Upstream>,
+    /// The caller's own token, where the upstream is to see it.
+    token: Option<HeaderValue>,
+}
+
+impl Outward {
+    fn new(route: &Route, caller: Option<&Caller>, headers: &HeaderMap) -> Self {
+        let upstream = Arc::clone(&route.upstream);
+        let token = caller
+            .filter(|_| upstream.forwards_token())
+            .and_then(|caller| bearer(caller, headers));
+        Self { upstream, token }
+    }
+
+    fn request(
+        &self,
         method: Method,
         path_and_query: &str,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         body: RequestBody,
         plan: ResponsePlan,
-    ) -> Result<Self, ProxyError> {
-        let uri = upstream.uri(path_and_query).map_err(|error| {
+    ) -> Result<Enforced, ProxyError> {
+        let uri = self.upstream.uri(path_and_query).map_err(|error| {
             ProxyError::new(
                 ErrorKind::BadRequest,
                 "the request is too long to be sent on",
@@ -88,50 +129,45 @@ impl Enforced {
             .because("uri")
             .caused_by(&error)
         })?;
-        upstream.sign(&mut headers);
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        Ok(Self {
-            upstream: Arc::clone(upstream),
+        self.upstream.sign(request.headers_mut());
+        Ok(self.enforced(request, plan))
+    }
+
+    fn grpc(
+        &self,
+        path: &'static str,
+        headers: HeaderMap,
+        message: Bytes,
+        plan: ResponsePlan,
+    ) -> Result<Enforced, ProxyError> {
+        let uri = self.upstream.grpc_uri(path).map_err(|error| {
+            ProxyError::new(ErrorKind::Internal, "the upstream has no address").caused_by(&error)
+        })?;
+        let mut request = Request::new(RequestBody::Whole(Some(message)));
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = Version::HTTP_2;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        self.upstream.sign(request.headers_mut());
+        // HTTP/2 says it in `:authority`.
+        request.headers_mut().remove(HOST);
+        Ok(self.enforced(request, plan))
+    }
+
+    fn enforced(&self, mut request: Request<RequestBody>, plan: ResponsePlan) -> Enforced {
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(AUTHORIZATION, token.clone());
+        }
+        Enforced {
+            upstream: Arc::clone(&self.upstream),
             request,
             plan,
-        })
-    }
-
-    /// Shows the upstream this token, with our own questions too.
-    fn show(&mut self, token: &HeaderValue) {
-        let headers = self.request.headers_mut();
-        headers.insert(AUTHORIZATION, token.clone());
-        if let ResponsePlan::Filter(Filter::Metadata { names, .. }) = &mut self.plan {
-            names.show(token);
         }
     }
-
-    /// Gives it up to be sent.
-    pub(super) fn into_parts(self) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan) {
-        (self.upstream, self.request, self.plan)
-    }
-}
-
-/// Enforces the route's rule.
-pub(super) async fn enforce(
-    snapshot: &Snapshot,
-    route: &Route,
-    caller: Option<Arc<Caller>>,
-    request: Request<Incoming>,
-    metrics: &Metrics,
-) -> Result<Enforced, ProxyError> {
-    let token = caller
-        .as_deref()
-        .filter(|_| route.upstream.forwards_token())
-        .and_then(|caller| bearer(caller, request.headers()));
-    let mut enforced = confine(snapshot, route, caller, request, metrics).await?;
-    if let Some(token) = token {
-        enforced.show(&token);
-    }
-    Ok(enforced)
 }
 
 /// The caller's token as the upstream reads it, whichever header it came in.
@@ -145,30 +181,39 @@ fn bearer(caller: &Caller, headers: &HeaderMap) -> Option<HeaderValue> {
     Some(bearer)
 }
 
-async fn confine(
+/// Enforces the route's rule.
+pub(super) async fn enforce(
     snapshot: &Snapshot,
     route: &Route,
     caller: Option<Arc<Caller>>,
     request: Request<Incoming>,
     metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
-    if let Target::PassThrough = route.target {
-        return passthrough::enforce(snapshot, route, request);
-    }
-    // A data API is never reached without a caller.
-    let caller = caller.ok_or_else(|| {
-        ProxyError::new(
-            ErrorKind::Internal,
-            "this endpoint was reached without a token",
-        )
-    })?;
-    match &route.target {
+    let outward = Outward::new(route, caller.as_deref(), request.headers());
+    let target = &route.target;
+    let Some(caller) = caller else {
+        return match target {
+            Target::PassThrough => passthrough::enforce(snapshot, &outward, request),
+            // A data API is never reached without a caller.
+            _ => Err(ProxyError::new(
+                ErrorKind::Internal,
+                "this endpoint was reached without a token",
+            )),
+        };
+    };
+    match target {
         Target::Metrics(endpoint) => {
-            metrics::enforce(snapshot, route, endpoint, &caller, request, metrics).await
+            metrics::enforce(snapshot, outward, endpoint, &caller, request, metrics).await
         }
-        Target::Closed(group) => closed::enforce(snapshot, route, *group, &caller, request),
+        Target::Traces(endpoint) => traces::enforce(snapshot, &outward, endpoint, &caller, request),
+        Target::Grpc(method) => grpc::enforce(snapshot, outward, *method, &caller, request).await,
+        Target::Closed(group) => closed::enforce(snapshot, &outward, *group, &caller, request),
+        Target::UnknownGrpc => Err(grpc::unknown()),
+        Target::Malformed(error) => {
+            Err(ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("path"))
+        }
         Target::Misplaced => Err(closed::misplaced()),
-        Target::Traces | Target::PassThrough => Err(closed::traces()),
+        Target::PassThrough => passthrough::enforce(snapshot, &outward, request),
     }
 }
 

@@ -3,17 +3,16 @@
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, body::Incoming};
 
-use super::{Enforced, ResponsePlan};
+use super::{Enforced, Outward, ResponsePlan};
 use crate::proxy::body::{RequestBody, Streamed};
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers;
-use crate::proxy::route::Route;
 use crate::proxy::snapshot::Snapshot;
 
 /// Forwards method, path, query, headers and body as they came.
 pub(super) fn enforce(
     snapshot: &Snapshot,
-    route: &Route,
+    outward: &Outward,
     request: Request<Incoming>,
 ) -> Result<Enforced, ProxyError> {
     let (mut parts, incoming) = request.into_parts();
@@ -27,8 +26,7 @@ pub(super) fn enforce(
             snapshot.settings().timeouts.body_idle,
         ))
     };
-    Enforced::new(
-        &route.upstream,
+    outward.request(
         parts.method,
         path_and_query,
         parts.headers,

@@ -45,6 +45,7 @@ fn tenancy(rules: Vec<TenantRule>) -> Tenancy {
         rules,
         metrics_label: Some("tenant_id".into()),
         traces_attribute: Some("tenant.id".into()),
+        traces_org_id: false,
         and: Vec::new(),
         max_tenants: 1000,
     }

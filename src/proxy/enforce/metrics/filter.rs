@@ -62,7 +62,7 @@ impl Filter {
             Self::Alerts(caller) => filter::alerts(answer, matchers_of(&caller)?),
             Self::Targets(caller) => filter::targets(answer, matchers_of(&caller)?),
             Self::Metadata { names, limit: most } => {
-                let names = respond::companion(*names, limit, metrics).await?;
+                let names = respond::companion(*names, respond::JSON, limit, metrics).await?;
                 MetricNames::from_label_values(&names)
                     .and_then(|names| filter::metadata(answer, &names, most))
             }

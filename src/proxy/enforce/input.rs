@@ -1,4 +1,4 @@
-//! What a client sent to the metrics API: read once, in one way.
+//! What a client sent to a data API: read once, in one way.
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
@@ -98,7 +98,7 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
         .map_err(|_| unsupported("the request's Content headers are not text"))
 }
 
-fn unread(error: CollectError, limit: usize) -> ProxyError {
+pub(super) fn unread(error: CollectError, limit: usize) -> ProxyError {
     match error {
         CollectError::TooLarge => ProxyError::new(
             ErrorKind::TooLarge,

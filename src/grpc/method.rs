@@ -1,0 +1,154 @@
+//! The methods a tenant may call. A real Tempo serves others on the same port, some of which
+//! read, hand out or delete every tenant's data; this list is closed.
+
+/// A method that is answered; every other is UNIMPLEMENTED without reaching the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// `tempopb.StreamingQuerier/Search`
+    Search,
+    /// `tempopb.StreamingQuerier/SearchTags`
+    SearchTags,
+    /// `tempopb.StreamingQuerier/SearchTagsV2`
+    SearchTagsV2,
+    /// `tempopb.StreamingQuerier/SearchTagValues`
+    SearchTagValues,
+    /// `tempopb.StreamingQuerier/SearchTagValuesV2`
+    SearchTagValuesV2,
+    /// `tempopb.StreamingQuerier/MetricsQueryRange`
+    MetricsQueryRange,
+    /// `tempopb.StreamingQuerier/MetricsQueryInstant`
+    MetricsQueryInstant,
+    /// `grpc.health.v1.Health/Check`: nothing of any tenant in it.
+    HealthCheck,
+}
+
+impl Method {
+    /// The method of a request's `:path`; it is compared byte for byte, as servers do.
+    pub fn of_path(path: &str) -> Option<Self> {
+        Some(match path {
+            "/tempopb.StreamingQuerier/Search" => Self::Search,
+            "/tempopb.StreamingQuerier/SearchTags" => Self::SearchTags,
+            "/tempopb.StreamingQuerier/SearchTagsV2" => Self::SearchTagsV2,
+            "/tempopb.StreamingQuerier/SearchTagValues" => Self::SearchTagValues,
+            "/tempopb.StreamingQuerier/SearchTagValuesV2" => Self::SearchTagValuesV2,
+            "/tempopb.StreamingQuerier/MetricsQueryRange" => Self::MetricsQueryRange,
+            "/tempopb.StreamingQuerier/MetricsQueryInstant" => Self::MetricsQueryInstant,
+            "/grpc.health.v1.Health/Check" => Self::HealthCheck,
+            _ => return None,
+        })
+    }
+
+    /// A short name for logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Search => "grpc_search",
+            Self::SearchTags => "grpc_search_tags",
+            Self::SearchTagsV2 => "grpc_search_tags_v2",
+            Self::SearchTagValues => "grpc_tag_values",
+            Self::SearchTagValuesV2 => "grpc_tag_values_v2",
+            Self::MetricsQueryRange => "grpc_query_range",
+            Self::MetricsQueryInstant => "grpc_query_instant",
+            Self::HealthCheck => "grpc_health",
+        }
+    }
+
+    /// Its own `:path`.
+    pub fn client_path(self) -> &'static str {
+        match self {
+            Self::SearchTags => "/tempopb.StreamingQuerier/SearchTags",
+            Self::SearchTagValues => "/tempopb.StreamingQuerier/SearchTagValues",
+            other => other.upstream_path(),
+        }
+    }
+
+    /// The `:path` that goes up. The first versions of the tag calls ignore the query, so they
+    /// are answered from the second.
+    pub fn upstream_path(self) -> &'static str {
+        match self {
+            Self::Search => "/tempopb.StreamingQuerier/Search",
+            Self::SearchTags | Self::SearchTagsV2 => "/tempopb.StreamingQuerier/SearchTagsV2",
+            Self::SearchTagValues | Self::SearchTagValuesV2 => {
+                "/tempopb.StreamingQuerier/SearchTagValuesV2"
+            }
+            Self::MetricsQueryRange => "/tempopb.StreamingQuerier/MetricsQueryRange",
+            Self::MetricsQueryInstant => "/tempopb.StreamingQuerier/MetricsQueryInstant",
+            Self::HealthCheck => "/grpc.health.v1.Health/Check",
+        }
+    }
+}
+
+/// Whether a `content-type` is gRPC's: `application/grpc`, alone or followed by `+proto` or a
+/// parameter. Other message formats and gRPC-Web are not.
+pub fn is_grpc(content_type: &str) -> bool {
+    const BASE: &str = "application/grpc";
+    let Some((base, rest)) = content_type.split_at_checked(BASE.len()) else {
+        return false;
+    };
+    let rest = rest.strip_prefix("+proto").unwrap_or(rest);
+    base.eq_ignore_ascii_case(BASE) && (rest.is_empty() || rest.starts_with(';'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn just_the_listed_methods_exist() {
+        for path in [
+            "/tempopb.StreamingQuerier/Search",
+            "/tempopb.StreamingQuerier/SearchTagsV2",
+            "/tempopb.StreamingQuerier/SearchTagValuesV2",
+            "/tempopb.StreamingQuerier/MetricsQueryRange",
+            "/tempopb.StreamingQuerier/MetricsQueryInstant",
+            "/grpc.health.v1.Health/Check",
+        ] {
+            assert_eq!(Method::of_path(path).unwrap().upstream_path(), path);
+        }
+        for path in [
+            "/tempopb.Querier/FindTraceByID",
+            "/tempopb.Metrics/QueryRange",
+            "/tempopb.BackendScheduler/SubmitRedaction",
+            "/frontend.Frontend/Process",
+            "/httpgrpc.HTTP/Handle",
+            "/grpc.health.v1.Health/Watch",
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            "/tempopb.StreamingQuerier/search",
+            "/tempopb.StreamingQuerier/Search/",
+            "/tempopb.StreamingQuerier//Search",
+            "/tempopb.StreamingQuerier/Searc%68",
+            "tempopb.StreamingQuerier/Search",
+            "/api/search",
+            "",
+        ] {
+            assert_eq!(Method::of_path(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_first_versions_of_the_tag_calls_go_up_as_the_second() {
+        let up = |path| Method::of_path(path).unwrap().upstream_path();
+        assert!(up("/tempopb.StreamingQuerier/SearchTags").ends_with("/SearchTagsV2"));
+        assert!(up("/tempopb.StreamingQuerier/SearchTagValues").ends_with("/SearchTagValuesV2"));
+    }
+
+    #[test]
+    fn grpc_web_and_other_codecs_are_not_grpc() {
+        for yes in [
+            "application/grpc",
+            "application/grpc+proto",
+            "Application/gRPC;charset=utf-8",
+        ] {
+            assert!(is_grpc(yes), "{yes}");
+        }
+        for no in [
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/grpc+json",
+            "application/json",
+            "application/grp\u{e9}",
+            "",
+        ] {
+            assert!(!is_grpc(no), "{no}");
+        }
+    }
+}

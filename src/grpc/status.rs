@@ -1,0 +1,194 @@
+//! How a call ends: the status code and its message, in trailers or in the only header block.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// The status codes of
+/// <https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Code {
+    Ok = 0,
+    Cancelled = 1,
+    Unknown = 2,
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    NotFound = 5,
+    AlreadyExists = 6,
+    PermissionDenied = 7,
+    ResourceExhausted = 8,
+    FailedPrecondition = 9,
+    Aborted = 10,
+    OutOfRange = 11,
+    Unimplemented = 12,
+    Internal = 13,
+    Unavailable = 14,
+    DataLoss = 15,
+    Unauthenticated = 16,
+}
+
+impl Code {
+    const ALL: [Self; 17] = [
+        Self::Ok,
+        Self::Cancelled,
+        Self::Unknown,
+        Self::InvalidArgument,
+        Self::DeadlineExceeded,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::PermissionDenied,
+        Self::ResourceExhausted,
+        Self::FailedPrecondition,
+        Self::Aborted,
+        Self::OutOfRange,
+        Self::Unimplemented,
+        Self::Internal,
+        Self::Unavailable,
+        Self::DataLoss,
+        Self::Unauthenticated,
+    ];
+
+    /// The code of a `grpc-status`; what is none of the known numbers is `Unknown`.
+    pub fn of_header(value: &str) -> Self {
+        let number = value.parse::<u8>().ok();
+        Self::ALL
+            .into_iter()
+            .find(|code| Some(code.number()) == number)
+            .unwrap_or(Self::Unknown)
+    }
+
+    /// What an answer that is no gRPC answer means, by its HTTP status
+    /// (<https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>).
+    pub fn of_http(status: u16) -> Self {
+        match status {
+            400 => Self::Internal,
+            401 => Self::Unauthenticated,
+            403 => Self::PermissionDenied,
+            404 => Self::Unimplemented,
+            429 | 502..=504 => Self::Unavailable,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// As `grpc-status` has it.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// A code and the text that goes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The code.
+    pub code: Code,
+    /// The text, not encoded.
+    pub message: Cow<'static, str>,
+}
+
+impl Status {
+    /// A status with a text for the caller's eyes.
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// The trailers that end a call whose headers have been sent.
+    pub fn trailers(&self) -> Vec<(&'static str, String)> {
+        let mut trailers = vec![("grpc-status", self.code.number().to_string())];
+        if !self.message.is_empty() {
+            trailers.push(("grpc-message", percent_encode(&self.message)));
+        }
+        trailers
+    }
+
+    /// The headers of an answer that is nothing but this status ("Trailers-Only"); its HTTP
+    /// status is 200 and it has no body.
+    pub fn trailers_only(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![("content-type", "application/grpc".to_owned())];
+        if self.code == Code::Unimplemented {
+            // Asked for by the protocol where a compression is not supported, harmless elsewhere.
+            headers.push(("grpc-accept-encoding", "identity".to_owned()));
+        }
+        headers.extend(self.trailers());
+        headers
+    }
+}
+
+/// Encodes a `grpc-message`: all bytes but printable ASCII, and `%`, as `%XX`.
+pub fn percent_encode(message: &str) -> String {
+    let mut encoded = String::with_capacity(message.len());
+    for &byte in message.as_bytes() {
+        if matches!(byte, b' '..=b'~') && byte != b'%' {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// Decodes a `grpc-message`. As the protocol asks, what is wrongly encoded is kept as it is; what
+/// is not UTF-8 is replaced.
+pub fn percent_decode(value: &[u8]) -> String {
+    percent_encoding::percent_decode(value)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn messages_are_encoded_as_the_protocol_says() {
+        assert_eq!(percent_encode("a b~"), "a b~");
+        assert_eq!(percent_encode("100%"), "100%25");
+        assert_eq!(percent_encode("é\n\u{7f}"), "%C3%A9%0A%7F");
+        assert_eq!(percent_decode(b"%C3%A9 100% %zz"), "é 100% %zz");
+    }
+
+    #[test]
+    fn a_refusal_is_one_header_block() {
+        let status = Status::new(Code::Unauthenticated, "no token");
+        assert_eq!(
+            status.trailers_only(),
+            [
+                ("content-type", "application/grpc".to_owned()),
+                ("grpc-status", "16".to_owned()),
+                ("grpc-message", "no token".to_owned()),
+            ]
+        );
+        assert_eq!(
+            Status::new(Code::Ok, "").trailers(),
+            [("grpc-status", "0".to_owned())]
+        );
+        let headers = Status::new(Code::Unimplemented, "").trailers_only();
+        assert!(headers.contains(&("grpc-accept-encoding", "identity".to_owned())));
+    }
+
+    #[test]
+    fn codes_are_read_back() {
+        for code in Code::ALL {
+            assert_eq!(Code::of_header(&code.number().to_string()), code);
+        }
+        for odd in ["17", "-1", "", "256", "x"] {
+            assert_eq!(Code::of_header(odd), Code::Unknown, "{odd}");
+        }
+        assert_eq!(Code::of_http(503), Code::Unavailable);
+        assert_eq!(Code::of_http(200), Code::Unknown);
+    }
+
+    proptest! {
+        #[test]
+        fn any_message_survives_the_header(message in ".{0,60}") {
+            let encoded = percent_encode(&message);
+            prop_assert!(encoded.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+            prop_assert_eq!(percent_decode(encoded.as_bytes()), message);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The gRPC calls of the traces API: their one request message is rewritten as their HTTP twins'
+//! parameters are.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
+use hyper::{Request, body::Incoming};
+
+use super::traces::{TracesScope, WholeAnswer, org_id};
+use super::{Enforced, Outward, ResponsePlan, input, traces};
+use crate::auth::Caller;
+use crate::grpc::frame::{self, Decoder};
+use crate::grpc::method::{self, Method};
+use crate::proxy::body::Streamed;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::headers;
+use crate::proxy::snapshot::Snapshot;
+use crate::tempo::requests::{self, RequestError, TagSearch};
+use crate::tempo::tags::Asked;
+use crate::traceql::{OldSearch, Refusal};
+
+/// What happens to the answer's messages.
+pub(in crate::proxy) enum GrpcAnswer {
+    /// They are the caller's in every byte.
+    AsTheyCome,
+    /// Each is filtered.
+    Filtered(Arc<WholeAnswer>),
+}
+
+/// A call that is not served, whoever asks.
+pub(super) fn unknown() -> ProxyError {
+    ProxyError::new(
+        ErrorKind::Unimplemented,
+        "this gRPC method is not served; tempopb.StreamingQuerier and grpc.health.v1.Health/Check \
+         are",
+    )
+}
+
+/// Confines a call.
+pub(super) async fn enforce(
+    snapshot: &Snapshot,
+    outward: Outward,
+    method: Method,
+    caller: &Caller,
+    request: Request<Incoming>,
+) -> Result<Enforced, ProxyError> {
+    let (head, body) = request.into_parts();
+    check_format(&head.headers)?;
+    let message = one_message(snapshot, body).await?;
+    let mut headers = for_upstream(&head.headers);
+    let as_it_is = |headers| {
+        let plan = ResponsePlan::Grpc(GrpcAnswer::AsTheyCome);
+        outward.grpc(method.client_path(), headers, framed(&message)?, plan)
+    };
+    let scope = match TracesScope::of(snapshot, caller)? {
+        TracesScope::All => return as_it_is(headers),
+        TracesScope::OrgId(id) => {
+            headers.extend(org_id::header(id));
+            return as_it_is(headers);
+        }
+        TracesScope::Confined(_) if method == Method::HealthCheck => return as_it_is(headers),
+        TracesScope::Confined(scope) => scope,
+    };
+    let (message, answer) = match method {
+        Method::Search => {
+            let mut hidden = scope.hidden("");
+            let search = |query: &str| {
+                hidden = scope.hidden(query);
+                scope.search(query)
+            };
+            let (message, range) =
+                requests::search(&message, search, |tags| scope.old_search(&old_search(tags)))
+                    .map_err(refusal)?;
+            (
+                message,
+                WholeAnswer::Search(scope.companions(&outward, range), hidden),
+            )
+        }
+        Method::SearchTags | Method::SearchTagsV2 => {
+            let names = requests::tag_names::<Refusal>(&message, |query| scope.tag_filter(query))
+                .map_err(refusal)?;
+            let asked = asked(method == Method::SearchTags);
+            (
+                names.message,
+                WholeAnswer::TagNames(asked, names.scope.into()),
+            )
+        }
+        Method::SearchTagValues | Method::SearchTagValuesV2 => {
+            let asked = asked(method == Method::SearchTagValues);
+            let filter = |query: &str| scope.tag_filter(query);
+            let values =
+                requests::tag_values::<Refusal>(&message, asked, filter).map_err(refusal)?;
+            scope.check_tag(&values.tag)?;
+            (
+                values.message,
+                WholeAnswer::TagValues(asked, scope.values_of(&values.tag)),
+            )
+        }
+        Method::MetricsQueryRange | Method::MetricsQueryInstant => {
+            let mut hidden = scope.hidden("");
+            let confine = |query: &str| {
+                hidden = scope.hidden(query);
+                scope.metrics(query)
+            };
+            let message = match method {
+                Method::MetricsQueryInstant => requests::metrics_query_instant(&message, confine),
+                _ => requests::metrics_query_range(&message, confine),
+            }
+            .map_err(refusal)?;
+            (
+                message,
+                WholeAnswer::Metrics {
+                    trust: scope.is_trusted(),
+                    hidden,
+                },
+            )
+        }
+        Method::HealthCheck => return Err(unknown()),
+    };
+    let plan = ResponsePlan::Grpc(GrpcAnswer::Filtered(Arc::new(answer)));
+    outward.grpc(method.upstream_path(), headers, framed(&message)?, plan)
+}
+
+fn asked(is_v1: bool) -> Asked {
+    if is_v1 { Asked::V1 } else { Asked::V2 }
+}
+
+fn old_search(search: &TagSearch) -> OldSearch {
+    OldSearch {
+        tags: search.tags.clone(),
+        min_duration_ms: search.min_duration_ms,
+        max_duration_ms: search.max_duration_ms,
+    }
+}
+
+fn check_format(headers: &HeaderMap) -> Result<(), ProxyError> {
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    if content_type.is_some_and(method::is_grpc) {
+        return Ok(());
+    }
+    Err(ProxyError::new(
+        ErrorKind::UnsupportedMediaType,
+        "send application/grpc+proto",
+    ))
+}
+
+/// The message of a call that has just one.
+async fn one_message(snapshot: &Snapshot, body: Incoming) -> Result<Bytes, ProxyError> {
+    let settings = snapshot.settings();
+    let limit = settings.limits.body_bytes;
+    let body = Streamed::new(body, settings.timeouts.body_idle)
+        .collect(limit)
+        .await
+        .map_err(|error| input::unread(error, limit))?;
+    let mut decoder = Decoder::new(limit);
+    decoder.push(&body);
+    let frame_error = |error: frame::FrameError| {
+        let kind = match error {
+            frame::FrameError::Compressed => ErrorKind::Unimplemented,
+            frame::FrameError::TooLong { .. } => ErrorKind::TooLarge,
+            _ => ErrorKind::BadRequest,
+        };
+        ProxyError::new(kind, error.to_string()).because("grpc_frame")
+    };
+    let message = decoder.message().map_err(frame_error)?;
+    let more = decoder.message().map_err(frame_error)?;
+    decoder.finish().map_err(frame_error)?;
+    match (message, more) {
+        (Some(message), None) => Ok(message),
+        _ => Err(
+            ProxyError::new(ErrorKind::BadRequest, "the call takes exactly one message")
+                .because("grpc_frame"),
+        ),
+    }
+}
+
+/// The metadata that goes up: what a data API's headers are, and the client's deadline.
+fn for_upstream(client: &HeaderMap) -> HeaderMap {
+    const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+    let mut headers = headers::for_data_request(client);
+    headers.remove(hyper::header::ACCEPT_ENCODING);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert("grpc-accept-encoding", HeaderValue::from_static("identity"));
+    if let Some(timeout) = client.get(&TIMEOUT) {
+        headers.insert(TIMEOUT, timeout.clone());
+    }
+    headers
+}
+
+fn framed(message: &[u8]) -> Result<Bytes, ProxyError> {
+    frame::encode(message)
+        .ok_or_else(|| ProxyError::new(ErrorKind::TooLarge, "the message is too long"))
+}
+
+fn refusal(error: RequestError<Refusal>) -> ProxyError {
+    match error {
+        RequestError::Query(error) => traces::refusal(&error),
+        RequestError::Field(_) => {
+            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because("parameter")
+        }
+        error => ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("parameters"),
+    }
+}

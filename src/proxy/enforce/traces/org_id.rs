@@ -1,0 +1,65 @@
+//! A Tempo with multitenancy: it keeps tenants apart by `X-Scope-OrgID`, so one is all it takes.
+
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::tenancy::Tenants;
+
+const NAME: HeaderName = HeaderName::from_static("x-scope-orgid");
+
+/// The longest tenant that Tempo takes (dskit, `tenant/tenant.go`).
+const MAX_BYTES: usize = 150;
+
+/// The tenants joined by `|`, as Tempo reads several.
+pub(super) fn of(tenants: &Tenants) -> Result<HeaderValue, ProxyError> {
+    let ids: Vec<&str> = tenants
+        .tenants()
+        .iter()
+        .map(crate::tenancy::Tenant::as_str)
+        .collect();
+    if !ids.iter().all(|id| is_valid(id)) {
+        let text = "a tenant has characters that Tempo does not take in X-Scope-OrgID";
+        return Err(ProxyError::new(ErrorKind::Forbidden, text).because("no_tenants"));
+    }
+    HeaderValue::from_str(&ids.join("|")).map_err(|error| {
+        ProxyError::new(ErrorKind::Forbidden, "the tenants cannot stand in a header")
+            .because("no_tenants")
+            .caused_by(&error)
+    })
+}
+
+/// The header, alone.
+pub(in crate::proxy::enforce) fn header(value: HeaderValue) -> HeaderMap {
+    HeaderMap::from_iter([(NAME, value)])
+}
+
+/// Tempo has no way to say "all tenants".
+pub(super) fn nobody_has_all() -> ProxyError {
+    let text = "this Tempo keeps tenants apart by X-Scope-OrgID, which cannot say `all tenants`; \
+                use a token that names tenants";
+    ProxyError::new(ErrorKind::Forbidden, text).because("no_tenants")
+}
+
+/// What dskit takes: letters, digits and ``!-_.*'()``, but no name of a folder.
+fn is_valid(id: &str) -> bool {
+    id.len() <= MAX_BYTES
+        && !matches!(id, "." | "..")
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!-_.*'()".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_tempo_takes_is_an_org_id() {
+        for good in ["acme", "a-b_c.d", "*'()!"] {
+            assert!(is_valid(good), "{good}");
+        }
+        for bad in ["a|b", "a b", "a/b", "é", "..", &"x".repeat(151)] {
+            assert!(!is_valid(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! A caller's scope, in the terms of the traces API.
+
+use std::sync::Arc;
+
+use hyper::header::HeaderValue;
+
+use super::{Companions, Hidden, TracesAnswer, org_id};
+use crate::auth::Caller;
+use crate::config::settings::{ForeignSpans, SearchMetadata};
+use crate::proxy::enforce::Outward;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::snapshot::Snapshot;
+use crate::tempo::answer::Format;
+use crate::tempo::params::Range;
+use crate::tempo::tag_name::TagName;
+use crate::tenancy::{Attribute, TenantScope, TenantSet, Tenants};
+use crate::trace::{TraceApi, TraceOwner};
+use crate::traceql::{
+    self, Limits, OldSearch, Refusal, RefusalKind, TenantPredicate, TraceIntrinsics,
+};
+
+/// How a caller is confined.
+pub(in crate::proxy::enforce) enum TracesScope {
+    /// Not at all: all tenants.
+    All,
+    /// By Tempo itself, which reads this header.
+    OrgId(HeaderValue),
+    /// By us.
+    Confined(Box<Confined>),
+}
+
+/// What confines a caller's queries and answers.
+pub(in crate::proxy::enforce) struct Confined {
+    predicate: TenantPredicate,
+    attributes: Box<[Attribute]>,
+    metadata: SearchMetadata,
+    foreign_spans: ForeignSpans,
+    limits: Limits,
+}
+
+impl TracesScope {
+    /// The caller's scope.
+    pub(in crate::proxy::enforce) fn of(
+        snapshot: &Snapshot,
+        caller: &Caller,
+    ) -> Result<Self, ProxyError> {
+        let settings = snapshot.settings();
+        let by_org_id = settings.tenancy.traces_org_id;
+        match crate::proxy::enforce::scope(caller)? {
+            TenantScope::AllTenants if by_org_id => Err(org_id::nobody_has_all()),
+            TenantScope::AllTenants => Ok(Self::All),
+            TenantScope::Tenants(tenants) if by_org_id => org_id::of(tenants).map(Self::OrgId),
+            TenantScope::Tenants(tenants) => {
+                Confined::new(snapshot, tenants).map(|scope| Self::Confined(Box::new(scope)))
+            }
+        }
+    }
+}
+
+impl Confined {
+    fn new(snapshot: &Snapshot, tenants: &Tenants) -> Result<Self, ProxyError> {
+        let settings = snapshot.settings();
+        let attributes = tenants.traces();
+        let named = attributes
+            .iter()
+            .map(|attribute| (&*attribute.name, &attribute.tenants));
+        let predicate = TenantPredicate::new(named).map_err(|error| {
+            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because("no_tenants")
+        })?;
+        Ok(Self {
+            predicate,
+            attributes: attributes.into(),
+            metadata: settings.traces.search_metadata,
+            foreign_spans: settings.traces.foreign_spans,
+            limits: Limits {
+                query_bytes: settings.limits.query_bytes,
+                ..Limits::default()
+            },
+        })
+    }
+
+    /// Whether the operator asserts that no trace is shared.
+    pub(in crate::proxy::enforce) fn is_trusted(&self) -> bool {
+        self.metadata == SearchMetadata::Trust
+    }
+
+    fn intrinsics(&self) -> TraceIntrinsics {
+        if self.is_trusted() {
+            TraceIntrinsics::Trust
+        } else {
+            TraceIntrinsics::Refuse
+        }
+    }
+
+    pub(in crate::proxy::enforce) fn search(&self, query: &str) -> Result<String, Refusal> {
+        traceql::confine_search(query, &self.predicate, self.intrinsics(), self.limits)
+    }
+
+    pub(in crate::proxy::enforce) fn old_search(
+        &self,
+        search: &OldSearch,
+    ) -> Result<String, Refusal> {
+        search.confine(&self.predicate, self.intrinsics(), self.limits)
+    }
+
+    pub(in crate::proxy::enforce) fn metrics(&self, query: &str) -> Result<String, Refusal> {
+        traceql::confine_metrics(query, &self.predicate, self.intrinsics(), self.limits)
+            .map(|confined| confined.query)
+    }
+
+    pub(in crate::proxy::enforce) fn tag_filter(&self, query: &str) -> String {
+        traceql::tag_filter(query, &self.predicate)
+    }
+
+    /// Refuses a tag whose values describe whole traces.
+    pub(in crate::proxy::enforce) fn check_tag(&self, tag: &TagName) -> Result<(), ProxyError> {
+        if !tag.is_of_trace() || self.is_trusted() {
+            return Ok(());
+        }
+        let text = "the values of this tag describe whole traces, whoever their spans belong to; \
+                    ask for `name` or `resource.service.name` instead";
+        Err(ProxyError::new(ErrorKind::Forbidden, text).because("trace_intrinsic"))
+    }
+
+    /// The only values that a tag may have, if it may be a tenant attribute.
+    pub(in crate::proxy::enforce) fn values_of(&self, tag: &TagName) -> Option<TenantSet> {
+        let attribute = self
+            .attributes
+            .iter()
+            .find(|attribute| tag.may_be_resource(&attribute.name));
+        attribute.map(|attribute| attribute.tenants.clone())
+    }
+
+    /// What is in an answer only because the confined query names it.
+    pub(in crate::proxy::enforce) fn hidden(&self, query: &str) -> Hidden {
+        let names = self.attributes.iter().map(|attribute| &*attribute.name);
+        Hidden::unless_named(names, query)
+    }
+
+    /// How search results are checked for traces that hold foreign spans.
+    pub(in crate::proxy::enforce) fn companions(
+        &self,
+        outward: &Outward,
+        range: Range,
+    ) -> Companions {
+        match self.metadata {
+            SearchMetadata::Trust => Companions::NotNeeded,
+            SearchMetadata::Mask => Companions::Never,
+            SearchMetadata::Verify => {
+                Companions::verify(outward.clone(), self.attributes.clone(), range)
+            }
+        }
+    }
+
+    /// What happens to a trace by id.
+    pub(in crate::proxy::enforce) fn redaction(
+        &self,
+        api: TraceApi,
+        format: Format,
+    ) -> Result<TracesAnswer, ProxyError> {
+        let mut attributes = self
+            .attributes
+            .iter()
+            .map(|attribute| (Arc::clone(&attribute.name), attribute.tenants.clone()));
+        let first = attributes.next().ok_or_else(|| {
+            ProxyError::new(ErrorKind::Internal, "no attribute tells tenants apart")
+        })?;
+        Ok(TracesAnswer::Trace {
+            owner: Arc::new(TraceOwner::new(first, attributes)),
+            api,
+            foreign: self.foreign_spans,
+            format,
+        })
+    }
+}
+
+/// A query that was refused, for the client.
+pub(in crate::proxy::enforce) fn refusal(error: &Refusal) -> ProxyError {
+    match error.kind() {
+        RefusalKind::Malformed => {
+            ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("malformed")
+        }
+        RefusalKind::Denied => {
+            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because("traceql")
+        }
+    }
+}

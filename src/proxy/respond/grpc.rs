@@ -1,0 +1,149 @@
+//! Answers of gRPC calls: a stream of messages, each filtered, and a status at the end.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::body::Frame;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::response::Parts;
+use hyper::{Response, StatusCode};
+use tokio::sync::mpsc;
+
+use super::build;
+use crate::grpc::frame::{self, Decoder};
+use crate::grpc::status::{Code, Status, percent_decode};
+use crate::proxy::body::{ResponseBody, Streamed};
+use crate::proxy::enforce::{GrpcAnswer, WholeAnswer};
+use crate::proxy::error::grpc_status;
+use crate::telemetry::metrics::Metrics;
+use crate::tempo::answer::Format;
+use crate::tempo::errors;
+
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// Makes the client's answer.
+pub(super) fn respond(
+    head: &Parts,
+    body: Streamed,
+    answer: GrpcAnswer,
+    limit: usize,
+    metrics: &Arc<Metrics>,
+) -> Response<ResponseBody> {
+    if head.status != StatusCode::OK {
+        let code = Code::of_http(head.status.as_u16());
+        return grpc_status(&errors::grpc_status(code, ""));
+    }
+    if let Some(status) = status_in(&head.headers) {
+        return grpc_status(&status);
+    }
+    let (sender, receiver) = mpsc::channel(1);
+    let relay = Relay {
+        body,
+        sender,
+        limit,
+        metrics: Arc::clone(metrics),
+    };
+    tokio::spawn(relay.run(answer));
+    let content_type = HeaderValue::from_static("application/grpc");
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type)]);
+    build(StatusCode::OK, headers, ResponseBody::relayed(receiver))
+}
+
+/// Reads the upstream's messages and passes the filtered ones on, no faster than the client
+/// takes them. It ends with either.
+struct Relay {
+    body: Streamed,
+    sender: mpsc::Sender<Frame<Bytes>>,
+    limit: usize,
+    metrics: Arc<Metrics>,
+}
+
+/// The client is gone.
+struct Gone;
+
+impl Relay {
+    async fn run(mut self, answer: GrpcAnswer) {
+        let sender = self.sender.clone();
+        tokio::select! {
+            () = sender.closed() => {}
+            status = self.messages(&answer) => {
+                if let Ok(status) = status {
+                    let _gone = sender.send(Frame::trailers(trailers(&status))).await;
+                }
+            }
+        }
+    }
+
+    /// Passes all messages on and gives the status of the call.
+    async fn messages(&mut self, answer: &GrpcAnswer) -> Result<Status, Gone> {
+        let mut decoder = Decoder::new(self.limit);
+        loop {
+            let frame = match self.body.frame().await {
+                Some(Ok(frame)) => frame,
+                Some(Err(_broken)) => return Ok(errors::grpc_status(Code::Unavailable, "")),
+                None => return Ok(errors::grpc_status(Code::Unknown, "")),
+            };
+            let data = match frame.into_data() {
+                Ok(data) => data,
+                Err(frame) => {
+                    let is_whole = decoder.finish().is_ok();
+                    let status = frame.trailers_ref().and_then(status_in);
+                    let lost = || errors::grpc_status(Code::Internal, "");
+                    return Ok(status.filter(|_| is_whole).unwrap_or_else(lost));
+                }
+            };
+            decoder.push(&data);
+            loop {
+                match decoder.message() {
+                    Ok(Some(message)) => match self.filtered(&message, answer).await {
+                        Some(frame) => self.sender.send(frame).await.map_err(|_| Gone)?,
+                        None => return Ok(errors::grpc_status(Code::Internal, "")),
+                    },
+                    Ok(None) => break,
+                    Err(_unreadable) => return Ok(errors::grpc_status(Code::Internal, "")),
+                }
+            }
+        }
+    }
+
+    /// A message as the client may see it; `None` if it cannot be told.
+    async fn filtered(&self, message: &[u8], answer: &GrpcAnswer) -> Option<Frame<Bytes>> {
+        let framed = match answer {
+            GrpcAnswer::AsTheyCome => frame::encode(message)?,
+            GrpcAnswer::Filtered(filter) => {
+                let filter: &WholeAnswer = filter;
+                let filtered = filter
+                    .filter(message, Format::Protobuf, self.limit, &self.metrics)
+                    .await;
+                match filtered {
+                    Ok(filtered) => frame::encode(&filtered)?,
+                    Err(error) => {
+                        tracing::warn!(%error, "a gRPC message cannot be filtered");
+                        return None;
+                    }
+                }
+            }
+        };
+        Some(Frame::data(framed))
+    }
+}
+
+/// The status in headers or trailers, with a text that may be shown.
+fn status_in(headers: &HeaderMap) -> Option<Status> {
+    let code = Code::of_header(headers.get(&STATUS)?.to_str().unwrap_or_default());
+    let message = headers
+        .get(&MESSAGE)
+        .map(|value| percent_decode(value.as_bytes()));
+    Some(errors::grpc_status(code, &message.unwrap_or_default()))
+}
+
+fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    for (name, value) in status.trailers() {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            trailers.insert(name, value);
+        }
+    }
+    trailers
+}

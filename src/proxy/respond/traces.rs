@@ -1,0 +1,153 @@
+//! Answers of the traces API.
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::http::response::Parts;
+use hyper::{Response, StatusCode};
+
+use super::{ERROR_BYTES, broken, build, check_media_type, joined, unreadable, whole};
+use crate::proxy::body::{ResponseBody, Sieve, Streamed};
+use crate::proxy::enforce::TracesAnswer;
+use crate::proxy::error::ProxyError;
+use crate::proxy::headers;
+use crate::telemetry::metrics::Metrics;
+use crate::tempo::answer::Format;
+use crate::tempo::errors;
+use crate::trace::{
+    ForeignSpans, JsonFilter, NOT_FOUND_V2_JSON, NOT_FOUND_V2_PROTOBUF, Outcome, Redacted,
+    TraceApi, redact_protobuf,
+};
+
+/// The most that is held of one `ResourceSpans` before its resource has told whose it is.
+const UNDECIDED_BYTES: usize = 8 * 1024 * 1024;
+
+/// Makes the client's answer from one that Tempo gave with success, or that has its own meaning.
+pub(super) async fn respond(
+    head: Parts,
+    body: Streamed,
+    answer: TracesAnswer,
+    limit: usize,
+    metrics: &Metrics,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    match answer {
+        TracesAnswer::Trace { api, format, .. } if head.status == StatusCode::NOT_FOUND => {
+            Ok(not_found(api, format))
+        }
+        _ if head.status != StatusCode::OK => failed(head.status, body).await,
+        TracesAnswer::Public => {
+            let headers = headers::for_data_response(&head.headers);
+            Ok(build(head.status, headers, ResponseBody::streamed(body)))
+        }
+        TracesAnswer::Whole(answer, format) => {
+            check_media_type(&head.headers, format.media_type())?;
+            let text = whole(body, limit).await?;
+            let filtered = answer
+                .filter(&text, format, limit, metrics)
+                .await
+                .map_err(|error| unreadable(&error))?;
+            Ok(build(
+                head.status,
+                typed(format),
+                ResponseBody::whole(filtered),
+            ))
+        }
+        TracesAnswer::Trace {
+            owner,
+            api,
+            foreign,
+            format: Format::Protobuf,
+        } => {
+            check_media_type(&head.headers, Format::Protobuf.media_type())?;
+            let text = whole(body, limit).await?;
+            match redact_protobuf(&text, api, &owner, foreign)
+                .map_err(|error| unreadable(&error))?
+            {
+                Redacted::Nothing => Ok(not_found(api, Format::Protobuf)),
+                Redacted::Kept { body, .. } => {
+                    let body = ResponseBody::pieces(body);
+                    Ok(build(head.status, typed(Format::Protobuf), body))
+                }
+            }
+        }
+        TracesAnswer::Trace {
+            owner,
+            api,
+            foreign,
+            format: Format::Json,
+        } => {
+            check_media_type(&head.headers, Format::Json.media_type())?;
+            let undecided = match foreign {
+                ForeignSpans::Redact => limit.min(UNDECIDED_BYTES),
+                ForeignSpans::Deny => limit,
+            };
+            redacted(body, JsonFilter::new(api, owner, foreign, undecided), api).await
+        }
+    }
+}
+
+/// Streams a trace through its filter. Nothing is sent until something is the caller's: until
+/// then the trace may be one that does not exist.
+async fn redacted(
+    mut body: Streamed,
+    mut filter: JsonFilter,
+    api: TraceApi,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let mut out = Vec::new();
+    while out.is_empty() {
+        match body.data().await {
+            Some(Ok(data)) => {
+                filter
+                    .push(&data, &mut out)
+                    .map_err(|error| unreadable(&error))?;
+            }
+            Some(Err(error)) => return Err(broken(&error)),
+            None => {
+                let outcome = filter
+                    .finish(&mut out)
+                    .map_err(|error| unreadable(&error))?;
+                return Ok(match outcome {
+                    Outcome::Nothing => not_found(api, Format::Json),
+                    Outcome::Kept { .. } => {
+                        let body = ResponseBody::whole(joined(out));
+                        build(StatusCode::OK, typed(Format::Json), body)
+                    }
+                });
+            }
+        }
+    }
+    let body = ResponseBody::sieved(body, Sieve::Trace(Box::new(filter)), out);
+    Ok(build(StatusCode::OK, typed(Format::Json), body))
+}
+
+/// Tempo's own answer for a trace it does not have: the first version's is a 404 without a body,
+/// the second's a 200 with an empty trace.
+fn not_found(api: TraceApi, format: Format) -> Response<ResponseBody> {
+    let empty = match (api, format) {
+        (TraceApi::V1, _) => {
+            return build(
+                StatusCode::NOT_FOUND,
+                HeaderMap::new(),
+                ResponseBody::whole(""),
+            );
+        }
+        (TraceApi::V2, Format::Json) => Bytes::from_static(NOT_FOUND_V2_JSON.as_bytes()),
+        (TraceApi::V2, Format::Protobuf) => Bytes::from_static(NOT_FOUND_V2_PROTOBUF),
+    };
+    build(StatusCode::OK, typed(format), ResponseBody::whole(empty))
+}
+
+fn typed(format: Format) -> HeaderMap {
+    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(format.media_type()))])
+}
+
+/// An error of Tempo's: its status, and a text that may be shown.
+async fn failed(status: StatusCode, body: Streamed) -> Result<Response<ResponseBody>, ProxyError> {
+    if !status.is_client_error() && !status.is_server_error() {
+        return Err(unreadable(&format!("its status is {status}")));
+    }
+    let text = body.collect(ERROR_BYTES).await.unwrap_or_default();
+    let text = errors::http_text(status.as_u16(), &text).into_owned();
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, plain)]);
+    Ok(build(status, headers, ResponseBody::whole(text)))
+}

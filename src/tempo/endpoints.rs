@@ -1,0 +1,379 @@
+//! Which call of Tempo's API a path is. The table is closed: what is not listed here is not sent
+//! to the upstream.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use thiserror::Error;
+
+use super::tag_name::{TagName, TagNameError};
+use crate::config::settings::ClosedGroup;
+
+/// A call this proxy can confine to a tenant, or that has nothing to confine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/api/search`
+    Search,
+    /// `/api/search/tags`; goes up as [`Self::SearchTagsV2`]
+    SearchTags,
+    /// `/api/v2/search/tags`
+    SearchTagsV2,
+    /// `/api/search/tag/{tag}/values`; goes up as [`Self::TagValuesV2`]
+    TagValues(TagName),
+    /// `/api/v2/search/tag/{tag}/values`
+    TagValuesV2(TagName),
+    /// `/api/metrics/query_range`
+    MetricsQueryRange,
+    /// `/api/metrics/query`
+    MetricsQuery,
+    /// `/api/traces/{id}` and `/api/v2/traces/{id}`
+    TraceById {
+        /// Which of the two.
+        version: Version,
+        /// As the client wrote it: 1 to 32 hexadecimal digits.
+        id: Box<str>,
+    },
+    /// `/api/v2/traces/diff`
+    TraceDiff,
+    /// `/api/echo`
+    Echo,
+    /// `/api/status/buildinfo`
+    BuildInfo,
+    /// `/ready`
+    Ready,
+}
+
+/// The two forms of a trace's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// `/api/traces/{id}`: a `Trace`.
+    V1,
+    /// `/api/v2/traces/{id}`: a `TraceByIDResponse`.
+    V2,
+}
+
+/// What a path is to Tempo's API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A call with its own enforcement.
+    Known(Endpoint),
+    /// Refused unless the config opens its group, and then only for callers with all tenants.
+    Closed(ClosedGroup),
+    /// A call this proxy knows, with a trace id or tag that it does not take: a 400.
+    Malformed(PathError),
+    /// No path of Tempo's API or of its internals. Whoever routes may send it elsewhere, but not
+    /// to a Tempo.
+    Other,
+}
+
+/// A trace id or a tag in a path that is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PathError {
+    /// Something else than hexadecimal digits.
+    #[error("a trace id has 1 to 32 hexadecimal digits")]
+    TraceId,
+    /// See [`TagNameError`].
+    #[error(transparent)]
+    Tag(#[from] TagNameError),
+}
+
+/// First segments that Tempo serves outside `/api`, of versions 2.0 to 3.1
+/// (`cmd/tempo/app/modules.go` and `docs/sources/tempo/api_docs`).
+const INTERNAL_SEGMENTS: [&str; 16] = [
+    "metrics",
+    "usage_metrics",
+    "debug",
+    "memberlist",
+    "partition-ring",
+    "live-store",
+    "distributor",
+    "ingester",
+    "compactor",
+    "metrics-generator",
+    "store-gateway",
+    "backend-worker",
+    "backend-scheduler",
+    "block-builder",
+    "flush",
+    "shutdown",
+];
+
+/// Tells what a decoded, canonical path (one leading slash, no dot segments, no empty segments
+/// but a trailing one) is. A tag in it may hold slashes. A trailing slash on a data endpoint
+/// makes it another, unknown path, as it does upstream.
+pub fn classify(path: &str) -> Class {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let first = path.split('/').next().unwrap_or(path);
+    match first {
+        "api" => classify_api(path).unwrap_or_else(Class::Malformed),
+        "ready" if path == "ready" => Class::Known(Endpoint::Ready),
+        "querier" => Class::Closed(ClosedGroup::Querier),
+        "status" => Class::Closed(ClosedGroup::Status),
+        _ if INTERNAL_SEGMENTS.contains(&first) => Class::Closed(ClosedGroup::Internals),
+        // Not a path of Go's router, but perhaps of something before it.
+        _ if first.eq_ignore_ascii_case("api") => Class::Closed(ClosedGroup::Unknown),
+        _ => Class::Other,
+    }
+}
+
+/// `path` begins with `api`, without its leading slash.
+fn classify_api(path: &str) -> Result<Class, PathError> {
+    let Some(call) = path.strip_prefix("api/") else {
+        return Ok(Class::Closed(ClosedGroup::Unknown));
+    };
+    let known = match call {
+        "search" => Endpoint::Search,
+        "search/tags" => Endpoint::SearchTags,
+        "v2/search/tags" => Endpoint::SearchTagsV2,
+        "metrics/query_range" => Endpoint::MetricsQueryRange,
+        "metrics/query" => Endpoint::MetricsQuery,
+        "v2/traces/diff" => Endpoint::TraceDiff,
+        "echo" => Endpoint::Echo,
+        "status/buildinfo" => Endpoint::BuildInfo,
+        _ => {
+            return Ok(match classify_named(call)? {
+                Some(endpoint) => Class::Known(endpoint),
+                None => Class::Closed(match call.split('/').next() {
+                    Some("overrides") => ClosedGroup::Overrides,
+                    Some("mcp") => ClosedGroup::Mcp,
+                    Some("status") => ClosedGroup::Status,
+                    _ => ClosedGroup::Unknown,
+                }),
+            });
+        }
+    };
+    Ok(Class::Known(known))
+}
+
+/// The calls with a trace id or a tag in their path.
+fn classify_named(call: &str) -> Result<Option<Endpoint>, PathError> {
+    let trace = |version, id: &str| {
+        check_trace_id(id)?;
+        let id = id.into();
+        Ok(Some(Endpoint::TraceById { version, id }))
+    };
+    if let Some(id) = call.strip_prefix("v2/traces/") {
+        return trace(Version::V2, id);
+    }
+    if let Some(id) = call.strip_prefix("traces/") {
+        return trace(Version::V1, id);
+    }
+    if let Some(tag) = tag_of(call, "v2/search/tag/") {
+        return Ok(Some(Endpoint::TagValuesV2(TagName::parse(tag)?)));
+    }
+    if let Some(tag) = tag_of(call, "search/tag/") {
+        return Ok(Some(Endpoint::TagValues(TagName::parse_v1(tag)?)));
+    }
+    Ok(None)
+}
+
+fn tag_of<'a>(call: &'a str, prefix: &str) -> Option<&'a str> {
+    call.strip_prefix(prefix)?.strip_suffix("/values")
+}
+
+/// Tempo takes 1 to 32 hexadecimal digits of either case.
+pub fn check_trace_id(id: &str) -> Result<(), PathError> {
+    let good = (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit());
+    good.then_some(()).ok_or(PathError::TraceId)
+}
+
+impl Endpoint {
+    /// The one method that is taken, as `Allow` has it. Tempo itself answers any method as if it
+    /// were GET, without reading the body.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::TraceDiff => "POST",
+            _ => "GET",
+        }
+    }
+
+    /// A short name for logs and metrics; never holds anything of the request.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::SearchTags => "search_tags",
+            Self::SearchTagsV2 => "search_tags_v2",
+            Self::TagValues(_) => "tag_values",
+            Self::TagValuesV2(_) => "tag_values_v2",
+            Self::MetricsQueryRange => "traces_query_range",
+            Self::MetricsQuery => "traces_query",
+            Self::TraceById {
+                version: Version::V1,
+                ..
+            } => "trace",
+            Self::TraceById {
+                version: Version::V2,
+                ..
+            } => "trace_v2",
+            Self::TraceDiff => "trace_diff",
+            Self::Echo => "echo",
+            Self::BuildInfo => "traces_buildinfo",
+            Self::Ready => "ready",
+        }
+    }
+
+    /// The canonical path of the call itself, relative to the upstream's base path.
+    pub fn client_path(&self) -> Cow<'static, str> {
+        match self {
+            Self::SearchTags => Cow::Borrowed("/api/search/tags"),
+            Self::TagValues(tag) => {
+                let tag = tag.to_string();
+                // The first version names attributes without a scope.
+                let tag = tag.strip_prefix('.').unwrap_or(&tag);
+                let tag = utf8_percent_encode(tag, SEGMENT);
+                Cow::Owned(format!("/api/search/tag/{tag}/values"))
+            }
+            other => other.upstream_path(),
+        }
+    }
+
+    /// The one path that is sent up, relative to the upstream's base path; calls of the first
+    /// version that Tempo does not filter go up as those of the second.
+    pub fn upstream_path(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Search => "/api/search",
+            Self::SearchTags | Self::SearchTagsV2 => "/api/v2/search/tags",
+            Self::TagValues(tag) | Self::TagValuesV2(tag) => {
+                let tag = tag.to_string();
+                let tag = utf8_percent_encode(&tag, SEGMENT);
+                return Cow::Owned(format!("/api/v2/search/tag/{tag}/values"));
+            }
+            Self::MetricsQueryRange => "/api/metrics/query_range",
+            Self::MetricsQuery => "/api/metrics/query",
+            Self::TraceById { version, id } => {
+                let base = match version {
+                    Version::V1 => "/api/traces",
+                    Version::V2 => "/api/v2/traces",
+                };
+                return Cow::Owned(format!("{base}/{id}"));
+            }
+            Self::TraceDiff => "/api/v2/traces/diff",
+            Self::Echo => "/api/echo",
+            Self::BuildInfo => "/api/status/buildinfo",
+            Self::Ready => "/ready",
+        })
+    }
+}
+
+/// What is encoded in a path segment: all but RFC 3986's unreserved characters.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(path: &str) -> Endpoint {
+        match classify(path) {
+            Class::Known(endpoint) => endpoint,
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn data_endpoints_go_up_by_the_path_they_were_known_by() {
+        for path in [
+            "/api/search",
+            "/api/v2/search/tags",
+            "/api/v2/search/tag/resource.service.name/values",
+            "/api/v2/search/tag/.x/values",
+            "/api/metrics/query_range",
+            "/api/metrics/query",
+            "/api/traces/0ABC",
+            "/api/v2/traces/0abc0000000000000000000000000001",
+            "/api/v2/traces/diff",
+            "/api/echo",
+            "/api/status/buildinfo",
+            "/ready",
+        ] {
+            assert_eq!(known(path).upstream_path(), path);
+        }
+    }
+
+    #[test]
+    fn what_tempo_does_not_filter_goes_up_as_its_second_version() {
+        let up = |path| known(path).upstream_path();
+        assert_eq!(up("/api/search/tags"), "/api/v2/search/tags");
+        assert_eq!(
+            up("/api/search/tag/service.name/values"),
+            "/api/v2/search/tag/resource.service.name/values"
+        );
+    }
+
+    #[test]
+    fn tags_are_encoded_whole() {
+        let up = |path| known(path).upstream_path();
+        assert_eq!(
+            up("/api/search/tag/a b?q=%/x/values"),
+            "/api/v2/search/tag/.%22a%20b%3Fq%3D%25%2Fx%22/values"
+        );
+        assert_eq!(
+            up("/api/v2/search/tag/.a/b/values/values"),
+            "/api/v2/search/tag/.a%2Fb%2Fvalues/values"
+        );
+    }
+
+    #[test]
+    fn ids_that_are_no_ids_and_tags_that_are_no_tags_are_malformed() {
+        let id = |id: &str| classify(&format!("/api/v2/traces/{id}"));
+        for bad in [
+            "",
+            "zzz",
+            "a".repeat(33).as_str(),
+            "search?q={}",
+            "../search",
+            "0abc/",
+            "0abc/x",
+            "é",
+            " 1",
+            "diff2",
+        ] {
+            assert_eq!(id(bad), Class::Malformed(PathError::TraceId), "{bad}");
+        }
+        assert!(matches!(id(&"a".repeat(32)), Class::Known(_)));
+        assert!(matches!(
+            classify("/api/traces/diff"),
+            Class::Malformed(PathError::TraceId)
+        ));
+        assert!(matches!(
+            classify("/api/v2/search/tag/(rootName)/values"),
+            Class::Malformed(PathError::Tag(_))
+        ));
+    }
+
+    #[test]
+    fn everything_else_of_tempo_is_closed() {
+        for (path, group) in [
+            ("/api/overrides", ClosedGroup::Overrides),
+            ("/api/overrides/x", ClosedGroup::Overrides),
+            ("/api/mcp", ClosedGroup::Mcp),
+            ("/api/metrics/summary", ClosedGroup::Unknown),
+            ("/api/nope", ClosedGroup::Unknown),
+            ("/api", ClosedGroup::Unknown),
+            ("/api/search/", ClosedGroup::Unknown),
+            ("/api/search/tags/", ClosedGroup::Unknown),
+            ("/api/v2/search/tag/.x/values/", ClosedGroup::Unknown),
+            ("/api/v2/traces", ClosedGroup::Unknown),
+            ("/API/search", ClosedGroup::Unknown),
+            ("/api/status/config", ClosedGroup::Status),
+            ("/status", ClosedGroup::Status),
+            ("/status/overrides/a", ClosedGroup::Status),
+            ("/querier/api/search", ClosedGroup::Querier),
+            ("/metrics", ClosedGroup::Internals),
+            ("/debug/pprof/heap", ClosedGroup::Internals),
+            ("/flush", ClosedGroup::Internals),
+            ("/shutdown", ClosedGroup::Internals),
+            ("/live-store/prepare-downscale", ClosedGroup::Internals),
+            ("/partition-ring", ClosedGroup::Internals),
+            ("/ingester/ring", ClosedGroup::Internals),
+        ] {
+            assert_eq!(classify(path), Class::Closed(group), "{path}");
+        }
+        assert_eq!(classify("/"), Class::Other);
+        assert_eq!(classify("/graph"), Class::Other);
+        assert_eq!(classify("/ready/"), Class::Other);
+    }
+}

@@ -1,0 +1,380 @@
+//! The parameters of an HTTP call: which go up, with what value, and which are refused.
+//!
+//! They come decoded, in order, and go up encoded again by the caller. The list is closed:
+//! what Tempo would ignore is left out, what it would use and is not listed is refused. No
+//! parameter goes up twice, and exactly one query does, always confined.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+use super::endpoints::Version;
+
+/// What goes up.
+pub type Params<'a> = Vec<(&'static str, Cow<'a, str>)>;
+
+/// A parameter that is not taken; `E` is why a query cannot be confined. All are the client's.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ParamError<E> {
+    /// Readers differ in which of them counts.
+    #[error("the parameter `{0}` is given more than once")]
+    Repeated(String),
+    /// Tempo's own components talk to each other with these.
+    #[error("the parameter `{0}` is for Tempo's own use")]
+    Internal(&'static str),
+    /// What it asks for is not done here.
+    #[error("the parameter `{0}` is not supported here")]
+    Unsupported(&'static str),
+    /// Not the number or word it has to be.
+    #[error("the parameter `{0}` is not {1}")]
+    Invalid(&'static str, &'static str),
+    /// Tempo refuses this too.
+    #[error("`tags` and `q` cannot be used together")]
+    TagsAndQuery,
+    /// A metrics call without a query.
+    #[error("there is no query; give one as `q`")]
+    NoQuery,
+    /// More than [`MAX_BARE_TAGS`].
+    #[error("there are more than {MAX_BARE_TAGS} tags")]
+    TooManyTags,
+    /// The query cannot be confined.
+    #[error("{0}")]
+    Query(E),
+}
+
+/// A search as it was before TraceQL. With nothing set it is a search for everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OldForm<'a> {
+    /// `tags`: logfmt, not read here.
+    pub tags: &'a str,
+    /// The parameters that are tags themselves, no name twice; none where `tags` has a value.
+    pub bare_tags: Vec<(&'a str, &'a str)>,
+    /// `minDuration`, not read here.
+    pub min_duration: &'a str,
+    /// `maxDuration`, not read here.
+    pub max_duration: &'a str,
+}
+
+/// The most parameters of a search that may be tags.
+pub const MAX_BARE_TAGS: usize = 100;
+
+/// The range of a search, which its companion has to have too, in Unix seconds; 0 where not
+/// given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// `start`
+    pub start: u32,
+    /// `end`
+    pub end: u32,
+}
+
+impl Range {
+    /// As parameters.
+    pub fn parameters(self) -> impl Iterator<Item = (&'static str, String)> {
+        [("start", self.start), ("end", self.end)]
+            .into_iter()
+            .filter(|&(_, time)| time != 0)
+            .map(|(name, time)| (name, time.to_string()))
+    }
+}
+
+/// What Tempo does not take as a tag.
+const SEARCH: [&str; 8] = [
+    "q",
+    "tags",
+    "minDuration",
+    "maxDuration",
+    "start",
+    "end",
+    "limit",
+    "spss",
+];
+
+/// The parameters of `/api/search` (`ParseSearchRequest` in `pkg/api/http.go`).
+///
+/// `confine` gets the client's TraceQL. Where there is none, `from_old_form` gets the search
+/// in its older form. Both give the confined query.
+pub fn search<'a, E>(
+    given: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    confine: impl FnOnce(&str) -> Result<String, E>,
+    from_old_form: impl FnOnce(&OldForm<'a>) -> Result<String, E>,
+) -> Result<(Params<'a>, Range), ParamError<E>> {
+    let known = Known::read(given.clone(), &SEARCH)?;
+    let range = Range {
+        start: known.number("start")?.unwrap_or(0),
+        end: known.number("end")?.unwrap_or(0),
+    };
+    if known.number("limit")? == Some(0) {
+        return Err(ParamError::Invalid("limit", POSITIVE));
+    }
+    known.number("spss")?;
+    let query = match (known.get("q"), known.get("tags")) {
+        (Some(_), Some(_)) => return Err(ParamError::TagsAndQuery),
+        // With a query Tempo ignores the durations.
+        (Some(query), None) => confine(query),
+        (None, tags) => {
+            let has_bare_tags = tags.is_none() && range == Range::default();
+            from_old_form(&OldForm {
+                tags: tags.unwrap_or_default(),
+                bare_tags: if has_bare_tags {
+                    bare_tags(given)?
+                } else {
+                    Vec::new()
+                },
+                min_duration: known.get("minDuration").unwrap_or_default(),
+                max_duration: known.get("maxDuration").unwrap_or_default(),
+            })
+        }
+    };
+    let mut params = vec![("q", Cow::Owned(query.map_err(ParamError::Query)?))];
+    known.pass(&["start", "end", "limit", "spss"], &mut params);
+    Ok((params, range))
+}
+
+/// Without a query, tags and a range every other parameter is a tag.
+fn bare_tags<'a, E>(
+    given: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<Vec<(&'a str, &'a str)>, ParamError<E>> {
+    let mut tags: Vec<(&str, &str)> = Vec::new();
+    for (name, value) in given {
+        if SEARCH.contains(&name) || value.is_empty() {
+            continue;
+        }
+        if tags.iter().any(|(taken, _)| *taken == name) {
+            return Err(ParamError::Repeated(name.to_owned()));
+        }
+        if tags.len() == MAX_BARE_TAGS {
+            return Err(ParamError::TooManyTags);
+        }
+        tags.push((name, value));
+    }
+    Ok(tags)
+}
+
+/// The parameters of `/api/search/tags` and `/api/v2/search/tags`, which go up to the latter.
+/// `filter` gives the query from the client's, which may be empty.
+pub fn tag_names<'a, E>(
+    given: impl Iterator<Item = (&'a str, &'a str)>,
+    filter: impl FnOnce(&str) -> String,
+) -> Result<Params<'a>, ParamError<E>> {
+    let known = Known::read(
+        given,
+        &["q", "scope", "start", "end", "limit", "maxStaleValues"],
+    )?;
+    known.check_tag_numbers()?;
+    if known
+        .get("scope")
+        .is_some_and(|scope| !SCOPES.contains(&scope))
+    {
+        return Err(ParamError::Invalid("scope", "one of Tempo's scopes"));
+    }
+    let query = filter(known.get("q").unwrap_or_default());
+    let mut params = vec![("q", Cow::Owned(query))];
+    known.pass(
+        &["scope", "start", "end", "limit", "maxStaleValues"],
+        &mut params,
+    );
+    Ok(params)
+}
+
+/// `AttributeScopeFromString` in `pkg/traceql/enum_attributes.go`, and `intrinsic`.
+const SCOPES: [&str; 8] = [
+    "none",
+    "trace",
+    "resource",
+    "span",
+    "event",
+    "link",
+    "instrumentation",
+    "intrinsic",
+];
+
+/// The parameters of `/api/search/tag/{tag}/values` and its second version, which go up to the
+/// latter. `filter` gives the query from the client's, which may be empty.
+pub fn tag_values<'a, E>(
+    given: impl Iterator<Item = (&'a str, &'a str)>,
+    filter: impl FnOnce(&str) -> String,
+) -> Result<Params<'a>, ParamError<E>> {
+    let known = Known::read(given, &["q", "start", "end", "limit", "maxStaleValues"])?;
+    known.check_tag_numbers()?;
+    let query = filter(known.get("q").unwrap_or_default());
+    let mut params = vec![("q", Cow::Owned(query))];
+    known.pass(&["start", "end", "limit", "maxStaleValues"], &mut params);
+    Ok(params)
+}
+
+/// The parameters of `/api/metrics/query_range`.
+pub fn metrics_query_range<'a, E>(
+    given: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    confine: impl FnOnce(&str) -> Result<String, E>,
+) -> Result<Params<'a>, ParamError<E>> {
+    metrics(
+        given,
+        &[
+            "start",
+            "end",
+            "since",
+            "step",
+            "exemplars",
+            "maxSeries",
+            "instant",
+        ],
+        confine,
+    )
+}
+
+/// The parameters of `/api/metrics/query`.
+pub fn metrics_query<'a, E>(
+    given: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    confine: impl FnOnce(&str) -> Result<String, E>,
+) -> Result<Params<'a>, ParamError<E>> {
+    metrics(given, &["start", "end", "since"], confine)
+}
+
+fn metrics<'a, E>(
+    given: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    passed: &[&'static str],
+    confine: impl FnOnce(&str) -> Result<String, E>,
+) -> Result<Params<'a>, ParamError<E>> {
+    /// What names a block of the shared store, or a share of the work.
+    const INTERNAL: [&str; 12] = [
+        "mode",
+        "blockID",
+        "startPage",
+        "pagesToSearch",
+        "version",
+        "encoding",
+        "dataEncoding",
+        "size",
+        "footerSize",
+        "indexPageSize",
+        "totalRecords",
+        "dc",
+    ];
+    let internal = Known::read(given.clone(), &INTERNAL)?;
+    if let Some(&(name, _)) = internal.0.first() {
+        return Err(ParamError::Internal(name));
+    }
+    let queries = Known::read(given.clone(), &["q", "query"])?;
+    let known = Known::read(given, passed)?;
+    // Of `q` and its alias `query` Tempo takes `q`.
+    let query = queries.get("q").or_else(|| queries.get("query"));
+    let query = confine(query.ok_or(ParamError::NoQuery)?).map_err(ParamError::Query)?;
+    let mut params = vec![("q", Cow::Owned(query))];
+    known.pass(passed, &mut params);
+    Ok(params)
+}
+
+/// The parameters of `/api/traces/{id}` and `/api/v2/traces/{id}`. The filter of the second
+/// version is refused: it brings ancestors and descendants of other tenants along.
+pub fn trace_by_id<'a, E>(
+    version: Version,
+    given: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+) -> Result<Params<'a>, ParamError<E>> {
+    const MODES: [&str; 4] = ["all", "ingesters", "blocks", "external"];
+    let known = Known::read(
+        given.clone(),
+        &["start", "end", "mode", "blockStart", "blockEnd"],
+    )?;
+    for name in ["blockStart", "blockEnd"] {
+        if known.get(name).is_some() {
+            return Err(ParamError::Internal(name));
+        }
+    }
+    if known.get("mode").is_some_and(|mode| !MODES.contains(&mode)) {
+        return Err(ParamError::Invalid("mode", "one of Tempo's modes"));
+    }
+    for name in ["start", "end"] {
+        if known
+            .get(name)
+            .is_some_and(|time| time.parse::<i64>().is_err())
+        {
+            return Err(ParamError::Invalid(name, "a time in Unix seconds"));
+        }
+    }
+    let mut params = Vec::new();
+    known.pass(&["start", "end", "mode"], &mut params);
+    if version == Version::V2 {
+        refuse_trace_filter(given)?;
+        // Tempo can be configured to merge similar spans, whoever they belong to.
+        params.push(("span_pruning", Cow::Borrowed("false")));
+    }
+    Ok(params)
+}
+
+/// Without a query, Tempo ignores what goes with it.
+fn refuse_trace_filter<'a, E>(
+    given: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<(), ParamError<E>> {
+    /// As Go's `strconv.ParseBool` spells what is false.
+    const FALSE: [&str; 6] = ["0", "f", "F", "false", "FALSE", "False"];
+    let known = Known::read(given, &["q", "span_pruning"])?;
+    if known.get("q").is_some_and(|query| !query.trim().is_empty()) {
+        return Err(ParamError::Unsupported("q"));
+    }
+    match known.get("span_pruning") {
+        Some(value) if !FALSE.contains(&value) => Err(ParamError::Unsupported("span_pruning")),
+        _ => Ok(()),
+    }
+}
+
+/// The parameters of a call that are listed, each once, in the order they came.
+struct Known<'a>(Vec<(&'static str, &'a str)>);
+
+const POSITIVE: &str = "a positive number";
+const NUMBER: &str = "a number of at most 32 bits";
+
+impl<'a> Known<'a> {
+    fn read<E>(
+        given: impl Iterator<Item = (&'a str, &'a str)>,
+        names: &[&'static str],
+    ) -> Result<Self, ParamError<E>> {
+        let mut known = Vec::new();
+        for (name, value) in given {
+            let Some(&name) = names.iter().find(|listed| **listed == name) else {
+                continue;
+            };
+            if known.iter().any(|(taken, _)| *taken == name) {
+                return Err(ParamError::Repeated(name.to_owned()));
+            }
+            known.push((name, value));
+        }
+        Ok(Self(known))
+    }
+
+    /// The value; Tempo takes an empty one as none.
+    fn get(&self, name: &str) -> Option<&'a str> {
+        let found = self.0.iter().find(|(known, _)| *known == name);
+        found
+            .map(|(_, value)| *value)
+            .filter(|value| !value.is_empty())
+    }
+
+    fn number<E>(&self, name: &'static str) -> Result<Option<u32>, ParamError<E>> {
+        let digits = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        let number = Some(text).filter(digits).and_then(|text| text.parse().ok());
+        number.map(Some).ok_or(ParamError::Invalid(name, NUMBER))
+    }
+
+    fn check_tag_numbers<E>(&self) -> Result<(), ParamError<E>> {
+        for name in ["start", "end", "limit", "maxStaleValues"] {
+            self.number(name)?;
+        }
+        Ok(())
+    }
+
+    /// Appends those of the named parameters that have a value.
+    fn pass(&self, names: &[&str], params: &mut Params<'a>) {
+        for &(name, value) in &self.0 {
+            if names.contains(&name) && !value.is_empty() {
+                params.push((name, Cow::Borrowed(value)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

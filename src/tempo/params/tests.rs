@@ -1,0 +1,253 @@
+use proptest::prelude::*;
+
+use super::*;
+
+type Given<'a> = &'a [(&'a str, &'a str)];
+type Error = ParamError<Unconfinable>;
+
+/// Why these tests' stand-in for TraceQL does not confine a query.
+#[derive(Debug, PartialEq)]
+struct Unconfinable;
+
+fn check(query: &str) -> Result<(), Unconfinable> {
+    (!query.contains("bad")).then_some(()).ok_or(Unconfinable)
+}
+
+fn confine(query: &str) -> Result<String, Unconfinable> {
+    check(query)?;
+    Ok(format!("T|{query}"))
+}
+
+fn from_old_form(form: &OldForm<'_>) -> Result<String, Unconfinable> {
+    let bare: Vec<String> = form
+        .bare_tags
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    let bare = bare.join(",");
+    check(form.tags)?;
+    let (min, max) = (form.min_duration, form.max_duration);
+    Ok(format!("T|{}|{bare}|{min}..{max}", form.tags))
+}
+
+fn filter(query: &str) -> String {
+    format!("T&{query}")
+}
+
+fn text(params: &Params<'_>) -> String {
+    let pairs: Vec<String> = params.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    pairs.join(" ")
+}
+
+fn search(given: Given<'_>) -> Result<String, Error> {
+    super::search(given.iter().copied(), confine, from_old_form).map(|(params, _)| text(&params))
+}
+
+fn range_query(given: Given<'_>) -> Result<String, Error> {
+    metrics_query_range(given.iter().copied(), confine).map(|params| text(&params))
+}
+
+fn trace(version: Version, given: Given<'_>) -> Result<String, Error> {
+    trace_by_id(version, given.iter().copied()).map(|params| text(&params))
+}
+
+#[test]
+fn a_search_goes_up_with_its_query_confined_and_what_is_listed() {
+    let given = [
+        ("start", "5"),
+        ("q", "{}"),
+        ("end", "9"),
+        ("limit", "20"),
+        ("spss", "3"),
+        ("skip_ast_transformations", "x"),
+        ("minDuration", "1s"),
+        ("custom", "1"),
+        ("Q", "{}"),
+    ];
+    assert_eq!(
+        search(&given),
+        Ok("q=T|{} start=5 end=9 limit=20 spss=3".to_owned())
+    );
+    let (_, range) = super::search(given.iter().copied(), confine, from_old_form).unwrap();
+    assert_eq!((range.start, range.end), (5, 9));
+    let range: Vec<_> = range.parameters().collect();
+    assert_eq!(range, [("start", "5".to_owned()), ("end", "9".to_owned())]);
+}
+
+#[test]
+fn older_forms_of_a_search_become_one_query() {
+    for (given, query) in [
+        (&[("tags", "a=1 b=\"x y\"")][..], "q=T|a=1 b=\"x y\"||.."),
+        (
+            &[("minDuration", "1.5s"), ("maxDuration", "2s")],
+            "q=T|||1.5s..2s",
+        ),
+        (&[], "q=T|||.."),
+        (&[("q", "")], "q=T|||.."),
+        (
+            &[("a", "b-web"), ("x", ""), ("c", "d")],
+            "q=T||a=b-web,c=d|..",
+        ),
+        // With a range, other parameters are no tags.
+        (&[("a", "b"), ("start", "1")], "q=T|||.. start=1"),
+        // With tags neither.
+        (&[("a", "b"), ("tags", "c=d")], "q=T|c=d||.."),
+        (&[("a", "1"), ("start", "0")], "q=T||a=1|.. start=0"),
+    ] {
+        assert_eq!(search(given), Ok(query.to_owned()), "{given:?}");
+    }
+}
+
+#[test]
+fn searches_that_readers_would_differ_on_are_refused() {
+    for given in [
+        &[("q", "{}"), ("q", "{a}")][..],
+        &[("q", "{}"), ("q", "")],
+        &[("start", "1"), ("start", "1")],
+        &[("tags", "a=1"), ("tags", "b=1")],
+        &[("a", "1"), ("a", "2")],
+    ] {
+        let refused = search(given).unwrap_err();
+        assert!(matches!(refused, ParamError::Repeated(_)), "{given:?}");
+    }
+    let many: Vec<String> = (0..=MAX_BARE_TAGS).map(|n| n.to_string()).collect();
+    let many: Vec<_> = many.iter().map(|name| (&**name, "1")).collect();
+    assert_eq!(search(&many), Err(ParamError::TooManyTags));
+    assert_eq!(
+        search(&[("q", "{}"), ("tags", "a=1")]),
+        Err(ParamError::TagsAndQuery)
+    );
+    for (name, value) in [
+        ("start", "x"),
+        ("start", "-1"),
+        ("end", "4294967296"),
+        ("limit", "0"),
+        ("limit", "1.5"),
+        ("spss", "many"),
+        ("start", "+1"),
+    ] {
+        let refused = search(&[("q", "{}"), (name, value)]).unwrap_err();
+        assert!(matches!(refused, ParamError::Invalid(..)), "{name}={value}");
+    }
+}
+
+#[test]
+fn a_query_that_cannot_be_confined_stops_the_call() {
+    let refused = Err(ParamError::Query(Unconfinable));
+    assert_eq!(search(&[("q", "bad")]), refused);
+    assert_eq!(search(&[("tags", "a=bad")]), refused);
+    assert_eq!(range_query(&[("query", "bad")]), refused);
+}
+
+#[test]
+fn tag_calls_always_carry_the_filter() {
+    let names = |given: Given<'_>| -> Result<String, Error> {
+        tag_names(given.iter().copied(), filter).map(|params| text(&params))
+    };
+    assert_eq!(names(&[]), Ok("q=T&".to_owned()));
+    assert_eq!(
+        names(&[("q", "{}"), ("scope", "span"), ("limit", "5"), ("x", "1")]),
+        Ok("q=T&{} scope=span limit=5".to_owned())
+    );
+    assert!(names(&[("scope", "bogus")]).is_err());
+    assert!(names(&[("start", "x")]).is_err());
+    let values = |given: Given<'_>| -> Result<String, Error> {
+        tag_values(given.iter().copied(), filter).map(|params| text(&params))
+    };
+    assert_eq!(
+        values(&[("scope", "span"), ("maxStaleValues", "1"), ("end", "2")]),
+        Ok("q=T& maxStaleValues=1 end=2".to_owned())
+    );
+    assert!(values(&[("q", "{}"), ("q", "{}")]).is_err());
+}
+
+#[test]
+fn of_a_metrics_query_and_its_alias_the_one_tempo_takes_goes_up() {
+    let both = [("query", "b"), ("q", "a"), ("step", "60s"), ("since", "1h")];
+    assert_eq!(range_query(&both), Ok("q=T|a step=60s since=1h".to_owned()));
+    assert_eq!(range_query(&[("query", "b")]), Ok("q=T|b".to_owned()));
+    assert_eq!(
+        range_query(&[("q", ""), ("query", "b")]),
+        Ok("q=T|b".to_owned())
+    );
+    assert_eq!(range_query(&[("step", "1")]), Err(ParamError::NoQuery));
+    assert!(range_query(&[("query", "b"), ("query", "b")]).is_err());
+    let instant = [("q", "a"), ("step", "60s"), ("end", "2.5")];
+    let instant = metrics_query(instant.into_iter(), confine).map(|params| text(&params));
+    assert_eq!(instant, Ok("q=T|a end=2.5".to_owned()));
+}
+
+#[test]
+fn what_tempos_own_components_send_is_refused() {
+    for name in ["blockID", "dc", "mode", "size", "startPage", "version"] {
+        assert_eq!(
+            range_query(&[("q", "a"), (name, "")]),
+            Err(ParamError::Internal(name))
+        );
+    }
+    assert_eq!(
+        trace(Version::V1, &[("blockStart", "x")]),
+        Err(ParamError::Internal("blockStart"))
+    );
+}
+
+#[test]
+fn a_trace_is_asked_for_whole_and_unmerged() {
+    let given = [("start", "1"), ("end", "2"), ("mode", "all"), ("x", "y")];
+    assert_eq!(
+        trace(Version::V1, &given),
+        Ok("start=1 end=2 mode=all".to_owned())
+    );
+    assert_eq!(
+        trace(Version::V2, &given),
+        Ok("start=1 end=2 mode=all span_pruning=false".to_owned())
+    );
+    assert_eq!(
+        trace(Version::V2, &[("q", " "), ("keep_hierarchy", "true")]),
+        Ok("span_pruning=false".to_owned())
+    );
+    // The first version ignores all of these.
+    assert_eq!(trace(Version::V1, &[("q", "{}")]), Ok(String::new()));
+    for given in [
+        &[("q", "{}")][..],
+        &[("span_pruning", "true")],
+        &[("mode", "bogus")],
+        &[("start", "x")],
+        &[("start", "1"), ("start", "2")],
+    ] {
+        assert!(trace(Version::V2, given).is_err(), "{given:?}");
+    }
+}
+
+proptest! {
+    /// The law of this module: one query goes up, confined, and nothing twice.
+    #[test]
+    fn exactly_one_confined_query_goes_up(
+        given in prop::collection::vec(
+            (
+                prop::sample::select(&["q", "query", "tags", "start", "limit", "mode", "x", ""][..]),
+                prop::sample::select(&["{}", "", "1", "a=1"][..]),
+            ),
+            0..5,
+        ),
+    ) {
+        let given = || given.iter().copied();
+        let all = [
+            super::search(given(), confine, from_old_form).map(|(params, _)| params),
+            metrics_query_range(given(), confine),
+            metrics_query(given(), confine),
+            tag_names(given(), filter),
+            tag_values(given(), filter),
+        ];
+        for params in all.into_iter().flatten() {
+            let queries = params.iter().filter(|(name, _)| ["q", "query", "tags"].contains(name));
+            let queries: Vec<_> = queries.collect();
+            prop_assert_eq!(queries.len(), 1);
+            prop_assert!(queries[0].1.starts_with('T'));
+            let mut names: Vec<_> = params.iter().map(|(name, _)| *name).collect();
+            names.sort_unstable();
+            names.dedup();
+            prop_assert_eq!(names.len(), params.len());
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The request messages of the gRPC calls, rewritten as [`super::params`] rewrites parameters.
+//!
+//! The fields are those of `pkg/tempopb/tempo.proto`. A field that is not known, or that only
+//! Tempo's own components set, is refused; one that has no meaning any more is left out. Exactly
+//! one confined query goes up.
+
+use thiserror::Error;
+
+use super::answer::Unreadable;
+use super::params::Range;
+use super::tag_name::{TagName, TagNameError};
+use super::tags::Asked;
+use super::wire::{self, Field};
+
+/// A request that is not taken; `E` is why a query cannot be confined. All are the client's.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RequestError<E> {
+    /// Not a message as it has to be.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// A field that is not known here, or that only Tempo's own components set.
+    #[error("the request has field {0}, which is not supported here")]
+    Field(u64),
+    /// Decoders would take the last.
+    #[error("the request has field {0} more than once")]
+    Repeated(u64),
+    /// Tempo refuses this too.
+    #[error("Tags and Query cannot be used together")]
+    TagsAndQuery,
+    /// A metrics call without a query.
+    #[error("there is no query")]
+    NoQuery,
+    /// Decoders would take the last.
+    #[error("a tag is set twice")]
+    RepeatedTag,
+    /// More than [`MAX_TAGS`].
+    #[error("there are more than {MAX_TAGS} tags")]
+    TooManyTags,
+    /// Tempo refuses this too.
+    #[error("MaxDurationMs must be greater than MinDurationMs")]
+    DurationsReversed,
+    /// See [`TagNameError`].
+    #[error(transparent)]
+    TagName(#[from] TagNameError),
+    /// The query cannot be confined.
+    #[error("{0}")]
+    Query(E),
+}
+
+/// A search by tags and durations. With nothing set it is a search for everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagSearch {
+    /// No tag twice.
+    pub tags: Vec<(String, String)>,
+    /// In milliseconds; 0 is no bound.
+    pub min_duration_ms: u32,
+    /// In milliseconds; 0 is no bound.
+    pub max_duration_ms: u32,
+}
+
+/// The most tags in one search.
+pub const MAX_TAGS: usize = 100;
+
+impl TagSearch {
+    fn add_tag<E>(&mut self, entry: Field<'_>) -> Result<(), RequestError<E>> {
+        let (tag, value) = read_pair(entry)?;
+        if self.tags.iter().any(|(known, _)| known == tag) {
+            return Err(RequestError::RepeatedTag);
+        }
+        if self.tags.len() == MAX_TAGS {
+            return Err(RequestError::TooManyTags);
+        }
+        self.tags.push((tag.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    fn check<E>(&self) -> Result<(), RequestError<E>> {
+        let reversed = self.max_duration_ms != 0 && self.min_duration_ms > self.max_duration_ms;
+        (!reversed)
+            .then_some(())
+            .ok_or(RequestError::DurationsReversed)
+    }
+}
+
+/// Rewrites a `SearchRequest`; see [`super::params::search`] for the closures.
+pub fn search<E>(
+    message: &[u8],
+    confine: impl FnOnce(&str) -> Result<String, E>,
+    from_tags: impl FnOnce(&TagSearch) -> Result<String, E>,
+) -> Result<(Vec<u8>, Range), RequestError<E>> {
+    /// Of one of them Tempo would use just one.
+    const TAGS: u64 = 1;
+    let mut once = Once::default();
+    let mut search = TagSearch::default();
+    let (mut query, mut range) = ("", Range::default());
+    let mut kept = Vec::with_capacity(32);
+    for field in wire::fields(message) {
+        let field = field?;
+        if field.number != TAGS && !OBSOLETE_SEARCH.contains(&field.number) {
+            once.see(field)?;
+        }
+        match field.number {
+            TAGS => search.add_tag(field)?,
+            2 => search.min_duration_ms = field.uint32()?,
+            3 => search.max_duration_ms = field.uint32()?,
+            5 => range.start = field.uint32()?,
+            6 => range.end = field.uint32()?,
+            8 => query = field.text()?,
+            4 | 9 => keep_uint32(&mut kept, field)?,
+            number if OBSOLETE_SEARCH.contains(&number) => {}
+            number => return Err(RequestError::Field(number)),
+        }
+    }
+    let query = match (query, search.tags.is_empty()) {
+        ("", _) => {
+            search.check()?;
+            from_tags(&search)
+        }
+        (_, false) => return Err(RequestError::TagsAndQuery),
+        (query, true) => confine(query),
+    };
+    wire::put_uint(&mut kept, 5, range.start.into());
+    wire::put_uint(&mut kept, 6, range.end.into());
+    wire::put_bytes(&mut kept, 8, query.map_err(RequestError::Query)?.as_bytes());
+    Ok((kept, range))
+}
+
+/// `RF1After`, which Go clients of some versions always send, and `skipASTTransformations`.
+const OBSOLETE_SEARCH: [u64; 2] = [10, 11];
+
+/// A rewritten `SearchTagsRequest`, and the scope its answer is read by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagNames {
+    /// What goes up.
+    pub message: Vec<u8>,
+    /// As the client asked; empty for all.
+    pub scope: String,
+}
+
+/// Rewrites a `SearchTagsRequest` of either version; `filter` gives the query from the
+/// client's, which may be empty.
+pub fn tag_names<E>(
+    message: &[u8],
+    filter: impl FnOnce(&str) -> String,
+) -> Result<TagNames, RequestError<E>> {
+    /// `RF1After`.
+    const OBSOLETE: u64 = 7;
+    let mut once = Once::default();
+    let (mut scope, mut query) = ("", "");
+    let mut kept = Vec::with_capacity(64);
+    for field in wire::fields(message) {
+        let field = field?;
+        once.see(field)?;
+        match field.number {
+            1 => {
+                scope = field.text()?;
+                wire::put_bytes(&mut kept, 1, scope.as_bytes());
+            }
+            2 => query = field.text()?,
+            3..=6 => keep_uint32(&mut kept, field)?,
+            OBSOLETE => {}
+            number => return Err(RequestError::Field(number)),
+        }
+    }
+    wire::put_bytes(&mut kept, 2, filter(query).as_bytes());
+    Ok(TagNames {
+        message: kept,
+        scope: scope.to_owned(),
+    })
+}
+
+/// A rewritten `SearchTagValuesRequest`, and the tag it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagValues {
+    /// What goes up.
+    pub message: Vec<u8>,
+    /// See [`TagName::is_of_trace`].
+    pub tag: TagName,
+}
+
+/// Rewrites a `SearchTagValuesRequest`; `filter` gives the query from the
+/// client's, which may be empty. Tempo puts the
+/// tag into a path of its own, so it is read as strictly as one in a path.
+pub fn tag_values<E>(
+    message: &[u8],
+    asked: Asked,
+    filter: impl FnOnce(&str) -> String,
+) -> Result<TagValues, RequestError<E>> {
+    /// `RF1After`.
+    const OBSOLETE: u64 = 8;
+    let mut once = Once::default();
+    let (mut tag, mut query) = ("", "");
+    let mut kept = Vec::with_capacity(64);
+    for field in wire::fields(message) {
+        let field = field?;
+        once.see(field)?;
+        match field.number {
+            1 => tag = field.text()?,
+            2 => query = field.text()?,
+            4..=7 => keep_uint32(&mut kept, field)?,
+            OBSOLETE => {}
+            number => return Err(RequestError::Field(number)),
+        }
+    }
+    let tag = match asked {
+        Asked::V1 => TagName::parse_v1(tag)?,
+        Asked::V2 => TagName::parse(tag)?,
+    };
+    wire::put_bytes(&mut kept, 1, tag.to_string().as_bytes());
+    wire::put_bytes(&mut kept, 2, filter(query).as_bytes());
+    Ok(TagValues { message: kept, tag })
+}
+
+/// Rewrites a `QueryRangeRequest`.
+pub fn metrics_query_range<E>(
+    message: &[u8],
+    confine: impl FnOnce(&str) -> Result<String, E>,
+) -> Result<Vec<u8>, RequestError<E>> {
+    /// `skipASTTransformations`.
+    const OBSOLETE: u64 = 19;
+    let mut once = Once::default();
+    let mut query = "";
+    let mut kept = Vec::with_capacity(64);
+    for field in wire::fields(message) {
+        let field = field?;
+        if field.number != OBSOLETE {
+            once.see(field)?;
+        }
+        match field.number {
+            1 => query = field.text()?,
+            2..=4 => keep_uint64(&mut kept, field)?,
+            16 | 17 => keep_uint32(&mut kept, field)?,
+            18 => {
+                // Set or not set makes a difference, so a zero is kept.
+                let instant = field.varint()? != 0;
+                kept.extend_from_slice(if instant {
+                    b"\x90\x01\x01"
+                } else {
+                    b"\x90\x01\x00"
+                });
+            }
+            OBSOLETE => {}
+            number => return Err(RequestError::Field(number)),
+        }
+    }
+    if query.is_empty() {
+        return Err(RequestError::NoQuery);
+    }
+    put_query(&mut kept, 1, confine(query))?;
+    Ok(kept)
+}
+
+/// Rewrites a `QueryInstantRequest`.
+pub fn metrics_query_instant<E>(
+    message: &[u8],
+    confine: impl FnOnce(&str) -> Result<String, E>,
+) -> Result<Vec<u8>, RequestError<E>> {
+    let mut once = Once::default();
+    let mut query = "";
+    let mut kept = Vec::with_capacity(64);
+    for field in wire::fields(message) {
+        let field = field?;
+        once.see(field)?;
+        match field.number {
+            1 => query = field.text()?,
+            2 | 3 => keep_uint64(&mut kept, field)?,
+            number => return Err(RequestError::Field(number)),
+        }
+    }
+    if query.is_empty() {
+        return Err(RequestError::NoQuery);
+    }
+    put_query(&mut kept, 1, confine(query))?;
+    Ok(kept)
+}
+
+/// The numbers of the fields seen, each of which may come once.
+#[derive(Default)]
+struct Once(u64);
+
+impl Once {
+    fn see<E>(&mut self, field: Field<'_>) -> Result<(), RequestError<E>> {
+        let bit = u32::try_from(field.number)
+            .ok()
+            .and_then(|number| 1u64.checked_shl(number))
+            .ok_or(RequestError::Field(field.number))?;
+        if self.0 & bit != 0 {
+            return Err(RequestError::Repeated(field.number));
+        }
+        self.0 |= bit;
+        Ok(())
+    }
+}
+
+/// An entry of a `map<string, string>`.
+fn read_pair(entry: Field<'_>) -> Result<(&str, &str), Unreadable> {
+    let (mut key, mut value) = ("", "");
+    for field in wire::fields(entry.bytes()?) {
+        let field = field?;
+        match field.number {
+            1 => key = field.text()?,
+            2 => value = field.text()?,
+            _ => return Err(Unreadable("a tag has more than a key and a value")),
+        }
+    }
+    Ok((key, value))
+}
+
+fn keep_uint32(kept: &mut Vec<u8>, field: Field<'_>) -> Result<(), Unreadable> {
+    field.uint32()?;
+    keep_uint64(kept, field)
+}
+
+fn keep_uint64(kept: &mut Vec<u8>, field: Field<'_>) -> Result<(), Unreadable> {
+    let number = u32::try_from(field.number).unwrap_or(0);
+    wire::put_uint(kept, number, field.varint()?);
+    Ok(())
+}
+
+fn put_query<E>(
+    kept: &mut Vec<u8>,
+    number: u32,
+    query: Result<String, E>,
+) -> Result<(), RequestError<E>> {
+    let query = query.map_err(RequestError::Query)?;
+    wire::put_bytes(kept, number, query.as_bytes());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

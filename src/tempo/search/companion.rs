@@ -1,0 +1,178 @@
+//! The second search that finds out which traces of a page are wholly the tenant's.
+//!
+//! It asks for those traces without confining the query, and groups their spans by the tenant
+//! attributes: `{ trace:id = "…" || … } | by(resource.tenant_id)`. A trace is the tenant's if
+//! every group it has is. That holds whatever another span has for the attribute: nothing, an
+//! integer, a list, an empty string all make a group of their own. Asking instead for spans whose
+//! attribute `!=` the tenant's finds only those that have it as a string, measured on Tempo 3.0.
+//! One thing no search can tell: a resource that has the attribute twice, the tenant's value
+//! first. The spans of such a resource are in the tenant's own searches too.
+//!
+//! The limit is one more than the traces asked for: at its limit Tempo stops looking, and a
+//! trace's foreign spans may be in the block it has not looked at yet. An answer that says it is
+//! incomplete finds nothing to be the tenant's.
+
+use std::fmt::Write as _;
+
+use super::TraceIds;
+use crate::tempo::answer::{JobFields, Jobs, Unreadable};
+use crate::tempo::endpoints::check_trace_id;
+use crate::tempo::tag_name::TagName;
+use crate::tempo::wire::{self, Field};
+
+/// Traces in one search: with one more, a limit that any Tempo grants.
+const TRACES_PER_SEARCH: usize = 99;
+
+/// Searches for one page. The traces of a larger page that are in none count as shared.
+const MAX_SEARCHES: usize = 10;
+
+/// One such search. It goes to `/api/search` with `Accept: application/protobuf` and the same
+/// `start` and `end` as the search it follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Companion {
+    query: String,
+    limit: usize,
+}
+
+impl Companion {
+    /// The searches for a page's traces, by the tenant attributes; none if there are no traces.
+    pub fn of_page<'a>(ids: impl Iterator<Item = &'a str>, attributes: &[TagName]) -> Vec<Self> {
+        let mut ids: Vec<_> = ids.filter(|id| check_trace_id(id).is_ok()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.chunks(TRACES_PER_SEARCH)
+            .take(MAX_SEARCHES)
+            .map(|ids| Self::of_traces(ids, attributes))
+            .collect()
+    }
+
+    fn of_traces(ids: &[&str], attributes: &[TagName]) -> Self {
+        let traces: Vec<String> = ids
+            .iter()
+            .map(|id| format!("trace:id = \"{id}\""))
+            .collect();
+        let mut query = format!("{{ {} }}", traces.join(" || "));
+        for attribute in attributes {
+            // Writing to a String cannot fail.
+            let _ = write!(query, " | by({attribute})");
+        }
+        Self {
+            query,
+            limit: ids.len() + 1,
+        }
+    }
+
+    /// The TraceQL query.
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
+    /// The parameters that go up, `start` and `end` aside.
+    pub fn parameters(&self) -> [(&'static str, String); 3] {
+        [
+            ("q", self.query.clone()),
+            ("limit", self.limit.to_string()),
+            ("spss", "1".to_owned()),
+        ]
+    }
+}
+
+/// Reads the answer of such a search (`tempopb.SearchResponse`): the traces that have no span but
+/// the tenant's. `attributes` are those of the search; `admits` tells whether a value of the
+/// attribute at this place is the tenant's.
+pub fn own_traces(
+    answer: &[u8],
+    attributes: &[TagName],
+    admits: impl Fn(usize, &str) -> bool,
+) -> Result<TraceIds, Unreadable> {
+    let (mut own, mut shared) = (TraceIds::default(), TraceIds::default());
+    let mut is_complete = !attributes.is_empty();
+    for field in wire::fields(answer) {
+        let field = field?;
+        match field.number {
+            1 => {
+                let (id, groups) = read_trace(field)?;
+                let mut is_own = !groups.is_empty();
+                for group in groups {
+                    is_own &= is_own_group(group, attributes, &admits)?;
+                }
+                let ids = if is_own { &mut own } else { &mut shared };
+                ids.insert(id);
+            }
+            2 => is_complete &= Jobs::read(field.bytes()?, JobFields::SEARCH)?.are_complete(),
+            _ => {}
+        }
+    }
+    if !is_complete {
+        return Ok(TraceIds::default());
+    }
+    own.remove(&shared);
+    Ok(own)
+}
+
+/// A trace's id and its span sets.
+fn read_trace(trace: Field<'_>) -> Result<(&str, Vec<&[u8]>), Unreadable> {
+    let (mut id, mut groups) = ("", Vec::new());
+    for field in wire::fields(trace.bytes()?) {
+        let field = field?;
+        match field.number {
+            1 => id = field.text()?,
+            7 => groups.push(field.bytes()?),
+            _ => {}
+        }
+    }
+    Ok((id, groups))
+}
+
+/// Whether a span set was grouped by exactly these attributes, in their order, each with a value of the tenant's.
+fn is_own_group(
+    span_set: &[u8],
+    attributes: &[TagName],
+    admits: impl Fn(usize, &str) -> bool,
+) -> Result<bool, Unreadable> {
+    let mut found = 0;
+    for field in wire::fields(span_set) {
+        let field = field?;
+        if field.number != 3 {
+            continue;
+        }
+        let (key, value) = read_attribute(field)?;
+        let attribute = key
+            .strip_prefix("by(")
+            .and_then(|key| TagName::parse(key.strip_suffix(')')?).ok());
+        let is_own = attribute.is_some()
+            && attribute.as_ref() == attributes.get(found)
+            && value.is_some_and(|value| admits(found, value));
+        if !is_own {
+            return Ok(false);
+        }
+        found += 1;
+    }
+    Ok(found == attributes.len())
+}
+
+/// Tempo writes a missing value as this text, so a tenant of this name is never recognised.
+const NIL: &str = "nil";
+
+/// The key of a `KeyValue`, and its value if that is a string and nothing else.
+fn read_attribute(attribute: Field<'_>) -> Result<(&str, Option<&str>), Unreadable> {
+    let (mut key, mut value) = ("", None);
+    for field in wire::fields(attribute.bytes()?) {
+        let field = field?;
+        match field.number {
+            1 => key = field.text()?,
+            2 => value = read_string(field.bytes()?)?,
+            _ => {}
+        }
+    }
+    Ok((key, value.filter(|value| *value != NIL)))
+}
+
+/// An `AnyValue` that is one string.
+fn read_string(any_value: &[u8]) -> Result<Option<&str>, Unreadable> {
+    let mut fields = wire::fields(any_value);
+    match (fields.next().transpose()?, fields.next()) {
+        (Some(field), None) if field.number == 1 => field.text().map(Some),
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,158 @@
+//! `SearchResponse` as jsonpb writes it: 64-bit integers as strings, zeros left out.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Extent, Rules};
+use crate::tempo::answer::{Jobs, Unreadable, read_json, write_json};
+
+/// One page, read but not yet filtered.
+#[derive(Deserialize, Serialize)]
+pub struct JsonPage<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    traces: Option<Vec<Trace<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<Jobs>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Trace<'a> {
+    #[serde(rename = "traceID", borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    root_service_name: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    root_trace_name: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    start_time_unix_nano: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u32>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    span_set: Option<SpanSet<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    span_sets: Option<Vec<SpanSet<'a>>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    service_stats: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct SpanSet<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    spans: Option<Vec<Span<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched: Option<u32>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    attributes: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Span<'a> {
+    #[serde(rename = "spanID", borrow, skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    name: Option<&'a RawValue>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    start_time_unix_nano: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    duration_nanos: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    attributes: Option<Vec<Attribute<'a>>>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Attribute<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    value: Option<&'a RawValue>,
+}
+
+/// What Tempo writes for a trace whose root it has not seen (`pkg/search/util.go`), as jsonpb
+/// escapes it.
+const NO_ROOT: &str = r#""\u003croot span not yet received\u003e""#;
+
+impl<'a> JsonPage<'a> {
+    /// Reads an answer of `/api/search`.
+    pub fn read(answer: &'a [u8]) -> Result<Self, Unreadable> {
+        read_json(answer)
+    }
+
+    /// The traces of the page.
+    pub fn trace_ids(&self) -> impl Iterator<Item = &str> {
+        self.traces.iter().flatten().map(|trace| &*trace.id)
+    }
+
+    /// The page without what the rules do not show.
+    pub fn filter(mut self, rules: &Rules<'_>) -> Result<Vec<u8>, Unreadable> {
+        let mut masked = false;
+        for trace in self.traces.iter_mut().flatten() {
+            if !rules.reveal.shows(&trace.id) {
+                trace.mask()?;
+                masked = true;
+            }
+            if !rules.hide.is_empty() {
+                trace.span_sets_mut().for_each(|set| set.hide(rules));
+            }
+        }
+        if let Some(traces) = self.traces.as_mut().filter(|_| masked) {
+            // Tempo sorts by the start of the whole trace.
+            let start = |trace: &Trace<'_>| integer(trace.start_time_unix_nano.as_ref());
+            traces.sort_by_cached_key(|trace| std::cmp::Reverse(start(trace).unwrap_or(0)));
+        }
+        write_json(&self)
+    }
+}
+
+impl Trace<'_> {
+    fn mask(&mut self) -> Result<(), Unreadable> {
+        let mut extent = Extent::default();
+        for span in self
+            .span_sets_mut()
+            .flat_map(|set| set.spans.iter().flatten())
+        {
+            extent.cover(
+                integer(span.start_time_unix_nano.as_ref())?,
+                integer(span.duration_nanos.as_ref())?,
+            );
+        }
+        self.root_service_name = Some(read_json(NO_ROOT.as_bytes())?);
+        self.root_trace_name = None;
+        self.service_stats = None;
+        self.start_time_unix_nano =
+            (extent.start() != 0).then(|| Cow::Owned(extent.start().to_string()));
+        self.duration_ms = (extent.duration_ms() != 0).then_some(extent.duration_ms());
+        Ok(())
+    }
+}
+
+impl<'a> Trace<'a> {
+    fn span_sets_mut(&mut self) -> impl Iterator<Item = &mut SpanSet<'a>> {
+        self.span_set
+            .iter_mut()
+            .chain(self.span_sets.iter_mut().flatten())
+    }
+}
+
+impl SpanSet<'_> {
+    fn hide(&mut self, rules: &Rules<'_>) {
+        for span in self.spans.iter_mut().flatten() {
+            if let Some(attributes) = &mut span.attributes {
+                attributes.retain(|attribute| !rules.hides(&attribute.key));
+                if attributes.is_empty() {
+                    span.attributes = None;
+                }
+            }
+        }
+    }
+}
+
+const NOT_A_NUMBER: Unreadable = Unreadable("a time in it is not a number");
+
+/// A `uint64` of jsonpb; left out where it is zero.
+fn integer(text: Option<&Cow<'_, str>>) -> Result<u64, Unreadable> {
+    text.map_or(Ok(0), |text| text.parse().map_err(|_| NOT_A_NUMBER))
+}

@@ -1,0 +1,432 @@
+use proptest::prelude::*;
+use prost::Message as _;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::tempo::tag_name::TagName;
+use crate::tempo::testing::{self, Any, AnyValue, KeyValue, SearchResponse, fixture};
+
+/// Recorded traces that hold spans of the tenant alone, but for 7 (its tenant twice) and 8 (a
+/// list).
+const OWN: [&str; 2] = [
+    "abc0000000000000000000000000001",
+    "abc000000000000000000000000000c",
+];
+/// One whose root is another tenant's, with that tenant's names in the recording.
+const SHARED: &str = "abc0000000000000000000000000003";
+
+fn own() -> TraceIds {
+    let mut ids = TraceIds::default();
+    for id in OWN {
+        ids.insert(id);
+    }
+    ids
+}
+
+fn rules<'a>(reveal: Reveal<'a>, hide: &'a [&'a str]) -> Rules<'a> {
+    Rules { reveal, hide }
+}
+
+fn filter_json(answer: &[u8], rules: &Rules<'_>) -> Value {
+    testing::json(&JsonPage::read(answer).unwrap().filter(rules).unwrap())
+}
+
+fn filter_protobuf(answer: &[u8], rules: &Rules<'_>) -> SearchResponse {
+    let filtered = ProtobufPage::read(answer).unwrap().filter(rules).unwrap();
+    SearchResponse::decode(&filtered[..]).unwrap()
+}
+
+fn trace<'a>(page: &'a Value, id: &str) -> &'a Value {
+    let traces = page["traces"].as_array().unwrap();
+    traces.iter().find(|t| t["traceID"] == id).unwrap()
+}
+
+#[test]
+fn a_shared_trace_is_that_of_a_missing_root_with_the_times_of_its_spans() {
+    let page = filter_json(
+        &fixture("search-tenantA.json"),
+        &rules(Reveal::Only(&own()), &[]),
+    );
+    let shared = trace(&page, SHARED);
+    assert_eq!(shared["rootServiceName"], "<root span not yet received>");
+    assert_eq!(shared.get("rootTraceName"), None);
+    assert_eq!(shared.get("serviceStats"), None);
+    // Its first span is the longer one, 80 ms; the whole trace takes 777 ms from 10 ms earlier.
+    assert_eq!(shared["startTimeUnixNano"], "1795229745615554688");
+    assert_eq!(shared["durationMs"], 80);
+    assert_eq!(shared["spanSets"][0]["spans"].as_array().unwrap().len(), 2);
+    assert!(!page.to_string().contains("B-ROOT"));
+    assert!(!page.to_string().contains("b-web"));
+
+    let whole = trace(&page, OWN[0]);
+    assert_eq!(whole["rootTraceName"], "A-root");
+    assert_eq!(whole["durationMs"], 100);
+    assert_eq!(whole["serviceStats"]["a-db"]["spanCount"], 2);
+    assert_eq!(page["metrics"], json!({"completedJobs": 3, "totalJobs": 3}));
+}
+
+#[test]
+fn nothing_but_measures_goes_where_traces_are_never_shared() {
+    let answer = fixture("search-tenantA.json");
+    let mut expected = testing::json(&answer);
+    expected["metrics"] = json!({"completedJobs": 3, "totalJobs": 3});
+    assert_eq!(filter_json(&answer, &rules(Reveal::All, &[])), expected);
+
+    let answer = fixture("search-tenantA-proto.pb");
+    let mut expected = SearchResponse::decode(&answer[..]).unwrap();
+    let metrics = expected.metrics.as_mut().unwrap();
+    assert_ne!(metrics.inspected_bytes, 0);
+    metrics.inspected_bytes = 0;
+    assert_eq!(filter_protobuf(&answer, &rules(Reveal::All, &[])), expected);
+}
+
+#[test]
+fn protobuf_and_streamed_answers_lose_the_same_as_json() {
+    let own = own();
+    for answer in [fixture("search-tenantA-proto.pb")]
+        .into_iter()
+        .chain(testing::stream("grpc-http-port-Search-tenantA.bin"))
+    {
+        let page = filter_protobuf(&answer, &rules(Reveal::Only(&own), &["tenant_id"]));
+        assert_eq!(page.metrics.unwrap().inspected_bytes, 0);
+        let original = SearchResponse::decode(&answer[..]).unwrap();
+        assert_eq!(page.traces.len(), original.traces.len());
+        for trace in &page.traces {
+            let before = original.traces.iter().find(|t| t.id == trace.id).unwrap();
+            assert_eq!(trace.span_sets.len(), before.span_sets.len());
+            for span in trace.span_sets.iter().flat_map(|set| &set.spans) {
+                assert_eq!(span.attributes, []);
+            }
+            if OWN.contains(&&*trace.id) {
+                assert_eq!(trace.root_trace_name, before.root_trace_name);
+                assert_eq!(trace.service_stats, before.service_stats);
+            } else {
+                assert_eq!(trace.root_service_name, "<root span not yet received>");
+                assert_eq!(trace.root_trace_name, "");
+                assert!(trace.service_stats.is_empty());
+            }
+        }
+        if let Some(shared) = page.traces.iter().find(|t| t.id == SHARED) {
+            assert_eq!(shared.duration_ms, 80);
+            assert_eq!(shared.start, 1_795_229_745_615_554_688);
+        }
+    }
+}
+
+#[test]
+fn the_page_stays_sorted_by_the_starts_it_shows() {
+    let sorted = |starts: Vec<u64>| starts.is_sorted_by(|a, b| a >= b);
+    let rules = rules(Reveal::Nothing, &[]);
+    let page = filter_protobuf(&fixture("search-tenantA-proto.pb"), &rules);
+    assert!(sorted(page.traces.iter().map(|t| t.start).collect()));
+    let page = filter_json(&fixture("search-tenantA.json"), &rules);
+    let starts = page["traces"].as_array().unwrap().iter();
+    assert!(sorted(
+        starts
+            .map(|t| t["startTimeUnixNano"].as_str().unwrap().parse().unwrap())
+            .collect()
+    ));
+}
+
+#[test]
+fn hidden_attributes_go_and_others_stay() {
+    let answer = br#"{"traces":[{"traceID":"1","spanSets":[{"spans":[
+        {"spanID":"a","attributes":[{"key":"tenant_id","value":{"stringValue":"A"}},{"key":"n","value":{"intValue":"1"}}]},
+        {"spanID":"b","attributes":[{"key":"tenant_id","value":{"stringValue":"A"}}]}]}]}]}"#;
+    let page = filter_json(answer, &rules(Reveal::All, &["tenant_id"]));
+    assert_eq!(
+        page["traces"][0]["spanSets"][0]["spans"],
+        json!([
+            {"spanID": "a", "attributes": [{"key": "n", "value": {"intValue": "1"}}]},
+            {"spanID": "b"}
+        ])
+    );
+}
+
+#[test]
+fn fields_not_known_here_do_not_pass() {
+    let answer = br#"{"new":1,"traces":[{"traceID":"1","rootSecret":"B","spanSets":[{"x":1,"spans":[{"y":2}]}]}]}"#;
+    assert_eq!(
+        filter_json(answer, &rules(Reveal::All, &[])),
+        json!({"traces": [{"traceID": "1", "spanSets": [{"spans": [{}]}]}]})
+    );
+    let mut answer = SearchResponse::decode(&fixture("search-tenantA-proto.pb")[..]).unwrap();
+    answer.traces[0].unknown = "secret".to_owned();
+    answer.traces[0].span_sets[0].spans[0].unknown = "secret".to_owned();
+    let filtered = ProtobufPage::read(&answer.encode_to_vec())
+        .unwrap()
+        .filter(&rules(Reveal::All, &[]))
+        .unwrap();
+    assert!(!String::from_utf8_lossy(&filtered).contains("secret"));
+}
+
+#[test]
+fn what_is_ambiguous_is_not_passed_on() {
+    for answer in [
+        r#"{"traces":[{"traceID":"1","traceID":"2"}]}"#,
+        r#"{"traces":[{"rootTraceName":"x"}]}"#,
+        r#"{"traces":[{"traceID":"1"}],"traces":[]}"#,
+        r#"{"traces":[{"traceID":"1","spanSets":[{"spans":[{"startTimeUnixNano":5}]}]}]}"#,
+        r#"{"traces":{}}"#,
+        "[]",
+        "",
+        "{}x",
+    ] {
+        let page = JsonPage::read(answer.as_bytes());
+        assert!(page.is_err(), "{answer}");
+    }
+    let odd_time =
+        br#"{"traces":[{"traceID":"1","spanSet":{"spans":[{"startTimeUnixNano":"x"}]}}]}"#;
+    let page = JsonPage::read(odd_time).unwrap();
+    assert!(page.filter(&rules(Reveal::Nothing, &[])).is_err());
+    assert!(ProtobufPage::read(b"\x0a\x06\x0a\x01a\x0a\x01b").is_err());
+}
+
+#[test]
+fn trace_ids_are_compared_without_leading_zeros_and_case() {
+    let mut ids = TraceIds::default();
+    ids.insert("0ABC");
+    assert!(ids.contains("abc") && ids.contains("000abc") && ids.contains("ABC"));
+    assert!(!ids.contains("abc0") && !ids.contains(""));
+}
+
+mod companions {
+    use super::*;
+
+    fn attributes(names: &[&str]) -> Vec<TagName> {
+        names
+            .iter()
+            .map(|name| TagName::resource(name).unwrap())
+            .collect()
+    }
+
+    fn group(values: &[(&str, Any)]) -> testing::SpanSet {
+        let attribute = |(key, value): &(&str, Any)| KeyValue {
+            key: (*key).to_owned(),
+            value: Some(AnyValue {
+                value: Some(value.clone()),
+            }),
+        };
+        testing::SpanSet {
+            matched: 1,
+            attributes: values.iter().map(attribute).collect(),
+            ..Default::default()
+        }
+    }
+
+    fn text(value: &str) -> Any {
+        Any::Text(value.to_owned())
+    }
+
+    /// Whether a trace with these groups counts as wholly the own of tenant A.
+    fn is_own(groups: Vec<testing::SpanSet>) -> bool {
+        let answer = SearchResponse {
+            traces: vec![testing::Trace {
+                id: "1".to_owned(),
+                span_sets: groups,
+                ..Default::default()
+            }],
+            metrics: None,
+        };
+        own_traces(
+            &answer.encode_to_vec(),
+            &attributes(&["tenant_id"]),
+            |_, value| ["A", "nil"].contains(&value),
+        )
+        .unwrap()
+        .contains("1")
+    }
+
+    #[test]
+    fn the_query_groups_every_span_of_the_traces() {
+        let ids = ["2", "1", "1", "no id", "\" || true"];
+        let searches = Companion::of_page(ids.into_iter(), &attributes(&["a", "b"]));
+        assert_eq!(searches.len(), 1);
+        assert_eq!(
+            searches[0].query(),
+            r#"{ trace:id = "1" || trace:id = "2" } | by(resource.a) | by(resource.b)"#
+        );
+        let parameters = searches[0].parameters();
+        assert_eq!(parameters[1], ("limit", "3".to_owned()));
+        assert_eq!(parameters[2], ("spss", "1".to_owned()));
+        assert_eq!(
+            Companion::of_page([].into_iter(), &attributes(&["tenant_id"])),
+            []
+        );
+    }
+
+    #[test]
+    fn large_pages_are_asked_for_in_parts_up_to_a_bound() {
+        let ids: Vec<String> = (0..5000).map(|n| format!("{n:x}")).collect();
+        let searches =
+            Companion::of_page(ids.iter().map(String::as_str), &attributes(&["tenant_id"]));
+        assert_eq!(searches.len(), 10);
+        for search in &searches {
+            assert_eq!(search.query().matches("trace:id").count(), 99);
+            assert_eq!(search.parameters()[1], ("limit", "100".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_trace_is_own_if_every_group_is() {
+        let key = "by(resource.tenant_id)";
+        let own = || group(&[(key, text("A"))]);
+        assert!(is_own(vec![own()]));
+        assert!(!is_own(vec![]));
+        let mut no_value = own();
+        no_value.attributes[0].value = None;
+        for other in [
+            group(&[(key, text("B"))]),
+            group(&[(key, text(""))]),
+            group(&[(key, text("nil"))]),
+            group(&[(key, Any::Int(5))]),
+            group(&[(key, Any::Bool(true))]),
+            no_value,
+            group(&[("by(resource.other)", text("A"))]),
+            group(&[("resource.tenant_id", text("A"))]),
+            group(&[(key, text("A")), (key, text("B"))]),
+            group(&[]),
+        ] {
+            assert!(!is_own(vec![own(), other.clone()]), "{other:?}");
+            assert!(!is_own(vec![other, own()]));
+        }
+    }
+
+    #[test]
+    fn a_trace_listed_twice_is_own_if_it_is_both_times() {
+        let key = "by(resource.tenant_id)";
+        let trace = |value| testing::Trace {
+            id: "1".to_owned(),
+            span_sets: vec![group(&[(key, text(value))])],
+            ..Default::default()
+        };
+        for traces in [["A", "B"], ["B", "A"]] {
+            let answer = SearchResponse {
+                traces: traces.map(trace).into(),
+                metrics: None,
+            };
+            let answer = answer.encode_to_vec();
+            let own = own_traces(&answer, &attributes(&["tenant_id"]), |_, value| {
+                value == "A"
+            });
+            assert_eq!(own, Ok(TraceIds::default()));
+        }
+    }
+
+    #[test]
+    fn an_incomplete_answer_finds_nothing() {
+        let answer = |completed_jobs| SearchResponse {
+            traces: vec![testing::Trace {
+                id: "1".to_owned(),
+                span_sets: vec![group(&[("by(resource.tenant_id)", text("A"))])],
+                ..Default::default()
+            }],
+            metrics: Some(testing::SearchMetrics {
+                completed_jobs,
+                total_jobs: 4,
+                ..Default::default()
+            }),
+        };
+        let own = |completed| {
+            let answer = answer(completed).encode_to_vec();
+            own_traces(&answer, &attributes(&["tenant_id"]), |_, _| true).unwrap()
+        };
+        assert!(own(4).contains("1"));
+        assert_eq!(own(3), TraceIds::default());
+    }
+
+    #[test]
+    fn every_attribute_has_to_be_the_tenants() {
+        let attributes = attributes(&["a", "b"]);
+        let is_own = |a: &str, b: &str| {
+            let groups = group(&[("by(resource.a)", text(a)), ("by(resource.b)", text(b))]);
+            let answer = SearchResponse {
+                traces: vec![testing::Trace {
+                    id: "1".to_owned(),
+                    span_sets: vec![groups],
+                    ..Default::default()
+                }],
+                metrics: None,
+            };
+            own_traces(&answer.encode_to_vec(), &attributes, |index, value| {
+                value == ["A", "prod"][index]
+            })
+            .unwrap()
+            .contains("1")
+        };
+        assert!(is_own("A", "prod"));
+        assert!(!is_own("A", "test") && !is_own("prod", "A"));
+    }
+
+    /// Recorded with one trace for each kind of foreign span; see the names in it.
+    #[test]
+    fn every_kind_of_foreign_span_is_found_in_a_real_answer() {
+        let answer = fixture("search-companion-proto.pb");
+        let page = SearchResponse::decode(&answer[..]).unwrap();
+        assert_eq!(page.traces.len(), 18);
+        let own = own_traces(&answer, &attributes(&["tenant_id"]), |_, value| {
+            value == "A"
+        })
+        .unwrap();
+        for trace in page.traces {
+            // All the tenant's; its value twice, first; a list of just its value; its value,
+            // then a number.
+            let expected = ["A-root", "A7", "A10", "A18"].contains(&&*trace.root_trace_name);
+            assert_eq!(
+                own.contains(&trace.id),
+                expected,
+                "{}",
+                trace.root_trace_name
+            );
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn mutated_answers_are_read_or_refused(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        reveal in any::<bool>(),
+    ) {
+        let rules = rules(if reveal { Reveal::All } else { Reveal::Nothing }, &["tenant_id"]);
+        let mut answer = fixture("search-tenantA.json");
+        for (index, byte) in &changes {
+            let at = index.index(answer.len());
+            answer[at] = *byte;
+        }
+        if let Ok(page) = JsonPage::read(&answer) {
+            let _ = page.filter(&rules);
+        }
+        let mut answer = fixture("search-tenantA-proto.pb");
+        for (index, byte) in &changes {
+            let at = index.index(answer.len());
+            answer[at] = *byte;
+        }
+        if let Ok(page) = ProtobufPage::read(&answer) {
+            let _ = page.filter(&rules);
+        }
+        let _ = own_traces(&answer, &[TagName::resource("tenant_id").unwrap()], |_, value| value == "A");
+    }
+
+    /// Whatever happens to an answer on its way, a masked page has no root name and no statistics.
+    #[test]
+    fn no_mutation_uncovers_what_is_masked(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut answer = fixture("search-tenantA-proto.pb");
+        for (index, byte) in &changes {
+            let at = index.index(answer.len());
+            answer[at] = *byte;
+        }
+        let rules = rules(Reveal::Nothing, &[]);
+        if let Some(page) = ProtobufPage::read(&answer).ok().and_then(|page| page.filter(&rules).ok())
+            && let Ok(page) = SearchResponse::decode(&page[..])
+        {
+            for trace in page.traces {
+                prop_assert_eq!(trace.root_trace_name, "");
+                prop_assert_eq!(trace.root_service_name, "<root span not yet received>");
+                prop_assert!(trace.service_stats.is_empty());
+            }
+        }
+    }
+}

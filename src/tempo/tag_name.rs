@@ -1,0 +1,411 @@
+//! The names of tags, whose values can be asked for.
+//!
+//! Tempo reads the name in the path as TraceQL (`ParseIdentifier` in `pkg/traceql/parse.go`), and
+//! more than a name gets through: parentheses, comments, even further pipeline stages. Here a
+//! name is one attribute or intrinsic, and goes up in the one spelling printed here.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// An attribute or intrinsic whose values may be asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TagName(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    /// One that belongs to a span.
+    Intrinsic(&'static str),
+    /// One that describes the whole trace, whoever its spans belong to.
+    OfTrace(&'static str),
+    Attribute {
+        /// With its dot; just the dot where there is none.
+        scope: &'static str,
+        name: Box<str>,
+    },
+}
+
+/// Why a name is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TagNameError {
+    /// Neither an attribute with its scope nor an intrinsic.
+    #[error(
+        "the tag is neither an attribute (.name, span.name, resource.name, event.name, \
+         link.name, instrumentation.name) nor an intrinsic (name, status, span:kind, …)"
+    )]
+    NotAName,
+    /// Tempo does not filter these by tenant.
+    #[error("tags of parent spans are not supported")]
+    Parent,
+    /// Its path would be another one after cleaning.
+    #[error("a tag with empty, `.` or `..` parts between slashes is not supported")]
+    DotSegments,
+    /// Longer than [`MAX_TAG_BYTES`].
+    #[error("the tag is longer than {MAX_TAG_BYTES} bytes")]
+    TooLong,
+    /// NUL, newlines and the like.
+    #[error("the tag holds a control character")]
+    ControlCharacter,
+}
+
+/// The longest tag name, in bytes.
+pub const MAX_TAG_BYTES: usize = 2048;
+
+/// From `pkg/traceql/enum_attributes.go`; without those of [`OF_TRACE`], without `parent`, and
+/// without `span:childCount`, which counts children of every tenant.
+const INTRINSICS: [&str; 20] = [
+    "duration",
+    "name",
+    "status",
+    "statusMessage",
+    "kind",
+    "nestedSetLeft",
+    "nestedSetRight",
+    "nestedSetParent",
+    "span:duration",
+    "span:name",
+    "span:status",
+    "span:statusMessage",
+    "span:kind",
+    "span:id",
+    "span:parentID",
+    "event:name",
+    "event:timeSinceStart",
+    "link:traceID",
+    "link:spanID",
+    "trace:id",
+];
+
+const INSTRUMENTATION_INTRINSICS: [&str; 2] = ["instrumentation:name", "instrumentation:version"];
+
+/// Intrinsics whose values Tempo gives for whole traces, whatever the query says.
+const OF_TRACE: [&str; 7] = [
+    "rootName",
+    "rootServiceName",
+    "traceDuration",
+    "trace:rootName",
+    "trace:rootService",
+    "trace:duration",
+    "span:childCount",
+];
+
+const SCOPES: [&str; 6] = [
+    ".",
+    "span.",
+    "resource.",
+    "event.",
+    "link.",
+    "instrumentation.",
+];
+
+/// Tags of the first version of the API that it looks for in one place only
+/// (`translateTagToAttribute` in `tempodb/encoding/vparquet5/block_search_tags.go`).
+const V1_RESOURCE: [&str; 9] = [
+    "service.name",
+    "cluster",
+    "namespace",
+    "pod",
+    "container",
+    "k8s.namespace.name",
+    "k8s.cluster.name",
+    "k8s.pod.name",
+    "k8s.container.name",
+];
+const V1_SPAN: [&str; 3] = ["http.method", "http.url", "http.status_code"];
+
+impl TagName {
+    /// Reads a tag of `/api/v2/search/tag/{tag}/values` or of `SearchTagValuesV2`.
+    pub fn parse(text: &str) -> Result<Self, TagNameError> {
+        check(text)?;
+        if text == "parent" || text.starts_with("parent.") {
+            return Err(TagNameError::Parent);
+        }
+        if let Some(intrinsic) = Self::intrinsic(text) {
+            return Ok(intrinsic);
+        }
+        let (scope, name) = SCOPES
+            .into_iter()
+            .find_map(|scope| Some((scope, text.strip_prefix(scope)?)))
+            .ok_or(TagNameError::NotAName)?;
+        let name = unquote(name)
+            .filter(|name| !name.is_empty())
+            .ok_or(TagNameError::NotAName)?;
+        Self::attribute(scope, &name)
+    }
+
+    /// Reads a tag of `/api/search/tag/{tag}/values` or of `SearchTagValues`: a bare attribute
+    /// name, or one of the few intrinsics that version knows.
+    pub fn parse_v1(text: &str) -> Result<Self, TagNameError> {
+        check(text)?;
+        let canonical = match text {
+            "" => return Err(TagNameError::NotAName),
+            "status.code" => "status",
+            "root.name" => "rootName",
+            "root.service.name" => "rootServiceName",
+            "name" | "rootName" | "rootServiceName" | "trace:id" | "span:id" => text,
+            _ => {
+                let scope = if V1_RESOURCE.contains(&text) {
+                    "resource."
+                } else if V1_SPAN.contains(&text) {
+                    "span."
+                } else {
+                    "."
+                };
+                return Self::attribute(scope, text);
+            }
+        };
+        Self::intrinsic(canonical).ok_or(TagNameError::NotAName)
+    }
+
+    /// The resource attribute of this name.
+    pub fn resource(name: &str) -> Result<Self, TagNameError> {
+        check(name)?;
+        if name.is_empty() {
+            return Err(TagNameError::NotAName);
+        }
+        Self::attribute("resource.", name)
+    }
+
+    /// Whether its values are those of whole traces: to be refused unless the operator trusts
+    /// that traces are never shared.
+    pub fn is_of_trace(&self) -> bool {
+        matches!(self.0, Kind::OfTrace(_))
+    }
+
+    /// Whether it may name this resource attribute.
+    pub fn may_be_resource(&self, attribute: &str) -> bool {
+        matches!(&self.0, Kind::Attribute { scope, name }
+            if matches!(*scope, "." | "resource.") && &**name == attribute)
+    }
+
+    fn intrinsic(text: &str) -> Option<Self> {
+        let find = |list: &[&'static str]| list.iter().copied().find(|known| *known == text);
+        find(&INTRINSICS)
+            .or_else(|| find(&INSTRUMENTATION_INTRINSICS))
+            .map(Kind::Intrinsic)
+            .or_else(|| find(&OF_TRACE).map(Kind::OfTrace))
+            .map(Self)
+    }
+
+    fn attribute(scope: &'static str, name: &str) -> Result<Self, TagNameError> {
+        let name = name.into();
+        let tag = Self(Kind::Attribute { scope, name });
+        // Quotes may have kept apart what the printed name brings together.
+        check(&tag.to_string())?;
+        Ok(tag)
+    }
+}
+
+/// The one spelling that goes up.
+impl fmt::Display for TagName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Intrinsic(name) | Kind::OfTrace(name) => f.write_str(name),
+            Kind::Attribute { scope, name } if name.chars().all(is_bare) => {
+                write!(f, "{scope}{name}")
+            }
+            Kind::Attribute { scope, name } => {
+                write!(f, "{scope}\"")?;
+                for c in name.chars() {
+                    if matches!(c, '"' | '\\') {
+                        f.write_str("\\")?;
+                    }
+                    write!(f, "{c}")?;
+                }
+                f.write_str("\"")
+            }
+        }
+    }
+}
+
+/// The checks on both versions' names, which stand in a path.
+fn check(text: &str) -> Result<(), TagNameError> {
+    if text.len() > MAX_TAG_BYTES {
+        return Err(TagNameError::TooLong);
+    }
+    if text.chars().any(char::is_control) {
+        return Err(TagNameError::ControlCharacter);
+    }
+    if text.split('/').any(|part| matches!(part, "." | "..")) || text.contains("//") {
+        return Err(TagNameError::DotSegments);
+    }
+    if text.starts_with('/') || text.ends_with('/') {
+        return Err(TagNameError::DotSegments);
+    }
+    Ok(())
+}
+
+/// Reads the name behind a scope, in which quoted and bare parts may follow each other
+/// (`parseAttribute` in `pkg/traceql/lexer.go`).
+fn unquote(text: &str) -> Option<String> {
+    let mut name = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '"' {
+            is_bare(c).then(|| name.push(c))?;
+            continue;
+        }
+        loop {
+            match chars.next()? {
+                '"' => break,
+                '\\' => name.push(chars.next().filter(|c| matches!(c, '"' | '\\'))?),
+                quoted => name.push(quoted),
+            }
+        }
+    }
+    Some(name)
+}
+
+/// Whether a character may stand in a name without quotes (`isAttributeRune` in
+/// `pkg/traceql/lexer.go`).
+fn is_bare(c: char) -> bool {
+    !c.is_whitespace() && !"{}()=~!<>&|^,\"".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn canonical(text: &str) -> String {
+        TagName::parse(text).unwrap().to_string()
+    }
+
+    fn canonical_v1(text: &str) -> String {
+        TagName::parse_v1(text).unwrap().to_string()
+    }
+
+    #[test]
+    fn attributes_and_intrinsics_keep_their_names() {
+        for text in [
+            ".a",
+            "resource.service.name",
+            "span.a/b",
+            "span.resource.x",
+            ".a+1[2]:;é#%",
+            "event.exception.message",
+            "name",
+            "span:kind",
+            "instrumentation:version",
+            "rootName",
+            r#".""quoted\"\\ part"b"#,
+        ] {
+            let again = canonical(text);
+            assert_eq!(TagName::parse(&again), TagName::parse(text), "{text}");
+        }
+        assert_eq!(canonical(".a/b"), ".a/b");
+        assert_eq!(canonical(r#"span."a b".c"#), r#"span."a b.c""#);
+        assert_eq!(canonical(r#"span."plain""#), "span.plain");
+    }
+
+    /// Each of these gave another tag's values, or every tenant's, on a real Tempo.
+    #[test]
+    fn what_is_more_than_a_name_is_refused() {
+        for text in [
+            "(rootName)",
+            "rootName//",
+            " rootName",
+            "name ",
+            "rootName } | { true",
+            "rootName/**/",
+            "",
+            ".",
+            "..",
+            "resource.",
+            ".a b",
+            ".a = 1",
+            ".a,b",
+            ".a && true",
+            r#"span."a"#,
+            r#"span."\n""#,
+            "childCount",
+            "service.name",
+            "1",
+            "nil",
+            "Resource.a",
+        ] {
+            assert!(TagName::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(
+            TagName::parse("parent.resource.tenant_id"),
+            Err(TagNameError::Parent)
+        );
+    }
+
+    #[test]
+    fn no_name_changes_the_path_it_stands_in() {
+        for text in [
+            ".a/../b", ".a//b", "./a", ".a/./b", ".a/", "../a", "..", "/.a", ".",
+        ] {
+            assert_eq!(
+                TagName::parse_v1(text),
+                Err(TagNameError::DotSegments),
+                "{text}"
+            );
+            assert!(TagName::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(TagName::parse(r#".".""#), Err(TagNameError::DotSegments));
+        assert_eq!(TagName::parse(".a\n"), Err(TagNameError::ControlCharacter));
+        assert_eq!(
+            TagName::parse(&format!(".{}", "a".repeat(MAX_TAG_BYTES))),
+            Err(TagNameError::TooLong)
+        );
+    }
+
+    #[test]
+    fn the_first_version_has_bare_names() {
+        assert_eq!(canonical_v1("service.name"), "resource.service.name");
+        assert_eq!(canonical_v1("http.method"), "span.http.method");
+        assert_eq!(canonical_v1("x"), ".x");
+        assert_eq!(canonical_v1("x y"), r#"."x y""#);
+        assert_eq!(canonical_v1("status"), ".status");
+        assert_eq!(canonical_v1("status.code"), "status");
+        assert_eq!(
+            canonical_v1("rootName) || (true"),
+            r#"."rootName) || (true""#
+        );
+        assert_eq!(canonical_v1("parent.x"), ".parent.x");
+        assert!(TagName::parse_v1("").is_err());
+    }
+
+    #[test]
+    fn names_of_whole_traces_are_known_by_any_spelling() {
+        for text in [
+            "rootName",
+            "rootServiceName",
+            "trace:rootName",
+            "span:childCount",
+        ] {
+            assert!(TagName::parse(text).unwrap().is_of_trace(), "{text}");
+        }
+        for text in ["root.name", "root.service.name", "rootName"] {
+            assert!(TagName::parse_v1(text).unwrap().is_of_trace(), "{text}");
+        }
+        assert!(!TagName::parse(".rootName").unwrap().is_of_trace());
+    }
+
+    #[test]
+    fn the_tenant_attribute_is_recognised() {
+        let may = |text| TagName::parse(text).unwrap().may_be_resource("tenant_id");
+        assert!(may(".tenant_id") && may("resource.tenant_id") && may(r#"."tenant_id""#));
+        assert!(!may("span.tenant_id") && !may("resource.tenant") && !may("name"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_printed_name_reads_back_as_itself(text in r#"(\.|span\.|resource\.)["\\/a-c .{}()|]{0,12}"#) {
+            if let Ok(tag) = TagName::parse(&text) {
+                let printed = tag.to_string();
+                prop_assert_eq!(TagName::parse(&printed), Ok(tag));
+            }
+        }
+
+        #[test]
+        fn any_v1_name_prints_as_a_v2_name(text in "\\PC{1,24}") {
+            if let Ok(tag) = TagName::parse_v1(&text) {
+                prop_assert_eq!(TagName::parse(&tag.to_string()), Ok(tag));
+            }
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! The JSON form of a trace, redacted as it streams by.
+//!
+//! gogo's jsonpb writes it, fields in the order of the message: `{"batches":[…]}` for v1,
+//! `{"trace":{"resourceSpans":[…]},"metrics":{…},"status":…,"message":…}` for v2
+//! (`pkg/tempopb/trace_utils.go`, `modules/frontend/combiner` of Tempo). A resource comes before
+//! its spans, so that little has to be held back; other orders are understood too.
+
+mod output;
+mod resource;
+mod scalar;
+mod scan;
+mod text;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use self::output::Output;
+use self::scan::{Event, Scanner};
+use self::text::says;
+use super::owner::Verdicts;
+use super::{ForeignSpans, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
+
+/// Redacts a trace that Tempo answers as `application/json`, chunk by chunk.
+///
+/// What goes into `out` may be sent at once. As long as nothing has, nothing is decided: the
+/// caller can still answer not-found or 502. After that an error leaves the client with half an
+/// answer, and the only honest end is to reset the connection.
+///
+/// [`ForeignSpans::Deny`] holds everything back until [`finish`](Self::finish).
+///
+/// How the answer is cut into chunks changes neither the text put out nor the outcome.
+pub struct JsonFilter {
+    scanner: Scanner,
+    api: TraceApi,
+    owner: Arc<TraceOwner>,
+    limit: usize,
+    /// The member of a v2 answer we are in.
+    member: Member,
+    has_trace: bool,
+    partial: bool,
+    list: List,
+    element: Element,
+    verdicts: Verdicts,
+    all: bool,
+    output: Output,
+}
+
+/// What a whole JSON answer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing was ours, and nothing has been put out. Answer as for a trace that does not exist.
+    Nothing,
+    /// The answer is complete.
+    Kept {
+        /// Whether this is the whole trace.
+        all: bool,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Member {
+    Trace,
+    Status,
+    Other,
+}
+
+/// The list of `ResourceSpans`, by the name it has in this answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    Ahead,
+    Named(&'static str),
+    Inside(&'static str),
+    Behind,
+}
+
+/// The `ResourceSpans` we are in.
+enum Element {
+    None,
+    Undecided(Undecided),
+    Ours,
+    Foreign,
+}
+
+/// A `ResourceSpans` whose resource we have not read to its end.
+struct Undecided {
+    /// Its text in earlier chunks.
+    text: Vec<u8>,
+    /// Where it goes on in this chunk.
+    start: usize,
+    resource: Resource,
+}
+
+#[derive(Clone, Copy)]
+enum Resource {
+    Ahead,
+    Named,
+    /// It begins this many bytes after its `ResourceSpans`.
+    At(usize),
+}
+
+impl JsonFilter {
+    /// A filter for one answer.
+    ///
+    /// `limit`, in bytes, is the most that is held back: of a `ResourceSpans` up to the end of
+    /// its resource (one that has it farther back is foreign), and with [`ForeignSpans::Deny`]
+    /// of the whole answer (a longer one is [`TraceError::TooLarge`]).
+    pub fn new(api: TraceApi, owner: Arc<TraceOwner>, foreign: ForeignSpans, limit: usize) -> Self {
+        Self {
+            scanner: Scanner::new(members_of_trace(api) + 2),
+            api,
+            owner,
+            limit,
+            member: Member::Other,
+            has_trace: api == TraceApi::V1,
+            partial: false,
+            list: List::Ahead,
+            element: Element::None,
+            verdicts: Verdicts::default(),
+            all: true,
+            output: Output::new(foreign, limit),
+        }
+    }
+
+    /// Takes the next chunk of Tempo's answer, decompressed, and appends to `out` what of it may
+    /// be sent.
+    ///
+    /// # Errors
+    /// [`TraceError::Json`] when the answer is not JSON in Tempo's shape,
+    /// [`TraceError::TooLarge`] when there is too much to hold back. The filter is then of no
+    /// more use.
+    pub fn push(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<(), TraceError> {
+        let mut at = 0;
+        while let Some(event) = self.scanner.next(chunk, &mut at)? {
+            match event {
+                Event::Name { depth } => self.name(depth, at)?,
+                Event::Start { depth, at, byte } => self.start(depth, at, byte)?,
+                Event::End { depth, at } => self.end(depth, at, chunk, out)?,
+            }
+        }
+        self.output.flush(chunk, out)?;
+        if let Element::Undecided(undecided) = &mut self.element {
+            undecided.hold(chunk);
+            if undecided.length(0) > self.limit {
+                self.element_is_foreign();
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the answer.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push); an answer cut short is one.
+    pub fn finish(mut self, out: &mut Vec<Bytes>) -> Result<Outcome, TraceError> {
+        self.scanner.finish()?;
+        let tail = match (self.api, self.partial) {
+            (TraceApi::V1, _) => "]}".to_owned(),
+            (TraceApi::V2, false) => r#"]},"metrics":{}}"#.to_owned(),
+            (TraceApi::V2, true) => {
+                format!(r#"]}},"metrics":{{}},"status":"PARTIAL","message":"{PARTIAL_MESSAGE}"}}"#)
+            }
+        };
+        let kept = self.output.finish(tail, out)?;
+        Ok(if kept {
+            Outcome::Kept { all: self.all }
+        } else {
+            Outcome::Nothing
+        })
+    }
+
+    fn name(&mut self, depth: usize, at: usize) -> Result<(), TraceError> {
+        let name = self.scanner.text().unwrap_or_default();
+        // A name that cannot be read in one way is none of these.
+        let is = |known| says(name, known) == Some(true);
+        let trace = members_of_trace(self.api);
+        if depth == trace && (self.api == TraceApi::V1 || self.member == Member::Trace) {
+            let Some(list) = ["batches", "resourceSpans"]
+                .into_iter()
+                .find(|list| is(list))
+            else {
+                // Part of the trace, but whose?
+                self.leave_out();
+                return Ok(());
+            };
+            if self.list != List::Ahead {
+                return Err(self.scanner.malformed("a second list of spans", at));
+            }
+            self.list = List::Named(list);
+        } else if depth == trace + 2 && is("resource") {
+            match &mut self.element {
+                Element::Undecided(undecided) => undecided.resource = Resource::Named,
+                Element::Ours => return Err(self.scanner.malformed("a second resource", at)),
+                Element::Foreign | Element::None => {}
+            }
+        } else if depth == 1 && self.api == TraceApi::V2 {
+            self.member = if is("trace") {
+                Member::Trace
+            } else if is("status") {
+                Member::Status
+            } else {
+                Member::Other
+            };
+            if self.member == Member::Trace {
+                if self.has_trace {
+                    return Err(self.scanner.malformed("a second trace", at));
+                }
+                self.has_trace = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, depth: usize, at: usize, byte: u8) -> Result<(), TraceError> {
+        let trace = members_of_trace(self.api);
+        match (self.list, depth) {
+            (_, 0) if byte != b'{' => return Err(self.scanner.malformed("no object", at)),
+            (List::Named(name), _) if depth == trace => match byte {
+                b'[' => self.list = List::Inside(name),
+                b'n' => {}
+                _ => return Err(self.scanner.malformed("no list of spans", at)),
+            },
+            (List::Inside(_), _) if depth == trace + 1 => match byte {
+                b'{' => self.element = Element::Undecided(Undecided::new(at)),
+                _ => self.element_is_foreign(),
+            },
+            (List::Inside(_), _) if depth == trace + 2 => {
+                if let Element::Undecided(undecided) = &mut self.element
+                    && let Resource::Named = undecided.resource
+                {
+                    undecided.resource = Resource::At(undecided.length(at));
+                }
+            }
+            _ if depth == 1 && self.member == Member::Trace && byte != b'{' && byte != b'n' => {
+                return Err(self.scanner.malformed("a trace that is no object", at));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(
+        &mut self,
+        depth: usize,
+        at: usize,
+        chunk: &Bytes,
+        out: &mut Vec<Bytes>,
+    ) -> Result<(), TraceError> {
+        let trace = members_of_trace(self.api);
+        match self.list {
+            List::Inside(name) if depth == trace + 2 => {
+                if let Element::Undecided(undecided) = &mut self.element
+                    && let Resource::At(resource) = undecided.resource
+                {
+                    let near = undecided.length(at) <= self.limit;
+                    let resource = undecided.read(resource, chunk, at);
+                    let judge = || Ok(resource::is_ours(resource, &self.owner));
+                    if near && self.verdicts.of(resource, judge)? {
+                        let text = std::mem::take(&mut undecided.text);
+                        let start = undecided.start;
+                        let head = || head(self.api, name);
+                        self.output.begin(text, chunk, start, head, out)?;
+                        self.element = Element::Ours;
+                    } else {
+                        self.element_is_foreign();
+                    }
+                }
+            }
+            List::Inside(_) if depth == trace + 1 => {
+                match self.element {
+                    Element::Ours => self.output.end(at)?,
+                    Element::Undecided(_) => self.leave_out(),
+                    Element::Foreign | Element::None => {}
+                }
+                self.element = Element::None;
+            }
+            List::Named(_) | List::Inside(_) if depth == trace => self.list = List::Behind,
+            _ if depth == 1 && self.member == Member::Status => {
+                let status = self.scanner.text().unwrap_or_default();
+                // A status we do not know is not "complete" either.
+                self.partial = !matches!(status, b"COMPLETE" | b"0" | b"null");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn element_is_foreign(&mut self) {
+        self.element = Element::Foreign;
+        self.leave_out();
+    }
+
+    /// Part of the trace is not ours.
+    fn leave_out(&mut self) {
+        self.all = false;
+        self.output.leave_out();
+    }
+}
+
+impl Undecided {
+    fn new(start: usize) -> Self {
+        Self {
+            text: Vec::new(),
+            start,
+            resource: Resource::Ahead,
+        }
+    }
+
+    /// How long it is up to here in this chunk.
+    fn length(&self, at: usize) -> usize {
+        self.text.len() + at.saturating_sub(self.start)
+    }
+
+    /// Holds all that this chunk has of it; it goes on at the start of the next.
+    fn hold(&mut self, chunk: &Bytes) {
+        self.text
+            .extend_from_slice(chunk.get(self.start..).unwrap_or_default());
+        self.start = 0;
+    }
+
+    /// The text of its resource, which ends here.
+    fn read<'a>(&'a mut self, resource: usize, chunk: &'a Bytes, end: usize) -> &'a [u8] {
+        let text = if self.text.is_empty() {
+            chunk.get(self.start + resource..end)
+        } else {
+            self.text
+                .extend_from_slice(chunk.get(self.start..end).unwrap_or_default());
+            self.start = end;
+            self.text.get(resource..)
+        };
+        text.unwrap_or_default()
+    }
+}
+
+/// How many containers the members of the `Trace` message are in.
+fn members_of_trace(api: TraceApi) -> usize {
+    match api {
+        TraceApi::V1 => 1,
+        TraceApi::V2 => 2,
+    }
+}
+
+fn head(api: TraceApi, list: &str) -> String {
+    match api {
+        TraceApi::V1 => format!(r#"{{"{list}":["#),
+        TraceApi::V2 => format!(r#"{{"trace":{{"{list}":["#),
+    }
+}
+
+#[cfg(test)]
+mod tests;

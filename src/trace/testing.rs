@@ -1,0 +1,331 @@
+//! What the tests of both forms share: recorded answers, made-up traces, and oracles that decode.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use prost::Message;
+use serde_json::{Value, json};
+
+use super::{TraceApi, TraceOwner};
+use crate::tenancy::{Tenant, TenantSet};
+
+pub(super) fn tenants(names: &[&str]) -> TenantSet {
+    TenantSet::new(names.iter().map(|name| Tenant::new(name).unwrap())).unwrap()
+}
+
+/// The owner by `tenant_id`.
+pub(super) fn owner(names: &[&str]) -> TraceOwner {
+    TraceOwner::new(("tenant_id".into(), tenants(names)), [])
+}
+
+/// An answer recorded from a real Tempo.
+pub(super) fn recorded(name: &str) -> Bytes {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/tempo")
+        .join(name);
+    fs::read(path).unwrap().into()
+}
+
+/// Every recorded trace of this form: those in the project, and all of the shared corpus where
+/// there is one.
+pub(super) fn all_recorded(api: TraceApi, extension: &str) -> Vec<(PathBuf, Bytes)> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![project.join("tests/fixtures/tempo")];
+    let shared = ["../shared/corpus/tempo", "../../shared/corpus/tempo"];
+    match shared
+        .into_iter()
+        .map(|path| project.join(path))
+        .find(|path| path.is_dir())
+    {
+        Some(folder) => folders.push(folder),
+        None => eprintln!("SKIPPED: there is no shared corpus; only the project's fixtures ran"),
+    }
+    let prefix = match api {
+        TraceApi::V1 => "trace-v1-",
+        TraceApi::V2 => "trace-v2-",
+    };
+    let mut found = Vec::new();
+    for entry in folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
+    {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        // HEAD has no body, v2's LLM format is none of ours.
+        let other = name.contains("HEAD") || name == "trace-v2-mixed-llm.json";
+        if name.starts_with(prefix) && name.ends_with(extension) && !other {
+            let body = fs::read(&path).unwrap().into();
+            found.push((path, body));
+        }
+    }
+    assert!(found.len() > 5);
+    found
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TraceByIdResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(super) trace: Option<Trace>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) metrics: Option<Metrics>,
+    #[prost(int32, tag = "3")]
+    pub(super) status: i32,
+    #[prost(string, tag = "4")]
+    pub(super) message: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Metrics {
+    #[prost(uint64, tag = "1")]
+    pub(super) inspected_bytes: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Trace {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) resource_spans: Vec<ResourceSpans>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ResourceSpans {
+    #[prost(message, optional, tag = "1")]
+    pub(super) resource: Option<Resource>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) scope_spans: Vec<ScopeSpans>,
+    #[prost(string, tag = "3")]
+    pub(super) schema_url: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Resource {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) attributes: Vec<KeyValue>,
+    #[prost(uint32, tag = "2")]
+    pub(super) dropped_attributes_count: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ScopeSpans {
+    /// Not looked into here.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub(super) spans: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct KeyValue {
+    #[prost(string, tag = "1")]
+    pub(super) key: String,
+    #[prost(message, optional, tag = "2")]
+    pub(super) value: Option<AnyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct AnyValue {
+    #[prost(oneof = "Any", tags = "1, 2, 3, 4, 5, 7")]
+    pub(super) value: Option<Any>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(super) enum Any {
+    #[prost(string, tag = "1")]
+    String(String),
+    #[prost(bool, tag = "2")]
+    Bool(bool),
+    #[prost(int64, tag = "3")]
+    Int(i64),
+    #[prost(double, tag = "4")]
+    Double(f64),
+    #[prost(message, tag = "5")]
+    Array(ArrayValue),
+    #[prost(bytes, tag = "7")]
+    Bytes(Vec<u8>),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ArrayValue {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) values: Vec<AnyValue>,
+}
+
+/// Whether a decoded `ResourceSpans` is ours, said another way than the walker says it.
+pub(super) fn is_ours(spans: &ResourceSpans, owner: &TraceOwner) -> bool {
+    owner.iter().all(|(name, tenants)| {
+        let attributes = spans
+            .resource
+            .iter()
+            .flat_map(|resource| &resource.attributes);
+        let named: Vec<_> = attributes
+            .filter(|attribute| attribute.key == name)
+            .collect();
+        let [
+            KeyValue {
+                value: Some(value), ..
+            },
+        ] = named[..]
+        else {
+            return false;
+        };
+        matches!(&value.value, Some(Any::String(value)) if tenants.contains(value))
+    })
+}
+
+/// The same for a parsed JSON one.
+pub(super) fn is_ours_json(spans: &Value, owner: &TraceOwner) -> bool {
+    owner.iter().all(|(name, tenants)| {
+        let attributes = spans["resource"]["attributes"].as_array();
+        let attributes = attributes.into_iter().flatten();
+        let named: Vec<_> = attributes
+            .filter(|attribute| attribute["key"] == name)
+            .collect();
+        let [attribute] = named[..] else {
+            return false;
+        };
+        let value = attribute["value"].as_object();
+        value.is_some_and(|value| value.len() == 1)
+            && attribute["value"]["stringValue"]
+                .as_str()
+                .is_some_and(|it| tenants.contains(it))
+    })
+}
+
+/// What tells resources apart in the traces made up here.
+#[derive(Clone, Debug)]
+pub(super) enum Tag {
+    String(&'static str),
+    Int(i64),
+    Bool,
+    Double,
+    Bytes,
+    Array(&'static str),
+    Nothing,
+}
+
+impl Tag {
+    fn any(&self) -> AnyValue {
+        let value = match self {
+            Self::String(value) => Some(Any::String((*value).to_owned())),
+            Self::Int(value) => Some(Any::Int(*value)),
+            Self::Bool => Some(Any::Bool(true)),
+            Self::Double => Some(Any::Double(1.5)),
+            Self::Bytes => Some(Any::Bytes(b"A".to_vec())),
+            Self::Array(value) => Some(Any::Array(ArrayValue {
+                values: vec![Self::String(value).any()],
+            })),
+            Self::Nothing => None,
+        };
+        AnyValue { value }
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::String(value) => json!({ "stringValue": value }),
+            Self::Int(value) => json!({ "intValue": value.to_string() }),
+            Self::Bool => json!({ "boolValue": true }),
+            Self::Double => json!({ "doubleValue": 1.5 }),
+            Self::Bytes => json!({ "bytesValue": "QQ==" }),
+            Self::Array(value) => {
+                json!({ "arrayValue": { "values": [{ "stringValue": value }] } })
+            }
+            Self::Nothing => json!({}),
+        }
+    }
+}
+
+/// A made-up `ResourceSpans`: its resource's attributes, if it has one, and text in its spans.
+#[derive(Clone, Debug)]
+pub(super) struct MadeUp {
+    attributes: Option<Vec<(&'static str, Tag)>>,
+    spans: Vec<String>,
+}
+
+impl MadeUp {
+    pub(super) fn message(&self) -> ResourceSpans {
+        let attributes = self.attributes.as_ref().map(|attributes| {
+            let attribute = |(key, tag): &(&str, Tag)| KeyValue {
+                key: (*key).to_owned(),
+                value: Some(tag.any()),
+            };
+            attributes.iter().map(attribute).collect()
+        });
+        ResourceSpans {
+            resource: attributes.map(|attributes| Resource {
+                attributes,
+                dropped_attributes_count: 3,
+            }),
+            scope_spans: vec![ScopeSpans {
+                spans: self
+                    .spans
+                    .iter()
+                    .map(|text| text.clone().into_bytes())
+                    .collect(),
+            }],
+            schema_url: String::new(),
+        }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let spans: Vec<_> = self
+            .spans
+            .iter()
+            .map(|text| json!({ "name": text }))
+            .collect();
+        let mut made = json!({});
+        if let Some(attributes) = &self.attributes {
+            let attributes: Vec<_> = attributes
+                .iter()
+                .map(|(key, tag)| json!({ "key": key, "value": tag.json() }))
+                .collect();
+            made["resource"] = json!({ "attributes": attributes, "droppedAttributesCount": 3 });
+        }
+        made["scopeSpans"] = json!([{ "spans": spans }]);
+        made
+    }
+}
+
+pub(super) fn made_up() -> impl Strategy<Value = MadeUp> {
+    let tag = prop_oneof![
+        4 => Just(Tag::String("A")),
+        3 => Just(Tag::String("B")),
+        1 => Just(Tag::String("")),
+        1 => Just(Tag::String("a")),
+        1 => Just(Tag::Array("A")),
+        1 => Just(Tag::Int(5)),
+        1 => Just(Tag::Bool),
+        1 => Just(Tag::Double),
+        1 => Just(Tag::Bytes),
+        1 => Just(Tag::Nothing),
+    ];
+    let key = prop_oneof![
+        4 => Just("tenant_id"),
+        1 => Just("env"),
+        1 => Just("service.name"),
+        1 => Just("tenant_idx"),
+    ];
+    let attributes = prop_oneof![
+        6 => prop::collection::vec((key, tag), 0..4).prop_map(Some),
+        3 => Just(Some(vec![("service.name", Tag::Bool), ("tenant_id", Tag::String("A"))])),
+        1 => Just(None),
+    ];
+    let text = prop_oneof![
+        "[ -~]{0,20}",
+        Just("\\\"}]},{\"resource\":{".to_owned()),
+        Just("\u{1f600}\u{0}\n".to_owned()),
+    ];
+    let spans = prop::collection::vec(text, 0..4);
+    (attributes, spans).prop_map(|(attributes, spans)| MadeUp { attributes, spans })
+}
+
+/// Owners of one attribute and of two.
+pub(super) fn owners() -> impl Strategy<Value = TraceOwner> {
+    prop_oneof![
+        Just(owner(&["A"])),
+        Just(owner(&["A", "B"])),
+        Just(owner(&["C"])),
+        Just(TraceOwner::new(
+            ("tenant_id".into(), tenants(&["A"])),
+            [("env".into(), tenants(&["A", "B"]))],
+        )),
+    ]
+}

@@ -1,0 +1,278 @@
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::tenancy::{Tenant, TenantSet};
+use crate::traceql::RefusalKind;
+
+fn predicate(tenants: &[&str]) -> TenantPredicate {
+    let tenants = TenantSet::new(tenants.iter().map(|t| Tenant::new(t).unwrap())).unwrap();
+    TenantPredicate::new([("t", &tenants)]).unwrap()
+}
+
+fn search(query: &str) -> Result<String, Refusal> {
+    confine_search(
+        query,
+        &predicate(&["a"]),
+        TraceIntrinsics::Refuse,
+        Limits::default(),
+    )
+}
+
+fn metrics(query: &str) -> Result<ConfinedMetrics, Refusal> {
+    confine_metrics(
+        query,
+        &predicate(&["a"]),
+        TraceIntrinsics::Refuse,
+        Limits::default(),
+    )
+}
+
+#[test]
+fn every_leaf_pipeline_begins_with_the_stage() {
+    for (query, expected) in [
+        ("", r#"{ resource.t = "a" }"#),
+        (" \n", r#"{ resource.t = "a" }"#),
+        ("{}", r#"{ resource.t = "a" } | {}"#),
+        ("by(name)", r#"{ resource.t = "a" } | by(name)"#),
+        ("{.x} || {.y}", r#"{ resource.t = "a" } | {.x} || {.y}"#),
+        (
+            "/* { */({.x}|{})&&({.y}) // end",
+            r#"/* { */({ resource.t = "a" } | {.x}|{})&&({ resource.t = "a" } | {.y}) // end"#,
+        ),
+        ("\u{feff}{}//", "\u{feff}{ resource.t = \"a\" } | {}//"),
+        (
+            r#"{ .s = "} | {" || .t = `}` } with(most_recent=true)"#,
+            r#"{ resource.t = "a" } | { .s = "} | {" || .t = `}` } with(most_recent=true)"#,
+        ),
+    ] {
+        assert_eq!(search(query).unwrap(), expected);
+    }
+}
+
+#[test]
+fn every_operand_of_metrics_arithmetic_begins_with_the_stage() {
+    let confined = metrics("({.x} | rate()) / (2 * ( {} | rate() by (.y))) | topk(3)").unwrap();
+    assert_eq!(
+        confined.query,
+        r#"({ resource.t = "a" } | {.x} | rate()) / (2 * ( { resource.t = "a" } | {} | rate() by (.y))) | topk(3)"#
+    );
+    assert!(!confined.compares);
+    assert!(metrics("({} | compare({.x}))").unwrap().compares);
+}
+
+#[test]
+fn several_tenants_are_alternatives_within_the_stage() {
+    let both = predicate(&["a", "b"]);
+    let confined = confine_search("{}", &both, TraceIntrinsics::Refuse, Limits::default());
+    assert_eq!(
+        confined.unwrap(),
+        r#"{ resource.t = "a" || resource.t = "b" } | {}"#
+    );
+}
+
+#[test]
+fn metrics_endpoints_want_metrics() {
+    for query in ["{}", "by(.a)", "({} | by(.a)) && ({})"] {
+        assert_eq!(metrics(query), Err(Refusal::NotMetrics));
+    }
+    assert_eq!(Refusal::NotMetrics.to_string(), "not a metrics query");
+    assert_eq!(metrics("").unwrap_err().kind(), RefusalKind::Malformed);
+    // Tempo answers a metrics query there with nothing.
+    assert!(search("{} | rate()").is_ok());
+}
+
+#[test]
+fn what_a_query_becomes_is_bounded_too() {
+    let leaf = "({}|rate())+";
+    let many = format!("{}({{}}|rate())", leaf.repeat(5000));
+    assert!(many.len() < Limits::default().query_bytes);
+    assert_eq!(metrics(&many), Err(Refusal::TooLong { limit: 128 * 1024 }));
+}
+
+#[test]
+fn a_missing_or_foreign_stage_is_noticed() {
+    let (query, insertion) = ("({} | {}) && ({})", r#"{ resource.t = "a" } | "#);
+    let outline = read(query, TraceIntrinsics::Refuse, Limits::default()).unwrap();
+    let check = |confined: &str| prove(query, &outline, confined, insertion, Limits::default());
+    let good = format!("({insertion}{{}} | {{}}) && ({insertion}{{}})");
+    assert_eq!(check(&good), Ok(()));
+    for bad in [
+        format!("({insertion}{{}} | {{}}) && ({{}})"),
+        format!("({insertion}{{}} | {{}}) && ({insertion}{{ }})"),
+        good.replacen("\"a\"", "\"b\"", 1),
+        format!("{good} || ({insertion}{{}})"),
+        format!("{good} //"),
+        "({}".to_owned(),
+    ] {
+        assert_eq!(check(&bad), Err(Refusal::Unproven), "{bad}");
+    }
+}
+
+#[test]
+fn time_is_linear_in_the_length() {
+    let limits = Limits {
+        query_bytes: 16 << 20,
+        depth: 1 << 20,
+    };
+    let time = |query: &str| {
+        let run = || {
+            let start = Instant::now();
+            let _ = confine_search(query, &predicate(&["a"]), TraceIntrinsics::Refuse, limits);
+            start.elapsed()
+        };
+        (0..3)
+            .map(|_| run())
+            .min()
+            .unwrap()
+            .max(Duration::from_micros(200))
+    };
+    for piece in [
+        "{.a} && ",
+        "{.a} | ",
+        "({} | {}) && ",
+        "(",
+        "{ (",
+        "{ !",
+        "{ .a + ",
+        "1 + ",
+        "{ 2 ^ ",
+        "/*",
+        "// \n",
+        "\"",
+        "`",
+        "{ .\"",
+        "({}|rate())+",
+        "{} | rate() > 1",
+        "0",
+        "1h",
+        "9.",
+        "{ nil = ",
+        "select(.a,",
+        "é",
+        "{ .é",
+        "with(",
+    ] {
+        let (short, long) = (time(&piece.repeat(4_000)), time(&piece.repeat(40_000)));
+        assert!(long < short * 60, "{piece}: {short:?} became {long:?}");
+    }
+}
+
+/// Pieces that make queries more often than not, and everything odd.
+fn soup() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        8 => prop::sample::select(&[
+            "{", "}", "(", ")", "{}", "{ .a }", "({} | {})", "({.a}|rate())", " | ", " && ", " || ",
+            " >> ", " !~ ", ">", "=", "!=", "=~", "+", "-", "*", "/", "^", "!", ".a", "span.b",
+            "resource.\"x y\"", "name", "status", "error", "duration", "nil", "true", "1", "1.5",
+            "2h", "\"s\"", "`}`", "count()", "max(.a)", "by(.a)", "select(name)", "coalesce()",
+            "rate()", "compare({})", "topk(1)", " with(sample=1)", "/* { */", "// x\n", "rootName",
+            "trace:id", "parent.a", ",", " ",
+        ][..]).prop_map(str::to_owned),
+        1 => any::<char>().prop_map(String::from),
+    ];
+    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+/// Queries of the grammar, with a `§` where the stage has to go.
+fn marked_query() -> impl Strategy<Value = String> {
+    let filter = prop::sample::select(
+        &[
+            "{}",
+            "{ .a }",
+            "{/*}*/.a=\"}\"}",
+            "{ span.b > 1 && (nil != .c || name = `(`) }",
+        ][..],
+    )
+    .prop_map(str::to_owned);
+    let spansets = filter.prop_recursive(3, 8, 2, |inner| {
+        let op = prop::sample::select(&["&&", "||", ">", "!~", "&>>", "~ // )\n"][..]);
+        prop_oneof![
+            (inner.clone(), op, inner.clone()).prop_map(|(a, op, b)| format!("{a} {op} {b}")),
+            inner.prop_map(|a| format!("({a})")),
+        ]
+    });
+    let stage = prop_oneof![
+        spansets.clone(),
+        prop::sample::select(
+            &[
+                "by(.a)",
+                "count() > 1",
+                "select(.a, name)",
+                "(max(.a)) < 2h"
+            ][..]
+        )
+        .prop_map(str::to_owned),
+    ];
+    let pipeline = prop::collection::vec(stage, 1..4).prop_map(|stages| stages.join(" | "));
+    let first = pipeline
+        .clone()
+        .prop_map(|p| format!("(/* ( */§{p} | coalesce())"));
+    // Once a pipeline stands on the left, a span set in parentheses is one too.
+    let further = prop_oneof![
+        first.clone(),
+        spansets.prop_map(|spansets| format!("(§{spansets})")),
+        first.clone().prop_map(|pipeline| format!("(({pipeline}))")),
+    ];
+    let op = prop::sample::select(&["&&", ">>", "||", " ~\n"][..]);
+    let several = (first, prop::collection::vec((op, further), 0..3)).prop_map(|(first, more)| {
+        more.into_iter()
+            .fold(first, |all, (op, operand)| format!("{all}{op}{operand}"))
+    });
+    let metrics = pipeline
+        .clone()
+        .prop_map(|p| format!("( §{p} | rate() by (.x) > 1)"))
+        .prop_recursive(3, 8, 2, |inner| {
+            prop_oneof![
+                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} / {b})")),
+                inner.prop_map(|a| format!("(2 * {a} - 1)")),
+            ]
+        });
+    prop_oneof![
+        pipeline.prop_map(|pipeline| format!("// (\n§{pipeline}")),
+        several,
+        metrics
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_input_panics(text in any::<String>(), soup in soup()) {
+        for text in [text, soup] {
+            let _ = search(&text);
+            let _ = metrics(&text);
+        }
+    }
+
+    #[test]
+    fn the_stage_goes_where_the_grammar_wants_it(
+        tenant in "[^\\p{C}`\u{fffd}]{1,20}",
+        marked in marked_query(),
+    ) {
+        let tenants = TenantSet::new([Tenant::new(&tenant).unwrap()]).unwrap();
+        let predicate = TenantPredicate::new([("t", &tenants)]).unwrap();
+        let query = marked.replace('§', "");
+        let confined =
+            confine_search(&query, &predicate, TraceIntrinsics::Refuse, Limits::default());
+        prop_assert_eq!(confined.unwrap(), marked.replace('§', &format!("{} | ", predicate.stage())));
+    }
+
+    #[test]
+    fn a_confined_query_is_confined_again_at_the_same_places(
+        marked in marked_query(),
+        soup in soup(),
+    ) {
+        for query in [marked.replace('§', ""), soup] {
+            if query.trim_ascii().is_empty() {
+                continue;
+            }
+            if let Ok(once) = search(&query) {
+                let insertion = r#"{ resource.t = "a" } | "#;
+                let twice = once.replace(insertion, &insertion.repeat(2));
+                prop_assert_eq!(search(&once).unwrap(), twice);
+                prop_assert_eq!(once.replace(insertion, ""), query);
+            }
+        }
+    }
+}

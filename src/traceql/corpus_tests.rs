@@ -1,0 +1,104 @@
+//! Tempo's own 463 test queries, with the verdicts of its parser and its validation.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::{Limits, Refusal, TenantPredicate, TraceIntrinsics, confine_metrics, confine_search};
+use crate::tenancy::{Tenant, TenantSet};
+
+struct Example {
+    query: String,
+    class: String,
+    is_metrics: bool,
+}
+
+/// The corpus is in `$PARTYWALL_CORPUS`, else beside the repository; not everyone has it.
+fn corpus() -> Option<Vec<Example>> {
+    let base = std::env::var_os("PARTYWALL_CORPUS").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
+        PathBuf::from,
+    );
+    let path = base.join("tempo/traceql-corpus.jsonl");
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        eprintln!(
+            "SKIPPED: no TraceQL corpus at {}; set PARTYWALL_CORPUS",
+            path.display()
+        );
+        return None;
+    };
+    let example = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        Example {
+            query: value["query"].as_str().unwrap().to_owned(),
+            class: value["class"].as_str().unwrap().to_owned(),
+            is_metrics: value["metrics"].as_bool().unwrap_or(false),
+        }
+    };
+    Some(text.lines().map(example).collect())
+}
+
+fn predicate() -> TenantPredicate {
+    let acme = TenantSet::new([Tenant::new("acme").unwrap()]).unwrap();
+    TenantPredicate::new([("tenant_id", &acme)]).unwrap()
+}
+
+fn confine(example: &Example, policy: TraceIntrinsics) -> Result<String, Refusal> {
+    if example.is_metrics {
+        confine_metrics(&example.query, &predicate(), policy, Limits::default())
+            .map(|confined| confined.query)
+    } else {
+        confine_search(&example.query, &predicate(), policy, Limits::default())
+    }
+}
+
+#[test]
+fn every_valid_query_is_confined_or_uses_a_trace_intrinsic() {
+    let Some(corpus) = corpus() else { return };
+    let mut confined = 0;
+    let mut refused = BTreeMap::new();
+    for example in corpus.iter().filter(|example| example.class == "valid") {
+        match confine(example, TraceIntrinsics::Refuse) {
+            Ok(_) => confined += 1,
+            Err(Refusal::TraceIntrinsic { name, .. }) => {
+                *refused.entry(name).or_insert(0) += 1;
+                confine(example, TraceIntrinsics::Trust).unwrap();
+            }
+            Err(refusal) => panic!("{}: {refusal}", example.query),
+        }
+    }
+    eprintln!("{confined} of 284 valid queries confined; refused: {refused:?}");
+    assert_eq!(confined + refused.values().sum::<usize>(), 284);
+    assert_eq!(refused.values().sum::<usize>(), 6);
+}
+
+#[test]
+fn whatever_tempo_does_not_parse_is_refused_with_its_place() {
+    let Some(corpus) = corpus() else { return };
+    let mut count = 0;
+    for example in corpus
+        .iter()
+        .filter(|example| example.class == "parse_fails")
+    {
+        let refusal = confine(example, TraceIntrinsics::Trust).unwrap_err();
+        assert!(
+            refusal.to_string().contains("line 1, col "),
+            "{}: {refusal}",
+            example.query
+        );
+        count += 1;
+    }
+    assert_eq!(count, 87);
+}
+
+#[test]
+fn what_tempo_does_not_validate_is_refused_but_for_regular_expressions() {
+    let Some(corpus) = corpus() else { return };
+    let is_invalid = |class: &str| matches!(class, "validate_fails" | "unsupported");
+    let passed: Vec<&str> = corpus
+        .iter()
+        .filter(|example| is_invalid(&example.class))
+        .filter(|example| confine(example, TraceIntrinsics::Trust).is_ok())
+        .map(|example| example.query.as_str())
+        .collect();
+    assert_eq!(passed, [r#"{ span.foo =~ "[" }"#, r#"{ span.foo !~ "[" }"#]);
+}

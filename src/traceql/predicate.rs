@@ -1,0 +1,218 @@
+//! From tenants to the stage that every leaf pipeline begins with.
+
+use std::fmt::Write as _;
+
+use thiserror::Error;
+
+use super::lexer::ends_name;
+use crate::tenancy::TenantSet;
+
+/// The condition that a span belongs to the tenants, written in `TraceQL`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TenantPredicate {
+    /// `{ … } | `.
+    insertion: Box<str>,
+    /// For the endpoints of tag names and values, without `||`.
+    tag_conditions: Box<str>,
+    attributes: Box<[Box<str>]>,
+}
+
+/// Why tenants cannot be written in `TraceQL`. The value is not repeated: it comes from a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum UnwritableTenant {
+    /// No attribute at all would mean everybody's spans.
+    #[error("no resource attribute names the tenant")]
+    NoAttribute,
+    /// An attribute's name is empty or has a control character.
+    #[error("the name of a tenant attribute is empty or has a control character")]
+    AttributeName,
+    /// Tempo keys its caches by the query printed with backticks around strings, so a tenant
+    /// with a backtick could meet another's entries.
+    #[error("a tenant has a backtick, which Tempo cannot keep apart in its caches")]
+    Backtick,
+}
+
+impl TenantPredicate {
+    /// A span must have one of the tenants in each of the attributes, which are named without
+    /// `resource.`.
+    pub fn new<'a>(
+        attributes: impl IntoIterator<Item = (&'a str, &'a TenantSet)>,
+    ) -> Result<Self, UnwritableTenant> {
+        let attributes: Vec<(&str, &TenantSet)> = attributes.into_iter().collect();
+        if attributes.is_empty() {
+            return Err(UnwritableTenant::NoAttribute);
+        }
+        let mut conditions = Vec::new();
+        let mut tag_conditions = Vec::new();
+        for (name, tenants) in &attributes {
+            if name.is_empty() || name.chars().any(char::is_control) {
+                return Err(UnwritableTenant::AttributeName);
+            }
+            if tenants.iter().any(|tenant| tenant.as_str().contains('`')) {
+                return Err(UnwritableTenant::Backtick);
+            }
+            let attribute = format!("resource.{}", attribute_name(name));
+            let values: Vec<&str> = tenants.iter().map(crate::tenancy::Tenant::as_str).collect();
+            let equal = |value: &&str| format!("{attribute} = {}", string(value));
+            let any = values.iter().map(equal).collect::<Vec<_>>().join(" || ");
+            let several = values.len() > 1;
+            // && and || are one level: they must never meet without parentheses.
+            let in_parens = several && attributes.len() > 1;
+            conditions.push(if in_parens {
+                format!("({any})")
+            } else {
+                any.clone()
+            });
+            tag_conditions.push(if several {
+                format!("{attribute} =~ {}", string(&anchored_alternation(&values)))
+            } else {
+                any
+            });
+        }
+        Ok(Self {
+            insertion: format!("{{ {} }} | ", conditions.join(" && ")).into(),
+            tag_conditions: tag_conditions.join(" && ").into(),
+            attributes: attributes.iter().map(|(name, _)| (*name).into()).collect(),
+        })
+    }
+
+    /// `{ resource.tenant_id = "acme" }`.
+    pub fn stage(&self) -> &str {
+        self.insertion
+            .strip_suffix(" | ")
+            .unwrap_or(&self.insertion)
+    }
+
+    /// The stage and the `|` after it.
+    pub(super) fn insertion(&self) -> &str {
+        &self.insertion
+    }
+
+    /// `resource.tenant_id = "acme"`. It may hold `||`: put it in parentheses before joining it
+    /// with anything.
+    pub fn expression(&self) -> &str {
+        let inside = self
+            .insertion
+            .strip_prefix("{ ")
+            .and_then(|rest| rest.strip_suffix(" } | "));
+        inside.unwrap_or(&self.insertion)
+    }
+
+    /// As [`Self::expression`], joined by `&&` only: several tenants are one anchored regular
+    /// expression, since before Tempo 3.0 tag endpoints answer for all tenants when they see
+    /// `||`, `|`, or braces.
+    pub(super) fn tag_conditions(&self) -> &str {
+        &self.tag_conditions
+    }
+
+    /// Whether this is the name of a tenant attribute.
+    pub(super) fn has_attribute(&self, name: &str) -> bool {
+        self.attributes.iter().any(|attribute| **attribute == *name)
+    }
+}
+
+/// The name of an attribute after its scope, in quotes if Tempo would not read it bare.
+pub(super) fn attribute_name(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii() && !matches!(c, '"' | '\\') && !ends_name(c as u8);
+    if !name.is_empty() && name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A string literal. Only plain ASCII stands for itself: before Tempo 3.0 tag endpoints find
+/// conditions with a regular expression that knows no blanks in strings, no braces and no `|`,
+/// and drop what they do not find.
+pub(super) fn string(value: &str) -> String {
+    let mut literal = String::with_capacity(value.len() + 2);
+    literal.push('"');
+    for c in value.chars() {
+        let code = u32::from(c);
+        // Writing to a String cannot fail.
+        let _ = match c {
+            '"' | '\\' => write!(literal, "\\{c}"),
+            '{' | '}' | '|' | '`' | '\0'..=' ' | '\u{7f}' => write!(literal, "\\x{code:02x}"),
+            c if c.is_ascii() => write!(literal, "{c}"),
+            '\u{80}'..='\u{ffff}' => write!(literal, "\\u{code:04x}"),
+            _ => write!(literal, "\\U{code:08x}"),
+        };
+    }
+    literal.push('"');
+    literal
+}
+
+/// `^(?:a|b)$`: before 2.7 Tempo does not anchor by itself.
+fn anchored_alternation(values: &[&str]) -> String {
+    let escaped: Vec<String> = values
+        .iter()
+        .map(|value| regex_syntax::escape(value))
+        .collect();
+    format!("^(?:{})$", escaped.join("|"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenancy::Tenant;
+
+    fn tenants(values: &[&str]) -> TenantSet {
+        TenantSet::new(values.iter().map(|value| Tenant::new(value).unwrap())).unwrap()
+    }
+
+    #[test]
+    fn one_tenant_is_an_equality() {
+        let acme = tenants(&["acme"]);
+        let predicate = TenantPredicate::new([("tenant_id", &acme)]).unwrap();
+        assert_eq!(predicate.stage(), r#"{ resource.tenant_id = "acme" }"#);
+        assert_eq!(predicate.expression(), r#"resource.tenant_id = "acme""#);
+        assert_eq!(predicate.tag_conditions(), predicate.expression());
+    }
+
+    #[test]
+    fn alternatives_and_conjunctions_never_meet_without_parentheses() {
+        let (two, one) = (tenants(&["a", "b.c"]), tenants(&["eu"]));
+        let single = TenantPredicate::new([("t", &two)]).unwrap();
+        assert_eq!(
+            single.stage(),
+            r#"{ resource.t = "a" || resource.t = "b.c" }"#
+        );
+        assert_eq!(
+            single.tag_conditions(),
+            r#"resource.t =~ "^(?:a\x7cb\\.c)$""#
+        );
+
+        let both = TenantPredicate::new([("t", &two), ("region", &one)]).unwrap();
+        assert_eq!(
+            both.expression(),
+            r#"(resource.t = "a" || resource.t = "b.c") && resource.region = "eu""#
+        );
+    }
+
+    #[test]
+    fn odd_names_and_values_stay_in_their_quotes() {
+        let odd = tenants(&["A\"x\\ {y}|é💥"]);
+        let predicate = TenantPredicate::new([("my \"tenant\\id", &odd)]).unwrap();
+        assert_eq!(
+            predicate.expression(),
+            r#"resource."my \"tenant\\id" = "A\"x\\\x20\x7by\x7d\x7c\u00e9\U0001f4a5""#
+        );
+        assert!(predicate.has_attribute("my \"tenant\\id"));
+    }
+
+    #[test]
+    fn what_cannot_be_written_safely_is_an_error() {
+        let acme = tenants(&["acme"]);
+        let backtick = tenants(&["a`b"]);
+        assert_eq!(
+            TenantPredicate::new([("t", &acme), ("u", &backtick)]),
+            Err(UnwritableTenant::Backtick)
+        );
+        assert_eq!(TenantPredicate::new([]), Err(UnwritableTenant::NoAttribute));
+        for name in ["", "a\nb"] {
+            assert_eq!(
+                TenantPredicate::new([(name, &acme)]),
+                Err(UnwritableTenant::AttributeName)
+            );
+        }
+    }
+}

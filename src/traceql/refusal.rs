@@ -1,0 +1,189 @@
+//! Why a query is refused, and where in it the reason stands.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// A place in a query, counted as Tempo counts: lines and characters from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in the line, from 1; a character is a Unicode scalar value.
+    pub column: usize,
+}
+
+impl Place {
+    fn of(text: &str, at: usize) -> Self {
+        let before = text.get(..at).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            line: 1 + before.bytes().filter(|&byte| byte == b'\n').count(),
+            column: 1 + before.get(line_start..).unwrap_or("").chars().count(),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, col {}", self.line, self.column)
+    }
+}
+
+/// Whose fault a refusal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// Tempo would refuse it too, or it is over a limit: HTTP 400, gRPC `INVALID_ARGUMENT`.
+    Malformed,
+    /// Tempo would answer, but the answer cannot be kept to the tenant: HTTP 403, gRPC
+    /// `PERMISSION_DENIED`.
+    Denied,
+}
+
+/// Why a query does not go up. The texts may quote the query and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// The query, or what it becomes when confined, is over the limit in bytes.
+    #[error("the query is too long: at most {limit} bytes are read")]
+    TooLong {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// Parentheses and unary operators are nested over the limit.
+    #[error("{place}: nested too deeply: at most {limit} levels are read")]
+    TooDeep {
+        /// The first level too many.
+        place: Place,
+        /// The limit, in levels.
+        limit: usize,
+    },
+    /// It does not parse.
+    #[error("parse error at {place}: {message}")]
+    Syntax {
+        /// The token that does not fit.
+        place: Place,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// It parses, but Tempo's validation refuses it.
+    #[error("{place}: {message}")]
+    Invalid {
+        /// The expression at fault.
+        place: Place,
+        /// What is wrong with it.
+        message: &'static str,
+    },
+    /// `rootName` and its like describe the whole trace, other tenants' spans included.
+    #[error(
+        "{place}: {name} describes the whole trace, which may hold spans of others; use the \
+         attributes of spans and resources, or nestedSetParent < 0 for root spans"
+    )]
+    TraceIntrinsic {
+        /// Where it stands.
+        place: Place,
+        /// The intrinsic as it was written.
+        name: String,
+    },
+    /// A hint that is not one of the known harmless ones, or not with such a value.
+    #[error(
+        "{place}: the hint {name} is not allowed with this value; allowed are most_recent, \
+         sample, span_sample, trace_sample and exemplars, with numbers or true or false"
+    )]
+    Hint {
+        /// Where it stands.
+        place: Place,
+        /// The hint's name as it was written.
+        name: String,
+    },
+    /// A query without a metrics stage where Tempo wants one. The text is Tempo's.
+    #[error("not a metrics query")]
+    NotMetrics,
+    /// One of the older search parameters cannot be read.
+    #[error("invalid {parameter}: {message}")]
+    Parameter {
+        /// `tags`, `minDuration` or `maxDuration`.
+        parameter: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The confined query, read again, was not what it had to be.
+    #[error("the query could not be confined to its tenant")]
+    Unproven,
+}
+
+impl Refusal {
+    /// Whose fault it is.
+    pub fn kind(&self) -> RefusalKind {
+        match self {
+            Self::TooLong { .. }
+            | Self::TooDeep { .. }
+            | Self::Syntax { .. }
+            | Self::Invalid { .. }
+            | Self::NotMetrics
+            | Self::Parameter { .. } => RefusalKind::Malformed,
+            Self::TraceIntrinsic { .. } | Self::Hint { .. } | Self::Unproven => RefusalKind::Denied,
+        }
+    }
+}
+
+/// A refusal while reading, by byte offsets; [`Fault::refusal`] looks the place up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) problem: Problem,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// The text between the offsets, where the named thing should be.
+    Unexpected(&'static str),
+    Syntax(&'static str),
+    Invalid(&'static str),
+    TraceIntrinsic,
+    Hint,
+    TooDeep {
+        limit: usize,
+    },
+}
+
+impl Fault {
+    pub(super) fn refusal(self, text: &str) -> Refusal {
+        let place = Place::of(text, self.start);
+        let quoted = || {
+            let found = text.get(self.start..self.end).unwrap_or("");
+            let short: String = found.chars().take(40).collect();
+            if short.len() < found.len() {
+                short + "…"
+            } else {
+                short
+            }
+        };
+        match self.problem {
+            Problem::Unexpected(expected) => {
+                let found = quoted();
+                let found = if found.is_empty() {
+                    "end of query"
+                } else {
+                    &found
+                };
+                let message = format!("unexpected {found}, expecting {expected}");
+                Refusal::Syntax { place, message }
+            }
+            Problem::Syntax(message) => {
+                let message = message.to_owned();
+                Refusal::Syntax { place, message }
+            }
+            Problem::Invalid(message) => Refusal::Invalid { place, message },
+            Problem::TraceIntrinsic => {
+                let name = quoted();
+                Refusal::TraceIntrinsic { place, name }
+            }
+            Problem::Hint => {
+                let name = quoted();
+                Refusal::Hint { place, name }
+            }
+            Problem::TooDeep { limit } => Refusal::TooDeep { place, limit },
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The older parameters of a search, written in `TraceQL`.
+//!
+//! Tempo answers them from the trace as a whole (`pkg/api/http.go`, and
+//! `makePipelineWithRowGroups` in `tempodb/encoding/vparquet4/block_search.go`): every tag must
+//! be found somewhere in the trace, those with a column of their own as a part of the value,
+//! others exactly, on a span or a resource; and the trace's duration must be within the bounds.
+//! Here only the tenants' spans count, in the duration too: it is that of their longest span,
+//! unless [`TraceIntrinsics::Trust`]. Tempo wants all tags without columns on spans of one
+//! resource, which `TraceQL` cannot say; here they may be spread over the trace.
+
+use std::fmt::Write as _;
+
+use super::confine::confine_search;
+use super::predicate::{TenantPredicate, attribute_name, string};
+use super::refusal::Refusal;
+use super::{Limits, TraceIntrinsics};
+
+mod duration;
+mod logfmt;
+
+/// The resource attributes that have columns of their own in vParquet3 and vParquet4.
+const RESOURCE_COLUMNS: [&str; 9] = [
+    "service.name",
+    "cluster",
+    "namespace",
+    "pod",
+    "container",
+    "k8s.cluster.name",
+    "k8s.namespace.name",
+    "k8s.pod.name",
+    "k8s.container.name",
+];
+
+/// A search by tags and durations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OldSearch {
+    /// Names and values. Over HTTP they come from `tags` or from bare parameters; no name may
+    /// be there twice.
+    pub tags: Vec<(String, String)>,
+    /// The least duration, in milliseconds; 0 for any.
+    pub min_duration_ms: u32,
+    /// The greatest duration, in milliseconds; 0 for any.
+    pub max_duration_ms: u32,
+}
+
+impl OldSearch {
+    /// Reads the HTTP parameters `tags` (logfmt), `minDuration` and `maxDuration` (Go
+    /// durations). An empty one is as good as none.
+    pub fn from_parameters(
+        tags: &str,
+        min_duration: &str,
+        max_duration: &str,
+    ) -> Result<Self, Refusal> {
+        let tags = logfmt::parse(tags).map_err(|message| Refusal::Parameter {
+            parameter: "tags",
+            message,
+        })?;
+        let min_duration_ms = milliseconds("minDuration", min_duration)?;
+        let max_duration_ms = milliseconds("maxDuration", max_duration)?;
+        if !max_duration.is_empty() && min_duration_ms > max_duration_ms {
+            let message = "must be greater than minDuration".to_owned();
+            return Err(Refusal::Parameter {
+                parameter: "maxDuration",
+                message,
+            });
+        }
+        Ok(Self {
+            tags,
+            min_duration_ms,
+            max_duration_ms,
+        })
+    }
+
+    /// The search as one confined query.
+    pub fn confine(
+        &self,
+        predicate: &TenantPredicate,
+        policy: TraceIntrinsics,
+        limits: Limits,
+    ) -> Result<String, Refusal> {
+        confine_search(&self.traceql(policy), predicate, policy, limits)
+    }
+
+    fn traceql(&self, policy: TraceIntrinsics) -> String {
+        let mut query = String::new();
+        for (op, milliseconds) in [(">=", self.min_duration_ms), ("<=", self.max_duration_ms)] {
+            if milliseconds > 0 {
+                // Writing to a String cannot fail.
+                let _ = match policy {
+                    TraceIntrinsics::Trust => {
+                        write!(query, "{{ traceDuration {op} {milliseconds}ms }} | ")
+                    }
+                    TraceIntrinsics::Refuse => {
+                        write!(query, "max(duration) {op} {milliseconds}ms | ")
+                    }
+                };
+            }
+        }
+        let tags: Vec<String> = self
+            .tags
+            .iter()
+            .map(|(name, value)| tag(name, value))
+            .collect();
+        query.push_str(&tags.join(" && "));
+        query.trim_end_matches(" | ").to_owned()
+    }
+}
+
+fn milliseconds(parameter: &'static str, text: &str) -> Result<u32, Refusal> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    duration::milliseconds(text).ok_or_else(|| {
+        let message = "not a duration such as 1.5s or 100ms, or too long".to_owned();
+        Refusal::Parameter { parameter, message }
+    })
+}
+
+fn tag(name: &str, value: &str) -> String {
+    match name {
+        "name" => contains("name", value),
+        "root.service.name" => contains("rootServiceName", value),
+        "root.name" => contains("rootName", value),
+        "http.method" | "http.url" => contains(&format!("span.{name}"), value),
+        _ if RESOURCE_COLUMNS.contains(&name) => contains(&format!("resource.{name}"), value),
+        "status.code" => match value {
+            "ok" | "error" => format!("{{ status = {value} }}"),
+            _ => "{ status = unset }".to_owned(),
+        },
+        _ => match value.parse::<u32>() {
+            Ok(code) if name == "http.status_code" => format!("{{ span.{name} = {code} }}"),
+            _ => {
+                let (name, value) = (attribute_name(name), string(value));
+                format!("{{ span.{name} = {value} || resource.{name} = {value} }}")
+            }
+        },
+    }
+}
+
+fn contains(field: &str, value: &str) -> String {
+    let pattern = format!(".*{}.*", regex_syntax::escape(value));
+    format!("{{ {field} =~ {} }}", string(&pattern))
+}
+
+#[cfg(test)]
+mod tests;

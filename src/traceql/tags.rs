@@ -1,0 +1,156 @@
+//! The `q` of tag names and tag values.
+//!
+//! There Tempo answers for all tenants whenever it cannot use the query: when it does not parse
+//! or validate, begins with anything but one plain filter, or names an attribute without a
+//! scope. Before Tempo 3.0 it finds conditions with a regular expression besides, and gives up
+//! on `|` and braces even in strings. So the user's text never goes up; single conditions of a
+//! shape that all versions use are written anew, and the others dropped. Fewer conditions only
+//! mean more of the tenant's own names.
+
+use std::fmt::Write as _;
+
+use super::lexer::{Lexer, unquoted_name};
+use super::predicate::TenantPredicate;
+use super::reader::read;
+use super::token::{Lexeme, Op, Scope, Token, Type, Word};
+use super::{Limits, TraceIntrinsics};
+
+/// More conditions than this are not looked at.
+const MAX_CONDITIONS: usize = 32;
+
+/// The `q` to send for tag names and tag values: one filter with the tenants' condition, and those of the user's conditions
+/// that are `attribute operator literal`, the attribute with a scope or an intrinsic of spans,
+/// joined by `&&`. Whatever else the user's query has is dropped; it need not even parse.
+///
+/// Tempo before 3.0 keeps to it only if tenant attributes are named with letters, digits, `.`,
+/// `_` and `-`; and Tempo 2.4 only without `-` and for a single tenant. Elsewhere they answer
+/// for everybody.
+pub fn tag_filter(query: &str, predicate: &TenantPredicate) -> String {
+    let tenants = predicate.tag_conditions();
+    let alone = format!("{{ {tenants} }}");
+    let limits = Limits::default();
+    if query.len() > limits.query_bytes {
+        return alone;
+    }
+    let conditions = conditions(query, predicate);
+    if conditions.is_empty() {
+        return alone;
+    }
+    let narrowed = format!("{{ {tenants} && {} }}", conditions.join(" && "));
+    // What does not validate would be answered for all tenants.
+    match read(&narrowed, TraceIntrinsics::Refuse, limits) {
+        Ok(_) => narrowed,
+        Err(_) => alone,
+    }
+}
+
+/// The usable conditions of the query's only filter; none if there is any `||` beside them.
+fn conditions(query: &str, predicate: &TenantPredicate) -> Vec<String> {
+    let mut conditions = Vec::new();
+    let mut lexer = Lexer::new(query);
+    if !matches!(
+        lexer.next(),
+        Ok(Lexeme {
+            token: Token::OpenBrace,
+            ..
+        })
+    ) {
+        return conditions;
+    }
+    let mut segment = Vec::new();
+    let mut depth = 0usize;
+    while let Ok(lexeme) = lexer.next() {
+        match lexeme.token {
+            Token::Op(Op::Or) if depth == 0 => return Vec::new(),
+            Token::Op(Op::And) | Token::CloseBrace | Token::End if depth == 0 => {
+                if conditions.len() < MAX_CONDITIONS {
+                    conditions.extend(condition(query, &segment, predicate));
+                }
+                segment.clear();
+                match lexeme.token {
+                    Token::Op(_) => {}
+                    Token::CloseBrace if !is_only_filter(&mut lexer) => return Vec::new(),
+                    _ => break,
+                }
+                continue;
+            }
+            Token::End => break,
+            Token::OpenParens => depth += 1,
+            Token::CloseParens => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        // Five tokens are more than any usable condition has.
+        if segment.len() < 5 {
+            segment.push(lexeme);
+        }
+    }
+    conditions
+}
+
+/// Whether nothing follows the filter but further stages.
+fn is_only_filter(lexer: &mut Lexer<'_>) -> bool {
+    let next = lexer.next().map(|lexeme| lexeme.token);
+    matches!(next, Ok(Token::End | Token::Op(Op::Pipe)))
+}
+
+/// The condition, if these tokens are one that every version of Tempo uses.
+fn condition(query: &str, tokens: &[Lexeme], predicate: &TenantPredicate) -> Option<String> {
+    let text = |lexeme: &Lexeme| query.get(lexeme.start..lexeme.end).unwrap_or("");
+    let (field, op, literal) = match tokens {
+        [field, op, literal] => (text(field).to_owned(), op, literal),
+        [colon, word, op, literal] if colon.token == Token::Colon(Scope::Span) => {
+            (format!("{}{}", text(colon), text(word)), op, literal)
+        }
+        _ => return None,
+    };
+    let (Token::Op(op_kind), Token::Literal(ty)) = (op.token, literal.token) else {
+        return None;
+    };
+    let word = tokens.get(tokens.len() - 3)?;
+    let is_usable = op_kind.is_comparison()
+        && match word.token {
+            Token::Attribute(scope) => {
+                let is_tenant = scope == Scope::Resource
+                    && field
+                        .split_once('.')
+                        .is_some_and(|(_, name)| predicate.has_attribute(&unquoted_name(name)));
+                let has_scope = !matches!(scope, Scope::None | Scope::Parent);
+                let is_plain = field.bytes().all(is_name_byte);
+                let has_type = matches!(ty, Type::Text | Type::Int | Type::Float | Type::Bool);
+                has_scope && has_type && is_plain && !is_tenant
+            }
+            Token::Word(Word::Name | Word::StatusMessage) => ty == Type::Text,
+            Token::Word(Word::Duration) => ty == Type::Duration,
+            Token::Word(Word::Status) => ty == Type::Status,
+            Token::Word(Word::Kind) => ty == Type::Kind,
+            _ => false,
+        };
+    let literal = text(literal);
+    if !is_usable || (ty == Type::Text && !is_plain_string(literal)) {
+        return None;
+    }
+    let mut condition = field;
+    // Writing to a String cannot fail.
+    let _ = write!(condition, " {} {literal}", text(op));
+    Some(condition)
+}
+
+/// What Tempo 2.4 has in the names it finds.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_')
+}
+
+/// A string in double quotes without escapes, and without anything that looks like a condition
+/// to the regular expression of older versions.
+fn is_plain_string(literal: &str) -> bool {
+    let inside = literal
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inside.is_some_and(|inside| {
+        !inside.is_empty()
+            && !inside.contains(|c: char| c.is_control() || "=<>!~|&{}\"\\`".contains(c))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -49,25 +49,24 @@ impl Pace {
         Ok(nanos(fastest) / f64::from(calls))
     }
 
-    /// The same of calls that can be made only once with each of these.
-    pub(crate) fn nanos_of_each<I, T, E: Into<Box<dyn Error>>>(
-        self,
-        inputs: &[I],
-        mut call: impl FnMut(&I) -> Result<T, E>,
-    ) -> Result<f64, Box<dyn Error>> {
-        let mut fastest = Duration::MAX;
-        for input in inputs {
-            let start = Instant::now();
-            black_box(call(input)).map_err(Into::into)?;
-            fastest = fastest.min(start.elapsed());
-        }
-        Ok(nanos(fastest))
-    }
-
-    /// How many inputs [`nanos_of_each`](Self::nanos_of_each) is to have.
+    /// How many inputs [`nanos_of_each`] is to have.
     pub(crate) fn distinct(self) -> usize {
         if self.quick { 1 } else { 100 }
     }
+}
+
+/// Nanoseconds of the fastest of calls that can be made only once with each of these.
+pub(crate) fn nanos_of_each<I, T, E: Into<Box<dyn Error>>>(
+    inputs: &[I],
+    mut call: impl FnMut(&I) -> Result<T, E>,
+) -> Result<f64, Box<dyn Error>> {
+    let mut fastest = Duration::MAX;
+    for input in inputs {
+        let start = Instant::now();
+        black_box(call(input)).map_err(Into::into)?;
+        fastest = fastest.min(start.elapsed());
+    }
+    Ok(nanos(fastest))
 }
 
 fn nanos(time: Duration) -> f64 {

@@ -70,9 +70,10 @@ pub async fn run(config_path: &Path) -> Result<(), AppError> {
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let hangup = signal(SignalKind::hangup())?;
 
     let admin = tokio::spawn(admin::serve(admin_listener, Arc::clone(&app)));
-    let watch = tokio::spawn(reload::watch(Arc::clone(&app.reloader)));
+    let watch = tokio::spawn(reload::watch(Arc::clone(&app.reloader), hangup));
     let slots = listen::Slots::default();
     let (drain, drain_watch) = drain::channel();
     for listener in listeners {

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 
 use super::AppError;
-use crate::config::{self, Fingerprint, Loaded, OsAccess};
+use crate::config::settings::Settings;
+use crate::config::{self, ConfigErrors, Fingerprint, Loaded, OsAccess};
 use crate::proxy::Proxy;
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
@@ -19,10 +20,16 @@ use crate::telemetry::metrics::Metrics;
 /// How long a reload waits for the keys of new issuers.
 const KEYS_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long files must have stayed the same before a change of them is taken over. One that is
+/// written in place is, for a moment, a shorter one, and that may be valid and grant more.
+const SETTLED: Duration = Duration::from_millis(100);
+
 /// Loads the config again, one load at a time.
 pub struct Reloader {
     path: PathBuf,
     proxy: Arc<Proxy>,
+    /// Of the process's start: what cannot be reloaded is still as it says.
+    first: Arc<Settings>,
     /// Of the last content looked at, good or bad: a bad file is reported once, not every poll.
     seen: Mutex<Fingerprint>,
 }
@@ -33,35 +40,24 @@ pub fn start(path: &Path, loaded: Loaded) -> Result<(Arc<Proxy>, Arc<Reloader>),
     let seen = loaded.fingerprint.clone();
     let snapshot = Snapshot::build(loaded, None)?;
     metrics.reloaded(true, now());
+    let first = Arc::clone(snapshot.settings());
     let proxy = Arc::new(Proxy::new(snapshot, metrics));
     let reloader = Reloader {
         path: path.to_owned(),
+        first,
         proxy: Arc::clone(&proxy),
         seen: Mutex::new(seen),
     };
     Ok((proxy, Arc::new(reloader)))
 }
 
-/// Polls the files, and listens for SIGHUP, for as long as the process lives.
-pub async fn watch(reloader: Arc<Reloader>) {
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => Some(hangup),
-        Err(error) => {
-            tracing::warn!(%error, "SIGHUP does not reload the config");
-            None
-        }
-    };
+/// Polls the files, and listens for `hangup`, for as long as the process lives.
+pub async fn watch(reloader: Arc<Reloader>, mut hangup: Signal) {
     loop {
         let poll_interval = reloader.proxy.snapshot().settings().reload.poll_interval;
-        let asked = async {
-            match &mut hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             // What went wrong is logged and counted there.
-            _ = asked => drop(reloader.reload().await),
+            _ = hangup.recv() => drop(reloader.reload().await),
             () = tokio::time::sleep(poll_interval) => reloader.reload_if_changed().await,
         }
     }
@@ -73,30 +69,38 @@ impl Reloader {
     /// # Errors
     /// The text of all that is wrong with it; the old config stays in force.
     pub async fn reload(&self) -> Result<(), String> {
-        self.load(&mut *self.seen.lock().await).await
+        let mut seen = self.seen.lock().await;
+        let read = self.read().await?;
+        self.take(read, &mut seen).await
     }
 
     async fn reload_if_changed(&self) {
         let mut seen = self.seen.lock().await;
-        let looked_at = seen.clone();
-        let is_current = blocking(move || looked_at.is_current(&OsAccess)).await;
-        if !is_current.unwrap_or(false) {
+        if is_current(&seen).await {
+            return;
+        }
+        let Ok(read) = self.read().await else { return };
+        tokio::time::sleep(SETTLED).await;
+        if is_current(fingerprint(&read)).await {
             // What went wrong is logged and counted there.
-            drop(self.load(&mut seen).await);
+            drop(self.take(read, &mut seen).await);
         }
     }
 
-    async fn load(&self, seen: &mut Fingerprint) -> Result<(), String> {
+    async fn read(&self) -> Result<Result<Loaded, ConfigErrors>, String> {
         let path = self.path.clone();
-        let result = match blocking(move || config::load(&path, &OsAccess)).await? {
-            Ok(loaded) => {
-                seen.clone_from(&loaded.fingerprint);
-                self.apply(loaded).await
-            }
-            Err(errors) => {
-                seen.clone_from(errors.fingerprint());
-                Err(errors.to_string())
-            }
+        blocking(move || config::load(&path, &OsAccess)).await
+    }
+
+    async fn take(
+        &self,
+        read: Result<Loaded, ConfigErrors>,
+        seen: &mut Fingerprint,
+    ) -> Result<(), String> {
+        seen.clone_from(fingerprint(&read));
+        let result = match read {
+            Ok(loaded) => self.apply(loaded).await,
+            Err(errors) => Err(errors.to_string()),
         };
         self.proxy.metrics().reloaded(result.is_ok(), now());
         match &result {
@@ -110,12 +114,11 @@ impl Reloader {
     }
 
     async fn apply(&self, loaded: Loaded) -> Result<(), String> {
-        let previous = self.proxy.snapshot();
-        let old = previous.settings();
-        let new = &loaded.settings;
-        if old.listeners != new.listeners || old.admin != new.admin || old.log != new.log {
+        let (first, new) = (&self.first, &loaded.settings);
+        if first.listeners != new.listeners || first.admin != new.admin || first.log != new.log {
             tracing::warn!("changes of listeners, admin and log need a restart");
         }
+        let previous = self.proxy.snapshot();
         let snapshot =
             Snapshot::build(loaded, Some(&previous)).map_err(|error| error.to_string())?;
         // So that no request meets an issuer whose keys are still on their way.
@@ -123,6 +126,20 @@ impl Reloader {
         self.proxy.replace(snapshot);
         Ok(())
     }
+}
+
+fn fingerprint(read: &Result<Loaded, ConfigErrors>) -> &Fingerprint {
+    match read {
+        Ok(loaded) => &loaded.fingerprint,
+        Err(errors) => errors.fingerprint(),
+    }
+}
+
+/// Whether the files are still as they were when they left this fingerprint.
+async fn is_current(fingerprint: &Fingerprint) -> bool {
+    let fingerprint = fingerprint.clone();
+    let looked = blocking(move || fingerprint.is_current(&OsAccess)).await;
+    looked.unwrap_or(false)
 }
 
 /// Runs what reads files where it may block.

@@ -81,3 +81,6 @@ fn admit(stream: TcpStream, proxy: &Arc<Proxy>, slots: &Slots, drain: &DrainWatc
         drop(slot);
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,10 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+};
+use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
 use super::body::{CollectError, RemapPosition, ResponseBody, Scrubber, Sieve, Streamed};
@@ -74,7 +77,7 @@ pub(super) async fn respond(
     }
     let remap = plan.origin().map_or_else(nowhere, Origin::remap);
     if head.status != StatusCode::OK {
-        return failed(head.status, body, &remap).await;
+        return failed(&head, body, &remap).await;
     }
     let is_read_here = matches!(plan, ResponsePlan::Scrub(_) | ResponsePlan::Filter(_));
     let encoding = head.headers.get(CONTENT_ENCODING);
@@ -215,10 +218,11 @@ fn check_credentials(status: StatusCode, upstream: &Upstream) -> Result<(), Prox
 
 /// The answer to a request that the upstream did not serve.
 async fn failed(
-    status: StatusCode,
+    head: &Parts,
     body: Streamed,
     remap: &RemapPosition,
 ) -> Result<Response<ResponseBody>, ProxyError> {
+    let status = head.status;
     if !status.is_client_error() && !status.is_server_error() {
         return Err(unreadable(&format!("its status is {status}")));
     }
@@ -231,6 +235,9 @@ async fn failed(
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(after) = head.headers.get(RETRY_AFTER) {
+        response.headers_mut().insert(RETRY_AFTER, after.clone());
+    }
     Ok(response)
 }
 

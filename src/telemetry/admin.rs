@@ -53,10 +53,8 @@ async fn answer(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>> 
             ),
         },
         "/metrics" if is_get => {
-            for status in app.proxy.snapshot().authenticator().key_status() {
-                app.proxy.metrics().keys(&status);
-            }
-            let mut response = text(StatusCode::OK, app.proxy.metrics().render());
+            let issuers = app.proxy.snapshot().authenticator().key_status();
+            let mut response = text(StatusCode::OK, app.proxy.metrics().render(&issuers));
             let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             response
                 .headers_mut()

@@ -1,8 +1,8 @@
 //! The metrics at `/metrics`. Label values come from closed sets or from the config, never from
 //! a request.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -65,6 +65,8 @@ pub struct UpstreamLabels {
 /// Every metric of the process; made once, shared by all.
 pub struct Metrics {
     registry: Registry,
+    /// Held while the metrics of issuers are taken over and written.
+    rendering: Mutex<()>,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
     refusals: Family<RefusalLabels, Counter>,
@@ -190,6 +192,7 @@ impl Metrics {
                 Counter::default(),
             ),
             registry,
+            rendering: Mutex::default(),
         }
     }
 
@@ -216,7 +219,7 @@ impl Metrics {
     }
 
     /// Takes over what an issuer's key store counts.
-    pub fn keys(&self, status: &KeyStatus) {
+    fn keys(&self, status: &KeyStatus) {
         let issuer = &status.issuer;
         let keys = i64::try_from(status.keys).unwrap_or(i64::MAX);
         self.keys
@@ -261,8 +264,18 @@ impl Metrics {
         }
     }
 
-    /// The exposition in the `OpenMetrics` text format.
-    pub fn render(&self) -> String {
+    /// The exposition in the `OpenMetrics` text format, with the state of these issuers' keys.
+    pub fn render(&self, issuers: &[KeyStatus]) -> String {
+        let _one_at_a_time = self
+            .rendering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // An issuer that a reload took away must not look as if it had keys.
+        self.keys.clear();
+        self.key_fetches.clear();
+        for status in issuers {
+            self.keys(status);
+        }
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
             Ok(()) => text,
@@ -296,7 +309,7 @@ mod tests {
         metrics.request_done("query", 200, Duration::from_millis(3));
         metrics.refused("query", "foreign_tenant");
         metrics.reloaded(true, 1.5);
-        let text = metrics.render();
+        let text = metrics.render(&[]);
         for line in [
             r#"partywall_http_requests_total{route="query",code="200"} 1"#,
             r#"partywall_http_request_duration_seconds_bucket{le="0.005",route="query"} 1"#,

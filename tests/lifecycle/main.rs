@@ -9,10 +9,16 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod keys;
+mod provider;
+mod rig;
 mod stage;
 mod wire;
 
+mod admin;
 mod drain;
 mod listener;
+mod reload;
+mod rotation;
 mod streaming;
 mod upstream;

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::common::raw::exchange;
-use super::stage::{PATIENCE, Stage, eventually, until_closed, until_seen};
+use super::stage::{PATIENCE, QUERY, Stage, eventually, until_closed, until_seen};
 use super::wire::{Step, Wire};
 
 const SIZE: usize = 100 << 20;
@@ -73,29 +73,38 @@ async fn a_query_answer_streams_too() {
 }
 
 #[tokio::test]
-async fn a_large_download_needs_little_memory() {
+async fn a_large_page_needs_little_memory() {
+    download("/big", "", "").await;
+}
+
+#[tokio::test]
+async fn a_large_query_answer_needs_little_memory() {
+    download(QUERY, r#"{"status":"success","data":""#, r#""}"#).await;
+}
+
+async fn download(target: &str, begin: &str, end: &str) {
+    let length = begin.len() + SIZE + end.len();
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {SIZE}\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{begin}"
     );
-    let stage = Stage::scripted(&[Step::send(&head), Step::Flood(SIZE)], "").await;
-    stage.get("/warm-up-without-token").await;
+    let script = [Step::send(&head), Step::Flood(SIZE), Step::send(end)];
+    let stage = Stage::scripted(&script, "").await;
+    stage.get("/warm-up/../refused").await;
     let before = peak_memory(&stage);
     let mut stream = stage.connect().await;
-    let request = stage.request("GET", "/big", &[], b"");
+    let request = stage.request("GET", target, &[], b"");
     stream.write_all(&request).await.unwrap();
     let mut piece = vec![0; 1 << 20];
     let mut total = 0;
     loop {
-        let length = tokio::time::timeout(PATIENCE, stream.read(&mut piece))
-            .await
-            .unwrap()
-            .unwrap();
+        let read = stream.read(&mut piece);
+        let length = tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
         if length == 0 {
             break;
         }
         total += length;
     }
-    assert!(total > SIZE, "{total}");
+    assert!(total > length, "{total}");
     let grown = peak_memory(&stage) - before;
     assert!(grown < 16 << 20, "{grown} bytes more for {SIZE}");
 }
@@ -254,7 +263,7 @@ async fn statuses_headers_and_bytes_come_back_as_they_are() {
         let answer = stage
             .send("GET", "/page", &[("Accept-Encoding", "gzip")], b"")
             .await;
-        assert_eq!(answer.status.to_string(), status[..3], "{answer:?}");
+        assert!(status.starts_with(&answer.status.to_string()), "{answer:?}");
         assert_eq!(answer.text(), body);
         let head = answer.head.to_ascii_lowercase();
         for line in headers.lines() {

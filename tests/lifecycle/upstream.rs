@@ -97,7 +97,8 @@ async fn an_upload_that_nobody_takes_is_a_504() {
     let head = stage.request("PUT", "/upload", &[("Content-Length", "500000000")], b"");
     let upload = tokio::spawn(async move {
         let _ = writes.write_all(&head).await;
-        while writes.write_all(&[b'x'; 65536]).await.is_ok() {}
+        let piece = vec![b'x'; 65536];
+        while writes.write_all(&piece).await.is_ok() {}
     });
     let mut answer = Vec::new();
     let read = tokio::io::AsyncReadExt::read_to_end(&mut reads, &mut answer);
@@ -132,9 +133,9 @@ async fn breaks_off(target: &str) {
     );
     let declared = format!("{head}Content-Length: 500000\r\n\r\n{begun}");
     let stage = impatient(&[]).await;
-    for sent in [&chunked, &declared] {
+    for (framing, sent) in [("chunked", &chunked), ("declared", &declared)] {
         for end in [Step::Hang, Step::Close, Step::Reset] {
-            let what = format!("{} and {end:?}", &sent[head.len()..][..20]);
+            let what = format!("{framing} and {end:?}");
             stage.upstream.script(&[Step::send(sent), Step::Gate, end]);
             stage.upstream.shut();
             let mut http1 = stage.connect().await;
@@ -183,12 +184,14 @@ async fn what_is_not_one_json_text_is_not_filtered_but_refused() {
     for (target, answer) in whole {
         stage.upstream.script(&[json(&answer)]);
         assert_eq!(stage.get(target).await.status, 200, "{target}");
+        stage.upstream.script(&[bodiless("204 No Content")]);
+        assert_error(&format!("{target}, 204"), &stage.get(target).await, 502);
         stage.upstream.script(&[json(&format!("{answer}{answer}"))]);
         assert_error(&format!("{target} twice"), &stage.get(target).await, 502);
         for cut in [1, 2, 3, 20, answer.len() - 1] {
             stage
                 .upstream
-                .script(&[json(&answer[..answer.len() - cut])]);
+                .script(&[json(answer.split_at(answer.len() - cut).0)]);
             assert_error(
                 &format!("{target} without the last {cut}"),
                 &stage.get(target).await,
@@ -231,16 +234,22 @@ async fn what_the_upstream_refuses_us_is_not_the_clients_fault() {
     }
 }
 
-#[tokio::test]
-async fn data_answers_that_cannot_be_checked_are_502() {
-    let typed = |kind: &str, headers: &str, body: &str| {
-        Step::send(&format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        ))
-    };
-    let status = |line: &str| Step::send(&format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n"));
-    let table = [
+/// A whole answer with these headers.
+fn typed(kind: &str, headers: &str, body: &str) -> Step {
+    Step::send(&format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    ))
+}
+
+fn bodiless(line: &str) -> Step {
+    Step::send(&format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n"))
+}
+
+type Row = (&'static str, Vec<Step>);
+
+fn no_http() -> Vec<Row> {
+    vec![
         (
             "garbage",
             vec![Step::send("secret nonsense\r\n\r\n"), Step::Close],
@@ -264,6 +273,11 @@ async fn data_answers_that_cannot_be_checked_are_502() {
                 Step::Close,
             ],
         ),
+    ]
+}
+
+fn no_json() -> Vec<Row> {
+    vec![
         (
             "gzip in spite of identity",
             vec![typed(
@@ -291,11 +305,15 @@ async fn data_answers_that_cannot_be_checked_are_502() {
                 "HTTP/1.1 200 OK\r\nContent-Length: 63\r\n\r\n{VECTOR}"
             ))],
         ),
-        ("cut JSON", vec![json(&VECTOR[..20])]),
+        ("cut JSON", vec![json(VECTOR.split_at(20).0)]),
         ("no JSON", vec![json("secret")]),
         ("a list", vec![json("[]")]),
         ("nothing at all", vec![json("")]),
-        ("204", vec![status("204 No Content")]),
+    ]
+}
+
+fn no_success() -> Vec<Row> {
+    vec![
         (
             "206",
             vec![Step::send(
@@ -304,29 +322,37 @@ async fn data_answers_that_cannot_be_checked_are_502() {
         ),
         (
             "301",
-            vec![status(
+            vec![bodiless(
                 "301 Moved Permanently\r\nLocation: http://elsewhere/secret",
             )],
         ),
         (
             "302 to itself",
-            vec![status("302 Found\r\nLocation: /api/v1/query?query=secret")],
+            vec![bodiless(
+                "302 Found\r\nLocation: /api/v1/query?query=secret",
+            )],
         ),
         (
             "307",
-            vec![status("307 Temporary Redirect\r\nLocation: /api/v1/query")],
+            vec![bodiless(
+                "307 Temporary Redirect\r\nLocation: /api/v1/query",
+            )],
         ),
-        ("304", vec![status("304 Not Modified")]),
+        ("304", vec![bodiless("304 Not Modified")]),
         (
             "101",
-            vec![status(
+            vec![bodiless(
                 "101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: secret",
             )],
         ),
-        ("999", vec![status("999 Secret")]),
-    ];
+        ("999", vec![bodiless("999 Secret")]),
+    ]
+}
+
+#[tokio::test]
+async fn data_answers_that_cannot_be_checked_are_502() {
     let stage = Stage::scripted(&[], "").await;
-    for (what, script) in table {
+    for (what, script) in [no_http(), no_json(), no_success()].concat() {
         stage.upstream.script(&script);
         for target in [
             QUERY,
@@ -422,7 +448,7 @@ async fn redirects_elsewhere_stay_with_us() {
             ))]);
             let answer = stage.get("/").await;
             assert_eq!(answer.header("location"), expected, "{location}");
-            let code: u16 = status[..3].parse().unwrap();
+            let code: u16 = status.split(' ').next().unwrap().parse().unwrap();
             let wanted = if expected.is_some() { code } else { 502 };
             assert_eq!(answer.status, wanted, "{location}");
         }
@@ -548,4 +574,41 @@ async fn an_upload_that_the_client_breaks_is_its_own_fault() {
         stage.metric(reached).await < 0.5,
         "nobody is to look at the upstream for it"
     );
+}
+
+#[tokio::test]
+async fn an_answer_too_long_to_be_filtered_is_a_502() {
+    let answer = format!(
+        r#"{{"status":"success","data":{{"groups":[],"x":"{}"}}}}"#,
+        "x".repeat(2000)
+    );
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+    let chunked = format!(
+        "{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{answer}\r\n0\r\n\r\n",
+        answer.len()
+    );
+    for script in [json(&answer), Step::send(&chunked)] {
+        let stage = Stage::scripted(&[script], "limits: {answer_bytes: 1KiB}\n").await;
+        assert_error("rules", &stage.get(FILTERED).await, 502);
+        let log = stage.proxy.process.log();
+        assert!(
+            log.contains("limits.answer_bytes"),
+            "the operator is told: {log}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_overloaded_upstream_says_when_to_come_back() {
+    for status in ["429 Too Many Requests", "503 Service Unavailable"] {
+        let script = Step::send(&format!(
+            "HTTP/1.1 {status}\r\nRetry-After: 7\r\nX-Internal: secret\r\nContent-Length: 4\r\n\r\nbusy"
+        ));
+        let stage = Stage::scripted(&[script], "").await;
+        let answer = stage.get(QUERY).await;
+        assert!(status.starts_with(&answer.status.to_string()), "{answer:?}");
+        assert_eq!(answer.json().unwrap()["status"], "error");
+        assert_eq!(answer.header("retry-after"), Some("7"));
+        assert_eq!(answer.header("x-internal"), None);
+    }
 }

@@ -1,0 +1,57 @@
+//! What takes longer than a test may: the clock is paused, the connection a real one.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::*;
+use crate::config::{self, OsAccess};
+use crate::proxy::snapshot::Snapshot;
+use crate::telemetry::metrics::Metrics;
+
+const CONFIG: &str = "
+listeners: [{address: 127.0.0.1:1}]
+upstreams: [{name: metrics, api: prometheus, url: http://127.0.0.1:1}]
+tokens:
+  issuers:
+    - issuer: https://sso.example.com
+      audiences: [grafana]
+      algorithms: [HS256]
+      hmac_secret: 0123456789abcdef0123456789abcdef
+tenancy: {claim: tenant_id, metrics: {label: tenant_id}}
+";
+
+fn proxy() -> Arc<Proxy> {
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("partywall.yaml");
+    std::fs::write(&path, CONFIG).unwrap();
+    let loaded = config::load(&path, &OsAccess).unwrap();
+    let snapshot = Snapshot::build(loaded, None).unwrap();
+    Arc::new(Proxy::new(snapshot, Arc::new(Metrics::new())))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_deadlines_are_those_of_the_config() {
+    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_drain, watch) = drain::channel();
+    tokio::spawn(serve(listener, proxy(), Slots::default(), watch));
+
+    let ask = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (said, seconds) in [("", 10), (ask, 120)] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let began = Instant::now();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer.starts_with(b"HTTP/1.1 401"), !said.is_empty());
+        let lasted = began.elapsed();
+        let expected = Duration::from_secs(seconds);
+        assert!(
+            lasted >= expected && lasted < expected + Duration::from_secs(5),
+            "{lasted:?} where {expected:?} is configured"
+        );
+    }
+}

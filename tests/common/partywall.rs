@@ -38,6 +38,8 @@ pub struct Tempo {
     pub url: String,
     /// What is in `tenancy.traces`.
     pub tenancy: String,
+    /// Further keys of the upstream, each on its line, not indented.
+    pub options: Vec<String>,
 }
 
 impl Setup {
@@ -58,6 +60,7 @@ impl Setup {
             tempo: Some(Tempo {
                 url: url.to_owned(),
                 tenancy: format!("attribute: resource.{}", tempo_data::ATTRIBUTE),
+                options: Vec::new(),
             }),
             ..Self::new("")
         }
@@ -106,17 +109,12 @@ fn config_text(setup: &Setup, dir: &TempDir, port: u16, admin: u16) -> String {
     let (keys, rest) = (keys.display(), &setup.rest);
     let (mut upstreams, mut names) = (String::new(), String::new());
     if !setup.upstream.is_empty() {
-        upstreams += &upstream("metrics", "prometheus", &setup.upstream);
-        upstreams.extend(
-            setup
-                .upstream_options
-                .iter()
-                .map(|line| format!("    {line}\n")),
-        );
+        let options = &setup.upstream_options;
+        upstreams += &upstream("metrics", "prometheus", &setup.upstream, options);
         names += &format!("  metrics:\n    label: {LABEL}\n");
     }
     if let Some(tempo) = &setup.tempo {
-        upstreams += &upstream("traces", "tempo", &tempo.url);
+        upstreams += &upstream("traces", "tempo", &tempo.url, &tempo.options);
         names += &format!("  traces:\n    {}\n", tempo.tenancy);
     }
     format!(
@@ -143,6 +141,7 @@ tenancy:
     )
 }
 
-fn upstream(name: &str, api: &str, url: &str) -> String {
-    format!("  - name: {name}\n    api: {api}\n    url: {url}\n")
+fn upstream(name: &str, api: &str, url: &str, options: &[String]) -> String {
+    let options: String = options.iter().map(|line| format!("    {line}\n")).collect();
+    format!("  - name: {name}\n    api: {api}\n    url: {url}\n{options}")
 }

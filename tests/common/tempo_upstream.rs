@@ -6,10 +6,12 @@
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
@@ -89,6 +91,7 @@ type Rule = Box<dyn Fn(&Seen) -> Option<TempoReply> + Send>;
 struct State {
     seen: Mutex<Vec<Seen>>,
     rules: Mutex<Vec<Rule>>,
+    pieces: AtomicUsize,
 }
 
 pub struct TempoUpstream {
@@ -106,6 +109,7 @@ impl TempoUpstream {
         let state = Arc::new(State {
             seen: Mutex::default(),
             rules: Mutex::default(),
+            pieces: AtomicUsize::new(1),
         });
         let server = tokio::spawn(accept(listener, Arc::clone(&state)));
         Self { url, state, server }
@@ -123,9 +127,9 @@ impl TempoUpstream {
         self.rule(move |seen| (seen.path() == path).then(|| reply.clone()));
     }
 
-    /// Back to the recorded answers.
-    pub fn forget_rules(&self) {
-        self.state.rules.lock().expect("no panic").clear();
+    /// In how many pieces bodies are sent from now on.
+    pub fn pieces(&self, count: usize) {
+        self.state.pieces.store(count, Ordering::Relaxed);
     }
 
     /// The requests since the last call.
@@ -346,10 +350,20 @@ async fn serve(
     for (name, value) in reply.trailers {
         trailers.insert(name, value.parse()?);
     }
-    let mut frames = vec![Ok(Frame::data(reply.body))];
+    let size = reply
+        .body
+        .len()
+        .div_ceil(state.pieces.load(Ordering::Relaxed));
+    let pieces = reply.body.chunks(size.max(1)).map(Bytes::copy_from_slice);
+    let mut frames: Vec<Frame<Bytes>> = pieces.map(Frame::data).collect();
     if !trailers.is_empty() {
-        frames.push(Ok(Frame::trailers(trailers)));
+        frames.push(Frame::trailers(trailers));
     }
-    let body = StreamBody::new(futures_util::stream::iter(frames));
+    let one_by_one = futures_util::stream::iter(frames).then(|frame| async {
+        // A pause, so that each is read by itself.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        Ok(frame)
+    });
+    let body = StreamBody::new(one_by_one);
     Ok(answer.body(BodyExt::boxed_unsync(body))?)
 }

@@ -1,4 +1,5 @@
-//! What whoever has no token can do to those who have one.
+//! What someone in the wrong place could do to the others: unread answers, and an upstream that is
+//! not where it seems to be.
 #![cfg(test)]
 
 #[path = "common/mod.rs"]
@@ -53,4 +54,46 @@ async fn unread_refusals_keep_nobody_out() {
     let token = proxy.signer.tenant("acme");
     let answer = Client::default().ask(&proxy.url, &ask, Some(&token)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// One gateway serves both stores at one address. What the metrics API would let through must not
+/// be a way into Tempo's internals.
+#[tokio::test]
+async fn internals_of_tempo_are_closed_behind_a_shared_gateway() {
+    let gateway = Upstream::start().await;
+    let url = &gateway.url;
+    let mut setup = Setup::new(&format!(
+        "{url}\n  - name: tempo\n    api: tempo\n    url: {url}"
+    ));
+    setup.signer = Signer::hs256(SECRET);
+    setup.rest = "  traces:\n    attribute: resource.tenant_id\n".to_owned();
+    let proxy = Partywall::start(setup).await;
+    let token = proxy.signer.tenant("acme");
+    let ask = async |path: &str| {
+        let ask = Ask::get(path, &[]);
+        Client::default().ask(&proxy.url, &ask, Some(&token)).await
+    };
+    for path in [
+        "/usage_metrics",
+        "/status/config",
+        "/status/overrides",
+        "/memberlist",
+        "/partition-ring",
+        "/live-store/ring",
+        "/live-store/prepare-downscale",
+        "/distributor/ring",
+        "/ingester/ring",
+        "/querier/api/search",
+        "/flush",
+        "/shutdown",
+    ] {
+        let answer = ask(path).await;
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+        assert!(gateway.take().is_empty(), "{path} reached the gateway");
+    }
+    // Pages of Prometheus still pass.
+    for path in ["/status", "/graph"] {
+        ask(path).await;
+        assert_eq!(gateway.take().len(), 1, "{path}");
+    }
 }

@@ -132,7 +132,7 @@ impl Streamed {
             if first.len() + rest.len() + data.len() > limit {
                 return Err(CollectError::TooLarge);
             }
-            if first.is_empty() {
+            if first.is_empty() && rest.is_empty() {
                 first = data;
                 continue;
             }

@@ -13,10 +13,14 @@
 pub mod client;
 pub mod compare;
 pub mod dataset;
+pub mod grpc;
 pub mod partywall;
 pub mod process;
 pub mod prometheus;
 pub mod protobuf;
 pub mod raw;
+pub mod tempo_data;
+pub mod tempo_messages;
+pub mod tempo_upstream;
 pub mod token;
 pub mod upstream;

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::client::Client;
 use super::dataset::LABEL;
 use super::process::{Guarded, free_port};
+use super::tempo_data;
 use super::token::{AUDIENCE, ISSUER, Signer};
 
 pub struct Partywall {
@@ -22,8 +23,9 @@ pub struct Partywall {
 
 /// What the config says besides addresses and keys.
 pub struct Setup {
-    /// The metrics upstream's `url`.
+    /// The metrics upstream's `url`; none if empty.
     pub upstream: String,
+    pub tempo: Option<Tempo>,
     /// Further keys of the upstream, each on its line, not indented.
     pub upstream_options: Vec<String>,
     /// Further top-level YAML.
@@ -31,13 +33,33 @@ pub struct Setup {
     pub signer: Signer,
 }
 
+/// The traces upstream.
+pub struct Tempo {
+    pub url: String,
+    /// What is in `tenancy.traces`.
+    pub tenancy: String,
+}
+
 impl Setup {
+    /// In front of a Prometheus.
     pub fn new(upstream: &str) -> Self {
         Self {
             upstream: upstream.to_owned(),
+            tempo: None,
             upstream_options: Vec::new(),
             rest: String::new(),
             signer: Signer::rs256(),
+        }
+    }
+
+    /// In front of a Tempo.
+    pub fn tempo(url: &str) -> Self {
+        Self {
+            tempo: Some(Tempo {
+                url: url.to_owned(),
+                tenancy: format!("attribute: resource.{}", tempo_data::ATTRIBUTE),
+            }),
+            ..Self::new("")
         }
     }
 }
@@ -79,22 +101,24 @@ impl Partywall {
 }
 
 fn config_text(setup: &Setup, dir: &TempDir, port: u16, admin: u16) -> String {
-    let upstream = &setup.upstream;
-    let indented = |options: &[String]| -> Vec<String> {
-        options
-            .iter()
-            .map(|line| {
-                format!(
-                    "    {line}
-"
-                )
-            })
-            .collect()
-    };
-    let options = indented(&setup.upstream_options).concat();
     let (algorithm, key_option) = (setup.signer.algorithm(), setup.signer.key_option());
     let keys = dir.path().join("keys");
     let (keys, rest) = (keys.display(), &setup.rest);
+    let (mut upstreams, mut names) = (String::new(), String::new());
+    if !setup.upstream.is_empty() {
+        upstreams += &upstream("metrics", "prometheus", &setup.upstream);
+        upstreams.extend(
+            setup
+                .upstream_options
+                .iter()
+                .map(|line| format!("    {line}\n")),
+        );
+        names += &format!("  metrics:\n    label: {LABEL}\n");
+    }
+    if let Some(tempo) = &setup.tempo {
+        upstreams += &upstream("traces", "tempo", &tempo.url);
+        names += &format!("  traces:\n    {}\n", tempo.tenancy);
+    }
     format!(
         "\
 listeners:
@@ -102,10 +126,7 @@ listeners:
 admin:
   address: 127.0.0.1:{admin}
 upstreams:
-  - name: metrics
-    api: prometheus
-    url: {upstream}
-{options}tokens:
+{upstreams}tokens:
   issuers:
     - issuer: {ISSUER}
       audiences: [{AUDIENCE}]
@@ -118,8 +139,10 @@ tenancy:
         claim: groups
         values: [platform-admins]
       all_tenants: true
-  metrics:
-    label: {LABEL}
-{rest}"
+{names}{rest}"
     )
+}
+
+fn upstream(name: &str, api: &str, url: &str) -> String {
+    format!("  - name: {name}\n    api: {api}\n    url: {url}\n")
 }

@@ -1,6 +1,8 @@
 //! The modules that decide what a tenant sees know no I/O, no HTTP and no logs: they can be read,
 //! tested and fuzzed alone. Of the config they know the plain settings.
 
+#![allow(clippy::unwrap_used)] // A test's own failure.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -115,7 +115,7 @@ impl<'a> Growth<'a> {
         let columns: Vec<String> = sizes.iter().map(|size| format!("{size} {unit}")).collect();
         let mut heads: Vec<&dyn Display> = vec![&"call"];
         heads.extend(columns.iter().map(|head| head as &dyn Display));
-        heads.extend([&"last step, power" as &dyn Display, &"all, power"]);
+        heads.extend([&"worst step, power" as &dyn Display, &"last step, power"]);
         let title = format!("{title} (power 1: in proportion; 2: squared)");
         Self {
             table: Table::new(title, &heads),
@@ -138,15 +138,17 @@ impl<'a> Growth<'a> {
             .iter()
             .map(|point| format!("{:.2}", point.nanos / point.size))
             .collect();
-        let power = |from: Option<&Point>| match (from, points.last()) {
-            (Some(from), Some(to)) => format!("{:.2}", from.power_to(to)),
-            _ => String::new(),
-        };
-        let last_step = power(points.iter().rev().nth(1));
-        let all = power(points.first());
+        let powers: Vec<f64> = points
+            .iter()
+            .zip(points.iter().skip(1))
+            .map(|(from, to)| from.power_to(to))
+            .collect();
+        let worst = powers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let last = powers.last().copied().unwrap_or(f64::NAN);
+        let (worst, last) = (format!("{worst:.2}"), format!("{last:.2}"));
         let mut cells: Vec<&dyn Display> = vec![&name];
         cells.extend(rates.iter().map(|rate| rate as &dyn Display));
-        cells.extend([&last_step as &dyn Display, &all]);
+        cells.extend([&worst as &dyn Display, &last]);
         self.table.row(&cells);
         Ok(())
     }

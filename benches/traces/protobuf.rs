@@ -60,7 +60,7 @@ fn measure(
     let [redacted, copied] = fastest_in_turns(
         effort.rounds,
         [
-            &mut || {
+            &mut |_| {
                 let body = black_box(&trace.body);
                 let redacted = redact_protobuf(body, trace.api, &owner, ForeignSpans::Redact)?;
                 let Redacted::Kept { body, .. } = redacted else {
@@ -72,7 +72,7 @@ fn measure(
                     .then_some(())
                     .ok_or_else(|| format!("{length} bytes kept, not {}", trace.ours).into())
             },
-            &mut || {
+            &mut |_| {
                 copy.copy_from_slice(black_box(&trace.body));
                 black_box(&copy);
                 Ok(())

@@ -11,8 +11,8 @@ use crate::listen::InFlight;
 use crate::telemetry::metrics::Metrics;
 use crate::tenancy::TenantScope;
 
-/// Dropping it is the end of the request: the permit goes back, the metrics and the log line are
-/// written. If no answer's head was ever made, the client went away.
+/// Dropping it is the end of the request: the metrics and the log line are written, and the permit
+/// goes back if it has not before. If no answer's head was ever made, the client went away.
 pub(crate) struct Exchange {
     metrics: Arc<Metrics>,
     started: Instant,
@@ -20,7 +20,7 @@ pub(crate) struct Exchange {
     dialect: Dialect,
     code: u16,
     caller: Option<Arc<Caller>>,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
     _in_flight: InFlight,
 }
 
@@ -43,7 +43,7 @@ impl Exchange {
             dialect,
             code: CLIENT_GONE,
             caller: None,
-            _permit: permit,
+            permit: Some(permit),
             _in_flight: in_flight,
         }
     }
@@ -62,6 +62,12 @@ impl Exchange {
     /// Notes the answer's status.
     pub(crate) fn set_code(&mut self, code: u16) {
         self.code = code;
+    }
+
+    /// Gives the permit back: what is left is an answer of our own. Whoever does not read it, as
+    /// anyone can without a token, keeps nobody else out.
+    pub(crate) fn release_permit(&mut self) {
+        self.permit = None;
     }
 
     /// The route's name for metrics and logs.

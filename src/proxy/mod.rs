@@ -95,6 +95,7 @@ impl Proxy {
         let response = result.unwrap_or_else(|error| {
             self.metrics.refused(exchange.route(), error.reason());
             exchange.log_refusal(&error);
+            exchange.release_permit();
             error.render(exchange.dialect())
         });
         exchange.set_code(response.status().as_u16());

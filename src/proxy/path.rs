@@ -145,8 +145,8 @@ fn escapes_are_whole(raw: &str) -> bool {
 }
 
 /// The path as the most lenient chain of servers could come to read it: decoded over and over,
-/// backslashes as slashes, path parameters and control characters dropped. `None` if it is still
-/// changing after several rounds.
+/// backslashes as slashes, path parameters and control characters dropped, what comes after a
+/// decoded `?` or `#` no longer path. `None` if it is still changing after several rounds.
 fn spell_out(raw: &str) -> Option<String> {
     const ROUNDS: usize = 4;
     let mut current = raw.as_bytes().to_vec();
@@ -157,7 +157,7 @@ fn spell_out(raw: &str) -> Option<String> {
             let segments: Vec<String> = text
                 .split('/')
                 .map(|segment| {
-                    let name = segment.split(';').next().unwrap_or_default();
+                    let name = segment.split([';', '?', '#']).next().unwrap_or_default();
                     name.chars()
                         .filter(|c| !c.is_control() && !c.is_whitespace())
                         .collect()
@@ -226,6 +226,9 @@ mod tests {
             "/x//federate",
             "/x//metrics",
             "//API/v1/query",
+            "/federate%3fmatch[]=up",
+            "/metrics%23",
+            "/x/api%253f/v1",
         ] {
             assert!(read(path).is_err(), "{path}: {:?}", read(path));
         }

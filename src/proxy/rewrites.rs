@@ -101,6 +101,6 @@ impl Weighter<Key, Arc<Confined>> for ByBytes {
     fn weight(&self, key: &Key, confined: &Arc<Confined>) -> u64 {
         /// Of the structures around the texts.
         const OVERHEAD: usize = 160;
-        (key.original.len() + confined.text().len() + OVERHEAD) as u64
+        (key.original.len() + key.matchers.len() + confined.text().len() + OVERHEAD) as u64
     }
 }

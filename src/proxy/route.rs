@@ -107,7 +107,9 @@ fn classify<B>(snapshot: &Snapshot, request: &Request<B>, path: &str) -> (Option
             Traces::Closed(group) if !has(Api::Prometheus) => {
                 (Some(Api::Tempo), Target::Closed(group))
             }
-            Traces::Closed(group) if has(Api::Tempo) && is_api_of_tempo(path) => {
+            Traces::Closed(group)
+                if has(Api::Tempo) && (is_api_of_tempo(path) || is_only_tempos(&metrics, path)) =>
+            {
                 (Some(Api::Tempo), Target::Closed(group))
             }
             _ => closed_or_passed(&metrics, path),
@@ -134,6 +136,13 @@ fn is_grpc<B>(request: &Request<B>) -> bool {
 /// `/api/…`, but `/api/v1/…`, is Tempo's.
 fn is_api_of_tempo(path: &str) -> bool {
     path.starts_with("/api/") && !path.starts_with("/api/v1/")
+}
+
+/// An internal path of Tempo's that is none of the metrics API's. One gateway may stand before
+/// both, so what passes through to the one must not reach the other. `/status` alone is a page of
+/// Prometheus too.
+fn is_only_tempos(metrics: &Class, path: &str) -> bool {
+    *metrics == Class::PassThrough && path != "/status"
 }
 
 /// The two paths below `/-/` that only say that the upstream is up.

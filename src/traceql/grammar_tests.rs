@@ -452,6 +452,7 @@ fn trace_level_intrinsics_are_refused_wherever_they_stand() {
         "trace:rootName",
         "trace:rootService",
         "trace:duration",
+        "span:childCount",
     ] {
         for query in [
             format!("{{ {name} != nil }}"),

@@ -165,7 +165,12 @@ impl<'a> Reader<'a> {
             (Scope::Span, Word::Duration) | (Scope::Event, Word::TimeSinceStart) => Type::Duration,
             (Scope::Span, Word::Kind) => Type::Kind,
             (Scope::Span, Word::Status) => Type::Status,
-            (Scope::Span, Word::ChildCount) => Type::Int,
+            // It counts children of every tenant.
+            (Scope::Span, Word::ChildCount) => {
+                let end = self.next.end;
+                self.describes_whole_trace(Lexeme { end, ..colon })?;
+                Type::Int
+            }
             // Tempo gives these two no type.
             (Scope::Instrumentation, Word::Name | Word::Version) => Type::Attribute,
             _ => return Err(self.unexpected("an intrinsic of this scope")),

@@ -79,8 +79,10 @@ impl Upstream {
         http.set_nodelay(true);
         http.set_connect_timeout(Some(settings.timeouts.connect));
         // hyper gives up a request only when all it has written is taken. An upstream that hangs
-        // while a body is sent would hold the connection, and the client's, for ever.
-        http.set_tcp_user_timeout(Some(settings.timeouts.response_head));
+        // while a body is sent would hold the connection, and the client's, for ever. Longer than
+        // `send` waits after the last piece, which has the better error.
+        let given_up = settings.timeouts.response_head.saturating_mul(3);
+        http.set_tcp_user_timeout(Some(given_up));
         let tls = tls::client_config(settings.ca_file.as_deref())?;
         let connector = || {
             HttpsConnectorBuilder::new()

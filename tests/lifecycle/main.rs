@@ -16,6 +16,7 @@ mod stage;
 mod wire;
 
 mod admin;
+mod answers;
 mod drain;
 mod listener;
 mod reload;

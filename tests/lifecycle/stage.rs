@@ -19,6 +19,10 @@ use super::wire::{Step, Wire};
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 pub const QUERY: &str = "/api/v1/query?query=up";
+/// Filtered, outside the data API, and the answer to a query.
+pub const FILTERED: &str = "/api/v1/rules";
+pub const ELSEWHERE: &str = "/graph";
+pub const VECTOR: &str = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
 /// Longer than anything here takes on the slowest machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -170,4 +174,31 @@ pub async fn until_seen(stream: &mut TcpStream, wanted: &str) -> String {
         .await
         .unwrap_or_else(|_| panic!("{wanted:?} never came"));
     String::from_utf8_lossy(&all).into_owned()
+}
+
+/// A whole JSON answer.
+pub fn json(body: &str) -> Step {
+    Step::send(&format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ))
+}
+
+/// With short deadlines for the upstream.
+pub async fn impatient(script: &[Step]) -> Stage<Wire> {
+    Stage::scripted_with(script, |setup| {
+        let lines = ["timeouts:", "  response_head: 400ms", "  body_idle: 400ms"];
+        setup.upstream_options = lines.map(str::to_owned).to_vec();
+    })
+    .await
+}
+
+/// A data API's error, in Prometheus' words; gives its text.
+pub fn assert_error(what: &str, answer: &RawAnswer, status: u16) -> String {
+    assert_eq!(answer.status, status, "{what}: {answer:?}");
+    let json = answer
+        .json()
+        .unwrap_or_else(|| panic!("{what}: {answer:?}"));
+    assert_eq!(json["status"], "error", "{what}");
+    json["error"].as_str().unwrap_or_default().to_owned()
 }

@@ -12,7 +12,6 @@ use super::{Enforced, Outward, ResponsePlan, input, traces};
 use crate::auth::Caller;
 use crate::grpc::frame::{self, Decoder};
 use crate::grpc::method::{self, Method};
-use crate::proxy::body::Streamed;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
 use crate::proxy::snapshot::Snapshot;
@@ -149,12 +148,8 @@ fn check_format(headers: &HeaderMap) -> Result<(), ProxyError> {
 
 /// The message of a call that has just one.
 async fn one_message(snapshot: &Snapshot, body: Incoming) -> Result<Bytes, ProxyError> {
-    let settings = snapshot.settings();
-    let limit = settings.limits.body_bytes;
-    let body = Streamed::new(body, settings.timeouts.body_idle)
-        .collect(limit)
-        .await
-        .map_err(|error| input::unread(error, limit))?;
+    let limit = snapshot.settings().limits.body_bytes;
+    let body = input::whole(body, snapshot).await?;
     let mut decoder = Decoder::new(limit);
     decoder.push(&body);
     let frame_error = |error: frame::FrameError| {

@@ -37,13 +37,17 @@ pub(super) async fn read(
             expect_form(&head.headers)?;
         }
     }
+    Ok((head, whole(body, snapshot).await?))
+}
+
+/// Reads a body whole, within its limits.
+pub(super) async fn whole(body: Incoming, snapshot: &Snapshot) -> Result<Bytes, ProxyError> {
     let settings = snapshot.settings();
     let limit = settings.limits.body_bytes;
-    let body = Streamed::new(body, settings.timeouts.body_idle)
+    Streamed::new(body, settings.timeouts.body_idle)
         .collect(limit)
         .await
-        .map_err(|error| unread(error, limit))?;
-    Ok((head, body))
+        .map_err(|error| unread(error, limit))
 }
 
 /// The parameters of the URL and of the body, as Go merges them.
@@ -98,7 +102,7 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
         .map_err(|_| unsupported("the request's Content headers are not text"))
 }
 
-pub(super) fn unread(error: CollectError, limit: usize) -> ProxyError {
+fn unread(error: CollectError, limit: usize) -> ProxyError {
     match error {
         CollectError::TooLarge => ProxyError::new(
             ErrorKind::TooLarge,

@@ -205,7 +205,9 @@ pub(super) async fn enforce(
         Target::Metrics(endpoint) => {
             metrics::enforce(snapshot, outward, endpoint, &caller, request, metrics).await
         }
-        Target::Traces(endpoint) => traces::enforce(snapshot, &outward, endpoint, &caller, request),
+        Target::Traces(endpoint) => {
+            traces::enforce(snapshot, &outward, endpoint, &caller, request, metrics).await
+        }
         Target::Grpc(method) => grpc::enforce(snapshot, outward, *method, &caller, request).await,
         Target::Closed(group) => closed::enforce(snapshot, &outward, *group, &caller, request),
         Target::UnknownGrpc => Err(grpc::unknown()),

@@ -2,10 +2,9 @@
 //! confine.
 
 mod answer;
+mod diff;
 pub(super) mod org_id;
 mod scope;
-
-use std::sync::Arc;
 
 use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
@@ -22,6 +21,7 @@ use crate::proxy::body::RequestBody;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
 use crate::proxy::snapshot::Snapshot;
+use crate::telemetry::metrics::Metrics;
 use crate::tempo::answer::Format;
 use crate::tempo::endpoints::{Endpoint, Version};
 use crate::tempo::params::{self, OldForm, ParamError, Params};
@@ -30,19 +30,26 @@ use crate::trace::TraceApi;
 use crate::traceql::{OldSearch, Refusal};
 
 /// Confines a request to an endpoint of the traces API.
-pub(super) fn enforce(
+pub(super) async fn enforce(
     snapshot: &Snapshot,
     outward: &Outward,
     endpoint: &Endpoint,
-    caller: &Arc<Caller>,
+    caller: &Caller,
     request: Request<Incoming>,
+    metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
-    let (head, _body) = request.into_parts();
+    let (head, body) = request.into_parts();
     if head.method != endpoint.method() {
         return Err(ProxyError::method_not_allowed(&[endpoint.method()]));
     }
+    let scope = TracesScope::of(snapshot, caller)?;
+    if *endpoint == Endpoint::TraceDiff {
+        let body = input::whole(body, snapshot).await?;
+        let limit = snapshot.settings().limits.answer_bytes;
+        return diff::enforce(outward, scope, &head, &body, limit, metrics).await;
+    }
     let form = input::parameters(&head, &[])?;
-    let scope = match TracesScope::of(snapshot, caller)? {
+    let scope = match scope {
         TracesScope::All => return unconfined(outward, endpoint, &head, &form, HeaderMap::new()),
         TracesScope::OrgId(header) => {
             return unconfined(outward, endpoint, &head, &form, org_id::header(header));
@@ -109,12 +116,7 @@ pub(super) fn enforce(
             };
             (params, scope.redaction(api, format)?)
         }
-        Endpoint::TraceDiff => {
-            let text = "a difference of two traces cannot be confined to a tenant; compare the \
-                        traces themselves";
-            return Err(ProxyError::new(ErrorKind::Forbidden, text).because("trace_diff"));
-        }
-        Endpoint::Echo | Endpoint::BuildInfo | Endpoint::Ready => {
+        Endpoint::TraceDiff | Endpoint::Echo | Endpoint::BuildInfo | Endpoint::Ready => {
             (Params::new(), TracesAnswer::Public)
         }
     };
@@ -144,12 +146,6 @@ fn unconfined(
     form: &Form<'_>,
     extra: HeaderMap,
 ) -> Result<Enforced, ProxyError> {
-    if *endpoint == Endpoint::TraceDiff {
-        return Err(ProxyError::new(
-            ErrorKind::Forbidden,
-            "trace differences are not served",
-        ));
-    }
     let mut headers = headers::for_data_request(&head.headers);
     headers.extend(extra);
     send(

@@ -158,6 +158,16 @@ impl Confined {
         api: TraceApi,
         format: Format,
     ) -> Result<TracesAnswer, ProxyError> {
+        Ok(TracesAnswer::Trace {
+            owner: Arc::new(self.owner()?),
+            api,
+            foreign: self.foreign_spans,
+            format,
+        })
+    }
+
+    /// Whose `ResourceSpans` are the caller's.
+    pub(super) fn owner(&self) -> Result<TraceOwner, ProxyError> {
         let mut attributes = self
             .attributes
             .iter()
@@ -165,12 +175,7 @@ impl Confined {
         let first = attributes.next().ok_or_else(|| {
             ProxyError::new(ErrorKind::Internal, "no attribute tells tenants apart")
         })?;
-        Ok(TracesAnswer::Trace {
-            owner: Arc::new(TraceOwner::new(first, attributes)),
-            api,
-            foreign: self.foreign_spans,
-            format,
-        })
+        Ok(TraceOwner::new(first, attributes))
     }
 }
 

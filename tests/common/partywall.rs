@@ -111,11 +111,11 @@ fn config_text(setup: &Setup, dir: &TempDir, port: u16, admin: u16) -> String {
     if !setup.upstream.is_empty() {
         let options = &setup.upstream_options;
         upstreams += &upstream("metrics", "prometheus", &setup.upstream, options);
-        names += &format!("  metrics:\n    label: {LABEL}\n");
+        names = format!("  metrics:\n    label: {LABEL}\n");
     }
     if let Some(tempo) = &setup.tempo {
         upstreams += &upstream("traces", "tempo", &tempo.url, &tempo.options);
-        names += &format!("  traces:\n    {}\n", tempo.tenancy);
+        names = format!("{names}  traces:\n    {}\n", tempo.tenancy);
     }
     format!(
         "\
@@ -142,6 +142,8 @@ tenancy:
 }
 
 fn upstream(name: &str, api: &str, url: &str, options: &[String]) -> String {
-    let options: String = options.iter().map(|line| format!("    {line}\n")).collect();
-    format!("  - name: {name}\n    api: {api}\n    url: {url}\n{options}")
+    let head = format!("  - name: {name}\n    api: {api}\n    url: {url}\n");
+    options
+        .iter()
+        .fold(head, |text, line| format!("{text}    {line}\n"))
 }

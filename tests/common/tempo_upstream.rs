@@ -337,8 +337,8 @@ async fn serve(
     };
     let reply = {
         let rules = state.rules.lock().expect("no panic");
-        let ruled = rules.iter().find_map(|rule| rule(&seen));
-        ruled.unwrap_or_else(|| recorded(&seen))
+        let reply = rules.iter().find_map(|rule| rule(&seen));
+        reply.unwrap_or_else(|| recorded(&seen))
     };
     state.seen.lock().expect("no panic").push(seen);
     tokio::time::sleep(reply.after).await;

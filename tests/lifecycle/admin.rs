@@ -23,6 +23,7 @@ async fn it_tells_its_health() {
         (answer.status.as_u16(), answer.text().as_str()),
         (200, "ready\n")
     );
+    assert!(!rig.process.log().contains('\x1b'), "no colours in a file");
 }
 
 #[tokio::test]

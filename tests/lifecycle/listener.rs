@@ -250,6 +250,50 @@ async fn a_slow_reader_is_served_whole() {
     assert!(total > 50_000_000, "{total}");
 }
 
+/// While the client does not read, nobody asks the upstream for more: its silence is none.
+#[tokio::test]
+async fn a_clients_pause_is_not_the_upstreams() {
+    const WINDOW: usize = 65_535;
+    let first = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 5\r\nfirst\r\n";
+    let fill = WINDOW - 5;
+    let more = format!("{fill:x}\r\n{}\r\n5\r\nagain\r\n", "x".repeat(fill));
+    let script = [
+        Step::send(first),
+        Step::Gate,
+        Step::send(&more),
+        Step::Gate,
+        Step::send("4\r\nlast\r\n0\r\n\r\n"),
+    ];
+    let stage = Stage::scripted_with(&script, |setup| {
+        let lines = ["timeouts:", "  body_idle: 2s"];
+        setup.upstream_options = lines.map(str::to_owned).to_vec();
+    })
+    .await;
+    let stream = TokioIo::new(stage.connect().await);
+    let (mut h2, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(u32::try_from(WINDOW).unwrap())
+        .handshake::<_, Full<Bytes>>(stream)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let answer = h2.send_request(stage.h2_request("/slow")).await.unwrap();
+    let mut body = answer.into_body();
+    // The proxy waits for the upstream once, so that its clock is there.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stage.upstream.open();
+    tokio::time::sleep(Duration::from_millis(2400)).await;
+    let mut read = Vec::new();
+    while !read.ends_with(b"again") {
+        let frame = body.frame().await.expect("more").expect("a whole body");
+        read.extend_from_slice(frame.data_ref().unwrap());
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stage.upstream.open();
+    let rest = body.collect().await.expect("a whole body").to_bytes();
+    assert!(rest.ends_with(b"last"), "{rest:?}");
+}
+
 #[tokio::test]
 async fn an_idle_connection_lives_until_idle_passes() {
     let stage = Stage::recorded(DEADLINES).await;

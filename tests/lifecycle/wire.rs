@@ -15,7 +15,7 @@ pub enum Step {
     Send(Vec<u8>),
     /// So many bytes, in pieces.
     Flood(usize),
-    /// Waits for [`Wire::open`].
+    /// Waits for [`Wire::open`]: the first gate of a script for the first call, and so on.
     Gate,
     /// Waits until the peer goes.
     Hang,
@@ -50,7 +50,7 @@ impl Seen {
 struct State {
     script: Mutex<Vec<Step>>,
     seen: Mutex<Vec<Seen>>,
-    gate: watch::Sender<bool>,
+    gates_open: watch::Sender<usize>,
     deserted: AtomicUsize,
     flooded: AtomicUsize,
 }
@@ -70,7 +70,7 @@ impl Wire {
         let state = Arc::new(State {
             script: Mutex::new(script.to_vec()),
             seen: Mutex::default(),
-            gate: watch::channel(false).0,
+            gates_open: watch::channel(0).0,
             deserted: AtomicUsize::new(0),
             flooded: AtomicUsize::new(0),
         });
@@ -93,13 +93,13 @@ impl Wire {
         *self.state.script.lock().expect("no panic") = script.to_vec();
     }
 
-    /// Lets every script pass its [`Step::Gate`].
+    /// Lets every script pass its first [`Step::Gate`]; called again, its second.
     pub fn open(&self) {
-        self.state.gate.send_replace(true);
+        self.state.gates_open.send_modify(|open| *open += 1);
     }
 
     pub fn shut(&self) {
-        self.state.gate.send_replace(false);
+        self.state.gates_open.send_replace(0);
     }
 
     /// The requests so far.
@@ -144,14 +144,16 @@ impl<'a> Connection<'a> {
         while let Some(seen) = self.request().await {
             self.state.seen.lock().expect("no panic").push(seen);
             let script = self.state.script.lock().expect("no panic").clone();
+            let mut gates = 0;
             for step in script {
                 match step {
                     Step::Send(bytes) => self.stream.write_all(&bytes).await.ok()?,
                     Step::Flood(total) => self.flood(total).await?,
                     Step::Gate => {
-                        let mut gate = self.state.gate.subscribe();
+                        gates += 1;
+                        let mut open = self.state.gates_open.subscribe();
                         tokio::select! {
-                            opened = gate.wait_for(|open| *open) => drop(opened.ok()?),
+                            opened = open.wait_for(|open| *open >= gates) => drop(opened.ok()?),
                             () = gone(&mut self.stream) => return None,
                         }
                     }

@@ -147,7 +147,11 @@ impl Traces {
         let client = Client::default();
         let mut bodies = Vec::new();
         for (n, trace) in self.traces.iter().enumerate() {
-            let size = if n.is_multiple_of(2) { trace.groups.len() } else { 1 };
+            let size = if n.is_multiple_of(2) {
+                trace.groups.len()
+            } else {
+                1
+            };
             for groups in trace.groups.chunks(size) {
                 let groups: Vec<Value> = groups.iter().map(Group::otlp).collect();
                 bodies.push(json!({ "resourceSpans": groups }));

@@ -387,7 +387,10 @@ fn trace_json(version: Version, bytes: &[u8]) -> Value {
         version == Version::V2 || trace.encode_to_vec() == bytes,
         "a trace has no other fields"
     );
-    let hex = |bytes: &Vec<u8>| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
+    let hex = |bytes: &Vec<u8>| {
+        let digits: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        digits.concat()
+    };
     json!({ "batches": trace.resource_spans.iter().map(hex).collect::<Vec<_>>() })
 }
 

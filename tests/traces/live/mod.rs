@@ -477,5 +477,5 @@ fn around(text: &str, word: &str) -> String {
     let at = text.find(word).unwrap_or(0);
     let from = text.floor_char_boundary(at.saturating_sub(120));
     let to = text.ceil_char_boundary((at + 80).min(text.len()));
-    text[from..to].to_owned()
+    text.get(from..to).unwrap_or_default().to_owned()
 }

@@ -357,10 +357,12 @@ const TAG_FILTERS: &[&str] = &[
     r#"{ resource.tenant_id = "acme" }"#,
 ];
 
+#[allow(clippy::unnecessary_wraps)] // As `question` takes it.
 fn window(data: &Traces, window: Window) -> Option<(i64, i64)> {
     Some(data.range(window))
 }
 
+#[allow(clippy::unnecessary_wraps)] // As `question` takes it.
 fn whole(data: &Traces) -> Option<(i64, i64)> {
     Some((data.anchor - 130, data.anchor + 1))
 }

@@ -22,6 +22,8 @@ pub const ATTRIBUTE: &str = "tenant_id";
 /// The traces of each tenant in the window `Plain`.
 const PLAIN_TRACES: usize = 40;
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How much later than its own, in seconds, the foreign part of a long trace begins.
+const LATE: i64 = 15;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
@@ -135,6 +137,13 @@ impl Traces {
     pub fn range(&self, window: Window) -> (i64, i64) {
         let (start, end) = window.ago();
         (self.anchor - start, self.anchor - end)
+    }
+
+    /// First and last second of a time in the window `Mixed` that only beta's spans of the trace
+    /// "long" are in.
+    pub fn late(&self) -> (i64, i64) {
+        let (start, _) = self.range(Window::Mixed);
+        (start + LATE + 1, start + LATE + 4)
     }
 
     pub fn spans(&self) -> usize {
@@ -559,7 +568,30 @@ fn mixed(anchor: i64) -> Vec<Trace> {
             });
         }
     }
+    traces.push(long(anchor, all));
     traces
+}
+
+/// A trace of acme's that beta adds to much later.
+fn long(anchor: i64, n: usize) -> Trace {
+    let window = Window::Mixed;
+    let id = trace_id(anchor, window, n);
+    let start = start_of(anchor, window, 0, 1);
+    let mut groups = chained(&id, &[("acme", 0)], start);
+    let mut late = chained(
+        &id,
+        &[("beta", 1), ("beta", 1)],
+        start + (LATE + 2) * 1_000_000_000,
+    );
+    // Span 1 is acme's.
+    late[0].spans.remove(0);
+    groups.append(&mut late);
+    Trace {
+        id,
+        name: "long".to_owned(),
+        window,
+        groups,
+    }
 }
 
 fn chained(trace: &str, chain: &[(&str, u32)], start: i64) -> Vec<Group> {

@@ -83,6 +83,9 @@ pub struct Rules<'a> {
     /// Span attributes that are in the answer only because the confined query names them: by
     /// name, without scope. Empty where the client's own query names them.
     pub hide: &'a [&'a str],
+    /// The search is in its older form, without TraceQL. Tempo answers such a one with the
+    /// traces alone: no spans, no statistics.
+    pub traces_alone: bool,
 }
 
 impl Rules<'_> {

@@ -21,7 +21,9 @@ use super::token::now;
 pub const ATTRIBUTE: &str = "tenant_id";
 /// The traces of each tenant in the window `Plain`.
 const PLAIN_TRACES: usize = 40;
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How much later than its own, in seconds, the foreign part of a long trace begins.
+const LATE: i64 = 15;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
@@ -137,6 +139,13 @@ impl Traces {
         (self.anchor - start, self.anchor - end)
     }
 
+    /// First and last second of a time in the window `Mixed` that only beta's spans of the trace
+    /// "long" are in.
+    pub fn late(&self) -> (i64, i64) {
+        let (start, _) = self.range(Window::Mixed);
+        (start + LATE + 1, start + LATE + 4)
+    }
+
     pub fn spans(&self) -> usize {
         self.traces.iter().map(Trace::spans).sum()
     }
@@ -147,11 +156,7 @@ impl Traces {
         let client = Client::default();
         let mut bodies = Vec::new();
         for (n, trace) in self.traces.iter().enumerate() {
-            let size = if n.is_multiple_of(2) {
-                trace.groups.len()
-            } else {
-                1
-            };
+            let size = if n % 2 == 0 { trace.groups.len() } else { 1 };
             for groups in trace.groups.chunks(size) {
                 let groups: Vec<Value> = groups.iter().map(Group::otlp).collect();
                 bodies.push(json!({ "resourceSpans": groups }));
@@ -172,7 +177,7 @@ impl Traces {
         loop {
             let answer = client.get(&query).await;
             let found: f64 = samples(&answer.json()).sum();
-            if found.to_string() == self.spans().to_string() {
+            if found as usize == self.spans() {
                 return;
             }
             assert!(
@@ -252,7 +257,6 @@ fn own_name(tenant: &str) -> &'static str {
     }
 }
 
-#[allow(clippy::needless_pass_by_value)] // Called with fresh values everywhere.
 fn attribute(key: &str, value: Value) -> Value {
     json!({ "key": key, "value": value })
 }
@@ -386,7 +390,6 @@ fn plain(anchor: i64) -> Vec<Trace> {
 }
 
 /// A web shop's request: front end, two back ends, a database, with errors now and then.
-#[allow(clippy::too_many_lines)] // One trace, as it is.
 fn shop(trace: &str, owner: &Owner, n: usize, start: i64) -> Vec<Group> {
     let who = match owner {
         Owner::Tenant(name) => name,
@@ -466,7 +469,7 @@ fn shop(trace: &str, owner: &Owner, n: usize, start: i64) -> Vec<Group> {
                     "ratio",
                     float(f64::from(i32::try_from(n).expect("few")) / 8.0),
                 ),
-                attribute("cached", flag(n.is_multiple_of(2))),
+                attribute("cached", flag(n % 2 == 0)),
                 // A span's attribute is not the resource's.
                 attribute(ATTRIBUTE, text("acme")),
             ],
@@ -493,7 +496,7 @@ fn shop(trace: &str, owner: &Owner, n: usize, start: i64) -> Vec<Group> {
             attribute("db.statement", text(&format!("SELECT * FROM {who}_orders"))),
             attribute("rows", int(i * 10)),
         ],
-        if n.is_multiple_of(5) { &failed } else { &unset },
+        if n % 5 == 0 { &failed } else { &unset },
     )];
     let mut groups = vec![
         group(owner.clone(), "web", web),
@@ -565,7 +568,30 @@ fn mixed(anchor: i64) -> Vec<Trace> {
             });
         }
     }
+    traces.push(long(anchor, all));
     traces
+}
+
+/// A trace of acme's that beta adds to much later.
+fn long(anchor: i64, n: usize) -> Trace {
+    let window = Window::Mixed;
+    let id = trace_id(anchor, window, n);
+    let start = start_of(anchor, window, 0, 1);
+    let mut groups = chained(&id, &[("acme", 0)], start);
+    let mut late = chained(
+        &id,
+        &[("beta", 1), ("beta", 1)],
+        start + (LATE + 2) * 1_000_000_000,
+    );
+    // Span 1 is acme's.
+    late[0].spans.remove(0);
+    groups.append(&mut late);
+    Trace {
+        id,
+        name: "long".to_owned(),
+        window,
+        groups,
+    }
 }
 
 fn chained(trace: &str, chain: &[(&str, u32)], start: i64) -> Vec<Group> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
 use hyper::{Request, body::Incoming};
 
-use super::traces::{TracesScope, WholeAnswer, org_id};
+use super::traces::{Page, TracesScope, WholeAnswer, org_id};
 use super::{Enforced, Outward, ResponsePlan, input, traces};
 use crate::auth::Caller;
 use crate::grpc::frame::{self, Decoder};
@@ -63,9 +63,9 @@ pub(super) async fn enforce(
     };
     let (message, answer) = match method {
         Method::Search => {
-            let mut hidden = scope.hidden("");
+            let (mut hidden, mut is_old) = (scope.hidden(""), true);
             let search = |query: &str| {
-                hidden = scope.hidden(query);
+                (hidden, is_old) = (scope.hidden(query), false);
                 scope.search(query)
             };
             let (message, range) =
@@ -73,7 +73,11 @@ pub(super) async fn enforce(
                     .map_err(refusal)?;
             (
                 message,
-                WholeAnswer::Search(scope.companions(&outward, range), hidden),
+                WholeAnswer::Search(Page {
+                    companions: scope.companions(&outward, range),
+                    hidden,
+                    is_old,
+                }),
             )
         }
         Method::SearchTags | Method::SearchTagsV2 => {

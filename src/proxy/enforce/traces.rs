@@ -11,7 +11,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, body::Incoming};
 
 use self::answer::{Companions, Hidden};
-pub(in crate::proxy) use self::answer::{TracesAnswer, WholeAnswer};
+pub(in crate::proxy) use self::answer::{Page, TracesAnswer, WholeAnswer};
 pub(super) use self::scope::{TracesScope, refusal};
 use super::{Enforced, Outward, ResponsePlan, input};
 use crate::auth::Caller;
@@ -72,11 +72,12 @@ pub(super) async fn enforce(
                 |old| scope.old_search(&old_search(old)?),
             )
             .map_err(parameter)?;
-            let companions = scope.companions(outward, range);
-            (
-                params,
-                TracesAnswer::search(companions, scope.hidden(query), format),
-            )
+            let page = Page {
+                companions: scope.companions(outward, range),
+                hidden: scope.hidden(query),
+                is_old: query.is_empty(),
+            };
+            (params, TracesAnswer::search(page, format))
         }
         Endpoint::SearchTags | Endpoint::SearchTagsV2 => {
             let asked = asked(*endpoint == Endpoint::SearchTags);

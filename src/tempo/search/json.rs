@@ -94,7 +94,9 @@ impl<'a> JsonPage<'a> {
                 trace.mask()?;
                 masked = true;
             }
-            if !rules.hide.is_empty() {
+            if rules.traces_alone {
+                trace.leave_alone();
+            } else if !rules.hide.is_empty() {
                 trace.span_sets_mut().for_each(|set| set.hide(rules));
             }
         }
@@ -126,6 +128,12 @@ impl Trace<'_> {
             (extent.start() != 0).then(|| Cow::Owned(extent.start().to_string()));
         self.duration_ms = (extent.duration_ms() != 0).then_some(extent.duration_ms());
         Ok(())
+    }
+
+    fn leave_alone(&mut self) {
+        self.span_set = None;
+        self.span_sets = None;
+        self.service_stats = None;
     }
 }
 

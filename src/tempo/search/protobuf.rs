@@ -94,6 +94,7 @@ impl<'a> Trace<'a> {
         for field in wire::fields(self.fields) {
             let field = field?;
             match field.number {
+                6..=8 if rules.traces_alone => {}
                 1..=5 | 8 => out.extend_from_slice(field.encoded),
                 6 | 7 => write_span_set(&mut out, field, rules, &mut Extent::default())?,
                 _ => {}
@@ -117,7 +118,9 @@ impl<'a> Trace<'a> {
         wire::put_bytes(&mut out, 2, NO_ROOT.as_bytes());
         wire::put_uint(&mut out, 4, extent.start());
         wire::put_uint(&mut out, 5, extent.duration_ms().into());
-        out.extend_from_slice(&span_sets);
+        if !rules.traces_alone {
+            out.extend_from_slice(&span_sets);
+        }
         Ok((extent.start(), out))
     }
 }

@@ -24,7 +24,11 @@ fn own() -> TraceIds {
 }
 
 fn rules<'a>(reveal: Reveal<'a>, hide: &'a [&'a str]) -> Rules<'a> {
-    Rules { reveal, hide }
+    Rules {
+        reveal,
+        hide,
+        traces_alone: false,
+    }
 }
 
 fn filter_json(answer: &[u8], rules: &Rules<'_>) -> Value {
@@ -63,6 +67,35 @@ fn a_shared_trace_is_that_of_a_missing_root_with_the_times_of_its_spans() {
     assert_eq!(whole["durationMs"], 100);
     assert_eq!(whole["serviceStats"]["a-db"]["spanCount"], 2);
     assert_eq!(page["metrics"], json!({"completedJobs": 3, "totalJobs": 3}));
+}
+
+#[test]
+fn an_older_search_is_answered_with_traces_alone() {
+    let own = own();
+    let rules = Rules {
+        traces_alone: true,
+        ..rules(Reveal::Only(&own), &[])
+    };
+    let page = filter_json(&fixture("search-tenantA.json"), &rules);
+    let whole = json!({
+        "traceID": OWN[0], "rootServiceName": "a-web", "rootTraceName": "A-root",
+        "startTimeUnixNano": "1795229745605554688", "durationMs": 100,
+    });
+    assert_eq!(*trace(&page, OWN[0]), whole);
+    // Its times are still those of its spans.
+    let masked = json!({
+        "traceID": SHARED, "rootServiceName": "<root span not yet received>",
+        "startTimeUnixNano": "1795229745615554688", "durationMs": 80,
+    });
+    assert_eq!(*trace(&page, SHARED), masked);
+
+    let page = filter_protobuf(&fixture("search-tenantA-proto.pb"), &rules);
+    assert_eq!(page.traces.len(), 7);
+    for trace in &page.traces {
+        assert_eq!(trace.span_set, None);
+        assert!(trace.span_sets.is_empty() && trace.service_stats.is_empty());
+        assert_ne!(trace.duration_ms, 0);
+    }
 }
 
 #[test]

@@ -33,7 +33,7 @@ use self::compare::{canonical, differences, exemplars, page};
 use self::exceptions::{Answers, EXCEPTIONS, Rule};
 use crate::common::client::Client;
 use crate::common::partywall::{Partywall, Setup};
-use crate::common::tempo_data::{Trace, Traces, anchors};
+use crate::common::tempo_data::{ATTRIBUTE, Trace, Traces, anchors};
 use crate::common::token::now;
 
 const TENANT: &str = "acme";
@@ -299,10 +299,10 @@ impl Suite<'_> {
             _ => false,
         });
         if let Some(exception) = confined {
-            let question = question.confined(STAGE);
-            let mut twin = ask(&self.client, &self.stores.private, &question, form, None).await;
-            as_asked(&mut twin, got);
-            let (differing, mut names, _) = self.plainly(&question, &twin, got);
+            let confined = question.confined(STAGE);
+            let mut twin = ask(&self.client, &self.stores.private, &confined, form, None).await;
+            as_asked(&mut twin, &question, got);
+            let (differing, mut names, _) = self.plainly(question, &twin, got);
             if differing.is_empty() {
                 names.push(exception.name);
                 return (differing, names);
@@ -463,13 +463,40 @@ fn is_empty(canonical: &Value) -> bool {
     }
 }
 
-/// A twin that was asked for by the second version of a call, in the shape of the first.
-fn as_asked(twin: &mut Outcome, got: &Outcome) {
+/// The answer to the confined question, in the shape of the answer to the question itself.
+fn as_asked(twin: &mut Outcome, question: &Question, got: &Outcome) {
     let is_first = got.json["tagValues"][0].is_string();
     if let Some(values) = twin.json["tagValues"].as_array_mut().filter(|_| is_first) {
         for value in values.iter_mut() {
             *value = value["value"].take();
         }
+    }
+    if !question.param("q").contains(ATTRIBUTE) {
+        forget_tenant(&mut twin.json);
+    }
+}
+
+/// Takes the tenant's attribute from all spans of a page.
+fn forget_tenant(page: &mut Value) {
+    let attributes = |span: &mut Value| {
+        let all = span.get_mut("attributes").and_then(Value::as_array_mut);
+        if let Some(all) = all {
+            all.retain(|attribute| attribute["key"] != ATTRIBUTE);
+            if all.is_empty() {
+                span.as_object_mut()
+                    .map(|span| span.shift_remove("attributes"));
+            }
+        }
+    };
+    let in_set = |set: &mut Value| {
+        let spans = set.get_mut("spans").and_then(Value::as_array_mut);
+        spans.into_iter().flatten().for_each(attributes);
+    };
+    let traces = page.get_mut("traces").and_then(Value::as_array_mut);
+    for trace in traces.into_iter().flatten() {
+        trace.get_mut("spanSet").into_iter().for_each(in_set);
+        let sets = trace.get_mut("spanSets").and_then(Value::as_array_mut);
+        sets.into_iter().flatten().for_each(in_set);
     }
 }
 

@@ -177,8 +177,9 @@ const PIPELINES: &[&str] = &[
     "{} | { .n > 1000 } | count() > 0",
     "({ .n > 3 } | count() > 1) && ({ status = error } | count() > 0)",
     "({ .n > 3 } | count() > 1) || ({ status = error } | count() > 0)",
-    "({ name = \"checkout\" }) >> ({ .n > 1000 } | count() > 0)",
-    "({ true }) || ({ true } | count() > 100)",
+    "({ name = \"checkout\" } | count() > 0) >> ({ .n > 1000 } | count() > 0)",
+    "({ true } | count() > 0) || ({ true } | count() > 100)",
+    "({} | by(name)) && (count() > 3)",
     "{ .n > 3 } with (most_recent=true)",
     "{} | count() > 3 with (most_recent = true)",
 ];
@@ -432,6 +433,15 @@ pub fn searches(data: &Traces) -> Vec<Question> {
         let at = window(data, Window::Plain);
         all.push(question(Subject::Search, params, Window::Plain, at));
     }
+    // Where a trace of both tenants has spans of the other alone.
+    let late = data.late();
+    let params = [("q", "{}"), ("limit", "500"), ("spss", "50")];
+    all.push(question(
+        Subject::Search,
+        &params,
+        Window::Mixed,
+        Some(late),
+    ));
     let reversed = window(data, Window::Plain).map(|(start, end)| (end, start));
     all.push(question(
         Subject::Search,

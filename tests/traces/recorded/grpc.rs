@@ -290,7 +290,6 @@ async fn every_other_method_is_unimplemented_and_does_not_go_up() {
         "/grpc.health.v1.Health/Watch",
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-        "/tempopb.StreamingQuerier%2FSearch",
         "/x/tempopb.StreamingQuerier/Search",
         "/api/search",
     ] {
@@ -298,6 +297,28 @@ async fn every_other_method_is_unimplemented_and_does_not_go_up() {
         assert_eq!(answer.http_status, 200, "{path}: {answer:?}");
         assert_eq!(answer.code(), UNIMPLEMENTED, "{path}: {answer:?}");
         assert!(answer.messages.is_empty());
+        door.assert_nothing_went_up(path);
+    }
+}
+
+/// Refused before it is known what it is.
+#[tokio::test]
+async fn a_path_that_has_two_readings_does_not_go_up() {
+    let door = Door::open().await;
+    let authorization = format!("Bearer {}", door.proxy.signer.tenant("A"));
+    for path in [
+        "/tempopb.StreamingQuerier%2FSearch",
+        "//tempopb.StreamingQuerier/Search",
+        "/x/../tempopb.Querier/SearchRecent",
+    ] {
+        let request = hyper::Request::post(format!("{}{path}", door.proxy.url))
+            .header("content-type", "application/grpc")
+            .header("authorization", &authorization)
+            .body(http_body_util::Full::new(frame(0, b"")))
+            .expect("a request");
+        let answer = door.client.send(request).await;
+        let is_refused = answer.status == 400 || code_of(&answer.headers).is_some_and(|c| c != 0);
+        assert!(is_refused, "{path}: {answer:?}");
         door.assert_nothing_went_up(path);
     }
 }

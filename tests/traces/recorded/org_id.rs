@@ -1,7 +1,7 @@
 //! In front of a Tempo with multitenancy: one `X-Scope-OrgID`, ours.
 
 use super::{Door, assert_plain};
-use crate::common::client::{Ask, Sent};
+use crate::common::client::Ask;
 use crate::common::grpc::{Call, call};
 use crate::common::tempo_messages::SearchRequest;
 use crate::common::tempo_upstream::trace_id;
@@ -119,10 +119,6 @@ async fn everything_else_of_tempo_stays_closed() {
     ] {
         assert_plain(path, &door.get(path).await, 403);
     }
-    let answer = door
-        .ask(&Ask::new(Sent::Post, "/api/v2/traces/diff", &[]))
-        .await;
-    assert_plain("diff", &answer, 403);
     let one = Call::framed(
         "/tempopb.Querier/SearchRecent",
         crate::common::grpc::frame(0, b""),

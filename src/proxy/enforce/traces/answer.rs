@@ -44,7 +44,7 @@ pub(in crate::proxy) enum TracesAnswer {
 /// What is filtered of an answer that is read whole; the same for a message of a gRPC stream.
 pub(in crate::proxy) enum WholeAnswer {
     /// A page of traces.
-    Search(Companions, Hidden),
+    Search(Page),
     /// Names of tags, and the scope that was asked for.
     TagNames(Asked, Box<str>),
     /// Values of a tag; only these where it may be a tenant attribute.
@@ -58,9 +58,19 @@ pub(in crate::proxy) enum WholeAnswer {
     },
 }
 
+/// How a page of traces is filtered.
+pub(in crate::proxy) struct Page {
+    /// How it is found out which traces are wholly the caller's.
+    pub companions: Companions,
+    /// What the confined query brought in.
+    pub hidden: Hidden,
+    /// Whether the search is in its older form, without TraceQL.
+    pub is_old: bool,
+}
+
 impl TracesAnswer {
-    pub(super) fn search(companions: Companions, hidden: Hidden, format: Format) -> Self {
-        Self::Whole(Box::new(WholeAnswer::Search(companions, hidden)), format)
+    pub(super) fn search(page: Page, format: Format) -> Self {
+        Self::Whole(Box::new(WholeAnswer::Search(page)), format)
     }
 
     pub(super) fn tag_names(asked: Asked, scope: &str, format: Format) -> Self {
@@ -86,7 +96,11 @@ impl WholeAnswer {
         metrics: &Metrics,
     ) -> Result<Vec<u8>, Unreadable> {
         match self {
-            Self::Search(companions, hidden) => {
+            Self::Search(Page {
+                companions,
+                hidden,
+                is_old,
+            }) => {
                 let own = match format {
                     Format::Json => {
                         let page = JsonPage::read(answer)?;
@@ -105,6 +119,7 @@ impl WholeAnswer {
                 let rules = Rules {
                     reveal: companions.reveal(&own),
                     hide: &hide,
+                    traces_alone: *is_old,
                 };
                 match format {
                     Format::Json => JsonPage::read(answer)?.filter(&rules),

@@ -162,7 +162,7 @@ fn tenants_in(answer: &str) -> Result<BTreeSet<String>, Failure> {
     Ok(results.into_iter().flatten().map(tenant).collect())
 }
 
-async fn get(url: &str, token: Option<&str>) -> Result<(StatusCode, String), Failure> {
+pub(super) async fn get(url: &str, token: Option<&str>) -> Result<(StatusCode, String), Failure> {
     let failed = |cause: &dyn std::fmt::Display| format!("GET {url}: {cause}");
     let mut request = Request::get(url);
     if let Some(token) = token {

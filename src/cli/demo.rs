@@ -1,9 +1,11 @@
-//! `partywall demo`: a real Prometheus with two tenants' data, the proxy in front of it, and the
-//! requests that show what each tenant sees. Leaves nothing behind.
+//! `partywall demo`: a real Prometheus with two tenants' data and a Tempo, the proxy in front of
+//! them, and the requests that show what each tenant sees. Leaves nothing behind.
 
 mod data;
+mod http;
 mod stage;
 mod tour;
+mod traces;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +14,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use stage::Stage;
+use traces::Tempo;
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
@@ -65,9 +68,11 @@ async fn show(args: &DemoArgs) -> Result<(), Failure> {
     let mut stage = Stage::open()?;
     println!("Starting a Prometheus that holds the series of two tenants …");
     let store = stage.start_prometheus(&prometheus, &promtool).await?;
-    let proxy = stage.start_partywall(&store).await?;
-    tour::print_programme(&stage, &store, &proxy);
+    let tempo = Tempo::open().await?;
+    let proxy = stage.start_partywall(&store, &tempo.url).await?;
+    tour::print_programme(&stage, &store, &tempo, &proxy);
     tour::ask_everything(&store, &proxy).await?;
+    traces::tour::ask_everything(&tempo, &proxy).await?;
     if args.check {
         println!("\nAll as it should be.");
         return Ok(());

@@ -87,8 +87,12 @@ impl Stage {
         Ok(url)
     }
 
-    /// This program's own `serve`, in front of `store`.
-    pub(super) async fn start_partywall(&mut self, store: &str) -> Result<Proxy, Failure> {
+    /// This program's own `serve`, in front of a Prometheus and a Tempo.
+    pub(super) async fn start_partywall(
+        &mut self,
+        store: &str,
+        tempo: &str,
+    ) -> Result<Proxy, Failure> {
         let secret = random_text()? + &random_text()?;
         let secret_file = self.write("secret", &secret)?;
         let (address, admin) = (free_address()?, free_address()?);
@@ -102,6 +106,9 @@ upstreams:
   - name: prometheus
     api: prometheus
     url: {store}
+  - name: tempo
+    api: tempo
+    url: {tempo}
 tokens:
   issuers:
     - issuer: {ISSUER}
@@ -112,6 +119,8 @@ tenancy:
   claim: tenant_id
   metrics:
     label: tenant_id
+  traces:
+    attribute: resource.tenant_id
 ",
             secret_file.display()
         );

@@ -2,18 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::header::AUTHORIZATION;
-use hyper::{Request, StatusCode};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use hyper::StatusCode;
 use serde_json::Value;
 
-use super::Failure;
 use super::data::TENANTS;
 use super::stage::{Proxy, Stage};
+use super::traces::Tempo;
+use super::{Failure, http};
 
 /// One request and what its answer must show.
 struct Question {
@@ -24,7 +19,8 @@ struct Question {
     says: &'static str,
 }
 
-enum Who {
+/// Who asks.
+pub(super) enum Who {
     /// Straight to the store.
     Anyone,
     /// Through the proxy, with this tenant's token.
@@ -76,9 +72,10 @@ const QUESTIONS: [Question; 6] = [
 
 /// What runs where, and the requests to copy.
 #[allow(clippy::print_stdout)] // The show is what it prints.
-pub(super) fn print_programme(stage: &Stage, store: &str, proxy: &Proxy) {
+pub(super) fn print_programme(stage: &Stage, store: &str, tempo: &Tempo, proxy: &Proxy) {
     println!();
     println!("  Prometheus  {store}  (holds {})", TENANTS.join(" and "));
+    println!("  Tempo       {}  ({})", tempo.url, tempo.description());
     println!("  Partywall   {}", proxy.url);
     println!("    admin     {}  (/metrics, /-/ready)", proxy.admin);
     println!(
@@ -101,18 +98,20 @@ pub(super) async fn ask_everything(store: &str, proxy: &Proxy) -> Result<(), Fai
             Who::Stranger => (proxy.url.as_str(), None),
         };
         println!("\n{}:\n\n  {}\n", question.says, as_curl(question, base));
-        let (status, answer) = get(&query_url(base, question.query), token.as_deref()).await?;
-        println!("  {answer}");
-        check(question, status, &answer)?;
+        let params = [("query", question.query)];
+        let url = http::with_query(&format!("{base}/api/v1/query"), &params);
+        let answer = http::get(&url, token.as_deref()).await?;
+        println!("  {}", answer.text);
+        check(question, answer.status, &answer.text)?;
     }
     Ok(())
 }
 
 /// Whether a GET is answered 200.
 pub(super) async fn is_ready(url: &str) -> bool {
-    get(url, None)
+    http::get(url, None)
         .await
-        .is_ok_and(|(status, _)| status == StatusCode::OK)
+        .is_ok_and(|answer| answer.status == StatusCode::OK)
 }
 
 fn as_curl(question: &Question, base: &str) -> String {
@@ -124,15 +123,8 @@ fn as_curl(question: &Question, base: &str) -> String {
     format!("curl -sG {base}/api/v1/query{token} --data-urlencode 'query={query}'")
 }
 
-fn variable(tenant: &str) -> String {
+pub(super) fn variable(tenant: &str) -> String {
     tenant.to_ascii_uppercase()
-}
-
-fn query_url(base: &str, query: &str) -> String {
-    format!(
-        "{base}/api/v1/query?query={}",
-        utf8_percent_encode(query, NON_ALPHANUMERIC)
-    )
 }
 
 fn check(question: &Question, status: StatusCode, answer: &str) -> Result<(), Failure> {
@@ -160,32 +152,6 @@ fn tenants_in(answer: &str) -> Result<BTreeSet<String>, Failure> {
         label.unwrap_or("a series without a tenant").to_owned()
     };
     Ok(results.into_iter().flatten().map(tenant).collect())
-}
-
-async fn get(url: &str, token: Option<&str>) -> Result<(StatusCode, String), Failure> {
-    let failed = |cause: &dyn std::fmt::Display| format!("GET {url}: {cause}");
-    let mut request = Request::get(url);
-    if let Some(token) = token {
-        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-    }
-    let request = request
-        .body(Empty::<Bytes>::new())
-        .map_err(|cause| failed(&cause))?;
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let answer = client
-        .request(request)
-        .await
-        .map_err(|cause| failed(&cause))?;
-    let status = answer.status();
-    let body = answer
-        .into_body()
-        .collect()
-        .await
-        .map_err(|cause| failed(&cause))?;
-    Ok((
-        status,
-        String::from_utf8_lossy(&body.to_bytes()).into_owned(),
-    ))
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::token::now;
 pub const ATTRIBUTE: &str = "tenant_id";
 /// The traces of each tenant in the window `Plain`.
 const PLAIN_TRACES: usize = 40;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How much later than its own, in seconds, the foreign part of a long trace begins.
 const LATE: i64 = 15;
 
@@ -156,7 +156,11 @@ impl Traces {
         let client = Client::default();
         let mut bodies = Vec::new();
         for (n, trace) in self.traces.iter().enumerate() {
-            let size = if n % 2 == 0 { trace.groups.len() } else { 1 };
+            let size = if n.is_multiple_of(2) {
+                trace.groups.len()
+            } else {
+                1
+            };
             for groups in trace.groups.chunks(size) {
                 let groups: Vec<Value> = groups.iter().map(Group::otlp).collect();
                 bodies.push(json!({ "resourceSpans": groups }));
@@ -177,7 +181,7 @@ impl Traces {
         loop {
             let answer = client.get(&query).await;
             let found: f64 = samples(&answer.json()).sum();
-            if found as usize == self.spans() {
+            if found.to_string() == self.spans().to_string() {
                 return;
             }
             assert!(
@@ -257,6 +261,7 @@ fn own_name(tenant: &str) -> &'static str {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // Called with fresh values everywhere.
 fn attribute(key: &str, value: Value) -> Value {
     json!({ "key": key, "value": value })
 }
@@ -390,6 +395,7 @@ fn plain(anchor: i64) -> Vec<Trace> {
 }
 
 /// A web shop's request: front end, two back ends, a database, with errors now and then.
+#[allow(clippy::too_many_lines)] // One trace, as it is.
 fn shop(trace: &str, owner: &Owner, n: usize, start: i64) -> Vec<Group> {
     let who = match owner {
         Owner::Tenant(name) => name,
@@ -469,7 +475,7 @@ fn shop(trace: &str, owner: &Owner, n: usize, start: i64) -> Vec<Group> {
                     "ratio",
                     float(f64::from(i32::try_from(n).expect("few")) / 8.0),
                 ),
-                attribute("cached", flag(n % 2 == 0)),
+                attribute("cached", flag(n.is_multiple_of(2))),
                 // A span's attribute is not the resource's.
                 attribute(ATTRIBUTE, text("acme")),
             ],
@@ -496,7 +502,7 @@ fn shop(trace: &str, owner: &Owner, n: usize, start: i64) -> Vec<Group> {
             attribute("db.statement", text(&format!("SELECT * FROM {who}_orders"))),
             attribute("rows", int(i * 10)),
         ],
-        if n % 5 == 0 { &failed } else { &unset },
+        if n.is_multiple_of(5) { &failed } else { &unset },
     )];
     let mut groups = vec![
         group(owner.clone(), "web", web),

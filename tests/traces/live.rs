@@ -301,7 +301,7 @@ impl Suite<'_> {
         if let Some(exception) = confined {
             let confined = question.confined(STAGE);
             let mut twin = ask(&self.client, &self.stores.private, &confined, form, None).await;
-            as_asked(&mut twin, &question, got);
+            as_asked(&mut twin, question, got);
             let (differing, mut names, _) = self.plainly(question, &twin, got);
             if differing.is_empty() {
                 names.push(exception.name);

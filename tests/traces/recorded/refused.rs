@@ -162,7 +162,10 @@ async fn differences_of_traces_that_are_not_wholly_the_tenants() {
         (200, r#"{"difference":1}"#)
     );
     let seen = door.upstream.take();
-    let paths: Vec<&str> = seen.iter().map(|seen| seen.path()).collect();
+    let paths: Vec<&str> = seen
+        .iter()
+        .map(super::super::common::upstream::Seen::path)
+        .collect();
     let one = format!("/api/v2/traces/{}", trace_id("1"));
     assert_eq!(paths, [one.as_str(), one.as_str(), "/api/v2/traces/diff"]);
     let sent: Value = serde_json::from_slice(&seen[2].body).expect("JSON");

@@ -11,9 +11,9 @@ use super::requests::Case;
 
 /// Requests in flight at once.
 const GENTLY: usize = 6;
-/// Prometheus names one of several matching series in some errors, not always the same one: a
-/// difference counts when it stays.
-const ATTEMPTS: usize = 6;
+/// Prometheus names some of several matching series in some errors, not always the same ones: a
+/// difference counts when no answer of the one store was ever given by the other.
+const ATTEMPTS: usize = 24;
 const MOST_SHOWN: usize = 40;
 
 /// Who asks, and what their answers are to equal.
@@ -123,6 +123,7 @@ async fn compare(scope: &Scope, client: &Client, case: &Case, tally: &Mutex<Tall
     };
     let (mut expected, mut got) = ask_both(scope, client, case).await;
     let mut found = differences(&expected, &got, strictness);
+    let (mut all_expected, mut all_got) = (vec![expected.clone()], vec![got.clone()]);
     let exception = |expected: &Answer, got: &Answer| {
         let exceptions = if scope.verbatim { &[] } else { EXCEPTIONS };
         exceptions
@@ -132,7 +133,9 @@ async fn compare(scope: &Scope, client: &Client, case: &Case, tally: &Mutex<Tall
     let mut attempts = 1;
     while !found.is_empty() && exception(&expected, &got).is_none() && attempts < ATTEMPTS {
         (expected, got) = ask_both(scope, client, case).await;
-        found = differences(&expected, &got, strictness);
+        all_expected.push(expected.clone());
+        all_got.push(got.clone());
+        found = least_differences(&all_expected, &all_got, strictness);
         attempts += 1;
     }
     let exception = exception(&expected, &got);
@@ -162,6 +165,15 @@ async fn compare(scope: &Scope, client: &Client, case: &Case, tally: &Mutex<Tall
             found.join("\n    ")
         )),
     }
+}
+
+/// None when some answer of the one store equals some answer of the other.
+fn least_differences(expected: &[Answer], got: &[Answer], strictness: Strictness) -> Vec<String> {
+    let pairs = expected.iter().flat_map(|e| got.iter().map(move |g| (e, g)));
+    pairs
+        .map(|(expected, got)| differences(expected, got, strictness))
+        .min_by_key(Vec::len)
+        .unwrap_or_default()
 }
 
 async fn ask_both(scope: &Scope, client: &Client, case: &Case) -> (Answer, Answer) {

@@ -14,6 +14,8 @@ pub(super) struct Matcher<'q> {
     /// The label, with its quotes if it has any.
     pub(super) label: &'q str,
     pub(super) op: Op,
+    /// The offset of the operator.
+    pub(super) op_at: usize,
     /// The value, with its quotes.
     pub(super) value: &'q str,
 }
@@ -61,6 +63,7 @@ impl<'q> Matcher<'q> {
             _ if is_quoted => return Ok(None),
             _ => return Err(cursor.malformed(Problem::Matcher)),
         };
+        let op_at = cursor.at();
         cursor.advance(length);
         cursor.skip_gap();
         let value = match cursor.peek() {
@@ -71,6 +74,7 @@ impl<'q> Matcher<'q> {
             at,
             label,
             op,
+            op_at,
             value,
         }))
     }
@@ -182,6 +186,7 @@ mod tests {
             at: 0,
             label: "tenant_id",
             op,
+            op_at: 0,
             value,
         }
     }

@@ -22,6 +22,10 @@ pub(super) fn acme() -> Matchers {
     Matchers::new(label_matcher("tenant_id", &["acme"]), [])
 }
 
+pub(super) fn acme_and_globex() -> Matchers {
+    Matchers::new(label_matcher("tenant_id", &["acme", "globex"]), [])
+}
+
 fn confined(query: &str) -> Result<Confined, Refusal> {
     confine(query, &acme(), ForeignMatchers::Intersect, &LIMITS)
 }

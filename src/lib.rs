@@ -16,6 +16,7 @@
 //! | [`tempo`] | pure: the traces API, parameters read, answers filtered |
 //! | [`trace`] | pure: a trace by id is redacted to a scope |
 //! | [`grpc`] | pure: methods, frames, statuses |
+//! | `wire` | pure: protobuf, walked without decoding |
 //! | [`upstream`] | the pooled client, its credentials and its timeouts |
 //! | [`config`] | a YAML file becomes an immutable snapshot, and does so again on reload |
 //! | [`telemetry`] | metrics, logs, the audit trail |
@@ -39,3 +40,4 @@ pub mod tenancy;
 pub mod trace;
 pub mod traceql;
 pub mod upstream;
+mod wire;

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
     "grpc",
     "prometheus",
     "promql",
@@ -14,6 +14,7 @@ const PURE: [&str; 7] = [
     "tenancy",
     "trace",
     "traceql",
+    "wire.rs",
 ];
 
 const FORBIDDEN: [&str; 13] = [
@@ -68,6 +69,9 @@ fn pure_modules_name_nothing_impure() {
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    if folder.is_file() {
+        return vec![folder.to_owned()];
+    }
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -11,6 +11,7 @@
 use thiserror::Error;
 
 use crate::tenancy::{MatchOp, Matchers};
+use crate::wire::{self, Malformed, Message, Value};
 
 /// The most queries one request may have. Clients send one.
 pub const MAX_QUERIES: usize = 100;
@@ -52,29 +53,24 @@ pub fn confine(
         .map_err(|_| RemoteReadError::TooLong(max_decoded))
 }
 
-/// Wire types (protobuf's encoding guide).
-const VARINT: u8 = 0;
-const BYTES: u8 = 2;
-
 /// `ReadRequest`: 1 queries, 2 accepted response types (one or packed).
 fn confine_message(message: &[u8], added: &[u8]) -> Result<Vec<u8>, RemoteReadError> {
     let mut out = Vec::with_capacity(message.len() + added.len() + 16);
     let mut queries = 0;
-    let mut wire = Wire(message);
-    while let Some(field) = wire.field()? {
-        match (field.number, field.wire_type) {
-            (1, BYTES) => {
+    for field in wire::fields(message) {
+        let field = field?;
+        match (field.number, field.value) {
+            (1, Value::Bytes(query)) => {
                 queries += 1;
                 if queries > MAX_QUERIES {
                     return Err(RemoteReadError::TooManyQueries);
                 }
-                check_query(field.payload)?;
-                write_tag(&mut out, 1, BYTES);
-                write_varint(&mut out, field.payload.len() + added.len());
-                out.extend_from_slice(field.payload);
+                check_query(query)?;
+                wire::put_bytes_head(&mut out, 1, query.bytes.len() + added.len());
+                out.extend_from_slice(query.bytes);
                 out.extend_from_slice(added);
             }
-            (2, VARINT | BYTES) => out.extend_from_slice(field.whole),
+            (2, Value::Varint(_) | Value::Bytes(_)) => out.extend_from_slice(field.encoded),
             _ => return Err(RemoteReadError::Unknown("a field of the request")),
         }
     }
@@ -82,11 +78,11 @@ fn confine_message(message: &[u8], added: &[u8]) -> Result<Vec<u8>, RemoteReadEr
 }
 
 /// `Query`: 1 start, 2 end, 3 matchers, 4 hints.
-fn check_query(query: &[u8]) -> Result<(), RemoteReadError> {
-    let mut wire = Wire(query);
-    while let Some(field) = wire.field()? {
-        match (field.number, field.wire_type) {
-            (1 | 2, VARINT) | (3 | 4, BYTES) => {}
+fn check_query(query: Message<'_>) -> Result<(), RemoteReadError> {
+    for field in query.fields() {
+        let field = field?;
+        match (field.number, field.value) {
+            (1 | 2, Value::Varint(_)) | (3 | 4, Value::Bytes(_)) => {}
             _ => return Err(RemoteReadError::Unknown("a field of a query")),
         }
     }
@@ -98,102 +94,21 @@ fn encode_matchers(matchers: &Matchers) -> Vec<u8> {
     let mut out = Vec::new();
     for matcher in matchers.iter() {
         let mut message = Vec::with_capacity(matcher.label().len() + matcher.value().len() + 16);
-        write_tag(&mut message, 1, VARINT);
-        message.push(match matcher.op() {
+        let op = match matcher.op() {
             MatchOp::Equal => 0,
             MatchOp::Regex => 2,
-        });
-        for (number, text) in [(2, matcher.label()), (3, matcher.value())] {
-            write_bytes(&mut message, number, text.as_bytes());
-        }
-        write_bytes(&mut out, 3, &message);
+        };
+        wire::put_uint(&mut message, 1, op);
+        wire::put_bytes(&mut message, 2, matcher.label().as_bytes());
+        wire::put_bytes(&mut message, 3, matcher.value().as_bytes());
+        wire::put_bytes(&mut out, 3, &message);
     }
     out
 }
 
-fn write_bytes(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
-    write_tag(out, number, BYTES);
-    write_varint(out, bytes.len());
-    out.extend_from_slice(bytes);
-}
-
-/// `number` is below 16, so the tag is one byte.
-fn write_tag(out: &mut Vec<u8>, number: u8, wire_type: u8) {
-    out.push(number << 3 | wire_type);
-}
-
-fn write_varint(out: &mut Vec<u8>, mut value: usize) {
-    loop {
-        let [low, ..] = value.to_le_bytes();
-        value >>= 7;
-        if value == 0 {
-            return out.push(low);
-        }
-        out.push(low | 0x80);
-    }
-}
-
-/// What is left of a message.
-struct Wire<'a>(&'a [u8]);
-
-struct Field<'a> {
-    number: u8,
-    wire_type: u8,
-    /// The bytes of a length-delimited field, without tag and length.
-    payload: &'a [u8],
-    /// The field as it came.
-    whole: &'a [u8],
-}
-
-impl<'a> Wire<'a> {
-    /// The next field; `None` at the end. Only varints and length-delimited fields are known.
-    fn field(&mut self) -> Result<Option<Field<'a>>, RemoteReadError> {
-        const SHORT: RemoteReadError = RemoteReadError::Unknown("it ends within a field");
-        if self.0.is_empty() {
-            return Ok(None);
-        }
-        let start = self.0;
-        // Every field of these messages has a number below 16.
-        let tag = u8::try_from(self.varint()?)
-            .map_err(|_| RemoteReadError::Unknown("a field's number"))?;
-        let mut payload: &[u8] = &[];
-        match tag & 7 {
-            VARINT => {
-                self.varint()?;
-            }
-            BYTES => {
-                let length = usize::try_from(self.varint()?).map_err(|_| SHORT)?;
-                (payload, self.0) = self.0.split_at_checked(length).ok_or(SHORT)?;
-            }
-            _ => return Err(RemoteReadError::Unknown("a wire type")),
-        }
-        let whole = start.get(..start.len() - self.0.len()).ok_or(SHORT)?;
-        Ok(Some(Field {
-            number: tag >> 3,
-            wire_type: tag & 7,
-            payload,
-            whole,
-        }))
-    }
-
-    /// At most 64 bits: readers disagree on what they do with more.
-    fn varint(&mut self) -> Result<u64, RemoteReadError> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = self
-                .0
-                .split_first()
-                .ok_or(RemoteReadError::Unknown("it ends within a number"))?;
-            self.0 = rest;
-            if shift == 63 && *byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7F) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(RemoteReadError::Unknown("a number has more than 64 bits"))
+impl From<Malformed> for RemoteReadError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Unknown(malformed.what)
     }
 }
 

@@ -5,13 +5,19 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::endpoints::{Endpoint, Version};
-use super::wire;
+use crate::wire::{self, Malformed};
 
 /// An answer (or a client's message) that cannot be read and so is not passed on. The text
 /// repeats nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the message could not be read: {0}")]
 pub struct Unreadable(pub(super) &'static str);
+
+impl From<Malformed> for Unreadable {
+    fn from(malformed: Malformed) -> Self {
+        Self(malformed.what)
+    }
+}
 
 /// The format an answer is asked for in; the proxy sends exactly one of these as `Accept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,9 +111,9 @@ impl Jobs {
         let mut jobs = Self::default();
         for field in wire::fields(message) {
             let field = field?;
-            if field.number == u64::from(numbers.completed) {
+            if field.number == numbers.completed {
                 jobs.completed_jobs = Some(field.uint32()?);
-            } else if field.number == u64::from(numbers.total) {
+            } else if field.number == numbers.total {
                 jobs.total_jobs = Some(field.uint32()?);
             }
         }

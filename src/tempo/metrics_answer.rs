@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::answer::{Format, JobFields, Jobs, Unreadable, read_json, write_json};
-use super::wire::{self, Field};
+use crate::wire::{self, Field};
 
 /// How an answer is filtered.
 #[derive(Clone, Copy, Debug)]

@@ -17,7 +17,6 @@ pub mod requests;
 pub mod search;
 pub mod tag_name;
 pub mod tags;
-mod wire;
 
 #[cfg(test)]
 mod testing;

@@ -10,7 +10,7 @@ use super::answer::Unreadable;
 use super::params::Range;
 use super::tag_name::{TagName, TagNameError};
 use super::tags::Asked;
-use super::wire::{self, Field};
+use crate::wire::{self, Field, Malformed};
 
 /// A request that is not taken; `E` is why a query cannot be confined. All are the client's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -20,10 +20,10 @@ pub enum RequestError<E> {
     Unreadable(#[from] Unreadable),
     /// A field that is not known here, or that only Tempo's own components set.
     #[error("the request has field {0}, which is not supported here")]
-    Field(u64),
+    Field(u32),
     /// Decoders would take the last.
     #[error("the request has field {0} more than once")]
-    Repeated(u64),
+    Repeated(u32),
     /// Tempo refuses this too.
     #[error("Tags and Query cannot be used together")]
     TagsAndQuery,
@@ -45,6 +45,12 @@ pub enum RequestError<E> {
     /// The query cannot be confined.
     #[error("{0}")]
     Query(E),
+}
+
+impl<E> From<Malformed> for RequestError<E> {
+    fn from(malformed: Malformed) -> Self {
+        Self::Unreadable(malformed.into())
+    }
 }
 
 /// A search by tags and durations. With nothing set it is a search for everything.
@@ -89,7 +95,7 @@ pub fn search<E>(
     from_tags: impl FnOnce(&TagSearch) -> Result<String, E>,
 ) -> Result<(Vec<u8>, Range), RequestError<E>> {
     /// Of one of them Tempo would use just one.
-    const TAGS: u64 = 1;
+    const TAGS: u32 = 1;
     let mut once = Once::default();
     let mut search = TagSearch::default();
     let (mut query, mut range) = ("", Range::default());
@@ -126,7 +132,7 @@ pub fn search<E>(
 }
 
 /// `RF1After`, which Go clients of some versions always send, and `skipASTTransformations`.
-const OBSOLETE_SEARCH: [u64; 2] = [10, 11];
+const OBSOLETE_SEARCH: [u32; 2] = [10, 11];
 
 /// A rewritten `SearchTagsRequest`, and the scope its answer is read by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +150,7 @@ pub fn tag_names<E>(
     filter: impl FnOnce(&str) -> String,
 ) -> Result<TagNames, RequestError<E>> {
     /// `RF1After`.
-    const OBSOLETE: u64 = 7;
+    const OBSOLETE: u32 = 7;
     let mut once = Once::default();
     let (mut scope, mut query) = ("", "");
     let mut kept = Vec::with_capacity(64);
@@ -187,7 +193,7 @@ pub fn tag_values<E>(
     filter: impl FnOnce(&str) -> String,
 ) -> Result<TagValues, RequestError<E>> {
     /// `RF1After`.
-    const OBSOLETE: u64 = 8;
+    const OBSOLETE: u32 = 8;
     let mut once = Once::default();
     let (mut tag, mut query) = ("", "");
     let mut kept = Vec::with_capacity(64);
@@ -217,7 +223,7 @@ pub fn metrics_query_range<E>(
     confine: impl FnOnce(&str) -> Result<String, E>,
 ) -> Result<Vec<u8>, RequestError<E>> {
     /// `skipASTTransformations`.
-    const OBSOLETE: u64 = 19;
+    const OBSOLETE: u32 = 19;
     let mut once = Once::default();
     let mut query = "";
     let mut kept = Vec::with_capacity(64);
@@ -280,9 +286,8 @@ struct Once(u64);
 
 impl Once {
     fn see<E>(&mut self, field: Field<'_>) -> Result<(), RequestError<E>> {
-        let bit = u32::try_from(field.number)
-            .ok()
-            .and_then(|number| 1u64.checked_shl(number))
+        let bit = 1u64
+            .checked_shl(field.number)
             .ok_or(RequestError::Field(field.number))?;
         if self.0 & bit != 0 {
             return Err(RequestError::Repeated(field.number));
@@ -312,8 +317,7 @@ fn keep_uint32(kept: &mut Vec<u8>, field: Field<'_>) -> Result<(), Unreadable> {
 }
 
 fn keep_uint64(kept: &mut Vec<u8>, field: Field<'_>) -> Result<(), Unreadable> {
-    let number = u32::try_from(field.number).unwrap_or(0);
-    wire::put_uint(kept, number, field.varint()?);
+    wire::put_uint(kept, field.number, field.varint()?);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Format, JobFields, Jobs, Unreadable, read_json, write_json};
-use super::wire;
+use crate::wire;
 
 /// Which version of the call the client made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

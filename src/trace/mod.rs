@@ -22,13 +22,14 @@ mod owner;
 mod protobuf;
 #[cfg(test)]
 mod testing;
-mod wire;
 
 pub use json::{JsonFilter, Outcome};
 pub use owner::TraceOwner;
 pub use protobuf::{Redacted, redact_protobuf, trace_is_wholly_ours};
 
 use thiserror::Error;
+
+use crate::wire::Malformed;
 
 /// Tempo's protobuf answer to `/api/v2/traces/{id}` for a trace it does not have: an empty
 /// `trace`, an empty `metrics`. Seen on Tempo 3.0.
@@ -87,4 +88,11 @@ pub enum TraceError {
         /// The limit in bytes.
         limit: usize,
     },
+}
+
+impl From<Malformed> for TraceError {
+    fn from(malformed: Malformed) -> Self {
+        let Malformed { what, at } = malformed;
+        Self::Protobuf { what, at }
+    }
 }

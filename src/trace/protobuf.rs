@@ -11,8 +11,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::owner::Verdicts;
-use super::wire::{Message, Value, put_varint};
 use super::{ForeignSpans, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
+use crate::wire::{Message, Value, put_bytes, put_bytes_head, put_uint};
 
 /// A trace as its reader may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub fn redact_protobuf(
     owner: &TraceOwner,
     foreign: ForeignSpans,
 ) -> Result<Redacted, TraceError> {
-    let whole = Message { bytes: body, at: 0 };
+    let whole = Message::body(body);
     let answer = match api {
         TraceApi::V1 => Answer {
             trace: whole,
@@ -89,8 +89,10 @@ struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    const TRACE: u64 = 1;
-    const STATUS: u64 = 3;
+    const TRACE: u32 = 1;
+    const METRICS: u32 = 2;
+    const STATUS: u32 = 3;
+    const MESSAGE: u32 = 4;
 
     fn read(response: Message<'a>) -> Result<Self, TraceError> {
         let mut trace = None;
@@ -102,7 +104,7 @@ impl<'a> Answer<'a> {
                 (Self::TRACE, _) => {
                     return Err(TraceError::Protobuf {
                         what: "a second or impossible trace",
-                        at: field.whole.start,
+                        at: field.at,
                     });
                 }
                 // A status we do not know is not "complete" either.
@@ -111,7 +113,7 @@ impl<'a> Answer<'a> {
             }
         }
         Ok(Self {
-            trace: trace.unwrap_or(Message { bytes: &[], at: 0 }),
+            trace: trace.unwrap_or(Message::body(&[])),
             partial,
         })
     }
@@ -119,28 +121,20 @@ impl<'a> Answer<'a> {
 
 /// Everything of a v2 answer before the trace's own bytes.
 fn head(trace_length: usize) -> Bytes {
-    let mut head = vec![tag::TRACE];
-    put_varint(trace_length, &mut head);
+    let mut head = Vec::new();
+    put_bytes_head(&mut head, Answer::TRACE, trace_length);
     head.into()
 }
 
 /// Everything of a v2 answer after the trace: empty metrics, and whether it is incomplete.
 fn tail(partial: bool) -> Bytes {
-    let mut tail = vec![tag::METRICS, 0];
+    let mut tail = Vec::new();
+    put_bytes(&mut tail, Answer::METRICS, &[]);
     if partial {
-        tail.extend([tag::STATUS, 1, tag::MESSAGE]);
-        put_varint(PARTIAL_MESSAGE.len(), &mut tail);
-        tail.extend(PARTIAL_MESSAGE.as_bytes());
+        put_uint(&mut tail, Answer::STATUS, 1);
+        put_bytes(&mut tail, Answer::MESSAGE, PARTIAL_MESSAGE.as_bytes());
     }
     tail.into()
-}
-
-/// The fields of `TraceByIDResponse` as they begin on the wire: number and wire type.
-mod tag {
-    pub(super) const TRACE: u8 = 1 << 3 | 2;
-    pub(super) const METRICS: u8 = 2 << 3 | 2;
-    pub(super) const STATUS: u8 = 3 << 3;
-    pub(super) const MESSAGE: u8 = 4 << 3 | 2;
 }
 
 /// The parts of a `Trace` that are ours: runs of adjacent `ResourceSpans`, tags included.
@@ -150,7 +144,7 @@ struct Ours {
 }
 
 impl Ours {
-    const RESOURCE_SPANS: u64 = 1;
+    const RESOURCE_SPANS: u32 = 1;
 
     fn select(
         trace: Message<'_>,
@@ -170,7 +164,7 @@ impl Ours {
                 (Self::RESOURCE_SPANS, _) => {
                     return Err(TraceError::Protobuf {
                         what: "a ResourceSpans that is no message",
-                        at: field.whole.start,
+                        at: field.at,
                     });
                 }
                 // Part of the trace, but whose?
@@ -184,8 +178,8 @@ impl Ours {
                     });
                 }
                 _ if !ours => all = false,
-                Some(run) if run.end == field.whole.start => run.end = field.whole.end,
-                _ => runs.push(field.whole),
+                Some(run) if run.end == field.at => run.end = field.whole().end,
+                _ => runs.push(field.whole()),
             }
         }
         Ok(Self { runs, all })
@@ -198,7 +192,7 @@ impl Ours {
 
 /// The resource of a `ResourceSpans` that has just one. Decoders merge several.
 fn resource(spans: Message<'_>) -> Result<Option<Message<'_>>, TraceError> {
-    const RESOURCE: u64 = 1;
+    const RESOURCE: u32 = 1;
     let mut resource = None;
     for field in spans.fields() {
         let field = field?;
@@ -225,9 +219,9 @@ fn is_ours(resource: Message<'_>, owner: &TraceOwner) -> Result<bool, TraceError
 /// The value of the one attribute of this name, if there is just one and it is just a string.
 /// `None` also for a resource with a field we do not know: it may hold attributes too.
 fn sole_string<'a>(resource: Message<'a>, name: &str) -> Result<Option<&'a str>, TraceError> {
-    const ATTRIBUTES: u64 = 1;
-    const DROPPED_ATTRIBUTES_COUNT: u64 = 2;
-    const ENTITY_REFS: u64 = 3;
+    const ATTRIBUTES: u32 = 1;
+    const DROPPED_ATTRIBUTES_COUNT: u32 = 2;
+    const ENTITY_REFS: u32 = 3;
     let mut found = None;
     for field in resource.fields() {
         let field = field?;
@@ -262,8 +256,8 @@ struct KeyValue<'a> {
 /// Reads an attribute. `None` if its key or value is there twice (decoders take the last key
 /// and merge the values) or if it has more than these: `key_strindex` is another way to name it.
 fn key_value(attribute: Message<'_>) -> Result<Option<KeyValue<'_>>, TraceError> {
-    const KEY: u64 = 1;
-    const VALUE: u64 = 2;
+    const KEY: u32 = 1;
+    const VALUE: u32 = 2;
     let mut key = None;
     let mut value = None;
     for field in attribute.fields() {
@@ -280,7 +274,7 @@ fn key_value(attribute: Message<'_>) -> Result<Option<KeyValue<'_>>, TraceError>
 
 /// The string of an `AnyValue` that is a string and nothing else.
 fn only_string(value: Message<'_>) -> Result<Option<&str>, TraceError> {
-    const STRING_VALUE: u64 = 1;
+    const STRING_VALUE: u32 = 1;
     let mut string = None;
     for field in value.fields() {
         let field = field?;

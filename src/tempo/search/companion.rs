@@ -18,7 +18,7 @@ use super::TraceIds;
 use crate::tempo::answer::{JobFields, Jobs, Unreadable};
 use crate::tempo::endpoints::check_trace_id;
 use crate::tempo::tag_name::TagName;
-use crate::tempo::wire::{self, Field};
+use crate::wire::{self, Field};
 
 /// Traces in one search: with one more, a limit that any Tempo grants.
 const TRACES_PER_SEARCH: usize = 99;
@@ -172,7 +172,7 @@ fn read_attribute(attribute: Field<'_>) -> Result<(&str, Option<&str>), Unreadab
 fn read_string(any_value: &[u8]) -> Result<Option<&str>, Unreadable> {
     let mut fields = wire::fields(any_value);
     match (fields.next().transpose()?, fields.next()) {
-        (Some(field), None) if field.number == 1 => field.text().map(Some),
+        (Some(field), None) if field.number == 1 => Ok(Some(field.text()?)),
         _ => Ok(None),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Extent, Rules};
 use crate::tempo::answer::{JobFields, Jobs, Unreadable};
-use crate::tempo::wire::{self, Field};
+use crate::wire::{self, Field};
 
 /// What Tempo writes for a trace whose root it has not seen (`pkg/search/util.go`).
 const NO_ROOT: &str = "<root span not yet received>";
@@ -141,7 +141,7 @@ fn write_span_set(
             _ => {}
         }
     }
-    put_message(out, set.number, &kept);
+    wire::put_bytes(out, set.number, &kept);
     Ok(())
 }
 
@@ -166,7 +166,7 @@ fn write_span(
         kept.extend_from_slice(field.encoded);
     }
     extent.cover(start, duration);
-    put_message(out, span.number, &kept);
+    wire::put_bytes(out, span.number, &kept);
     Ok(())
 }
 
@@ -180,9 +180,4 @@ fn key(attribute: Field<'_>) -> Result<&str, Unreadable> {
         }
     }
     Ok(key)
-}
-
-fn put_message(out: &mut Vec<u8>, number: u64, message: &[u8]) {
-    // The numbers are those matched on above, all small.
-    wire::put_bytes(out, u32::try_from(number).unwrap_or(0), message);
 }

@@ -32,10 +32,9 @@ fn spans_of(body: &[u8], api: TraceApi) -> Vec<ResourceSpans> {
 }
 
 /// One field whose value is bytes.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut field = vec![number << 3 | 2];
-    put_varint(bytes.len(), &mut field);
-    field.extend(bytes);
+fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut field = Vec::new();
+    put_bytes(&mut field, number, bytes);
     field
 }
 

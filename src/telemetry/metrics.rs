@@ -1,6 +1,7 @@
 //! The metrics at `/metrics`. Label values come from closed sets or from the config, never from
 //! a request.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -55,6 +56,12 @@ pub struct IssuerLabels {
     issuer: Arc<str>,
 }
 
+/// `listener`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ListenerLabels {
+    listener: String,
+}
+
 /// `upstream`, `result`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct UpstreamLabels {
@@ -65,7 +72,7 @@ pub struct UpstreamLabels {
 /// Every metric of the process; made once, shared by all.
 pub struct Metrics {
     registry: Registry,
-    /// Held while the metrics of issuers are taken over and written.
+    /// Held while the metrics of issuers and certificates are taken over and written.
     rendering: Mutex<()>,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
@@ -75,6 +82,8 @@ pub struct Metrics {
     key_fetches: Family<FetchLabels, Counter>,
     rewrites: Family<ResultLabels, Counter>,
     upstream_requests: Family<UpstreamLabels, Counter>,
+    tls_handshakes: Family<ResultLabels, Counter>,
+    certificate_expiry: Family<ListenerLabels, Gauge>,
     reloads: Family<ResultLabels, Counter>,
     last_reload_successful: Gauge,
     last_reload_success: Gauge<f64, AtomicU64>,
@@ -147,6 +156,18 @@ impl Metrics {
                 r,
                 "upstream_requests",
                 "Requests sent to an upstream, by result",
+                Family::default(),
+            ),
+            tls_handshakes: add(
+                r,
+                "tls_handshakes",
+                "TLS handshakes with clients, by result",
+                Family::default(),
+            ),
+            certificate_expiry: add(
+                r,
+                "tls_certificate_expiry_timestamp_seconds",
+                "When the first certificate of a listener's chain expires",
                 Family::default(),
             ),
             reloads: add(
@@ -252,6 +273,28 @@ impl Metrics {
             result,
         };
         self.upstream_requests.get_or_create(&labels).inc();
+    }
+
+    /// Counts a handshake: `ok` or why there is no TLS.
+    pub fn tls_handshake(&self, result: &'static str) {
+        self.tls_handshakes
+            .get_or_create(&ResultLabels { result })
+            .inc();
+    }
+
+    /// Records when the certificates in force expire (seconds since the epoch).
+    pub fn certificates(&self, expiries: impl Iterator<Item = (SocketAddr, i64)>) {
+        let _not_while_rendering = self
+            .rendering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.certificate_expiry.clear();
+        for (listener, expires) in expiries {
+            let listener = listener.to_string();
+            self.certificate_expiry
+                .get_or_create(&ListenerLabels { listener })
+                .set(expires);
+        }
     }
 
     /// Records a load of the config at `now` (seconds since the epoch).

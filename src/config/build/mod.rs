@@ -11,16 +11,16 @@ mod upstreams;
 use std::sync::Arc;
 
 use crate::config::read::{Field, Read, Reader};
-use crate::config::settings::{Admin, Listener, Passthrough, Settings};
+use crate::config::settings::{Admin, Passthrough, Settings};
 use crate::config::values::{choice, shown, text};
 
 /// The whole file. Every section is read, whatever is wrong with the others.
 pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
     let mut section = r.section(root)?;
     let listeners = section.required(r, "listeners", |r, field| {
-        r.some_of(field, |r, field| listeners::only_address(r, field))
+        r.some_of(field, |r, field| listeners::listener(r, field))
     });
-    let admin = section.optional(r, "admin", listeners::only_address);
+    let admin = section.optional(r, "admin", listeners::admin);
     let bound = listeners::bound_once(r, &listeners, &admin);
     let upstreams = section.required(r, "upstreams", upstreams::upstreams);
     let tokens = section.required(r, "tokens", tokens::tokens);
@@ -61,7 +61,7 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
     Ok(Settings {
         listeners: listeners?
             .into_iter()
-            .map(|(_, address)| Listener { address })
+            .map(|(_, listener)| listener)
             .collect(),
         admin: admin?.map_or_else(Admin::default, |(_, address)| Admin { address }),
         upstreams,

@@ -83,7 +83,7 @@ impl Connection {
             () = leaving.as_mut() => Err(NoTls::Timeout),
         };
         let result = shaken.as_ref().map_or_else(NoTls::result, |_| "ok");
-        self.proxy.metrics().tls_handshake(result);
+        self.proxy.metrics().tls.handshake(result);
         match shaken {
             Ok((stream, Protocol::Http1)) => {
                 self.http(stream, self.builder().http1_only(), leaving)

@@ -73,7 +73,7 @@ impl TlsListeners {
                 .iter()
                 .map(|(address, tls)| (*address, tls.settings.certificates.expires))
         };
-        metrics.certificates(expiries());
+        metrics.tls.certificates(expiries());
         for (listener, expires) in expiries() {
             #[allow(clippy::cast_precision_loss)] // Of seconds.
             let left = expires as f64 - now;

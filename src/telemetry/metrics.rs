@@ -1,7 +1,8 @@
 //! The metrics at `/metrics`. Label values come from closed sets or from the config, never from
 //! a request.
 
-use std::net::SocketAddr;
+mod tls;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+pub use self::tls::TlsMetrics;
 use crate::auth::KeyStatus;
 
 /// `route`, `code`.
@@ -56,12 +58,6 @@ pub struct IssuerLabels {
     issuer: Arc<str>,
 }
 
-/// `listener`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ListenerLabels {
-    listener: String,
-}
-
 /// `upstream`, `result`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct UpstreamLabels {
@@ -72,7 +68,7 @@ pub struct UpstreamLabels {
 /// Every metric of the process; made once, shared by all.
 pub struct Metrics {
     registry: Registry,
-    /// Held while the metrics of issuers and certificates are taken over and written.
+    /// Held while the metrics of issuers are taken over and written.
     rendering: Mutex<()>,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
@@ -82,8 +78,8 @@ pub struct Metrics {
     key_fetches: Family<FetchLabels, Counter>,
     rewrites: Family<ResultLabels, Counter>,
     upstream_requests: Family<UpstreamLabels, Counter>,
-    tls_handshakes: Family<ResultLabels, Counter>,
-    certificate_expiry: Family<ListenerLabels, Gauge>,
+    /// TLS with clients.
+    pub tls: TlsMetrics,
     reloads: Family<ResultLabels, Counter>,
     last_reload_successful: Gauge,
     last_reload_success: Gauge<f64, AtomicU64>,
@@ -158,18 +154,7 @@ impl Metrics {
                 "Requests sent to an upstream, by result",
                 Family::default(),
             ),
-            tls_handshakes: add(
-                r,
-                "tls_handshakes",
-                "TLS handshakes with clients, by result",
-                Family::default(),
-            ),
-            certificate_expiry: add(
-                r,
-                "tls_certificate_expiry_timestamp_seconds",
-                "When the first certificate of a listener's chain expires",
-                Family::default(),
-            ),
+            tls: TlsMetrics::register(r),
             reloads: add(
                 r,
                 "config_reloads",
@@ -273,28 +258,6 @@ impl Metrics {
             result,
         };
         self.upstream_requests.get_or_create(&labels).inc();
-    }
-
-    /// Counts a handshake: `ok` or why there is no TLS.
-    pub fn tls_handshake(&self, result: &'static str) {
-        self.tls_handshakes
-            .get_or_create(&ResultLabels { result })
-            .inc();
-    }
-
-    /// Records when the certificates in force expire (seconds since the epoch).
-    pub fn certificates(&self, expiries: impl Iterator<Item = (SocketAddr, i64)>) {
-        let _not_while_rendering = self
-            .rendering
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        self.certificate_expiry.clear();
-        for (listener, expires) in expiries {
-            let listener = listener.to_string();
-            self.certificate_expiry
-                .get_or_create(&ListenerLabels { listener })
-                .set(expires);
-        }
     }
 
     /// Records a load of the config at `now` (seconds since the epoch).

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::super::common::tls::{Authority, HTTP1, HTTP2, TlsClient};
-use super::super::stage::{PATIENCE, QUERY, Stage, eventually, json, until_closed, until_seen};
+use super::super::stage::{PATIENCE, Stage, eventually, json, until_closed, until_seen};
 use super::super::wire::{Step, Wire};
 use super::lay;
 
@@ -112,7 +112,7 @@ async fn handshakes_hold_a_slot_and_nobody_up() {
         silent.push(secure.stage.connect().await);
     }
     let mut stream = secure.connect().await;
-    stream.write_all(&secure.stage.kept(QUERY)).await.unwrap();
+    stream.write_all(&secure.stage.kept("/page")).await.unwrap();
     until_seen(&mut stream, "{}").await;
     let (said, _) = until_closed(&mut secure.stage.connect().await).await;
     assert!(said.is_empty(), "{said:?}");
@@ -131,7 +131,7 @@ async fn handshakes_hold_a_slot_and_nobody_up() {
 async fn an_idle_connection_is_closed_in_good_order() {
     let secure = Secure::start(&[json("{}")], DEADLINES).await;
     let mut stream = secure.connect().await;
-    stream.write_all(&secure.stage.kept(QUERY)).await.unwrap();
+    stream.write_all(&secure.stage.kept("/page")).await.unwrap();
     until_seen(&mut stream, "{}").await;
     let started = Instant::now();
     // An end without `close_notify` would be an error.
@@ -146,7 +146,7 @@ async fn a_record_that_drips_is_let_go() {
     let rest = DEADLINES.replace("idle: 1s", "idle: 1h");
     let secure = Secure::start(&[json("{}")], &rest).await;
     let mut stream = secure.connect().await;
-    stream.write_all(&secure.stage.kept(QUERY)).await.unwrap();
+    stream.write_all(&secure.stage.kept("/page")).await.unwrap();
     until_seen(&mut stream, "{}").await;
     let started = Instant::now();
     let (mut reads, mut writes) = stream.into_inner().0.into_split();

@@ -66,7 +66,8 @@ pub async fn run(config_path: &Path) -> Result<(), AppError> {
     let admin_listener = listen::bind(settings.admin.address).await?;
     let mut listeners = Vec::new();
     for listener in &settings.listeners {
-        listeners.push(listen::bind(listener.address).await?);
+        let bound = listen::bind(listener.address).await?;
+        listeners.push((bound, listener.address));
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -76,11 +77,11 @@ pub async fn run(config_path: &Path) -> Result<(), AppError> {
     let watch = tokio::spawn(reload::watch(Arc::clone(&app.reloader), hangup));
     let slots = listen::Slots::default();
     let (drain, drain_watch) = drain::channel();
-    for listener in listeners {
+    for (listener, configured) in listeners {
         let address = listener.local_addr()?;
         tracing::info!(%address, "listening");
-        let (proxy, slots) = (Arc::clone(&app.proxy), slots.clone());
-        tokio::spawn(listen::serve(listener, proxy, slots, drain_watch.clone()));
+        let (proxy, slots, drain) = (Arc::clone(&app.proxy), slots.clone(), drain_watch.clone());
+        tokio::spawn(listen::serve(listener, configured, proxy, slots, drain));
     }
     drop(drain_watch);
     tracing::info!(address = %settings.admin.address, "admin listening");

@@ -3,6 +3,7 @@
 //! Changes are found by reading: a `ConfigMap` is updated by swapping symbolic links, and
 //! modification times lie. The same look covers every file the config names.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,6 +41,7 @@ pub fn start(path: &Path, loaded: Loaded) -> Result<(Arc<Proxy>, Arc<Reloader>),
     let seen = loaded.fingerprint.clone();
     let snapshot = Snapshot::build(loaded, None)?;
     metrics.reloaded(true, now());
+    snapshot.tls().report(&metrics, now());
     let first = Arc::clone(snapshot.settings());
     let proxy = Arc::new(Proxy::new(snapshot, metrics));
     let reloader = Reloader {
@@ -115,17 +117,27 @@ impl Reloader {
 
     async fn apply(&self, loaded: Loaded) -> Result<(), String> {
         let (first, new) = (&self.first, &loaded.settings);
-        if first.listeners != new.listeners || first.admin != new.admin || first.log != new.log {
-            tracing::warn!("changes of listeners, admin and log need a restart");
+        if !same_addresses(first, new) || first.log != new.log {
+            tracing::warn!("changes of listen addresses and log need a restart");
         }
         let previous = self.proxy.snapshot();
         let snapshot =
             Snapshot::build(loaded, Some(&previous)).map_err(|error| error.to_string())?;
         // So that no request meets an issuer whose keys are still on their way.
         snapshot.authenticator().settle(KEYS_WITHIN).await;
+        snapshot.tls().report(self.proxy.metrics(), now());
         self.proxy.replace(snapshot);
         Ok(())
     }
+}
+
+/// Whether both listen at the same addresses: what needs a restart of `listeners` and `admin`.
+fn same_addresses(one: &Settings, other: &Settings) -> bool {
+    let listeners = |settings: &Settings| -> BTreeSet<_> {
+        let listeners = settings.listeners.iter();
+        listeners.map(|listener| listener.address).collect()
+    };
+    one.admin == other.admin && listeners(one) == listeners(other)
 }
 
 fn fingerprint(read: &Result<Loaded, ConfigErrors>) -> &Fingerprint {

@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::read::{Field, Read, Reader};
-use super::settings::Secret;
+use super::settings::{CertificateChain, PrivateKey, Secret};
 use super::values;
 
 /// The content of the file a key names.
@@ -66,24 +70,93 @@ pub(super) fn is_bearer_token(token: &str) -> bool {
 
 /// The path of a file with at least one certificate to trust.
 pub(super) fn ca_file(r: &mut Reader<'_>, field: &Field<'_>) -> Read<PathBuf> {
+    authorities(r, field)?;
+    values::path(r, field)
+}
+
+/// The certificates to trust that a file holds; at least one.
+pub(super) fn authorities(
+    r: &mut Reader<'_>,
+    field: &Field<'_>,
+) -> Read<Vec<CertificateDer<'static>>> {
     let (path, text) = content(r, field)?;
-    let mut roots = RootCertStore::empty();
+    certificates(&text, |der| RootCertStore::empty().add(der.clone()).is_ok())
+        .map_err(|reason| file_error(r, field, &path, reason))
+}
+
+/// The chain that a file holds, leaf first.
+pub(super) fn certificate_chain(r: &mut Reader<'_>, field: &Field<'_>) -> Read<CertificateChain> {
+    let (path, text) = content(r, field)?;
+    let mut expires = i64::MAX;
+    let certificates = certificates(&text, |der| {
+        let Ok((_, certificate)) = X509Certificate::from_der(der) else {
+            return false;
+        };
+        expires = expires.min(certificate.validity().not_after.timestamp());
+        ParsedCertificate::try_from(der).is_ok()
+    })
+    .map_err(|reason| file_error(r, field, &path, reason))?;
+    Ok(CertificateChain {
+        certificates,
+        expires,
+    })
+}
+
+/// Every certificate of a PEM text, if there are any and all of them are legible.
+fn certificates(
+    text: &str,
+    mut is_legible: impl FnMut(&CertificateDer<'static>) -> bool,
+) -> Result<Vec<CertificateDer<'static>>, &'static str> {
+    let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
-        let added = certificate
-            .map_err(|_| "is not well-formed PEM")
-            .and_then(|der| {
-                roots
-                    .add(der)
-                    .map_err(|_| "holds a certificate that cannot be read")
-            });
-        if let Err(reason) = added {
-            return Err(file_error(r, field, &path, reason));
+        let certificate = certificate.map_err(|_| "is not well-formed PEM")?;
+        if !is_legible(&certificate) {
+            return Err("holds a certificate that cannot be read");
         }
+        certificates.push(certificate);
     }
-    if roots.is_empty() {
-        return Err(file_error(r, field, &path, "holds no PEM certificate"));
+    if certificates.is_empty() {
+        return Err("holds no PEM certificate");
     }
-    Ok(path)
+    Ok(certificates)
+}
+
+/// The only private key of a file: PKCS #8, PKCS #1 or SEC 1, and no passphrase.
+pub(super) fn private_key(r: &mut Reader<'_>, field: &Field<'_>) -> Read<PrivateKey> {
+    let (path, text) = content(r, field)?;
+    // The second form is that of RFC 1421 §4.6.1.1, which OpenSSL wrote for long.
+    let is_encrypted = text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+        || text.contains("Proc-Type: 4,ENCRYPTED");
+    let mut keys = PrivateKeyDer::pem_slice_iter(text.as_bytes());
+    let reason = match (keys.next(), keys.next()) {
+        _ if is_encrypted => "holds an encrypted key: give it without a passphrase",
+        (None, _) => "holds no PEM private key",
+        (Some(Ok(key)), None) => return Ok(PrivateKey::new(key)),
+        (Some(Ok(_)), Some(Ok(_))) => "holds several private keys: leave the one to use",
+        _ => "is not well-formed PEM",
+    };
+    Err(file_error(r, field, &path, reason))
+}
+
+/// Whether a key is of use, and that of the chain's first certificate.
+pub(super) fn key_fits(
+    r: &mut Reader<'_>,
+    field: &Field<'_>,
+    key: &PrivateKey,
+    chain: &CertificateChain,
+) -> Read<()> {
+    let Ok(signing) = any_supported_type(key.expose()) else {
+        let message = "the key is of no use here: it must be RSA of 2048 to 8192 bits, ECDSA on \
+                       P-256, P-384 or P-521, or Ed25519";
+        return Err(r.error(field, message));
+    };
+    CertifiedKey::new(chain.certificates.clone(), signing)
+        .keys_match()
+        .map_err(|_| {
+            let message = "the key does not match the certificate in cert_file, where the \
+                           server's own must come first";
+            r.error(field, message)
+        })
 }
 
 /// A JSON Web Key Set (RFC 7517 §5) of public keys, as text.

@@ -3,6 +3,7 @@
 //! Every field here is a key of the YAML file; `config/partywall.yaml` is the annotated whole.
 
 mod defaults;
+mod listeners;
 mod tenancy;
 mod tokens;
 mod upstreams;
@@ -11,6 +12,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::listeners::{
+    CertificateChain, ClientCertificates, Listener, ListenerTls, PrivateKey,
+};
 pub use self::tenancy::{
     ClaimGrant, ClaimPath, FurtherDimension, Grant, Pattern, Tenancy, TenantRule, When,
 };
@@ -50,13 +54,6 @@ pub struct Settings {
     pub reload: Reload,
     /// `log`: what is written to standard error.
     pub log: Log,
-}
-
-/// One entry of `listeners`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// `address`: IP address and port. Not reloadable.
-    pub address: SocketAddr,
 }
 
 /// `admin`.

@@ -1,11 +1,12 @@
-//! From a bound address to served connections: accept, choose the protocol, keep the deadlines,
-//! drain.
+//! From a bound address to served connections: accept, shake hands, choose the protocol, keep the
+//! deadlines, drain.
 
 mod activity;
 mod connection;
 pub(crate) use activity::InFlight;
 pub mod drain;
 mod slots;
+pub mod tls;
 mod unread;
 
 use std::net::SocketAddr;
@@ -32,10 +33,16 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     })
 }
 
-/// Accepts connections until the drain begins.
-pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, slots: Slots, drain: DrainWatch) {
+/// Accepts connections until the drain begins. `address` is the listener's in the config.
+pub async fn serve(
+    listener: TcpListener,
+    address: SocketAddr,
+    proxy: Arc<Proxy>,
+    slots: Slots,
+    drain: DrainWatch,
+) {
     let mut closing = drain.clone();
-    let admit = |stream| admit(stream, &proxy, &slots, &drain);
+    let admit = |stream| admit(stream, address, &proxy, &slots, &drain);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -69,7 +76,13 @@ fn backlog(listener: TcpListener) -> impl Iterator<Item = TcpStream> {
 }
 
 /// Serves a connection, if it is not one too many.
-fn admit(stream: TcpStream, proxy: &Arc<Proxy>, slots: &Slots, drain: &DrainWatch) {
+fn admit(
+    stream: TcpStream,
+    address: SocketAddr,
+    proxy: &Arc<Proxy>,
+    slots: &Slots,
+    drain: &DrainWatch,
+) {
     let limit = proxy.snapshot().settings().limits.connections;
     let Some(slot) = slots.take(limit) else {
         proxy.metrics().connections_refused.inc();
@@ -77,7 +90,7 @@ fn admit(stream: TcpStream, proxy: &Arc<Proxy>, slots: &Slots, drain: &DrainWatc
     };
     let (proxy, drain) = (Arc::clone(proxy), drain.clone());
     tokio::spawn(async move {
-        connection::serve(stream, proxy, drain).await;
+        connection::serve(stream, address, proxy, drain).await;
         drop(slot);
     });
 }

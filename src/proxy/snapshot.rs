@@ -1,5 +1,6 @@
 //! Everything a request is judged by: made from one reading of the config, never changed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use super::rewrites::Rewrites;
 use crate::auth::{Authenticator, InvalidTokens};
 use crate::config::settings::{Api, Settings, Upstream as UpstreamSettings};
 use crate::config::{Fingerprint, Loaded};
+use crate::listen::tls::{InvalidTls, TlsListeners};
 use crate::promql;
 use crate::upstream::{InvalidUpstream, Upstream};
 
@@ -19,6 +21,7 @@ pub struct Snapshot {
     settings: Arc<Settings>,
     /// Of the files it was made from.
     fingerprint: Fingerprint,
+    tls: TlsListeners,
     authenticator: Authenticator,
     upstreams: Vec<Arc<Upstream>>,
     rewrites: Rewrites,
@@ -29,6 +32,14 @@ pub struct Snapshot {
 /// Why settings make no snapshot.
 #[derive(Debug, Error)]
 pub enum SnapshotError {
+    /// One of `listeners`.
+    #[error("listeners: {address}: tls: {cause}")]
+    Listener {
+        /// Its address.
+        address: SocketAddr,
+        /// What is wrong with it.
+        cause: InvalidTls,
+    },
     /// One of `upstreams`.
     #[error("upstreams: {name}: {cause}")]
     Upstream {
@@ -50,6 +61,8 @@ impl Snapshot {
             fingerprint,
         } = loaded;
         let settings = Arc::new(settings);
+        let tls = TlsListeners::build(&settings.listeners, previous.map(|previous| &previous.tls))
+            .map_err(|(address, cause)| SnapshotError::Listener { address, cause })?;
         let upstreams = settings
             .upstreams
             .iter()
@@ -84,6 +97,7 @@ impl Snapshot {
             );
         Ok(Self {
             rewrites: Rewrites::new(settings.limits.rewrite_cache_bytes),
+            tls,
             authenticator,
             upstreams,
             token_headers,
@@ -111,6 +125,11 @@ impl Snapshot {
     /// The config it was made from.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
+    }
+
+    /// The certificates of listeners.
+    pub fn tls(&self) -> &TlsListeners {
+        &self.tls
     }
 
     /// Who checks tokens.

@@ -1,6 +1,8 @@
 //! The metrics at `/metrics`. Label values come from closed sets or from the config, never from
 //! a request.
 
+mod tls;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+pub use self::tls::TlsMetrics;
 use crate::auth::KeyStatus;
 
 /// `route`, `code`.
@@ -75,6 +78,8 @@ pub struct Metrics {
     key_fetches: Family<FetchLabels, Counter>,
     rewrites: Family<ResultLabels, Counter>,
     upstream_requests: Family<UpstreamLabels, Counter>,
+    /// TLS with clients.
+    pub tls: TlsMetrics,
     reloads: Family<ResultLabels, Counter>,
     last_reload_successful: Gauge,
     last_reload_success: Gauge<f64, AtomicU64>,
@@ -149,6 +154,7 @@ impl Metrics {
                 "Requests sent to an upstream, by result",
                 Family::default(),
             ),
+            tls: TlsMetrics::register(r),
             reloads: add(
                 r,
                 "config_reloads",

@@ -9,6 +9,7 @@ use hyper::{HeaderMap, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use percent_encoding::percent_decode_str;
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -77,7 +78,30 @@ pub async fn call(url: &str, call: &Call, token: Option<&str>) -> CallAnswer {
 
 async fn try_call(url: &str, call: &Call, token: Option<&str>) -> Result<CallAnswer, BoxError> {
     let authority = url.trim_start_matches("http://");
-    let stream = TokioIo::new(TcpStream::connect(authority).await?);
+    try_call_by(TcpStream::connect(authority).await?, url, call, token).await
+}
+
+/// As [`call`], on a connection that is there already.
+pub async fn call_by<S>(stream: S, url: &str, call: &Call, token: Option<&str>) -> CallAnswer
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    tokio::time::timeout(PATIENCE, try_call_by(stream, url, call, token))
+        .await
+        .unwrap_or_else(|_| panic!("no end of {} within {PATIENCE:?}", call.path))
+        .unwrap_or_else(|cause| panic!("{}: {cause}", call.path))
+}
+
+async fn try_call_by<S>(
+    stream: S,
+    url: &str,
+    call: &Call,
+    token: Option<&str>,
+) -> Result<CallAnswer, BoxError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let stream = TokioIo::new(stream);
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
     let connection = tokio::spawn(connection);
     let mut request = Request::post(format!("{url}{}", call.path))

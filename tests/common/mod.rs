@@ -22,5 +22,6 @@ pub mod raw;
 pub mod tempo_data;
 pub mod tempo_messages;
 pub mod tempo_upstream;
+pub mod tls;
 pub mod token;
 pub mod upstream;

@@ -23,6 +23,8 @@ pub struct Partywall {
 
 /// What the config says besides addresses and keys.
 pub struct Setup {
+    /// A further key of the listener.
+    pub listener: String,
     /// The metrics upstream's `url`; none if empty.
     pub upstream: String,
     pub tempo: Option<Tempo>,
@@ -46,6 +48,7 @@ impl Setup {
     /// In front of a Prometheus.
     pub fn new(upstream: &str) -> Self {
         Self {
+            listener: String::new(),
             upstream: upstream.to_owned(),
             tempo: None,
             upstream_options: Vec::new(),
@@ -107,6 +110,10 @@ fn config_text(setup: &Setup, dir: &TempDir, port: u16, admin: u16) -> String {
     let (algorithm, key_option) = (setup.signer.algorithm(), setup.signer.key_option());
     let keys = dir.path().join("keys");
     let (keys, rest) = (keys.display(), &setup.rest);
+    let listener = match setup.listener.as_str() {
+        "" => String::new(),
+        given => format!("\n    {given}"),
+    };
     let (mut upstreams, mut names) = (String::new(), String::new());
     if !setup.upstream.is_empty() {
         let options = &setup.upstream_options;
@@ -120,7 +127,7 @@ fn config_text(setup: &Setup, dir: &TempDir, port: u16, admin: u16) -> String {
     format!(
         "\
 listeners:
-  - address: 127.0.0.1:{port}
+  - address: 127.0.0.1:{port}{listener}
 admin:
   address: 127.0.0.1:{admin}
 upstreams:

@@ -22,4 +22,5 @@ mod listener;
 mod reload;
 mod rotation;
 mod streaming;
+mod tls;
 mod upstream;

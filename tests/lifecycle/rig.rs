@@ -23,6 +23,8 @@ pub static ACME: LazyLock<String> = LazyLock::new(|| Signer::hs256(SECRET).tenan
 pub struct Config {
     pub port: u16,
     pub admin: u16,
+    /// Further keys of the listener, and further listeners.
+    pub listener: String,
     pub upstream: String,
     /// Further lines of the upstream, as YAML in braces.
     pub credentials: String,
@@ -40,6 +42,7 @@ impl Config {
         Self {
             port: free_port(),
             admin: free_port(),
+            listener: String::new(),
             upstream: upstream.to_owned(),
             credentials: "{}".to_owned(),
             issuer: ISSUER.to_owned(),
@@ -61,6 +64,7 @@ impl fmt::Display for Config {
         let Self {
             port,
             admin,
+            listener,
             upstream,
             credentials,
             issuer,
@@ -69,6 +73,10 @@ impl fmt::Display for Config {
             tenancy,
             rest,
         } = self;
+        let listener = match listener.as_str() {
+            "" => String::new(),
+            given => format!("\n    {given}"),
+        };
         let credentials = match credentials.as_str() {
             "{}" => String::new(),
             given => format!("\n    credentials: {given}"),
@@ -77,7 +85,7 @@ impl fmt::Display for Config {
             f,
             "\
 listeners:
-  - address: 127.0.0.1:{port}
+  - address: 127.0.0.1:{port}{listener}
 admin:
   address: 127.0.0.1:{admin}
 upstreams:

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 
 use super::common::client::Client;
@@ -151,7 +151,7 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, holds: impl Fn() -
 }
 
 /// Reads until the other side ends the connection: what came, and how long that took.
-pub async fn until_closed(stream: &mut TcpStream) -> (Vec<u8>, Duration) {
+pub async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> (Vec<u8>, Duration) {
     let start = Instant::now();
     let mut all = Vec::new();
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut all)).await;
@@ -162,7 +162,7 @@ pub async fn until_closed(stream: &mut TcpStream) -> (Vec<u8>, Duration) {
 }
 
 /// Reads until `wanted` has come.
-pub async fn until_seen(stream: &mut TcpStream, wanted: &str) -> String {
+pub async fn until_seen(stream: &mut (impl AsyncRead + Unpin), wanted: &str) -> String {
     let mut all = Vec::new();
     let reading = async {
         while !String::from_utf8_lossy(&all).contains(wanted) {

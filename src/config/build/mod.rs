@@ -1,27 +1,27 @@
 //! From the tree to [`Settings`]: one file a group of sections, read in the order of the file.
 
 mod issuers;
+mod listeners;
 mod process;
 mod rules;
 mod tenancy;
 mod tokens;
 mod upstreams;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::read::{Field, Read, Reader};
-use crate::config::settings::{Admin, Listener, Passthrough, Settings};
-use crate::config::values::{address, choice, shown, text};
+use crate::config::settings::{Admin, Passthrough, Settings};
+use crate::config::values::{choice, shown, text};
 
 /// The whole file. Every section is read, whatever is wrong with the others.
 pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
     let mut section = r.section(root)?;
     let listeners = section.required(r, "listeners", |r, field| {
-        r.some_of(field, |r, field| only_address(r, field))
+        r.some_of(field, |r, field| listeners::listener(r, field))
     });
-    let admin = section.optional(r, "admin", only_address);
-    let bound = bound_once(r, &listeners, &admin);
+    let admin = section.optional(r, "admin", listeners::admin);
+    let bound = listeners::bound_once(r, &listeners, &admin);
     let upstreams = section.required(r, "upstreams", upstreams::upstreams);
     let tokens = section.required(r, "tokens", tokens::tokens);
     let known = tenancy::Known {
@@ -61,7 +61,7 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
     Ok(Settings {
         listeners: listeners?
             .into_iter()
-            .map(|(_, address)| Listener { address })
+            .map(|(_, listener)| listener)
             .collect(),
         admin: admin?.map_or_else(Admin::default, |(_, address)| Admin { address }),
         upstreams,
@@ -79,50 +79,6 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
         reload: reload?.unwrap_or_default(),
         log: log?.unwrap_or_default(),
     })
-}
-
-type Bound<'n> = (Field<'n>, SocketAddr);
-
-/// `{ address }`: a listener, or `admin`.
-fn only_address<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Bound<'n>> {
-    let mut section = r.section(field)?;
-    let bound = section.required(r, "address", |r, field| {
-        Ok((field.clone(), address(r, field)?))
-    });
-    section.finish(r)?;
-    bound
-}
-
-/// No two sockets at one address, `admin` at its default included.
-fn bound_once<'n>(
-    r: &mut Reader<'_>,
-    listeners: &Read<Vec<Bound<'n>>>,
-    admin: &Read<Option<Bound<'n>>>,
-) -> Read<()> {
-    let (Ok(listeners), Ok(admin)) = (listeners, admin) else {
-        return Ok(());
-    };
-    let mut result = Ok(());
-    let mut taken: Vec<(SocketAddr, String)> = Vec::new();
-    if admin.is_none() {
-        taken.push((Admin::default().address, "by `admin`, by default".into()));
-    }
-    for (field, address) in listeners.iter().chain(admin) {
-        if let Some((other, place)) = taken.iter().find(|(other, _)| overlap(*other, *address)) {
-            let message = format!("{other} is already in use {place}");
-            result = Err(r.error(field, message));
-        }
-        taken.push((*address, format!("in line {}", field.line())));
-    }
-    result
-}
-
-/// Whether the system would refuse the second of two. Port 0 is a different port each time; an
-/// unspecified IP address is every one.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    one.port() == other.port()
-        && one.port() != 0
-        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
 }
 
 /// Whether it asks for a token, and the upstream if it names one.

@@ -5,6 +5,7 @@ mod cross_checks;
 mod errors;
 mod examples;
 mod files;
+mod listeners;
 mod rules;
 mod settings;
 

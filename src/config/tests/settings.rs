@@ -25,6 +25,7 @@ fn the_minimal_config_with_every_default() {
     let expected = Settings {
         listeners: vec![Listener {
             address: "127.0.0.1:8080".parse().unwrap(),
+            tls: None,
         }],
         admin: Admin {
             address: "127.0.0.1:8081".parse().unwrap(),
@@ -194,6 +195,7 @@ fn listeners_and_upstreams() {
     let settings = settings_of(FULL);
     let addresses = ["0.0.0.0:80", "[::1]:81"].map(|address| Listener {
         address: address.parse().unwrap(),
+        tls: None,
     });
     assert_eq!(settings.listeners, addresses);
     assert_eq!(settings.admin.address, "127.0.0.1:82".parse().unwrap());

@@ -1,0 +1,227 @@
+//! `listeners[].tls`: certificates, keys and who may show one.
+
+use std::sync::LazyLock;
+
+use rcgen::{CertificateParams, CertifiedKey, KeyPair};
+
+use super::super::settings::{Listener, ListenerTls};
+use super::{Fake, minimal_but, only};
+
+const ADDRESS: &str = "  - address: 127.0.0.1:8080\n";
+const PAIR: &str = "cert_file: tls.crt, key_file: tls.key";
+
+static SERVER: LazyLock<CertifiedKey<KeyPair>> = LazyLock::new(|| signed("server"));
+static OTHER: LazyLock<CertifiedKey<KeyPair>> = LazyLock::new(|| signed("other"));
+
+fn signed(name: &str) -> CertifiedKey<KeyPair> {
+    rcgen::generate_simple_self_signed([name.to_owned()]).unwrap()
+}
+
+fn cert() -> String {
+    SERVER.cert.pem()
+}
+
+fn key() -> String {
+    SERVER.signing_key.serialize_pem()
+}
+
+/// The first listener, with this in the braces of its `tls` and these files.
+fn listener(tls: &str, cert: &str, key: &str, authorities: &str) -> Result<Listener, String> {
+    let text = minimal_but(ADDRESS, &format!("{ADDRESS}    tls: {{{tls}}}\n"));
+    Fake::config(&text)
+        .file("/etc/tls.crt", cert)
+        .file("/etc/tls.key", key)
+        .file("/etc/ca.pem", authorities)
+        .load()
+        .map(|settings| settings.listeners[0].clone())
+        .map_err(only)
+}
+
+fn tls(tls: &str, cert: &str, key: &str, authorities: &str) -> Result<ListenerTls, String> {
+    let listener = listener(tls, cert, key, authorities)?;
+    Ok(listener.tls.expect("tls"))
+}
+
+/// Of one that is no good, without its position.
+fn refused(given: &str, cert: &str, key: &str, authorities: &str) -> String {
+    let error = tls(given, cert, key, authorities).unwrap_err();
+    let (_, message) = error.split_once("listeners[0].tls").unwrap();
+    message.to_owned()
+}
+
+#[test]
+fn a_chain_and_its_key() {
+    let chain = format!("# ours\n{}{}", cert(), OTHER.cert.pem());
+    let read = tls(PAIR, &chain, &key(), "").unwrap();
+    let wanted = [SERVER.cert.der().clone(), OTHER.cert.der().clone()];
+    assert_eq!(read.certificates.certificates, wanted);
+    assert_eq!(read.clients, None);
+    // The key is there, and is not shown.
+    let secret = read.key.expose().secret_der();
+    assert_eq!(secret, SERVER.signing_key.serialize_der());
+    assert!(format!("{read:?}").contains("key: ***"));
+    // Both in one file, as some tools write them.
+    let both = cert() + &key();
+    assert_eq!(tls(PAIR, &both, &both, ""), tls(PAIR, &cert(), &key(), ""));
+}
+
+#[test]
+fn the_first_of_a_chain_to_expire_counts() {
+    let expiring = |year| {
+        let mut params = CertificateParams::new(vec!["server".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        params.self_signed(&SERVER.signing_key).unwrap().pem()
+    };
+    let expires = |chain: String| {
+        let read = tls(PAIR, &chain, &key(), "").unwrap();
+        read.certificates.expires
+    };
+    assert_eq!(expires(expiring(2030)), 1_893_456_000);
+    assert_eq!(expires(expiring(2040) + &expiring(2030)), 1_893_456_000);
+    // Expired is no error: a restart must not make an outage of a warning.
+    assert_eq!(expires(expiring(2001) + &expiring(2030)), 978_307_200);
+}
+
+#[test]
+fn clients_are_asked_or_not() {
+    let authorities = OTHER.cert.pem();
+    for (option, required) in [
+        ("", true),
+        (", client_certificates: required", true),
+        (", client_certificates: optional", false),
+    ] {
+        let given = format!("{PAIR}, client_ca_file: ca.pem{option}");
+        let clients = tls(&given, &cert(), &key(), &authorities).unwrap().clients;
+        let clients = clients.expect("clients");
+        assert_eq!(clients.authorities, [OTHER.cert.der().clone()]);
+        assert_eq!(clients.required, required, "{option}");
+    }
+    let given = format!("{PAIR}, client_certificates: optional");
+    assert_eq!(
+        refused(&given, &cert(), &key(), ""),
+        ".client_certificates: goes with `client_ca_file` only"
+    );
+    let given = format!("{PAIR}, client_ca_file: ca.pem, client_certificates: mandatory");
+    assert_eq!(
+        refused(&given, &cert(), &key(), &authorities),
+        ".client_certificates: \"mandatory\" is unknown; known are `required` and `optional`"
+    );
+    let given = format!("{PAIR}, client_ca_file: ca.pem");
+    assert_eq!(
+        refused(&given, &cert(), &key(), &key()),
+        ".client_ca_file: the file /etc/ca.pem holds no PEM certificate"
+    );
+}
+
+#[test]
+fn both_files_are_needed() {
+    assert_eq!(
+        refused("cert_file: tls.crt", &cert(), &key(), ""),
+        ".key_file: is required"
+    );
+    assert_eq!(
+        refused("key_file: tls.key", &cert(), &key(), ""),
+        ".cert_file: is required"
+    );
+    assert_eq!(
+        tls(
+            "cert_file: gone.crt, key_file: tls.key",
+            &cert(),
+            &key(),
+            ""
+        ),
+        Err(
+            "4:22: listeners[0].tls.cert_file: the file /etc/gone.crt cannot be read: entity not \
+             found"
+                .to_owned()
+        )
+    );
+}
+
+#[test]
+fn certificates_that_are_of_no_use() {
+    for (cert, reason) in [
+        (String::new(), "holds no PEM certificate"),
+        (key(), "holds no PEM certificate"),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned(),
+            "holds a certificate that cannot be read",
+        ),
+        (
+            cert() + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "holds a certificate that cannot be read",
+        ),
+        (cert().replace("END", "ENT"), "is not well-formed PEM"),
+    ] {
+        assert_eq!(
+            refused(PAIR, &cert, &key(), ""),
+            format!(".cert_file: the file /etc/tls.crt {reason}")
+        );
+    }
+}
+
+#[test]
+fn keys_that_are_of_no_use() {
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE \
+                     KEY-----\n";
+    let older = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: \
+                 AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+    for (key, reason) in [
+        (cert(), "the file /etc/tls.key holds no PEM private key"),
+        (
+            key() + &OTHER.signing_key.serialize_pem(),
+            "the file /etc/tls.key holds several private keys: leave the one to use",
+        ),
+        (
+            key().replace("END", "ENT"),
+            "the file /etc/tls.key is not well-formed PEM",
+        ),
+        (
+            encrypted.to_owned(),
+            "the file /etc/tls.key holds an encrypted key: give it without a passphrase",
+        ),
+        (
+            older.to_owned(),
+            "the file /etc/tls.key holds an encrypted key: give it without a passphrase",
+        ),
+        (
+            OTHER.signing_key.serialize_pem(),
+            "the key does not match the certificate in cert_file, where the server's own must \
+             come first",
+        ),
+        (
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_owned(),
+            "the key is of no use here: it must be RSA of 2048 to 8192 bits, ECDSA on P-256, \
+             P-384 or P-521, or Ed25519",
+        ),
+    ] {
+        assert_eq!(
+            refused(PAIR, &cert(), &key, ""),
+            format!(".key_file: {reason}")
+        );
+    }
+    // The chain the wrong way round.
+    let chain = OTHER.cert.pem() + &cert();
+    assert!(refused(PAIR, &chain, &key(), "").starts_with(".key_file: the key does not match"));
+}
+
+#[test]
+fn listeners_of_one_address_have_one_tls() {
+    let load = |first: &str, second: &str| {
+        let one = |options: &str| format!("  - {{address: \"127.0.0.1:0\"{options}}}\n");
+        let text = minimal_but(ADDRESS, &(one(first) + &one(second)));
+        Fake::config(&text)
+            .file("/etc/tls.crt", cert())
+            .file("/etc/tls.key", key())
+            .load()
+    };
+    let with = &format!(", tls: {{{PAIR}}}");
+    assert!(load("", "").is_ok() && load(with, with).is_ok());
+    for (first, second) in [("", with.as_str()), (with, "")] {
+        assert_eq!(
+            only(load(first, second).unwrap_err()),
+            "4:15: listeners[1].address: listeners of one address and port 0 must have the same \
+             `tls`"
+        );
+    }
+}

@@ -3,6 +3,7 @@
 //! Every field here is a key of the YAML file; `config/partywall.yaml` is the annotated whole.
 
 mod defaults;
+mod telemetry;
 mod tenancy;
 mod tokens;
 mod upstreams;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::telemetry::{Audit, AuditOutput, AuditQueries, Metrics, Tracing};
 pub use self::tenancy::{
     ClaimGrant, ClaimPath, FurtherDimension, Grant, Pattern, Tenancy, TenantRule, When,
 };
@@ -50,6 +52,12 @@ pub struct Settings {
     pub reload: Reload,
     /// `log`: what is written to standard error.
     pub log: Log,
+    /// `audit`: who did what, one line a request.
+    pub audit: Audit,
+    /// `metrics`: what is counted beyond the usual.
+    pub metrics: Metrics,
+    /// `tracing`: the proxy's own spans; `None` if they are not exported.
+    pub tracing: Option<Tracing>,
 }
 
 /// One entry of `listeners`.

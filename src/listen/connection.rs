@@ -29,6 +29,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) async fn serve(stream: TcpStream, proxy: Arc<Proxy>, drain: DrainWatch) {
     let settings = Arc::clone(proxy.snapshot().settings());
     let timeouts = settings.timeouts;
+    let remote = stream.peer_addr().ok();
     // Answers are written whole or streamed; waiting to fill a packet only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
@@ -41,7 +42,7 @@ pub(super) async fn serve(stream: TcpStream, proxy: Arc<Proxy>, drain: DrainWatc
         let in_flight = activity.request_begins(is_multiplexed);
         let (proxy, drain) = (Arc::clone(&proxy), drain.clone());
         async move {
-            let mut response = proxy.handle(request, in_flight).await;
+            let mut response = proxy.handle(request, in_flight, remote).await;
             if drain.has_begun() && !is_multiplexed {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);

@@ -15,6 +15,7 @@ use crate::listen::{self, drain};
 use crate::proxy::Proxy;
 use crate::proxy::snapshot::SnapshotError;
 use crate::telemetry::admin;
+use crate::telemetry::audit::{Audit, AuditError};
 use crate::telemetry::log;
 
 /// Why the process could not start, or did not end well.
@@ -26,6 +27,9 @@ pub enum AppError {
     /// What the config file asks for.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// Where the audit trail is to go.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// An address, a signal handler.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -50,8 +54,9 @@ impl App {
     }
 }
 
-/// Runs until SIGTERM or SIGINT, then drains.
-pub async fn run(config_path: &Path) -> Result<(), AppError> {
+/// Runs until SIGTERM or SIGINT, then drains; a second signal ends the drain. Gives back the audit
+/// trail: requests that are broken off with the runtime have their records too.
+pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
     let loaded = config::load(config_path, &OsAccess)?;
     let settings = loaded.settings.clone();
     log::init(&settings.log);
@@ -73,7 +78,7 @@ pub async fn run(config_path: &Path) -> Result<(), AppError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
 
-    let admin = tokio::spawn(admin::serve(admin_listener, Arc::clone(&app)));
+    let admin = admin::spawn(admin_listener, Arc::clone(&app))?;
     let watch = tokio::spawn(reload::watch(Arc::clone(&app.reloader), hangup));
     let slots = listen::Slots::default();
     let (drain, drain_watch) = drain::channel();
@@ -93,11 +98,18 @@ pub async fn run(config_path: &Path) -> Result<(), AppError> {
     let drain_settings = app.proxy.snapshot().settings().drain;
     tracing::info!(min = ?drain_settings.min, max = ?drain_settings.max, "draining");
     app.draining.store(true, Ordering::Relaxed);
-    tokio::time::sleep(drain_settings.min).await;
-    if !drain.run(drain_settings.max).await {
-        tracing::warn!("some requests were still in flight at the end of drain.max");
+    let drained = async {
+        tokio::time::sleep(drain_settings.min).await;
+        drain.run(drain_settings.max).await
+    };
+    tokio::select! {
+        all_went = drained => if !all_went {
+            tracing::warn!("some requests were still in flight at the end of drain.max");
+        },
+        _ = terminate.recv() => tracing::warn!("told again to end: not waiting for requests"),
+        _ = interrupt.recv() => tracing::warn!("told again to end: not waiting for requests"),
     }
     watch.abort();
-    admin.abort();
-    Ok(())
+    drop(admin);
+    Ok(Arc::clone(app.proxy.audit()))
 }

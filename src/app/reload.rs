@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::signal::unix::Signal;
@@ -16,6 +16,7 @@ use crate::config::settings::Settings;
 use crate::config::{self, ConfigErrors, Fingerprint, Loaded, OsAccess};
 use crate::proxy::Proxy;
 use crate::proxy::snapshot::Snapshot;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 
 /// How long a reload waits for the keys of new issuers.
@@ -33,6 +34,16 @@ pub struct Reloader {
     first: Arc<Settings>,
     /// Of the last content looked at, good or bad: a bad file is reported once, not every poll.
     seen: Mutex<Fingerprint>,
+    last: StdMutex<LastLoad>,
+}
+
+/// How the last load of the config went.
+#[derive(Clone, Debug)]
+pub struct LastLoad {
+    /// When it ended.
+    pub at: SystemTime,
+    /// All that was wrong, one error a line.
+    pub result: Result<(), String>,
 }
 
 /// Makes the first snapshot from a loaded config.
@@ -40,15 +51,22 @@ pub fn start(path: &Path, loaded: Loaded) -> Result<(Arc<Proxy>, Arc<Reloader>),
     let metrics = Arc::new(Metrics::new());
     let seen = loaded.fingerprint.clone();
     let snapshot = Snapshot::build(loaded, None)?;
-    metrics.reloaded(true, now());
-    snapshot.tls().report(&metrics, now());
     let first = Arc::clone(snapshot.settings());
-    let proxy = Arc::new(Proxy::new(snapshot, metrics));
+    let audit = Arc::new(Audit::new(&first.audit, metrics.audit_counters())?);
+    metrics.count_tenants(first.metrics.per_tenant.unwrap_or_default());
+    let last = LastLoad {
+        at: SystemTime::now(),
+        result: Ok(()),
+    };
+    metrics.reloaded(true, seconds(last.at));
+    snapshot.tls().report(&metrics, seconds(last.at));
+    let proxy = Arc::new(Proxy::new(snapshot, metrics, audit));
     let reloader = Reloader {
         path: path.to_owned(),
         first,
         proxy: Arc::clone(&proxy),
         seen: Mutex::new(seen),
+        last: StdMutex::new(last),
     };
     Ok((proxy, Arc::new(reloader)))
 }
@@ -66,11 +84,26 @@ pub async fn watch(reloader: Arc<Reloader>, mut hangup: Signal) {
 }
 
 impl Reloader {
-    /// Loads the config now, changed or not.
+    /// The config file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How the last load went.
+    pub fn last(&self) -> LastLoad {
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Loads the config now, changed or not, and opens the audit file anew, valid or not: it may
+    /// have been rotated.
     ///
     /// # Errors
     /// The text of all that is wrong with it; the old config stays in force.
     pub async fn reload(&self) -> Result<(), String> {
+        self.proxy.audit().reopen();
         let mut seen = self.seen.lock().await;
         let read = self.read().await?;
         self.take(read, &mut seen).await
@@ -104,7 +137,12 @@ impl Reloader {
             Ok(loaded) => self.apply(loaded).await,
             Err(errors) => Err(errors.to_string()),
         };
-        self.proxy.metrics().reloaded(result.is_ok(), now());
+        let at = SystemTime::now();
+        self.proxy.metrics().reloaded(result.is_ok(), seconds(at));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = LastLoad {
+            at,
+            result: result.clone(),
+        };
         match &result {
             Ok(()) => tracing::info!(path = %self.path.display(), "config reloaded"),
             Err(errors) => tracing::error!(
@@ -120,13 +158,20 @@ impl Reloader {
         if !same_addresses(first, new) || first.log != new.log {
             tracing::warn!("changes of listen addresses and log need a restart");
         }
+        let trail = self.proxy.audit().prepare(&new.audit);
+        let trail = trail.map_err(|error| error.to_string())?;
+        let per_tenant = new.metrics.per_tenant.unwrap_or_default();
         let previous = self.proxy.snapshot();
         let snapshot =
             Snapshot::build(loaded, Some(&previous)).map_err(|error| error.to_string())?;
         // So that no request meets an issuer whose keys are still on their way.
         snapshot.authenticator().settle(KEYS_WITHIN).await;
-        snapshot.tls().report(self.proxy.metrics(), now());
+        snapshot
+            .tls()
+            .report(self.proxy.metrics(), seconds(SystemTime::now()));
         self.proxy.replace(snapshot);
+        self.proxy.audit().replace(trail);
+        self.proxy.metrics().count_tenants(per_tenant);
         Ok(())
     }
 }
@@ -164,8 +209,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Seconds since the epoch.
-fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
+fn seconds(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH)
         .map_or(0.0, |since| since.as_secs_f64())
 }

@@ -2,8 +2,12 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::app;
+
+/// How long the end of the process waits for a disk to take the last audit records.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
 
 #[allow(clippy::print_stderr)] // Before logging starts, standard error is all there is.
 pub(super) fn run(config: &Path) -> ExitCode {
@@ -20,8 +24,8 @@ pub(super) fn run(config: &Path) -> ExitCode {
                 .block_on(app::run(config))
                 .map_err(|error| error.to_string());
             // A stuck task must not keep the process after its drain.
-            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-            result
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            result.map(|audit| audit.close(LAST_RECORDS))
         }
         Err(error) => Err(format!("cannot start the runtime: {error}")),
     };

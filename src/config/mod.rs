@@ -12,6 +12,7 @@ mod fingerprint;
 mod load;
 mod read;
 pub mod settings;
+mod show;
 mod suggest;
 mod url;
 mod values;
@@ -21,6 +22,7 @@ pub use access::{Access, MAX_FILE_BYTES, OsAccess};
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use fingerprint::Fingerprint;
 pub use load::{Loaded, load};
+pub use show::show;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 
 mod defaults;
 mod listeners;
+mod telemetry;
 mod tenancy;
 mod tokens;
 mod upstreams;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use self::listeners::{
     CertificateChain, ClientCertificates, Listener, ListenerTls, PrivateKey,
 };
+pub use self::telemetry::{Audit, AuditOutput, AuditQueries, Metrics, Tracing};
 pub use self::tenancy::{
     ClaimGrant, ClaimPath, FurtherDimension, Grant, Pattern, Tenancy, TenantRule, When,
 };
@@ -54,6 +56,12 @@ pub struct Settings {
     pub reload: Reload,
     /// `log`: what is written to standard error.
     pub log: Log,
+    /// `audit`: who did what, one line a request.
+    pub audit: Audit,
+    /// `metrics`: what is counted beyond the usual.
+    pub metrics: Metrics,
+    /// `tracing`: the proxy's own spans; `None` if they are not exported.
+    pub tracing: Option<Tracing>,
 }
 
 /// `admin`.

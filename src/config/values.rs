@@ -121,6 +121,25 @@ pub(super) fn count(
     in_range(number, &range).ok_or_else(|| r.error(field, between(range.start(), range.end())))
 }
 
+/// A share of a whole: a decimal number from 0 to 1.
+pub(super) fn share(r: &mut Reader<'_>, field: &Field<'_>) -> Read<f64> {
+    let number = match &field.node.value {
+        Value::Scalar { text, plain: true } => parse_share(text),
+        _ => None,
+    };
+    number.ok_or_else(|| r.error(field, "must be a number from 0 to 1, like 0.01"))
+}
+
+/// Digits with at most one point among them: none of Rust's other spellings (`1e-3`, `inf`).
+fn parse_share(source: &str) -> Option<f64> {
+    let is_decimal = source
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && source.starts_with(|c: char| c.is_ascii_digit());
+    let number: f64 = is_decimal.then(|| source.parse().ok())??;
+    (0.0..=1.0).contains(&number).then_some(number)
+}
+
 /// Bytes within bounds: `65536`, `64KiB`, `2MiB`, `1GiB`.
 pub(super) fn size(
     r: &mut Reader<'_>,
@@ -317,6 +336,19 @@ mod tests {
             "4294967295h4294967295h",
         ] {
             assert_eq!(parse_duration(source), None, "{source}");
+        }
+    }
+
+    #[test]
+    fn shares() {
+        for (source, number) in [("0", 0.0), ("0.01", 0.01), ("1", 1.0), ("1.0", 1.0)] {
+            let parsed = parse_share(source).unwrap();
+            assert!((parsed - number).abs() < 1e-12, "{source}");
+        }
+        for source in [
+            "", "-0.1", "1.01", "2", ".5", "1e-3", "inf", "NaN", "0.5.5", "+1", "10%",
+        ] {
+            assert_eq!(parse_share(source), None, "{source}");
         }
     }
 

@@ -47,6 +47,7 @@ pub(super) async fn serve(
     drop(snapshot);
     let connection = Connection {
         activity: Activity::new(),
+        remote: stream.peer_addr().ok(),
         settings,
         proxy,
         drain,
@@ -62,6 +63,8 @@ struct Connection {
     /// Of the moment the connection began.
     settings: Arc<Settings>,
     activity: Arc<Activity>,
+    /// The client, for the audit trail.
+    remote: Option<SocketAddr>,
     proxy: Arc<Proxy>,
     drain: DrainWatch,
 }
@@ -149,8 +152,9 @@ impl Connection {
         let is_multiplexed = request.version() == Version::HTTP_2;
         let in_flight = self.activity.request_begins(is_multiplexed);
         let (proxy, drain) = (Arc::clone(&self.proxy), self.drain.clone());
+        let remote = self.remote;
         async move {
-            let mut response = proxy.handle(request, in_flight).await;
+            let mut response = proxy.handle(request, in_flight, remote).await;
             if drain.has_begun() && !is_multiplexed {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);

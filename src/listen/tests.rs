@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::config::{self, OsAccess};
 use crate::proxy::snapshot::Snapshot;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 
 const CONFIG: &str = "
@@ -29,7 +30,9 @@ fn proxy() -> Arc<Proxy> {
     std::fs::write(&path, CONFIG).unwrap();
     let loaded = config::load(&path, &OsAccess).unwrap();
     let snapshot = Snapshot::build(loaded, None).unwrap();
-    Arc::new(Proxy::new(snapshot, Arc::new(Metrics::new())))
+    let metrics = Arc::new(Metrics::new());
+    let audit = Audit::new(&snapshot.settings().audit, metrics.audit_counters()).unwrap();
+    Arc::new(Proxy::new(snapshot, metrics, Arc::new(audit)))
 }
 
 #[tokio::test(start_paused = true)]

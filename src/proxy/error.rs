@@ -9,6 +9,7 @@ use hyper::{Response, StatusCode};
 use super::body::ResponseBody;
 use crate::grpc::status::{Code, Status};
 use crate::prometheus::errors::error_json;
+use crate::telemetry::audit::Redaction;
 
 /// What went wrong, as far as the status and the metrics care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +140,7 @@ pub(crate) struct ProxyError {
     text: Cow<'static, str>,
     /// For the log alone.
     cause: Option<Box<str>>,
+    quotes_query: bool,
     header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
@@ -150,6 +152,7 @@ impl ProxyError {
             reason: kind.reason(),
             text: text.into(),
             cause: None,
+            quotes_query: false,
             header: None,
         }
     }
@@ -163,6 +166,12 @@ impl ProxyError {
     /// Adds what only the log may say.
     pub(crate) fn caused_by(mut self, cause: &dyn std::fmt::Display) -> Self {
         self.cause = Some(cause.to_string().into());
+        self
+    }
+
+    /// Says that the text may quote the caller's query.
+    pub(crate) fn quoting_the_query(mut self) -> Self {
+        self.quotes_query = true;
         self
     }
 
@@ -212,6 +221,14 @@ impl ProxyError {
             Some(cause) => format!("{}: {cause}", self.text),
             None => self.text.to_string(),
         }
+    }
+
+    /// For the audit trail, which may not tell queries.
+    pub(crate) fn audit_text(&self, redaction: Redaction) -> String {
+        if self.quotes_query && !redaction.tells_all() {
+            return "(not shown: it may quote the query; see audit.queries)".to_owned();
+        }
+        self.log_text()
     }
 
     /// The answer, in the words of the API that was asked.

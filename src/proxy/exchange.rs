@@ -1,57 +1,97 @@
 //! One request's context, from its head to the end of its answer's body.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use hyper::Method;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::{Dialect, ProxyError};
+use super::journal::Journal;
+use super::route::Route;
 use crate::auth::{Caller, Principal};
 use crate::listen::InFlight;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::audit::{Record, Tenants, Trail};
+use crate::telemetry::metrics::{Decision, Metrics, RouteSeries, Stage};
+use crate::telemetry::traceparent::TraceId;
 use crate::tenancy::TenantScope;
 
-/// Dropping it is the end of the request: the metrics and the log line are written, and the permit
-/// goes back if it has not before. If no answer's head was ever made, the client went away.
+/// Dropping it is the end of the request: the metrics, the audit record and the log line are
+/// written, and the permit goes back if it has not before. If no answer's head was ever made, the
+/// client went away.
 pub(crate) struct Exchange {
     metrics: Arc<Metrics>,
+    trail: Arc<Trail>,
+    journal: Arc<Journal>,
     started: Instant,
-    route: &'static str,
+    head: Head,
+    route: Arc<RouteSeries>,
     dialect: Dialect,
-    code: u16,
+    upstream: Option<Arc<str>>,
     caller: Option<Arc<Caller>>,
+    decision: Option<Decision>,
+    failure: Option<Failure>,
+    code: u16,
     permit: Option<OwnedSemaphorePermit>,
     _in_flight: InFlight,
+}
+
+/// What is known of a request before anything is decided.
+pub(crate) struct Head {
+    /// A word of a closed set.
+    pub method: &'static str,
+    /// The other end of the connection.
+    pub remote: Option<SocketAddr>,
+    /// How errors are written before there is a route.
+    pub dialect: Dialect,
+    /// The trace it is part of.
+    pub trace_id: Option<TraceId>,
+}
+
+/// An error of ours.
+struct Failure {
+    status: u16,
+    reason: &'static str,
+    text: String,
 }
 
 /// What nginx logs when the client leaves before the answer.
 const CLIENT_GONE: u16 = 499;
 
 impl Exchange {
-    /// Begins with a request's head. `dialect` is for errors before there is a route.
+    /// Begins with a request's head.
     pub(crate) fn begin(
         metrics: Arc<Metrics>,
+        trail: Arc<Trail>,
         permit: OwnedSemaphorePermit,
         in_flight: InFlight,
-        dialect: Dialect,
+        head: Head,
     ) -> Self {
         metrics.requests_in_flight.inc();
         Self {
-            metrics,
+            journal: Arc::new(Journal::new(trail.redaction())),
             started: Instant::now(),
-            route: "none",
-            dialect,
-            code: CLIENT_GONE,
+            route: metrics.route("none"),
+            dialect: head.dialect,
+            head,
+            upstream: None,
             caller: None,
+            decision: None,
+            failure: None,
+            code: CLIENT_GONE,
             permit: Some(permit),
             _in_flight: in_flight,
+            metrics,
+            trail,
         }
     }
 
     /// Notes the route, once known.
-    pub(crate) fn set_route(&mut self, route: &'static str, dialect: Dialect) {
-        self.route = route;
-        self.dialect = dialect;
+    pub(super) fn set_route(&mut self, route: &Route) {
+        self.route = self.metrics.route(route.name());
+        self.dialect = route.dialect();
+        self.upstream = Some(Arc::clone(route.upstream.name()));
     }
 
     /// Notes the caller, once known.
@@ -59,9 +99,25 @@ impl Exchange {
         self.caller = caller;
     }
 
+    /// Notes what enforcement decided.
+    pub(super) fn set_decision(&mut self, decision: Decision) {
+        self.decision = Some(decision);
+    }
+
     /// Notes the answer's status.
     pub(crate) fn set_code(&mut self, code: u16) {
         self.code = code;
+    }
+
+    /// Notes an error of ours. Before enforcement has decided, it is a refusal.
+    pub(crate) fn fail(&mut self, error: &ProxyError) {
+        self.metrics.refused(self.route.name(), error.reason());
+        self.decision.get_or_insert(Decision::Refused);
+        self.failure = Some(Failure {
+            status: error.status().as_u16(),
+            reason: error.reason(),
+            text: error.audit_text(self.journal.redaction()),
+        });
     }
 
     /// Gives the permit back: what is left is an answer of our own. Whoever does not read it, as
@@ -70,29 +126,59 @@ impl Exchange {
         self.permit = None;
     }
 
-    /// The route's name for metrics and logs.
-    pub(crate) fn route(&self) -> &'static str {
-        self.route
-    }
-
     /// How errors are written to this client.
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// Writes the line that says who was refused what, and why.
-    pub(crate) fn log_refusal(&self, error: &ProxyError) {
+    /// Where enforcement notes the request's queries.
+    pub(crate) fn journal(&self) -> Arc<Journal> {
+        Arc::clone(&self.journal)
+    }
+
+    /// Waits for a part of the journey, and notes how long it took.
+    pub(super) async fn timed<T>(&mut self, stage: Stage, part: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let done = part.await;
+        self.metrics.stage(stage, begun.elapsed());
+        done
+    }
+
+    fn tenants(&self) -> Option<Tenants<'_>> {
+        match self.caller.as_deref()?.scope() {
+            Ok(TenantScope::AllTenants) => Some(Tenants::All),
+            Ok(TenantScope::Tenants(tenants)) => Some(Tenants::Some(tenants.tenants())),
+            Err(_refusal) => None,
+        }
+    }
+
+    /// Refusals, errors and callers with all tenants always; others as the config samples them.
+    fn audit(&self, duration: Duration) {
+        let tenants = self.tenants();
+        let is_owed = self.failure.is_some() || matches!(tenants, Some(Tenants::All));
+        if !is_owed && !self.trail.samples() {
+            return;
+        }
         let principal = self.caller.as_deref().map(Caller::principal);
-        tracing::info!(
-            target: "partywall::audit",
-            route = self.route,
-            status = error.status().as_u16(),
-            reason = error.reason(),
-            issuer = principal.map(Principal::issuer),
-            subject = principal.and_then(Principal::subject),
-            error = error.log_text(),
-            "refused"
-        );
+        let failure = self.failure.as_ref();
+        let noted = self.journal.noted();
+        self.trail.write(&Record {
+            decision: self.decision,
+            reason: failure.map(|failure| failure.reason),
+            error: failure.map(|failure| failure.text.as_str()),
+            status: failure.map_or(self.code, |failure| failure.status),
+            issuer: principal.map(Principal::issuer),
+            subject: principal.and_then(Principal::subject),
+            tenants,
+            route: self.route.name(),
+            method: self.head.method,
+            upstream: self.upstream.as_deref(),
+            queries: &noted.queries,
+            rewritten: &noted.rewritten,
+            trace_id: self.head.trace_id,
+            duration,
+            remote: self.head.remote,
+        });
     }
 }
 
@@ -100,27 +186,38 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.metrics.requests_in_flight.dec();
         let duration = self.started.elapsed();
-        self.metrics.request_done(self.route, self.code, duration);
-        if let Some(caller) = self.caller.as_deref()
-            && matches!(caller.scope(), Ok(TenantScope::AllTenants))
-        {
-            let principal = caller.principal();
-            tracing::info!(
-                target: "partywall::audit",
-                route = self.route,
-                status = self.code,
-                issuer = principal.issuer(),
-                subject = principal.subject(),
-                "a caller with all tenants was served"
-            );
+        self.route.request_done(self.code, duration);
+        if let Some(decision) = self.decision {
+            self.route.decided(decision);
         }
+        if let Some(Tenants::Some(tenants)) = self.tenants() {
+            self.metrics.tenant_request(tenants, self.code);
+        }
+        self.audit(duration);
         tracing::debug!(
             target: "partywall::access",
-            route = self.route,
+            route = self.route.name(),
             code = self.code,
             subject = self.caller.as_deref().and_then(|caller| caller.principal().subject()),
             duration_ms = duration.as_secs_f64() * 1000.0,
+            trace_id = self.head.trace_id.as_ref().map(TraceId::as_str),
             "request"
         );
+    }
+}
+
+/// A method by its name, if it is a common one: a client may send any word.
+pub(super) fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => "other",
     }
 }

@@ -1,6 +1,7 @@
 //! To the upstream and back. Takes only what enforcement made.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use hyper::{Response, body::Incoming};
 
@@ -23,9 +24,10 @@ pub(super) struct Answered {
 /// Sends an enforced request.
 pub(super) async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Answered, ProxyError> {
     let (upstream, request, plan) = enforced.into_parts();
+    let sent = Instant::now();
     match upstream.send(request).await {
         Ok(response) => {
-            metrics.upstream_request(upstream.name(), "answered");
+            metrics.upstream_request(upstream.name(), "answered", sent.elapsed());
             Ok(Answered {
                 response,
                 upstream,
@@ -34,7 +36,7 @@ pub(super) async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Ans
         }
         Err(error) => {
             let error = refusal(&error);
-            metrics.upstream_request(upstream.name(), error.reason());
+            metrics.upstream_request(upstream.name(), error.reason(), sent.elapsed());
             Err(error)
         }
     }

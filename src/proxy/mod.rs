@@ -17,6 +17,7 @@ mod error;
 mod exchange;
 mod forward;
 mod headers;
+mod journal;
 mod location;
 mod path;
 mod respond;
@@ -24,6 +25,7 @@ mod rewrites;
 mod route;
 pub mod snapshot;
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,23 +36,27 @@ use hyper::{Request, Response, body::Incoming};
 
 use self::body::ResponseBody;
 use self::error::{Dialect, ErrorKind, ProxyError};
-use self::exchange::Exchange;
+use self::exchange::{Exchange, Head, method_name};
 use self::snapshot::Snapshot;
 use crate::listen::InFlight;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::audit::Audit;
+use crate::telemetry::metrics::{Decision, Metrics, Stage};
+use crate::telemetry::traceparent;
 
 /// Serves requests by the snapshot of the moment each begins.
 pub struct Proxy {
     snapshot: ArcSwap<Snapshot>,
     metrics: Arc<Metrics>,
+    audit: Arc<Audit>,
 }
 
 impl Proxy {
     /// A proxy that begins with this snapshot.
-    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>) -> Self {
+    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>, audit: Arc<Audit>) -> Self {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
+            audit,
         }
     }
 
@@ -69,18 +75,31 @@ impl Proxy {
         &self.metrics
     }
 
+    /// The process's audit trail.
+    pub fn audit(&self) -> &Arc<Audit> {
+        &self.audit
+    }
+
     /// Answers one request. Whatever happens is an answer: a panic is a 500 and a counted defect.
     pub(crate) async fn handle(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         in_flight: InFlight,
+        remote: Option<SocketAddr>,
     ) -> Response<ResponseBody> {
         let snapshot = self.snapshot();
         let Ok(permit) = Arc::clone(snapshot.requests()).try_acquire_owned() else {
             return self.overloaded();
         };
-        let dialect = Dialect::of_path(request.uri().path());
-        let mut exchange = Exchange::begin(Arc::clone(&self.metrics), permit, in_flight, dialect);
+        let trace = traceparent::accept(request.headers_mut());
+        let head = Head {
+            method: method_name(request.method()),
+            remote,
+            dialect: Dialect::of_path(request.uri().path()),
+            trace_id: trace.map(|trace| trace.trace_id),
+        };
+        let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
+        let mut exchange = Exchange::begin(metrics, trail, permit, in_flight, head);
         let journey = journey(&snapshot, request, &mut exchange, &self.metrics);
         let result = AssertUnwindSafe(journey)
             .catch_unwind()
@@ -93,8 +112,7 @@ impl Proxy {
                 ))
             });
         let response = result.unwrap_or_else(|error| {
-            self.metrics.refused(exchange.route(), error.reason());
-            exchange.log_refusal(&error);
+            exchange.fail(&error);
             exchange.release_permit();
             error.render(exchange.dialect())
         });
@@ -109,8 +127,9 @@ impl Proxy {
         )
         .retry_after(Duration::from_secs(1));
         self.metrics.refused("none", error.reason());
-        self.metrics
-            .request_done("none", error.status().as_u16(), Duration::ZERO);
+        let route = self.metrics.route("none");
+        route.decided(Decision::Refused);
+        route.request_done(error.status().as_u16(), Duration::ZERO);
         error.render(Dialect::Prometheus)
     }
 }
@@ -124,10 +143,15 @@ async fn journey(
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let path = admit::admit(&request)?;
     let route = route::route(snapshot, &request, &path)?;
-    exchange.set_route(route.name(), route.dialect());
-    let caller = authenticate::authenticate(snapshot, &route, request.headers(), metrics).await?;
+    exchange.set_route(&route);
+    let caller = authenticate::authenticate(snapshot, &route, request.headers(), metrics);
+    let caller = exchange.timed(Stage::Authenticate, caller).await?;
     exchange.set_caller(caller.clone());
-    let enforced = enforce::enforce(snapshot, &route, caller, request, metrics).await?;
-    let answered = forward::forward(enforced, metrics).await?;
+    let journal = exchange.journal();
+    let enforced = enforce::enforce(snapshot, &route, caller, request, metrics, &journal);
+    let (enforced, decision) = exchange.timed(Stage::Enforce, enforced).await?;
+    exchange.set_decision(decision);
+    let answered = forward::forward(enforced, metrics);
+    let answered = exchange.timed(Stage::Upstream, answered).await?;
     respond::respond(answered, snapshot, metrics).await
 }

@@ -1,6 +1,9 @@
 //! The metrics at `/metrics`. Label values come from closed sets or from the config, never from
 //! a request.
 
+mod process;
+mod routes;
+mod tenants;
 mod tls;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -16,15 +19,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+use self::process::Process;
+use self::routes::Routes;
+pub use self::routes::{Decision, RouteSeries};
+use self::tenants::TenantRequests;
 pub use self::tls::TlsMetrics;
 use crate::auth::KeyStatus;
-
-/// `route`, `code`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RequestLabels {
-    route: &'static str,
-    code: u16,
-}
+use crate::tenancy::TenantSet;
 
 /// `route`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,6 +44,12 @@ pub struct RefusalLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ResultLabels {
     result: &'static str,
+}
+
+/// `stage`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StageLabels {
+    stage: &'static str,
 }
 
 /// `issuer`, `result`.
@@ -65,21 +72,70 @@ pub struct UpstreamLabels {
     result: &'static str,
 }
 
+/// `upstream`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct UpstreamNameLabels {
+    upstream: Arc<str>,
+}
+
+/// A part of a request's journey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The token is checked and becomes a caller.
+    Authenticate,
+    /// The request is read and confined.
+    Enforce,
+    /// It is sent, and the head of the answer awaited.
+    Upstream,
+}
+
+impl Stage {
+    /// In the order of the journey.
+    pub const ALL: [Self; 3] = [Self::Authenticate, Self::Enforce, Self::Upstream];
+
+    /// For metrics and spans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Authenticate => "authenticate",
+            Self::Enforce => "enforce",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+/// What became of audit records.
+#[derive(Clone)]
+pub struct AuditCounters {
+    /// They are where the config wants them.
+    pub written: Counter,
+    /// The output did not keep up.
+    pub dropped: Counter,
+    /// The output gave an error.
+    pub failed: Counter,
+}
+
 /// Every metric of the process; made once, shared by all.
 pub struct Metrics {
     registry: Registry,
+    /// Metrics whose names are a convention of all exporters.
+    process: Registry,
     /// Held while the metrics of issuers are taken over and written.
     rendering: Mutex<()>,
-    requests: Family<RequestLabels, Counter>,
-    durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    routes: Routes,
+    tenants: TenantRequests,
+    stages: [Histogram; Stage::ALL.len()],
     refusals: Family<RefusalLabels, Counter>,
     tokens: Family<ResultLabels, Counter>,
+    tokens_ok: Counter,
     keys: Family<IssuerLabels, Gauge>,
     key_fetches: Family<FetchLabels, Counter>,
-    rewrites: Family<ResultLabels, Counter>,
+    rewrite_hits: Counter,
+    rewrite_misses: Counter,
     upstream_requests: Family<UpstreamLabels, Counter>,
     /// TLS with clients.
     pub tls: TlsMetrics,
+    upstream_durations: Family<UpstreamNameLabels, Histogram, fn() -> Histogram>,
+    audit: AuditCounters,
     reloads: Family<ResultLabels, Counter>,
     last_reload_successful: Gauge,
     last_reload_success: Gauge<f64, AtomicU64>,
@@ -101,6 +157,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Registers every metric.
+    #[allow(clippy::too_many_lines, reason = "a list")]
     pub fn new() -> Self {
         // The crate appends `_total` to counters and a full stop to each help text.
         let mut registry = Registry::with_prefix("partywall");
@@ -109,25 +166,58 @@ impl Metrics {
             "The version that runs",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
+        let mut process = Registry::default();
+        process.register_collector(Box::new(Process));
         let r = &mut registry;
+        let routes = Routes::register(r);
+        let tenants = TenantRequests::register(r);
+        let stages: Family<StageLabels, Histogram, fn() -> Histogram> = add(
+            r,
+            "stage_duration_seconds",
+            "Time that a part of a request's journey took (authenticate, enforce, upstream)",
+            Family::new_with_constructor(stage_histogram),
+        );
+        let result = |family: &Family<ResultLabels, Counter>, result| {
+            family.get_or_create_owned(&ResultLabels { result })
+        };
+        let tokens = add(
+            r,
+            "token_verifications",
+            "Tokens looked at, by result",
+            Family::default(),
+        );
+        let audit = add(
+            r,
+            "audit_records",
+            "Records of the audit trail, by result (written, dropped, failed)",
+            Family::default(),
+        );
+        let rewrites = add(
+            r,
+            "rewrite_cache_lookups",
+            "Look-ups of confined queries, by result (hit, miss)",
+            Family::default(),
+        );
         Self {
-            requests: add(r, "http_requests", "Requests answered", Family::default()),
-            durations: add(
-                r,
-                "http_request_duration_seconds",
-                "Time from a request's head to the end of its answer",
-                Family::new_with_constructor(duration_histogram),
-            ),
+            routes,
+            tenants,
+            stages: Stage::ALL.map(|stage| {
+                let stage = stage.name();
+                stages.get_or_create_owned(&StageLabels { stage })
+            }),
+            audit: AuditCounters {
+                written: result(&audit, "written"),
+                dropped: result(&audit, "dropped"),
+                failed: result(&audit, "failed"),
+            },
+            tokens_ok: result(&tokens, "ok"),
+            tokens,
+            rewrite_hits: result(&rewrites, "hit"),
+            rewrite_misses: result(&rewrites, "miss"),
             refusals: add(
                 r,
                 "refusals",
                 "Requests answered by the proxy with an error, by reason",
-                Family::default(),
-            ),
-            tokens: add(
-                r,
-                "token_verifications",
-                "Tokens looked at, by result",
                 Family::default(),
             ),
             keys: add(
@@ -142,12 +232,6 @@ impl Metrics {
                 "Fetches of an issuer's signing keys, by result",
                 Family::default(),
             ),
-            rewrites: add(
-                r,
-                "rewrite_cache",
-                "Look-ups of confined queries, by result (hit, miss)",
-                Family::default(),
-            ),
             upstream_requests: add(
                 r,
                 "upstream_requests",
@@ -155,6 +239,12 @@ impl Metrics {
                 Family::default(),
             ),
             tls: TlsMetrics::register(r),
+            upstream_durations: add(
+                r,
+                "upstream_request_duration_seconds",
+                "Time from a request sent to an upstream to the head of its answer",
+                Family::new_with_constructor(duration_histogram),
+            ),
             reloads: add(
                 r,
                 "config_reloads",
@@ -198,18 +288,37 @@ impl Metrics {
                 Counter::default(),
             ),
             registry,
+            process,
             rendering: Mutex::default(),
         }
     }
 
-    /// Counts an answered request.
-    pub fn request_done(&self, route: &'static str, code: u16, duration: Duration) {
-        self.requests
-            .get_or_create(&RequestLabels { route, code })
-            .inc();
-        self.durations
-            .get_or_create(&RouteLabels { route })
-            .observe(duration.as_secs_f64());
+    /// What is counted of a route; resolved once, and kept by whoever counts.
+    pub fn route(&self, route: &'static str) -> Arc<RouteSeries> {
+        self.routes.of(route)
+    }
+
+    /// Counts a request for its caller's tenants, if [`count_tenants`](Self::count_tenants) says
+    /// so.
+    pub fn tenant_request(&self, tenants: &TenantSet, code: u16) {
+        self.tenants.count(tenants, code);
+    }
+
+    /// Counts requests of this many tenants from now on; of none where it is 0.
+    pub fn count_tenants(&self, at_most: usize) {
+        self.tenants.bound(at_most);
+    }
+
+    /// Notes how long a part of a request's journey took.
+    pub fn stage(&self, stage: Stage, duration: Duration) {
+        if let Some(histogram) = self.stages.get(stage as usize) {
+            histogram.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// What counts audit records.
+    pub fn audit_counters(&self) -> AuditCounters {
+        self.audit.clone()
     }
 
     /// Counts an error of ours.
@@ -221,6 +330,10 @@ impl Metrics {
 
     /// Counts a look at a token: `ok` or the reason it is not believed.
     pub fn token(&self, result: &'static str) {
+        if result == "ok" {
+            self.tokens_ok.inc();
+            return;
+        }
         self.tokens.get_or_create(&ResultLabels { result }).inc();
     }
 
@@ -247,17 +360,26 @@ impl Metrics {
 
     /// Counts a look-up of a confined query.
     pub fn rewrite(&self, hit: bool) {
-        let result = if hit { "hit" } else { "miss" };
-        self.rewrites.get_or_create(&ResultLabels { result }).inc();
+        if hit {
+            self.rewrite_hits.inc();
+        } else {
+            self.rewrite_misses.inc();
+        }
     }
 
-    /// Counts a request to an upstream.
-    pub fn upstream_request(&self, upstream: &Arc<str>, result: &'static str) {
+    /// Counts a request to an upstream, and how long its answer's head took, or the error.
+    pub fn upstream_request(&self, upstream: &Arc<str>, result: &'static str, duration: Duration) {
         let labels = UpstreamLabels {
             upstream: Arc::clone(upstream),
             result,
         };
         self.upstream_requests.get_or_create(&labels).inc();
+        let labels = UpstreamNameLabels {
+            upstream: Arc::clone(upstream),
+        };
+        self.upstream_durations
+            .get_or_create(&labels)
+            .observe(duration.as_secs_f64());
     }
 
     /// Records a load of the config at `now` (seconds since the epoch).
@@ -283,7 +405,10 @@ impl Metrics {
             self.keys(status);
         }
         let mut text = String::new();
-        match encode(&mut text, &self.registry) {
+        let encoded = encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &self.process))
+            .and_then(|()| encode_eof(&mut text));
+        match encoded {
             Ok(()) => text,
             // Writing to a string does not fail.
             Err(std::fmt::Error) => String::new(),
@@ -305,6 +430,14 @@ fn duration_histogram() -> Histogram {
     ])
 }
 
+/// From ten microseconds: to check a known token or confine a known query takes no longer.
+fn stage_histogram() -> Histogram {
+    Histogram::new([
+        0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01,
+        0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
+    ])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,13 +445,24 @@ mod tests {
     #[test]
     fn the_exposition_has_conventional_names() {
         let metrics = Metrics::new();
-        metrics.request_done("query", 200, Duration::from_millis(3));
+        let route = metrics.route("query");
+        route.request_done(200, Duration::from_millis(3));
+        route.request_done(403, Duration::from_millis(3));
+        route.decided(Decision::Confined);
+        metrics.stage(Stage::Enforce, Duration::from_micros(20));
+        metrics.upstream_request(&"thanos".into(), "answered", Duration::from_millis(3));
         metrics.refused("query", "foreign_tenant");
         metrics.reloaded(true, 1.5);
         let text = metrics.render(&[]);
         for line in [
             r#"partywall_http_requests_total{route="query",code="200"} 1"#,
-            r#"partywall_http_request_duration_seconds_bucket{le="0.005",route="query"} 1"#,
+            r#"partywall_http_requests_total{route="query",code="403"} 1"#,
+            r#"partywall_http_request_duration_seconds_bucket{le="0.005",route="query"} 2"#,
+            r#"partywall_decisions_total{route="query",decision="confined"} 1"#,
+            r#"partywall_decisions_total{route="query",decision="refused"} 0"#,
+            r#"partywall_stage_duration_seconds_bucket{le="0.000025",stage="enforce"} 1"#,
+            r#"partywall_stage_duration_seconds_count{stage="upstream"} 0"#,
+            r#"partywall_upstream_request_duration_seconds_count{upstream="thanos"} 1"#,
             r#"partywall_refusals_total{route="query",reason="foreign_tenant"} 1"#,
             "partywall_config_last_reload_successful 1",
             "partywall_config_last_reload_success_timestamp_seconds 1.5",

@@ -1,5 +1,7 @@
-//! What operators see: metrics, logs, the admin endpoint.
+//! What operators see: metrics, logs, the audit trail, traces, the admin endpoint.
 
 pub mod admin;
+pub mod audit;
 pub mod log;
 pub mod metrics;
+pub mod traceparent;

@@ -4,6 +4,7 @@ mod issuers;
 mod listeners;
 mod process;
 mod rules;
+mod telemetry;
 mod tenancy;
 mod tokens;
 mod upstreams;
@@ -49,6 +50,9 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
     let drain = section.optional(r, "drain", process::drain);
     let reload = section.optional(r, "reload", process::reload);
     let log = section.optional(r, "log", process::log);
+    let audit = section.optional(r, "audit", telemetry::audit);
+    let metrics = section.optional(r, "metrics", telemetry::metrics);
+    let tracing = section.optional(r, "tracing", telemetry::tracing);
     section.finish(r)?;
     bound?;
 
@@ -78,6 +82,9 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
         drain: drain?.unwrap_or_default(),
         reload: reload?.unwrap_or_default(),
         log: log?.unwrap_or_default(),
+        audit: audit?.unwrap_or_default(),
+        metrics: metrics?.unwrap_or_default(),
+        tracing: tracing?,
     })
 }
 

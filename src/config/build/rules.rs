@@ -228,9 +228,10 @@ fn pattern(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Pattern> {
     if source.len() > MAX_PATTERN_BYTES {
         return Err(r.error(field, format!("is longer than {MAX_PATTERN_BYTES} bytes")));
     }
+    let (before, after) = Pattern::ANCHORS;
     // Alone first: `a)|(b` must not become sound by the anchors around it.
     compile(&source)
-        .and_then(|_| compile(&format!(r"\A(?:{source})\z")))
+        .and_then(|_| compile(&format!("{before}{source}{after}")))
         .map(Pattern)
         .map_err(|error| r.error(field, reason(&error)))
 }

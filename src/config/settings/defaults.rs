@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{
-    Admin, Drain, ForeignMatchers, ForeignSpans, Limits, Log, PromQl, Reload, SearchMetadata,
-    Timeouts, Traces, UpstreamTimeouts,
+    Admin, Audit, AuditOutput, AuditQueries, Drain, ForeignMatchers, ForeignSpans, Limits, Log,
+    PromQl, Reload, SearchMetadata, Timeouts, Traces, UpstreamTimeouts,
 };
 
 impl Default for Admin {
@@ -91,6 +91,16 @@ impl Default for Log {
         Self {
             json: false,
             level: "info".into(),
+        }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            output: AuditOutput::Log,
+            sampling: 0.0,
+            queries: AuditQueries::None,
         }
     }
 }

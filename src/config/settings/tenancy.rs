@@ -81,6 +81,21 @@ pub struct ClaimGrant {
 #[derive(Clone, Debug)]
 pub struct Pattern(pub regex::Regex);
 
+impl Pattern {
+    /// What anchors the written pattern.
+    pub const ANCHORS: (&str, &str) = (r"\A(?:", r")\z");
+
+    /// The pattern as the config has it.
+    pub fn written(&self) -> &str {
+        let (before, after) = Self::ANCHORS;
+        let anchored = self.0.as_str();
+        anchored
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_suffix(after))
+            .unwrap_or(anchored)
+    }
+}
+
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         self.0.as_str() == other.0.as_str()

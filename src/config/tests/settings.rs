@@ -124,6 +124,13 @@ fn the_minimal_config_with_every_default() {
             json: false,
             level: "info".into(),
         },
+        audit: Audit {
+            output: AuditOutput::Log,
+            sampling: 0.0,
+            queries: AuditQueries::None,
+        },
+        metrics: Metrics { per_tenant: None },
+        tracing: None,
     };
     assert_eq!(settings, expected);
 }
@@ -462,4 +469,44 @@ tenancy:
         settings.tenancy.rules[0].when.issuer.as_deref(),
         Some("https://example.com")
     );
+}
+
+#[test]
+fn what_is_told_about_requests() {
+    let with = |section: &str| settings_of(&format!("{}{section}\n", super::MINIMAL));
+    let output = |output| with(&format!("audit: {{output: {output}}}")).audit.output;
+    assert_eq!(output("stdout"), AuditOutput::Stdout);
+    assert_eq!(output("none"), AuditOutput::None);
+    assert_eq!(
+        output("/var/log/audit"),
+        AuditOutput::File("/var/log/audit".into())
+    );
+    assert_eq!(output("./log"), AuditOutput::File("/etc/./log".into()));
+    let audit = with("audit: {sampling: 0.5, queries: hash}").audit;
+    assert_eq!((audit.sampling, audit.queries), (0.5, AuditQueries::Hash));
+    assert_eq!(with("metrics: {}").metrics.per_tenant, None);
+    assert_eq!(
+        with("metrics: {per_tenant: {}}").metrics.per_tenant,
+        Some(100)
+    );
+    let bounded = with("metrics: {per_tenant: {max_tenants: 7}}");
+    assert_eq!(bounded.metrics.per_tenant, Some(7));
+}
+
+#[test]
+fn spans_need_a_build_that_exports_them() {
+    let text = format!(
+        "{}tracing: {{otlp_endpoint: 'http://otel:4318/v1/traces'}}\n",
+        super::MINIMAL
+    );
+    let loaded = Fake::config(&text).load();
+    if cfg!(feature = "otlp") {
+        let tracing = loaded.unwrap().tracing.unwrap();
+        assert_eq!(tracing.otlp_endpoint, "http://otel:4318/v1/traces");
+        assert!((tracing.sample_ratio - 0.01).abs() < 1e-12);
+        assert_eq!(&*tracing.service_name, "partywall");
+    } else {
+        let error = super::only(loaded.unwrap_err());
+        assert!(error.contains("--features otlp"), "{error}");
+    }
 }

@@ -14,6 +14,7 @@ use crate::grpc::frame::{self, Decoder};
 use crate::grpc::method::{self, Method};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
+use crate::proxy::journal::Journal;
 use crate::proxy::snapshot::Snapshot;
 use crate::tempo::requests::{self, RequestError, TagSearch};
 use crate::tempo::tags::Asked;
@@ -43,6 +44,7 @@ pub(super) async fn enforce(
     method: Method,
     caller: &Caller,
     request: Request<Incoming>,
+    journal: &Journal,
 ) -> Result<Enforced, ProxyError> {
     let (head, body) = request.into_parts();
     check_format(&head.headers)?;
@@ -61,16 +63,27 @@ pub(super) async fn enforce(
         TracesScope::Confined(_) if method == Method::HealthCheck => return as_it_is(headers),
         TracesScope::Confined(scope) => scope,
     };
+    let noted = |query: &str, rewritten: Result<String, Refusal>| {
+        journal.asked(query);
+        rewritten.inspect(|rewritten| journal.sent(rewritten))
+    };
+    let tag_filter = |query: &str| {
+        let filter = scope.tag_filter(query);
+        journal.asked(query);
+        journal.sent(&filter);
+        filter
+    };
     let (message, answer) = match method {
         Method::Search => {
             let (mut hidden, mut is_old) = (scope.hidden(""), true);
             let search = |query: &str| {
                 (hidden, is_old) = (scope.hidden(query), false);
-                scope.search(query)
+                noted(query, scope.search(query))
             };
-            let (message, range) =
-                requests::search(&message, search, |tags| scope.old_search(&old_search(tags)))
-                    .map_err(refusal)?;
+            let (message, range) = requests::search(&message, search, |tags| {
+                noted("", scope.old_search(&old_search(tags)))
+            })
+            .map_err(refusal)?;
             (
                 message,
                 WholeAnswer::Search(Page {
@@ -81,8 +94,7 @@ pub(super) async fn enforce(
             )
         }
         Method::SearchTags | Method::SearchTagsV2 => {
-            let names = requests::tag_names::<Refusal>(&message, |query| scope.tag_filter(query))
-                .map_err(refusal)?;
+            let names = requests::tag_names::<Refusal>(&message, tag_filter).map_err(refusal)?;
             let asked = asked(method == Method::SearchTags);
             (
                 names.message,
@@ -91,9 +103,8 @@ pub(super) async fn enforce(
         }
         Method::SearchTagValues | Method::SearchTagValuesV2 => {
             let asked = asked(method == Method::SearchTagValues);
-            let filter = |query: &str| scope.tag_filter(query);
             let values =
-                requests::tag_values::<Refusal>(&message, asked, filter).map_err(refusal)?;
+                requests::tag_values::<Refusal>(&message, asked, tag_filter).map_err(refusal)?;
             scope.check_tag(&values.tag)?;
             (
                 values.message,
@@ -104,7 +115,7 @@ pub(super) async fn enforce(
             let mut hidden = scope.hidden("");
             let confine = |query: &str| {
                 hidden = scope.hidden(query);
-                scope.metrics(query)
+                noted(query, scope.metrics(query))
             };
             let message = match method {
                 Method::MetricsQueryInstant => requests::metrics_query_instant(&message, confine),

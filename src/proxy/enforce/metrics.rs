@@ -21,6 +21,7 @@ use crate::prometheus::remote_read;
 use crate::proxy::body::RequestBody;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
+use crate::proxy::journal::Journal;
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use crate::tenancy::{Matchers, TenantScope};
@@ -33,6 +34,7 @@ pub(super) async fn enforce(
     caller: &Arc<Caller>,
     request: Request<Incoming>,
     metrics: &Metrics,
+    journal: &Journal,
 ) -> Result<Enforced, ProxyError> {
     if !endpoint.allows(request.method().as_str()) {
         return Err(ProxyError::method_not_allowed(endpoint.methods()));
@@ -58,12 +60,14 @@ pub(super) async fn enforce(
         return send.remote_read(body);
     }
     let form = input::parameters(&head, &body)?;
+    journal.asked_with(form.iter());
     let Some(matchers) = matchers else {
         return send.form(&form, ResponsePlan::AllTenants);
     };
     let mut confine = ConfineOnce::new(snapshot, matchers, metrics);
     let Allowed { sent, local } =
         params::allow(endpoint, form, matchers, &mut confine).map_err(confine::refusal)?;
+    journal.sent_with(sent.iter());
     let plan = match endpoint {
         Endpoint::Federate => ResponsePlan::Stream,
         Endpoint::Rules => ResponsePlan::Filter(Filter::Rules {

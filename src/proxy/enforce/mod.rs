@@ -2,6 +2,7 @@
 //! or known to need no confinement.
 
 mod closed;
+mod decision;
 mod grpc;
 mod input;
 mod metrics;
@@ -16,11 +17,12 @@ use hyper::{Method, Request, Version, body::Incoming};
 
 use super::body::{RemapPosition, RequestBody};
 use super::error::{ErrorKind, ProxyError};
+use super::journal::Journal;
 use super::route::{Route, Target};
 use super::snapshot::Snapshot;
 use crate::auth::Caller;
 use crate::promql::Confined;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Decision, Metrics};
 use crate::tenancy::{Matchers, TenantScope};
 use crate::upstream::Upstream;
 
@@ -181,16 +183,32 @@ fn bearer(caller: &Caller, headers: &HeaderMap) -> Option<HeaderValue> {
     Some(bearer)
 }
 
-/// Enforces the route's rule.
+/// Enforces the route's rule, and says what was decided.
 pub(super) async fn enforce(
     snapshot: &Snapshot,
     route: &Route,
     caller: Option<Arc<Caller>>,
     request: Request<Incoming>,
     metrics: &Metrics,
-) -> Result<Enforced, ProxyError> {
+    journal: &Journal,
+) -> Result<(Enforced, Decision), ProxyError> {
     let outward = Outward::new(route, caller.as_deref(), request.headers());
     let target = &route.target;
+    let of_caller = caller.clone();
+    let enforced = by_target(snapshot, target, outward, caller, request, metrics, journal).await?;
+    let decision = decision::of(target, &enforced.plan, of_caller.as_deref());
+    Ok((enforced, decision))
+}
+
+async fn by_target(
+    snapshot: &Snapshot,
+    target: &Target,
+    outward: Outward,
+    caller: Option<Arc<Caller>>,
+    request: Request<Incoming>,
+    metrics: &Metrics,
+    journal: &Journal,
+) -> Result<Enforced, ProxyError> {
     let Some(caller) = caller else {
         return match target {
             Target::PassThrough => passthrough::enforce(snapshot, &outward, request),
@@ -203,12 +221,20 @@ pub(super) async fn enforce(
     };
     match target {
         Target::Metrics(endpoint) => {
-            metrics::enforce(snapshot, outward, endpoint, &caller, request, metrics).await
+            metrics::enforce(
+                snapshot, outward, endpoint, &caller, request, metrics, journal,
+            )
+            .await
         }
         Target::Traces(endpoint) => {
-            traces::enforce(snapshot, &outward, endpoint, &caller, request, metrics).await
+            traces::enforce(
+                snapshot, &outward, endpoint, &caller, request, metrics, journal,
+            )
+            .await
         }
-        Target::Grpc(method) => grpc::enforce(snapshot, outward, *method, &caller, request).await,
+        Target::Grpc(method) => {
+            grpc::enforce(snapshot, outward, *method, &caller, request, journal).await
+        }
         Target::Closed(group) => closed::enforce(snapshot, &outward, *group, &caller, request),
         Target::UnknownGrpc => Err(grpc::unknown()),
         Target::Malformed(error) => {

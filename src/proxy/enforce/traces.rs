@@ -20,6 +20,7 @@ use crate::proxy::body::RequestBody;
 
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
+use crate::proxy::journal::Journal;
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use crate::tempo::answer::Format;
@@ -37,6 +38,7 @@ pub(super) async fn enforce(
     caller: &Caller,
     request: Request<Incoming>,
     metrics: &Metrics,
+    journal: &Journal,
 ) -> Result<Enforced, ProxyError> {
     let (head, body) = request.into_parts();
     if head.method != endpoint.method() {
@@ -49,6 +51,7 @@ pub(super) async fn enforce(
         return diff::enforce(outward, scope, &head, &body, limit, metrics).await;
     }
     let form = input::parameters(&head, &[])?;
+    journal.asked_with(form.iter());
     let scope = match scope {
         TracesScope::All => return unconfined(outward, endpoint, &head, &form, HeaderMap::new()),
         TracesScope::OrgId(header) => {
@@ -121,10 +124,7 @@ pub(super) async fn enforce(
             (Params::new(), TracesAnswer::Public)
         }
     };
-    let mut form = Form::default();
-    for (name, value) in params {
-        form.push(name, value);
-    }
+    let form = form_of(params, journal);
     let mut headers = headers::for_data_request(&head.headers);
     if !matches!(answer, TracesAnswer::Public) {
         headers.insert(ACCEPT, HeaderValue::from_static(format.media_type()));
@@ -136,6 +136,15 @@ pub(super) async fn enforce(
         headers,
         ResponsePlan::Traces(answer),
     )
+}
+
+fn form_of<'p>(params: Params<'p>, journal: &Journal) -> Form<'p> {
+    let mut form = Form::default();
+    for (name, value) in params {
+        form.push(name, value);
+    }
+    journal.sent_with(form.iter());
+    form
 }
 
 /// The request as it came, but read and written again, for callers with all tenants and for a
@@ -203,6 +212,8 @@ fn parameter(error: ParamError<Refusal>) -> ProxyError {
         ParamError::Internal(_) | ParamError::Unsupported(_) => {
             ProxyError::new(ErrorKind::Forbidden, error.to_string()).because("parameter")
         }
-        error => ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("parameters"),
+        error => ProxyError::new(ErrorKind::BadRequest, error.to_string())
+            .because("parameters")
+            .quoting_the_query(),
     }
 }

@@ -52,7 +52,9 @@ pub(super) async fn enforce(
 ) -> Result<Enforced, ProxyError> {
     let difference: Difference = serde_json::from_slice(body).map_err(|error| {
         let text = format!("the body is no trace difference: {error}");
-        ProxyError::new(ErrorKind::BadRequest, text).because("body")
+        ProxyError::new(ErrorKind::BadRequest, text)
+            .because("body")
+            .quoting_the_query()
     })?;
     let mut headers = headers::for_data_request(&head.headers);
     match scope {

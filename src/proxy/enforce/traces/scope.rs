@@ -182,11 +182,11 @@ impl Confined {
 /// A query that was refused, for the client.
 pub(in crate::proxy::enforce) fn refusal(error: &Refusal) -> ProxyError {
     match error.kind() {
-        RefusalKind::Malformed => {
-            ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("malformed")
-        }
-        RefusalKind::Denied => {
-            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because("traceql")
-        }
+        RefusalKind::Malformed => ProxyError::new(ErrorKind::BadRequest, error.to_string())
+            .because("malformed")
+            .quoting_the_query(),
+        RefusalKind::Denied => ProxyError::new(ErrorKind::Forbidden, error.to_string())
+            .because("traceql")
+            .quoting_the_query(),
     }
 }

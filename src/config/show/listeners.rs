@@ -1,0 +1,43 @@
+//! `listeners`.
+
+use super::HIDDEN;
+use super::tree::{Tree, map};
+use crate::config::settings::{CertificateChain, ClientCertificates, Listener, ListenerTls};
+
+pub(super) fn listener(listener: &Listener) -> Tree {
+    let Listener { address, tls } = listener;
+    map([
+        ("address", Tree::text(address)),
+        ("tls", tls.as_ref().map_or(Tree::Absent, tls_tree)),
+    ])
+}
+
+/// Settings hold what the files say, not where they are.
+fn tls_tree(tls: &ListenerTls) -> Tree {
+    let ListenerTls {
+        certificates:
+            CertificateChain {
+                certificates: _,
+                expires: _,
+            },
+        key: _,
+        clients,
+    } = tls;
+    let file = || Tree::text(HIDDEN);
+    let (authorities, requirement) = match clients {
+        None => (Tree::Absent, Tree::Absent),
+        Some(ClientCertificates {
+            authorities: _,
+            required,
+        }) => {
+            let requirement = if *required { "required" } else { "optional" };
+            (file(), Tree::text(requirement))
+        }
+    };
+    map([
+        ("cert_file", file()),
+        ("key_file", file()),
+        ("client_ca_file", authorities),
+        ("client_certificates", requirement),
+    ])
+}

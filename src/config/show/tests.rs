@@ -1,0 +1,158 @@
+use std::path::Path;
+
+use super::super::{Access, OsAccess, load};
+use super::show;
+use crate::config::settings::{Settings, UpstreamTimeouts};
+
+/// Nothing at its default, and no secret.
+const EVERYTHING: &str = r##"
+listeners: [{address: 0.0.0.0:8443}, {address: "[::1]:1"}]
+admin: {address: 127.0.0.1:9}
+upstreams:
+  - name: thanos
+    api: prometheus
+    url: https://thanos.example.com:10902/prometheus
+    ca_file: ca.pem
+    credentials: {forward_token: true}
+    open_to_admins: [status, unknown]
+    timeouts: {connect: 1s, response_head: 1m30s, body_idle: 250ms}
+    max_idle_connections: 0
+  - {name: tempo, api: tempo, url: "http://127.0.0.1:3200"}
+tokens:
+  sources: [{header: X-Token}, {header: Authorization, scheme: Token}]
+  issuers:
+    - issuer: https://one.example.com
+      audiences: [grafana, "*", "yes", "1"]
+      algorithms: [RS256, EdDSA]
+      authorized_parties: ["it's \"quoted\" and \u00fcml\u00e4uted"]
+      leeway: 0s
+      discovery: true
+      ca_file: ca.pem
+      refresh_interval: 1s
+      max_stale: 2s
+    - issuer: https://two.example.com
+      audiences: [grafana]
+      algorithms: [ES256]
+      jwks_url: http://two.example.com/keys
+  cache_entries: 7
+  max_bytes: 2KiB
+tenancy:
+  rules:
+    - when: {issuer: "https://one.example.com", claim: groups, values: [sre, "- x"]}
+      all_tenants: true
+    - when: {claim: ["https://example.com/t", b], values: ["null"]}
+      tenants: ["a|b", "#c", "d: e"]
+  claim: realm_access.roles
+  separator: ","
+  pattern: "team-(.+)|x"
+  map: {a: [b, c], "d:": e}
+  metrics: {label: tenant_id}
+  traces: {attribute: resource.tenant.id}
+  and:
+    - claim: env
+      metrics: {label: env}
+      traces: {attribute: resource.env}
+    - claim: region
+      metrics: {label: region}
+  max_tenants: 9
+promql: {foreign_matchers: reject}
+traces: {search_metadata: mask, foreign_spans: deny}
+passthrough: {authentication: none, upstream: tempo}
+limits:
+  connections: 1
+  requests: 2
+  header_bytes: 9000
+  body_bytes: 4
+  query_bytes: 5
+  query_selectors: 6
+  answer_bytes: 7
+  rewrite_cache_bytes: 8
+timeouts: {first_request: 1s, header: 2s, body_idle: 3s, idle: 4s}
+drain: {min: 5s, max: 6s}
+reload: {poll_interval: 7s}
+log: {format: json, level: "info,hyper=warn"}
+audit: {output: /var/log/audit.jsonl, sampling: 0.25, queries: hash}
+metrics: {per_tenant: {max_tenants: 12}}
+"##;
+
+/// Answers with this for the config itself, and with a certificate for what it names.
+struct With<'a>(&'a str);
+
+impl Access for With<'_> {
+    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        if path == Path::new("/etc/config") {
+            return Ok(self.0.into());
+        }
+        let ca = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap();
+        Ok(ca.cert.pem().into())
+    }
+
+    fn variable(&self, _name: &str) -> Result<String, std::env::VarError> {
+        Err(std::env::VarError::NotPresent)
+    }
+}
+
+fn settings(config: &str) -> Settings {
+    load(Path::new("/etc/config"), &With(config))
+        .unwrap_or_else(|errors| panic!("{errors}\n{config}"))
+        .settings
+}
+
+#[test]
+fn what_is_shown_says_the_same_when_it_is_loaded() {
+    let settings_before = settings(EVERYTHING);
+    let shown = show(&settings_before);
+    assert_eq!(settings(&shown), settings_before, "{shown}");
+    assert_eq!(show(&settings(&shown)), shown);
+}
+
+#[test]
+fn defaults_are_shown() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/minimal.yaml");
+    let minimal = load(&path, &OsAccess).unwrap().settings;
+    let shown = show(&minimal);
+    for line in [
+        "  address: \"127.0.0.1:8081\"",
+        "  foreign_matchers: intersect",
+        "  requests: 1000",
+        "  output: log",
+        "  sampling: 0",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+    }
+    let default = UpstreamTimeouts::default().connect.as_secs();
+    assert!(shown.contains(&format!("connect: {default}s")), "{shown}");
+}
+
+#[test]
+fn no_secret_is_shown() {
+    const SECRET: &str = "S3CRETS3CRETS3CRETS3CRETS3CRETS3CRET";
+    let with_secrets = format!(
+        "
+listeners: [{{address: 127.0.0.1:1}}]
+upstreams:
+  - {{name: a, api: prometheus, url: 'http://a', credentials: {{bearer_token: {SECRET}}}}}
+  - name: b
+    api: tempo
+    url: http://b
+    credentials: {{basic: {{username: user, password: {SECRET}}}}}
+tokens:
+  issuers:
+    - issuer: one
+      audiences: [x]
+      algorithms: [HS256]
+      hmac_secret: {SECRET}
+    - issuer: two
+      audiences: [x]
+      algorithms: [RS256]
+      jwks_url: https://two.example.com/keys?code={SECRET}
+tenancy: {{claim: t, metrics: {{label: t}}, traces: {{attribute: resource.t}}}}
+"
+    );
+    let settings = settings(&with_secrets);
+    let shown = show(&settings);
+    assert!(!shown.contains("S3CRET"), "{shown}");
+    assert_eq!(shown.matches("***").count(), 4, "{shown}");
+    let debug = format!("{settings:?}").replace(&format!("keys?code={SECRET}"), "");
+    assert!(!debug.contains("S3CRET"), "{debug}");
+}

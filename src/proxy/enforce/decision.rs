@@ -1,0 +1,45 @@
+//! What enforcement decided, in the words of the metrics and of the audit trail.
+
+use super::{GrpcAnswer, ResponsePlan, TracesAnswer};
+use crate::auth::Caller;
+use crate::grpc::method::Method;
+use crate::prometheus::endpoints::Endpoint;
+use crate::proxy::route::Target;
+use crate::telemetry::metrics::Decision;
+use crate::tempo::endpoints::Endpoint as TracesEndpoint;
+use crate::tenancy::TenantScope;
+
+/// The decision on a request that may be sent.
+pub(super) fn of(target: &Target, plan: &ResponsePlan, caller: Option<&Caller>) -> Decision {
+    let has_all =
+        caller.is_some_and(|caller| matches!(caller.scope(), Ok(TenantScope::AllTenants)));
+    match (target, plan) {
+        (Target::PassThrough, _) => Decision::Passed,
+        _ if has_all => Decision::Unrestricted,
+        (Target::Metrics(endpoint), _) if knows_no_tenant(endpoint) => Decision::Passed,
+        // Of the traces API, only the difference of two traces is asked for on the caller's behalf.
+        (Target::Traces(TracesEndpoint::TraceDiff), _) => Decision::Confined,
+        (_, ResponsePlan::Traces(TracesAnswer::Public))
+        | (Target::Grpc(Method::HealthCheck), _) => Decision::Passed,
+        (_, ResponsePlan::Filter(_) | ResponsePlan::Traces(TracesAnswer::Trace { .. })) => {
+            Decision::Filtered
+        }
+        // With `X-Scope-OrgID` too, where the answer is as it comes.
+        (
+            _,
+            ResponsePlan::Stream
+            | ResponsePlan::Scrub(_)
+            | ResponsePlan::Traces(TracesAnswer::Whole(..))
+            | ResponsePlan::Grpc(GrpcAnswer::AsTheyCome | GrpcAnswer::Filtered(_))
+            | ResponsePlan::AllTenants
+            | ResponsePlan::PassThrough,
+        ) => Decision::Confined,
+    }
+}
+
+fn knows_no_tenant(endpoint: &Endpoint) -> bool {
+    matches!(
+        endpoint,
+        Endpoint::BuildInfo | Endpoint::ParseQuery | Endpoint::FormatQuery
+    )
+}

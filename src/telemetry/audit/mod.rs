@@ -1,0 +1,181 @@
+//! Who did what: one line a request, where the config wants it. Nothing here ever waits for a
+//! disk: what cannot be written in time is dropped and counted.
+
+mod record;
+mod text;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use thiserror::Error;
+
+pub use self::record::{Record, Tenants};
+pub use self::text::Redaction;
+use self::writer::Writer;
+use super::metrics::AuditCounters;
+use crate::config::settings::{Audit as Settings, AuditOutput};
+
+/// The audit trail of the process. Its settings change with the config.
+pub struct Audit {
+    trail: ArcSwap<Trail>,
+    counters: AuditCounters,
+}
+
+/// Why an audit trail cannot be written.
+#[derive(Debug, Error)]
+#[error("audit.output: {output}: {cause}")]
+pub struct AuditError {
+    output: String,
+    cause: std::io::Error,
+}
+
+impl Audit {
+    /// Opens the output.
+    ///
+    /// # Errors
+    /// When the output is a file that cannot be opened for appending.
+    pub fn new(settings: &Settings, counters: AuditCounters) -> Result<Self, AuditError> {
+        let trail = Trail::open(settings, &counters, None)?;
+        Ok(Self {
+            trail: ArcSwap::from_pointee(trail),
+            counters,
+        })
+    }
+
+    /// What requests that begin now are written to.
+    pub fn trail(&self) -> Arc<Trail> {
+        self.trail.load_full()
+    }
+
+    /// Opens what other settings ask for; the same output goes on as it is.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn prepare(&self, settings: &Settings) -> Result<Trail, AuditError> {
+        Trail::open(settings, &self.counters, Some(&self.trail.load()))
+    }
+
+    /// Writes to this from now on.
+    pub fn replace(&self, trail: Trail) {
+        self.trail.store(Arc::new(trail));
+    }
+
+    /// Opens the file anew, as after a rotation that renamed it.
+    pub fn reopen(&self) {
+        if let Destination::Queue(writer) = &self.trail.load().destination {
+            writer.reopen();
+        }
+    }
+
+    /// Waits until all that is queued is written, at most for `within`.
+    pub fn close(&self, within: Duration) {
+        if let Destination::Queue(writer) = &self.trail.load().destination {
+            writer.close(within);
+        }
+    }
+}
+
+/// Where lines go and which; the same from a request's begin to its end.
+pub struct Trail {
+    settings: Settings,
+    destination: Destination,
+    /// Allowed requests so far, to sample them evenly.
+    allowed: AtomicU64,
+    counters: AuditCounters,
+}
+
+enum Destination {
+    Log,
+    Nowhere,
+    Queue(Arc<Writer>),
+}
+
+impl Trail {
+    fn open(
+        settings: &Settings,
+        counters: &AuditCounters,
+        before: Option<&Self>,
+    ) -> Result<Self, AuditError> {
+        let before = before.filter(|before| before.settings.output == settings.output);
+        let destination = match (&settings.output, before.map(|before| &before.destination)) {
+            (AuditOutput::Log, _) => Destination::Log,
+            (AuditOutput::None, _) => Destination::Nowhere,
+            (_, Some(Destination::Queue(writer))) => Destination::Queue(Arc::clone(writer)),
+            (AuditOutput::Stdout, _) => Writer::stdout(counters)
+                .map(|writer| Destination::Queue(Arc::new(writer)))
+                .map_err(|cause| AuditError {
+                    output: "stdout".to_owned(),
+                    cause,
+                })?,
+            (AuditOutput::File(path), _) => Writer::file(path, counters)
+                .map(|writer| Destination::Queue(Arc::new(writer)))
+                .map_err(|cause| AuditError {
+                    output: path.display().to_string(),
+                    cause,
+                })?,
+        };
+        Ok(Self {
+            settings: settings.clone(),
+            destination,
+            allowed: AtomicU64::new(0),
+            counters: counters.clone(),
+        })
+    }
+
+    /// What may be told of queries.
+    pub fn redaction(&self) -> Redaction {
+        match self.destination {
+            Destination::Nowhere => Redaction::nothing(),
+            _ => Redaction::new(self.settings.queries),
+        }
+    }
+
+    /// Whether an allowed request is to be written: just the configured share of them.
+    pub fn samples(&self) -> bool {
+        let sampling = self.settings.sampling;
+        let count = self.allowed.fetch_add(1, Ordering::Relaxed);
+        is_sampled(count, sampling)
+    }
+
+    /// Writes a line.
+    pub fn write(&self, record: &Record<'_>) {
+        match &self.destination {
+            Destination::Nowhere => {}
+            Destination::Log => {
+                record.log();
+                self.counters.written.inc();
+            }
+            Destination::Queue(writer) => writer.write(record.line()),
+        }
+    }
+}
+
+/// Spreads the sampled ones evenly: multiples of the golden ratio fall into every part of the unit
+/// interval in proportion (Weyl's equidistribution).
+fn is_sampled(count: u64, share: f64) -> bool {
+    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+    if share >= 1.0 {
+        return true;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no 64 bits")]
+    let place = count.wrapping_mul(GOLDEN) as f64 / u64::MAX as f64;
+    place < share
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_that_is_sampled_is_the_configured_one() {
+        for (share, expected) in [(0.0, 0), (0.01, 100), (0.5, 5000), (1.0, 10_000)] {
+            let sampled = (0..10_000)
+                .filter(|&count| is_sampled(count, share))
+                .count();
+            assert!(sampled.abs_diff(expected) <= 3, "{share}: {sampled}");
+        }
+    }
+}

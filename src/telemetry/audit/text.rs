@@ -1,0 +1,148 @@
+//! Texts from outside, as they may stand in a line: without tokens, and not without end.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::config::settings::AuditQueries;
+
+/// The longest text of a query, in bytes.
+const MAX_QUERY_BYTES: usize = 4096;
+
+/// The longest of the other texts: subjects, errors.
+pub(super) const MAX_TEXT_BYTES: usize = 512;
+
+/// What becomes of queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redaction(AuditQueries);
+
+impl Redaction {
+    pub(super) fn new(queries: AuditQueries) -> Self {
+        Self(queries)
+    }
+
+    /// Tells nothing.
+    pub(super) fn nothing() -> Self {
+        Self(AuditQueries::None)
+    }
+
+    /// Whether nothing at all is told, so that nothing need be kept.
+    pub fn tells_nothing(self) -> bool {
+        self.0 == AuditQueries::None
+    }
+
+    /// Whether queries are told as they are.
+    pub fn tells_all(self) -> bool {
+        self.0 == AuditQueries::Full
+    }
+
+    /// A query as it may be told.
+    pub fn query(self, query: &str) -> Option<Box<str>> {
+        match self.0 {
+            AuditQueries::None => None,
+            AuditQueries::Hash => Some(hash(query).into()),
+            AuditQueries::Full => Some(safe(query, MAX_QUERY_BYTES).into()),
+        }
+    }
+}
+
+fn hash(query: &str) -> String {
+    let mut text = String::from("sha256:");
+    for byte in digest(&SHA256, query.as_bytes()).as_ref() {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// The text without what may be a token, and cut at `max` bytes with a mark.
+pub(super) fn safe(text: &str, max: usize) -> Cow<'_, str> {
+    let masked = mask_tokens(text);
+    if masked.len() <= max {
+        return masked;
+    }
+    let end = masked.floor_char_boundary(max);
+    let (kept, _) = masked.split_at_checked(end).unwrap_or_default();
+    format!("{kept}… (cut, {} bytes)", text.len()).into()
+}
+
+/// How every JSON Web Token begins: `{"` in base64url.
+const TOKEN_START: &str = "eyJ";
+
+/// Shorter ones are words.
+const MIN_TOKEN_BYTES: usize = 16;
+
+/// Puts `***` in the place of whatever may be a token: people paste them anywhere.
+fn mask_tokens(text: &str) -> Cow<'_, str> {
+    let is_of_token = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some((before, from)) = rest
+        .find(TOKEN_START)
+        .and_then(|start| rest.split_at_checked(start))
+    {
+        let end = from.find(|c| !is_of_token(c)).unwrap_or(from.len());
+        let Some((word, after)) = from.split_at_checked(end) else {
+            break;
+        };
+        masked.push_str(before);
+        masked.push_str(if word.len() < MIN_TOKEN_BYTES {
+            word
+        } else {
+            "***"
+        });
+        rest = after;
+    }
+    if masked.is_empty() && rest.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    masked.push_str(rest);
+    masked.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_token_is_masked() {
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl-_x";
+        for (text, expected) in [
+            ("up", "up".to_owned()),
+            ("eyJ", "eyJ".to_owned()),
+            ("sum(eyJolly)", "sum(eyJolly)".to_owned()),
+            (token, "***".to_owned()),
+            (
+                &format!("up{{a=\"Bearer {token}\"}} or b{token}"),
+                "up{a=\"Bearer ***\"} or b***".to_owned(),
+            ),
+            ("", String::new()),
+        ] {
+            assert_eq!(mask_tokens(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character_with_a_mark() {
+        let long = "é".repeat(3000);
+        let cut = Redaction(AuditQueries::Full).query(&long).unwrap();
+        assert!(cut.starts_with("éé") && cut.ends_with("… (cut, 6000 bytes)"));
+        assert!(cut.len() < MAX_QUERY_BYTES + 40);
+        // A token that the cut would have split is gone before.
+        let token = format!("{}eyJ{}", "x".repeat(MAX_QUERY_BYTES - 20), "a".repeat(60));
+        let cut = Redaction(AuditQueries::Full).query(&token).unwrap();
+        assert!(cut.ends_with("***"), "{cut}");
+    }
+
+    #[test]
+    fn a_query_is_told_as_the_config_says() {
+        assert_eq!(Redaction(AuditQueries::None).query("up"), None);
+        let hashed = Redaction(AuditQueries::Hash).query("up").unwrap();
+        // printf up | sha256sum
+        assert_eq!(
+            &*hashed,
+            "sha256:75a288c0d6898c5f7b054590845978a82a3ad79fcce3d43ff68a7501e5a91ee9"
+        );
+    }
+}

@@ -1,0 +1,328 @@
+//! Lines on their way to a file or to standard output: a bounded queue, and a thread that writes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::telemetry::metrics::AuditCounters;
+
+/// The most lines that wait.
+const MAX_LINES: usize = 4096;
+
+/// The most bytes that wait.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// How often trouble is worth a line in the log.
+const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
+
+/// The sending end. Dropping the last one lets the thread write what is queued, and end.
+pub(super) struct Writer {
+    queue: SyncSender<Message>,
+    shared: Arc<Shared>,
+    /// Ends when the thread does.
+    ended: Mutex<Receiver<()>>,
+}
+
+enum Message {
+    Line(String),
+    /// To look at the flags.
+    Wake,
+}
+
+struct Shared {
+    counters: AuditCounters,
+    queued_bytes: AtomicUsize,
+    reopen: AtomicBool,
+    close: AtomicBool,
+    complaint: Mutex<Option<Instant>>,
+}
+
+impl Writer {
+    /// Appends to a file, which is made if it is not there.
+    pub(super) fn file(path: &Path, counters: &AuditCounters) -> io::Result<Self> {
+        let file = open(path)?;
+        Self::start(
+            Output::File {
+                path: path.to_owned(),
+                file: Some(file),
+                is_torn: false,
+            },
+            counters,
+        )
+    }
+
+    /// Writes to standard output.
+    pub(super) fn stdout(counters: &AuditCounters) -> io::Result<Self> {
+        Self::start(Output::Stdout, counters)
+    }
+
+    fn start(output: Output, counters: &AuditCounters) -> io::Result<Self> {
+        let (queue, lines) = sync_channel(MAX_LINES);
+        let (running, ended) = sync_channel(0);
+        let shared = Arc::new(Shared {
+            counters: counters.clone(),
+            queued_bytes: AtomicUsize::new(0),
+            reopen: AtomicBool::new(false),
+            close: AtomicBool::new(false),
+            complaint: Mutex::default(),
+        });
+        let of_thread = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("audit".into())
+            .spawn(move || {
+                run(output, &lines, &of_thread);
+                drop(running);
+            })?;
+        Ok(Self {
+            queue,
+            shared,
+            ended: Mutex::new(ended),
+        })
+    }
+
+    /// Queues a line; never waits.
+    pub(super) fn write(&self, line: String) {
+        let shared = &self.shared;
+        let bytes = line.len();
+        let before = shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let is_queued =
+            before + bytes <= MAX_BYTES && self.queue.try_send(Message::Line(line)).is_ok();
+        if !is_queued {
+            shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            shared.counters.dropped.inc();
+            shared.complain("audit records are dropped: the output does not keep up");
+        }
+    }
+
+    /// Lets the thread open the file anew, before the next line.
+    pub(super) fn reopen(&self) {
+        self.shared.reopen.store(true, Ordering::Release);
+        // A full queue wakes it too.
+        let _ = self.queue.try_send(Message::Wake);
+    }
+
+    /// Waits until what is queued is written; what comes later is dropped.
+    pub(super) fn close(&self, within: Duration) {
+        self.shared.close.store(true, Ordering::Release);
+        let _ = self.queue.try_send(Message::Wake);
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(within) {
+            tracing::warn!("the last audit records could not be written");
+        }
+    }
+}
+
+impl Shared {
+    fn complain(&self, what: &str) {
+        let mut last = self
+            .complaint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
+            *last = Some(Instant::now());
+            drop(last);
+            tracing::warn!("{what}; see partywall_audit_records_total");
+        }
+    }
+}
+
+fn run(mut output: Output, lines: &Receiver<Message>, shared: &Shared) {
+    while let Ok(message) = lines.recv() {
+        take(&mut output, message, shared);
+        if shared.close.load(Ordering::Acquire) {
+            while let Ok(message) = lines.try_recv() {
+                take(&mut output, message, shared);
+            }
+            return;
+        }
+    }
+}
+
+fn take(output: &mut Output, message: Message, shared: &Shared) {
+    if shared.reopen.swap(false, Ordering::AcqRel)
+        && let Err(error) = output.reopen()
+    {
+        shared.complain(&format!("the audit file cannot be opened: {error}"));
+    }
+    let Message::Line(line) = message else { return };
+    shared.queued_bytes.fetch_sub(line.len(), Ordering::Relaxed);
+    match output.write(&line) {
+        Ok(()) => _ = shared.counters.written.inc(),
+        Err(error) => {
+            shared.counters.failed.inc();
+            shared.complain(&format!("audit records cannot be written: {error}"));
+        }
+    }
+}
+
+enum Output {
+    Stdout,
+    File {
+        path: PathBuf,
+        /// `None` after an error: the next line tries again.
+        file: Option<File>,
+        /// Whether the last line may be there in part.
+        is_torn: bool,
+    },
+}
+
+impl Output {
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        match self {
+            Self::Stdout => io::stdout().lock().write_all(line.as_bytes()),
+            Self::File {
+                path,
+                file,
+                is_torn,
+            } => {
+                let mut open = match file.take() {
+                    Some(open) => open,
+                    None => open(path)?,
+                };
+                if *is_torn {
+                    open.write_all(b"\n")?;
+                    *is_torn = false;
+                }
+                // One call a line: lines of `O_APPEND` never mix, and a truncated file goes on.
+                let (written, result) = append(&mut open, line.as_bytes());
+                *is_torn = result.is_err() && written > 0;
+                result?;
+                *file = Some(open);
+                Ok(())
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        if let Self::File {
+            path,
+            file,
+            is_torn,
+        } = self
+        {
+            *file = Some(open(path)?);
+            *is_torn = false;
+        }
+        Ok(())
+    }
+}
+
+/// How much of the line was written, and why not all.
+fn append(file: &mut File, line: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while let Some(rest) = line.get(written..).filter(|rest| !rest.is_empty()) {
+        match file.write(rest) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(more) => written += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
+/// Opens for appending. The owner and the group may read it: it tells who asked for what.
+fn open(path: &Path) -> io::Result<File> {
+    // Opening a pipe would wait for its reader.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file; for standard output, write `stdout`",
+        ));
+    }
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::Metrics;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn lines_are_appended_in_order_and_reopened_files_are_new_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, old) = (dir.path().join("audit"), dir.path().join("audit.1"));
+        fs::write(&path, "before\n").unwrap();
+        let counters = Metrics::new().audit_counters();
+        let writer = Writer::file(&path, &counters).unwrap();
+        writer.write("one\n".into());
+        while counters.written.get() == 0 {
+            std::thread::yield_now();
+        }
+        fs::rename(&path, &old).unwrap();
+        writer.write("two\n".into());
+        while counters.written.get() == 1 {
+            std::thread::yield_now();
+        }
+        writer.reopen();
+        writer.write("three\n".into());
+        writer.close(PATIENCE);
+        assert_eq!(fs::read_to_string(&old).unwrap(), "before\none\ntwo\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
+        assert_eq!(counters.written.get(), 3);
+        writer.write("too late\n".into());
+        assert_eq!(counters.dropped.get(), 1);
+    }
+
+    #[test]
+    fn a_torn_line_does_not_spoil_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit");
+        fs::write(&path, "{\"hal").unwrap();
+        let mut output = Output::File {
+            path: path.clone(),
+            file: None,
+            is_torn: true,
+        };
+        output.write("whole\n").unwrap();
+        output.write("too\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"hal\nwhole\ntoo\n");
+    }
+
+    #[test]
+    fn what_cannot_be_appended_to_is_refused() {
+        for path in ["/dev/full", "/", "/no/such/folder/audit"] {
+            assert!(open(Path::new(path)).is_err(), "{path}");
+        }
+    }
+
+    /// The queue's bound in bytes, without a thread that takes from it.
+    #[test]
+    fn a_full_queue_drops_and_never_waits() {
+        let (queue, lines) = sync_channel(MAX_LINES);
+        let (_running, ended) = sync_channel(0);
+        let counters = Metrics::new().audit_counters();
+        let writer = Writer {
+            queue,
+            shared: Arc::new(Shared {
+                counters: counters.clone(),
+                queued_bytes: AtomicUsize::new(0),
+                reopen: AtomicBool::new(false),
+                close: AtomicBool::new(false),
+                complaint: Mutex::default(),
+            }),
+            ended: Mutex::new(ended),
+        };
+        for _ in 0..10 {
+            writer.write("x".repeat(MAX_BYTES / 8));
+        }
+        assert_eq!(counters.dropped.get(), 2);
+        drop(lines.recv().unwrap());
+        for _ in 0..MAX_LINES {
+            writer.write(String::new());
+        }
+        assert_eq!(counters.dropped.get(), 2 + 7);
+        writer.reopen();
+    }
+}

@@ -114,6 +114,15 @@ pub struct AuditCounters {
     pub failed: Counter,
 }
 
+/// What became of spans.
+#[derive(Clone)]
+pub struct SpanCounters {
+    /// The collector has them.
+    pub exported: Counter,
+    /// The collector did not take them.
+    pub failed: Counter,
+}
+
 /// Every metric of the process; made once, shared by all.
 pub struct Metrics {
     registry: Registry,
@@ -136,6 +145,7 @@ pub struct Metrics {
     pub tls: TlsMetrics,
     upstream_durations: Family<UpstreamNameLabels, Histogram, fn() -> Histogram>,
     audit: AuditCounters,
+    spans: SpanCounters,
     reloads: Family<ResultLabels, Counter>,
     last_reload_successful: Gauge,
     last_reload_success: Gauge<f64, AtomicU64>,
@@ -192,6 +202,12 @@ impl Metrics {
             "Records of the audit trail, by result (written, dropped, failed)",
             Family::default(),
         );
+        let spans = add(
+            r,
+            "spans",
+            "Spans of traces, by result (exported, failed)",
+            Family::default(),
+        );
         let rewrites = add(
             r,
             "rewrite_cache_lookups",
@@ -209,6 +225,10 @@ impl Metrics {
                 written: result(&audit, "written"),
                 dropped: result(&audit, "dropped"),
                 failed: result(&audit, "failed"),
+            },
+            spans: SpanCounters {
+                exported: result(&spans, "exported"),
+                failed: result(&spans, "failed"),
             },
             tokens_ok: result(&tokens, "ok"),
             tokens,
@@ -319,6 +339,11 @@ impl Metrics {
     /// What counts audit records.
     pub fn audit_counters(&self) -> AuditCounters {
         self.audit.clone()
+    }
+
+    /// What counts spans.
+    pub fn span_counters(&self) -> SpanCounters {
+        self.spans.clone()
     }
 
     /// Counts an error of ours.

@@ -37,6 +37,8 @@ async fn it_has_these_paths_and_methods_alone() {
         ("DELETE", "/-/ready", 405, "GET, HEAD"),
         ("POST", "/metrics", 405, "GET, HEAD"),
         ("GET", "/-/reload", 405, "POST, PUT"),
+        ("HEAD", "/-/config", 200, ""),
+        ("POST", "/-/config", 405, "GET, HEAD"),
         ("PUT", "/-/reload", 200, ""),
         ("GET", "/", 404, ""),
         ("GET", "/-/quit", 404, ""),
@@ -55,7 +57,7 @@ async fn it_has_these_paths_and_methods_alone() {
     }
     assert!(rig.upstream.take().is_empty());
     // Nor is it on the data port.
-    for path in ["/metrics", "/-/reload"] {
+    for path in ["/metrics", "/-/reload", "/-/config"] {
         let ask = Ask::get(path, &[]);
         let answer = client.ask(&rig.url(), &ask, Some(&ACME)).await;
         assert_eq!(answer.status.as_u16(), 403, "{path}");
@@ -185,7 +187,8 @@ async fn the_exposition_follows_open_metrics() {
         assert!(family.series.insert(series.to_owned()), "{series} twice");
     }
     for (name, family) in &families {
-        assert!(name.starts_with("partywall_"), "{name}");
+        let is_ours = name.starts_with("partywall_");
+        assert!(is_ours || name.starts_with("process_"), "{name}");
         assert!(family.has_help, "{name}");
         assert!(
             ["counter", "gauge", "histogram", "info"].contains(&family.kind.as_str()),
@@ -238,4 +241,107 @@ async fn a_real_prometheus_scrapes_it() {
     let median: f64 = ask(query).await.parse().unwrap();
     assert!(median > 0.0 && median < 10.0, "{median}");
     assert_eq!(ask("count(partywall_build_info)").await, "1");
+}
+
+#[tokio::test]
+async fn the_effective_config_is_shown_without_secrets() {
+    let mut rig = Rig::start(|config, _| {
+        config.credentials = "{bearer_token: s3cr3t-bearer}".to_owned();
+    })
+    .await;
+    let answer = rig.admin_get("/-/config").await;
+    assert_eq!(answer.status, 200);
+    let text = answer.text();
+    for line in [
+        "      bearer_token: \"***\"",
+        "      hmac_secret: \"***\"",
+        "  requests: 1000",
+        "  poll_interval: 100ms",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} in\n{text}");
+    }
+    assert!(!text.contains("s3cr3t") && !text.contains(super::stage::SECRET));
+    assert!(text.contains("# Loaded from "), "{text}");
+
+    // With the secrets put back, it is a config file that says the same.
+    let again = rig.dir().join("again.yaml");
+    let config = text
+        .replace("bearer_token: \"***\"", "bearer_token: s3cr3t-bearer")
+        .replace("\"***\"", super::stage::SECRET);
+    std::fs::write(&again, config).unwrap();
+    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_partywall"));
+    let checked = check
+        .arg("check")
+        .arg("--config")
+        .arg(&again)
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+
+    // A bad file is told, and what is in force stays what is shown.
+    rig.config.rest = "limits: {requests: none}\n".to_owned();
+    rig.replace();
+    eventually("the failure is told", async || {
+        let text = rig.admin_get("/-/config").await.text();
+        text.contains("the last load failed") && text.contains("limits.requests")
+    })
+    .await;
+    let text = rig.admin_get("/-/config").await.text();
+    assert!(text.contains("  requests: 1000\n"), "{text}");
+    let comments = text
+        .lines()
+        .take_while(|line| line.starts_with('#'))
+        .count();
+    assert!(
+        text.lines().skip(comments).all(|line| !line.contains('#')),
+        "{text}"
+    );
+}
+
+/// Probes must not wait for a busy data port.
+#[tokio::test]
+async fn it_has_a_thread_of_its_own() {
+    let rig = Rig::start(|_, _| {}).await;
+    let threads = std::fs::read_dir(format!("/proc/{}/task", rig.process.id())).unwrap();
+    let names = threads.map(|thread| {
+        std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap_or_default()
+    });
+    let names: Vec<String> = names.collect();
+    assert!(names.iter().any(|name| name == "admin\n"), "{names:?}");
+    // What a reload begins goes on in the main runtime: keys of a new issuer are still fetched
+    // when the connection that asked for the reload is long gone.
+    assert_eq!(rig.post_reload().await.status, 200);
+    assert_eq!(rig.status(&ACME).await, 200);
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_closed_at_once() {
+    use super::stage::until_closed;
+    use tokio::io::AsyncWriteExt;
+    let rig = Rig::start(|_, _| {}).await;
+    let address = rig.admin().trim_start_matches("http://").to_owned();
+    let mut open = Vec::new();
+    // More than the 64 there are places for.
+    for _ in 0..70 {
+        open.push(tokio::net::TcpStream::connect(&address).await.unwrap());
+    }
+    let mut last = open.pop().unwrap();
+    assert!(until_closed(&mut last).await.0.is_empty());
+    let mut first = open.swap_remove(0);
+    let ask = "GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    first.write_all(ask.as_bytes()).await.unwrap();
+    let (answer, _) = until_closed(&mut first).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    drop(open);
+    eventually("there is room again", async || {
+        let stream = tokio::net::TcpStream::connect(&address).await;
+        let Ok(mut stream) = stream else { return false };
+        let sent = stream.write_all(ask.as_bytes()).await;
+        sent.is_ok()
+            && until_closed(&mut stream)
+                .await
+                .0
+                .starts_with(b"HTTP/1.1 200")
+    })
+    .await;
 }

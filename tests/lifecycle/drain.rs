@@ -135,6 +135,22 @@ async fn a_stuck_request_does_not_keep_the_process() {
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_the_drain() {
+    let mut stage = Stage::scripted(&[Step::Hang], "drain: {min: 1h, max: 1h}\n").await;
+    let mut stream = stage.connect().await;
+    stream.write_all(&stage.kept("/stuck")).await.unwrap();
+    eventually("it is upstream", async || stage.upstream.seen().len() == 1).await;
+    stage.proxy.process.signal("TERM");
+    let (client, ready) = (Client::default(), format!("{}/-/ready", stage.proxy.admin));
+    eventually("it drains", async || client.get(&ready).await.status == 503).await;
+    assert!(stage.proxy.process.try_wait().is_none());
+    stage.proxy.process.signal("TERM");
+    exits_well(&mut stage).await;
+    let log = stage.proxy.process.log();
+    assert!(log.contains("told again to end"), "{log}");
+}
+
+#[tokio::test]
 async fn under_load_nothing_accepted_is_lost() {
     let mut stage = Stage::recorded("drain: {min: 300ms}\n").await;
     let answered = Arc::new(AtomicUsize::new(0));

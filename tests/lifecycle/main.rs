@@ -17,8 +17,10 @@ mod wire;
 
 mod admin;
 mod answers;
+mod audit;
 mod drain;
 mod listener;
+mod metrics;
 mod reload;
 mod rotation;
 mod streaming;

@@ -136,12 +136,22 @@ impl Rig {
         change: impl FnOnce(&mut Config, &Path),
         lay: impl FnOnce(&Path, &Config) -> PathBuf,
     ) -> Self {
+        let binary = || Command::new(env!("CARGO_BIN_EXE_partywall"));
+        Self::launch_as(change, lay, binary).await
+    }
+
+    /// With the process begun by another command, which gets the same arguments.
+    pub async fn launch_as(
+        change: impl FnOnce(&mut Config, &Path),
+        lay: impl FnOnce(&Path, &Config) -> PathBuf,
+        command: impl FnOnce() -> Command,
+    ) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let upstream = Upstream::start().await;
         let mut config = Config::new(&upstream.url);
         change(&mut config, dir.path());
         let path = lay(dir.path(), &config);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_partywall"));
+        let mut command = command();
         command.arg("serve").arg("--config").arg(&path);
         let mut process = Guarded::spawn("partywall", command, &dir.path().join("log"));
         let client = Client::default();

@@ -75,7 +75,8 @@ impl Writer {
         std::thread::Builder::new()
             .name("audit".into())
             .spawn(move || {
-                run(output, &lines, &of_thread);
+                // The queue goes first: what comes after the end is to be counted as dropped.
+                run(output, lines, &of_thread);
                 drop(running);
             })?;
         Ok(Self {
@@ -131,7 +132,8 @@ impl Shared {
     }
 }
 
-fn run(mut output: Output, lines: &Receiver<Message>, shared: &Shared) {
+#[expect(clippy::needless_pass_by_value, reason = "it ends with this")]
+fn run(mut output: Output, lines: Receiver<Message>, shared: &Shared) {
     while let Ok(message) = lines.recv() {
         take(&mut output, message, shared);
         if shared.close.load(Ordering::Acquire) {

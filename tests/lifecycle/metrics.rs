@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::common::client::{Ask, Client};
+use super::common::client::{Ask, Client, Sent};
+use super::common::process::free_port;
+use super::common::tls::Authority;
 use super::common::token::Signer;
 use super::rig::{ACME, Rig, token};
 use super::stage::{SECRET, eventually};
+use super::tls::{PAIR, lay};
 
 /// The names in an exposition, as they are queried: `_total` and `_info` with them, of a histogram
 /// the name alone.
@@ -32,22 +35,33 @@ fn told() -> BTreeSet<String> {
     .collect()
 }
 
-#[tokio::test]
-async fn readme_names_every_metric_and_no_other() {
-    let rig = Rig::start(|config, _| config.rest = "metrics: {per_tenant: {}}\n".to_owned()).await;
+/// The exposition of a proxy with everything that can be counted, after some of it was.
+async fn everything() -> String {
+    let tls_port = free_port();
+    let rig = Rig::start(|config, dir| {
+        lay(dir, &Authority::new("servers").identity());
+        config.listener =
+            format!("# By TLS:\n  - address: 127.0.0.1:{tls_port}\n    tls: {{{PAIR}}}");
+        config.rest = "metrics: {per_tenant: {}}\n".to_owned();
+    })
+    .await;
     rig.ask(&ACME).await;
     rig.ask("bad").await;
-    let text = rig.admin_get("/metrics").await.text();
-    assert_eq!(told(), exposed(&text));
+    let without_tls = format!("http://127.0.0.1:{tls_port}");
+    let ask = Ask::new(Sent::Get, "/", &[]);
+    Client::default().ask(&without_tls, &ask, None).await;
+    rig.admin_get("/metrics").await.text()
+}
+
+#[tokio::test]
+async fn readme_names_every_metric_and_no_other() {
+    assert_eq!(told(), exposed(&everything().await));
 }
 
 /// The labels that README names are those of the series.
 #[tokio::test]
 async fn readme_names_the_labels_too() {
-    let rig = Rig::start(|config, _| config.rest = "metrics: {per_tenant: {}}\n".to_owned()).await;
-    rig.ask(&ACME).await;
-    rig.ask("bad").await;
-    let text = rig.admin_get("/metrics").await.text();
+    let text = everything().await;
     let readme = include_str!("../../README.md");
     let mut checked = 0;
     for name in told() {

@@ -21,10 +21,10 @@ use super::rig::{ACME, Rig};
 use super::stage::QUERY;
 
 /// The `tls` of a listener, as YAML in braces, without `client_…`.
-const PAIR: &str = "cert_file: tls.crt, key_file: tls.key";
+pub const PAIR: &str = "cert_file: tls.crt, key_file: tls.key";
 
 /// Writes a server's files, as [`PAIR`] names them.
-fn lay(dir: &Path, identity: &Identity) {
+pub fn lay(dir: &Path, identity: &Identity) {
     std::fs::write(dir.join("tls.crt"), &identity.cert_pem).unwrap();
     std::fs::write(dir.join("tls.key"), &identity.key_pem).unwrap();
 }

@@ -11,7 +11,7 @@ use super::settings::Secret;
 use super::values;
 
 /// The content of the file a key names.
-fn content(r: &mut Reader<'_>, field: &Field<'_>) -> Read<(PathBuf, String)> {
+pub(super) fn content(r: &mut Reader<'_>, field: &Field<'_>) -> Read<(PathBuf, String)> {
     let path = values::path(r, field)?;
     let text = r.content(&path).and_then(|content| {
         String::from_utf8(content.to_vec()).map_err(|_| "is not UTF-8".to_owned())
@@ -22,7 +22,7 @@ fn content(r: &mut Reader<'_>, field: &Field<'_>) -> Read<(PathBuf, String)> {
     }
 }
 
-fn file_error(
+pub(super) fn file_error(
     r: &mut Reader<'_>,
     field: &Field<'_>,
     path: &std::path::Path,
@@ -66,24 +66,32 @@ pub(super) fn is_bearer_token(token: &str) -> bool {
 
 /// The path of a file with at least one certificate to trust.
 pub(super) fn ca_file(r: &mut Reader<'_>, field: &Field<'_>) -> Read<PathBuf> {
+    certificates(r, field)?;
+    values::path(r, field)
+}
+
+/// The certificates of a PEM file, at least one.
+pub(super) fn certificates(
+    r: &mut Reader<'_>,
+    field: &Field<'_>,
+) -> Read<Vec<CertificateDer<'static>>> {
     let (path, text) = content(r, field)?;
-    let mut roots = RootCertStore::empty();
+    let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
-        let added = certificate
-            .map_err(|_| "is not well-formed PEM")
-            .and_then(|der| {
-                roots
-                    .add(der)
-                    .map_err(|_| "holds a certificate that cannot be read")
-            });
-        if let Err(reason) = added {
+        let Ok(certificate) = certificate else {
+            return Err(file_error(r, field, &path, "is not well-formed PEM"));
+        };
+        // A trust anchor takes what every other use of a certificate needs too.
+        if RootCertStore::empty().add(certificate.clone()).is_err() {
+            let reason = "holds a certificate that cannot be read";
             return Err(file_error(r, field, &path, reason));
         }
+        certificates.push(certificate);
     }
-    if roots.is_empty() {
+    if certificates.is_empty() {
         return Err(file_error(r, field, &path, "holds no PEM certificate"));
     }
-    Ok(path)
+    Ok(certificates)
 }
 
 /// A JSON Web Key Set (RFC 7517 §5) of public keys, as text.

@@ -14,7 +14,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+use super::upstreams::UpstreamMetrics;
 use crate::auth::KeyStatus;
+use crate::upstream::Health;
 
 /// `route`, `code`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,13 +57,6 @@ pub struct IssuerLabels {
     issuer: Arc<str>,
 }
 
-/// `upstream`, `result`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct UpstreamLabels {
-    upstream: Arc<str>,
-    result: &'static str,
-}
-
 /// Every metric of the process; made once, shared by all.
 pub struct Metrics {
     registry: Registry,
@@ -74,7 +69,7 @@ pub struct Metrics {
     keys: Family<IssuerLabels, Gauge>,
     key_fetches: Family<FetchLabels, Counter>,
     rewrites: Family<ResultLabels, Counter>,
-    upstream_requests: Family<UpstreamLabels, Counter>,
+    upstreams: UpstreamMetrics,
     reloads: Family<ResultLabels, Counter>,
     last_reload_successful: Gauge,
     last_reload_success: Gauge<f64, AtomicU64>,
@@ -143,12 +138,7 @@ impl Metrics {
                 "Look-ups of confined queries, by result (hit, miss)",
                 Family::default(),
             ),
-            upstream_requests: add(
-                r,
-                "upstream_requests",
-                "Requests sent to an upstream, by result",
-                Family::default(),
-            ),
+            upstreams: UpstreamMetrics::new(r),
             reloads: add(
                 r,
                 "config_reloads",
@@ -247,11 +237,12 @@ impl Metrics {
 
     /// Counts a request to an upstream.
     pub fn upstream_request(&self, upstream: &Arc<str>, result: &'static str) {
-        let labels = UpstreamLabels {
-            upstream: Arc::clone(upstream),
-            result,
-        };
-        self.upstream_requests.get_or_create(&labels).inc();
+        self.upstreams.request(upstream, result);
+    }
+
+    /// Notes which upstreams a reload took away, and which it brought.
+    pub fn upstreams_replaced(&self, old: Vec<Arc<str>>, new: &[Arc<str>]) {
+        self.upstreams.replaced(old, new);
     }
 
     /// Records a load of the config at `now` (seconds since the epoch).
@@ -264,8 +255,9 @@ impl Metrics {
         }
     }
 
-    /// The exposition in the `OpenMetrics` text format, with the state of these issuers' keys.
-    pub fn render(&self, issuers: &[KeyStatus]) -> String {
+    /// The exposition in the `OpenMetrics` text format, with the state of these issuers' keys and
+    /// of these upstreams.
+    pub fn render(&self, issuers: &[KeyStatus], upstreams: &[Arc<Health>]) -> String {
         let _one_at_a_time = self
             .rendering
             .lock()
@@ -276,6 +268,7 @@ impl Metrics {
         for status in issuers {
             self.keys(status);
         }
+        self.upstreams.take(upstreams);
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
             Ok(()) => text,
@@ -286,7 +279,12 @@ impl Metrics {
 }
 
 /// Registers a metric and keeps a handle on it.
-fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+pub(super) fn add<M: Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    metric: M,
+) -> M {
     registry.register(name, help, metric.clone());
     metric
 }
@@ -309,7 +307,7 @@ mod tests {
         metrics.request_done("query", 200, Duration::from_millis(3));
         metrics.refused("query", "foreign_tenant");
         metrics.reloaded(true, 1.5);
-        let text = metrics.render(&[]);
+        let text = metrics.render(&[], &[]);
         for line in [
             r#"partywall_http_requests_total{route="query",code="200"} 1"#,
             r#"partywall_http_request_duration_seconds_bucket{le="0.005",route="query"} 1"#,

@@ -7,6 +7,7 @@ mod examples;
 mod files;
 mod rules;
 mod settings;
+mod upstreams;
 
 use std::collections::HashMap;
 use std::env::VarError;

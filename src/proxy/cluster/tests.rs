@@ -15,10 +15,9 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 /// Of upstreams in braces; their addresses are their names.
 fn snapshot(upstreams: &[&str]) -> Snapshot {
-    let lines: String = upstreams
-        .iter()
-        .map(|upstream| format!("  - {{url: 'http://127.0.0.1:1', {upstream}}}\n"))
-        .collect();
+    let lines = upstreams.iter().fold(String::new(), |lines, upstream| {
+        lines + "  - {url: 'http://127.0.0.1:1', " + upstream + "}\n"
+    });
     let config = format!(
         "\
 listeners: [{{address: 127.0.0.1:1}}]

@@ -1,4 +1,4 @@
-//! The way to an upstream: a pooled client, our credentials, its base path.
+//! The way to an upstream: a pooled client, our credentials, its base path, its health.
 
 mod connect;
 mod health;

@@ -12,14 +12,18 @@ mod common;
 mod keys;
 mod provider;
 mod rig;
+mod secure_upstream;
 mod stage;
 mod wire;
 
 mod admin;
 mod answers;
+mod clusters;
 mod drain;
+mod health;
 mod listener;
 mod reload;
 mod rotation;
 mod streaming;
 mod upstream;
+mod upstreams_tls;

@@ -26,6 +26,10 @@ pub struct Config {
     pub upstream: String,
     /// Further lines of the upstream, as YAML in braces.
     pub credentials: String,
+    /// Further keys of the upstream, each with its value in one line.
+    pub options: Vec<String>,
+    /// Further upstreams, as YAML in braces.
+    pub more: Vec<String>,
     pub issuer: String,
     pub algorithm: &'static str,
     /// The issuer's keys, and what else it has.
@@ -42,6 +46,8 @@ impl Config {
             admin: free_port(),
             upstream: upstream.to_owned(),
             credentials: "{}".to_owned(),
+            options: Vec::new(),
+            more: Vec::new(),
             issuer: ISSUER.to_owned(),
             algorithm: "HS256",
             keys: format!("hmac_secret: {SECRET}"),
@@ -63,16 +69,19 @@ impl fmt::Display for Config {
             admin,
             upstream,
             credentials,
+            options,
+            more,
             issuer,
             algorithm,
             keys,
             tenancy,
             rest,
         } = self;
-        let credentials = match credentials.as_str() {
+        let mut options: String = match credentials.as_str() {
             "{}" => String::new(),
             given => format!("\n    credentials: {given}"),
-        };
+        } + &lines("    ", options);
+        options += &lines("  - ", more);
         write!(
             f,
             "\
@@ -83,7 +92,7 @@ admin:
 upstreams:
   - name: metrics
     api: prometheus
-    url: {upstream}{credentials}
+    url: {upstream}{options}
 tokens:
   issuers:
     - issuer: {issuer}
@@ -97,6 +106,11 @@ tenancy:
 {rest}"
         )
     }
+}
+
+fn lines(indent: &str, all: &[String]) -> String {
+    let line = |text, line: &String| format!("{text}\n{indent}{line}");
+    all.iter().fold(String::new(), line)
 }
 
 pub struct Rig {
@@ -172,7 +186,12 @@ impl Rig {
     }
 
     pub async fn ask(&self, token: &str) -> Answer {
-        let ask = Ask::get("/api/v1/query", &[("query", "up")]);
+        self.ask_below("", token).await
+    }
+
+    /// Below a path prefix.
+    pub async fn ask_below(&self, prefix: &str, token: &str) -> Answer {
+        let ask = Ask::get(&format!("{prefix}/api/v1/query"), &[("query", "up")]);
         self.client.ask(&self.url(), &ask, Some(token)).await
     }
 

@@ -10,7 +10,7 @@ use hyper::http::uri::{PathAndQuery, Uri};
 
 use super::error::{ErrorKind, ProxyError};
 use super::host::Host;
-use super::path::{self, PathRefusal};
+use super::path;
 use super::snapshot::Snapshot;
 use crate::config::settings::Api;
 use crate::upstream::Upstream;
@@ -34,9 +34,7 @@ pub(super) fn enter<'s, B>(
     request: &mut Request<B>,
 ) -> Result<Cluster<'s>, ProxyError> {
     let upstreams = snapshot.upstreams();
-    let prefix = prefix(upstreams, &host, request.uri().path()).map_err(|refusal| {
-        ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because("path")
-    })?;
+    let prefix = prefix(upstreams, &host, request.uri().path())?;
     if let Some(prefix) = prefix {
         *request.uri_mut() = below(request.uri(), prefix)?;
     }
@@ -114,7 +112,11 @@ fn prefix<'s>(
     upstreams: &'s [Arc<Upstream>],
     host: &Host,
     path: &str,
-) -> Result<Option<&'s str>, PathRefusal> {
+) -> Result<Option<&'s str>, ProxyError> {
+    let has_prefix = |upstream: &Arc<Upstream>| upstream.settings().path_prefix.is_some();
+    if !upstreams.iter().any(has_prefix) {
+        return Ok(None);
+    }
     let longest = |is_below: &dyn Fn(&str) -> bool| {
         upstreams
             .iter()
@@ -133,10 +135,11 @@ fn prefix<'s>(
         })
     });
     if literal.map(str::len) == lenient.map(str::len) {
-        Ok(literal)
-    } else {
-        Err(PathRefusal::NotCanonical)
+        return Ok(literal);
     }
+    let text = "the path may be meant to begin with a configured path_prefix: write that plainly, \
+                in the same case, without escapes, `;` or empty segments";
+    Err(ProxyError::new(ErrorKind::BadRequest, text).because("path"))
 }
 
 /// Whether a path begins with the segments of a prefix.

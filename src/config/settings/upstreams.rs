@@ -207,7 +207,7 @@ impl ClosedGroup {
 /// An upstream's `timeouts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpstreamTimeouts {
-    /// `connect`, default 5 s.
+    /// `connect`: to a connection, TLS included, default 5 s.
     pub connect: Duration,
     /// `response_head`: from the whole request sent to the answer's head, default 2 min
     /// (Prometheus' own query timeout).

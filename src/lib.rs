@@ -17,7 +17,7 @@
 //! | [`trace`] | pure: a trace by id is redacted to a scope |
 //! | [`grpc`] | pure: methods, frames, statuses |
 //! | `wire` | pure: protobuf, walked without decoding |
-//! | [`upstream`] | the pooled client, its credentials and its timeouts |
+//! | [`upstream`] | the pooled client, its TLS, credentials, timeouts and health |
 //! | [`config`] | a YAML file becomes an immutable snapshot, and does so again on reload |
 //! | [`telemetry`] | metrics, logs, the audit trail |
 //! | [`cli`] | one file a command |

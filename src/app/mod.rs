@@ -50,7 +50,7 @@ impl App {
         if self.draining.load(Ordering::Relaxed) {
             return Some("draining".to_owned());
         }
-        self.proxy.snapshot().authenticator().not_ready()
+        self.proxy.snapshot().not_ready()
     }
 }
 

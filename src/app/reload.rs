@@ -19,8 +19,8 @@ use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 
-/// How long a reload waits for the keys of new issuers.
-const KEYS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a reload waits for the keys of new issuers, and the health of new upstreams.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long files must have stayed the same before a change of them is taken over. One that is
 /// written in place is, for a moment, a shorter one, and that may be valid and grant more.
@@ -165,7 +165,7 @@ impl Reloader {
         let snapshot =
             Snapshot::build(loaded, Some(&previous)).map_err(|error| error.to_string())?;
         // So that no request meets an issuer whose keys are still on their way.
-        snapshot.authenticator().settle(KEYS_WITHIN).await;
+        snapshot.settle(SETTLED_WITHIN).await;
         snapshot
             .tls()
             .report(self.proxy.metrics(), seconds(SystemTime::now()));

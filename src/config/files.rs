@@ -15,7 +15,7 @@ use super::settings::{CertificateChain, PrivateKey, Secret};
 use super::values;
 
 /// The content of the file a key names.
-fn content(r: &mut Reader<'_>, field: &Field<'_>) -> Read<(PathBuf, String)> {
+pub(super) fn content(r: &mut Reader<'_>, field: &Field<'_>) -> Read<(PathBuf, String)> {
     let path = values::path(r, field)?;
     let text = r.content(&path).and_then(|content| {
         String::from_utf8(content.to_vec()).map_err(|_| "is not UTF-8".to_owned())
@@ -26,7 +26,7 @@ fn content(r: &mut Reader<'_>, field: &Field<'_>) -> Read<(PathBuf, String)> {
     }
 }
 
-fn file_error(
+pub(super) fn file_error(
     r: &mut Reader<'_>,
     field: &Field<'_>,
     path: &std::path::Path,
@@ -153,8 +153,7 @@ pub(super) fn key_fits(
     CertifiedKey::new(chain.certificates.clone(), signing)
         .keys_match()
         .map_err(|_| {
-            let message = "the key does not match the certificate in cert_file, where the \
-                           server's own must come first";
+            let message = "the key does not match the first certificate in cert_file";
             r.error(field, message)
         })
 }

@@ -25,12 +25,6 @@ impl Fingerprint {
             .all(|(path, hash)| hash_of(access.read(path).ok().as_deref()) == *hash)
     }
 
-    /// Whether both loads read the same content from this file. What [`super::settings`] holds
-    /// only as a path (`ca_file`) may have changed although the settings are equal.
-    pub fn same_file(&self, other: &Self, path: &Path) -> bool {
-        self.files.get(path) == other.files.get(path)
-    }
-
     pub(super) fn record(&mut self, path: &Path, content: Option<&[u8]>) {
         self.files.insert(path.to_owned(), hash_of(content));
     }

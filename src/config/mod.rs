@@ -9,6 +9,7 @@ mod build;
 mod error;
 mod files;
 mod fingerprint;
+mod identity;
 mod load;
 mod read;
 pub mod settings;

@@ -22,7 +22,8 @@ pub use self::tenancy::{
 };
 pub use self::tokens::{Algorithm, Issuer, KeySource, TokenSource, Tokens};
 pub use self::upstreams::{
-    Api, BaseUrl, ClosedGroup, Credentials, Secret, Upstream, UpstreamTimeouts,
+    Api, BaseUrl, ClosedGroup, Credentials, HealthCheck, Identity, Secret, Trust, Upstream,
+    UpstreamTimeouts, UpstreamTls,
 };
 pub use crate::promql::ForeignMatchers;
 pub use crate::trace::ForeignSpans;
@@ -34,7 +35,8 @@ pub struct Settings {
     pub listeners: Vec<Listener>,
     /// `admin`: health, metrics and reload.
     pub admin: Admin,
-    /// `upstreams`: at least one, and at most one of each [`Api`]; names are unique.
+    /// `upstreams`: at least one; at most one of an [`Api`] at each prefix and host; names are
+    /// unique.
     pub upstreams: Vec<Upstream>,
     /// `tokens`: who is believed.
     pub tokens: Tokens,
@@ -105,8 +107,9 @@ pub enum SearchMetadata {
 pub struct Passthrough {
     /// `authentication`: `required` (default, true) or `none`.
     pub authenticated: bool,
-    /// `upstream`: the one that paths outside the data APIs go to; default the first.
-    pub upstream: Arc<str>,
+    /// `upstream`: the one that paths outside the data APIs go to where no cluster of their prefix
+    /// or host has its own; default the first that is a default of its API, if there is one.
+    pub upstream: Option<Arc<str>>,
 }
 
 /// `limits`. Sizes are in bytes.

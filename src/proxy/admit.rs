@@ -1,67 +1,27 @@
 //! The first look at a request's head: what has two readings goes no further.
 
-use hyper::header::HOST;
-use hyper::{Method, Request, Version};
+use hyper::{Method, Request};
 
 use super::error::{ErrorKind, ProxyError};
+use super::host::{self, Host};
 use super::path::{self, PathReading};
 
-/// Checks the method, the host and the path, and gives the path as read.
-pub(super) fn admit<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyError> {
+/// Checks the method, and gives the host.
+pub(super) fn admit<B>(request: &Request<B>) -> Result<Host, ProxyError> {
     if request.method() == Method::CONNECT {
         return Err(ProxyError::new(
             ErrorKind::MethodNotAllowed,
             "CONNECT is not served",
         ));
     }
-    check_host(request)?;
-    path::read(request.uri().path()).map_err(|refusal| {
-        ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because("path")
+    host::read(request).map_err(|refusal| {
+        ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because("host")
     })
 }
 
-/// One host, said once (RFC 9112 §3.2; for HTTP/2, RFC 9113 §8.3.1).
-fn check_host<B>(request: &Request<B>) -> Result<(), ProxyError> {
-    let refuse =
-        |text: &'static str| Err(ProxyError::new(ErrorKind::BadRequest, text).because("host"));
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
-        return refuse("the request has several Host headers");
-    }
-    let authority = request.uri().authority();
-    match (request.version(), host, authority) {
-        (Version::HTTP_11, None, _) => refuse("the request has no Host header"),
-        (Version::HTTP_2, Some(host), Some(authority))
-            if host.as_bytes() != authority.as_str().as_bytes() =>
-        {
-            refuse("the request's Host header differs from its :authority")
-        }
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(version: Version, uri: &str, hosts: &[&str]) -> Request<()> {
-        let mut builder = Request::builder().version(version).uri(uri);
-        for host in hosts {
-            builder = builder.header(HOST, *host);
-        }
-        builder.body(()).unwrap()
-    }
-
-    #[test]
-    fn a_request_names_one_host() {
-        let admitted = |version, uri, hosts: &[&str]| admit(&request(version, uri, hosts)).is_ok();
-        assert!(admitted(Version::HTTP_11, "/x", &["a"]));
-        assert!(!admitted(Version::HTTP_11, "/x", &[]));
-        assert!(!admitted(Version::HTTP_11, "/x", &["a", "a"]));
-        assert!(admitted(Version::HTTP_10, "/x", &[]));
-        assert!(admitted(Version::HTTP_2, "http://a/x", &[]));
-        assert!(admitted(Version::HTTP_2, "http://a/x", &["a"]));
-        assert!(!admitted(Version::HTTP_2, "http://a/x", &["b"]));
-    }
+/// The path as read.
+pub(super) fn path<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyError> {
+    path::read(request.uri().path()).map_err(|refusal| {
+        ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because("path")
+    })
 }

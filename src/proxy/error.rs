@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use hyper::{Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 
 use super::body::ResponseBody;
+use super::headers;
 use crate::grpc::status::{Code, Status};
 use crate::prometheus::errors::error_json;
 use crate::telemetry::audit::Redaction;
@@ -270,9 +271,12 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// The dialect that a client of this path most likely reads.
-    pub(crate) fn of_path(path: &str) -> Self {
-        if path.starts_with("/api/") && !path.starts_with("/api/v1/") {
+    /// The dialect that the client of a request most likely reads.
+    pub(crate) fn of_request<B>(request: &Request<B>) -> Self {
+        let path = request.uri().path();
+        if headers::says_grpc(request.headers()) {
+            Self::Grpc
+        } else if path.starts_with("/api/") && !path.starts_with("/api/v1/") {
             Self::Plain
         } else {
             Self::Prometheus

@@ -87,6 +87,11 @@ impl Exchange {
         }
     }
 
+    /// Notes how errors are written, where the path tells before there is a route.
+    pub(crate) fn set_dialect(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
+    }
+
     /// Notes the route, once known.
     pub(super) fn set_route(&mut self, route: &Route) {
         self.route = self.metrics.route(route.name());

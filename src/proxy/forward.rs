@@ -9,7 +9,7 @@ use super::body::BodyError;
 use super::enforce::{Enforced, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::{Upstream, UpstreamError, with_causes};
 
 /// An upstream's answer, and what enforcement planned for it.
 pub(super) struct Answered {
@@ -60,7 +60,7 @@ fn refusal(error: &UpstreamError) -> ProxyError {
                 ErrorKind::UpstreamUnreachable,
                 "the upstream cannot be reached; try again, or ask the operator",
             )
-            .caused_by(&chain(cause)),
+            .caused_by(&with_causes(cause)),
         },
     }
 }
@@ -75,16 +75,4 @@ fn clients_fault<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e
         source = cause.source();
     }
     None
-}
-
-/// An error with all its causes: hyper's own text alone says little.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

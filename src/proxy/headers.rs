@@ -134,6 +134,12 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a request says that it is gRPC, of whichever message format.
+pub(super) fn says_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
 fn is_trusted_by_someone(name: &HeaderName) -> bool {
     let name = name.as_str().replace('_', "-");
     TRUSTED_BY_SOMEONE.contains(&name.as_str())

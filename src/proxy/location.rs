@@ -2,11 +2,20 @@
 
 use hyper::Uri;
 
-use crate::config::settings::BaseUrl;
+use crate::config::settings::{BaseUrl, Upstream};
 
-/// The `Location` for the client, relative to us; `None` if it leads anywhere else. `location` is
-/// a URI reference (RFC 9110 §10.2.2), absolute or an absolute path.
-pub(super) fn for_client(location: &str, upstream: &BaseUrl) -> Option<String> {
+/// The `Location` for the client, relative to us and with the upstream's `path_prefix`; `None` if
+/// it leads anywhere else. `location` is a URI reference (RFC 9110 §10.2.2), absolute or an
+/// absolute path.
+pub(super) fn for_client(location: &str, upstream: &Upstream) -> Option<String> {
+    let below = below_base(location, &upstream.url)?;
+    Some(match &upstream.path_prefix {
+        Some(prefix) => format!("{prefix}{below}"),
+        None => below,
+    })
+}
+
+fn below_base(location: &str, upstream: &BaseUrl) -> Option<String> {
     // A path that servers and browsers might read as a host, or as a way out of the base path.
     if location.starts_with("//") || location.contains(['\\', '\r', '\n']) {
         return None;
@@ -43,16 +52,16 @@ mod tests {
     fn a_redirect_stays_with_us() {
         let root = upstream("");
         assert_eq!(
-            for_client("/graph?a=b", &root).as_deref(),
+            below_base("/graph?a=b", &root).as_deref(),
             Some("/graph?a=b")
         );
         assert_eq!(
-            for_client("http://thanos:10902/graph", &root).as_deref(),
+            below_base("http://thanos:10902/graph", &root).as_deref(),
             Some("/graph")
         );
         let below = upstream("/prom");
-        assert_eq!(for_client("/prom/graph", &below).as_deref(), Some("/graph"));
-        assert_eq!(for_client("/prom", &below).as_deref(), Some("/"));
+        assert_eq!(below_base("/prom/graph", &below).as_deref(), Some("/graph"));
+        assert_eq!(below_base("/prom", &below).as_deref(), Some("/"));
     }
 
     #[test]
@@ -65,10 +74,10 @@ mod tests {
             "/\\evil",
             "",
         ] {
-            assert_eq!(for_client(location, &root), None, "{location}");
+            assert_eq!(below_base(location, &root), None, "{location}");
         }
         for location in ["/promo", "/other", "/prom//evil"] {
-            assert_eq!(for_client(location, &upstream("/prom")), None, "{location}");
+            assert_eq!(below_base(location, &upstream("/prom")), None, "{location}");
         }
     }
 }

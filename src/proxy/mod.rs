@@ -3,6 +3,7 @@
 //! | step | what it makes |
 //! |---|---|
 //! | [`admit`] | a request whose head has one reading |
+//! | [`cluster`] | the upstreams it can mean, and its path without their prefix |
 //! | [`route`] | a [`route::Route`] from a closed table |
 //! | [`authenticate`] | a caller whose token is believed |
 //! | [`enforce`] | an [`enforce::Enforced`] request, confined to the caller's scope |
@@ -12,11 +13,13 @@
 mod admit;
 mod authenticate;
 pub(crate) mod body;
+mod cluster;
 mod enforce;
 mod error;
 mod exchange;
 mod forward;
 mod headers;
+mod host;
 mod journal;
 mod location;
 mod path;
@@ -67,7 +70,14 @@ impl Proxy {
 
     /// Puts other rules in force, for requests that begin from now on.
     pub fn replace(&self, snapshot: Snapshot) {
-        self.snapshot.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        let old = self.snapshot.swap(Arc::clone(&snapshot));
+        let names = |snapshot: &Snapshot| -> Vec<Arc<str>> {
+            let all = snapshot.upstreams().iter();
+            all.map(|upstream| Arc::clone(upstream.name())).collect()
+        };
+        self.metrics
+            .upstreams_replaced(names(&old), &names(&snapshot));
     }
 
     /// The process's metrics.
@@ -95,7 +105,7 @@ impl Proxy {
         let head = Head {
             method: method_name(request.method()),
             remote,
-            dialect: Dialect::of_path(request.uri().path()),
+            dialect: Dialect::of_request(&request),
             trace_id: trace.map(|trace| trace.trace_id),
         };
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
@@ -137,12 +147,15 @@ impl Proxy {
 /// The whole journey on one screen.
 async fn journey(
     snapshot: &Snapshot,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     exchange: &mut Exchange,
     metrics: &Arc<Metrics>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
-    let path = admit::admit(&request)?;
-    let route = route::route(snapshot, &request, &path)?;
+    let host = admit::admit(&request)?;
+    let cluster = cluster::enter(snapshot, host, &mut request)?;
+    exchange.set_dialect(Dialect::of_request(&request));
+    let path = admit::path(&request)?;
+    let route = route::route(snapshot, &cluster, &request, &path)?;
     exchange.set_route(&route);
     let caller = authenticate::authenticate(snapshot, &route, request.headers(), metrics);
     let caller = exchange.timed(Stage::Authenticate, caller).await?;

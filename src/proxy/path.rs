@@ -74,6 +74,19 @@ pub(super) fn read(raw: &str) -> Result<PathReading<'_>, PathRefusal> {
     Ok(PathReading::HarmlesslyOdd)
 }
 
+/// The path's segments as the most lenient chain of servers could come to read them; `None` where
+/// even [`read`] finds no reading.
+pub(super) fn spelled_out(raw: &str) -> Option<Cow<'_, str>> {
+    if raw.bytes().all(is_plain_byte) && has_plain_segments(raw) {
+        return Some(Cow::Borrowed(raw));
+    }
+    let spelled_out = spell_out(raw)?;
+    let segments = spelled_out.split('/').filter(|segment| !segment.is_empty());
+    Some(Cow::Owned(
+        segments.fold(String::new(), |path, segment| path + "/" + segment),
+    ))
+}
+
 /// Whether a path segment belongs to a data API or to an upstream's internals, wherever it
 /// stands: an upstream may be mounted under a prefix that its configured URL does not name.
 /// Case is ignored, since some servers do.

@@ -248,7 +248,7 @@ fn keep_redirect_here(headers: &mut HeaderMap, upstream: &Upstream) -> Result<()
     let kept = value
         .to_str()
         .ok()
-        .and_then(|text| location::for_client(text, &upstream.settings().url))
+        .and_then(|text| location::for_client(text, upstream.settings()))
         .and_then(|text| HeaderValue::from_str(&text).ok())
         .ok_or_else(|| unreadable(&"it redirects to somewhere else"))?;
     headers.insert(LOCATION, kept);

@@ -18,7 +18,8 @@ pub enum Text {
     Selector,
 }
 
-/// Bounded by bytes; belongs to one snapshot, since the rules of confinement do.
+/// Bounded by bytes; belongs to one snapshot, since the rules of confinement do. They are the same
+/// for every upstream.
 pub struct Rewrites {
     cache: Cache<Key, Arc<Confined>, ByBytes>,
 }

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use hyper::Request;
-use hyper::header::CONTENT_TYPE;
 
+use super::cluster::Cluster;
 use super::error::{Dialect, ErrorKind, ProxyError};
+use super::headers;
 use super::path::{PathReading, is_guarded_segment};
 use super::snapshot::Snapshot;
 use crate::config::settings::{Api, ClosedGroup};
@@ -51,22 +52,24 @@ pub(super) enum Target {
 /// Finds the route of a request.
 ///
 /// # Errors
-/// When no upstream is configured for it.
+/// When no upstream is configured for it, or none can be told from the others.
 pub(super) fn route<B>(
     snapshot: &Snapshot,
+    cluster: &Cluster<'_>,
     request: &Request<B>,
     path: &PathReading<'_>,
 ) -> Result<Route, ProxyError> {
     let (api, target) = match path {
-        PathReading::Canonical(path) => classify(snapshot, request, path.as_str()),
+        PathReading::Canonical(path) => classify(cluster, request, path.as_str()),
         PathReading::HarmlesslyOdd => (None, Target::PassThrough),
     };
-    let upstream = match api {
-        Some(api) => snapshot.upstream(api),
-        None => snapshot.passthrough(),
+    let upstream = match (api, &target) {
+        (_, Target::Grpc(_) | Target::UnknownGrpc) => cluster.grpc()?,
+        (Some(api), _) => cluster.upstream(api),
+        (None, _) => cluster.passthrough(),
     };
     let Some(upstream) = upstream else {
-        let text = "no upstream is configured for this API";
+        let text = "no upstream is configured for this API, host and path prefix";
         return Err(ProxyError::new(ErrorKind::Forbidden, text).because("no_upstream"));
     };
     let authenticated = snapshot.settings().passthrough.authenticated;
@@ -83,16 +86,17 @@ pub(super) fn route<B>(
 }
 
 /// The rule of a path, and the API it belongs to if it is not passed through.
-fn classify<B>(snapshot: &Snapshot, request: &Request<B>, path: &str) -> (Option<Api>, Target) {
-    if is_grpc(request) || path.starts_with("/tempopb.") {
+fn classify<B>(cluster: &Cluster<'_>, request: &Request<B>, path: &str) -> (Option<Api>, Target) {
+    let says_grpc = headers::says_grpc(request.headers());
+    if says_grpc || path.starts_with("/tempopb.") {
         let target = Method::of_path(path)
-            .filter(|_| is_grpc(request) && request.method() == hyper::Method::POST)
+            .filter(|_| says_grpc && request.method() == hyper::Method::POST)
             .map_or(Target::UnknownGrpc, Target::Grpc);
         return (Some(Api::Tempo), target);
     }
     // Where both are served at one address, what both could mean is the metrics API's, but for
     // Tempo's own calls; where only one is, it is that one's.
-    let has = |api| snapshot.upstream(api).is_some();
+    let has = |api| cluster.upstream(api).is_some();
     match endpoints::classify(path) {
         Class::Known(endpoint) if has(Api::Prometheus) || !has(Api::Tempo) => {
             (Some(Api::Prometheus), Target::Metrics(endpoint))
@@ -126,11 +130,6 @@ fn closed_or_passed(class: &Class, path: &str) -> (Option<Api>, Target) {
         }
         Class::PassThrough => (None, Target::PassThrough),
     }
-}
-
-fn is_grpc<B>(request: &Request<B>) -> bool {
-    let content_type = request.headers().get(CONTENT_TYPE);
-    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// `/api/…`, but `/api/v1/…`, is Tempo's.

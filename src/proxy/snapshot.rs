@@ -1,8 +1,8 @@
 //! Everything a request is judged by: made from one reading of the config, never changed.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::header::HeaderName;
 use thiserror::Error;
@@ -10,20 +10,19 @@ use tokio::sync::Semaphore;
 
 use super::rewrites::Rewrites;
 use crate::auth::{Authenticator, InvalidTokens};
-use crate::config::settings::{Api, Settings, Upstream as UpstreamSettings};
-use crate::config::{Fingerprint, Loaded};
+use crate::config::Loaded;
+use crate::config::settings::{Settings, Upstream as UpstreamSettings};
 use crate::listen::tls::{InvalidTls, TlsListeners};
 use crate::promql;
-use crate::upstream::{InvalidUpstream, Upstream};
+use crate::upstream::{Health, InvalidUpstream, Upstream};
 
 /// An immutable set of rules, with the pools and caches that belong to them.
 pub struct Snapshot {
     settings: Arc<Settings>,
-    /// Of the files it was made from.
-    fingerprint: Fingerprint,
     tls: TlsListeners,
     authenticator: Authenticator,
     upstreams: Vec<Arc<Upstream>>,
+    health: Vec<Arc<Health>>,
     rewrites: Rewrites,
     token_headers: Vec<HeaderName>,
     requests: Arc<Semaphore>,
@@ -55,28 +54,15 @@ pub enum SnapshotError {
 
 impl Snapshot {
     /// Makes a snapshot. What `previous` has and still fits is kept: connections, keys, permits.
+    /// Upstreams are watched from now on.
     pub fn build(loaded: Loaded, previous: Option<&Self>) -> Result<Self, SnapshotError> {
-        let Loaded {
-            settings,
-            fingerprint,
-        } = loaded;
-        let settings = Arc::new(settings);
+        let settings = Arc::new(loaded.settings);
         let tls = TlsListeners::build(&settings.listeners, previous.map(|previous| &previous.tls))
             .map_err(|(address, cause)| SnapshotError::Listener { address, cause })?;
-        let upstreams = settings
+        let upstreams: Vec<Arc<Upstream>> = settings
             .upstreams
             .iter()
-            .map(
-                |wanted| match previous.and_then(|previous| previous.warm(wanted, &fingerprint)) {
-                    Some(upstream) => Ok(upstream),
-                    None => Upstream::new(wanted).map(Arc::new).map_err(|cause| {
-                        SnapshotError::Upstream {
-                            name: Arc::clone(&wanted.name),
-                            cause,
-                        }
-                    }),
-                },
-            )
+            .map(|wanted| upstream(wanted, previous))
             .collect::<Result<_, _>>()?;
         let authenticator = Authenticator::new(
             &settings.tokens,
@@ -96,6 +82,10 @@ impl Snapshot {
                 |previous| Arc::clone(&previous.requests),
             );
         Ok(Self {
+            health: upstreams
+                .iter()
+                .map(|upstream| health(upstream, previous))
+                .collect(),
             rewrites: Rewrites::new(settings.limits.rewrite_cache_bytes),
             tls,
             authenticator,
@@ -103,23 +93,7 @@ impl Snapshot {
             token_headers,
             requests,
             settings,
-            fingerprint,
         })
-    }
-
-    /// The upstream of the same settings and the same certificates, with its open connections.
-    fn warm(&self, wanted: &UpstreamSettings, now: &Fingerprint) -> Option<Arc<Upstream>> {
-        let same_certificates = |path: &PathBuf| self.fingerprint.same_file(now, path);
-        self.upstreams
-            .iter()
-            .find(|upstream| upstream.settings() == wanted)
-            .filter(|_| wanted.ca_file.as_ref().is_none_or(same_certificates))
-            .cloned()
-    }
-
-    /// Of the files it was made from.
-    pub fn fingerprint(&self) -> &Fingerprint {
-        &self.fingerprint
     }
 
     /// The config it was made from.
@@ -137,16 +111,34 @@ impl Snapshot {
         &self.authenticator
     }
 
-    /// The upstream that speaks an API, if there is one.
-    pub fn upstream(&self, api: Api) -> Option<&Arc<Upstream>> {
-        self.upstreams.iter().find(|upstream| upstream.api() == api)
+    /// Every upstream, as configured.
+    pub fn upstreams(&self) -> &[Arc<Upstream>] {
+        &self.upstreams
     }
 
-    /// Where paths outside the data APIs go.
-    pub fn passthrough(&self) -> Option<&Arc<Upstream>> {
-        self.upstreams
-            .iter()
-            .find(|upstream| *upstream.name() == self.settings.passthrough.upstream)
+    /// What is known of each upstream's health, in the same order.
+    pub fn health(&self) -> &[Arc<Health>] {
+        &self.health
+    }
+
+    /// Why requests should go elsewhere; `None` if they should come.
+    pub fn not_ready(&self) -> Option<String> {
+        let mut unhealthy = self.health.iter().filter_map(|health| health.not_ready());
+        self.authenticator.not_ready().or_else(|| unhealthy.next())
+    }
+
+    /// Waits, for so long at most, for what readiness depends on: keys of new issuers, the health
+    /// of new upstreams.
+    pub async fn settle(&self, within: Duration) {
+        let upstreams = async {
+            for health in &self.health {
+                health.settled().await;
+            }
+        };
+        // Whether it is there is for `not_ready` to say.
+        let upstreams = tokio::time::timeout(within, upstreams);
+        let keys = self.authenticator.settle(within);
+        let ((), _) = futures_util::future::join(keys, upstreams).await;
     }
 
     /// Confined queries of this snapshot.
@@ -169,6 +161,40 @@ impl Snapshot {
         promql::Limits {
             query_bytes: self.settings.limits.query_bytes,
             selectors: self.settings.limits.query_selectors,
+        }
+    }
+}
+
+/// The upstream of the same settings with its open connections, or a new one.
+fn upstream(
+    wanted: &UpstreamSettings,
+    previous: Option<&Snapshot>,
+) -> Result<Arc<Upstream>, SnapshotError> {
+    let previous = previous.and_then(|previous| {
+        let mut all = previous.upstreams.iter();
+        all.find(|upstream| *upstream.name() == wanted.name)
+    });
+    if let Some(warm) = previous.filter(|previous| previous.settings() == wanted) {
+        return Ok(Arc::clone(warm));
+    }
+    let new = Upstream::new(wanted, previous.map(|previous| &**previous));
+    new.map(Arc::new).map_err(|cause| SnapshotError::Upstream {
+        name: Arc::clone(&wanted.name),
+        cause,
+    })
+}
+
+/// The watch that is already kept, or a new one.
+fn health(upstream: &Arc<Upstream>, previous: Option<&Snapshot>) -> Arc<Health> {
+    let previous = previous.and_then(|previous| {
+        let mut all = previous.health.iter();
+        all.find(|health| health.upstream().name() == upstream.name())
+    });
+    match previous {
+        Some(kept) if Arc::ptr_eq(kept.upstream(), upstream) => Arc::clone(kept),
+        previous => {
+            let previous = previous.map(|previous| &**previous);
+            Arc::new(Health::watch(Arc::clone(upstream), previous))
         }
     }
 }

@@ -105,8 +105,10 @@ async fn answer(
             ),
         },
         "/metrics" if is_get => {
-            let issuers = app.proxy.snapshot().authenticator().key_status();
-            let mut response = text(StatusCode::OK, app.proxy.metrics().render(&issuers));
+            let snapshot = app.proxy.snapshot();
+            let issuers = snapshot.authenticator().key_status();
+            let metrics = app.proxy.metrics().render(&issuers, snapshot.health());
+            let mut response = text(StatusCode::OK, metrics);
             let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             response
                 .headers_mut()

@@ -5,6 +5,7 @@ mod process;
 mod routes;
 mod tenants;
 mod tls;
+mod upstreams;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,8 +25,10 @@ use self::routes::Routes;
 pub use self::routes::{Decision, RouteSeries};
 use self::tenants::TenantRequests;
 pub use self::tls::TlsMetrics;
+use self::upstreams::UpstreamMetrics;
 use crate::auth::KeyStatus;
 use crate::tenancy::TenantSet;
+use crate::upstream::Health;
 
 /// `route`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -63,19 +66,6 @@ pub struct FetchLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct IssuerLabels {
     issuer: Arc<str>,
-}
-
-/// `upstream`, `result`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct UpstreamLabels {
-    upstream: Arc<str>,
-    result: &'static str,
-}
-
-/// `upstream`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct UpstreamNameLabels {
-    upstream: Arc<str>,
 }
 
 /// A part of a request's journey.
@@ -140,10 +130,9 @@ pub struct Metrics {
     key_fetches: Family<FetchLabels, Counter>,
     rewrite_hits: Counter,
     rewrite_misses: Counter,
-    upstream_requests: Family<UpstreamLabels, Counter>,
+    upstreams: UpstreamMetrics,
     /// TLS with clients.
     pub tls: TlsMetrics,
-    upstream_durations: Family<UpstreamNameLabels, Histogram, fn() -> Histogram>,
     audit: AuditCounters,
     spans: SpanCounters,
     reloads: Family<ResultLabels, Counter>,
@@ -252,19 +241,8 @@ impl Metrics {
                 "Fetches of an issuer's signing keys, by result",
                 Family::default(),
             ),
-            upstream_requests: add(
-                r,
-                "upstream_requests",
-                "Requests sent to an upstream, by result",
-                Family::default(),
-            ),
             tls: TlsMetrics::register(r),
-            upstream_durations: add(
-                r,
-                "upstream_request_duration_seconds",
-                "Time from a request sent to an upstream to the head of its answer",
-                Family::new_with_constructor(duration_histogram),
-            ),
+            upstreams: UpstreamMetrics::register(r),
             reloads: add(
                 r,
                 "config_reloads",
@@ -394,17 +372,12 @@ impl Metrics {
 
     /// Counts a request to an upstream, and how long its answer's head took, or the error.
     pub fn upstream_request(&self, upstream: &Arc<str>, result: &'static str, duration: Duration) {
-        let labels = UpstreamLabels {
-            upstream: Arc::clone(upstream),
-            result,
-        };
-        self.upstream_requests.get_or_create(&labels).inc();
-        let labels = UpstreamNameLabels {
-            upstream: Arc::clone(upstream),
-        };
-        self.upstream_durations
-            .get_or_create(&labels)
-            .observe(duration.as_secs_f64());
+        self.upstreams.request(upstream, result, duration);
+    }
+
+    /// Notes which upstreams a reload took away, and which it brought.
+    pub fn upstreams_replaced(&self, old: Vec<Arc<str>>, new: &[Arc<str>]) {
+        self.upstreams.replaced(old, new);
     }
 
     /// Records a load of the config at `now` (seconds since the epoch).
@@ -417,8 +390,9 @@ impl Metrics {
         }
     }
 
-    /// The exposition in the `OpenMetrics` text format, with the state of these issuers' keys.
-    pub fn render(&self, issuers: &[KeyStatus]) -> String {
+    /// The exposition in the `OpenMetrics` text format, with the state of these issuers' keys and
+    /// of these upstreams.
+    pub fn render(&self, issuers: &[KeyStatus], upstreams: &[Arc<Health>]) -> String {
         let _one_at_a_time = self
             .rendering
             .lock()
@@ -429,6 +403,7 @@ impl Metrics {
         for status in issuers {
             self.keys(status);
         }
+        self.upstreams.take(upstreams);
         let mut text = String::new();
         let encoded = encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, &self.process))
@@ -442,7 +417,12 @@ impl Metrics {
 }
 
 /// Registers a metric and keeps a handle on it.
-fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+pub(super) fn add<M: Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    metric: M,
+) -> M {
     registry.register(name, help, metric.clone());
     metric
 }
@@ -478,7 +458,7 @@ mod tests {
         metrics.upstream_request(&"thanos".into(), "answered", Duration::from_millis(3));
         metrics.refused("query", "foreign_tenant");
         metrics.reloaded(true, 1.5);
-        let text = metrics.render(&[]);
+        let text = metrics.render(&[], &[]);
         for line in [
             r#"partywall_http_requests_total{route="query",code="200"} 1"#,
             r#"partywall_http_requests_total{route="query",code="403"} 1"#,

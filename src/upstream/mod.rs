@@ -1,5 +1,7 @@
-//! The way to an upstream: a pooled client, our credentials, its base path.
+//! The way to an upstream: a pooled client, our credentials, its base path, its health.
 
+mod connect;
+mod health;
 mod tls;
 
 use std::pin::pin;
@@ -11,13 +13,14 @@ use base64::Engine as _;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Request, Response, Uri, Version, body::Incoming};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use thiserror::Error;
 
-use crate::config::settings::{Api, Credentials, Upstream as Settings};
+pub use self::connect::Connections;
+use self::connect::{Connector, Protocol};
+pub use self::health::{Health, HealthChecks};
+use crate::config::settings::{Api, Credentials, Trust, Upstream as Settings};
 use crate::proxy::body::RequestBody;
 
 /// How long an unused connection is kept. Shorter than the five minutes for which Prometheus and
@@ -29,9 +32,10 @@ const POOL_IDLE: Duration = Duration::from_secs(90);
 /// its warm connections.
 pub struct Upstream {
     settings: Settings,
-    client: Client<HttpsConnector<HttpConnector>, RequestBody>,
+    client: Client<Connector, RequestBody>,
     /// HTTP/2 from the first byte, as gRPC needs it.
-    grpc_client: Client<HttpsConnector<HttpConnector>, RequestBody>,
+    grpc_client: Client<Connector, RequestBody>,
+    connections: Arc<Connections>,
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
@@ -48,16 +52,16 @@ pub enum InvalidUpstream {
     /// The credentials cannot stand in a header.
     #[error("the credentials hold characters that a header cannot carry")]
     Credentials,
-    /// `ca_file`, or the system's certificates.
-    #[error(transparent)]
-    Tls(#[from] tls::TlsError),
+    /// The crypto provider refuses what `tls` says.
+    #[error("tls: {0}")]
+    Tls(#[from] rustls::Error),
 }
 
 /// Why an upstream gave no answer.
 #[derive(Debug, Error)]
 pub enum UpstreamError {
     /// No connection, or it broke before the answer's head.
-    #[error("{0}")]
+    #[error(transparent)]
     Unreachable(hyper_util::client::legacy::Error),
     /// No answer's head within `timeouts.response_head`.
     #[error("no answer within {0:?}")]
@@ -65,8 +69,9 @@ pub enum UpstreamError {
 }
 
 impl Upstream {
-    /// Prepares a client; nothing is connected yet.
-    pub fn new(settings: &Settings) -> Result<Self, InvalidUpstream> {
+    /// Prepares a client; nothing is connected yet. Connections count on from those of
+    /// `previous`, an upstream of the same name.
+    pub fn new(settings: &Settings, previous: Option<&Self>) -> Result<Self, InvalidUpstream> {
         let url = &settings.url;
         let authority: Authority = url
             .authority
@@ -74,21 +79,17 @@ impl Upstream {
             .map_err(|_| InvalidUpstream::Authority(url.authority.clone()))?;
         let host = HeaderValue::from_str(authority.as_str())
             .map_err(|_| InvalidUpstream::Authority(url.authority.clone()))?;
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(settings.timeouts.connect));
-        // hyper gives up a request only when all it has written is taken. An upstream that hangs
-        // while a body is sent would hold the connection, and the client's, for ever. Longer than
-        // `send` waits after the last piece, which has the better error.
-        let given_up = settings.timeouts.response_head.saturating_mul(3);
-        http.set_tcp_user_timeout(Some(given_up));
-        let tls = tls::client_config(settings.ca_file.as_deref())?;
-        let connector = || {
-            HttpsConnectorBuilder::new()
-                .with_tls_config(tls.clone())
-                .https_or_http()
-        };
+        if settings.tls.trust == Trust::Anyone {
+            tracing::warn!(
+                upstream = &*settings.name,
+                "tls.insecure_skip_verify: whoever answers at the upstream's address is believed \
+                 and gets its credentials; use it for tests alone"
+            );
+        }
+        let connections =
+            previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.connections));
+        let tls = tls::client_config(&settings.tls)?;
+        let connector = |protocol| Connector::new(settings, &tls, protocol, &connections);
         let mut client = Client::builder(TokioExecutor::new());
         client
             .timer(TokioTimer::new())
@@ -100,8 +101,8 @@ impl Upstream {
             grpc_client: client
                 .clone()
                 .http2_only(true)
-                .build(connector().enable_http2().wrap_connector(http.clone())),
-            client: client.build(connector().enable_http1().wrap_connector(http)),
+                .build(connector(Protocol::Http2)),
+            client: client.build(connector(Protocol::Http1)),
             scheme: if url.https {
                 Scheme::HTTPS
             } else {
@@ -111,7 +112,18 @@ impl Upstream {
             host,
             authorization: authorization(&settings.credentials)?,
             settings: settings.clone(),
+            connections,
         })
+    }
+
+    /// Its connections, those of earlier settings included.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// Whether it is believed whatever certificate it shows.
+    pub fn is_insecure(&self) -> bool {
+        self.settings.tls.trust == Trust::Anyone
     }
 
     /// The settings it was made from.
@@ -189,6 +201,18 @@ impl Upstream {
             }
         }
     }
+}
+
+/// An error with all its causes: hyper's own text alone says little.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, InvalidUpstream> {

@@ -1,55 +1,89 @@
-//! Whom we trust behind `https`.
+//! Whom we believe behind `https`, and what we show.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
-use thiserror::Error;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Why no trust could be set up.
-#[derive(Debug, Error)]
-pub enum TlsError {
-    /// `ca_file` cannot be read or holds no certificate.
-    #[error("ca_file: {0}")]
-    CaFile(String),
-    /// The crypto provider refuses its own defaults.
-    #[error(transparent)]
-    Rustls(#[from] rustls::Error),
-}
+use crate::config::settings::{Identity, Trust, UpstreamTls};
 
-/// A client's TLS: the certificates of `ca_file` are trusted instead of the system's.
-pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
-    let roots = match ca_file {
-        Some(path) => from_file(path)?,
-        None => from_system(),
-    };
+/// A client's TLS, without ALPN.
+///
+/// # Errors
+/// When the crypto provider refuses what the config has found to be sound.
+pub(super) fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+    let algorithms = provider.signature_verification_algorithms;
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = match &settings.trust {
+        Trust::System => builder.with_root_certificates(from_system()),
+        Trust::Only(certificates) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates {
+                roots.add(certificate.clone())?;
+            }
+            builder.with_root_certificates(roots)
+        }
+        Trust::Anyone => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(BelieveAnyone { algorithms })),
+    };
+    match &settings.identity {
+        Some(Identity { chain, key }) => {
+            builder.with_client_auth_cert(chain.certificates.clone(), key.expose().clone_key())
+        }
+        None => Ok(builder.with_no_client_auth()),
+    }
 }
 
-fn from_file(path: &Path) -> Result<RootCertStore, TlsError> {
-    let unreadable =
-        |error: &dyn std::fmt::Display| TlsError::CaFile(format!("{}: {error}", path.display()));
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| unreadable(&e))? {
-        let certificate = certificate.map_err(|error| unreadable(&error))?;
-        roots.add(certificate).map_err(|error| unreadable(&error))?;
-    }
-    if roots.is_empty() {
-        return Err(unreadable(&"no certificate in it"));
-    }
-    Ok(roots)
-}
-
-/// The system's certificates. None at all is no error here: most upstreams are plain `http`, and
-/// one that is not then fails its handshake with a clear text.
+/// The system's certificates. None at all is no error here: an upstream that needs them then
+/// fails its handshake with a clear text.
 fn from_system() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
+}
+
+/// Takes any certificate, but asks for the proof that the other side holds its key.
+#[derive(Debug)]
+struct BelieveAnyone {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for BelieveAnyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
 }

@@ -1,5 +1,5 @@
 //! An upstream that answers as a Tempo did when its answers were recorded, over HTTP/1.1 and
-//! gRPC, and records what it is asked.
+//! gRPC, and records what it is asked, health checks aside.
 //!
 //! The recordings are of the tenants `A` and `B`: traces 1 and c are A's, 2 is B's, 3 and 4 hold
 //! spans of both (the root of 3 is B's), 5 says nothing of a tenant, 7 says `A` and `B` at once.
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Empty, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 
 use super::grpc::frame;
 use super::tempo_messages::{Any, AnyValue, FoundTrace, KeyValue, List, SearchResponse, SpanSet};
-use super::upstream::Seen;
+use super::upstream::{Seen, is_health_check};
 
 /// Of the recorded traces: the end of the id, and what their spans say about their tenants.
 pub const TRACES: [(&str, &str, &[&str]); 6] = [
@@ -323,6 +323,11 @@ async fn serve(
     state: Arc<State>,
 ) -> Result<Response<Body>, Box<dyn std::error::Error + Send + Sync>> {
     let (head, body) = request.into_parts();
+    if is_health_check(&head.headers) {
+        return Ok(Response::new(BodyExt::boxed_unsync(
+            Empty::new().map_err(|never| match never {}),
+        )));
+    }
     let body = body.collect().await?;
     let target = head
         .uri

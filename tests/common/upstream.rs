@@ -1,4 +1,5 @@
-//! An upstream that records every request it gets and answers as told.
+//! An upstream that records every request it gets and answers as told. Health checks are
+//! recorded apart, and answered apart.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,7 +12,7 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::client::Answer;
 
@@ -59,6 +60,12 @@ impl Seen {
     }
 }
 
+/// Whether it is the proxy's own question whether the upstream is up.
+pub fn is_health_check(headers: &HeaderMap) -> bool {
+    let agent = headers.get("user-agent");
+    agent.is_some_and(|agent| agent == "partywall-health-check")
+}
+
 /// How it answers from now on.
 #[derive(Clone, Debug)]
 pub enum Behaviour {
@@ -98,6 +105,8 @@ impl Reply {
 struct State {
     seen: Mutex<Vec<Seen>>,
     behaviour: Mutex<Behaviour>,
+    checks: Mutex<Vec<Seen>>,
+    health: Mutex<Behaviour>,
 }
 
 pub struct Upstream {
@@ -117,6 +126,8 @@ impl Upstream {
         let state = Arc::new(State {
             seen: Mutex::default(),
             behaviour: Mutex::new(Behaviour::Reply(Reply::json(empty))),
+            checks: Mutex::default(),
+            health: Mutex::new(Behaviour::Reply(Reply::json("{}"))),
         });
         let server = tokio::spawn(accept(listener, Arc::clone(&state)));
         Self { url, state, server }
@@ -128,6 +139,16 @@ impl Upstream {
 
     pub fn reply(&self, reply: Reply) {
         self.behave(Behaviour::Reply(reply));
+    }
+
+    /// How health checks are answered from now on.
+    pub fn be_healthy(&self, behaviour: Behaviour) {
+        *self.state.health.lock().expect("no panic") = behaviour;
+    }
+
+    /// The health checks since the last call.
+    pub fn take_checks(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.state.checks.lock().expect("no panic"))
     }
 
     /// The requests since the last call.
@@ -154,9 +175,11 @@ impl Drop for Upstream {
 }
 
 async fn accept(listener: TcpListener, state: Arc<State>) {
+    // Connections end with the server.
+    let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let state = Arc::clone(&state);
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let service = service_fn(|request| serve(request, &state));
             let builder = hyper::server::conn::http1::Builder::new();
             let _ = builder
@@ -186,8 +209,13 @@ async fn serve(
         body,
         trailers,
     };
-    state.seen.lock().expect("no panic").push(seen);
-    let behaviour = state.behaviour.lock().expect("no panic").clone();
+    let (list, behaviour) = if is_health_check(&seen.headers) {
+        (&state.checks, &state.health)
+    } else {
+        (&state.seen, &state.behaviour)
+    };
+    list.lock().expect("no panic").push(seen);
+    let behaviour = behaviour.lock().expect("no panic").clone();
     match behaviour {
         Behaviour::HangUp => Err("told to hang up".into()),
         Behaviour::Silent => {

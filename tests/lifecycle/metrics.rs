@@ -50,6 +50,12 @@ async fn everything() -> String {
     let without_tls = format!("http://127.0.0.1:{tls_port}");
     let ask = Ask::new(Sent::Get, "/", &[]);
     Client::default().ask(&without_tls, &ask, None).await;
+    // Counted when the client already has its answer.
+    let handshakes = "partywall_tls_handshakes_total";
+    eventually("the handshake is counted", async || {
+        rig.admin_get("/metrics").await.text().contains(handshakes)
+    })
+    .await;
     rig.admin_get("/metrics").await.text()
 }
 

@@ -28,6 +28,10 @@ pub struct Config {
     pub upstream: String,
     /// Further lines of the upstream, as YAML in braces.
     pub credentials: String,
+    /// Further keys of the upstream, each with its value in one line.
+    pub options: Vec<String>,
+    /// Further upstreams, as YAML in braces.
+    pub more: Vec<String>,
     pub issuer: String,
     pub algorithm: &'static str,
     /// The issuer's keys, and what else it has.
@@ -45,6 +49,8 @@ impl Config {
             listener: String::new(),
             upstream: upstream.to_owned(),
             credentials: "{}".to_owned(),
+            options: Vec::new(),
+            more: Vec::new(),
             issuer: ISSUER.to_owned(),
             algorithm: "HS256",
             keys: format!("hmac_secret: {SECRET}"),
@@ -67,6 +73,8 @@ impl fmt::Display for Config {
             listener,
             upstream,
             credentials,
+            options,
+            more,
             issuer,
             algorithm,
             keys,
@@ -77,10 +85,11 @@ impl fmt::Display for Config {
             "" => String::new(),
             given => format!("\n    {given}"),
         };
-        let credentials = match credentials.as_str() {
+        let mut options: String = match credentials.as_str() {
             "{}" => String::new(),
             given => format!("\n    credentials: {given}"),
-        };
+        } + &lines("    ", options);
+        options += &lines("  - ", more);
         write!(
             f,
             "\
@@ -91,7 +100,7 @@ admin:
 upstreams:
   - name: metrics
     api: prometheus
-    url: {upstream}{credentials}
+    url: {upstream}{options}
 tokens:
   issuers:
     - issuer: {issuer}
@@ -105,6 +114,11 @@ tenancy:
 {rest}"
         )
     }
+}
+
+fn lines(indent: &str, all: &[String]) -> String {
+    let line = |text, line: &String| format!("{text}\n{indent}{line}");
+    all.iter().fold(String::new(), line)
 }
 
 pub struct Rig {
@@ -190,7 +204,12 @@ impl Rig {
     }
 
     pub async fn ask(&self, token: &str) -> Answer {
-        let ask = Ask::get("/api/v1/query", &[("query", "up")]);
+        self.ask_below("", token).await
+    }
+
+    /// Below a path prefix.
+    pub async fn ask_below(&self, prefix: &str, token: &str) -> Answer {
+        let ask = Ask::get(&format!("{prefix}/api/v1/query"), &[("query", "up")]);
         self.client.ask(&self.url(), &ask, Some(token)).await
     }
 

@@ -1,4 +1,5 @@
-//! An upstream of bytes: every request on every connection is answered by one script.
+//! An upstream of bytes: every request on every connection is answered by one script, but for
+//! health checks.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -142,6 +143,11 @@ impl<'a> Connection<'a> {
     /// `None` where the peer went while it was to wait or to read.
     async fn serve(mut self) -> Option<()> {
         while let Some(seen) = self.request().await {
+            if seen.head.contains("partywall-health-check") {
+                let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                self.stream.write_all(ok).await.ok()?;
+                continue;
+            }
             self.state.seen.lock().expect("no panic").push(seen);
             let script = self.state.script.lock().expect("no panic").clone();
             let mut gates = 0;

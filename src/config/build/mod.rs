@@ -11,6 +11,7 @@ mod upstreams;
 
 use std::sync::Arc;
 
+use self::upstreams::Named;
 use crate::config::read::{Field, Read, Reader};
 use crate::config::settings::{Admin, Passthrough, Settings};
 use crate::config::values::{choice, shown, text};
@@ -58,9 +59,9 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
 
     let upstreams = upstreams?.all?;
     let (authenticated, upstream) = passthrough?.unwrap_or((true, None));
-    let first = || upstreams.first().map(|upstream| Arc::clone(&upstream.name));
-    let Some(upstream) = upstream.or_else(first) else {
-        return Err(r.error(root, "has no upstream"));
+    let first_default = || {
+        let first = upstreams.iter().find(|upstream| upstream.is_default())?;
+        Some(Arc::clone(&first.name))
     };
     Ok(Settings {
         listeners: listeners?
@@ -68,15 +69,15 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
             .map(|(_, listener)| listener)
             .collect(),
         admin: admin?.map_or_else(Admin::default, |(_, address)| Admin { address }),
+        passthrough: Passthrough {
+            authenticated,
+            upstream: upstream.or_else(first_default),
+        },
         upstreams,
         tokens: tokens?.all?,
         tenancy: tenancy?,
         promql: promql?.unwrap_or_default(),
         traces: traces?.unwrap_or_default(),
-        passthrough: Passthrough {
-            authenticated,
-            upstream,
-        },
         limits: limits?.unwrap_or_default(),
         timeouts: timeouts?.unwrap_or_default(),
         drain: drain?.unwrap_or_default(),
@@ -92,7 +93,7 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
 fn passthrough(
     r: &mut Reader<'_>,
     field: &Field<'_>,
-    upstreams: &Read<Vec<Arc<str>>>,
+    upstreams: &Read<Vec<Named>>,
 ) -> Read<(bool, Option<Arc<str>>)> {
     let mut section = r.section(field)?;
     let authenticated = section.or(r, "authentication", true, |r, field| {
@@ -100,12 +101,20 @@ fn passthrough(
     });
     let upstream = section.optional(r, "upstream", |r, field| {
         let name = text(r, field)?;
-        match upstreams {
-            Ok(names) if !names.iter().any(|known| **known == *name) => {
+        let Ok(upstreams) = upstreams else {
+            return Ok(name.into());
+        };
+        match upstreams.iter().find(|known| *known.name == *name) {
+            None => {
                 let message = format!("{} is not the name of an upstream", shown(&name));
                 Err(r.error(field, message))
             }
-            _ => Ok(name.into()),
+            Some(named) if !named.is_default => {
+                let message = "must be an upstream without path_prefix and hosts: the others take \
+                               what lies below their own";
+                Err(r.error(field, message))
+            }
+            Some(_) => Ok(name.into()),
         }
     });
     section.finish(r)?;

@@ -1,10 +1,16 @@
 //! `upstreams`.
 
+mod health;
+mod place;
+mod tls;
+
 use std::sync::Arc;
 
 use crate::config::files;
 use crate::config::read::{Field, Read, Reader};
-use crate::config::settings::{Api, ClosedGroup, Credentials, Upstream, UpstreamTimeouts};
+use crate::config::settings::{
+    Api, ClosedGroup, Credentials, HealthCheck, Upstream, UpstreamTimeouts, UpstreamTls,
+};
 use crate::config::url;
 use crate::config::values::{choice, count, expanded, flag, positive_duration, secret, text};
 
@@ -13,14 +19,24 @@ const APIS: [(&str, Api); 2] = [("prometheus", Api::Prometheus), ("tempo", Api::
 /// The upstreams, and what other sections need of them even if some are wrong.
 pub(super) struct Upstreams {
     pub(super) all: Read<Vec<Upstream>>,
-    pub(super) names: Read<Vec<Arc<str>>>,
+    pub(super) names: Read<Vec<Named>>,
     /// The legible ones.
     pub(super) apis: Vec<Api>,
+}
+
+/// An upstream as `passthrough` may name it.
+#[derive(Clone)]
+pub(super) struct Named {
+    pub(super) name: Arc<str>,
+    /// Whether neither `path_prefix` nor `hosts` binds it.
+    pub(super) is_default: bool,
 }
 
 struct Draft<'n> {
     name: Read<(Field<'n>, Arc<str>)>,
     api: Read<(Field<'n>, Api)>,
+    path_prefix: Read<Option<(Field<'n>, Arc<str>)>>,
+    hosts: Read<Vec<(Field<'n>, Box<str>)>>,
     upstream: Read<Upstream>,
 }
 
@@ -31,22 +47,85 @@ pub(super) fn upstreams(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Upstreams
         "names must be unique",
         legible().filter_map(|draft| draft.name.clone().ok()),
     );
-    let apis = r.distinct(
-        "there can be one upstream of each api",
-        legible().filter_map(|draft| draft.api.clone().ok()),
-    );
+    let places = distinct_places(r, legible().filter_map(Draft::place));
     Ok(Upstreams {
         names: drafts
             .iter()
-            .map(|draft| Ok(draft.as_ref().map_err(|e| *e)?.name.clone()?.1))
+            .map(|draft| draft.as_ref().map_err(|e| *e)?.named())
             .collect(),
         apis: legible()
             .filter_map(|draft| Some(draft.api.as_ref().ok()?.1))
             .collect(),
         all: names
-            .and(apis)
+            .and(places)
             .and_then(|()| drafts.into_iter().map(|draft| draft?.upstream).collect()),
     })
+}
+
+/// Where an upstream is found, if that could be read.
+#[derive(Clone, Copy)]
+struct Place<'d, 'n> {
+    api: &'d (Field<'n>, Api),
+    path_prefix: Option<&'d (Field<'n>, Arc<str>)>,
+    hosts: &'d [(Field<'n>, Box<str>)],
+}
+
+impl<'n> Draft<'n> {
+    fn named(&self) -> Read<Named> {
+        let is_bound =
+            |place: Place<'_, '_>| place.path_prefix.is_some() || !place.hosts.is_empty();
+        Ok(Named {
+            name: self.name.clone()?.1,
+            is_default: !self.place().is_some_and(is_bound),
+        })
+    }
+
+    fn place(&self) -> Option<Place<'_, 'n>> {
+        Some(Place {
+            api: self.api.as_ref().ok()?,
+            path_prefix: self.path_prefix.as_ref().ok()?.as_ref(),
+            hosts: self.hosts.as_ref().ok()?,
+        })
+    }
+}
+
+/// No request may have two upstreams of one API. A prefix counts without case: something before
+/// us may ignore it.
+fn distinct_places<'d, 'n: 'd>(
+    r: &mut Reader<'_>,
+    places: impl Iterator<Item = Place<'d, 'n>>,
+) -> Read<()> {
+    let (mut defaults, mut prefixes, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
+    for Place {
+        api: (api_field, api),
+        path_prefix,
+        hosts: own_hosts,
+    } in places
+    {
+        let prefix = path_prefix.map(|(_, prefix)| prefix.to_ascii_lowercase());
+        match path_prefix {
+            _ if !own_hosts.is_empty() => hosts.extend(
+                own_hosts
+                    .iter()
+                    .map(|(field, host)| (field.clone(), (*api, prefix.clone(), host.clone()))),
+            ),
+            Some((field, _)) => prefixes.push((field.clone(), (*api, prefix))),
+            None => defaults.push((api_field.clone(), *api)),
+        }
+    }
+    let defaults = r.distinct(
+        "there can be one upstream of each api without path_prefix and hosts",
+        defaults,
+    );
+    let prefixes = r.distinct(
+        "upstreams of one api must not share a path_prefix, unless they differ in hosts",
+        prefixes,
+    );
+    let hosts = r.distinct(
+        "upstreams of one api must not share a host, unless they differ in path_prefix",
+        hosts,
+    );
+    defaults.and(prefixes).and(hosts)
 }
 
 fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
@@ -56,11 +135,14 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
         Ok((field.clone(), choice(r, field, &APIS)?))
     });
     let url = section.required(r, "url", url::base);
-    let ca_file = section.optional(r, "ca_file", |r, field| {
-        if url.as_ref().is_ok_and(|url| !url.https) {
-            return Err(r.error(field, "is of no use: the url is not https"));
-        }
-        files::ca_file(r, field)
+    let path_prefix = section.optional(r, "path_prefix", |r, field| {
+        Ok((field.clone(), place::path_prefix(r, field)?))
+    });
+    let hosts = section.or(r, "hosts", Vec::new(), |r, field| {
+        r.some_of(field, place::host)
+    });
+    let tls = section.or(r, "tls", UpstreamTls::default(), |r, field| {
+        tls::tls(r, field, &url)
     });
     let credentials = section.or(r, "credentials", Credentials::None, credentials);
     let open_to_admins = section.or(r, "open_to_admins", Vec::new(), |r, field| {
@@ -76,6 +158,11 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
     let max_idle_connections = section.or(r, "max_idle_connections", 128, |r, field| {
         count(r, field, 0..=1_000_000)
     });
+    // What it defaults to depends on the API; an unknown one has its own error.
+    let assumed = api.as_ref().map_or(Api::Prometheus, |(_, api)| *api);
+    let health = section.or(r, "health", HealthCheck::of(assumed), |r, field| {
+        health::health(r, field, assumed)
+    });
     let finished = section.finish(r);
     let upstream = || {
         finished?;
@@ -83,17 +170,22 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
             name: name.clone()?.1,
             api: api.clone()?.1,
             url: url?,
-            ca_file: ca_file?,
+            path_prefix: path_prefix.clone()?.map(|(_, prefix)| prefix),
+            hosts: hosts.clone()?.into_iter().map(|(_, host)| host).collect(),
+            tls: tls?,
             credentials: credentials?,
             open_to_admins: open_to_admins?,
             timeouts: timeouts?,
             max_idle_connections: max_idle_connections?,
+            health: health?,
         })
     };
     Ok(Draft {
         upstream: upstream(),
         name,
         api,
+        path_prefix,
+        hosts,
     })
 }
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{
-    Admin, Audit, AuditOutput, AuditQueries, Drain, ForeignMatchers, ForeignSpans, Limits, Log,
-    PromQl, Reload, SearchMetadata, Timeouts, Traces, UpstreamTimeouts,
+    Admin, Api, Audit, AuditOutput, AuditQueries, Drain, ForeignMatchers, ForeignSpans,
+    HealthCheck, Limits, Log, PromQl, Reload, SearchMetadata, Timeouts, Traces, UpstreamTimeouts,
 };
 
 impl Default for Admin {
@@ -22,6 +22,21 @@ impl Default for UpstreamTimeouts {
             connect: Duration::from_secs(5),
             response_head: Duration::from_mins(2),
             body_idle: Duration::from_mins(1),
+        }
+    }
+}
+
+impl HealthCheck {
+    /// For an upstream that says nothing of it.
+    pub fn of(api: Api) -> Self {
+        Self {
+            path: match api {
+                Api::Prometheus => "/-/ready".into(),
+                Api::Tempo => "/ready".into(),
+            },
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(5),
+            gates_readiness: false,
         }
     }
 }

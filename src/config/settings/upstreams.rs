@@ -1,8 +1,11 @@
 //! `upstreams`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, ServerName};
+
+use super::{CertificateChain, PrivateKey};
 
 /// The dialect an upstream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,8 +25,13 @@ pub struct Upstream {
     pub api: Api,
     /// `url`: scheme, authority and base path; no query, fragment or user info.
     pub url: BaseUrl,
-    /// `ca_file`: PEM certificates to trust instead of the system's, for `https`.
-    pub ca_file: Option<PathBuf>,
+    /// `path_prefix`: `/clusters/eu`, the path below which clients find it; none by default.
+    pub path_prefix: Option<Arc<str>>,
+    /// `hosts`: the names by which clients find it, lower case, without port; every name by
+    /// default.
+    pub hosts: Vec<Box<str>>,
+    /// `tls`: for `https`.
+    pub tls: UpstreamTls,
     /// `credentials`: what we show the upstream.
     pub credentials: Credentials,
     /// `open_to_admins`: groups of closed endpoints that callers with all tenants may use.
@@ -32,6 +40,64 @@ pub struct Upstream {
     pub timeouts: UpstreamTimeouts,
     /// `max_idle_connections`: kept open per upstream, default 128.
     pub max_idle_connections: usize,
+    /// `health`.
+    pub health: HealthCheck,
+}
+
+impl Upstream {
+    /// Whether it answers for its API wherever no other upstream does: neither `path_prefix` nor
+    /// `hosts` binds it.
+    pub fn is_default(&self) -> bool {
+        self.path_prefix.is_none() && self.hosts.is_empty()
+    }
+}
+
+/// An upstream's `tls`. Files are read when the config is (re)loaded and are watched, so what
+/// they held is here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// `ca_file` or `insecure_skip_verify`.
+    pub trust: Trust,
+    /// `server_name`: asked for (SNI) and verified instead of the host of `url`.
+    pub server_name: Option<ServerName<'static>>,
+    /// `cert_file` and `key_file`: what is shown to an upstream that asks for a certificate.
+    pub identity: Option<Identity>,
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// The system's authorities.
+    #[default]
+    System,
+    /// `ca_file`: these and no others. Not empty.
+    Only(Vec<CertificateDer<'static>>),
+    /// `insecure_skip_verify: true`: anyone's.
+    Anyone,
+}
+
+/// A certificate and its key, which belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// `cert_file`
+    pub chain: CertificateChain,
+    /// `key_file`
+    pub key: PrivateKey,
+}
+
+/// An upstream's `health`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// `path`: below the base path, perhaps with a query. Default: `/-/ready` of a Prometheus,
+    /// `/ready` of a Tempo.
+    pub path: Box<str>,
+    /// `interval`: from one check to the next, default 10 s.
+    pub interval: Duration,
+    /// `timeout`: of one check, default 5 s.
+    pub timeout: Duration,
+    /// `gates_readiness`: whether Partywall is not ready while the upstream is not, default
+    /// false.
+    pub gates_readiness: bool,
 }
 
 /// An upstream's `url`, in parts: `http://host:port/base`.
@@ -143,7 +209,7 @@ impl ClosedGroup {
 /// An upstream's `timeouts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpstreamTimeouts {
-    /// `connect`, default 5 s.
+    /// `connect`: to a connection, TLS included, default 5 s.
     pub connect: Duration,
     /// `response_head`: from the whole request sent to the answer's head, default 2 min
     /// (Prometheus' own query timeout).

@@ -68,7 +68,10 @@ pub fn show(settings: &Settings) -> String {
                     "authentication",
                     Tree::text(if *authenticated { "required" } else { "none" }),
                 ),
-                ("upstream", Tree::text(upstream)),
+                (
+                    "upstream",
+                    upstream.as_ref().map_or(Tree::Absent, Tree::text),
+                ),
             ]),
         ),
         ("limits", limits_tree(limits)),

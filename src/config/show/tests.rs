@@ -12,7 +12,10 @@ upstreams:
   - name: thanos
     api: prometheus
     url: https://thanos.example.com:10902/prometheus
-    ca_file: ca.pem
+    path_prefix: /clusters/eu
+    hosts: [eu.example.com, "10.0.0.1"]
+    tls: {server_name: thanos.svc, insecure_skip_verify: true}
+    health: {path: "/-/healthy?x=1", interval: 1s, timeout: 250ms, gates_readiness: true}
     credentials: {forward_token: true}
     open_to_admins: [status, unknown]
     timeouts: {connect: 1s, response_head: 1m30s, body_idle: 250ms}

@@ -1,8 +1,13 @@
 //! `upstreams`.
 
+use rustls::pki_types::ServerName;
+
 use super::tree::{Tree, list, map};
-use super::{duration, path};
-use crate::config::settings::{Api, BaseUrl, Credentials, Upstream, UpstreamTimeouts};
+use super::{HIDDEN, duration};
+use crate::config::settings::{
+    Api, BaseUrl, Credentials, HealthCheck, Identity, Trust, Upstream, UpstreamTimeouts,
+    UpstreamTls,
+};
 
 pub(super) fn upstream(upstream: &Upstream) -> Tree {
     let Upstream {
@@ -14,7 +19,9 @@ pub(super) fn upstream(upstream: &Upstream) -> Tree {
                 authority,
                 path: base_path,
             },
-        ca_file,
+        path_prefix,
+        hosts,
+        tls,
         credentials,
         open_to_admins,
         timeouts:
@@ -24,6 +31,7 @@ pub(super) fn upstream(upstream: &Upstream) -> Tree {
                 body_idle,
             },
         max_idle_connections,
+        health,
     } = upstream;
     let scheme = if *https { "https" } else { "http" };
     map([
@@ -39,7 +47,18 @@ pub(super) fn upstream(upstream: &Upstream) -> Tree {
             "url",
             Tree::text(format_args!("{scheme}://{authority}{base_path}")),
         ),
-        ("ca_file", ca_file.as_deref().map_or(Tree::Absent, path)),
+        (
+            "path_prefix",
+            path_prefix.as_ref().map_or(Tree::Absent, Tree::text),
+        ),
+        (
+            "hosts",
+            match &**hosts {
+                [] => Tree::Absent,
+                hosts => list(hosts, Tree::text),
+            },
+        ),
+        ("tls", tls_tree(tls)),
         ("credentials", credentials_tree(credentials)),
         (
             "open_to_admins",
@@ -54,6 +73,49 @@ pub(super) fn upstream(upstream: &Upstream) -> Tree {
             ]),
         ),
         ("max_idle_connections", Tree::plain(max_idle_connections)),
+        ("health", health_tree(health)),
+    ])
+}
+
+/// Settings hold what the files say, not where they are.
+fn tls_tree(tls: &UpstreamTls) -> Tree {
+    let UpstreamTls {
+        trust,
+        server_name,
+        identity,
+    } = tls;
+    let file = || Tree::text(HIDDEN);
+    let (authorities, anyone) = match trust {
+        Trust::System => (Tree::Absent, Tree::Absent),
+        Trust::Only(_) => (file(), Tree::Absent),
+        Trust::Anyone => (Tree::Absent, Tree::plain(true)),
+    };
+    let (certificate, key) = match identity {
+        None => (Tree::Absent, Tree::Absent),
+        Some(Identity { chain: _, key: _ }) => (file(), file()),
+    };
+    let server_name = server_name.as_ref().map(ServerName::to_str);
+    map([
+        ("ca_file", authorities),
+        ("server_name", server_name.map_or(Tree::Absent, Tree::text)),
+        ("cert_file", certificate),
+        ("key_file", key),
+        ("insecure_skip_verify", anyone),
+    ])
+}
+
+fn health_tree(health: &HealthCheck) -> Tree {
+    let HealthCheck {
+        path,
+        interval,
+        timeout,
+        gates_readiness,
+    } = health;
+    map([
+        ("path", Tree::text(path)),
+        ("interval", duration(*interval)),
+        ("timeout", duration(*timeout)),
+        ("gates_readiness", Tree::plain(gates_readiness)),
     ])
 }
 

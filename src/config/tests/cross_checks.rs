@@ -49,12 +49,13 @@ fn upstreams() {
     for (rest, error) in [
         (
             "  - {name: b, api: prometheus, url: http://x}\n",
-            "upstreams[1].api: there can be one upstream of each api; the first is in line 6"
+            "upstreams[1].api: there can be one upstream of each api without path_prefix and \
+             hosts; the first is in line 6"
                 .to_owned(),
         ),
         (
-            "    ca_file: ca.pem\n",
-            "upstreams[0].ca_file: is of no use: the url is not https".to_owned(),
+            "    tls: {server_name: x}\n",
+            "upstreams[0].tls: is of no use: the url is not https".to_owned(),
         ),
         (
             "    credentials: {}\n",

@@ -105,9 +105,11 @@ fn every_provider_example_loads() {
         include_str!("../../../config/dex.yaml"),
         include_str!("../../../config/kubernetes.yaml"),
         include_str!("../../../config/grafana-alerting.yaml"),
+        include_str!("../../../config/openshift.yaml"),
     ] {
         let loaded = Fake::config(text)
             .file(&format!("{account}/ca.crt"), ca.cert.pem())
+            .file(&format!("{account}/service-ca.crt"), ca.cert.pem())
             .file(&format!("{account}/token"), "a.b.c")
             .file(
                 "/etc/partywall/alerting.pem",
@@ -134,6 +136,7 @@ fn no_example_is_forgotten() {
             "keycloak.yaml",
             "kubernetes.yaml",
             "minimal.yaml",
+            "openshift.yaml",
             "partywall.yaml",
         ]
     );

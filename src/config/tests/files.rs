@@ -194,7 +194,7 @@ impl Folder {
 fn a_change_of_any_file_is_seen_by_its_content() {
     let folder = Folder(tempfile::tempdir().unwrap());
     let config = folder.write("p.yaml", &minimal_but("discovery: true", "jwks_file: keys"));
-    let keys = folder.write("keys", r#"{"keys": [1]}"#);
+    folder.write("keys", r#"{"keys": [1]}"#);
     let Loaded { fingerprint, .. } = load(&config, &OsAccess).unwrap();
     assert!(fingerprint.is_current(&OsAccess));
 
@@ -205,8 +205,6 @@ fn a_change_of_any_file_is_seen_by_its_content() {
     folder.write("keys", r#"{"keys": [2]}"#);
     assert!(!fingerprint.is_current(&OsAccess));
     let after = load(&config, &OsAccess).unwrap().fingerprint;
-    assert!(!after.same_file(&fingerprint, &keys));
-    assert!(after.same_file(&fingerprint, &config));
 
     folder.write("p.yaml", MINIMAL);
     assert!(!after.is_current(&OsAccess));

@@ -186,8 +186,7 @@ fn keys_that_are_of_no_use() {
         ),
         (
             OTHER.signing_key.serialize_pem(),
-            "the key does not match the certificate in cert_file, where the server's own must \
-             come first",
+            "the key does not match the first certificate in cert_file",
         ),
         (
             "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_owned(),

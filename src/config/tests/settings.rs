@@ -38,7 +38,13 @@ fn the_minimal_config_with_every_default() {
                 authority: "127.0.0.1:10902".into(),
                 path: String::new(),
             },
-            ca_file: None,
+            path_prefix: None,
+            hosts: vec![],
+            tls: UpstreamTls {
+                trust: Trust::System,
+                server_name: None,
+                identity: None,
+            },
             credentials: Credentials::None,
             open_to_admins: vec![],
             timeouts: UpstreamTimeouts {
@@ -47,6 +53,12 @@ fn the_minimal_config_with_every_default() {
                 body_idle: Duration::from_mins(1),
             },
             max_idle_connections: 128,
+            health: HealthCheck {
+                path: "/-/ready".into(),
+                interval: Duration::from_secs(10),
+                timeout: Duration::from_secs(5),
+                gates_readiness: false,
+            },
         }],
         tokens: Tokens {
             sources: vec![
@@ -95,7 +107,7 @@ fn the_minimal_config_with_every_default() {
         },
         passthrough: Passthrough {
             authenticated: true,
-            upstream: "thanos".into(),
+            upstream: Some("thanos".into()),
         },
         limits: Limits {
             connections: 10_000,
@@ -147,11 +159,16 @@ upstreams:
   - name: p
     api: prometheus
     url: https://thanos/base/
+    path_prefix: /clusters/eu
+    hosts: [EU.example.com, 10.0.0.1]
+    tls: {insecure_skip_verify: true, server_name: thanos.svc}
     credentials: {forward_token: true}
     open_to_admins:
       [status, stores, tsdb_admin, write, internals, overrides, mcp, querier, unknown]
     timeouts: {connect: 1s, response_head: 2s, body_idle: 3s}
     max_idle_connections: 0
+    health: {path: "/healthz?a=b", interval: 4s, timeout: 5s, gates_readiness: true}
+  - {name: q, api: prometheus, url: http://q}
 tokens:
   sources: [{header: X-Token, scheme: JWT}, {header: Authorization}]
   cache_entries: 1
@@ -189,7 +206,7 @@ tenancy:
   max_tenants: 5
 traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
-passthrough: {authentication: none, upstream: p}
+passthrough: {authentication: none, upstream: q}
 limits: {connections: 1, requests: 2, header_bytes: 8KiB, body_bytes: 4, query_bytes: 5, query_selectors: 6, answer_bytes: 7, rewrite_cache_bytes: 8}
 timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, idle: 4ms}
 drain: {min: 5s, max: 0s}
@@ -206,7 +223,7 @@ fn listeners_and_upstreams() {
     });
     assert_eq!(settings.listeners, addresses);
     assert_eq!(settings.admin.address, "127.0.0.1:82".parse().unwrap());
-    let [tempo, thanos] = <[Upstream; 2]>::try_from(settings.upstreams).unwrap();
+    let [tempo, thanos, _] = <[Upstream; 3]>::try_from(settings.upstreams).unwrap();
     assert_eq!(
         tempo.credentials,
         Credentials::Basic {
@@ -224,7 +241,13 @@ fn listeners_and_upstreams() {
                 authority: "thanos".into(),
                 path: "/base".into()
             },
-            ca_file: None,
+            path_prefix: Some("/clusters/eu".into()),
+            hosts: vec!["eu.example.com".into(), "10.0.0.1".into()],
+            tls: UpstreamTls {
+                trust: Trust::Anyone,
+                server_name: Some("thanos.svc".try_into().unwrap()),
+                identity: None,
+            },
             credentials: Credentials::ForwardToken,
             open_to_admins: ClosedGroup::ALL.to_vec(),
             timeouts: UpstreamTimeouts {
@@ -233,8 +256,16 @@ fn listeners_and_upstreams() {
                 body_idle: Duration::from_secs(3),
             },
             max_idle_connections: 0,
+            health: HealthCheck {
+                path: "/healthz?a=b".into(),
+                interval: Duration::from_secs(4),
+                timeout: Duration::from_secs(5),
+                gates_readiness: true,
+            },
         }
     );
+    assert_eq!(tempo.health, HealthCheck::of(Api::Tempo));
+    assert_eq!(&*tempo.health.path, "/ready");
 }
 
 #[test]
@@ -283,7 +314,7 @@ fn the_process() {
         settings.passthrough,
         Passthrough {
             authenticated: false,
-            upstream: "p".into()
+            upstream: Some("q".into())
         }
     );
     assert_eq!(

@@ -42,7 +42,7 @@ pub(super) fn misplaced() -> ProxyError {
     ProxyError::new(
         ErrorKind::Forbidden,
         "this path may be a data API below a prefix; put the prefix into the upstream's url and \
-         call the API without it",
+         call the API without it, or make it an upstream's path_prefix",
     )
     .because("misplaced")
 }

@@ -255,7 +255,7 @@ async fn a_bad_certificate_changes_nothing_and_says_so() {
         (
             "tls.key",
             other.key_pem.as_str(),
-            ":3:41: listeners[0].tls.key_file: the key does not match the certificate",
+            ":3:41: listeners[0].tls.key_file: the key does not match the first certificate",
         ),
         ("tls.crt", "", "tls.crt holds no PEM certificate"),
         ("tls.key", "secret", "tls.key holds no PEM private key"),

@@ -1,0 +1,183 @@
+//! Metrics of upstreams. They tell of the upstreams of the moment alone: those that a reload
+//! took away vanish.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::{add, duration_histogram};
+use crate::upstream::Health;
+
+/// `upstream`, `result`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamLabels {
+    upstream: Arc<str>,
+    result: &'static str,
+}
+
+impl UpstreamLabels {
+    fn new(upstream: &Arc<str>, result: &'static str) -> Self {
+        Self {
+            upstream: Arc::clone(upstream),
+            result,
+        }
+    }
+}
+
+/// `upstream`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NameLabels {
+    upstream: Arc<str>,
+}
+
+/// What can come of a request to an upstream: an answer, or the reason of an error.
+const RESULTS: [&str; 5] = [
+    "answered",
+    "upstream_timeout",
+    "upstream_unreachable",
+    "request_timeout",
+    "body",
+];
+
+/// The metrics, as registered.
+pub(super) struct UpstreamMetrics {
+    requests: Family<UpstreamLabels, Counter>,
+    durations: Family<NameLabels, Histogram, fn() -> Histogram>,
+    /// Names that a reload took away. Their last requests may still be under way.
+    gone: Mutex<BTreeSet<Arc<str>>>,
+    healthy: Family<NameLabels, Gauge>,
+    checks: Family<UpstreamLabels, Counter>,
+    connections: Family<NameLabels, Gauge>,
+    connections_opened: Family<NameLabels, Counter>,
+    insecure: Family<NameLabels, Gauge>,
+}
+
+impl UpstreamMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        Self {
+            requests: add(
+                registry,
+                "upstream_requests",
+                "Requests sent to an upstream, by result",
+                Family::default(),
+            ),
+            durations: add(
+                registry,
+                "upstream_request_duration_seconds",
+                "Time from a request sent to an upstream to the head of its answer",
+                Family::new_with_constructor(duration_histogram),
+            ),
+            gone: Mutex::default(),
+            healthy: add(
+                registry,
+                "upstream_healthy",
+                "Whether the last health check of an upstream succeeded",
+                Family::default(),
+            ),
+            checks: add(
+                registry,
+                "upstream_health_checks",
+                "Health checks of an upstream, by result (ok, error)",
+                Family::default(),
+            ),
+            connections: add(
+                registry,
+                "upstream_connections",
+                "Open connections to an upstream",
+                Family::default(),
+            ),
+            connections_opened: add(
+                registry,
+                "upstream_connections_opened",
+                "Connections opened to an upstream",
+                Family::default(),
+            ),
+            insecure: add(
+                registry,
+                "upstream_tls_insecure",
+                "Whether an upstream's certificate is not verified (tls.insecure_skip_verify)",
+                Family::default(),
+            ),
+        }
+    }
+
+    /// Counts a request, and how long its answer's head took, or the error.
+    pub(super) fn request(&self, upstream: &Arc<str>, result: &'static str, duration: Duration) {
+        debug_assert!(RESULTS.contains(&result), "{result}");
+        let labels = UpstreamLabels::new(upstream, result);
+        self.requests.get_or_create(&labels).inc();
+        let labels = NameLabels {
+            upstream: Arc::clone(upstream),
+        };
+        self.durations
+            .get_or_create(&labels)
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Notes which names a reload took away, and which it brought back.
+    pub(super) fn replaced(&self, old: Vec<Arc<str>>, new: &[Arc<str>]) {
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.extend(old);
+        for name in new {
+            gone.remove(name);
+        }
+    }
+
+    /// Takes over the state of these upstreams, and forgets all others.
+    pub(super) fn take(&self, upstreams: &[Arc<Health>]) {
+        self.healthy.clear();
+        self.checks.clear();
+        self.connections.clear();
+        self.connections_opened.clear();
+        self.insecure.clear();
+        for health in upstreams {
+            self.take_one(health);
+        }
+        for name in &*self.gone.lock().unwrap_or_else(PoisonError::into_inner) {
+            for result in RESULTS {
+                self.requests.remove(&UpstreamLabels::new(name, result));
+            }
+            self.durations.remove(&NameLabels {
+                upstream: Arc::clone(name),
+            });
+        }
+    }
+
+    fn take_one(&self, health: &Health) {
+        let upstream = health.upstream();
+        let labels = NameLabels {
+            upstream: Arc::clone(upstream.name()),
+        };
+        if let Some(is_healthy) = health.is_healthy() {
+            self.healthy.get_or_create(&labels).set(is_healthy.into());
+        }
+        let checks = health.checks();
+        for (result, count) in [("ok", checks.good()), ("error", checks.bad())] {
+            let labels = UpstreamLabels::new(upstream.name(), result);
+            set(&self.checks.get_or_create(&labels), count);
+        }
+        let connections = upstream.connections();
+        self.connections
+            .get_or_create(&labels)
+            .set(connections.open());
+        set(
+            &self.connections_opened.get_or_create(&labels),
+            connections.opened(),
+        );
+        self.insecure
+            .get_or_create(&labels)
+            .set(upstream.is_insecure().into());
+    }
+}
+
+fn set(counter: &Counter, count: u64) {
+    counter.inner().store(count, Ordering::Relaxed);
+}

@@ -1,0 +1,188 @@
+//! Connections to an upstream: made within `timeouts.connect`, TLS included, and counted.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{
+    FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream,
+};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use crate::config::settings::Upstream as Settings;
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Of one upstream, over all its clients.
+#[derive(Debug, Default)]
+pub struct Connections {
+    open: AtomicI64,
+    opened: AtomicU64,
+}
+
+impl Connections {
+    /// Open now.
+    pub fn open(&self) -> i64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Opened so far.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+}
+
+/// Opens connections.
+#[derive(Clone)]
+pub(super) struct Connector {
+    https: HttpsConnector<HttpConnector>,
+    within: Duration,
+    connections: Arc<Connections>,
+}
+
+impl Connector {
+    pub(super) fn new(
+        settings: &Settings,
+        tls: &ClientConfig,
+        protocol: Protocol,
+        connections: &Arc<Connections>,
+    ) -> Self {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        // Shared among the addresses of a name, so that a dead one leaves time for the next.
+        http.set_connect_timeout(Some(settings.timeouts.connect));
+        // hyper gives up a request only when all it has written is taken. An upstream that hangs
+        // while a body is sent would hold the connection, and the client's, for ever. Longer than
+        // `send` waits after the last piece, which has the better error.
+        let given_up = settings.timeouts.response_head.saturating_mul(3);
+        http.set_tcp_user_timeout(Some(given_up));
+        let builder = HttpsConnectorBuilder::new()
+            .with_tls_config(tls.clone())
+            .https_or_http();
+        let builder = match &settings.tls.server_name {
+            Some(name) => {
+                builder.with_server_name_resolver(FixedServerNameResolver::new(name.clone()))
+            }
+            None => builder,
+        };
+        Self {
+            https: match protocol {
+                Protocol::Http1 => builder.enable_http1().wrap_connector(http),
+                Protocol::Http2 => builder.enable_http2().wrap_connector(http),
+            },
+            within: settings.timeouts.connect,
+            connections: Arc::clone(connections),
+        }
+    }
+}
+
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Service<Uri> for Connector {
+    type Response = Counted;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Counted, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.https.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (within, connecting) = (self.within, self.https.call(uri));
+        let connections = Arc::clone(&self.connections);
+        Box::pin(async move {
+            let stream = tokio::time::timeout(within, connecting)
+                .await
+                .map_err(|_elapsed| {
+                    let text = format!("no connection within {within:?} (timeouts.connect)");
+                    io::Error::new(io::ErrorKind::TimedOut, text)
+                })??;
+            Ok(Counted::new(stream, connections))
+        })
+    }
+}
+
+/// A connection that counts as open until it is dropped.
+pub(super) struct Counted {
+    stream: Stream,
+    connections: Arc<Connections>,
+}
+
+impl Counted {
+    fn new(stream: Stream, connections: Arc<Connections>) -> Self {
+        connections.open.fetch_add(1, Ordering::Relaxed);
+        connections.opened.fetch_add(1, Ordering::Relaxed);
+        Self {
+            stream,
+            connections,
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Connection for Counted {
+    fn connected(&self) -> Connected {
+        self.stream.connected()
+    }
+}
+
+impl Read for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl Write for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+}

@@ -6,8 +6,12 @@ use hyper::{Method, Request, Version};
 use super::error::{ErrorKind, ProxyError};
 use super::path::{self, PathReading};
 
-/// Checks the method, the host and the path, and gives the path as read.
-pub(super) fn admit<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyError> {
+/// Checks the length, the method, the host and the path, and gives the path as read.
+pub(super) fn admit<B>(
+    request: &Request<B>,
+    uri_bytes: usize,
+) -> Result<PathReading<'_>, ProxyError> {
+    check_length(request, uri_bytes)?;
     if request.method() == Method::CONNECT {
         return Err(ProxyError::new(
             ErrorKind::MethodNotAllowed,
@@ -18,6 +22,21 @@ pub(super) fn admit<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyErr
     path::read(request.uri().path()).map_err(|refusal| {
         ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because("path")
     })
+}
+
+fn check_length<B>(request: &Request<B>, limit: usize) -> Result<(), ProxyError> {
+    let target = request.uri().path_and_query();
+    let length = target.map_or(0, |target| target.as_str().len());
+    if length <= limit {
+        return Ok(());
+    }
+    Err(ProxyError::new(
+        ErrorKind::UriTooLong,
+        format!(
+            "the request's path and query have {length} bytes, more than {limit} \
+             (limits.uri_bytes); send long parameters as a POST form"
+        ),
+    ))
 }
 
 /// One host, said once (RFC 9112 §3.2; for HTTP/2, RFC 9113 §8.3.1).
@@ -55,7 +74,8 @@ mod tests {
 
     #[test]
     fn a_request_names_one_host() {
-        let admitted = |version, uri, hosts: &[&str]| admit(&request(version, uri, hosts)).is_ok();
+        let admitted =
+            |version, uri, hosts: &[&str]| admit(&request(version, uri, hosts), 100).is_ok();
         assert!(admitted(Version::HTTP_11, "/x", &["a"]));
         assert!(!admitted(Version::HTTP_11, "/x", &[]));
         assert!(!admitted(Version::HTTP_11, "/x", &["a", "a"]));
@@ -63,5 +83,14 @@ mod tests {
         assert!(admitted(Version::HTTP_2, "http://a/x", &[]));
         assert!(admitted(Version::HTTP_2, "http://a/x", &["a"]));
         assert!(!admitted(Version::HTTP_2, "http://a/x", &["b"]));
+    }
+
+    #[test]
+    fn a_path_with_its_query_has_a_bound() {
+        let longest = request(Version::HTTP_2, "http://a/x?yz", &[]);
+        assert!(admit(&longest, 5).is_ok());
+        let error = admit(&longest, 4).unwrap_err();
+        assert_eq!(error.status(), 414);
+        assert!(error.log_text().contains("5 bytes, more than 4"));
     }
 }

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::error::{Dialect, ProxyError};
+use super::quota::Admitted;
 use crate::auth::{Caller, Principal};
 use crate::listen::InFlight;
 use crate::telemetry::metrics::Metrics;
 use crate::tenancy::TenantScope;
 
-/// Dropping it is the end of the request: the metrics and the log line are written, and the permit
-/// goes back if it has not before. If no answer's head was ever made, the client went away.
+/// Dropping it is the end of the request: the metrics and the log line are written, and its
+/// places go back if they have not before. If no answer's head was ever made, the client went away.
 pub(crate) struct Exchange {
     metrics: Arc<Metrics>,
     started: Instant,
@@ -20,7 +19,7 @@ pub(crate) struct Exchange {
     dialect: Dialect,
     code: u16,
     caller: Option<Arc<Caller>>,
-    permit: Option<OwnedSemaphorePermit>,
+    admitted: Option<Admitted>,
     _in_flight: InFlight,
 }
 
@@ -29,12 +28,7 @@ const CLIENT_GONE: u16 = 499;
 
 impl Exchange {
     /// Begins with a request's head. `dialect` is for errors before there is a route.
-    pub(crate) fn begin(
-        metrics: Arc<Metrics>,
-        permit: OwnedSemaphorePermit,
-        in_flight: InFlight,
-        dialect: Dialect,
-    ) -> Self {
+    pub(crate) fn begin(metrics: Arc<Metrics>, in_flight: InFlight, dialect: Dialect) -> Self {
         metrics.requests_in_flight.inc();
         Self {
             metrics,
@@ -43,7 +37,7 @@ impl Exchange {
             dialect,
             code: CLIENT_GONE,
             caller: None,
-            permit: Some(permit),
+            admitted: None,
             _in_flight: in_flight,
         }
     }
@@ -64,10 +58,15 @@ impl Exchange {
         self.code = code;
     }
 
-    /// Gives the permit back: what is left is an answer of our own. Whoever does not read it, as
-    /// anyone can without a token, keeps nobody else out.
-    pub(crate) fn release_permit(&mut self) {
-        self.permit = None;
+    /// Notes the places that the request takes, to the end of its answer.
+    pub(crate) fn admit(&mut self, admitted: Admitted) {
+        self.admitted = Some(admitted);
+    }
+
+    /// Gives the places back: what is left is an answer of our own. Whoever does not read it
+    /// keeps nobody else out.
+    pub(crate) fn release(&mut self) {
+        self.admitted = None;
     }
 
     /// The route's name for metrics and logs.
@@ -78,6 +77,11 @@ impl Exchange {
     /// How errors are written to this client.
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// Counts a refusal that came too late to be said in the answer.
+    pub(crate) fn count_refusal(&self, reason: &'static str) {
+        self.metrics.refused(self.route, reason);
     }
 
     /// Writes the line that says who was refused what, and why.

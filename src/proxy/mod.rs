@@ -5,6 +5,7 @@
 //! | [`admit`] | a request whose head has one reading |
 //! | [`route`] | a [`route::Route`] from a closed table |
 //! | [`authenticate`] | a caller whose token is believed |
+//! | [`quota`] | its places among the requests in flight |
 //! | [`enforce`] | an [`enforce::Enforced`] request, confined to the caller's scope |
 //! | [`forward`] | the upstream's answer: takes nothing but an `Enforced` |
 //! | [`respond`] | the client's answer: streamed, scrubbed or filtered as enforcement planned |
@@ -12,6 +13,7 @@
 mod admit;
 mod authenticate;
 pub(crate) mod body;
+mod budget;
 mod enforce;
 mod error;
 mod exchange;
@@ -19,6 +21,7 @@ mod forward;
 mod headers;
 mod location;
 mod path;
+mod quota;
 mod respond;
 mod rewrites;
 mod route;
@@ -26,7 +29,6 @@ pub mod snapshot;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
@@ -76,11 +78,8 @@ impl Proxy {
         in_flight: InFlight,
     ) -> Response<ResponseBody> {
         let snapshot = self.snapshot();
-        let Ok(permit) = Arc::clone(snapshot.requests()).try_acquire_owned() else {
-            return self.overloaded();
-        };
         let dialect = Dialect::of_path(request.uri().path());
-        let mut exchange = Exchange::begin(Arc::clone(&self.metrics), permit, in_flight, dialect);
+        let mut exchange = Exchange::begin(Arc::clone(&self.metrics), in_flight, dialect);
         let journey = journey(&snapshot, request, &mut exchange, &self.metrics);
         let result = AssertUnwindSafe(journey)
             .catch_unwind()
@@ -95,23 +94,11 @@ impl Proxy {
         let response = result.unwrap_or_else(|error| {
             self.metrics.refused(exchange.route(), error.reason());
             exchange.log_refusal(&error);
-            exchange.release_permit();
+            exchange.release();
             error.render(exchange.dialect())
         });
         exchange.set_code(response.status().as_u16());
         response.map(|body| body.with_exchange(exchange))
-    }
-
-    fn overloaded(&self) -> Response<ResponseBody> {
-        let error = ProxyError::new(
-            ErrorKind::Overloaded,
-            "limits.requests are in flight; try again in a moment",
-        )
-        .retry_after(Duration::from_secs(1));
-        self.metrics.refused("none", error.reason());
-        self.metrics
-            .request_done("none", error.status().as_u16(), Duration::ZERO);
-        error.render(Dialect::Prometheus)
     }
 }
 
@@ -122,11 +109,12 @@ async fn journey(
     exchange: &mut Exchange,
     metrics: &Arc<Metrics>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
-    let path = admit::admit(&request)?;
+    let path = admit::admit(&request, snapshot.settings().limits.uri_bytes)?;
     let route = route::route(snapshot, &request, &path)?;
     exchange.set_route(route.name(), route.dialect());
     let caller = authenticate::authenticate(snapshot, &route, request.headers(), metrics).await?;
     exchange.set_caller(caller.clone());
+    exchange.admit(quota::admit(snapshot, caller.as_ref())?);
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics).await?;
     let answered = forward::forward(enforced, metrics).await?;
     respond::respond(answered, snapshot, metrics).await

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use hyper::header::HeaderName;
 use thiserror::Error;
-use tokio::sync::Semaphore;
 
+use super::quota::Places;
 use super::rewrites::Rewrites;
 use crate::auth::{Authenticator, InvalidTokens};
 use crate::config::settings::{Api, Settings, Upstream as UpstreamSettings};
@@ -23,7 +23,7 @@ pub struct Snapshot {
     upstreams: Vec<Arc<Upstream>>,
     rewrites: Rewrites,
     token_headers: Vec<HeaderName>,
-    requests: Arc<Semaphore>,
+    places: Places,
 }
 
 /// Why settings make no snapshot.
@@ -43,7 +43,7 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
-    /// Makes a snapshot. What `previous` has and still fits is kept: connections, keys, permits.
+    /// Makes a snapshot. What `previous` has and still fits is kept: connections, keys, places.
     pub fn build(loaded: Loaded, previous: Option<&Self>) -> Result<Self, SnapshotError> {
         let Loaded {
             settings,
@@ -76,18 +76,14 @@ impl Snapshot {
             .iter()
             .filter_map(|source| source.header.parse().ok())
             .collect();
-        let requests = previous
-            .filter(|previous| previous.settings.limits.requests == settings.limits.requests)
-            .map_or_else(
-                || Arc::new(Semaphore::new(settings.limits.requests)),
-                |previous| Arc::clone(&previous.requests),
-            );
+        let before = previous.map(|previous| (previous.settings.limits.requests, &previous.places));
+        let places = Places::new(settings.limits.requests, before);
         Ok(Self {
             rewrites: Rewrites::new(settings.limits.rewrite_cache_bytes),
             authenticator,
             upstreams,
             token_headers,
-            requests,
+            places,
             settings,
             fingerprint,
         })
@@ -140,9 +136,9 @@ impl Snapshot {
         &self.token_headers
     }
 
-    /// One permit a request in flight.
-    pub fn requests(&self) -> &Arc<Semaphore> {
-        &self.requests
+    /// The places of requests in flight.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
     }
 
     /// Bounds on queries.

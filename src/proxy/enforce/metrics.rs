@@ -19,6 +19,7 @@ use crate::prometheus::form::Form;
 use crate::prometheus::params::{self, Allowed};
 use crate::prometheus::remote_read;
 use crate::proxy::body::RequestBody;
+use crate::proxy::budget::{Budget, Room};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
 use crate::proxy::snapshot::Snapshot;
@@ -41,18 +42,20 @@ pub(super) async fn enforce(
         TenantScope::AllTenants => None,
         TenantScope::Tenants(_) => Some(super::matchers_of(caller)?),
     };
-    let limit = snapshot.settings().limits.body_bytes;
-    let (head, body) = input::read(request, endpoint, snapshot).await?;
+    let room = Room::for_request(snapshot, metrics);
+    let (head, body) = input::read(request, endpoint, snapshot, metrics).await?;
     let send = Send {
         outward: &outward,
         endpoint,
         head: &head,
+        budget: &room.budget,
     };
     if *endpoint == Endpoint::RemoteRead {
         let body = match matchers {
-            Some(matchers) => remote_read::confine(&body, matchers, limit)
-                .map_err(|error| refused_read(&error))?
-                .into(),
+            Some(matchers) => room.budget.hold(
+                remote_read::confine(&body, matchers, room.bytes)
+                    .map_err(|error| refused_read(&error))?,
+            )?,
             None => body,
         };
         return send.remote_read(body);
@@ -97,6 +100,7 @@ struct Send<'a> {
     outward: &'a Outward,
     endpoint: &'a Endpoint,
     head: &'a Parts,
+    budget: &'a Budget,
 }
 
 impl Send<'_> {
@@ -110,7 +114,7 @@ impl Send<'_> {
         if self.endpoint.allows("POST") && (self.head.method == Method::POST || is_long) {
             let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
             headers.insert(CONTENT_TYPE, form_type);
-            let body = RequestBody::Whole(Some(parameters.into()));
+            let body = RequestBody::Whole(Some(self.budget.hold(parameters)?));
             return self.enforced(Method::POST, &path, headers, body, plan);
         }
         let target = if parameters.is_empty() {

@@ -208,7 +208,9 @@ pub(super) async fn enforce(
         Target::Traces(endpoint) => {
             traces::enforce(snapshot, &outward, endpoint, &caller, request, metrics).await
         }
-        Target::Grpc(method) => grpc::enforce(snapshot, outward, *method, &caller, request).await,
+        Target::Grpc(method) => {
+            grpc::enforce(snapshot, outward, *method, &caller, request, metrics).await
+        }
         Target::Closed(group) => closed::enforce(snapshot, &outward, *group, &caller, request),
         Target::UnknownGrpc => Err(grpc::unknown()),
         Target::Malformed(error) => {

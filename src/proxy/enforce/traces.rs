@@ -17,7 +17,7 @@ use super::{Enforced, Outward, ResponsePlan, input};
 use crate::auth::Caller;
 use crate::prometheus::form::Form;
 use crate::proxy::body::RequestBody;
-
+use crate::proxy::budget::Room;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
 use crate::proxy::snapshot::Snapshot;
@@ -44,9 +44,9 @@ pub(super) async fn enforce(
     }
     let scope = TracesScope::of(snapshot, caller)?;
     if *endpoint == Endpoint::TraceDiff {
-        let body = input::whole(body, snapshot).await?;
-        let limit = snapshot.settings().limits.answer_bytes;
-        return diff::enforce(outward, scope, &head, &body, limit, metrics).await;
+        let body = input::whole(body, snapshot, metrics).await?;
+        let room = Room::for_answer(snapshot, metrics);
+        return diff::enforce(outward, scope, &head, &body, &room, metrics).await;
     }
     let form = input::parameters(&head, &[])?;
     let scope = match scope {

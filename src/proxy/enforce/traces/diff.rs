@@ -11,6 +11,7 @@ use super::scope::TracesScope;
 use super::{org_id, send};
 use crate::prometheus::form::Form;
 use crate::proxy::body::RequestBody;
+use crate::proxy::budget::Room;
 use crate::proxy::enforce::{Enforced, Outward, ResponsePlan};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::{headers, respond};
@@ -47,7 +48,7 @@ pub(super) async fn enforce(
     scope: TracesScope,
     head: &Parts,
     body: &[u8],
-    limit: usize,
+    room: &Room,
     metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
     let difference: Difference = serde_json::from_slice(body).map_err(|error| {
@@ -61,7 +62,7 @@ pub(super) async fn enforce(
         TracesScope::Confined(scope) => {
             let owner = scope.owner()?;
             for side in [&difference.base, &difference.compare] {
-                let trace = fetch(outward, side, limit, metrics).await?;
+                let trace = fetch(outward, side, room, metrics).await?;
                 check_ours(&trace, &owner)?;
             }
         }
@@ -75,7 +76,7 @@ pub(super) async fn enforce(
         Method::POST,
         &Endpoint::TraceDiff.upstream_path(),
         headers,
-        RequestBody::Whole(Some(body.into())),
+        RequestBody::Whole(Some(room.budget.hold(body)?)),
         ResponsePlan::Traces(TracesAnswer::Public),
     )
 }
@@ -94,7 +95,7 @@ fn check_ours(trace: &Bytes, owner: &TraceOwner) -> Result<(), ProxyError> {
 async fn fetch(
     outward: &Outward,
     side: &Side,
-    limit: usize,
+    room: &Room,
     metrics: &Metrics,
 ) -> Result<Bytes, ProxyError> {
     check_trace_id(&side.id).map_err(|error| {
@@ -115,5 +116,5 @@ async fn fetch(
     let headers = HeaderMap::from_iter([(ACCEPT, protobuf)]);
     let plan = ResponsePlan::Traces(TracesAnswer::Public);
     let question = send(outward, &endpoint.upstream_path(), &form, headers, plan)?;
-    respond::companion(question, Format::Protobuf.media_type(), limit, metrics).await
+    respond::companion(question, Format::Protobuf.media_type(), room, metrics).await
 }

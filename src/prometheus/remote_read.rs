@@ -8,8 +8,11 @@
 //! for one on itself (`filterExtLabelsFromMatchers`): right for one tenant; for several it finds
 //! nothing.
 
+mod ranges;
+
 use thiserror::Error;
 
+pub use self::ranges::ranges;
 use crate::tenancy::{MatchOp, Matchers};
 
 /// The most queries one request may have. Clients send one.
@@ -39,17 +42,21 @@ pub fn confine(
     matchers: &Matchers,
     max_decoded: usize,
 ) -> Result<Vec<u8>, RemoteReadError> {
-    let length = snap::raw::decompress_len(body).map_err(|_| RemoteReadError::NotSnappy)?;
-    if length > max_decoded {
-        return Err(RemoteReadError::TooLong(max_decoded));
-    }
-    let message = snap::raw::Decoder::new()
-        .decompress_vec(body)
-        .map_err(|_| RemoteReadError::NotSnappy)?;
+    let message = decompress(body, max_decoded)?;
     let confined = confine_message(&message, &encode_matchers(matchers))?;
     snap::raw::Encoder::new()
         .compress_vec(&confined)
         .map_err(|_| RemoteReadError::TooLong(max_decoded))
+}
+
+fn decompress(body: &[u8], max_decoded: usize) -> Result<Vec<u8>, RemoteReadError> {
+    let length = snap::raw::decompress_len(body).map_err(|_| RemoteReadError::NotSnappy)?;
+    if length > max_decoded {
+        return Err(RemoteReadError::TooLong(max_decoded));
+    }
+    snap::raw::Decoder::new()
+        .decompress_vec(body)
+        .map_err(|_| RemoteReadError::NotSnappy)
 }
 
 /// Wire types (protobuf's encoding guide).
@@ -139,6 +146,8 @@ struct Wire<'a>(&'a [u8]);
 struct Field<'a> {
     number: u8,
     wire_type: u8,
+    /// Of a varint; 0 for a length-delimited field.
+    number_value: u64,
     /// The bytes of a length-delimited field, without tag and length.
     payload: &'a [u8],
     /// The field as it came.
@@ -156,11 +165,9 @@ impl<'a> Wire<'a> {
         // Every field of these messages has a number below 16.
         let tag = u8::try_from(self.varint()?)
             .map_err(|_| RemoteReadError::Unknown("a field's number"))?;
-        let mut payload: &[u8] = &[];
+        let (mut payload, mut number_value): (&[u8], u64) = (&[], 0);
         match tag & 7 {
-            VARINT => {
-                self.varint()?;
-            }
+            VARINT => number_value = self.varint()?,
             BYTES => {
                 let length = usize::try_from(self.varint()?).map_err(|_| SHORT)?;
                 (payload, self.0) = self.0.split_at_checked(length).ok_or(SHORT)?;
@@ -171,6 +178,7 @@ impl<'a> Wire<'a> {
         Ok(Some(Field {
             number: tag >> 3,
             wire_type: tag & 7,
+            number_value,
             payload,
             whole,
         }))

@@ -8,7 +8,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
 use hyper::{Request, body::Incoming};
 
 use super::traces::{Page, TracesScope, WholeAnswer, org_id};
-use super::{Enforced, Outward, ResponsePlan, input, traces};
+use super::{Enforced, Outward, ResponsePlan, guard, input, traces};
 use crate::auth::Caller;
 use crate::grpc::frame::{self, Decoder};
 use crate::grpc::method::{self, Method};
@@ -50,6 +50,7 @@ pub(super) async fn enforce(
     let (head, body) = request.into_parts();
     check_format(&head.headers)?;
     let message = one_message(snapshot, body, metrics).await?;
+    guard::grpc(snapshot, caller, method, &message)?;
     let budget = Budget::of(snapshot, metrics);
     let framed = |message: &[u8]| Ok::<_, ProxyError>(budget.hold(framed(message)?)?);
     let mut headers = for_upstream(&head.headers);

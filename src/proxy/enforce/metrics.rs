@@ -12,7 +12,7 @@ use hyper::{Method, Request, body::Incoming};
 
 use self::confine::ConfineOnce;
 pub(crate) use self::filter::Filter;
-use super::{Enforced, Origin, Outward, ResponsePlan, input};
+use super::{Enforced, Origin, Outward, ResponsePlan, guard, input};
 use crate::auth::Caller;
 use crate::prometheus::endpoints::Endpoint;
 use crate::prometheus::form::Form;
@@ -51,6 +51,7 @@ pub(super) async fn enforce(
         budget: &room.budget,
     };
     if *endpoint == Endpoint::RemoteRead {
+        guard::remote_read(snapshot, caller, &body, room.bytes)?;
         let body = match matchers {
             Some(matchers) => room.budget.hold(
                 remote_read::confine(&body, matchers, room.bytes)
@@ -67,6 +68,7 @@ pub(super) async fn enforce(
     let mut confine = ConfineOnce::new(snapshot, matchers, metrics);
     let Allowed { sent, local } =
         params::allow(endpoint, form, matchers, &mut confine).map_err(confine::refusal)?;
+    guard::metrics(snapshot, caller, endpoint, &sent, confine.text())?;
     let plan = match endpoint {
         Endpoint::Federate => ResponsePlan::Stream,
         Endpoint::Rules => ResponsePlan::Filter(Filter::Rules {
@@ -84,7 +86,7 @@ pub(super) async fn enforce(
     send.form(&sent, plan)
 }
 
-fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
+pub(super) fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
     let kind = match error {
         remote_read::RemoteReadError::TooLong(_) => ErrorKind::TooLarge,
         _ => ErrorKind::BadRequest,

@@ -3,6 +3,7 @@
 
 mod closed;
 mod grpc;
+mod guard;
 mod input;
 mod metrics;
 mod passthrough;

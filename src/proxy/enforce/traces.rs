@@ -13,11 +13,10 @@ use hyper::{Method, Request, body::Incoming};
 use self::answer::{Companions, Hidden};
 pub(in crate::proxy) use self::answer::{Page, TracesAnswer, WholeAnswer};
 pub(super) use self::scope::{TracesScope, refusal};
-use super::{Enforced, Outward, ResponsePlan, input};
+use super::{Enforced, Outward, ResponsePlan, guard, input};
 use crate::auth::Caller;
 use crate::prometheus::form::Form;
 use crate::proxy::body::RequestBody;
-use crate::proxy::budget::Room;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
 use crate::proxy::snapshot::Snapshot;
@@ -45,10 +44,10 @@ pub(super) async fn enforce(
     let scope = TracesScope::of(snapshot, caller)?;
     if *endpoint == Endpoint::TraceDiff {
         let body = input::whole(body, snapshot, metrics).await?;
-        let room = Room::for_answer(snapshot, metrics);
-        return diff::enforce(outward, scope, &head, &body, &room, metrics).await;
+        return diff::enforce(snapshot, outward, scope, &head, &body, metrics).await;
     }
     let form = input::parameters(&head, &[])?;
+    guard::traces(snapshot, caller, endpoint, form.iter())?;
     let scope = match scope {
         TracesScope::All => return unconfined(outward, endpoint, &head, &form, HeaderMap::new()),
         TracesScope::OrgId(header) => {

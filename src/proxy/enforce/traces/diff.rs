@@ -14,6 +14,7 @@ use crate::proxy::body::RequestBody;
 use crate::proxy::budget::Room;
 use crate::proxy::enforce::{Enforced, Outward, ResponsePlan};
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::snapshot::Snapshot;
 use crate::proxy::{headers, respond};
 use crate::telemetry::metrics::Metrics;
 use crate::tempo::answer::Format;
@@ -44,13 +45,14 @@ struct Side {
 /// Looks at both traces, and lets the request go up if all of both is the caller's. Spans that
 /// arrive between the look and the answer are the one thing it cannot know.
 pub(super) async fn enforce(
+    snapshot: &Snapshot,
     outward: &Outward,
     scope: TracesScope,
     head: &Parts,
     body: &[u8],
-    room: &Room,
     metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
+    let room = Room::for_answer(snapshot, metrics);
     let difference: Difference = serde_json::from_slice(body).map_err(|error| {
         let text = format!("the body is no trace difference: {error}");
         ProxyError::new(ErrorKind::BadRequest, text).because("body")
@@ -62,7 +64,7 @@ pub(super) async fn enforce(
         TracesScope::Confined(scope) => {
             let owner = scope.owner()?;
             for side in [&difference.base, &difference.compare] {
-                let trace = fetch(outward, side, room, metrics).await?;
+                let trace = fetch(outward, side, &room, metrics).await?;
                 check_ours(&trace, &owner)?;
             }
         }

@@ -19,6 +19,7 @@ mod wire;
 mod admin;
 mod answers;
 mod drain;
+mod limits;
 mod listener;
 mod reload;
 mod rotation;

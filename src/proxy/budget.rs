@@ -24,7 +24,8 @@ pub(crate) struct Budget {
 /// All of `limits.buffered_bytes` is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "{limit} bytes of bodies are held in memory (limits.buffered_bytes); try again in a moment"
+    "the {limit} bytes that bodies may take in memory (limits.buffered_bytes) are in use; try \
+     again in a moment"
 )]
 pub struct Exhausted {
     limit: usize,

@@ -11,7 +11,7 @@ use crate::common::client::{Ask, Client};
 use crate::common::grpc::{Call, call};
 use crate::common::partywall::Setup;
 use crate::common::tempo_messages::SearchRequest;
-use crate::common::tempo_upstream::{TempoReply, TempoUpstream, fixture};
+use crate::common::tempo_upstream::{TempoReply, TempoUpstream, fixture, trace_id};
 use crate::common::upstream::{Reply, Upstream};
 use crate::stage::{FILTERED, FORM, QUERY, Stage, VECTOR, assert_error, eventually};
 
@@ -154,11 +154,12 @@ async fn every_api_says_in_its_words_that_there_is_no_room() {
     let stage = Stage::of(upstream, setup).await;
     let token = stage.proxy.signer.tenant("A");
     let client = Client::default();
+    let trace = format!("/api/traces/{}", trace_id("1"));
     for (path, accept) in [
         ("/api/search", "application/json"),
         ("/api/v2/search/tags", "application/json"),
-        ("/api/traces/1", "application/protobuf"),
-        ("/api/traces/1", "application/json"),
+        (&trace, "application/protobuf"),
+        (&trace, "application/json"),
     ] {
         let ask = Ask::get(path, &[]).with_header("accept", accept);
         let answer = client.ask(&stage.proxy.url, &ask, Some(&token)).await;

@@ -134,6 +134,10 @@ impl Provider {
         if answer.status() != StatusCode::OK {
             return Err(FetchError::Status(uri.to_string(), answer.status()));
         }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it is of an issuer, one at a time, and bounded"
+        )]
         match Limited::new(answer.into_body(), MAX_ANSWER).collect().await {
             Ok(body) => Ok(body.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => {

@@ -6,6 +6,7 @@ mod defaults;
 mod listeners;
 mod telemetry;
 mod tenancy;
+mod tenant_limits;
 mod tokens;
 mod upstreams;
 
@@ -20,6 +21,7 @@ pub use self::telemetry::{Audit, AuditOutput, AuditQueries, Metrics, Tracing};
 pub use self::tenancy::{
     ClaimGrant, ClaimPath, FurtherDimension, Grant, Pattern, Tenancy, TenantRule, When,
 };
+pub use self::tenant_limits::{Rate, TenantLimit, TenantLimits};
 pub use self::tokens::{Algorithm, Issuer, KeySource, TokenSource, Tokens};
 pub use self::upstreams::{
     Api, BaseUrl, ClosedGroup, Credentials, HealthCheck, Identity, Secret, Trust, Upstream,
@@ -50,6 +52,8 @@ pub struct Settings {
     pub passthrough: Passthrough,
     /// `limits`: the bound of every buffer, cache and queue.
     pub limits: Limits,
+    /// `tenant_limits`: what each tenant may ask for.
+    pub tenant_limits: TenantLimits,
     /// `timeouts`: the bound of every wait on a client.
     pub timeouts: Timeouts,
     /// `drain`: how the process ends.
@@ -121,6 +125,9 @@ pub struct Limits {
     pub requests: usize,
     /// `header_bytes`: a request's head, default 64 KiB.
     pub header_bytes: usize,
+    /// `uri_bytes`: a request's path and query, default 32 KiB, or `header_bytes` where that is
+    /// less.
+    pub uri_bytes: usize,
     /// `body_bytes`: a request body that is read whole (forms, remote read), default 2 MiB.
     pub body_bytes: usize,
     /// `query_bytes`: one query or selector, default 64 KiB.
@@ -129,6 +136,9 @@ pub struct Limits {
     pub query_selectors: usize,
     /// `answer_bytes`: an answer that is filtered and so read whole, default 64 MiB.
     pub answer_bytes: usize,
+    /// `buffered_bytes`: all bodies and answers, of all requests, that are in memory at once,
+    /// default 512 MiB.
+    pub buffered_bytes: usize,
     /// `rewrite_cache_bytes`: confined queries kept, default 8 MiB.
     pub rewrite_cache_bytes: usize,
 }

@@ -56,11 +56,30 @@ fn parse_base(url: &str) -> Result<BaseUrl, &'static str> {
             "the URL's path must be plain: no empty or dot segments, no `%`, `;` or blanks",
         );
     }
+    if leads_into_an_api(path) {
+        return Err("the URL's path leads into the API: paths outside of it would reach it");
+    }
     Ok(BaseUrl {
         https: url.https,
         authority: url.authority.to_owned(),
         path: path.to_owned(),
     })
+}
+
+/// Whether some path that is outside the data APIs is inside them behind this one: `/v1/query`
+/// behind `/api`. `/api/prom` and the like are prefixes of their own.
+fn leads_into_an_api(path: &str) -> bool {
+    let mut segments = path.rsplit('/');
+    match (segments.next(), segments.next()) {
+        (Some("api"), _) => true,
+        (Some(last), Some("api")) => {
+            matches!(
+                last,
+                "v1" | "v2" | "search" | "traces" | "metrics" | "status"
+            )
+        }
+        _ => false,
+    }
 }
 
 /// The parts of RFC 3986 §3, as far as an absolute HTTP URL has them.
@@ -186,6 +205,9 @@ mod tests {
             "http://[::1]x",
             "http://[1.2.3.4]",
             "http://host\\evil",
+            "http://host/api",
+            "http://host/x/api/",
+            "http://host/api/v1",
             "http://host/a//b",
             "http://host/a/../b",
             "http://host/./b",

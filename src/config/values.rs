@@ -14,8 +14,13 @@ pub(super) const KIB: u64 = 1024;
 pub(super) const MIB: u64 = 1024 * KIB;
 pub(super) const GIB: u64 = 1024 * MIB;
 
+const DAY: Duration = Duration::from_hours(24);
+
 /// A longer wait is a mistake, and would overflow the clock's arithmetic at some point.
 const MAX_DURATION: Duration = Duration::from_hours(365 * 24);
+
+/// Nobody keeps data for longer.
+const MAX_SPAN: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// A text that is not empty. Unquoted numbers are taken as they are written.
 pub(super) fn text(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> {
@@ -205,18 +210,34 @@ impl std::fmt::Display for SizeText {
 
 /// A duration that may be zero: `0s`, `30s`, `1h30m`.
 pub(super) fn duration(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Duration> {
-    let source = any_text(r, field)?;
-    let Some(duration) = parse_duration(source) else {
-        let message = format!(
-            "{} is no duration: write numbers with h, m, s or ms like 30s or 1h30m",
-            shown(source)
-        );
-        return Err(r.error(field, message));
-    };
+    let duration = any_duration(r, field)?;
     if duration > MAX_DURATION {
-        return Err(r.error(field, "must be at most a year (8760h)"));
+        return Err(r.error(field, "must be at most a year (365d)"));
     }
     Ok(duration)
+}
+
+fn any_duration(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Duration> {
+    let source = any_text(r, field)?;
+    parse_duration(source).ok_or_else(|| {
+        let message = format!(
+            "{} is no duration: write numbers with d, h, m, s or ms like 30s or 1h30m",
+            shown(source)
+        );
+        r.error(field, message)
+    })
+}
+
+/// A duration of data: longer than zero, and perhaps years.
+pub(super) fn span(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Duration> {
+    let span = any_duration(r, field)?;
+    if span.is_zero() {
+        return Err(r.error(field, "must be longer than zero"));
+    }
+    if span > MAX_SPAN {
+        return Err(r.error(field, "must be at most a hundred years (36500d)"));
+    }
+    Ok(span)
 }
 
 /// A duration longer than zero.
@@ -230,7 +251,8 @@ pub(super) fn positive_duration(r: &mut Reader<'_>, field: &Field<'_>) -> Read<D
 
 /// Numbers with units, the longer unit first, each unit once.
 fn parse_duration(source: &str) -> Option<Duration> {
-    const UNITS: [(&str, Duration); 4] = [
+    const UNITS: [(&str, Duration); 5] = [
+        ("d", DAY),
         ("h", Duration::from_hours(1)),
         ("m", Duration::from_mins(1)),
         ("s", Duration::from_secs(1)),
@@ -312,6 +334,7 @@ mod tests {
             ("1h1m1s1ms", 3_661_001),
             ("250ms", 250),
             ("90m", 5_400_000),
+            ("31d12h", 2_721_600_000),
         ] {
             let expected = Duration::from_millis(milliseconds);
             assert_eq!(parse_duration(source), Some(expected), "{source}");
@@ -326,7 +349,7 @@ mod tests {
             "1.5s",
             "1 s",
             "1S",
-            "1d",
+            "1w",
             "1m1h",
             "1s1s",
             "1s ",

@@ -70,6 +70,11 @@ impl Decoder {
         }
     }
 
+    /// What is in memory: pushed and not yet taken.
+    pub fn held_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// The next whole message; `None` until more is pushed. An error comes again at every call.
     pub fn message(&mut self) -> Result<Option<Bytes>, FrameError> {
         if let Some(error) = self.failed {

@@ -116,6 +116,14 @@ impl<R: Fn(Position) -> Option<Position>> AnswerScrubber<R> {
         }
     }
 
+    /// What of the answer is in memory: nothing to speak of while it is streamed.
+    pub fn held_bytes(&self) -> usize {
+        match &self.state {
+            State::Streaming(_) => 0,
+            State::Head(held) | State::Tail(_, held) | State::Whole(held) => held.capacity(),
+        }
+    }
+
     /// Takes a chunk and appends to `out` what may be sent by now.
     pub fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), ScrubError> {
         match &mut self.state {

@@ -18,5 +18,6 @@ pub mod params;
 pub mod position;
 pub mod remote_read;
 pub mod warnings;
+pub mod window;
 
 pub use json::Unreadable;

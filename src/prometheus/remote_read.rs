@@ -8,8 +8,11 @@
 //! for one on itself (`filterExtLabelsFromMatchers`): right for one tenant; for several it finds
 //! nothing.
 
+mod ranges;
+
 use thiserror::Error;
 
+pub use self::ranges::ranges;
 use crate::tenancy::{MatchOp, Matchers};
 use crate::wire::{self, Malformed, Message, Value};
 
@@ -40,17 +43,21 @@ pub fn confine(
     matchers: &Matchers,
     max_decoded: usize,
 ) -> Result<Vec<u8>, RemoteReadError> {
-    let length = snap::raw::decompress_len(body).map_err(|_| RemoteReadError::NotSnappy)?;
-    if length > max_decoded {
-        return Err(RemoteReadError::TooLong(max_decoded));
-    }
-    let message = snap::raw::Decoder::new()
-        .decompress_vec(body)
-        .map_err(|_| RemoteReadError::NotSnappy)?;
+    let message = decompress(body, max_decoded)?;
     let confined = confine_message(&message, &encode_matchers(matchers))?;
     snap::raw::Encoder::new()
         .compress_vec(&confined)
         .map_err(|_| RemoteReadError::TooLong(max_decoded))
+}
+
+fn decompress(body: &[u8], max_decoded: usize) -> Result<Vec<u8>, RemoteReadError> {
+    let length = snap::raw::decompress_len(body).map_err(|_| RemoteReadError::NotSnappy)?;
+    if length > max_decoded {
+        return Err(RemoteReadError::TooLong(max_decoded));
+    }
+    snap::raw::Decoder::new()
+        .decompress_vec(body)
+        .map_err(|_| RemoteReadError::NotSnappy)
 }
 
 /// `ReadRequest`: 1 queries, 2 accepted response types (one or packed).

@@ -115,9 +115,11 @@ impl<'q> Cursor<'q> {
     /// and `acceptRemainingDuration` ask for a byte that is not alphanumeric). A sign is left
     /// to be an operator even where it is an exponent's: in `0xffe-up` it is one, in `1e-5` it
     /// makes no difference to where selectors are.
-    pub(super) fn number(&mut self) {
+    pub(super) fn number(&mut self) -> &'q str {
         let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
-        self.at += self.run(is_part).len();
+        let number = self.run(is_part);
+        self.at += number.len();
+        number
     }
 
     /// Moves over a string that starts here, and returns it with its quotes. A backslash takes

@@ -36,6 +36,8 @@
 //! - `info()` is confined in one form only, see [`InfoHint`].
 
 mod cursor;
+mod duration;
+mod extent;
 mod literal;
 mod matcher;
 mod prove;
@@ -44,6 +46,8 @@ mod scan;
 mod skip;
 mod splice;
 
+pub use duration::{duration, seconds, unix_time};
+pub use extent::{Extent, extent};
 pub use refusal::{Fault, InfoHint, Position, Problem, Refusal};
 pub use splice::{Confined, Insertion};
 

@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// Longer than [`Limits::query_bytes`](super::Limits::query_bytes).
-    #[error("the query is {bytes} bytes long; the limit is {limit}")]
+    #[error("the query is {bytes} bytes long, more than {limit} (limits.query_bytes)")]
     TooLong {
         /// Its length.
         bytes: usize,
@@ -27,7 +27,7 @@ pub enum Refusal {
         limit: usize,
     },
     /// More selectors than [`Limits::selectors`](super::Limits::selectors).
-    #[error("the query has more than {limit} selectors, which is the limit")]
+    #[error("the query has more than {limit} selectors (limits.query_selectors)")]
     TooManySelectors {
         /// The limit.
         limit: usize,

@@ -6,8 +6,9 @@ use super::error::{ErrorKind, ProxyError};
 use super::host::{self, Host};
 use super::path::{self, PathReading};
 
-/// Checks the method, and gives the host.
-pub(super) fn admit<B>(request: &Request<B>) -> Result<Host, ProxyError> {
+/// Checks the length and the method, and gives the host.
+pub(super) fn admit<B>(request: &Request<B>, uri_bytes: usize) -> Result<Host, ProxyError> {
+    check_length(request, uri_bytes)?;
     if request.method() == Method::CONNECT {
         return Err(ProxyError::new(
             ErrorKind::MethodNotAllowed,
@@ -24,4 +25,39 @@ pub(super) fn path<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyErro
     path::read(request.uri().path()).map_err(|refusal| {
         ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because("path")
     })
+}
+
+fn check_length<B>(request: &Request<B>, limit: usize) -> Result<(), ProxyError> {
+    let target = request.uri().path_and_query();
+    let length = target.map_or(0, |target| target.as_str().len());
+    if length <= limit {
+        return Ok(());
+    }
+    Err(ProxyError::new(
+        ErrorKind::UriTooLong,
+        format!(
+            "the request's path and query have {length} bytes, more than {limit} \
+             (limits.uri_bytes); send long parameters as a POST form"
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Version;
+
+    use super::*;
+
+    #[test]
+    fn a_path_with_its_query_has_a_bound() {
+        let longest = Request::builder()
+            .version(Version::HTTP_2)
+            .uri("http://a/x?yz")
+            .body(())
+            .unwrap();
+        assert!(admit(&longest, 5).is_ok());
+        let error = admit(&longest, 4).unwrap_err();
+        assert_eq!(error.status(), 414);
+        assert!(error.log_text().contains("5 bytes, more than 4"));
+    }
 }

@@ -10,14 +10,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
-pub(crate) use self::sieve::Sieve;
 use self::sieve::Sieved;
+pub(crate) use self::sieve::{Sieve, account};
+use super::budget::{self, Exhausted, Room, Share};
 use super::exchange::Exchange;
 use super::headers;
 use crate::prometheus::answer::{AnswerScrubber, ScrubError};
@@ -40,6 +41,9 @@ pub enum BodyError {
     /// The same of a trace.
     #[error(transparent)]
     Unredactable(#[from] TraceError),
+    /// There is no memory left for what has to be held back of it.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
 }
 
 /// Carries positions in the confined query over to the caller's own text.
@@ -119,43 +123,72 @@ impl Streamed {
         self.incoming.size_hint().exact()
     }
 
-    /// Reads the whole body if it has at most `limit` bytes.
-    pub async fn collect(mut self, limit: usize) -> Result<Bytes, CollectError> {
+    /// Reads the whole body, if there is room for it. The only way to do so: what it takes of the
+    /// budget, as the body grows, goes back when the last of the bytes is dropped.
+    pub(crate) async fn collect(mut self, room: &Room) -> Result<Bytes, CollectError> {
         let declared = self.incoming.size_hint().lower();
-        if usize::try_from(declared).map_or(true, |declared| declared > limit) {
+        if usize::try_from(declared).map_or(true, |declared| declared > room.bytes) {
             return Err(CollectError::TooLarge);
         }
+        let mut share = room.budget.share();
         let mut first = Bytes::new();
-        let mut rest = BytesMut::new();
+        let mut rest = Vec::new();
         while let Some(data) = self.data().await {
             let data = data.map_err(CollectError::Broken)?;
-            if first.len() + rest.len() + data.len() > limit {
+            let length = first.len() + rest.len() + data.len();
+            if length > room.bytes {
                 return Err(CollectError::TooLarge);
             }
             if first.is_empty() && rest.is_empty() {
+                share.resize(length)?;
                 first = data;
                 continue;
             }
+            reserve(&mut rest, length, room.bytes, &mut share)?;
             if rest.is_empty() {
                 rest.extend_from_slice(&std::mem::take(&mut first));
             }
             rest.extend_from_slice(&data);
         }
-        Ok(if rest.is_empty() {
-            first
-        } else {
-            rest.freeze()
-        })
+        Ok(share.bind(if rest.is_empty() { first } else { rest.into() }))
     }
+}
+
+/// Makes room for `length` bytes in all, twice as much as before where the budget allows, so that
+/// a body of many pieces is not copied for each of them.
+fn reserve(
+    buffer: &mut Vec<u8>,
+    length: usize,
+    limit: usize,
+    share: &mut Share,
+) -> Result<(), Exhausted> {
+    if length <= buffer.capacity() {
+        return Ok(());
+    }
+    let ample = (2 * buffer.capacity()).clamp(length, limit);
+    let granted = match share.resize(ample) {
+        Ok(()) => ample,
+        Err(_) => share.resize(length).map(|()| length)?,
+    };
+    buffer.reserve_exact(granted - buffer.len());
+    Ok(())
 }
 
 /// Why a body could not be read whole.
 #[derive(Debug)]
-pub enum CollectError {
+pub(crate) enum CollectError {
     /// It is larger than the limit.
     TooLarge,
+    /// There is no memory left for it.
+    Exhausted(Exhausted),
     /// It ended early or stalled.
     Broken(BodyError),
+}
+
+impl From<Exhausted> for CollectError {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::Exhausted(exhausted)
+    }
 }
 
 /// What is sent to an upstream.
@@ -256,8 +289,9 @@ impl ResponseBody {
     }
 
     /// The upstream's body, filtered on the way; `ready` is what the sieve gave already.
-    pub(crate) fn sieved(source: Streamed, sieve: Sieve, ready: Vec<Bytes>) -> Self {
-        Self::of(Content::Sieved(Box::new(Sieved::new(source, sieve, ready))))
+    pub(crate) fn sieved(source: Streamed, sieve: Sieve, ready: Vec<Bytes>, held: Share) -> Self {
+        let sieved = Sieved::new(source, sieve, ready, held);
+        Self::of(Content::Sieved(Box::new(sieved)))
     }
 
     /// What a task sends. Its last frame has to be the trailers.
@@ -287,13 +321,22 @@ impl HttpBody for ResponseBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.get_mut().content {
+        let this = self.get_mut();
+        match &mut this.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Streamed(streamed) => streamed.poll(cx),
             Content::Pieces(pieces) => {
                 Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
             }
-            Content::Sieved(sieved) => sieved.poll(cx),
+            Content::Sieved(sieved) => {
+                let polled = sieved.poll(cx);
+                if let (Poll::Ready(Some(Err(BodyError::Exhausted(_)))), Some(exchange)) =
+                    (&polled, &this.exchange)
+                {
+                    exchange.count_refusal(budget::REASON);
+                }
+                polled
+            }
             Content::Relayed(frames) => frames.poll_recv(cx).map(|frame| frame.map(Ok)),
         }
     }

@@ -32,6 +32,12 @@ pub(crate) enum ErrorKind {
     RequestTimeout,
     /// A body, query or parameter over its limit.
     TooLarge,
+    /// A path and query over their limit.
+    UriTooLong,
+    /// Understood, but it asks for more than the caller's tenant may. Grafana repeats a 400.
+    Unprocessable,
+    /// The caller's tenant asks too often, or too much at once.
+    TooManyRequests,
     /// A body that is no form.
     UnsupportedMediaType,
     /// We are at a limit of our own; another attempt may do.
@@ -61,6 +67,9 @@ impl ErrorKind {
             Self::Unimplemented => StatusCode::NOT_FOUND,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Overloaded | Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamUnreachable | Self::UpstreamCredentials | Self::UpstreamAnswer => {
@@ -71,13 +80,16 @@ impl ErrorKind {
         }
     }
 
-    /// Prometheus' `errorType` (web/api/v1/api.go), and two of our own for what it never answers.
+    /// Prometheus' `errorType` (web/api/v1/api.go), and some of our own for what it never answers.
     fn prometheus_type(self) -> &'static str {
         match self {
             Self::BadRequest
             | Self::MethodNotAllowed
             | Self::TooLarge
+            | Self::UriTooLong
             | Self::UnsupportedMediaType => "bad_data",
+            Self::Unprocessable => "execution",
+            Self::TooManyRequests => "too_many_requests",
             Self::NotAcceptable => "not_acceptable",
             Self::Unimplemented => "not_found",
             Self::Unauthenticated => "unauthorized",
@@ -94,10 +106,12 @@ impl ErrorKind {
 
     fn grpc_code(self) -> Code {
         match self {
-            Self::BadRequest | Self::UnsupportedMediaType | Self::NotAcceptable => {
-                Code::InvalidArgument
-            }
-            Self::TooLarge | Self::Overloaded => Code::ResourceExhausted,
+            Self::BadRequest
+            | Self::UriTooLong
+            | Self::Unprocessable
+            | Self::UnsupportedMediaType
+            | Self::NotAcceptable => Code::InvalidArgument,
+            Self::TooLarge | Self::TooManyRequests | Self::Overloaded => Code::ResourceExhausted,
             Self::Unauthenticated => Code::Unauthenticated,
             Self::Forbidden => Code::PermissionDenied,
             Self::MethodNotAllowed | Self::Unimplemented => Code::Unimplemented,
@@ -120,6 +134,9 @@ impl ErrorKind {
             Self::Unimplemented => "unimplemented",
             Self::RequestTimeout => "request_timeout",
             Self::TooLarge => "too_large",
+            Self::UriTooLong => "uri_too_long",
+            Self::Unprocessable => "unprocessable",
+            Self::TooManyRequests => "too_many_requests",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Overloaded => "overloaded",
             Self::KeysUnavailable => "keys_unavailable",
@@ -200,9 +217,10 @@ impl ProxyError {
         error
     }
 
-    /// Asks the client to come back (RFC 9110 §10.2.3).
+    /// Asks the client to come back, in whole seconds (RFC 9110 §10.2.3): never too early.
     pub(crate) fn retry_after(mut self, after: Duration) -> Self {
-        self.header = Some(Box::new((RETRY_AFTER, HeaderValue::from(after.as_secs()))));
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        self.header = Some(Box::new((RETRY_AFTER, HeaderValue::from(seconds.max(1)))));
         self
     }
 

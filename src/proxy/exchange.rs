@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::Method;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::{Dialect, ProxyError};
 use super::journal::Journal;
+use super::quota::Admitted;
 use super::route::Route;
 use crate::auth::{Caller, Principal};
 use crate::listen::InFlight;
@@ -18,7 +18,7 @@ use crate::telemetry::traceparent::TraceId;
 use crate::tenancy::TenantScope;
 
 /// Dropping it is the end of the request: the metrics, the audit record and the log line are
-/// written, and the permit goes back if it has not before. If no answer's head was ever made, the
+/// written, and its places go back if they have not before. If no answer's head was ever made, the
 /// client went away.
 pub(crate) struct Exchange {
     metrics: Arc<Metrics>,
@@ -33,7 +33,7 @@ pub(crate) struct Exchange {
     decision: Option<Decision>,
     failure: Option<Failure>,
     code: u16,
-    permit: Option<OwnedSemaphorePermit>,
+    admitted: Option<Admitted>,
     _in_flight: InFlight,
 }
 
@@ -64,7 +64,6 @@ impl Exchange {
     pub(crate) fn begin(
         metrics: Arc<Metrics>,
         trail: Arc<Trail>,
-        permit: OwnedSemaphorePermit,
         in_flight: InFlight,
         head: Head,
     ) -> Self {
@@ -80,7 +79,7 @@ impl Exchange {
             decision: None,
             failure: None,
             code: CLIENT_GONE,
-            permit: Some(permit),
+            admitted: None,
             _in_flight: in_flight,
             metrics,
             trail,
@@ -125,15 +124,25 @@ impl Exchange {
         });
     }
 
-    /// Gives the permit back: what is left is an answer of our own. Whoever does not read it, as
-    /// anyone can without a token, keeps nobody else out.
-    pub(crate) fn release_permit(&mut self) {
-        self.permit = None;
+    /// Notes the places that the request takes, to the end of its answer.
+    pub(crate) fn admit(&mut self, admitted: Admitted) {
+        self.admitted = Some(admitted);
+    }
+
+    /// Gives the places back: what is left is an answer of our own. Whoever does not read it
+    /// keeps nobody else out.
+    pub(crate) fn release(&mut self) {
+        self.admitted = None;
     }
 
     /// How errors are written to this client.
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// Counts a refusal that came too late to be said in the answer.
+    pub(crate) fn count_refusal(&self, reason: &'static str) {
+        self.metrics.refused(self.route.name(), reason);
     }
 
     /// Where enforcement notes the request's queries.

@@ -6,6 +6,7 @@
 //! | [`cluster`] | the upstreams it can mean, and its path without their prefix |
 //! | [`route`] | a [`route::Route`] from a closed table |
 //! | [`authenticate`] | a caller whose token is believed |
+//! | [`quota`] | its places among the requests in flight |
 //! | [`enforce`] | an [`enforce::Enforced`] request, confined to the caller's scope |
 //! | [`forward`] | the upstream's answer: takes nothing but an `Enforced` |
 //! | [`respond`] | the client's answer: streamed, scrubbed or filtered as enforcement planned |
@@ -13,6 +14,7 @@
 mod admit;
 mod authenticate;
 pub(crate) mod body;
+mod budget;
 mod cluster;
 mod enforce;
 mod error;
@@ -23,6 +25,7 @@ mod host;
 mod journal;
 mod location;
 mod path;
+mod quota;
 mod respond;
 mod rewrites;
 mod route;
@@ -31,7 +34,6 @@ pub mod snapshot;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
@@ -43,7 +45,7 @@ use self::exchange::{Exchange, Head, method_name};
 use self::snapshot::Snapshot;
 use crate::listen::InFlight;
 use crate::telemetry::audit::Audit;
-use crate::telemetry::metrics::{Decision, Metrics, Stage};
+use crate::telemetry::metrics::{Metrics, Stage};
 use crate::telemetry::traceparent;
 
 /// Serves requests by the snapshot of the moment each begins.
@@ -98,9 +100,6 @@ impl Proxy {
         remote: Option<SocketAddr>,
     ) -> Response<ResponseBody> {
         let snapshot = self.snapshot();
-        let Ok(permit) = Arc::clone(snapshot.requests()).try_acquire_owned() else {
-            return self.overloaded();
-        };
         let trace = traceparent::accept(request.headers_mut());
         let head = Head {
             method: method_name(request.method()),
@@ -109,7 +108,7 @@ impl Proxy {
             trace_id: trace.map(|trace| trace.trace_id),
         };
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
-        let mut exchange = Exchange::begin(metrics, trail, permit, in_flight, head);
+        let mut exchange = Exchange::begin(metrics, trail, in_flight, head);
         let journey = journey(&snapshot, request, &mut exchange, &self.metrics);
         let result = AssertUnwindSafe(journey)
             .catch_unwind()
@@ -123,24 +122,11 @@ impl Proxy {
             });
         let response = result.unwrap_or_else(|error| {
             exchange.fail(&error);
-            exchange.release_permit();
+            exchange.release();
             error.render(exchange.dialect())
         });
         exchange.set_code(response.status().as_u16());
         response.map(|body| body.with_exchange(exchange))
-    }
-
-    fn overloaded(&self) -> Response<ResponseBody> {
-        let error = ProxyError::new(
-            ErrorKind::Overloaded,
-            "limits.requests are in flight; try again in a moment",
-        )
-        .retry_after(Duration::from_secs(1));
-        self.metrics.refused("none", error.reason());
-        let route = self.metrics.route("none");
-        route.decided(Decision::Refused);
-        route.request_done(error.status().as_u16(), Duration::ZERO);
-        error.render(Dialect::Prometheus)
     }
 }
 
@@ -151,7 +137,7 @@ async fn journey(
     exchange: &mut Exchange,
     metrics: &Arc<Metrics>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
-    let host = admit::admit(&request)?;
+    let host = admit::admit(&request, snapshot.settings().limits.uri_bytes)?;
     let cluster = cluster::enter(snapshot, host, &mut request)?;
     exchange.set_dialect(Dialect::of_request(&request));
     let path = admit::path(&request)?;
@@ -160,6 +146,7 @@ async fn journey(
     let caller = authenticate::authenticate(snapshot, &route, request.headers(), metrics);
     let caller = exchange.timed(Stage::Authenticate, caller).await?;
     exchange.set_caller(caller.clone());
+    exchange.admit(quota::admit(snapshot, caller.as_ref())?);
     let journal = exchange.journal();
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics, &journal);
     let (enforced, decision) = exchange.timed(Stage::Enforce, enforced).await?;

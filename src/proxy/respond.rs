@@ -13,7 +13,10 @@ use hyper::header::{
 use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
-use super::body::{CollectError, RemapPosition, ResponseBody, Scrubber, Sieve, Streamed};
+use super::body::{
+    BodyError, CollectError, RemapPosition, ResponseBody, Scrubber, Sieve, Streamed,
+};
+use super::budget::Room;
 use super::enforce::{Enforced, Origin, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
 use super::forward::{self, Answered};
@@ -55,9 +58,9 @@ pub(super) async fn respond(
         keep_redirect_here(&mut headers, &upstream)?;
         return Ok(build(status, headers, ResponseBody::streamed(body)));
     }
-    let limit = snapshot.settings().limits.answer_bytes;
+    let room = Room::for_answer(snapshot, metrics);
     if let ResponsePlan::Grpc(answer) = plan {
-        return Ok(grpc::respond(&head, body, answer, limit, metrics));
+        return Ok(grpc::respond(&head, body, answer, room, metrics));
     }
     if matches!(plan, ResponsePlan::AllTenants) && is_the_apis_own(head.status) {
         let headers = headers::for_data_response(&head.headers);
@@ -73,11 +76,11 @@ pub(super) async fn respond(
     }
     check_credentials(head.status, &upstream)?;
     if let ResponsePlan::Traces(answer) = plan {
-        return traces::respond(head, body, answer, limit, metrics).await;
+        return traces::respond(head, body, answer, &room, metrics).await;
     }
     let remap = plan.origin().map_or_else(nowhere, Origin::remap);
     if head.status != StatusCode::OK {
-        return failed(&head, body, &remap).await;
+        return failed(&head, body, &remap, &room).await;
     }
     let is_read_here = matches!(plan, ResponsePlan::Scrub(_) | ResponsePlan::Filter(_));
     let encoding = head.headers.get(CONTENT_ENCODING);
@@ -90,14 +93,15 @@ pub(super) async fn respond(
     match plan {
         ResponsePlan::Scrub(_) => {
             check_media_type(&headers, JSON)?;
-            let body = scrub(body, Scrubber::new(limit, remap)).await?;
+            let body = scrub(body, Scrubber::new(room.bytes, remap), &room).await?;
             Ok(build(head.status, headers, body))
         }
         ResponsePlan::Filter(filter) => {
             check_media_type(&headers, JSON)?;
-            let answer = whole(body, limit).await?;
-            let filtered = filter.apply(&answer, limit, metrics).await?;
-            Ok(build(head.status, headers, ResponseBody::whole(filtered)))
+            let answer = whole(body, &room).await?;
+            let filtered = filter.apply(&answer, &room, metrics).await?;
+            let body = ResponseBody::whole(room.budget.hold(filtered)?);
+            Ok(build(head.status, headers, body))
         }
         _ => Ok(build(head.status, headers, ResponseBody::streamed(body))),
     }
@@ -120,28 +124,27 @@ fn build(status: StatusCode, headers: HeaderMap, body: ResponseBody) -> Response
 
 /// Streams an answer through the scrubber. What can still become an error does: the scrubber sees
 /// the answer's beginning before the client does.
-async fn scrub(mut body: Streamed, mut scrubber: Scrubber) -> Result<ResponseBody, ProxyError> {
+async fn scrub(
+    mut body: Streamed,
+    scrubber: Scrubber,
+    room: &Room,
+) -> Result<ResponseBody, ProxyError> {
     let is_small = body
         .declared_length()
         .is_some_and(|length| length <= WHOLE_BYTES);
-    let mut out = Vec::new();
-    while is_small || scrubber.streams() != Some(true) {
+    let mut sieve = Sieve::Warnings(Box::new(scrubber));
+    let (mut out, mut held) = (Vec::new(), room.budget.share());
+    while is_small || !sieve.streams() {
         match body.data().await {
-            Some(Ok(data)) => scrubber
-                .push(data, &mut out)
-                .map_err(|error| unreadable(&error))?,
+            Some(Ok(data)) => sieve.push(data, &mut out, &mut held).map_err(unsieved)?,
             Some(Err(error)) => return Err(broken(&error)),
             None => {
-                out.push(scrubber.finish().map_err(|error| unreadable(&error))?);
-                return Ok(ResponseBody::whole(joined(out)));
+                sieve.finish(&mut out).map_err(unsieved)?;
+                return Ok(ResponseBody::whole(held.bind(joined(out))));
             }
         }
     }
-    Ok(ResponseBody::sieved(
-        body,
-        Sieve::Warnings(Box::new(scrubber)),
-        out,
-    ))
+    Ok(ResponseBody::sieved(body, sieve, out, held))
 }
 
 fn joined(mut pieces: Vec<Bytes>) -> Bytes {
@@ -156,7 +159,7 @@ fn joined(mut pieces: Vec<Bytes>) -> Bytes {
 pub(super) async fn companion(
     question: Enforced,
     media_type: &str,
-    limit: usize,
+    room: &Room,
     metrics: &Metrics,
 ) -> Result<Bytes, ProxyError> {
     let Answered {
@@ -172,19 +175,29 @@ pub(super) async fn companion(
     check_media_type(&head.headers, media_type)?;
     whole(
         Streamed::new(incoming, upstream.settings().timeouts.body_idle),
-        limit,
+        room,
     )
     .await
 }
 
 /// Reads an answer that has to be filtered.
-async fn whole(body: Streamed, limit: usize) -> Result<Bytes, ProxyError> {
-    body.collect(limit).await.map_err(|error| match error {
+async fn whole(body: Streamed, room: &Room) -> Result<Bytes, ProxyError> {
+    body.collect(room).await.map_err(|error| match error {
         CollectError::TooLarge => unreadable(&format!(
-            "it has more than {limit} bytes (limits.answer_bytes) and has to be read whole"
+            "it has more than {} bytes (limits.answer_bytes) and has to be read whole",
+            room.bytes
         )),
+        CollectError::Exhausted(exhausted) => exhausted.into(),
         CollectError::Broken(error) => broken(&error),
     })
+}
+
+/// Why an answer could not be filtered as it came.
+fn unsieved(error: BodyError) -> ProxyError {
+    match error {
+        BodyError::Exhausted(exhausted) => exhausted.into(),
+        error => unreadable(&error),
+    }
 }
 
 /// Only what is of the expected type can be filtered; a login page that answers 200 cannot.
@@ -221,12 +234,14 @@ async fn failed(
     head: &Parts,
     body: Streamed,
     remap: &RemapPosition,
+    room: &Room,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let status = head.status;
     if !status.is_client_error() && !status.is_server_error() {
         return Err(unreadable(&format!("its status is {status}")));
     }
-    let text = body.collect(ERROR_BYTES).await.unwrap_or_default();
+    let text = body.collect(&room.of(ERROR_BYTES)).await;
+    let text = text.unwrap_or_default();
     let mut response = build(
         status,
         HeaderMap::new(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hyper::header::HeaderName;
 use thiserror::Error;
-use tokio::sync::Semaphore;
 
+use super::quota::Places;
 use super::rewrites::Rewrites;
 use crate::auth::{Authenticator, InvalidTokens};
 use crate::config::Loaded;
@@ -25,7 +25,7 @@ pub struct Snapshot {
     health: Vec<Arc<Health>>,
     rewrites: Rewrites,
     token_headers: Vec<HeaderName>,
-    requests: Arc<Semaphore>,
+    places: Places,
 }
 
 /// Why settings make no snapshot.
@@ -53,7 +53,7 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
-    /// Makes a snapshot. What `previous` has and still fits is kept: connections, keys, permits.
+    /// Makes a snapshot. What `previous` has and still fits is kept: connections, keys, places.
     /// Upstreams are watched from now on.
     pub fn build(loaded: Loaded, previous: Option<&Self>) -> Result<Self, SnapshotError> {
         let settings = Arc::new(loaded.settings);
@@ -75,12 +75,8 @@ impl Snapshot {
             .iter()
             .filter_map(|source| source.header.parse().ok())
             .collect();
-        let requests = previous
-            .filter(|previous| previous.settings.limits.requests == settings.limits.requests)
-            .map_or_else(
-                || Arc::new(Semaphore::new(settings.limits.requests)),
-                |previous| Arc::clone(&previous.requests),
-            );
+        let before = previous.map(|previous| (previous.settings.limits.requests, &previous.places));
+        let places = Places::new(settings.limits.requests, before);
         Ok(Self {
             health: upstreams
                 .iter()
@@ -91,7 +87,7 @@ impl Snapshot {
             authenticator,
             upstreams,
             token_headers,
-            requests,
+            places,
             settings,
         })
     }
@@ -151,9 +147,9 @@ impl Snapshot {
         &self.token_headers
     }
 
-    /// One permit a request in flight.
-    pub fn requests(&self) -> &Arc<Semaphore> {
-        &self.requests
+    /// The places of requests in flight.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
     }
 
     /// Bounds on queries.

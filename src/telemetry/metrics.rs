@@ -30,6 +30,9 @@ use crate::auth::KeyStatus;
 use crate::tenancy::TenantSet;
 use crate::upstream::Health;
 
+/// A gauge of bytes that is also the account it shows.
+pub type BytesGauge = Gauge<u64, AtomicU64>;
+
 /// `route`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RouteLabels {
@@ -140,6 +143,8 @@ pub struct Metrics {
     last_reload_success: Gauge<f64, AtomicU64>,
     /// Requests between their head and the end of their answer.
     pub requests_in_flight: Gauge,
+    /// Bytes of bodies held in memory.
+    pub buffered_bytes: BytesGauge,
     /// Open client connections.
     pub connections: Gauge,
     /// Connections closed because the limit was reached.
@@ -156,7 +161,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Registers every metric.
-    #[allow(clippy::too_many_lines, reason = "a list")]
+    #[allow(clippy::too_many_lines)] // One entry a metric.
     pub fn new() -> Self {
         // The crate appends `_total` to counters and a full stop to each help text.
         let mut registry = Registry::with_prefix("partywall");
@@ -266,6 +271,12 @@ impl Metrics {
                 "http_requests_in_flight",
                 "Requests being served",
                 Gauge::default(),
+            ),
+            buffered_bytes: add(
+                r,
+                "buffered_bytes",
+                "Bytes of bodies held in memory, bounded by limits.buffered_bytes",
+                BytesGauge::default(),
             ),
             connections: add(
                 r,

@@ -40,7 +40,7 @@ mod grammar_tests;
 pub use confine::{ConfinedMetrics, confine_metrics, confine_search};
 pub use predicate::{TenantPredicate, UnwritableTenant};
 pub use refusal::{Place, Refusal, RefusalKind};
-pub use search::OldSearch;
+pub use search::{OldSearch, go_duration};
 pub use tags::tag_filter;
 
 /// How much of a query is read.

@@ -44,7 +44,7 @@ pub enum RefusalKind {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// The query, or what it becomes when confined, is over the limit in bytes.
-    #[error("the query is too long: at most {limit} bytes are read")]
+    #[error("the query is longer than {limit} bytes (limits.query_bytes)")]
     TooLong {
         /// The limit, in bytes.
         limit: usize,

@@ -8,6 +8,7 @@
 //! unless [`TraceIntrinsics::Trust`]. Tempo wants all tags without columns on spans of one
 //! resource, which `TraceQL` cannot say; here they may be spread over the trace.
 
+pub use self::duration::go_duration;
 use std::fmt::Write as _;
 
 use super::confine::confine_search;

@@ -5,6 +5,7 @@
     unreachable_pub,
     reason = "each test file uses a part of this tree"
 )]
+#![allow(clippy::disallowed_methods, reason = "a test's own bodies are small")]
 #![allow(
     missing_docs,
     reason = "names say it; nobody reads these as a library's pages"

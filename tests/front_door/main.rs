@@ -6,6 +6,7 @@
 //! exactly what reached it.
 #![cfg(test)]
 #![allow(unreachable_pub, missing_docs, reason = "the modules of a test")]
+#![allow(clippy::disallowed_methods, reason = "a test's own bodies are small")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -369,7 +369,7 @@ async fn requests_beyond_the_limit_are_asked_to_come_back() {
     .await;
     assert!(
         stage
-            .metric("partywall_refusals_total{route=\"none\",reason=\"overloaded\"}")
+            .metric("partywall_refusals_total{route=\"query\",reason=\"overloaded\"}")
             .await
             > 0.5
     );

@@ -5,6 +5,7 @@
 //! too early, never that they pass quickly: the machine may be busy.
 #![cfg(test)]
 #![allow(unreachable_pub, missing_docs, reason = "the modules of a test")]
+#![allow(clippy::disallowed_methods, reason = "a test's own bodies are small")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -22,6 +23,7 @@ mod audit;
 mod clusters;
 mod drain;
 mod health;
+mod limits;
 mod listener;
 mod metrics;
 mod reload;

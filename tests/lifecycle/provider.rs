@@ -70,6 +70,18 @@ impl Provider {
         }
     }
 
+    /// Still takes connections, but says nothing any more.
+    pub async fn hang(&mut self) {
+        self.go_down().await;
+        let listener = TcpListener::bind(self.address).await.expect("its port");
+        self.server = Some(tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                open.push(stream);
+            }
+        }));
+    }
+
     pub fn publish(&self, keys: &[&Key]) {
         self.publish_text(&key_set(keys));
     }

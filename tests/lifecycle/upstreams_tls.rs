@@ -109,8 +109,12 @@ async fn a_client_certificate_is_shown() {
         let seen = upstream.take();
         if status == 200 {
             assert_eq!(seen[0].client.as_ref(), chain(pair).first());
+            eventually("its health was asked for", async || {
+                !upstream.checks().is_empty()
+            })
+            .await;
             let checks = upstream.checks();
-            assert!(!checks.is_empty() && checks.iter().all(|check| check.client.is_some()));
+            assert!(checks.iter().all(|check| check.client.is_some()));
         } else {
             assert!(seen.is_empty(), "{what}: {seen:?}");
         }

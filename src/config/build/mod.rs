@@ -6,6 +6,7 @@ mod process;
 mod rules;
 mod telemetry;
 mod tenancy;
+mod tenant_limits;
 mod tokens;
 mod upstreams;
 
@@ -47,6 +48,7 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
         passthrough(r, field, &upstream_names)
     });
     let limits = section.optional(r, "limits", process::limits);
+    let tenant_limits = section.optional(r, "tenant_limits", tenant_limits::tenant_limits);
     let timeouts = section.optional(r, "timeouts", process::timeouts);
     let drain = section.optional(r, "drain", process::drain);
     let reload = section.optional(r, "reload", process::reload);
@@ -79,6 +81,7 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
         promql: promql?.unwrap_or_default(),
         traces: traces?.unwrap_or_default(),
         limits: limits?.unwrap_or_default(),
+        tenant_limits: tenant_limits?.unwrap_or_default(),
         timeouts: timeouts?.unwrap_or_default(),
         drain: drain?.unwrap_or_default(),
         reload: reload?.unwrap_or_default(),

@@ -75,21 +75,38 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     let body_bytes = sized(r, "body_bytes", default.body_bytes, 1..=GIB);
     let query_bytes = sized(r, "query_bytes", default.query_bytes, 1..=16 * MIB);
     let answer_bytes = sized(r, "answer_bytes", default.answer_bytes, 1..=16 * GIB);
+    let buffered_bytes = sized(r, "buffered_bytes", default.buffered_bytes, 1..=64 * GIB);
     let rewrite_cache_bytes = sized(
         r,
         "rewrite_cache_bytes",
         default.rewrite_cache_bytes,
         1..=16 * GIB,
     );
+    // The URL is a part of the head.
+    let longest = header_bytes.unwrap_or(default.header_bytes);
+    let uri_bytes = section.or(
+        r,
+        "uri_bytes",
+        default.uri_bytes.min(longest),
+        |r, field| {
+            let bytes = size(r, field, 1..=MIB)?;
+            if bytes > longest {
+                return Err(r.error(field, "must not be more than header_bytes"));
+            }
+            Ok(bytes)
+        },
+    );
     section.finish(r)?;
     Ok(Limits {
         connections: connections?,
         requests: requests?,
         header_bytes: header_bytes?,
+        uri_bytes: uri_bytes?,
         body_bytes: body_bytes?,
         query_bytes: query_bytes?,
         query_selectors: query_selectors?,
         answer_bytes: answer_bytes?,
+        buffered_bytes: buffered_bytes?,
         rewrite_cache_bytes: rewrite_cache_bytes?,
     })
 }

@@ -64,10 +64,12 @@ impl Default for Limits {
             connections: 10_000,
             requests: 1000,
             header_bytes: 64 * 1024,
+            uri_bytes: 32 * 1024,
             body_bytes: 2 * 1024 * 1024,
             query_bytes: 64 * 1024,
             query_selectors: 1000,
             answer_bytes: 64 * 1024 * 1024,
+            buffered_bytes: 512 * 1024 * 1024,
             rewrite_cache_bytes: 8 * 1024 * 1024,
         }
     }

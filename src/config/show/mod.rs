@@ -4,6 +4,7 @@
 
 mod listeners;
 mod tenancy;
+mod tenant_limits;
 mod tokens;
 mod tree;
 mod upstreams;
@@ -36,6 +37,7 @@ pub fn show(settings: &Settings) -> String {
             upstream,
         },
         limits,
+        tenant_limits,
         timeouts,
         drain: Drain { min, max },
         reload: Reload { poll_interval },
@@ -75,6 +77,7 @@ pub fn show(settings: &Settings) -> String {
             ]),
         ),
         ("limits", limits_tree(limits)),
+        ("tenant_limits", tenant_limits::tenant_limits(tenant_limits)),
         ("timeouts", timeouts_tree(timeouts)),
         (
             "drain",
@@ -135,20 +138,24 @@ fn limits_tree(limits: &Limits) -> Tree {
         connections,
         requests,
         header_bytes,
+        uri_bytes,
         body_bytes,
         query_bytes,
         query_selectors,
         answer_bytes,
+        buffered_bytes,
         rewrite_cache_bytes,
     } = limits;
     map([
         ("connections", Tree::plain(connections)),
         ("requests", Tree::plain(requests)),
         ("header_bytes", Tree::plain(header_bytes)),
+        ("uri_bytes", Tree::plain(uri_bytes)),
         ("body_bytes", Tree::plain(body_bytes)),
         ("query_bytes", Tree::plain(query_bytes)),
         ("query_selectors", Tree::plain(query_selectors)),
         ("answer_bytes", Tree::plain(answer_bytes)),
+        ("buffered_bytes", Tree::plain(buffered_bytes)),
         ("rewrite_cache_bytes", Tree::plain(rewrite_cache_bytes)),
     ])
 }

@@ -43,7 +43,7 @@ unknown: 1
         "3:5: listeners[0].adress: unknown key; did you mean `address`?",
         "6:10: upstreams[0].api: \"promethues\" is unknown; did you mean `prometheus`?",
         "7:10: upstreams[0].url: must be an absolute URL: http://… or https://…",
-        "8:25: upstreams[0].timeouts.connect: \"5\" is no duration: write numbers with h, m, s or ms like 30s or 1h30m",
+        "8:25: upstreams[0].timeouts.connect: \"5\" is no duration: write numbers with d, h, m, s or ms like 30s or 1h30m",
         "8:39: upstreams[0].timeouts.body_idle: must be longer than zero",
         "9:5: upstreams[1]: must be a mapping, not a number",
         "12:7: tokens.issuers[0]: one of `discovery`, `jwks_url`, `jwks_file`, `pem_file`, `hmac_secret` and `hmac_secret_file` is required",
@@ -56,7 +56,7 @@ unknown: 1
         "20:13: limits.requests: must be a whole number, not a text",
         "21:15: limits.body_bytes: \"64KB\" is no size: write bytes as a number, or a number with KiB, MiB or GiB like 64KiB",
         "22:1: log: has no value: write a mapping, or leave out the key",
-        "23:1: unknown: unknown key; known here are `admin`, `audit`, `drain`, `limits`, `listeners`, `log`, `metrics`, `passthrough`, `promql`, `reload`, `tenancy`, `timeouts`, `tokens`, `traces`, `tracing` and `upstreams`",
+        "23:1: unknown: unknown key; known here are `admin`, `audit`, `drain`, `limits`, `listeners`, `log`, `metrics`, `passthrough`, `promql`, `reload`, `tenancy`, `tenant_limits`, `timeouts`, `tokens`, `traces`, `tracing` and `upstreams`",
     ];
     let expected: Vec<String> = expected
         .iter()
@@ -148,6 +148,10 @@ fn types() {
             "24: limits.header_bytes: must be between 8KiB and 1MiB",
         ),
         (
+            "limits: {header_bytes: 8KiB, uri_bytes: 8193}",
+            "41: limits.uri_bytes: must not be more than header_bytes",
+        ),
+        (
             "limits: {body_bytes: 0}",
             "22: limits.body_bytes: must be between 1 and 1GiB",
         ),
@@ -157,7 +161,7 @@ fn types() {
         ),
         (
             "timeouts: {idle: 8761h}",
-            "18: timeouts.idle: must be at most a year (8760h)",
+            "18: timeouts.idle: must be at most a year (365d)",
         ),
         (
             "timeouts: {idle: true}",

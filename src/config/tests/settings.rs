@@ -113,12 +113,15 @@ fn the_minimal_config_with_every_default() {
             connections: 10_000,
             requests: 1000,
             header_bytes: 65_536,
+            uri_bytes: 32_768,
             body_bytes: 2_097_152,
             query_bytes: 65_536,
             query_selectors: 1000,
             answer_bytes: 67_108_864,
+            buffered_bytes: 536_870_912,
             rewrite_cache_bytes: 8_388_608,
         },
+        tenant_limits: TenantLimits::default(),
         timeouts: Timeouts {
             first_request: Duration::from_secs(10),
             header: Duration::from_secs(10),
@@ -207,7 +210,7 @@ tenancy:
 traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
 passthrough: {authentication: none, upstream: q}
-limits: {connections: 1, requests: 2, header_bytes: 8KiB, body_bytes: 4, query_bytes: 5, query_selectors: 6, answer_bytes: 7, rewrite_cache_bytes: 8}
+limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, query_bytes: 5, query_selectors: 6, answer_bytes: 7, buffered_bytes: 9, rewrite_cache_bytes: 8}
 timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, idle: 4ms}
 drain: {min: 5s, max: 0s}
 reload: {poll_interval: 1m}
@@ -323,10 +326,12 @@ fn the_process() {
             connections: 1,
             requests: 2,
             header_bytes: 8192,
+            uri_bytes: 3,
             body_bytes: 4,
             query_bytes: 5,
             query_selectors: 6,
             answer_bytes: 7,
+            buffered_bytes: 9,
             rewrite_cache_bytes: 8
         }
     );

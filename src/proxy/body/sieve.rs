@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::Frame;
 
-use super::{BodyError, Scrubber, Streamed};
+use super::{BodyError, Exhausted, Scrubber, Share, Streamed};
 use crate::trace::JsonFilter;
 
 /// An answer that is filtered as it passes.
@@ -15,6 +15,8 @@ pub(super) struct Sieved {
     /// `None` once the answer has ended.
     sieve: Option<Sieve>,
     ready: VecDeque<Bytes>,
+    /// For what the sieve holds back, and what it let go at once.
+    held: Share,
 }
 
 /// What filters an answer as it passes.
@@ -26,14 +28,36 @@ pub(crate) enum Sieve {
 }
 
 impl Sieve {
-    fn push(&mut self, data: Bytes, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
+    /// Whether the answer is known to be one that passes piece by piece.
+    pub(crate) fn streams(&self) -> bool {
         match self {
-            Self::Warnings(scrubber) => Ok(scrubber.push(data, out)?),
-            Self::Trace(filter) => Ok(filter.push(&data, out)?),
+            Self::Warnings(scrubber) => scrubber.streams() == Some(true),
+            Self::Trace(_) => true,
         }
     }
 
-    fn finish(self, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
+    /// Takes a piece, appends to `out` what may go on, and keeps account of what may not yet.
+    pub(crate) fn push(
+        &mut self,
+        data: Bytes,
+        out: &mut Vec<Bytes>,
+        held: &mut Share,
+    ) -> Result<(), BodyError> {
+        let came = data.len();
+        let kept = match self {
+            Self::Warnings(scrubber) => {
+                scrubber.push(data, out)?;
+                scrubber.held_bytes()
+            }
+            Self::Trace(filter) => {
+                filter.push(&data, out)?;
+                filter.held_bytes()
+            }
+        };
+        Ok(account(held, kept, out, came)?)
+    }
+
+    pub(crate) fn finish(self, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
         match self {
             Self::Warnings(scrubber) => out.push(scrubber.finish()?),
             Self::Trace(filter) => drop(filter.finish(out)?),
@@ -42,12 +66,25 @@ impl Sieve {
     }
 }
 
+/// Keeps account of what a filter holds back and of what it let go at once: `out`, after a piece
+/// of `came` bytes. A piece that goes on as it came is not held: it is the stream's own.
+pub(crate) fn account(
+    held: &mut Share,
+    kept: usize,
+    out: &[Bytes],
+    came: usize,
+) -> Result<(), Exhausted> {
+    let waiting: usize = out.iter().map(Bytes::len).sum();
+    held.resize(kept + waiting.saturating_sub(came))
+}
+
 impl Sieved {
-    pub(super) fn new(source: Streamed, sieve: Sieve, ready: Vec<Bytes>) -> Self {
+    pub(super) fn new(source: Streamed, sieve: Sieve, ready: Vec<Bytes>, held: Share) -> Self {
         Self {
             source,
             sieve: Some(sieve),
             ready: ready.into(),
+            held,
         }
     }
 
@@ -65,7 +102,7 @@ impl Sieved {
             let mut out = Vec::new();
             let passed = match std::task::ready!(self.source.poll(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => sieve.push(data, &mut out),
+                    Ok(data) => sieve.push(data, &mut out, &mut self.held),
                     // JSON answers have no trailers; these would be the upstream's own words.
                     Err(_trailers) => Ok(()),
                 },

@@ -60,7 +60,7 @@ fn routed(
     mut request: Request<()>,
 ) -> Result<(String, Target, String), &'static str> {
     let mut route = || {
-        let host = admit::admit(&request)?;
+        let host = admit::admit(&request, usize::MAX)?;
         let cluster = enter(snapshot, host, &mut request)?;
         let path = admit::path(&request)?;
         route::route(snapshot, &cluster, &request, &path)

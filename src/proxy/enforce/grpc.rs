@@ -8,14 +8,16 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
 use hyper::{Request, body::Incoming};
 
 use super::traces::{Page, TracesScope, WholeAnswer, org_id};
-use super::{Enforced, Outward, ResponsePlan, input, traces};
+use super::{Enforced, Outward, ResponsePlan, guard, input, traces};
 use crate::auth::Caller;
 use crate::grpc::frame::{self, Decoder};
 use crate::grpc::method::{self, Method};
+use crate::proxy::budget::Budget;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
 use crate::proxy::journal::Journal;
 use crate::proxy::snapshot::Snapshot;
+use crate::telemetry::metrics::Metrics;
 use crate::tempo::requests::{self, RequestError, TagSearch};
 use crate::tempo::tags::Asked;
 use crate::traceql::{OldSearch, Refusal};
@@ -45,10 +47,14 @@ pub(super) async fn enforce(
     caller: &Caller,
     request: Request<Incoming>,
     journal: &Journal,
+    metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
     let (head, body) = request.into_parts();
     check_format(&head.headers)?;
-    let message = one_message(snapshot, body).await?;
+    let message = one_message(snapshot, body, metrics).await?;
+    guard::grpc(snapshot, caller, method, &message)?;
+    let budget = Budget::of(snapshot, metrics);
+    let framed = |message: &[u8]| Ok::<_, ProxyError>(budget.hold(framed(message)?)?);
     let mut headers = for_upstream(&head.headers);
     let as_it_is = |headers| {
         let plan = ResponsePlan::Grpc(GrpcAnswer::AsTheyCome);
@@ -162,9 +168,13 @@ fn check_format(headers: &HeaderMap) -> Result<(), ProxyError> {
 }
 
 /// The message of a call that has just one.
-async fn one_message(snapshot: &Snapshot, body: Incoming) -> Result<Bytes, ProxyError> {
+async fn one_message(
+    snapshot: &Snapshot,
+    body: Incoming,
+    metrics: &Metrics,
+) -> Result<Bytes, ProxyError> {
     let limit = snapshot.settings().limits.body_bytes;
-    let body = input::whole(body, snapshot).await?;
+    let body = input::whole(body, snapshot, metrics).await?;
     let mut decoder = Decoder::new(limit);
     decoder.push(&body);
     let frame_error = |error: frame::FrameError| {

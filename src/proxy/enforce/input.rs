@@ -9,14 +9,17 @@ use hyper::{Method, Request};
 use crate::prometheus::endpoints::Endpoint;
 use crate::prometheus::form::{Form, FormError};
 use crate::proxy::body::{BodyError, CollectError, Streamed};
+use crate::proxy::budget::Room;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::snapshot::Snapshot;
+use crate::telemetry::metrics::Metrics;
 
 /// Reads the request's body whole: a form, or remote read's snappy message. A GET has none.
 pub(super) async fn read(
     request: Request<Incoming>,
     endpoint: &Endpoint,
     snapshot: &Snapshot,
+    metrics: &Metrics,
 ) -> Result<(Parts, Bytes), ProxyError> {
     let (head, body) = request.into_parts();
     if head.method == Method::GET {
@@ -37,17 +40,20 @@ pub(super) async fn read(
             expect_form(&head.headers)?;
         }
     }
-    Ok((head, whole(body, snapshot).await?))
+    Ok((head, whole(body, snapshot, metrics).await?))
 }
 
 /// Reads a body whole, within its limits.
-pub(super) async fn whole(body: Incoming, snapshot: &Snapshot) -> Result<Bytes, ProxyError> {
-    let settings = snapshot.settings();
-    let limit = settings.limits.body_bytes;
-    Streamed::new(body, settings.timeouts.body_idle)
-        .collect(limit)
+pub(super) async fn whole(
+    body: Incoming,
+    snapshot: &Snapshot,
+    metrics: &Metrics,
+) -> Result<Bytes, ProxyError> {
+    let room = Room::for_request(snapshot, metrics);
+    Streamed::new(body, snapshot.settings().timeouts.body_idle)
+        .collect(&room)
         .await
-        .map_err(|error| unread(error, limit))
+        .map_err(|error| unread(error, room.bytes))
 }
 
 /// The parameters of the URL and of the body, as Go merges them.
@@ -108,6 +114,7 @@ fn unread(error: CollectError, limit: usize) -> ProxyError {
             ErrorKind::TooLarge,
             format!("the request's body has more than {limit} bytes (limits.body_bytes)"),
         ),
+        CollectError::Exhausted(exhausted) => exhausted.into(),
         CollectError::Broken(BodyError::Idle(idle)) => ProxyError::new(
             ErrorKind::RequestTimeout,
             format!("the request's body stalled for {idle:?} (timeouts.body_idle)"),

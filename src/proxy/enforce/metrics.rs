@@ -12,13 +12,14 @@ use hyper::{Method, Request, body::Incoming};
 
 use self::confine::ConfineOnce;
 pub(crate) use self::filter::Filter;
-use super::{Enforced, Origin, Outward, ResponsePlan, input};
+use super::{Enforced, Origin, Outward, ResponsePlan, guard, input};
 use crate::auth::Caller;
 use crate::prometheus::endpoints::Endpoint;
 use crate::prometheus::form::Form;
 use crate::prometheus::params::{self, Allowed};
 use crate::prometheus::remote_read;
 use crate::proxy::body::RequestBody;
+use crate::proxy::budget::{Budget, Room};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
 use crate::proxy::journal::Journal;
@@ -43,18 +44,21 @@ pub(super) async fn enforce(
         TenantScope::AllTenants => None,
         TenantScope::Tenants(_) => Some(super::matchers_of(caller)?),
     };
-    let limit = snapshot.settings().limits.body_bytes;
-    let (head, body) = input::read(request, endpoint, snapshot).await?;
+    let room = Room::for_request(snapshot, metrics);
+    let (head, body) = input::read(request, endpoint, snapshot, metrics).await?;
     let send = Send {
         outward: &outward,
         endpoint,
         head: &head,
+        budget: &room.budget,
     };
     if *endpoint == Endpoint::RemoteRead {
+        guard::remote_read(snapshot, caller, &body, room.bytes)?;
         let body = match matchers {
-            Some(matchers) => remote_read::confine(&body, matchers, limit)
-                .map_err(|error| refused_read(&error))?
-                .into(),
+            Some(matchers) => room.budget.hold(
+                remote_read::confine(&body, matchers, room.bytes)
+                    .map_err(|error| refused_read(&error))?,
+            )?,
             None => body,
         };
         return send.remote_read(body);
@@ -68,6 +72,7 @@ pub(super) async fn enforce(
     let Allowed { sent, local } =
         params::allow(endpoint, form, matchers, &mut confine).map_err(confine::refusal)?;
     journal.sent_with(sent.iter());
+    guard::metrics(snapshot, caller, endpoint, &sent, confine.text())?;
     let plan = match endpoint {
         Endpoint::Federate => ResponsePlan::Stream,
         Endpoint::Rules => ResponsePlan::Filter(Filter::Rules {
@@ -85,7 +90,7 @@ pub(super) async fn enforce(
     send.form(&sent, plan)
 }
 
-fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
+pub(super) fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
     let kind = match error {
         remote_read::RemoteReadError::TooLong(_) => ErrorKind::TooLarge,
         _ => ErrorKind::BadRequest,
@@ -101,6 +106,7 @@ struct Send<'a> {
     outward: &'a Outward,
     endpoint: &'a Endpoint,
     head: &'a Parts,
+    budget: &'a Budget,
 }
 
 impl Send<'_> {
@@ -114,7 +120,7 @@ impl Send<'_> {
         if self.endpoint.allows("POST") && (self.head.method == Method::POST || is_long) {
             let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
             headers.insert(CONTENT_TYPE, form_type);
-            let body = RequestBody::Whole(Some(parameters.into()));
+            let body = RequestBody::Whole(Some(self.budget.hold(parameters)?));
             return self.enforced(Method::POST, &path, headers, body, plan);
         }
         let target = if parameters.is_empty() {

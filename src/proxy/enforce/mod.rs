@@ -4,6 +4,7 @@
 mod closed;
 mod decision;
 mod grpc;
+mod guard;
 mod input;
 mod metrics;
 mod passthrough;
@@ -233,7 +234,10 @@ async fn by_target(
             .await
         }
         Target::Grpc(method) => {
-            grpc::enforce(snapshot, outward, *method, &caller, request, journal).await
+            grpc::enforce(
+                snapshot, outward, *method, &caller, request, journal, metrics,
+            )
+            .await
         }
         Target::Closed(group) => closed::enforce(snapshot, &outward, *group, &caller, request),
         Target::UnknownGrpc => Err(grpc::unknown()),

@@ -13,11 +13,10 @@ use hyper::{Method, Request, body::Incoming};
 use self::answer::{Companions, Hidden};
 pub(in crate::proxy) use self::answer::{Page, TracesAnswer, WholeAnswer};
 pub(super) use self::scope::{TracesScope, refusal};
-use super::{Enforced, Outward, ResponsePlan, input};
+use super::{Enforced, Outward, ResponsePlan, guard, input};
 use crate::auth::Caller;
 use crate::prometheus::form::Form;
 use crate::proxy::body::RequestBody;
-
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
 use crate::proxy::journal::Journal;
@@ -46,12 +45,12 @@ pub(super) async fn enforce(
     }
     let scope = TracesScope::of(snapshot, caller)?;
     if *endpoint == Endpoint::TraceDiff {
-        let body = input::whole(body, snapshot).await?;
-        let limit = snapshot.settings().limits.answer_bytes;
-        return diff::enforce(outward, scope, &head, &body, limit, metrics).await;
+        let body = input::whole(body, snapshot, metrics).await?;
+        return diff::enforce(snapshot, outward, scope, &head, &body, metrics).await;
     }
     let form = input::parameters(&head, &[])?;
     journal.asked_with(form.iter());
+    guard::traces(snapshot, caller, endpoint, form.iter())?;
     let scope = match scope {
         TracesScope::All => return unconfined(outward, endpoint, &head, &form, HeaderMap::new()),
         TracesScope::OrgId(header) => {

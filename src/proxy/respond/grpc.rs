@@ -13,6 +13,7 @@ use super::build;
 use crate::grpc::frame::{self, Decoder};
 use crate::grpc::status::{Code, Status, percent_decode};
 use crate::proxy::body::{ResponseBody, Streamed};
+use crate::proxy::budget::{Exhausted, Room};
 use crate::proxy::enforce::{GrpcAnswer, WholeAnswer};
 use crate::proxy::error::grpc_status;
 use crate::telemetry::metrics::Metrics;
@@ -27,7 +28,7 @@ pub(super) fn respond(
     head: &Parts,
     body: Streamed,
     answer: GrpcAnswer,
-    limit: usize,
+    room: Room,
     metrics: &Arc<Metrics>,
 ) -> Response<ResponseBody> {
     if head.status != StatusCode::OK {
@@ -41,7 +42,7 @@ pub(super) fn respond(
     let relay = Relay {
         body,
         sender,
-        limit,
+        room,
         metrics: Arc::clone(metrics),
     };
     tokio::spawn(relay.run(answer));
@@ -55,7 +56,7 @@ pub(super) fn respond(
 struct Relay {
     body: Streamed,
     sender: mpsc::Sender<Frame<Bytes>>,
-    limit: usize,
+    room: Room,
     metrics: Arc<Metrics>,
 }
 
@@ -77,7 +78,8 @@ impl Relay {
 
     /// Passes all messages on and gives the status of the call.
     async fn messages(&mut self, answer: &GrpcAnswer) -> Result<Status, Gone> {
-        let mut decoder = Decoder::new(self.limit);
+        let mut decoder = Decoder::new(self.room.bytes);
+        let mut held = self.room.budget.share();
         loop {
             let frame = match self.body.frame().await {
                 Some(Ok(frame)) => frame,
@@ -94,11 +96,15 @@ impl Relay {
                 }
             };
             decoder.push(&data);
+            // Until the next piece, for what it holds and for the messages taken from it.
+            if let Err(exhausted) = held.resize(decoder.held_bytes()) {
+                return Ok(out_of_room(exhausted));
+            }
             loop {
                 match decoder.message() {
                     Ok(Some(message)) => match self.filtered(&message, answer).await {
-                        Some(frame) => self.sender.send(frame).await.map_err(|_| Gone)?,
-                        None => return Ok(errors::grpc_status(Code::Internal, "")),
+                        Ok(frame) => self.sender.send(frame).await.map_err(|_| Gone)?,
+                        Err(status) => return Ok(status),
                     },
                     Ok(None) => break,
                     Err(_unreadable) => return Ok(errors::grpc_status(Code::Internal, "")),
@@ -107,26 +113,32 @@ impl Relay {
         }
     }
 
-    /// A message as the client may see it; `None` if it cannot be told.
-    async fn filtered(&self, message: &[u8], answer: &GrpcAnswer) -> Option<Frame<Bytes>> {
+    /// A message as the client may see it; the call's status if it cannot be told.
+    async fn filtered(&self, message: &[u8], answer: &GrpcAnswer) -> Result<Frame<Bytes>, Status> {
+        let unreadable = || errors::grpc_status(Code::Internal, "");
         let framed = match answer {
-            GrpcAnswer::AsTheyCome => frame::encode(message)?,
+            GrpcAnswer::AsTheyCome => frame::encode(message),
             GrpcAnswer::Filtered(filter) => {
                 let filter: &WholeAnswer = filter;
                 let filtered = filter
-                    .filter(message, Format::Protobuf, self.limit, &self.metrics)
+                    .filter(message, Format::Protobuf, &self.room, &self.metrics)
                     .await;
-                match filtered {
-                    Ok(filtered) => frame::encode(&filtered)?,
-                    Err(error) => {
-                        tracing::warn!(%error, "a gRPC message cannot be filtered");
-                        return None;
-                    }
-                }
+                let filtered = filtered.map_err(|error| {
+                    tracing::warn!(%error, "a gRPC message cannot be filtered");
+                    unreadable()
+                })?;
+                frame::encode(&filtered)
             }
         };
-        Some(Frame::data(framed))
+        let framed = framed.ok_or_else(unreadable)?;
+        let framed = self.room.budget.hold(framed).map_err(out_of_room)?;
+        Ok(Frame::data(framed))
     }
+}
+
+fn out_of_room(exhausted: Exhausted) -> Status {
+    tracing::warn!(%exhausted, "a gRPC answer is cut off");
+    Status::new(Code::ResourceExhausted, exhausted.to_string())
 }
 
 /// The status in headers or trailers, with a text that may be shown.

@@ -6,7 +6,8 @@ use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
 use super::{ERROR_BYTES, broken, build, check_media_type, joined, unreadable, whole};
-use crate::proxy::body::{ResponseBody, Sieve, Streamed};
+use crate::proxy::body::{ResponseBody, Sieve, Streamed, account};
+use crate::proxy::budget::Room;
 use crate::proxy::enforce::TracesAnswer;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers;
@@ -26,30 +27,27 @@ pub(super) async fn respond(
     head: Parts,
     body: Streamed,
     answer: TracesAnswer,
-    limit: usize,
+    room: &Room,
     metrics: &Metrics,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     match answer {
         TracesAnswer::Trace { api, format, .. } if head.status == StatusCode::NOT_FOUND => {
             Ok(not_found(api, format))
         }
-        _ if head.status != StatusCode::OK => failed(head.status, body).await,
+        _ if head.status != StatusCode::OK => failed(head.status, body, room).await,
         TracesAnswer::Public => {
             let headers = headers::for_data_response(&head.headers);
             Ok(build(head.status, headers, ResponseBody::streamed(body)))
         }
         TracesAnswer::Whole(answer, format) => {
             check_media_type(&head.headers, format.media_type())?;
-            let text = whole(body, limit).await?;
+            let text = whole(body, room).await?;
             let filtered = answer
-                .filter(&text, format, limit, metrics)
+                .filter(&text, format, room, metrics)
                 .await
                 .map_err(|error| unreadable(&error))?;
-            Ok(build(
-                head.status,
-                typed(format),
-                ResponseBody::whole(filtered),
-            ))
+            let body = ResponseBody::whole(room.budget.hold(filtered)?);
+            Ok(build(head.status, typed(format), body))
         }
         TracesAnswer::Trace {
             owner,
@@ -58,7 +56,7 @@ pub(super) async fn respond(
             format: Format::Protobuf,
         } => {
             check_media_type(&head.headers, Format::Protobuf.media_type())?;
-            let text = whole(body, limit).await?;
+            let text = whole(body, room).await?;
             match redact_protobuf(&text, api, &owner, foreign)
                 .map_err(|error| unreadable(&error))?
             {
@@ -77,10 +75,11 @@ pub(super) async fn respond(
         } => {
             check_media_type(&head.headers, Format::Json.media_type())?;
             let undecided = match foreign {
-                ForeignSpans::Redact => limit.min(UNDECIDED_BYTES),
-                ForeignSpans::Deny => limit,
+                ForeignSpans::Redact => room.bytes.min(UNDECIDED_BYTES),
+                ForeignSpans::Deny => room.bytes,
             };
-            redacted(body, JsonFilter::new(api, owner, foreign, undecided), api).await
+            let filter = JsonFilter::new(api, owner, foreign, undecided);
+            redacted(body, filter, api, room).await
         }
     }
 }
@@ -91,14 +90,16 @@ async fn redacted(
     mut body: Streamed,
     mut filter: JsonFilter,
     api: TraceApi,
+    room: &Room,
 ) -> Result<Response<ResponseBody>, ProxyError> {
-    let mut out = Vec::new();
+    let (mut out, mut held) = (Vec::new(), room.budget.share());
     while out.is_empty() {
         match body.data().await {
             Some(Ok(data)) => {
                 filter
                     .push(&data, &mut out)
                     .map_err(|error| unreadable(&error))?;
+                account(&mut held, filter.held_bytes(), &out, data.len())?;
             }
             Some(Err(error)) => return Err(broken(&error)),
             None => {
@@ -108,14 +109,14 @@ async fn redacted(
                 return Ok(match outcome {
                     Outcome::Nothing => not_found(api, Format::Json),
                     Outcome::Kept { .. } => {
-                        let body = ResponseBody::whole(joined(out));
+                        let body = ResponseBody::whole(held.bind(joined(out)));
                         build(StatusCode::OK, typed(Format::Json), body)
                     }
                 });
             }
         }
     }
-    let body = ResponseBody::sieved(body, Sieve::Trace(Box::new(filter)), out);
+    let body = ResponseBody::sieved(body, Sieve::Trace(Box::new(filter)), out, held);
     Ok(build(StatusCode::OK, typed(Format::Json), body))
 }
 
@@ -141,11 +142,16 @@ fn typed(format: Format) -> HeaderMap {
 }
 
 /// An error of Tempo's: its status, and a text that may be shown.
-async fn failed(status: StatusCode, body: Streamed) -> Result<Response<ResponseBody>, ProxyError> {
+async fn failed(
+    status: StatusCode,
+    body: Streamed,
+    room: &Room,
+) -> Result<Response<ResponseBody>, ProxyError> {
     if !status.is_client_error() && !status.is_server_error() {
         return Err(unreadable(&format!("its status is {status}")));
     }
-    let text = body.collect(ERROR_BYTES).await.unwrap_or_default();
+    let text = body.collect(&room.of(ERROR_BYTES)).await;
+    let text = text.unwrap_or_default();
     let text = errors::http_text(status.as_u16(), &text).into_owned();
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, plain)]);

@@ -148,6 +148,15 @@ impl JsonFilter {
         Ok(())
     }
 
+    /// What of the answer is held back in memory.
+    pub fn held_bytes(&self) -> usize {
+        let undecided = match &self.element {
+            Element::Undecided(undecided) => undecided.text.capacity(),
+            Element::None | Element::Ours | Element::Foreign => 0,
+        };
+        undecided + self.output.held_bytes()
+    }
+
     /// Ends the answer.
     ///
     /// # Errors

@@ -1,8 +1,18 @@
-//! Go's `time.ParseDuration`, as far as a search can use it.
+//! Go's `time.ParseDuration`, as far as Tempo's parameters can use it.
 
 /// The duration in whole milliseconds, cut off; `None` if it is none, negative, or too long for
 /// Tempo's 32 bits.
 pub(super) fn milliseconds(text: &str) -> Option<u32> {
+    let milliseconds = go_duration(text)? / 1_000_000;
+    u32::try_from(milliseconds).ok()
+}
+
+/// In nanoseconds, of Go's 63 bits.
+const LONGEST: f64 = 9.2e18;
+
+/// The nanoseconds of `1h30m`, `1.5s`, `100us`; `None` if it is none, negative, or longer than
+/// Go's durations get.
+pub fn go_duration(text: &str) -> Option<i128> {
     let text = text.strip_prefix('+').unwrap_or(text);
     if text == "0" {
         return Some(0);
@@ -24,14 +34,9 @@ pub(super) fn milliseconds(text: &str) -> Option<u32> {
         };
         nanos += number.parse::<f64>().ok()? * unit;
     }
-    let milliseconds = (nanos / 1e6).floor();
-    let fits = !text.is_empty() && milliseconds <= f64::from(u32::MAX);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "checked above"
-    )]
-    fits.then_some(milliseconds as u32)
+    let fits = !text.is_empty() && nanos <= LONGEST;
+    #[expect(clippy::cast_possible_truncation, reason = "checked above")]
+    fits.then_some(nanos as i128)
 }
 
 fn split_where(text: &str, at: impl Fn(char) -> bool) -> (&str, &str) {

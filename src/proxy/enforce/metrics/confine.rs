@@ -33,6 +33,11 @@ impl<'a> ConfineOnce<'a> {
         }
     }
 
+    /// Its text, confined.
+    pub(super) fn text(&self) -> Option<&str> {
+        self.query.as_deref().map(Confined::text)
+    }
+
     /// The query that was confined, if there was one.
     pub(super) fn into_origin(self) -> Option<Arc<Confined>> {
         self.query

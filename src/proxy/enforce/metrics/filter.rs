@@ -7,6 +7,7 @@ use super::super::{Enforced, matchers_of};
 use crate::auth::Caller;
 use crate::prometheus::filter::{self, MetricNames, RulesOptions};
 use crate::promql;
+use crate::proxy::budget::Room;
 use crate::proxy::error::ProxyError;
 use crate::proxy::respond;
 use crate::telemetry::metrics::Metrics;
@@ -42,7 +43,7 @@ impl Filter {
     pub(crate) async fn apply(
         self,
         answer: &[u8],
-        limit: usize,
+        room: &Room,
         metrics: &Metrics,
     ) -> Result<Vec<u8>, ProxyError> {
         let filtered = match self {
@@ -62,7 +63,7 @@ impl Filter {
             Self::Alerts(caller) => filter::alerts(answer, matchers_of(&caller)?),
             Self::Targets(caller) => filter::targets(answer, matchers_of(&caller)?),
             Self::Metadata { names, limit: most } => {
-                let names = respond::companion(*names, respond::JSON, limit, metrics).await?;
+                let names = respond::companion(*names, respond::JSON, room, metrics).await?;
                 MetricNames::from_label_values(&names)
                     .and_then(|names| filter::metadata(answer, &names, most))
             }

@@ -7,6 +7,7 @@ use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 
 use super::send;
 use crate::prometheus::form::Form;
+use crate::proxy::budget::Room;
 use crate::proxy::enforce::{Outward, ResponsePlan};
 use crate::proxy::error::ProxyError;
 use crate::proxy::respond;
@@ -92,7 +93,7 @@ impl WholeAnswer {
         &self,
         answer: &[u8],
         format: Format,
-        limit: usize,
+        room: &Room,
         metrics: &Metrics,
     ) -> Result<Vec<u8>, Unreadable> {
         match self {
@@ -104,15 +105,11 @@ impl WholeAnswer {
                 let own = match format {
                     Format::Json => {
                         let page = JsonPage::read(answer)?;
-                        companions
-                            .own_traces(page.trace_ids(), limit, metrics)
-                            .await
+                        companions.own_traces(page.trace_ids(), room, metrics).await
                     }
                     Format::Protobuf => {
                         let page = ProtobufPage::read(answer)?;
-                        companions
-                            .own_traces(page.trace_ids(), limit, metrics)
-                            .await
+                        companions.own_traces(page.trace_ids(), room, metrics).await
                     }
                 };
                 let hide = hidden.names();
@@ -202,14 +199,14 @@ impl Companions {
     async fn own_traces(
         &self,
         ids: impl Iterator<Item = &str>,
-        limit: usize,
+        room: &Room,
         metrics: &Metrics,
     ) -> TraceIds {
         let Self::Verify(verify) = self else {
             return TraceIds::default();
         };
         match verify
-            .ask(ids.map(str::to_owned).collect(), limit, metrics)
+            .ask(ids.map(str::to_owned).collect(), room, metrics)
             .await
         {
             Ok(own) => own,
@@ -236,7 +233,7 @@ impl Verify {
     async fn ask(
         &self,
         ids: Vec<String>,
-        limit: usize,
+        room: &Room,
         metrics: &Metrics,
     ) -> Result<TraceIds, ProxyError> {
         let tags = self
@@ -247,7 +244,7 @@ impl Verify {
             .map_err(|error| respond::unreadable(&error))?;
         let mut own = TraceIds::default();
         for companion in Companion::of_page(ids.iter().map(String::as_str), &tags) {
-            let answer = self.search(&companion, limit, metrics).await?;
+            let answer = self.search(&companion, room, metrics).await?;
             let admits = |place: usize, value: &str| {
                 let attribute = self.attributes.get(place);
                 attribute.is_some_and(|attribute| attribute.tenants.contains(value))
@@ -262,7 +259,7 @@ impl Verify {
     async fn search(
         &self,
         companion: &Companion,
-        limit: usize,
+        room: &Room,
         metrics: &Metrics,
     ) -> Result<Bytes, ProxyError> {
         let mut form = Form::default();
@@ -277,6 +274,6 @@ impl Verify {
         let headers = HeaderMap::from_iter([(ACCEPT, protobuf)]);
         let plan = ResponsePlan::Traces(TracesAnswer::Public);
         let question = send(&self.outward, "/api/search", &form, headers, plan)?;
-        respond::companion(question, Format::Protobuf.media_type(), limit, metrics).await
+        respond::companion(question, Format::Protobuf.media_type(), room, metrics).await
     }
 }

@@ -11,8 +11,10 @@ use super::scope::TracesScope;
 use super::{org_id, send};
 use crate::prometheus::form::Form;
 use crate::proxy::body::RequestBody;
+use crate::proxy::budget::Room;
 use crate::proxy::enforce::{Enforced, Outward, ResponsePlan};
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::snapshot::Snapshot;
 use crate::proxy::{headers, respond};
 use crate::telemetry::metrics::Metrics;
 use crate::tempo::answer::Format;
@@ -43,13 +45,14 @@ struct Side {
 /// Looks at both traces, and lets the request go up if all of both is the caller's. Spans that
 /// arrive between the look and the answer are the one thing it cannot know.
 pub(super) async fn enforce(
+    snapshot: &Snapshot,
     outward: &Outward,
     scope: TracesScope,
     head: &Parts,
     body: &[u8],
-    limit: usize,
     metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
+    let room = Room::for_answer(snapshot, metrics);
     let difference: Difference = serde_json::from_slice(body).map_err(|error| {
         let text = format!("the body is no trace difference: {error}");
         ProxyError::new(ErrorKind::BadRequest, text)
@@ -63,7 +66,7 @@ pub(super) async fn enforce(
         TracesScope::Confined(scope) => {
             let owner = scope.owner()?;
             for side in [&difference.base, &difference.compare] {
-                let trace = fetch(outward, side, limit, metrics).await?;
+                let trace = fetch(outward, side, &room, metrics).await?;
                 check_ours(&trace, &owner)?;
             }
         }
@@ -77,7 +80,7 @@ pub(super) async fn enforce(
         Method::POST,
         &Endpoint::TraceDiff.upstream_path(),
         headers,
-        RequestBody::Whole(Some(body.into())),
+        RequestBody::Whole(Some(room.budget.hold(body)?)),
         ResponsePlan::Traces(TracesAnswer::Public),
     )
 }
@@ -96,7 +99,7 @@ fn check_ours(trace: &Bytes, owner: &TraceOwner) -> Result<(), ProxyError> {
 async fn fetch(
     outward: &Outward,
     side: &Side,
-    limit: usize,
+    room: &Room,
     metrics: &Metrics,
 ) -> Result<Bytes, ProxyError> {
     check_trace_id(&side.id).map_err(|error| {
@@ -117,5 +120,5 @@ async fn fetch(
     let headers = HeaderMap::from_iter([(ACCEPT, protobuf)]);
     let plan = ResponsePlan::Traces(TracesAnswer::Public);
     let question = send(outward, &endpoint.upstream_path(), &form, headers, plan)?;
-    respond::companion(question, Format::Protobuf.media_type(), limit, metrics).await
+    respond::companion(question, Format::Protobuf.media_type(), room, metrics).await
 }

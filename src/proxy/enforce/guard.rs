@@ -1,0 +1,128 @@
+//! The guards of the caller's tenants, on what a request asks for.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::scope;
+use crate::auth::Caller;
+use crate::grpc::method::Method;
+use crate::prometheus::endpoints::Endpoint;
+use crate::prometheus::form::Form;
+use crate::prometheus::{remote_read, window};
+use crate::promql;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::snapshot::Snapshot;
+use crate::tempo;
+use crate::tenancy::{Guard, GuardRefusal, TenantScope};
+
+/// The guards that hold for a caller; `None` if there are none.
+fn of<'a>(snapshot: &Snapshot, caller: &'a Caller) -> Result<Option<Guard<'a>>, ProxyError> {
+    let limits = &snapshot.settings().tenant_limits;
+    if !limits.guards() {
+        return Ok(None);
+    }
+    Ok(match scope(caller)? {
+        TenantScope::Tenants(tenants) => Guard::of(limits, tenants.tenants()),
+        TenantScope::AllTenants => None,
+    })
+}
+
+/// Judges a call of the metrics API by the parameters that go up, each of which counts once, and
+/// by its query.
+pub(super) fn metrics(
+    snapshot: &Snapshot,
+    caller: &Caller,
+    endpoint: &Endpoint,
+    sent: &Form<'_>,
+    query: Option<&str>,
+) -> Result<(), ProxyError> {
+    let Some(guard) = of(snapshot, caller)? else {
+        return Ok(());
+    };
+    let value = |wanted: &str| {
+        let found = sent.iter().find(|(name, _)| *name == wanted);
+        found.map(|(_, value)| value)
+    };
+    if let Some(window) = window::window(endpoint, value) {
+        guard.check_window(&window).map_err(refused)?;
+    }
+    if !matches!(endpoint, Endpoint::Query | Endpoint::QueryRange) {
+        return Ok(());
+    }
+    let lookback = window::lookback(value(window::LOOKBACK));
+    guard.check_lookback(lookback).map_err(refused)?;
+    query.map_or(Ok(()), |query| look_into(&guard, query).map_err(refused))
+}
+
+fn look_into(guard: &Guard<'_>, query: &str) -> Result<(), GuardRefusal> {
+    if !guard.looks_into_queries() {
+        return Ok(());
+    }
+    let Some(extent) = promql::extent(query) else {
+        return guard.unreadable_query().map_or(Ok(()), Err);
+    };
+    guard.check_range("the longest range within this query", extent.range)?;
+    for (range, step) in extent.subqueries {
+        guard.check_points("a subquery", range, step)?;
+    }
+    Ok(())
+}
+
+/// Judges each query of a remote read.
+pub(super) fn remote_read(
+    snapshot: &Snapshot,
+    caller: &Caller,
+    body: &[u8],
+    max_decoded: usize,
+) -> Result<(), ProxyError> {
+    let Some(guard) = of(snapshot, caller)? else {
+        return Ok(());
+    };
+    let ranges = remote_read::ranges(body, max_decoded)
+        .map_err(|error| super::metrics::refused_read(&error))?;
+    for range in ranges {
+        guard
+            .check_range("the range of this remote read", range)
+            .map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// Judges a call of the traces API.
+pub(super) fn traces<'f>(
+    snapshot: &Snapshot,
+    caller: &Caller,
+    endpoint: &tempo::endpoints::Endpoint,
+    given: impl Iterator<Item = (&'f str, &'f str)>,
+) -> Result<(), ProxyError> {
+    let Some(guard) = of(snapshot, caller)? else {
+        return Ok(());
+    };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    match tempo::window::of_call(endpoint, given, now) {
+        Some(window) => guard.check_window(&window).map_err(refused),
+        None => Ok(()),
+    }
+}
+
+/// Judges a gRPC call of the traces API.
+pub(super) fn grpc(
+    snapshot: &Snapshot,
+    caller: &Caller,
+    method: Method,
+    message: &[u8],
+) -> Result<(), ProxyError> {
+    let Some(guard) = of(snapshot, caller)? else {
+        return Ok(());
+    };
+    match tempo::window::of_message(method, message) {
+        Some(window) => guard.check_window(&window).map_err(refused),
+        None => Ok(()),
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn refused(refusal: GuardRefusal) -> ProxyError {
+    ProxyError::new(ErrorKind::Unprocessable, refusal.to_string()).because(refusal.kind())
+}

@@ -1,0 +1,453 @@
+//! Guards: how much one query of a tenant may ask for. Times are in nanoseconds.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::{Tenant, TenantSet};
+use crate::config::settings::{TenantLimit, TenantLimits};
+
+/// The strictest guards of a caller's tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard<'a> {
+    max_range: Option<Bound<'a, i128>>,
+    max_points: Option<Bound<'a, i128>>,
+    min_step: Option<Bound<'a, i128>>,
+}
+
+/// A guard, and which of the caller's own tenants has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bound<'a, T> {
+    value: T,
+    tenant: &'a Tenant,
+}
+
+/// Why a query is refused. The text names the guard, its value and what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum GuardRefusal {
+    /// `max_range`
+    #[error(
+        "{what} is {}, longer than tenant_limits max_range {} of tenant `{tenant}`; ask for a \
+         shorter one",
+        Span(*.asked), Span(*.limit)
+    )]
+    Range {
+        /// What is so long.
+        what: &'static str,
+        /// How long.
+        asked: i128,
+        /// The longest.
+        limit: i128,
+        /// Whose.
+        tenant: Tenant,
+    },
+    /// `max_points`
+    #[error(
+        "{what} has {asked} points, more than tenant_limits max_points {limit} of tenant \
+         `{tenant}`; ask for a longer step or a shorter range"
+    )]
+    Points {
+        /// What has so many.
+        what: &'static str,
+        /// How many.
+        asked: i128,
+        /// The most.
+        limit: i128,
+        /// Whose.
+        tenant: Tenant,
+    },
+    /// `min_step`
+    #[error(
+        "the step of this query is {}, shorter than tenant_limits min_step {} of tenant \
+         `{tenant}`; ask for a longer step",
+        Span(*.asked), Span(*.limit)
+    )]
+    Step {
+        /// How short.
+        asked: i128,
+        /// The shortest.
+        limit: i128,
+        /// Whose.
+        tenant: Tenant,
+    },
+    /// What a guard would have to judge is not given, or not in a form it reads.
+    #[error("{problem}, and tenant_limits {guard} of tenant `{tenant}` needs it: {hint}")]
+    Unreadable {
+        /// What is wrong.
+        problem: String,
+        /// Which key.
+        guard: &'static str,
+        /// Whose.
+        tenant: Tenant,
+        /// What to give instead.
+        hint: &'static str,
+    },
+}
+
+impl GuardRefusal {
+    /// The guard's key, for a metric's label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Range { .. } => "max_range",
+            Self::Points { .. } => "max_points",
+            Self::Step { .. } => "min_step",
+            Self::Unreadable { guard, .. } => guard,
+        }
+    }
+}
+
+/// What of a request cannot be judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// In words: "`start` is not given".
+    pub problem: String,
+    /// What to give instead.
+    pub hint: &'static str,
+}
+
+/// What a range query asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// From its start to its end.
+    pub range: Result<i128, Unreadable>,
+    /// `None` where it has none, or leaves it to the upstream.
+    pub step: Result<Option<i128>, Unreadable>,
+}
+
+impl<'a> Guard<'a> {
+    /// Of these tenants; `None` if nothing is guarded.
+    pub fn of(limits: &TenantLimits, tenants: &'a TenantSet) -> Option<Self> {
+        if !limits.guards() {
+            return None;
+        }
+        let strictest = |key: fn(&TenantLimit) -> Option<i128>| {
+            let bounds = tenants.iter().filter_map(|tenant| {
+                let value = key(limits.of(tenant.as_str()))?;
+                Some(Bound { value, tenant })
+            });
+            bounds.min_by_key(|bound| bound.value)
+        };
+        let guard = Self {
+            max_range: strictest(|limit| limit.max_range.map(nanoseconds)),
+            max_points: strictest(|limit| limit.max_points.map(i128::from)),
+            // The longest of the shortest steps is the strictest.
+            min_step: strictest(|limit| limit.min_step.map(|step| -nanoseconds(step))).map(
+                |bound| Bound {
+                    value: -bound.value,
+                    ..bound
+                },
+            ),
+        };
+        let guards = guard.looks_into_queries() || guard.min_step.is_some();
+        guards.then_some(guard)
+    }
+
+    /// Whether it needs to know what is within a query.
+    pub fn looks_into_queries(&self) -> bool {
+        self.max_range.is_some() || self.max_points.is_some()
+    }
+
+    /// Judges what a request asks for.
+    pub fn check_window(&self, window: &Window) -> Result<(), GuardRefusal> {
+        match (&window.range, self.max_range, self.max_points) {
+            (Ok(range), ..) => self.check_range("the range of this request", *range)?,
+            (Err(error), Some(bound), _) => return Err(error.refuse(MAX_RANGE, bound)),
+            // Points matter only where there is a step.
+            (Err(error), _, Some(bound)) if window.step != Ok(None) => {
+                return Err(error.refuse(MAX_POINTS, bound));
+            }
+            (Err(_), ..) => {}
+        }
+        match (&window.step, self.min_step, self.max_points) {
+            (Ok(Some(step)), ..) => {
+                self.check_step(*step)?;
+                let range = window.range.as_ref();
+                range.map_or(Ok(()), |range| {
+                    self.check_points("this query", *range, *step)
+                })
+            }
+            (Err(error), Some(bound), _) => Err(error.refuse(MIN_STEP, bound)),
+            (Err(error), _, Some(bound)) => Err(error.refuse(MAX_POINTS, bound)),
+            (Ok(None), ..) | (Err(_), None, None) => Ok(()),
+        }
+    }
+
+    /// Judges a range. One that ends before it starts is as long as it is the other way round:
+    /// what an upstream makes of it is its own affair.
+    pub fn check_range(&self, what: &'static str, range: i128) -> Result<(), GuardRefusal> {
+        let asked = range.saturating_abs();
+        match self.max_range {
+            Some(Bound { value, tenant }) if asked > value => Err(GuardRefusal::Range {
+                what,
+                asked,
+                limit: value,
+                tenant: tenant.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges how many points a range and a step make.
+    pub fn check_points(
+        &self,
+        what: &'static str,
+        range: i128,
+        step: i128,
+    ) -> Result<(), GuardRefusal> {
+        // A step that is none makes as many as there can be.
+        let steps = range.saturating_abs().checked_div(step.max(0));
+        let asked = steps.unwrap_or(i128::MAX).saturating_add(1);
+        match self.max_points {
+            Some(Bound { value, tenant }) if asked > value => Err(GuardRefusal::Points {
+                what,
+                asked,
+                limit: value,
+                tenant: tenant.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges how far back each point of a query looks, if the request says so.
+    pub fn check_lookback(
+        &self,
+        lookback: Result<Option<i128>, Unreadable>,
+    ) -> Result<(), GuardRefusal> {
+        match (lookback, self.max_range) {
+            (Ok(Some(lookback)), _) => self.check_range("`lookback_delta` of this query", lookback),
+            (Err(unreadable), Some(bound)) => Err(unreadable.refuse(MAX_RANGE, bound)),
+            (Ok(None), _) | (Err(_), None) => Ok(()),
+        }
+    }
+
+    fn check_step(&self, asked: i128) -> Result<(), GuardRefusal> {
+        match self.min_step {
+            Some(Bound { value, tenant }) if asked < value => Err(GuardRefusal::Step {
+                asked,
+                limit: value,
+                tenant: tenant.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A query's own ranges cannot be read.
+    pub fn unreadable_query(&self) -> Option<GuardRefusal> {
+        let (guard, bound) = match (self.max_range, self.max_points) {
+            (Some(bound), _) => (MAX_RANGE, bound),
+            (None, Some(bound)) => (MAX_POINTS, bound),
+            (None, None) => return None,
+        };
+        let unreadable = Unreadable {
+            problem: "a range in square brackets is no plain duration".to_owned(),
+            hint: "write it like [5m] or [1h:1m]",
+        };
+        Some(unreadable.refuse(guard, bound))
+    }
+}
+
+impl Unreadable {
+    fn refuse(&self, guard: &'static str, bound: Bound<'_, i128>) -> GuardRefusal {
+        GuardRefusal::Unreadable {
+            problem: self.problem.clone(),
+            guard,
+            tenant: bound.tenant.clone(),
+            hint: self.hint,
+        }
+    }
+}
+
+const MAX_RANGE: &str = "max_range";
+const MAX_POINTS: &str = "max_points";
+const MIN_STEP: &str = "min_step";
+
+fn nanoseconds(duration: Duration) -> i128 {
+    i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
+}
+
+/// A duration as the config writes it: `31d12h`, and below a millisecond as nanoseconds.
+struct Span(i128);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(&str, i128); 6] = [
+            ("d", 86_400_000_000_000),
+            ("h", 3_600_000_000_000),
+            ("m", 60_000_000_000),
+            ("s", 1_000_000_000),
+            ("ms", 1_000_000),
+            ("ns", 1),
+        ];
+        if self.0 == 0 {
+            return f.write_str("0s");
+        }
+        if self.0 < 0 {
+            f.write_str("-")?;
+        }
+        let mut rest = self.0.saturating_abs();
+        let whole = UNITS.iter().filter_map(|(name, unit)| {
+            let number = rest / unit;
+            rest %= unit;
+            (number > 0).then_some((number, *name))
+        });
+        // Two of them say enough.
+        for (number, name) in whole.take(2) {
+            write!(f, "{number}{name}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: i128 = 1_000_000_000;
+    const DAY: i128 = 86_400 * SECOND;
+
+    fn limit(days: u64, points: u64, step: u64) -> TenantLimit {
+        TenantLimit {
+            max_range: (days > 0).then(|| Duration::from_hours(24 * days)),
+            max_points: (points > 0).then_some(points),
+            min_step: (step > 0).then(|| Duration::from_secs(step)),
+            ..TenantLimit::default()
+        }
+    }
+
+    fn tenants(names: &[&str]) -> TenantSet {
+        TenantSet::new(names.iter().map(|name| Tenant::new(name).unwrap())).unwrap()
+    }
+
+    fn window(range: i128, step: Option<i128>) -> Window {
+        Window {
+            range: Ok(range),
+            step: Ok(step),
+        }
+    }
+
+    fn text(result: Result<(), GuardRefusal>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn texts_name_the_guard_its_value_and_what_was_asked() {
+        let limits = TenantLimits::new(limit(31, 100, 60), BTreeMap::new());
+        let tenants = tenants(&["acme"]);
+        let guard = Guard::of(&limits, &tenants).unwrap();
+        assert_eq!(
+            text(guard.check_window(&window(40 * DAY, None))),
+            "the range of this request is 40d, longer than tenant_limits max_range 31d of tenant \
+             `acme`; ask for a shorter one"
+        );
+        assert_eq!(
+            text(guard.check_window(&window(6000 * SECOND, Some(60 * SECOND)))),
+            "this query has 101 points, more than tenant_limits max_points 100 of tenant `acme`; \
+             ask for a longer step or a shorter range"
+        );
+        assert_eq!(
+            text(guard.check_window(&window(60 * SECOND, Some(1_500_000_000)))),
+            "the step of this query is 1s500ms, shorter than tenant_limits min_step 1m of tenant \
+             `acme`; ask for a longer step"
+        );
+        let missing = Window {
+            range: Err(Unreadable {
+                problem: "`start` is not given".into(),
+                hint: "give it",
+            }),
+            step: Ok(None),
+        };
+        assert_eq!(
+            text(guard.check_window(&missing)),
+            "`start` is not given, and tenant_limits max_range of tenant `acme` needs it: give it"
+        );
+    }
+
+    #[test]
+    fn what_is_just_allowed_is() {
+        let limits = TenantLimits::new(limit(31, 100, 60), BTreeMap::new());
+        let tenants = tenants(&["acme"]);
+        let guard = Guard::of(&limits, &tenants).unwrap();
+        assert!(guard.check_window(&window(31 * DAY, None)).is_ok());
+        let most = window(5999 * SECOND, Some(60 * SECOND));
+        assert!(guard.check_window(&most).is_ok());
+        assert!(guard.check_range("x", 31 * DAY + 1).is_err());
+        assert!(guard.check_range("x", -32 * DAY).is_err());
+    }
+
+    #[test]
+    fn of_several_tenants_the_strictest_guard_holds_and_is_named() {
+        let overrides = [("wide", limit(90, 9, 0)), ("slow", limit(90, 99, 300))];
+        let overrides = overrides.map(|(name, limit)| (name.into(), limit));
+        let limits = TenantLimits::new(limit(31, 0, 60), overrides.into());
+        let all = tenants(&["acme", "slow", "wide"]);
+        let guard = Guard::of(&limits, &all).unwrap();
+        let named = |result| {
+            let text = text(result);
+            text.split('`').nth(1).unwrap().to_owned()
+        };
+        assert_eq!(named(guard.check_range("x", 32 * DAY)), "acme");
+        assert_eq!(named(guard.check_points("x", 9 * SECOND, SECOND)), "wide");
+        assert_eq!(named(guard.check_step(299 * SECOND)), "slow");
+        let wide = tenants(&["wide"]);
+        assert!(
+            Guard::of(&limits, &wide)
+                .unwrap()
+                .check_range("x", 90 * DAY)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn without_guards_there_is_none() {
+        let one = [("acme".into(), limit(1, 0, 0))];
+        let limits = TenantLimits::new(TenantLimit::default(), one.into());
+        assert!(Guard::of(&limits, &tenants(&["other"])).is_none());
+        assert!(Guard::of(&limits, &tenants(&["acme"])).is_some());
+        assert!(Guard::of(&TenantLimits::default(), &tenants(&["acme"])).is_none());
+    }
+
+    #[test]
+    fn only_what_a_guard_needs_has_to_be_readable() {
+        let limits = TenantLimits::new(limit(0, 0, 60), BTreeMap::new());
+        let tenants = tenants(&["acme"]);
+        let guard = Guard::of(&limits, &tenants).unwrap();
+        let unknown = || Unreadable {
+            problem: String::new(),
+            hint: "",
+        };
+        let endless = Window {
+            range: Err(unknown()),
+            step: Ok(Some(60 * SECOND)),
+        };
+        assert!(guard.check_window(&endless).is_ok());
+        let stepless = Window {
+            range: Ok(1),
+            step: Err(unknown()),
+        };
+        assert_eq!(
+            guard.check_window(&stepless).unwrap_err().kind(),
+            "min_step"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_numbers_overflow(range in any::<i128>(), step in any::<i128>()) {
+            let limits = TenantLimits::new(limit(1, 10, 1), BTreeMap::new());
+            let tenants = tenants(&["acme"]);
+            let guard = Guard::of(&limits, &tenants).unwrap();
+            let judged = guard.check_window(&window(range, Some(step)));
+            let is_small = range.saturating_abs() <= DAY && step >= SECOND
+                && range.saturating_abs() / step < 10;
+            prop_assert_eq!(judged.is_ok(), is_small);
+            if let Err(refusal) = judged {
+                prop_assert!(!refusal.to_string().is_empty());
+            }
+        }
+    }
+}

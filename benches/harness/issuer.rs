@@ -22,7 +22,7 @@ pub(crate) struct Issuer {
 }
 
 impl Issuer {
-    pub(crate) fn new() -> Result<Self, Box<dyn Error + Send + Sync>> {
+    pub(crate) fn new() -> Result<Self, Box<dyn Error>> {
         let pair = KeyPair::generate(KeySize::Rsa2048)?;
         let der: Pkcs8V1Der<'_> = pair.as_der()?;
         let pem = format!(
@@ -40,7 +40,7 @@ impl Issuer {
         &self,
         subject: &str,
         mut claims: Map<String, Value>,
-    ) -> Result<String, Box<dyn Error + Send + Sync>> {
+    ) -> Result<String, Box<dyn Error>> {
         let now = SystemTime::UNIX_EPOCH.elapsed()?.as_secs();
         claims.extend([
             ("iss".to_owned(), json!(ISSUER)),

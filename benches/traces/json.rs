@@ -145,7 +145,11 @@ fn each(
 }
 
 /// Passes the whole stream through a filter, dropping what it puts out as a connection does.
-fn filter(stream: &JsonTrace, owner: &Arc<TraceOwner>, laps: &mut Laps) -> Result<(), Box<dyn Error>> {
+fn filter(
+    stream: &JsonTrace,
+    owner: &Arc<TraceOwner>,
+    laps: &mut Laps,
+) -> Result<(), Box<dyn Error>> {
     let mut filter = JsonFilter::new(stream.api, owner.clone(), ForeignSpans::Redact, HELD);
     let mut out = Vec::new();
     let mut kept = 0;

@@ -1,5 +1,5 @@
 //! Made-up traces, of which a known part is ours.
-#![allow(dead_code, reason = "each bench uses a part")]
+#![allow(dead_code, unused_imports, reason = "each bench uses a part")]
 
 mod json;
 mod protobuf;

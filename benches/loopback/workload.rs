@@ -1,0 +1,233 @@
+//! What is asked and answered, over and over.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use hyper::header::HeaderValue;
+use serde_json::{Map, json};
+
+use crate::answers::{self, Answer};
+use crate::contestants::{CLAIM, Kind};
+use crate::dashboard::{PANELS, get, get_as, graph};
+use crate::grpc::{self, Call};
+use crate::issuer::Issuer;
+use crate::load::Requests;
+use crate::made_up::OURS;
+use crate::{Effort, Outcome};
+
+/// One kind of work.
+pub(crate) struct Workload {
+    pub(crate) name: String,
+    pub(crate) requests: Requests,
+    pub(crate) answer: Answer,
+    pub(crate) connections: usize,
+    /// Who can do it.
+    pub(crate) on: &'static [Kind],
+}
+
+/// Those that do not look at what passes.
+const PLAIN: &[Kind] = &[
+    Kind::Partywall,
+    Kind::Baseline,
+    Kind::Bare,
+    Kind::Nginx,
+    Kind::Envoy,
+];
+
+/// The least to compare with, for what passes otherwise would not be asked.
+const OURS_AND_BARE: &[Kind] = &[Kind::Partywall, Kind::Baseline, Kind::Bare];
+
+const TEXT: &str = r#"sum by (job) (rate(http_requests_total{namespace="shop"}[5m]))"#;
+
+/// A trace's path.
+const TRACE: &str = "/api/v2/traces/4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// All of the table.
+pub(crate) fn all(issuer: &Issuer, effort: Effort) -> Outcome<Vec<Workload>> {
+    let users = users(issuer)?;
+    let user = users.first().cloned().ok_or("no user")?;
+    let small = || answers::matrix(1000);
+    let new_tokens = (0..effort.new_tokens)
+        .map(|number| token(issuer, &format!("new-{number}"), 1))
+        .collect::<Outcome<Vec<_>>>()?;
+    Ok(vec![
+        Workload {
+            name: "pass-through, 1 KB".to_owned(),
+            requests: same(get("/static/app.js", &[], &user)),
+            answer: answers::page(1000),
+            connections: 64,
+            on: PLAIN,
+        },
+        Workload {
+            name: "dashboards, 1 KB answers".to_owned(),
+            requests: dashboards(&users),
+            answer: small(),
+            connections: 64,
+            on: &Kind::ALL,
+        },
+        Workload {
+            name: "dashboards, no query twice".to_owned(),
+            requests: new_queries(users),
+            answer: small(),
+            connections: 64,
+            on: &Kind::ALL,
+        },
+        Workload {
+            name: "dashboards, no query and no token twice".to_owned(),
+            requests: new_queries_and_tokens(new_tokens),
+            answer: small(),
+            connections: 64,
+            on: OURS_AND_BARE,
+        },
+        Workload {
+            name: "metrics, 140 KB".to_owned(),
+            requests: same(graph(TEXT, &user)),
+            answer: answers::matrix(effort.bytes(140_000)),
+            connections: 32,
+            on: PLAIN,
+        },
+        Workload {
+            name: "metrics, 14 MB".to_owned(),
+            requests: same(graph(TEXT, &user)),
+            answer: answers::matrix(effort.bytes(14_000_000)),
+            connections: 8,
+            on: PLAIN,
+        },
+        Workload {
+            name: "rules filtered, 140 KB".to_owned(),
+            requests: same(get("/api/v1/rules", &[], &user)),
+            answer: answers::rules(effort.bytes(140_000))?,
+            connections: 16,
+            on: PLAIN,
+        },
+        protobuf_trace(effort.bytes(1_000_000), 16, &user),
+        protobuf_trace(effort.bytes(100_000_000), 2, &user),
+        json_trace(effort.bytes(1_000_000), 16, &user),
+        json_trace(effort.bytes(100_000_000), 2, &user),
+        Workload {
+            name: "gRPC search, streamed".to_owned(),
+            requests: Requests::Grpc(search(&user)?),
+            answer: answers::search()?,
+            connections: 64,
+            on: PLAIN,
+        },
+    ])
+}
+
+/// A warm query of about this many bytes.
+pub(crate) fn long_query(query: &str, token: &str) -> Workload {
+    Workload {
+        name: format!("a query of {} bytes", query.len()),
+        requests: same(graph(query, token)),
+        answer: answers::matrix(1000),
+        connections: 16,
+        on: OURS_AND_BARE,
+    }
+}
+
+/// The same, never twice: `query` writes the one of a number.
+pub(crate) fn distinct_queries(
+    query: impl Fn(usize) -> String + 'static,
+    token: String,
+) -> Workload {
+    Workload {
+        name: format!("distinct queries of {} bytes", query(0).len()),
+        requests: Requests::Http1(Box::new(move |number| Some(graph(&query(number), &token)))),
+        answer: answers::matrix(1000),
+        connections: 16,
+        on: OURS_AND_BARE,
+    }
+}
+
+/// A trace by id.
+pub(crate) fn protobuf_trace(bytes: usize, connections: usize, token: &str) -> Workload {
+    Workload {
+        name: format!("trace redacted, protobuf, {}", size(bytes)),
+        requests: same(get_as("application/protobuf", TRACE, &[], token)),
+        answer: answers::protobuf_trace(bytes),
+        connections,
+        on: PLAIN,
+    }
+}
+
+/// The same as JSON.
+pub(crate) fn json_trace(bytes: usize, connections: usize, token: &str) -> Workload {
+    Workload {
+        name: format!("trace redacted, JSON, {}", size(bytes)),
+        requests: same(get(TRACE, &[], token)),
+        answer: answers::json_trace(bytes),
+        connections,
+        on: PLAIN,
+    }
+}
+
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..1_000_000 => format!("{} KB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+/// A token of a user with so many tenants.
+pub(crate) fn token(issuer: &Issuer, subject: &str, tenants: usize) -> Outcome<String> {
+    let more = (1..tenants).map(|index| format!("customer-{index:04}"));
+    let names: Vec<String> = std::iter::once(OURS.to_owned()).chain(more).collect();
+    let claims = Map::from_iter([
+        (CLAIM.to_owned(), json!(names)),
+        // What identity providers add.
+        ("azp".to_owned(), json!("grafana")),
+        ("email".to_owned(), json!(format!("{subject}@example.com"))),
+        ("scope".to_owned(), json!("openid profile email")),
+    ]);
+    issuer.token(subject, claims)
+}
+
+fn users(issuer: &Issuer) -> Outcome<Vec<String>> {
+    (0..20)
+        .map(|user| token(issuer, &format!("user-{user}"), 1))
+        .collect()
+}
+
+fn same(request: Bytes) -> Requests {
+    Requests::Http1(Box::new(move |_| Some(request.clone())))
+}
+
+/// Every user looks at every panel.
+fn dashboards(users: &[String]) -> Requests {
+    let all: Vec<Bytes> = users
+        .iter()
+        .flat_map(|user| PANELS.iter().map(|panel| panel.request(user)))
+        .collect();
+    Requests::Http1(Box::new(move |number| all.get(number % all.len()).cloned()))
+}
+
+fn new_queries(users: Vec<String>) -> Requests {
+    Requests::Http1(Box::new(move |number| {
+        let user = users.get(number % users.len())?;
+        let panel = PANELS.get(number % PANELS.len())?;
+        Some(panel.distinct_request(number, user))
+    }))
+}
+
+fn new_queries_and_tokens(tokens: Vec<String>) -> Requests {
+    let tokens: Rc<[String]> = tokens.into();
+    Requests::Http1(Box::new(move |number| {
+        let panel = PANELS.get(number % PANELS.len())?;
+        Some(panel.distinct_request(number, tokens.get(number)?))
+    }))
+}
+
+fn search(token: &str) -> Outcome<Call> {
+    const QUERY: &str = "{ resource.service.name = \"checkout\" && status = error }";
+    // `query` (8), `limit` (4), `start` (5) and `end` (6) of a `SearchRequest`.
+    let mut message = Vec::new();
+    prost::encoding::string::encode(8, &QUERY.to_owned(), &mut message);
+    for (field, value) in [(4, 20), (5, 1_795_229_745), (6, 1_795_233_345)] {
+        prost::encoding::uint32::encode(field, &value, &mut message);
+    }
+    Ok(Call {
+        path: "/tempopb.StreamingQuerier/Search",
+        message: grpc::frame(&message)?,
+        token: HeaderValue::try_from(format!("Bearer {token}"))?,
+    })
+}

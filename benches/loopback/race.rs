@@ -71,9 +71,10 @@ impl Racer<'_> {
         clients.run(requests, &self.next, warm_up).await?;
         group.forget_peak()?;
         let before = group.cpu_time()?;
+        let supply = workload.supply.unwrap_or(usize::MAX) / effort.rounds;
         let end = End {
             after: effort.round,
-            requests: effort.requests,
+            requests: effort.requests.min(supply - warm_up.requests),
         };
         let run = clients.run(requests, &self.next, end).await?;
         let took = group.cpu_time()?.saturating_sub(before);

@@ -21,6 +21,8 @@ pub(crate) struct Workload {
     pub(crate) requests: Requests,
     pub(crate) answer: Answer,
     pub(crate) connections: usize,
+    /// The requests there are for all rounds together, if each can be sent only once.
+    pub(crate) supply: Option<usize>,
     /// Who can do it.
     pub(crate) on: &'static [Kind],
 }
@@ -56,6 +58,7 @@ pub(crate) fn all(issuer: &Issuer, effort: Effort) -> Outcome<Vec<Workload>> {
             requests: same(get("/static/app.js", &[], &user)),
             answer: answers::page(1000),
             connections: 64,
+            supply: None,
             on: PLAIN,
         },
         Workload {
@@ -63,6 +66,7 @@ pub(crate) fn all(issuer: &Issuer, effort: Effort) -> Outcome<Vec<Workload>> {
             requests: dashboards(&users),
             answer: small(),
             connections: 64,
+            supply: None,
             on: &Kind::ALL,
         },
         Workload {
@@ -70,6 +74,7 @@ pub(crate) fn all(issuer: &Issuer, effort: Effort) -> Outcome<Vec<Workload>> {
             requests: new_queries(users),
             answer: small(),
             connections: 64,
+            supply: None,
             on: &Kind::ALL,
         },
         Workload {
@@ -77,6 +82,7 @@ pub(crate) fn all(issuer: &Issuer, effort: Effort) -> Outcome<Vec<Workload>> {
             requests: new_queries_and_tokens(new_tokens),
             answer: small(),
             connections: 64,
+            supply: Some(effort.new_tokens),
             on: OURS_AND_BARE,
         },
         Workload {
@@ -84,6 +90,7 @@ pub(crate) fn all(issuer: &Issuer, effort: Effort) -> Outcome<Vec<Workload>> {
             requests: same(graph(TEXT, &user)),
             answer: answers::matrix(effort.bytes(140_000)),
             connections: 32,
+            supply: None,
             on: PLAIN,
         },
         Workload {
@@ -91,6 +98,7 @@ pub(crate) fn all(issuer: &Issuer, effort: Effort) -> Outcome<Vec<Workload>> {
             requests: same(graph(TEXT, &user)),
             answer: answers::matrix(effort.bytes(14_000_000)),
             connections: 8,
+            supply: None,
             on: PLAIN,
         },
         Workload {
@@ -98,6 +106,7 @@ pub(crate) fn all(issuer: &Issuer, effort: Effort) -> Outcome<Vec<Workload>> {
             requests: same(get("/api/v1/rules", &[], &user)),
             answer: answers::rules(effort.bytes(140_000))?,
             connections: 16,
+            supply: None,
             on: PLAIN,
         },
         protobuf_trace(effort.bytes(1_000_000), 16, &user),
@@ -109,6 +118,7 @@ pub(crate) fn all(issuer: &Issuer, effort: Effort) -> Outcome<Vec<Workload>> {
             requests: Requests::Grpc(search(&user)?),
             answer: answers::search()?,
             connections: 64,
+            supply: None,
             on: PLAIN,
         },
     ])
@@ -121,6 +131,7 @@ pub(crate) fn long_query(query: &str, token: &str) -> Workload {
         requests: same(graph(query, token)),
         answer: answers::matrix(1000),
         connections: 16,
+        supply: None,
         on: OURS_AND_BARE,
     }
 }
@@ -135,6 +146,7 @@ pub(crate) fn distinct_queries(
         requests: Requests::Http1(Box::new(move |number| Some(graph(&query(number), &token)))),
         answer: answers::matrix(1000),
         connections: 16,
+        supply: None,
         on: OURS_AND_BARE,
     }
 }
@@ -146,6 +158,7 @@ pub(crate) fn protobuf_trace(bytes: usize, connections: usize, token: &str) -> W
         requests: same(get_as("application/protobuf", TRACE, &[], token)),
         answer: answers::protobuf_trace(bytes),
         connections,
+        supply: None,
         on: PLAIN,
     }
 }
@@ -157,6 +170,7 @@ pub(crate) fn json_trace(bytes: usize, connections: usize, token: &str) -> Workl
         requests: same(get(TRACE, &[], token)),
         answer: answers::json_trace(bytes),
         connections,
+        supply: None,
         on: PLAIN,
     }
 }

@@ -66,14 +66,14 @@ impl Curves<'_> {
         let mut table = table("Larger traces, half of them foreign", "KB", "a MB");
         for kilobytes in self.effort.steps(&[100, 1000, 10_000, 100_000]) {
             let (bytes, megabytes) = (kilobytes * 1000, kilobytes as f64 / 1e3);
-            let protobuf = self.costs(&protobuf_trace(bytes, 2, &user)).await?;
+            let protobuf = self.costs(&protobuf_trace(bytes, &user)).await?;
             row(
                 &mut table,
                 &format!("{kilobytes}, protobuf"),
                 protobuf,
                 megabytes,
             );
-            let json = self.costs(&json_trace(bytes, 2, &user)).await?;
+            let json = self.costs(&json_trace(bytes, &user)).await?;
             row(&mut table, &format!("{kilobytes}, JSON"), json, megabytes);
         }
         table.print();

@@ -42,8 +42,8 @@ pub(crate) async fn print(
     let &(_, bare_median, bare_p99) = bare.ok_or("the bare proxy does not run")?;
     let mut table = Table::new(
         format!(
-            "Latency at {PER_SECOND} requests/s on {} connections: {}",
-            effort.connections, workload.name
+            "Latency of dashboards at {PER_SECOND} requests/s on {} connections",
+            effort.connections
         ),
         &[
             &"proxy",

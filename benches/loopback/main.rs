@@ -42,6 +42,7 @@ use curves::Curves;
 use issuer::Issuer;
 use report::Report;
 use upstream::Upstream;
+use workload::Work;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -130,19 +131,21 @@ async fn everything(effort: Effort) -> Outcome<()> {
             println!("{} is not installed", kind.name());
         }
     }
-    let workloads = workload::all(&stage.issuer, effort)?;
     let mut report = Report::new(contestants.iter().map(|contestant| contestant.kind));
-    for workload in workloads.iter().filter(|workload| wanted(&workload.name)) {
-        let scores = race::run(workload, &contestants, &upstream, effort).await?;
-        report.add(&workload.name, &scores);
+    for work in Work::ALL {
+        let name = work.name();
+        if wanted(&name) {
+            let workload = work.make(&stage.issuer, effort)?;
+            let scores = race::run(&workload, &contestants, &upstream, effort)
+                .await
+                .map_err(|cause| format!("{name}: {cause}"))?;
+            report.add(&name, &scores);
+        }
     }
     report.print();
-    let dashboards = workloads
-        .iter()
-        .find(|workload| workload.on == Kind::ALL)
-        .ok_or("there are no dashboards")?;
+    let dashboards = Work::Dashboards.make(&stage.issuer, effort)?;
     if wanted("latency") {
-        latency::print(dashboards, &contestants, &upstream, effort).await?;
+        latency::print(&dashboards, &contestants, &upstream, effort).await?;
     }
     if wanted("curves") {
         let curves = Curves {
@@ -155,7 +158,7 @@ async fn everything(effort: Effort) -> Outcome<()> {
     }
     if wanted("footprint") {
         drop(contestants);
-        footprint::print(dashboards, &stage, &upstream, effort).await?;
+        footprint::print(&dashboards, &stage, &upstream, effort).await?;
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ pub(crate) async fn run(
             racer
                 .round(workload, effort)
                 .await
-                .map_err(|cause| format!("{}: {name}: {cause}", workload.name))?;
+                .map_err(|cause| format!("{name}: {cause}"))?;
         }
     }
     Ok(racers.into_iter().filter_map(|racer| racer.best).collect())

@@ -1,7 +1,5 @@
 //! What is asked and answered, over and over.
 
-use std::rc::Rc;
-
 use bytes::Bytes;
 use hyper::header::HeaderValue;
 use serde_json::{Map, json};
@@ -15,9 +13,22 @@ use crate::load::Requests;
 use crate::made_up::OURS;
 use crate::{Effort, Outcome};
 
-/// One kind of work.
+/// The rows of the table; bytes are of answers.
+#[derive(Clone, Copy)]
+pub(crate) enum Work {
+    PassThrough(usize),
+    Dashboards,
+    NewQueries,
+    NewQueriesAndTokens,
+    Metrics(usize),
+    Rules(usize),
+    ProtobufTrace(usize),
+    JsonTrace(usize),
+    GrpcSearch,
+}
+
+/// What is asked and answered.
 pub(crate) struct Workload {
-    pub(crate) name: String,
     pub(crate) requests: Requests,
     pub(crate) answer: Answer,
     pub(crate) connections: usize,
@@ -39,97 +50,118 @@ const PLAIN: &[Kind] = &[
 /// The least to compare with, for what passes otherwise would not be asked.
 const OURS_AND_BARE: &[Kind] = &[Kind::Partywall, Kind::Baseline, Kind::Bare];
 
+/// The bytes of an answer that weighs little beside the request.
+const SMALL: usize = 1000;
+
 const TEXT: &str = r#"sum by (job) (rate(http_requests_total{namespace="shop"}[5m]))"#;
 
 /// A trace's path.
 const TRACE: &str = "/api/v2/traces/4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// All of the table.
-pub(crate) fn all(issuer: &Issuer, effort: Effort) -> Outcome<Vec<Workload>> {
-    let users = users(issuer)?;
-    let user = users.first().cloned().ok_or("no user")?;
-    let small = || answers::matrix(1000);
-    let new_tokens = (0..effort.new_tokens)
-        .map(|number| token(issuer, &format!("new-{number}"), 1))
-        .collect::<Outcome<Vec<_>>>()?;
-    Ok(vec![
-        Workload {
-            name: "pass-through, 1 KB".to_owned(),
-            requests: same(get("/static/app.js", &[], &user)),
-            answer: answers::page(1000),
-            connections: 64,
-            supply: None,
-            on: PLAIN,
-        },
-        Workload {
-            name: "dashboards, 1 KB answers".to_owned(),
-            requests: dashboards(&users),
-            answer: small(),
-            connections: 64,
-            supply: None,
-            on: &Kind::ALL,
-        },
-        Workload {
-            name: "dashboards, no query twice".to_owned(),
-            requests: new_queries(users),
-            answer: small(),
-            connections: 64,
-            supply: None,
-            on: &Kind::ALL,
-        },
-        Workload {
-            name: "dashboards, no query and no token twice".to_owned(),
-            requests: new_queries_and_tokens(new_tokens),
-            answer: small(),
-            connections: 64,
-            supply: Some(effort.new_tokens),
-            on: OURS_AND_BARE,
-        },
-        Workload {
-            name: "metrics, 140 KB".to_owned(),
-            requests: same(graph(TEXT, &user)),
-            answer: answers::matrix(effort.bytes(140_000)),
-            connections: 32,
-            supply: None,
-            on: PLAIN,
-        },
-        Workload {
-            name: "metrics, 14 MB".to_owned(),
-            requests: same(graph(TEXT, &user)),
-            answer: answers::matrix(effort.bytes(14_000_000)),
-            connections: 8,
-            supply: None,
-            on: PLAIN,
-        },
-        Workload {
-            name: "rules filtered, 140 KB".to_owned(),
-            requests: same(get("/api/v1/rules", &[], &user)),
-            answer: answers::rules(effort.bytes(140_000))?,
-            connections: 16,
-            supply: None,
-            on: PLAIN,
-        },
-        protobuf_trace(effort.bytes(1_000_000), 16, &user),
-        protobuf_trace(effort.bytes(100_000_000), 2, &user),
-        json_trace(effort.bytes(1_000_000), 16, &user),
-        json_trace(effort.bytes(100_000_000), 2, &user),
-        Workload {
-            name: "gRPC search, streamed".to_owned(),
-            requests: Requests::Grpc(search(&user)?),
-            answer: answers::search()?,
-            connections: 64,
-            supply: None,
-            on: PLAIN,
-        },
-    ])
+impl Work {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::PassThrough(1000),
+        Self::Dashboards,
+        Self::NewQueries,
+        Self::NewQueriesAndTokens,
+        Self::Metrics(140_000),
+        Self::Metrics(14_000_000),
+        Self::Rules(140_000),
+        Self::ProtobufTrace(1_000_000),
+        Self::ProtobufTrace(100_000_000),
+        Self::JsonTrace(1_000_000),
+        Self::JsonTrace(100_000_000),
+        Self::GrpcSearch,
+    ];
+
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::PassThrough(bytes) => format!("pass-through, {}", size(bytes)),
+            Self::Dashboards => "dashboards, 1 KB".to_owned(),
+            Self::NewQueries => "dashboards, each query new".to_owned(),
+            Self::NewQueriesAndTokens => "dashboards, each query and token new".to_owned(),
+            Self::Metrics(bytes) => format!("metrics, {}", size(bytes)),
+            Self::Rules(bytes) => format!("rules filtered, {}", size(bytes)),
+            Self::ProtobufTrace(bytes) => format!("trace redacted, protobuf, {}", size(bytes)),
+            Self::JsonTrace(bytes) => format!("trace redacted, JSON, {}", size(bytes)),
+            Self::GrpcSearch => "gRPC search, streamed".to_owned(),
+        }
+    }
+
+    pub(crate) fn make(self, issuer: &Issuer, effort: Effort) -> Outcome<Workload> {
+        let users = users(issuer)?;
+        let user = users.first().ok_or("no user")?;
+        Ok(match self {
+            Self::PassThrough(bytes) => Workload {
+                requests: same(get("/static/app.js", &[], user)),
+                answer: answers::page(bytes),
+                connections: 64,
+                supply: None,
+                on: PLAIN,
+            },
+            Self::Dashboards => Workload {
+                requests: dashboards(&users),
+                answer: answers::matrix(SMALL),
+                connections: 64,
+                supply: None,
+                on: &Kind::ALL,
+            },
+            Self::NewQueries => Workload {
+                requests: new_queries(users),
+                answer: answers::matrix(SMALL),
+                connections: 64,
+                supply: None,
+                on: &Kind::ALL,
+            },
+            Self::NewQueriesAndTokens => Workload {
+                requests: new_queries_and_tokens(issuer, effort.new_tokens)?,
+                answer: answers::matrix(SMALL),
+                connections: 64,
+                supply: Some(effort.new_tokens),
+                on: OURS_AND_BARE,
+            },
+            Self::Metrics(bytes) => Workload {
+                requests: same(graph(TEXT, user)),
+                answer: answers::matrix(effort.bytes(bytes)),
+                connections: at_once(bytes),
+                supply: None,
+                on: PLAIN,
+            },
+            Self::Rules(bytes) => Workload {
+                requests: same(get("/api/v1/rules", &[], user)),
+                answer: answers::rules(effort.bytes(bytes))?,
+                connections: at_once(bytes),
+                supply: None,
+                on: PLAIN,
+            },
+            Self::ProtobufTrace(bytes) => protobuf_trace(effort.bytes(bytes), user),
+            Self::JsonTrace(bytes) => json_trace(effort.bytes(bytes), user),
+            Self::GrpcSearch => Workload {
+                requests: Requests::Grpc(search(user)?),
+                answer: answers::search()?,
+                connections: 64,
+                supply: None,
+                on: PLAIN,
+            },
+        })
+    }
+}
+
+/// How many clients ask for answers of this size.
+fn at_once(bytes: usize) -> usize {
+    match bytes {
+        0..1_000_000 => 32,
+        1_000_000..10_000_000 => 16,
+        10_000_000..100_000_000 => 8,
+        _ => 2,
+    }
 }
 
 /// A warm query of about this many bytes.
 pub(crate) fn long_query(query: &str, token: &str) -> Workload {
     Workload {
-        name: format!("a query of {} bytes", query.len()),
         requests: same(graph(query, token)),
-        answer: answers::matrix(1000),
+        answer: answers::matrix(SMALL),
         connections: 16,
         supply: None,
         on: OURS_AND_BARE,
@@ -142,9 +174,8 @@ pub(crate) fn distinct_queries(
     token: String,
 ) -> Workload {
     Workload {
-        name: format!("distinct queries of {} bytes", query(0).len()),
         requests: Requests::Http1(Box::new(move |number| Some(graph(&query(number), &token)))),
-        answer: answers::matrix(1000),
+        answer: answers::matrix(SMALL),
         connections: 16,
         supply: None,
         on: OURS_AND_BARE,
@@ -152,24 +183,22 @@ pub(crate) fn distinct_queries(
 }
 
 /// A trace by id.
-pub(crate) fn protobuf_trace(bytes: usize, connections: usize, token: &str) -> Workload {
+pub(crate) fn protobuf_trace(bytes: usize, token: &str) -> Workload {
     Workload {
-        name: format!("trace redacted, protobuf, {}", size(bytes)),
         requests: same(get_as("application/protobuf", TRACE, &[], token)),
         answer: answers::protobuf_trace(bytes),
-        connections,
+        connections: at_once(bytes),
         supply: None,
         on: PLAIN,
     }
 }
 
 /// The same as JSON.
-pub(crate) fn json_trace(bytes: usize, connections: usize, token: &str) -> Workload {
+pub(crate) fn json_trace(bytes: usize, token: &str) -> Workload {
     Workload {
-        name: format!("trace redacted, JSON, {}", size(bytes)),
         requests: same(get(TRACE, &[], token)),
         answer: answers::json_trace(bytes),
-        connections,
+        connections: at_once(bytes),
         supply: None,
         on: PLAIN,
     }
@@ -223,12 +252,14 @@ fn new_queries(users: Vec<String>) -> Requests {
     }))
 }
 
-fn new_queries_and_tokens(tokens: Vec<String>) -> Requests {
-    let tokens: Rc<[String]> = tokens.into();
-    Requests::Http1(Box::new(move |number| {
+fn new_queries_and_tokens(issuer: &Issuer, count: usize) -> Outcome<Requests> {
+    let tokens = (0..count)
+        .map(|number| token(issuer, &format!("new-{number}"), 1))
+        .collect::<Outcome<Vec<_>>>()?;
+    Ok(Requests::Http1(Box::new(move |number| {
         let panel = PANELS.get(number % PANELS.len())?;
         Some(panel.distinct_request(number, tokens.get(number)?))
-    }))
+    })))
 }
 
 fn search(token: &str) -> Outcome<Call> {

@@ -70,7 +70,7 @@ pub(crate) fn by_tenants(pace: Pace) -> Result<(), Box<dyn Error>> {
     let mut table = Growth::new("More tenants: ns a tenant", "tenants", counts);
     table.row("claims: resolved to a scope", |count| {
         let claims = inputs::claims(count);
-        let nanos = pace.nanos(|| resolve(&tenancy, inputs::ISSUER, &claims))?;
+        let nanos = pace.nanos(|| resolve(&tenancy, crate::issuer::ISSUER, &claims))?;
         Ok(Point::new(count, nanos))
     })?;
     table.row("PromQL: confined and proven", |count| {

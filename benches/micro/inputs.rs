@@ -9,8 +9,6 @@ use partywall::tenancy::{LabelMatcher, Matchers, Tenant, TenantSet};
 use partywall::traceql::TenantPredicate;
 use serde_json::{Map, Value, json};
 
-pub(crate) const ISSUER: &str = "https://sso.test/realms/observability";
-
 /// Recorded from a Prometheus; its tenants are `acme` and `globex`.
 pub(crate) const RULES: &[u8] = include_bytes!("../../tests/fixtures/prometheus/rules-2.42.json");
 

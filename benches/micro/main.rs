@@ -10,6 +10,8 @@ mod growth;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod inputs;
+#[path = "../harness/issuer.rs"]
+mod issuer;
 mod pace;
 mod token;
 
@@ -108,7 +110,7 @@ fn calls(pace: Pace) -> Result<(), Box<dyn Error>> {
     let claims = inputs::claims(1);
     let bytes = serde_json::to_string(&claims)?.len();
     let tenancy = inputs::tenancy();
-    let nanos = pace.nanos(|| resolve(&tenancy, inputs::ISSUER, &claims))?;
+    let nanos = pace.nanos(|| resolve(&tenancy, issuer::ISSUER, &claims))?;
     row("claims: resolved to a scope", bytes, nanos);
 
     table.print();

@@ -2,45 +2,30 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
-use aws_lc_rs::rsa::{KeyPair, KeySize};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderValue};
-use jsonwebtoken::jwk::{Jwk, JwkSet};
-use jsonwebtoken::{EncodingKey, Header};
 use partywall::auth::{Authenticator, Caller};
-use partywall::config::settings::{Algorithm, Issuer, KeySource, TokenSource, Tokens};
-use serde_json::{Value, json};
+use partywall::config::settings::{Algorithm, Issuer as Settings, KeySource, TokenSource, Tokens};
 
-use crate::inputs::{ISSUER, claims, tenancy};
+use crate::inputs::{claims, tenancy};
+use crate::issuer::{AUDIENCE, ISSUER, Issuer};
 
-const AUDIENCE: &str = "grafana";
-
-/// An issuer's key and an authenticator that believes it.
+/// An issuer and an authenticator that believes it.
 pub(crate) struct Desk {
-    key: EncodingKey,
+    issuer: Issuer,
     authenticator: Authenticator,
 }
 
 impl Desk {
     pub(crate) fn open() -> Result<Self, Box<dyn Error>> {
-        let pair = KeyPair::generate(KeySize::Rsa2048)?;
-        let der: Pkcs8V1Der<'_> = pair.as_der()?;
-        let pem = format!(
-            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-            STANDARD.encode(der.as_ref())
-        );
-        let key = EncodingKey::from_rsa_pem(pem.as_bytes())?;
-        let public = Jwk::from_encoding_key(&key, jsonwebtoken::Algorithm::RS256)?;
-        let public = serde_json::to_string(&JwkSet { keys: vec![public] })?;
+        let issuer = Issuer::new()?;
+        let settings = settings(issuer.jwks.clone());
         Ok(Self {
-            key,
-            authenticator: Authenticator::new(&settings(public), tenancy(), None)?,
+            issuer,
+            authenticator: Authenticator::new(&settings, tenancy(), None)?,
         })
     }
 
@@ -50,17 +35,9 @@ impl Desk {
     }
 
     fn request(&self, subject: usize) -> Result<HeaderMap, Box<dyn Error>> {
-        let now = SystemTime::UNIX_EPOCH.elapsed()?.as_secs();
-        let mut all = claims(1);
-        all.extend([
-            ("iss".to_owned(), json!(ISSUER)),
-            ("aud".to_owned(), json!(AUDIENCE)),
-            ("sub".to_owned(), json!(format!("user-{subject:04}"))),
-            ("iat".to_owned(), json!(now)),
-            ("exp".to_owned(), json!(now + 3600)),
-        ]);
-        let header = Header::new(jsonwebtoken::Algorithm::RS256);
-        let token = jsonwebtoken::encode(&header, &Value::Object(all), &self.key)?;
+        let token = self
+            .issuer
+            .token(&format!("user-{subject:04}"), claims(1))?;
         let value = HeaderValue::try_from(format!("Bearer {token}"))?;
         Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
     }
@@ -79,7 +56,7 @@ fn settings(jwks: String) -> Tokens {
             header: "authorization".to_owned(),
             scheme: Some("Bearer".to_owned()),
         }],
-        issuers: vec![Issuer {
+        issuers: vec![Settings {
             issuer: ISSUER.into(),
             audiences: vec![AUDIENCE.to_owned()],
             algorithms: vec![Algorithm::RS256],

@@ -7,6 +7,8 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 mod json;
+#[path = "../harness/traces/mod.rs"]
+mod made_up;
 mod memory;
 mod protobuf;
 
@@ -16,12 +18,7 @@ use std::time::{Duration, Instant};
 use partywall::tenancy::{Tenant, TenantSet};
 use partywall::trace::TraceOwner;
 
-const ATTRIBUTE: &str = "tenant_id";
-const OURS: &str = "acme";
-const FOREIGN: &str = "globex";
-
-/// Resources of one service are many pods', so neighbours differ.
-const PODS: usize = 8;
+use made_up::{ATTRIBUTE, OURS};
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -29,29 +26,6 @@ struct Effort {
     protobuf_bytes: usize,
     json_bytes: usize,
     rounds: usize,
-}
-
-/// Whose the `ResourceSpans` of a made-up trace are.
-#[derive(Clone, Copy)]
-enum Whose {
-    Ours,
-    EveryOther,
-}
-
-impl Whose {
-    fn tenant(self, index: usize) -> &'static str {
-        match self {
-            Self::EveryOther if index % 2 == 1 => FOREIGN,
-            _ => OURS,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ours => "all ours",
-            Self::EveryOther => "half foreign",
-        }
-    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

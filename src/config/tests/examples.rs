@@ -132,6 +132,9 @@ fn no_example_is_forgotten() {
         names,
         [
             "auth0.yaml",
+            // tests/deploy has these two.
+            "compose",
+            "compose.yaml",
             "dex.yaml",
             "entra.yaml",
             "grafana-alerting.yaml",

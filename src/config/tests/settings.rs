@@ -546,3 +546,51 @@ fn spans_need_a_build_that_exports_them() {
         assert!(error.contains("--features otlp"), "{error}");
     }
 }
+
+#[test]
+fn a_tenants_own_limits_replace_only_what_they_name() {
+    let limits = |section: &str| {
+        settings_of(&format!("{}tenant_limits:\n{section}", super::MINIMAL)).tenant_limits
+    };
+    let rate = |per_second: u32, burst: u32| {
+        Some(Rate {
+            per_second: per_second.try_into().unwrap(),
+            burst: burst.try_into().unwrap(),
+        })
+    };
+    let given = limits(
+        "  default: {requests: 2, requests_per_second: 10, max_range: 31d, max_points: 100}
+  tenants:
+    big: {requests: 5, requests_per_second: 50}
+    calm: {burst: 1, min_step: 1m}
+    same: {}
+",
+    );
+    let default = TenantLimit {
+        requests: Some(2),
+        rate: rate(10, 10),
+        max_range: Some(Duration::from_hours(31 * 24)),
+        max_points: Some(100),
+        min_step: None,
+    };
+    assert_eq!(given.of("anyone"), &default);
+    assert_eq!(given.of("same"), &default);
+    let big = TenantLimit {
+        requests: Some(5),
+        rate: rate(50, 50),
+        ..default
+    };
+    assert_eq!(given.of("big"), &big);
+    let calm = TenantLimit {
+        rate: rate(10, 1),
+        min_step: Some(Duration::from_mins(1)),
+        ..default
+    };
+    assert_eq!(given.of("calm"), &calm);
+    assert!(given.counts() && given.guards());
+
+    let guarded = limits("  tenants: {a: {max_points: 5}}\n");
+    assert!(guarded.guards() && !guarded.counts());
+    assert_eq!(guarded.of("b"), &TenantLimit::default());
+    assert_eq!(limits("  {}\n"), TenantLimits::default());
+}

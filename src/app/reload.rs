@@ -17,6 +17,7 @@ use crate::proxy::Proxy;
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans::Spans;
 
 /// How long a reload waits for the keys of new issuers.
 const KEYS_WITHIN: Duration = Duration::from_secs(5);
@@ -52,13 +53,14 @@ pub fn start(path: &Path, loaded: Loaded) -> Result<(Arc<Proxy>, Arc<Reloader>),
     let snapshot = Snapshot::build(loaded, None)?;
     let first = Arc::clone(snapshot.settings());
     let audit = Arc::new(Audit::new(&first.audit, metrics.audit_counters())?);
+    let spans = Arc::new(Spans::new(first.tracing.as_ref(), metrics.span_counters())?);
     metrics.count_tenants(first.metrics.per_tenant.unwrap_or_default());
     let last = LastLoad {
         at: SystemTime::now(),
         result: Ok(()),
     };
     metrics.reloaded(true, seconds(last.at));
-    let proxy = Arc::new(Proxy::new(snapshot, metrics, audit));
+    let proxy = Arc::new(Proxy::new(snapshot, metrics, audit, spans));
     let reloader = Reloader {
         path: path.to_owned(),
         first,
@@ -158,6 +160,8 @@ impl Reloader {
         }
         let trail = self.proxy.audit().prepare(&new.audit);
         let trail = trail.map_err(|error| error.to_string())?;
+        let spans = self.proxy.spans().prepare(new.tracing.as_ref());
+        let spans = spans.map_err(|error| error.to_string())?;
         let per_tenant = new.metrics.per_tenant.unwrap_or_default();
         let previous = self.proxy.snapshot();
         let snapshot =
@@ -166,6 +170,7 @@ impl Reloader {
         snapshot.authenticator().settle(KEYS_WITHIN).await;
         self.proxy.replace(snapshot);
         self.proxy.audit().replace(trail);
+        self.proxy.spans().replace(spans);
         self.proxy.metrics().count_tenants(per_tenant);
         Ok(())
     }

@@ -41,6 +41,7 @@ use self::snapshot::Snapshot;
 use crate::listen::InFlight;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{Decision, Metrics, Stage};
+use crate::telemetry::spans::Spans;
 use crate::telemetry::traceparent;
 
 /// Serves requests by the snapshot of the moment each begins.
@@ -48,15 +49,22 @@ pub struct Proxy {
     snapshot: ArcSwap<Snapshot>,
     metrics: Arc<Metrics>,
     audit: Arc<Audit>,
+    spans: Arc<Spans>,
 }
 
 impl Proxy {
     /// A proxy that begins with this snapshot.
-    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>, audit: Arc<Audit>) -> Self {
+    pub fn new(
+        snapshot: Snapshot,
+        metrics: Arc<Metrics>,
+        audit: Arc<Audit>,
+        spans: Arc<Spans>,
+    ) -> Self {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
             audit,
+            spans,
         }
     }
 
@@ -80,6 +88,11 @@ impl Proxy {
         &self.audit
     }
 
+    /// Where the process's spans go.
+    pub fn spans(&self) -> &Arc<Spans> {
+        &self.spans
+    }
+
     /// Answers one request. Whatever happens is an answer: a panic is a 500 and a counted defect.
     pub(crate) async fn handle(
         &self,
@@ -92,14 +105,15 @@ impl Proxy {
             return self.overloaded();
         };
         let trace = traceparent::accept(request.headers_mut());
+        let spans = self.spans.begin(trace);
         let head = Head {
             method: method_name(request.method()),
             remote,
             dialect: Dialect::of_path(request.uri().path()),
-            trace_id: trace.map(|trace| trace.trace_id),
+            trace_id: spans.trace_id().or(trace.map(|trace| trace.trace_id)),
         };
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
-        let mut exchange = Exchange::begin(metrics, trail, permit, in_flight, head);
+        let mut exchange = Exchange::begin(metrics, trail, spans, permit, in_flight, head);
         let journey = journey(&snapshot, request, &mut exchange, &self.metrics);
         let result = AssertUnwindSafe(journey)
             .catch_unwind()
@@ -149,9 +163,14 @@ async fn journey(
     exchange.set_caller(caller.clone());
     let journal = exchange.journal();
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics, &journal);
-    let (enforced, decision) = exchange.timed(Stage::Enforce, enforced).await?;
+    let (mut enforced, decision) = exchange.timed(Stage::Enforce, enforced).await?;
     exchange.set_decision(decision);
+    if let Some(parent) = exchange.upstream_begins() {
+        enforced.set_traceparent(parent);
+    }
     let answered = forward::forward(enforced, metrics);
-    let answered = exchange.timed(Stage::Upstream, answered).await?;
-    respond::respond(answered, snapshot, metrics).await
+    let answered = exchange.timed(Stage::Upstream, answered).await;
+    let status = answered.as_ref().ok();
+    exchange.upstream_ends(status.map(|answered| answered.response.status()));
+    respond::respond(answered?, snapshot, metrics).await
 }

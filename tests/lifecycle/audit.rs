@@ -79,6 +79,7 @@ async fn ask(url: &str, ask: Ask, token: Option<&str>) -> Answer {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines)] // One entry a kind.
 async fn each_kind_of_decision_has_its_line_and_is_counted() {
     let trail = Trail::new();
     let stage = Stage::recorded(&trail.section("sampling: 1, queries: full")).await;

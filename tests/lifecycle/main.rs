@@ -24,4 +24,5 @@ mod metrics;
 mod reload;
 mod rotation;
 mod streaming;
+mod tracing;
 mod upstream;

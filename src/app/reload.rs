@@ -109,6 +109,12 @@ impl Reloader {
         self.take(read, &mut seen).await
     }
 
+    /// Whether these settings change what stays as it was at the start.
+    pub fn needs_restart(&self, new: &Settings) -> bool {
+        let first = &self.first;
+        first.listeners != new.listeners || first.admin != new.admin || first.log != new.log
+    }
+
     async fn reload_if_changed(&self) {
         let mut seen = self.seen.lock().await;
         if is_current(&seen).await {
@@ -154,8 +160,8 @@ impl Reloader {
     }
 
     async fn apply(&self, loaded: Loaded) -> Result<(), String> {
-        let (first, new) = (&self.first, &loaded.settings);
-        if first.listeners != new.listeners || first.admin != new.admin || first.log != new.log {
+        let new = &loaded.settings;
+        if self.needs_restart(new) {
             tracing::warn!("changes of listeners, admin and log need a restart");
         }
         let trail = self.proxy.audit().prepare(&new.audit);

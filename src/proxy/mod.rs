@@ -33,6 +33,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use hyper::{Request, Response, body::Incoming};
+use tracing::{Instrument as _, Span};
 
 use self::body::ResponseBody;
 use self::error::{Dialect, ErrorKind, ProxyError};
@@ -42,7 +43,7 @@ use crate::listen::InFlight;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{Decision, Metrics, Stage};
 use crate::telemetry::spans::Spans;
-use crate::telemetry::traceparent;
+use crate::telemetry::traceparent::{self, TraceId};
 
 /// Serves requests by the snapshot of the moment each begins.
 pub struct Proxy {
@@ -112,10 +113,11 @@ impl Proxy {
             dialect: Dialect::of_path(request.uri().path()),
             trace_id: spans.trace_id().or(trace.map(|trace| trace.trace_id)),
         };
+        let span = span_of(head.trace_id.as_ref());
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
         let mut exchange = Exchange::begin(metrics, trail, spans, permit, in_flight, head);
         let journey = journey(&snapshot, request, &mut exchange, &self.metrics);
-        let result = AssertUnwindSafe(journey)
+        let result = AssertUnwindSafe(journey.instrument(span))
             .catch_unwind()
             .await
             .unwrap_or_else(|_panic| {
@@ -146,6 +148,13 @@ impl Proxy {
         route.request_done(error.status().as_u16(), Duration::ZERO);
         error.render(Dialect::Prometheus)
     }
+}
+
+/// Where there is a trace, what is logged on the way names it.
+fn span_of(trace_id: Option<&TraceId>) -> Span {
+    trace_id.map_or_else(Span::none, |trace_id| {
+        tracing::error_span!("request", trace_id = trace_id.as_str())
+    })
 }
 
 /// The whole journey on one screen.

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "a table is what a bench is for")]
 #![expect(clippy::cast_precision_loss, reason = "ratios need no 53 bits")]
 
+mod counting;
 mod growth;
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -51,6 +52,7 @@ const LIMITS: promql::Limits = promql::Limits {
 fn main() -> Result<(), Box<dyn Error>> {
     let pace = Pace::new(harness::is_quick());
     calls(pace)?;
+    counting::table(pace)?;
     growth::by_length(pace)?;
     growth::by_tenants(pace)
 }

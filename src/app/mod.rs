@@ -5,6 +5,7 @@ pub mod reload;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,6 +18,7 @@ use crate::proxy::snapshot::SnapshotError;
 use crate::telemetry::admin;
 use crate::telemetry::audit::{Audit, AuditError};
 use crate::telemetry::log;
+use crate::telemetry::spans::SpansError;
 
 /// Why the process could not start, or did not end well.
 #[derive(Debug, Error)]
@@ -30,10 +32,16 @@ pub enum AppError {
     /// Where the audit trail is to go.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Where spans are to go.
+    #[error(transparent)]
+    Spans(#[from] SpansError),
     /// An address, a signal handler.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
+
+/// How long the end of the process waits for a collector to take the last spans.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// The state that the admin endpoint reports and the drain changes.
 pub struct App {
@@ -111,5 +119,9 @@ pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
     }
     watch.abort();
     drop(admin);
+    let closing = Arc::clone(&app);
+    let closed = tokio::task::spawn_blocking(move || closing.proxy.spans().close(LAST_SPANS));
+    // It waits no longer than it says, and cannot fail.
+    drop(closed.await);
     Ok(Arc::clone(app.proxy.audit()))
 }

@@ -18,6 +18,7 @@ use crate::proxy::Proxy;
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans::Spans;
 
 /// How long a reload waits for the keys of new issuers, and the health of new upstreams.
 const SETTLED_WITHIN: Duration = Duration::from_secs(5);
@@ -53,6 +54,7 @@ pub fn start(path: &Path, loaded: Loaded) -> Result<(Arc<Proxy>, Arc<Reloader>),
     let snapshot = Snapshot::build(loaded, None)?;
     let first = Arc::clone(snapshot.settings());
     let audit = Arc::new(Audit::new(&first.audit, metrics.audit_counters())?);
+    let spans = Arc::new(Spans::new(first.tracing.as_ref(), metrics.span_counters())?);
     metrics.count_tenants(first.metrics.per_tenant.unwrap_or_default());
     let last = LastLoad {
         at: SystemTime::now(),
@@ -60,7 +62,7 @@ pub fn start(path: &Path, loaded: Loaded) -> Result<(Arc<Proxy>, Arc<Reloader>),
     };
     metrics.reloaded(true, seconds(last.at));
     snapshot.tls().report(&metrics, seconds(last.at));
-    let proxy = Arc::new(Proxy::new(snapshot, metrics, audit));
+    let proxy = Arc::new(Proxy::new(snapshot, metrics, audit, spans));
     let reloader = Reloader {
         path: path.to_owned(),
         first,
@@ -109,6 +111,11 @@ impl Reloader {
         self.take(read, &mut seen).await
     }
 
+    /// Whether these settings change what stays as it was at the start.
+    pub fn needs_restart(&self, new: &Settings) -> bool {
+        !same_addresses(&self.first, new) || self.first.log != new.log
+    }
+
     async fn reload_if_changed(&self) {
         let mut seen = self.seen.lock().await;
         if is_current(&seen).await {
@@ -154,12 +161,14 @@ impl Reloader {
     }
 
     async fn apply(&self, loaded: Loaded) -> Result<(), String> {
-        let (first, new) = (&self.first, &loaded.settings);
-        if !same_addresses(first, new) || first.log != new.log {
+        let new = &loaded.settings;
+        if self.needs_restart(new) {
             tracing::warn!("changes of listen addresses and log need a restart");
         }
         let trail = self.proxy.audit().prepare(&new.audit);
         let trail = trail.map_err(|error| error.to_string())?;
+        let spans = self.proxy.spans().prepare(new.tracing.as_ref());
+        let spans = spans.map_err(|error| error.to_string())?;
         let per_tenant = new.metrics.per_tenant.unwrap_or_default();
         let previous = self.proxy.snapshot();
         let snapshot =
@@ -171,6 +180,7 @@ impl Reloader {
             .report(self.proxy.metrics(), seconds(SystemTime::now()));
         self.proxy.replace(snapshot);
         self.proxy.audit().replace(trail);
+        self.proxy.spans().replace(spans);
         self.proxy.metrics().count_tenants(per_tenant);
         Ok(())
     }

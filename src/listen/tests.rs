@@ -11,6 +11,7 @@ use crate::config::{self, OsAccess};
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans::Spans;
 
 const CONFIG: &str = "
 listeners: [{address: 127.0.0.1:1}]
@@ -32,7 +33,9 @@ fn proxy() -> Arc<Proxy> {
     let snapshot = Snapshot::build(loaded, None).unwrap();
     let metrics = Arc::new(Metrics::new());
     let audit = Audit::new(&snapshot.settings().audit, metrics.audit_counters()).unwrap();
-    Arc::new(Proxy::new(snapshot, metrics, Arc::new(audit)))
+    let spans = Spans::new(None, metrics.span_counters()).unwrap();
+    let (audit, spans) = (Arc::new(audit), Arc::new(spans));
+    Arc::new(Proxy::new(snapshot, metrics, audit, spans))
 }
 
 #[tokio::test(start_paused = true)]

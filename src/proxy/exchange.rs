@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use hyper::Method;
+use hyper::header::HeaderValue;
+use hyper::{Method, StatusCode};
 
 use super::error::{Dialect, ProxyError};
 use super::journal::Journal;
@@ -14,6 +15,7 @@ use crate::auth::{Caller, Principal};
 use crate::listen::InFlight;
 use crate::telemetry::audit::{Record, Tenants, Trail};
 use crate::telemetry::metrics::{Decision, Metrics, RouteSeries, Stage};
+use crate::telemetry::spans::{Finished, RequestSpans};
 use crate::telemetry::traceparent::TraceId;
 use crate::tenancy::TenantScope;
 
@@ -24,6 +26,7 @@ pub(crate) struct Exchange {
     metrics: Arc<Metrics>,
     trail: Arc<Trail>,
     journal: Arc<Journal>,
+    spans: RequestSpans,
     started: Instant,
     head: Head,
     route: Arc<RouteSeries>,
@@ -64,12 +67,14 @@ impl Exchange {
     pub(crate) fn begin(
         metrics: Arc<Metrics>,
         trail: Arc<Trail>,
+        spans: RequestSpans,
         in_flight: InFlight,
         head: Head,
     ) -> Self {
         metrics.requests_in_flight.inc();
         Self {
             journal: Arc::new(Journal::new(trail.redaction())),
+            spans,
             started: Instant::now(),
             route: metrics.route("none"),
             dialect: head.dialect,
@@ -152,10 +157,24 @@ impl Exchange {
 
     /// Waits for a part of the journey, and notes how long it took.
     pub(super) async fn timed<T>(&mut self, stage: Stage, part: impl Future<Output = T>) -> T {
-        let begun = Instant::now();
+        let (begun, at) = (Instant::now(), SystemTime::now());
         let done = part.await;
         self.metrics.stage(stage, begun.elapsed());
+        if stage != Stage::Upstream {
+            self.spans.stage(stage, at);
+        }
         done
+    }
+
+    /// Begins the span of the call to the upstream, and gives the `traceparent` to send; `None`
+    /// where the caller's own is to stay.
+    pub(super) fn upstream_begins(&mut self) -> Option<HeaderValue> {
+        self.spans.upstream_begins(self.upstream.as_deref())
+    }
+
+    /// Ends it with the head of the upstream's answer, or without one.
+    pub(super) fn upstream_ends(&mut self, status: Option<StatusCode>) {
+        self.spans.upstream_ends(status);
     }
 
     fn tenants(&self) -> Option<Tenants<'_>> {
@@ -164,6 +183,24 @@ impl Exchange {
             Ok(TenantScope::Tenants(tenants)) => Some(Tenants::Some(tenants.tenants())),
             Err(_refusal) => None,
         }
+    }
+
+    fn end_spans(&mut self) {
+        let noted = self.journal.noted();
+        let (queries, rewritten): (&[_], &[_]) = if self.journal.redaction().tells_all() {
+            (&noted.queries, &noted.rewritten)
+        } else {
+            (&[], &[])
+        };
+        self.spans.end(&Finished {
+            route: self.route.name(),
+            method: self.head.method,
+            code: self.code,
+            decision: self.decision,
+            reason: self.failure.as_ref().map(|failure| failure.reason),
+            queries,
+            rewritten,
+        });
     }
 
     /// Refusals, errors and callers with all tenants always; others as the config samples them.
@@ -208,6 +245,7 @@ impl Drop for Exchange {
             self.metrics.tenant_request(tenants, self.code);
         }
         self.audit(duration);
+        self.end_spans();
         tracing::debug!(
             target: "partywall::access",
             route = self.route.name(),

@@ -38,6 +38,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use hyper::{Request, Response, body::Incoming};
+use tracing::{Instrument as _, Span};
 
 use self::body::ResponseBody;
 use self::error::{Dialect, ErrorKind, ProxyError};
@@ -46,22 +47,30 @@ use self::snapshot::Snapshot;
 use crate::listen::InFlight;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{Metrics, Stage};
-use crate::telemetry::traceparent;
+use crate::telemetry::spans::Spans;
+use crate::telemetry::traceparent::{self, TraceId};
 
 /// Serves requests by the snapshot of the moment each begins.
 pub struct Proxy {
     snapshot: ArcSwap<Snapshot>,
     metrics: Arc<Metrics>,
     audit: Arc<Audit>,
+    spans: Arc<Spans>,
 }
 
 impl Proxy {
     /// A proxy that begins with this snapshot.
-    pub fn new(snapshot: Snapshot, metrics: Arc<Metrics>, audit: Arc<Audit>) -> Self {
+    pub fn new(
+        snapshot: Snapshot,
+        metrics: Arc<Metrics>,
+        audit: Arc<Audit>,
+        spans: Arc<Spans>,
+    ) -> Self {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             metrics,
             audit,
+            spans,
         }
     }
 
@@ -92,6 +101,11 @@ impl Proxy {
         &self.audit
     }
 
+    /// Where the process's spans go.
+    pub fn spans(&self) -> &Arc<Spans> {
+        &self.spans
+    }
+
     /// Answers one request. Whatever happens is an answer: a panic is a 500 and a counted defect.
     pub(crate) async fn handle(
         &self,
@@ -101,16 +115,18 @@ impl Proxy {
     ) -> Response<ResponseBody> {
         let snapshot = self.snapshot();
         let trace = traceparent::accept(request.headers_mut());
+        let spans = self.spans.begin(trace);
         let head = Head {
             method: method_name(request.method()),
             remote,
             dialect: Dialect::of_request(&request),
-            trace_id: trace.map(|trace| trace.trace_id),
+            trace_id: spans.trace_id().or(trace.map(|trace| trace.trace_id)),
         };
+        let span = span_of(head.trace_id.as_ref());
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
-        let mut exchange = Exchange::begin(metrics, trail, in_flight, head);
+        let mut exchange = Exchange::begin(metrics, trail, spans, in_flight, head);
         let journey = journey(&snapshot, request, &mut exchange, &self.metrics);
-        let result = AssertUnwindSafe(journey)
+        let result = AssertUnwindSafe(journey.instrument(span))
             .catch_unwind()
             .await
             .unwrap_or_else(|_panic| {
@@ -128,6 +144,13 @@ impl Proxy {
         exchange.set_code(response.status().as_u16());
         response.map(|body| body.with_exchange(exchange))
     }
+}
+
+/// Where there is a trace, what is logged on the way names it.
+fn span_of(trace_id: Option<&TraceId>) -> Span {
+    trace_id.map_or_else(Span::none, |trace_id| {
+        tracing::error_span!("request", trace_id = trace_id.as_str())
+    })
 }
 
 /// The whole journey on one screen.
@@ -149,9 +172,14 @@ async fn journey(
     exchange.admit(quota::admit(snapshot, caller.as_ref())?);
     let journal = exchange.journal();
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics, &journal);
-    let (enforced, decision) = exchange.timed(Stage::Enforce, enforced).await?;
+    let (mut enforced, decision) = exchange.timed(Stage::Enforce, enforced).await?;
     exchange.set_decision(decision);
+    if let Some(parent) = exchange.upstream_begins() {
+        enforced.set_traceparent(parent);
+    }
     let answered = forward::forward(enforced, metrics);
-    let answered = exchange.timed(Stage::Upstream, answered).await?;
-    respond::respond(answered, snapshot, metrics).await
+    let answered = exchange.timed(Stage::Upstream, answered).await;
+    let status = answered.as_ref().ok();
+    exchange.upstream_ends(status.map(|answered| answered.response.status()));
+    respond::respond(answered?, snapshot, metrics).await
 }

@@ -157,7 +157,13 @@ fn effective_config(app: &App) -> String {
             write!(out, "# At {at} {first}:\n{lines}")
         }
     };
-    out + &config::show(app.proxy.snapshot().settings())
+    let settings = Arc::clone(app.proxy.snapshot().settings());
+    if app.reloader.needs_restart(&settings) {
+        out.push_str(
+            "# What differs from the start in listeners, admin and log waits for a restart.\n",
+        );
+    }
+    out + &config::show(&settings)
 }
 
 fn not_allowed(allow: &'static str) -> Response<Full<Bytes>> {

@@ -4,4 +4,5 @@ pub mod admin;
 pub mod audit;
 pub mod log;
 pub mod metrics;
+pub mod spans;
 pub mod traceparent;

@@ -278,6 +278,16 @@ async fn the_effective_config_is_shown_without_secrets() {
         .unwrap();
     assert!(checked.status.success(), "{checked:?}");
 
+    assert!(!text.contains("restart"), "{text}");
+    let rest = rig.config.rest.clone();
+    rig.config.rest = format!("{rest}log: {{format: json}}\n");
+    rig.replace();
+    eventually("it is told what waits", async || {
+        let text = rig.admin_get("/-/config").await.text();
+        text.contains("waits for a restart")
+    })
+    .await;
+
     // A bad file is told, and what is in force stays what is shown.
     rig.config.rest = "limits: {requests: none}\n".to_owned();
     rig.replace();

@@ -30,5 +30,6 @@ mod reload;
 mod rotation;
 mod streaming;
 mod tls;
+mod tracing;
 mod upstream;
 mod upstreams_tls;

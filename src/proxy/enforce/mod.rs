@@ -92,6 +92,11 @@ impl Origin {
 }
 
 impl Enforced {
+    /// Names the span that the upstream's own are part of.
+    pub(super) fn set_traceparent(&mut self, parent: HeaderValue) {
+        self.request.headers_mut().insert("traceparent", parent);
+    }
+
     /// Gives it up to be sent.
     pub(super) fn into_parts(self) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan) {
         (self.upstream, self.request, self.plan)

@@ -8,6 +8,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use super::build;
 use crate::grpc::frame::{self, Decoder};
@@ -45,7 +46,7 @@ pub(super) fn respond(
         room,
         metrics: Arc::clone(metrics),
     };
-    tokio::spawn(relay.run(answer));
+    tokio::spawn(relay.run(answer).in_current_span());
     let content_type = HeaderValue::from_static("application/grpc");
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type)]);
     build(StatusCode::OK, headers, ResponseBody::relayed(receiver))

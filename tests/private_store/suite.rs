@@ -169,7 +169,9 @@ async fn compare(scope: &Scope, client: &Client, case: &Case, tally: &Mutex<Tall
 
 /// None when some answer of the one store equals some answer of the other.
 fn least_differences(expected: &[Answer], got: &[Answer], strictness: Strictness) -> Vec<String> {
-    let pairs = expected.iter().flat_map(|e| got.iter().map(move |g| (e, g)));
+    let pairs = expected
+        .iter()
+        .flat_map(|e| got.iter().map(move |g| (e, g)));
     pairs
         .map(|(expected, got)| differences(expected, got, strictness))
         .min_by_key(Vec::len)

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 
 use super::activity::{Activity, Expired, Watched};
 use super::drain::DrainWatch;
+use super::framing::Framed;
 use super::unread::{Read, Streams};
 use crate::config::settings::{Limits, Timeouts};
 use crate::proxy::Proxy;
@@ -49,7 +50,8 @@ pub(super) async fn serve(stream: TcpStream, proxy: Arc<Proxy>, drain: DrainWatc
             Ok::<_, Infallible>(response.map(Read::new))
         }
     });
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+    let watched = Watched::new(stream, Arc::clone(&activity));
+    let io = TokioIo::new(Framed::new(watched));
     let builder = builder(&settings.limits, &timeouts);
     let mut connection = pin!(builder.serve_connection(io, service));
     let farewell = FAREWELL.min(settings.drain.max / 2);

@@ -130,7 +130,7 @@ impl Guard {
         self.state = match (self.state, line.without_cr()) {
             // Blank lines before a request are passed over (RFC 9112 §2.2).
             (State::Head, Some([])) if self.head.lines == 0 => State::Head,
-            (State::Head, Some([])) => self.end_of_head()?,
+            (State::Head, Some([])) => self.end_of_head(),
             (State::Head, _) => self.head_line(&line)?,
             (_, Some([])) => State::Head,
             (state, _) => state,
@@ -171,13 +171,13 @@ impl Guard {
         Some(State::Head)
     }
 
-    fn end_of_head(&mut self) -> Option<State> {
+    fn end_of_head(&mut self) -> State {
         let head = std::mem::take(&mut self.head);
-        Some(match head.length {
+        match head.length {
             _ if head.is_chunked => State::ChunkSize { size: 0 },
             None | Some(0) => State::Head,
             Some(left) => State::Body { left },
-        })
+        }
     }
 
     /// The framing of chunks (RFC 9112 §7.1). What is no chunk hyper refuses itself; here it must

@@ -15,6 +15,8 @@ pub enum Step {
     Send(Vec<u8>),
     /// So many bytes, in pieces.
     Flood(usize),
+    /// These bytes, so many times.
+    Repeat(Arc<[u8]>, usize),
     /// Waits for [`Wire::open`]: the first gate of a script for the first call, and so on.
     Gate,
     /// Waits until the peer goes.
@@ -149,6 +151,11 @@ impl<'a> Connection<'a> {
                 match step {
                     Step::Send(bytes) => self.stream.write_all(&bytes).await.ok()?,
                     Step::Flood(total) => self.flood(total).await?,
+                    Step::Repeat(piece, times) => {
+                        for _ in 0..times {
+                            self.stream.write_all(&piece).await.ok()?;
+                        }
+                    }
                     Step::Gate => {
                         gates += 1;
                         let mut open = self.state.gates_open.subscribe();

@@ -147,7 +147,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_comes_whole_in_small_pieces() {
         for length in [0, 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 5] {
-            let whole = Bytes::from_iter((0..length).map(|at| at.to_le_bytes()[0]));
+            let whole: Bytes = (0..length).map(|at| at.to_le_bytes()[0]).collect();
             let mut read = Read::new(Full::new(whole.clone()));
             let mut got = Vec::new();
             loop {

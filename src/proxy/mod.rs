@@ -82,22 +82,14 @@ impl Proxy {
         let dialect = Dialect::of_path(request.uri().path());
         let mut exchange = Exchange::begin(Arc::clone(&self.metrics), permit, in_flight, dialect);
         let journey = journey(&snapshot, request, &mut exchange, &self.metrics);
-        let result = AssertUnwindSafe(journey)
-            .catch_unwind()
+        let response = caught(journey, &self.metrics)
             .await
-            .unwrap_or_else(|_panic| {
-                self.metrics.panics.inc();
-                Err(ProxyError::new(
-                    ErrorKind::Internal,
-                    "a defect of Partywall stopped this request; please report it",
-                ))
+            .unwrap_or_else(|error| {
+                self.metrics.refused(exchange.route(), error.reason());
+                exchange.log_refusal(&error);
+                exchange.release_permit();
+                error.render(exchange.dialect())
             });
-        let response = result.unwrap_or_else(|error| {
-            self.metrics.refused(exchange.route(), error.reason());
-            exchange.log_refusal(&error);
-            exchange.release_permit();
-            error.render(exchange.dialect())
-        });
         exchange.set_code(response.status().as_u16());
         response.map(|body| body.with_exchange(exchange))
     }
@@ -115,6 +107,21 @@ impl Proxy {
     }
 }
 
+/// What the journey comes to, also where a defect of ours makes it panic.
+async fn caught<T>(
+    journey: impl Future<Output = Result<T, ProxyError>>,
+    metrics: &Metrics,
+) -> Result<T, ProxyError> {
+    let result = AssertUnwindSafe(journey).catch_unwind().await;
+    result.unwrap_or_else(|_panic| {
+        metrics.panics.inc();
+        Err(ProxyError::new(
+            ErrorKind::Internal,
+            "a defect of Partywall stopped this request; please report it",
+        ))
+    })
+}
+
 /// The whole journey on one screen.
 async fn journey(
     snapshot: &Snapshot,
@@ -130,4 +137,26 @@ async fn journey(
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics).await?;
     let answered = forward::forward(enforced, metrics).await?;
     respond::respond(answered, snapshot, metrics).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// O3: of the journey no part is skipped by it, and the process lives.
+    #[tokio::test]
+    async fn o3_a_panic_is_a_500_and_is_counted() {
+        let metrics = Metrics::new();
+        let journey = async {
+            tokio::task::yield_now().await;
+            assert!(metrics.panics.get() > 0, "with a secret");
+            Ok(())
+        };
+        let error = caught(journey, &metrics).await.unwrap_err();
+        assert_eq!(error.status(), 500);
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        assert_eq!(metrics.panics.get(), 1);
+        assert!(caught(async { Ok(()) }, &metrics).await.is_ok());
+        assert_eq!(metrics.panics.get(), 1);
+    }
 }

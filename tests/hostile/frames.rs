@@ -35,9 +35,9 @@ pub struct Frame {
 pub enum End {
     /// Answered; the header block begins so. `0x88` is `:status 200` (RFC 7541, appendix A).
     Answered { is_200: bool },
-    /// RST_STREAM with this code.
+    /// `RST_STREAM` with this code.
     Reset(u32),
-    /// GOAWAY with this code.
+    /// `GOAWAY` with this code.
     GoneAway(u32),
     /// The connection was closed without a word.
     Closed,

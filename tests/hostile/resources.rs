@@ -106,9 +106,10 @@ async fn x3_bodies_without_end_are_bounded() {
     let neighbour = Neighbour::of(&stage.proxy, QUERY);
     let mut floods = JoinSet::new();
     for chunked in [true, false].repeat(15) {
-        let framing = match chunked {
-            true => ("Transfer-Encoding", "chunked"),
-            false => ("Content-Length", "9999999999999"),
+        let framing = if chunked {
+            ("Transfer-Encoding", "chunked")
+        } else {
+            ("Content-Length", "9999999999999")
         };
         let head = stage.request("POST", "/api/v1/query", &[FORM, framing], b"");
         let authority = stage.proxy.authority().to_owned();
@@ -346,12 +347,11 @@ async fn huge_protobuf_traces_are_read_up_to_a_limit() {
     }
 }
 
-/// JSON that is deep, wide or has numbers beyond all bounds, where answers are read.
-#[tokio::test]
-async fn r1_odd_json_of_the_upstream_is_passed_or_refused() {
+/// JSON that is deep, wide or has numbers beyond all bounds.
+fn odd_values() -> Vec<(&'static str, String)> {
     let deep =
         |open: &str, close: &str| format!("{}1{}", open.repeat(200_000), close.repeat(200_000));
-    let values = [
+    vec![
         ("lists", deep("[", "]")),
         ("objects", deep("{\"a\":", "}")),
         ("lists without end", "[".repeat(1_000_000)),
@@ -370,55 +370,64 @@ async fn r1_odd_json_of_the_upstream_is_passed_or_refused() {
         ),
         ("a lone surrogate", r#""\ud800""#.to_owned()),
         ("NaN", "NaN".to_owned()),
-    ];
-    let prometheus = [
-        (
-            QUERY,
-            r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":$}]}}"#,
-        ),
-        (
-            QUERY,
-            r#"{"status":"success","warnings":$,"data":{"resultType":"vector","result":[]}}"#,
-        ),
-        (QUERY, r#"{"x":$,"status":"success","data":{}}"#),
-        (FILTERED, r#"{"status":"success","data":{"groups":$}}"#),
-        (
-            FILTERED,
-            r#"{"status":"success","data":{"groups":[{"name":"g","file":"f","rules":[{"type":"recording","name":"x","query":"1","labels":{"tenant_id":"acme"},"evaluationTime":$}]}]}}"#,
-        ),
-        (
-            "/api/v1/alerts",
-            r#"{"status":"success","data":{"alerts":[{"labels":{"tenant_id":"acme"},"value":$}]}}"#,
-        ),
-        (
-            "/api/v1/targets",
-            r#"{"status":"success","data":{"activeTargets":[{"labels":{"tenant_id":"acme"},"x":$}]}}"#,
-        ),
-        (
-            "/api/v1/metadata",
-            r#"{"status":"success","data":{"up":[$]}}"#,
-        ),
-    ];
-    let tempo_answers = [
-        (TRACE, r#"{"batches":$}"#),
-        (
-            TRACE,
-            r#"{"batches":[{"resource":{"attributes":[{"key":"tenant_id","value":{"stringValue":"acme"}}]},"scopeSpans":$}]}"#,
-        ),
-        (
-            TRACE_V2,
-            r#"{"trace":{"resourceSpans":[{"resource":{"attributes":$}}]}}"#,
-        ),
-        (
-            "/api/search?q=%7B%7D",
-            r#"{"traces":[{"traceID":"1","x":$}]}"#,
-        ),
-        ("/api/v2/search/tags", r#"{"scopes":$}"#),
-        (
-            "/api/metrics/query_range?q=%7B%7D%7Crate()&start=1&end=2",
-            r#"{"series":[{"labels":[],"samples":$}]}"#,
-        ),
-    ];
+    ]
+}
+
+#[rustfmt::skip]
+const PROMETHEUS_ANSWERS: &[(&str, &str)] = &[
+    (
+        QUERY,
+        r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":$}]}}"#,
+    ),
+    (
+        QUERY,
+        r#"{"status":"success","warnings":$,"data":{"resultType":"vector","result":[]}}"#,
+    ),
+    (QUERY, r#"{"x":$,"status":"success","data":{}}"#),
+    (FILTERED, r#"{"status":"success","data":{"groups":$}}"#),
+    (
+        FILTERED,
+        r#"{"status":"success","data":{"groups":[{"name":"g","file":"f","rules":[{"type":"recording","name":"x","query":"1","labels":{"tenant_id":"acme"},"evaluationTime":$}]}]}}"#,
+    ),
+    (
+        "/api/v1/alerts",
+        r#"{"status":"success","data":{"alerts":[{"labels":{"tenant_id":"acme"},"value":$}]}}"#,
+    ),
+    (
+        "/api/v1/targets",
+        r#"{"status":"success","data":{"activeTargets":[{"labels":{"tenant_id":"acme"},"x":$}]}}"#,
+    ),
+    (
+        "/api/v1/metadata",
+        r#"{"status":"success","data":{"up":[$]}}"#,
+    ),
+];
+
+#[rustfmt::skip]
+const TEMPO_ANSWERS: &[(&str, &str)] = &[
+    (TRACE, r#"{"batches":$}"#),
+    (
+        TRACE,
+        r#"{"batches":[{"resource":{"attributes":[{"key":"tenant_id","value":{"stringValue":"acme"}}]},"scopeSpans":$}]}"#,
+    ),
+    (
+        TRACE_V2,
+        r#"{"trace":{"resourceSpans":[{"resource":{"attributes":$}}]}}"#,
+    ),
+    (
+        "/api/search?q=%7B%7D",
+        r#"{"traces":[{"traceID":"1","x":$}]}"#,
+    ),
+    ("/api/v2/search/tags", r#"{"scopes":$}"#),
+    (
+        "/api/metrics/query_range?q=%7B%7D%7Crate()&start=1&end=2",
+        r#"{"series":[{"labels":[],"samples":$}]}"#,
+    ),
+];
+
+/// Where answers are read, odd JSON is.
+#[tokio::test]
+async fn r1_odd_json_of_the_upstream_is_passed_or_refused() {
     let json = |body: &str| {
         Step::send(&format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -428,9 +437,9 @@ async fn r1_odd_json_of_the_upstream_is_passed_or_refused() {
     let metrics = Stage::scripted(&[], "").await;
     let traces = tempo(&[]).await;
     let (mut passed, mut refused) = (0, 0);
-    for (what, value) in &values {
-        let of_metrics = prometheus.iter().map(|row| (&metrics, row));
-        let of_traces = tempo_answers.iter().map(|row| (&traces, row));
+    for (what, value) in &odd_values() {
+        let of_metrics = PROMETHEUS_ANSWERS.iter().map(|row| (&metrics, row));
+        let of_traces = TEMPO_ANSWERS.iter().map(|row| (&traces, row));
         for (stage, (target, shape)) in of_metrics.chain(of_traces) {
             stage.upstream.script(&[json(&shape.replace('$', value))]);
             let answer = stage.get(target).await;
@@ -440,9 +449,9 @@ async fn r1_odd_json_of_the_upstream_is_passed_or_refused() {
                 answer.head
             );
             if answer.status == 200 {
-                passed += 1
+                passed += 1;
             } else {
-                refused += 1
+                refused += 1;
             }
         }
     }

@@ -13,6 +13,7 @@ mod keys;
 mod provider;
 mod rig;
 mod stage;
+#[allow(dead_code, reason = "shared with the hostile suite")]
 mod wire;
 
 mod admin;

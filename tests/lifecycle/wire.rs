@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +20,7 @@ pub enum Step {
     Repeat(Arc<[u8]>, usize),
     /// Waits for [`Wire::open`]: the first gate of a script for the first call, and so on.
     Gate,
+    Pause(Duration),
     /// Waits until the peer goes.
     Hang,
     /// Ends the connection in good order.
@@ -164,6 +166,7 @@ impl<'a> Connection<'a> {
                             () = gone(&mut self.stream) => return None,
                         }
                     }
+                    Step::Pause(pause) => tokio::time::sleep(pause).await,
                     Step::Hang => {
                         gone(&mut self.stream).await;
                         return None;

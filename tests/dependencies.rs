@@ -158,7 +158,7 @@ fn one(words: &mut &[&str]) -> bool {
             *words = words.get(1..).unwrap_or_default();
             allowed && closed
         }
-        [licence, with, exception, ref after @ ..] if with == "WITH" => {
+        [licence, "WITH", exception, ref after @ ..] => {
             *words = after;
             LICENCES.contains(&format!("{licence} WITH {exception}").as_str())
         }

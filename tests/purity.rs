@@ -1,5 +1,6 @@
 //! The modules that decide what a tenant sees know no I/O, no HTTP and no logs: they can be read,
-//! tested and fuzzed alone. Of the config they know the plain settings.
+//! tested and fuzzed alone. Of the config they know the plain settings. And others' parsers are
+//! called in a few places, each of which bounds what it hands them.
 
 #![allow(clippy::unwrap_used)] // A test's own failure.
 
@@ -33,6 +34,29 @@ const FORBIDDEN: [&str; 13] = [
     "crate::cli",
 ];
 
+/// A parser's name in code, and the only files that may call it: each knows the input's size and
+/// depth. `serde_json` itself goes 128 deep and no deeper.
+const GUARDED: [(&str, &[&str]); 4] = [
+    // Recursive, superlinear and known to panic: bounded by the scan, and caught.
+    ("parser::parse(", &["promql/prove.rs"]),
+    (
+        "serde_json::from_",
+        &[
+            "auth/fetch.rs",
+            "auth/jwks.rs",
+            "cli/demo/tour.rs",
+            "cli/demo/traces.rs",
+            "config/files.rs",
+            "prometheus/json.rs",
+            "proxy/enforce/traces/diff.rs",
+            "tempo/answer.rs",
+            "trace/json/text.rs",
+        ],
+    ),
+    ("serde_json::Deserializer::", &["auth/json.rs"]),
+    ("snap::", &["prometheus/remote_read.rs"]),
+];
+
 #[test]
 fn pure_modules_name_nothing_impure() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -40,24 +64,13 @@ fn pure_modules_name_nothing_impure() {
     for module in PURE {
         for file in rust_files(&src.join(module)) {
             read += 1;
-            let text = fs::read_to_string(&file).unwrap();
             for name in FORBIDDEN {
                 let names = |line: &str| {
-                    let code = line.split("//").next().unwrap_or_default();
-                    code.contains(&format!("{name}::")) || code.contains(&format!("use {name};"))
+                    line.contains(&format!("{name}::")) || line.contains(&format!("use {name};"))
                 };
-                // Tests may read fixtures and the environment.
-                let is_test = file.components().any(|part| {
-                    let part = part.as_os_str();
-                    part == "tests" || part == "tests.rs" || part == "testing.rs"
-                }) || file.to_string_lossy().ends_with("_tests.rs");
-                let code = text
-                    .split("#[cfg(test)]\nmod tests {")
-                    .next()
-                    .unwrap_or_default();
-                let found = code.lines().find(|line| names(line));
+                let found = code(&file).into_iter().find(|line| names(line));
                 assert!(
-                    is_test || found.is_none(),
+                    found.is_none(),
                     "{} names {name}: {}",
                     file.display(),
                     found.unwrap_or_default()
@@ -66,6 +79,50 @@ fn pure_modules_name_nothing_impure() {
         }
     }
     assert!(read > 40, "only {read} files were read");
+}
+
+#[test]
+fn parsers_of_others_are_called_where_their_input_is_bounded() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = rust_files(&src);
+    for (call, allowed) in GUARDED {
+        let calling: Vec<String> = files
+            .iter()
+            .filter(|file| code(file).iter().any(|line| line.contains(call)))
+            .map(|file| file.strip_prefix(&src).unwrap().display().to_string())
+            .collect();
+        for file in &calling {
+            assert!(
+                allowed.contains(&file.as_str()),
+                "{file} calls {call}…) and is no place where that is guarded"
+            );
+        }
+        for file in allowed {
+            assert!(
+                calling.iter().any(|calling| calling == file),
+                "{file} calls {call}…) no more: take it off the list"
+            );
+        }
+    }
+}
+
+/// The lines of a file that are no tests, without their comments.
+fn code(file: &Path) -> Vec<String> {
+    // Tests may read fixtures and the environment.
+    let is_test = file.components().any(|part| {
+        let part = part.as_os_str();
+        part == "tests" || part == "tests.rs" || part == "testing.rs"
+    }) || file.to_string_lossy().ends_with("_tests.rs");
+    if is_test {
+        return Vec::new();
+    }
+    let text = fs::read_to_string(file).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests {").next();
+    let without_comment = |line: &str| line.split("//").next().unwrap_or_default().to_owned();
+    code.unwrap_or_default()
+        .lines()
+        .map(without_comment)
+        .collect()
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

@@ -9,6 +9,7 @@
 //! where `NGINX_BIN`, `ENVOY_BIN` and `PROM_LABEL_PROXY_BIN` say. `PARTYWALL_BASELINE` names
 //! another build of Partywall to run beside this one.
 #![expect(clippy::print_stdout, reason = "a table is what a bench is for")]
+#![expect(clippy::disallowed_methods, reason = "a bench's own bodies are small")]
 #![expect(clippy::cast_precision_loss, reason = "ratios need no 53 bits")]
 
 mod answers;

@@ -5,13 +5,18 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::config::settings::Timeouts;
+
+/// How long the answer to a client that has ended its side may take. Such a client may still listen
+/// (`printf … | nc`), but far more often it has gone, and what it asked for burdens the upstream;
+/// TCP does not tell which.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// Shared by a connection's stream, its service and its watchdog. Times are in milliseconds since
 /// the connection was accepted, plus one, so that 0 can mean "not now".
@@ -69,6 +74,10 @@ impl Activity {
     /// Whether the last request came on HTTP/2.
     pub(super) fn is_multiplexed(&self) -> bool {
         self.multiplexed.load(Ordering::Relaxed)
+    }
+
+    fn is_serving(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
     }
 
     fn bytes_came(&self) {
@@ -137,11 +146,17 @@ impl Drop for InFlight {
 pub(super) struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,
+    /// Runs once the peer has ended its side while it is served.
+    last_word: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Watched<S> {
     pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
+        Self {
+            stream,
+            activity,
+            last_word: None,
+        }
     }
 }
 
@@ -152,11 +167,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {
             self.activity.bytes_came();
+        } else if self.activity.is_serving() {
+            let last_word = self
+                .last_word
+                .get_or_insert_with(|| Box::pin(sleep(LAST_WORD)));
+            ready!(last_word.as_mut().poll(cx));
         }
-        polled
+        Poll::Ready(Ok(()))
     }
 }
 

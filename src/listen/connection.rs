@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use super::activity::{Activity, Expired, Watched};
 use super::drain::DrainWatch;
+use super::framing::Framed;
 use super::tls::{NoTls, Protocol, Tls};
 use super::unread::{Read, Streams};
 use crate::config::settings::Settings;
@@ -74,7 +75,8 @@ impl Connection {
     async fn plain(&self, stream: TcpStream) {
         let stream = Watched::new(stream, Arc::clone(&self.activity));
         let leaving = pin!(self.leaving());
-        self.http(stream, self.builder(), leaving).await;
+        self.http(Framed::new(stream), self.builder(), leaving)
+            .await;
     }
 
     /// What the handshake agreed on, and nothing else.
@@ -89,7 +91,7 @@ impl Connection {
         self.proxy.metrics().tls.handshake(result);
         match shaken {
             Ok((stream, Protocol::Http1)) => {
-                self.http(stream, self.builder().http1_only(), leaving)
+                self.http(Framed::new(stream), self.builder().http1_only(), leaving)
                     .await;
             }
             Ok((stream, Protocol::Http2)) => {

@@ -5,6 +5,7 @@ mod activity;
 mod connection;
 pub(crate) use activity::InFlight;
 pub mod drain;
+mod framing;
 mod slots;
 pub mod tls;
 mod unread;

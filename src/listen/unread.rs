@@ -2,7 +2,8 @@
 //! upstream connection, while the connection itself is well. It is reset alone.
 //!
 //! hyper asks a body for the next piece only when the last one could be sent. So a piece that was
-//! handed out and not followed by a question for the next one is unread.
+//! handed out and not followed by a question for the next one is unread. Pieces are small, since
+//! hyper takes each whole, and with the last one the answer is over for it, read or not.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -10,9 +11,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::time::{Instant, sleep_until};
+
+/// The most that is handed out at once.
+const PIECE: usize = 32 * 1024;
 
 tokio::task_local! {
     /// Since when the stream of this task waits for its peer.
@@ -54,15 +59,32 @@ async fn unread_for(at_most: Duration) {
     }
 }
 
-/// A body that notes when its pieces are read. Outside an HTTP/2 stream's task it does nothing:
-/// there, [`Activity`](super::activity::Activity) sees a peer that does not read.
-pub(super) struct Read<B>(B);
+/// A body in small pieces that notes when they are read. Outside an HTTP/2 stream's task nobody
+/// asks for the notes: there, [`Activity`](super::activity::Activity) sees a peer that does not
+/// read.
+pub(super) struct Read<B> {
+    body: B,
+    /// Of a larger piece.
+    rest: Bytes,
+}
 
 impl<B> Read<B> {
     /// `body`, whose answer's head is being handed out.
     pub(super) fn new(body: B) -> Self {
         note(Some(Instant::now()));
-        Self(body)
+        Self {
+            body,
+            rest: Bytes::new(),
+        }
+    }
+
+    /// The next piece of the rest. The last one is a copy: unread, it must not hold on to all the
+    /// memory that it was a part of.
+    fn piece(&mut self) -> Bytes {
+        if self.rest.len() > PIECE {
+            return self.rest.split_to(PIECE);
+        }
+        Bytes::copy_from_slice(&std::mem::take(&mut self.rest))
     }
 }
 
@@ -71,24 +93,77 @@ fn note(since: Option<Instant>) {
     let _ = UNREAD_SINCE.try_with(|unread| unread.set(since));
 }
 
-impl<B: Body + Unpin> Body for Read<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes> + Unpin> Read<B> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(self.piece()))));
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        polled.map_ok(|frame| match frame.into_data() {
+            Ok(data) if data.len() > PIECE => {
+                self.rest = data;
+                Frame::data(self.piece())
+            }
+            Ok(data) => Frame::data(data),
+            Err(trailers) => trailers,
+        })
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Read<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let polled = Pin::new(&mut self.0).poll_frame(cx);
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = self.poll_piece(cx);
         note(polled.is_ready().then(Instant::now));
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        let (rest, hint) = (self.rest.len() as u64, self.body.size_hint());
+        let mut sum = SizeHint::new();
+        sum.set_lower(hint.lower().saturating_add(rest));
+        if let Some(upper) = hint.upper() {
+            sum.set_upper(upper.saturating_add(rest));
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, Full};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_comes_whole_in_small_pieces() {
+        for length in [0, 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 5] {
+            let whole: Bytes = (0..length).map(|at| at.to_le_bytes()[0]).collect();
+            let mut read = Read::new(Full::new(whole.clone()));
+            let mut got = Vec::new();
+            loop {
+                let left = (length - got.len()) as u64;
+                assert_eq!(read.size_hint().exact(), Some(left));
+                assert_eq!(read.is_end_stream(), left == 0);
+                let Some(frame) = read.frame().await else {
+                    break;
+                };
+                let data = frame.unwrap().into_data().unwrap();
+                assert!(data.len() <= PIECE);
+                got.extend_from_slice(&data);
+                // What was handed out last holds on to nothing but itself.
+                assert!(read.rest.is_empty() || got.len() < length);
+            }
+            assert_eq!(got, whole);
+        }
     }
 }

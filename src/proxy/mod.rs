@@ -33,6 +33,7 @@ pub mod snapshot;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -126,17 +127,8 @@ impl Proxy {
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
         let mut exchange = Exchange::begin(metrics, trail, spans, in_flight, head);
         let journey = journey(&snapshot, request, &mut exchange, &self.metrics);
-        let result = AssertUnwindSafe(journey.instrument(span))
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_panic| {
-                self.metrics.panics.inc();
-                Err(ProxyError::new(
-                    ErrorKind::Internal,
-                    "a defect of Partywall stopped this request; please report it",
-                ))
-            });
-        let response = result.unwrap_or_else(|error| {
+        let answered = caught(pin!(journey.instrument(span)), &self.metrics).await;
+        let response = answered.unwrap_or_else(|error| {
             exchange.fail(&error);
             exchange.release();
             error.render(exchange.dialect())
@@ -150,6 +142,21 @@ impl Proxy {
 fn span_of(trace_id: Option<&TraceId>) -> Span {
     trace_id.map_or_else(Span::none, |trace_id| {
         tracing::error_span!("request", trace_id = trace_id.as_str())
+    })
+}
+
+/// What the journey comes to, also where a defect of ours makes it panic.
+async fn caught<T>(
+    journey: impl Future<Output = Result<T, ProxyError>>,
+    metrics: &Metrics,
+) -> Result<T, ProxyError> {
+    let result = AssertUnwindSafe(journey).catch_unwind().await;
+    result.unwrap_or_else(|_panic| {
+        metrics.panics.inc();
+        Err(ProxyError::new(
+            ErrorKind::Internal,
+            "a defect of Partywall stopped this request; please report it",
+        ))
     })
 }
 
@@ -167,19 +174,41 @@ async fn journey(
     let route = route::route(snapshot, &cluster, &request, &path)?;
     exchange.set_route(&route);
     let caller = authenticate::authenticate(snapshot, &route, request.headers(), metrics);
-    let caller = exchange.timed(Stage::Authenticate, caller).await?;
+    let caller = exchange.timed(Stage::Authenticate, pin!(caller)).await?;
     exchange.set_caller(caller.clone());
     exchange.admit(quota::admit(snapshot, caller.as_ref())?);
     let journal = exchange.journal();
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics, &journal);
-    let (mut enforced, decision) = exchange.timed(Stage::Enforce, enforced).await?;
+    let (mut enforced, decision) = exchange.timed(Stage::Enforce, pin!(enforced)).await?;
     exchange.set_decision(decision);
     if let Some(parent) = exchange.upstream_begins() {
         enforced.set_traceparent(parent);
     }
     let answered = forward::forward(enforced, metrics);
-    let answered = exchange.timed(Stage::Upstream, answered).await;
+    let answered = exchange.timed(Stage::Upstream, pin!(answered)).await;
     let status = answered.as_ref().ok();
     exchange.upstream_ends(status.map(|answered| answered.response.status()));
     respond::respond(answered?, snapshot, metrics).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// O3: of the journey no part is skipped by it, and the process lives.
+    #[tokio::test]
+    async fn o3_a_panic_is_a_500_and_is_counted() {
+        let metrics = Metrics::new();
+        let journey = async {
+            tokio::task::yield_now().await;
+            assert!(metrics.panics.get() > 0, "with a secret");
+            Ok(())
+        };
+        let error = caught(journey, &metrics).await.unwrap_err();
+        assert_eq!(error.status(), 500);
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        assert_eq!(metrics.panics.get(), 1);
+        assert!(caught(async { Ok(()) }, &metrics).await.is_ok());
+        assert_eq!(metrics.panics.get(), 1);
+    }
 }

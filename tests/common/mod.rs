@@ -19,6 +19,7 @@ pub mod partywall;
 pub mod process;
 pub mod prometheus;
 pub mod protobuf;
+pub mod random;
 pub mod raw;
 pub mod tempo_data;
 pub mod tempo_messages;

@@ -15,6 +15,7 @@ mod provider;
 mod rig;
 mod secure_upstream;
 mod stage;
+#[allow(dead_code, reason = "shared with the hostile suite")]
 mod wire;
 
 mod admin;

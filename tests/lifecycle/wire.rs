@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,8 +17,11 @@ pub enum Step {
     Send(Vec<u8>),
     /// So many bytes, in pieces.
     Flood(usize),
+    /// These bytes, so many times.
+    Repeat(Arc<[u8]>, usize),
     /// Waits for [`Wire::open`]: the first gate of a script for the first call, and so on.
     Gate,
+    Pause(Duration),
     /// Waits until the peer goes.
     Hang,
     /// Ends the connection in good order.
@@ -155,6 +159,11 @@ impl<'a> Connection<'a> {
                 match step {
                     Step::Send(bytes) => self.stream.write_all(&bytes).await.ok()?,
                     Step::Flood(total) => self.flood(total).await?,
+                    Step::Repeat(piece, times) => {
+                        for _ in 0..times {
+                            self.stream.write_all(&piece).await.ok()?;
+                        }
+                    }
                     Step::Gate => {
                         gates += 1;
                         let mut open = self.state.gates_open.subscribe();
@@ -163,6 +172,7 @@ impl<'a> Connection<'a> {
                             () = gone(&mut self.stream) => return None,
                         }
                     }
+                    Step::Pause(pause) => tokio::time::sleep(pause).await,
                     Step::Hang => {
                         gone(&mut self.stream).await;
                         return None;

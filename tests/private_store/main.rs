@@ -6,6 +6,9 @@
 //! the answers must say the same (`common/compare.rs`). Differences that are meant are listed in
 //! `exceptions.rs`.
 //!
+//! Some queries are made up from the grammar anew each time (`generated.rs`). The seed is printed;
+//! `PARTYWALL_SEED` repeats it.
+//!
 //! Prometheus and promtool are those in `PATH` (`PROMETHEUS` and `PROMTOOL` name others). The
 //! queries of Prometheus' own tests are read from `../shared/corpus/promql.jsonl` or
 //! `$PARTYWALL_CORPUS`.
@@ -25,6 +28,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod exceptions;
+mod generated;
 mod queries;
 mod remote_read;
 mod requests;
@@ -37,10 +41,14 @@ use common::compare::{Strictness, differences};
 use common::dataset::Dataset;
 use common::partywall::{Partywall, Setup};
 use common::prometheus::{Prometheus, make_blocks};
+use common::random::seeds;
 use common::token::now;
 use exceptions::{EXCEPTIONS, Store};
 use requests::{Case, Times, evaluations, exemplars, federation, metadata, query_parameters};
 use suite::{Scope, Tally};
+
+/// Queries made up for each seed.
+const GENERATED: usize = 600;
 
 /// Tenants whose names are hard on a matcher.
 const DIFFICULT: [&str; 4] = ["a.b", "a|b", "gamma.io", " "];
@@ -127,6 +135,12 @@ async fn answers_are_those_of_a_private_store() {
         }
     } else {
         println!("!!! NOT RUN: the corpus. Set PARTYWALL_CORPUS to promql.jsonl");
+    }
+    for seed in seeds("queries made up") {
+        let made_up = generated::queries(seed, GENERATED);
+        for scope in [&one, &two, &odd] {
+            total.add(suite::run(scope, "made up", in_turn(&made_up, times)).await);
+        }
     }
     println!("{}", total.summary("in all"));
     total.assert_no_failure();

@@ -20,6 +20,7 @@
 mod ask;
 mod compare;
 mod exceptions;
+mod generated;
 mod questions;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ use self::compare::{canonical, differences, exemplars, page};
 use self::exceptions::{Answers, EXCEPTIONS, Rule};
 use crate::common::client::Client;
 use crate::common::partywall::{Partywall, Setup};
+use crate::common::random::seeds;
 use crate::common::tempo_data::{ATTRIBUTE, Trace, Traces, anchors};
 use crate::common::token::now;
 
@@ -181,6 +183,9 @@ async fn live_answers_are_those_of_a_private_tempo() {
         ("traces by id", questions::traces(data)),
     ] {
         total.add(suite.run(what, questions).await);
+    }
+    for seed in seeds("TraceQL made up") {
+        total.add(suite.run("made up", questions::made_up(data, seed)).await);
     }
     total.print("in all");
     for exception in EXCEPTIONS {

@@ -1,6 +1,7 @@
 //! What is asked: every endpoint, and every kind of query over the dataset.
 
 use super::ask::{Question, Subject, Version};
+use super::generated;
 use crate::common::tempo_data::{Traces, Window};
 
 /// Filters. What acme must not see is named in some: in a private store they are simply empty.
@@ -472,6 +473,23 @@ pub fn metrics(data: &Traces) -> Vec<Question> {
     ];
     all.push(question(Subject::Range, &params, at, window(data, at)));
     all
+}
+
+/// Searches and metrics that nobody thought of.
+pub fn made_up(data: &Traces, seed: u64) -> Vec<Question> {
+    let at = Window::Plain;
+    let search = |query: &String| {
+        let params = [("q", query.as_str()), ("limit", "500"), ("spss", "50")];
+        question(Subject::Search, &params, at, window(data, at))
+    };
+    let metric = |query: &String| {
+        let params = [("q", query.as_str()), ("step", "5s")];
+        question(Subject::Range, &params, at, window(data, at))
+    };
+    let searches = generated::searches(seed, 150);
+    let metrics = generated::metrics(seed, 50);
+    let searches = searches.iter().map(search);
+    searches.chain(metrics.iter().map(metric)).collect()
 }
 
 pub fn tags(data: &Traces) -> Vec<Question> {

@@ -1,0 +1,218 @@
+//! Which test proves what: every row of the threat model with the tests that try it, and a test
+//! that this table is true. To add a row, name the attack, the answer to it, and the test.
+//!
+//! P paths, Q parameters, L queries, V tenant values, J tokens, H headers, X framing and floods,
+//! R answers, T traces, O operation, F faults of the upstream.
+#![cfg(test)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+struct Row {
+    id: &'static str,
+    attack: &'static str,
+    /// `file::function`, the file without `.rs`.
+    tests: &'static [&'static str],
+}
+
+const fn row(id: &'static str, attack: &'static str, tests: &'static [&'static str]) -> Row {
+    Row { id, attack, tests }
+}
+
+#[rustfmt::skip]
+const THREATS: &[Row] = &[
+    row("P1", "empty and dot segments", &["tests/front_door/paths::p1_p3_p4_odd_spellings_of_data_paths_are_refused"]),
+    row("P2", "escaped letters in a path", &["tests/front_door/paths::p2_harmless_escapes_are_the_endpoint_they_spell"]),
+    row("P3", "encoded and doubly encoded separators", &["tests/front_door/paths::p1_p3_p4_odd_spellings_of_data_paths_are_refused"]),
+    row("P4", "a way out of a label's name", &["tests/front_door/paths::p1_p3_p4_odd_spellings_of_data_paths_are_refused"]),
+    row("P5", "a trailing slash", &["tests/front_door/paths::p5_p6_near_misses_are_not_the_endpoint", "tests/traces/recorded/sent::an_odd_path_goes_up_as_it_was_read_or_not_at_all"]),
+    row("P6", "path parameters, NUL, fragments, another case", &["tests/front_door/paths::p5_p6_near_misses_are_not_the_endpoint"]),
+    row("P7", "absolute form, `*`, CONNECT", &["tests/front_door/paths::p7_p9_the_route_is_by_path_alone", "tests/hostile/http2::x1_http2_heads_that_are_malformed_are_refused"]),
+    row("P8", "an upstream below a path", &["tests/filtered::a_base_path_upstream_changes_nothing", "tests/lifecycle/upstream::the_base_path_goes_before_every_path"]),
+    row("P9", "a path in a parameter", &["tests/front_door/paths::p7_p9_the_route_is_by_path_alone"]),
+    row("P10", "headers that name another path", &["tests/front_door/headers::p10_h1_h3_nobody_says_who_he_is_by_a_header"]),
+    row("P11", "a trace id that is a path", &["tests/traces/recorded/refused::ids_that_are_none"]),
+    row("P12", "endpoints that are no tenant's", &["tests/front_door/paths::p12_what_is_not_a_tenants_is_closed", "tests/red::internals_of_tempo_are_closed_behind_a_shared_gateway"]),
+    row("Q1", "a parameter twice", &["tests/front_door/params::q1_q2_one_query_is_sent_from_one_place"]),
+    row("Q2", "a parameter in URL and body", &["tests/front_door/params::q1_q2_one_query_is_sent_from_one_place"]),
+    row("Q3", "several `match[]`, or none", &["tests/front_door/params::q3_q4_every_selector_is_confined_and_none_means_the_tenants"]),
+    row("Q4", "names that are nearly `match[]`", &["tests/front_door/params::q3_q4_every_selector_is_confined_and_none_means_the_tenants"]),
+    row("Q5", "`;` between parameters", &["tests/front_door/params::q5_q6_q7_q8_bodies_have_one_reading_or_none"]),
+    row("Q6", "multipart", &["tests/front_door/params::q5_q6_q7_q8_bodies_have_one_reading_or_none"]),
+    row("Q7", "odd content types", &["tests/front_door/params::q5_q6_q7_q8_bodies_have_one_reading_or_none"]),
+    row("Q8", "compressed forms, and bombs", &["tests/front_door/params::q5_q6_q7_q8_bodies_have_one_reading_or_none", "tests/hostile/resources::q8_r1_bombs_are_not_unpacked"]),
+    row("Q9", "other methods, and names that override them", &["tests/front_door/params::q9_methods_are_those_of_the_endpoint"]),
+    row("Q10", "too many, too long, too deep", &["tests/front_door/params::q10_too_much_is_refused", "tests/hostile/resources::x3_bodies_without_end_are_bounded", "src/promql/tests/properties::long_queries_take_neither_stack_nor_time"]),
+    row("Q11", "bad escapes and bad text", &["tests/front_door/params::q11_bad_escapes_and_bad_text_are_refused"]),
+    row("Q12", "parameters of other servers", &["tests/front_door/params::q12_other_parameters_are_dropped_or_refused"]),
+    row("L1", "selectors in every place", &["tests/front_door/params::l_queries_are_confined_everywhere_or_refused", "src/promql/tests/properties::queries_are_confined", "tests/private_store/main::answers_are_those_of_a_private_store"]),
+    row("L2", "matchers on the tenant label", &["tests/front_door/params::l_queries_are_confined_everywhere_or_refused"]),
+    row("L3", "two matchers on the label", &["tests/front_door/params::l_queries_are_confined_everywhere_or_refused"]),
+    row("L4", "quoted label names", &["tests/front_door/params::l_queries_are_confined_everywhere_or_refused"]),
+    row("L5", "`or` between matchers", &["tests/front_door/params::l_queries_are_confined_everywhere_or_refused"]),
+    row("L6", "`info()`", &["tests/front_door/params::l_queries_are_confined_everywhere_or_refused"]),
+    row("L7", "no selector at all", &["tests/front_door/params::l_queries_are_confined_everywhere_or_refused"]),
+    row("L8", "a tenant label made by the query", &["tests/front_door/params::l_queries_are_confined_everywhere_or_refused"]),
+    row("L9", "syntax of tomorrow", &["tests/front_door/params::l_queries_are_confined_everywhere_or_refused"]),
+    row("L10", "a query that a round trip would change", &["src/promql/tests/properties::no_soup_of_tokens_panics_and_splices_are_minimal", "tests/private_store/main::answers_are_those_of_a_private_store"]),
+    row("V1", "tenants whose names are regexes or quotes", &["tests/front_door/tokens::v_tenants_are_what_the_claim_says_or_nothing", "tests/private_store/main::answers_are_those_of_a_private_store", "src/tenancy/matchers::a_tenant_cannot_leave_its_quotes"]),
+    row("V2", "claims of nothing", &["tests/front_door/tokens::v_tenants_are_what_the_claim_says_or_nothing"]),
+    row("V3", "a text for a list", &["tests/front_door/tokens::v_tenants_are_what_the_claim_says_or_nothing"]),
+    row("V4", "thousands of groups", &["tests/front_door/tokens::v_tenants_are_what_the_claim_says_or_nothing"]),
+    row("V5", "a series without the label", &["src/tenancy/matchers::a_series_without_the_label_is_not_admitted", "tests/front_door/tokens::v_tenants_are_what_the_claim_says_or_nothing"]),
+    row("V6", "a group that is taken away", &["tests/lifecycle/reload::a_changed_map_means_other_tenants"]),
+    row("J1", "`none`, and signatures by another algorithm", &["tests/front_door/tokens::j_only_good_tokens_are_believed", "src/auth/authenticator/tests::only_the_issuers_algorithms_count", "src/auth/jwks/tests::tokens_of_every_kind_of_key_are_verified_and_by_no_other_key"]),
+    row("J2", "keys that the token names", &["src/auth/authenticator/tests::keys_in_or_named_by_the_token_are_ignored", "tests/lifecycle/rotation::an_unknown_key_is_asked_for_once_in_a_while", "src/auth/jws::a_header_is_understood_or_refused"]),
+    row("J3", "a key of another issuer", &["src/auth/authenticator/tests::keys_belong_to_their_issuer", "tests/front_door/tokens::j_only_good_tokens_are_believed"]),
+    row("J4", "tokens for another service", &["tests/front_door/tokens::j_only_good_tokens_are_believed", "src/auth/claims::authorized_parties_are_asked_for_only_if_there_are_any"]),
+    row("J5", "odd times, and clocks that disagree", &["src/auth/claims::a_time_is_a_number_of_seconds_and_leeway_has_an_end", "tests/front_door/tokens::j_only_good_tokens_are_believed"]),
+    row("J6", "tokens with two readings", &["src/auth/jws::claims_are_an_object_without_duplicates", "src/auth/jws::only_the_compact_form_with_three_parts_is_read", "tests/front_door/tokens::j_only_good_tokens_are_believed"]),
+    row("J7", "several tokens, other schemes", &["tests/front_door/tokens::j_only_good_tokens_are_believed"]),
+    row("J8", "two headers that name different users", &["src/auth/authenticator/tests::the_order_of_sources_decides_who_is_asking"]),
+    row("J9", "a provider that is down, slow, huge, or redirects", &["tests/lifecycle/rotation::without_its_provider_it_is_not_ready_and_recovers", "tests/lifecycle/rotation::keys_outlive_their_provider_but_not_for_ever", "src/auth/fetch/tests::answers_are_bounded_and_redirects_are_not_followed", "src/auth/store/tests::nobody_waits_longer_than_the_bound", "src/auth/jwks/tests::keys_that_are_not_for_us_are_passed_over"]),
+    row("J10", "a key that was revoked", &["src/auth/authenticator/tests::a_revoked_key_is_refused_after_the_refresh_even_for_remembered_tokens", "tests/lifecycle/rotation::published_keys_are_followed"]),
+    row("H1", "tenant headers, also in trailers", &["tests/front_door/headers::p10_h1_h3_nobody_says_who_he_is_by_a_header", "tests/front_door/headers::h1_trailers_carry_no_tenant"]),
+    row("H2", "`Connection` that names our headers", &["tests/front_door/headers::h2_hop_by_hop_headers_take_nothing_of_ours_away"]),
+    row("H3", "headers that some server believes", &["tests/front_door/headers::p10_h1_h3_nobody_says_who_he_is_by_a_header"]),
+    row("H4", "the caller's token upstream", &["tests/front_door/headers::h4_the_callers_token_stays_here"]),
+    row("H5", "CR, LF, NUL and folds in headers", &["tests/front_door/headers::h5_broken_header_lines_are_refused", "tests/hostile/framing::x1_h5_request_lines_and_heads_have_one_reading"]),
+    row("X1", "two readings of where a request ends", &["tests/hostile/framing::x1_x2_every_way_to_frame_a_body", "tests/hostile/framing::x1_pieces_make_no_difference", "tests/hostile/http2::x1_http2_heads_that_are_malformed_are_refused", "tests/hostile/http2::x1_http2_bodies_are_as_long_as_they_say", "tests/hostile/faults::x1_what_follows_an_answer_answers_nobody", "tests/front_door/framing::x1_ambiguous_lengths_are_refused_and_the_connection_closed", "tests/front_door/framing::x1_other_oddities_of_framing_hide_no_request", "tests/front_door/framing::x1_http2_requests_say_one_host_and_no_framing", "tests/hostile/framing::x1_h5_request_lines_and_heads_have_one_reading", "src/listen/framing/tests::it_agrees_with_hyper_on_the_ends_of_messages"]),
+    row("X2", "a request in a refused body", &["tests/front_door/framing::x2_the_body_of_a_refused_request_is_no_request", "tests/front_door/framing::x2_strangers_are_not_asked_for_their_bodies", "tests/hostile/framing::x2_nothing_is_read_after_an_error", "tests/hostile/framing::x1_x2_every_way_to_frame_a_body"]),
+    row("X3", "slow clients and floods", &["tests/front_door/framing::x3_silent_clients_are_let_go", "tests/hostile/http2::x3_rapid_reset_is_cut_off", "tests/hostile/http2::x3_floods_of_heads_are_cut_off", "tests/hostile/http2::x3_floods_of_small_frames_are_endured", "tests/hostile/http2::x3_frames_that_break_the_protocol_end_the_connection", "tests/hostile/resources::x3_slow_readers_of_whole_answers_are_let_go", "tests/hostile/resources::x3_streams_without_window_hold_nobody_up", "tests/hostile/resources::x3_heads_without_end_are_bounded", "tests/hostile/resources::x3_bodies_without_end_are_bounded", "tests/hostile/resources::x3_ten_thousand_idle_connections_are_carried", "tests/red::unread_refusals_keep_nobody_out"]),
+    row("X4", "upgrades", &["tests/front_door/framing::x4_nothing_is_tunnelled"]),
+    row("X5", "a client that has ended its side, or is gone", &["tests/hostile/framing::a_client_that_has_ended_its_side_is_answered", "tests/hostile/framing::a_client_that_is_gone_is_noticed", "tests/lifecycle/upstream::a_client_that_leaves_takes_its_upstream_request_along"]),
+    row("X6", "HTTP/1.0 that keeps its connection", &["tests/hostile/framing::http10_keeps_a_connection_only_if_asked"]),
+    row("R1", "answers that cannot be filtered", &["tests/filtered::unreadable_answers_are_a_502_and_never_passed_on", "tests/lifecycle/answers::data_answers_that_cannot_be_checked_are_502", "tests/hostile/faults::r1_garbage_is_never_passed_on", "tests/hostile/faults::r1_garbage_of_tempo_is_never_passed_on", "tests/hostile/faults::r1_answers_framed_twice_are_read_once_or_refused", "tests/hostile/resources::q8_r1_bombs_are_not_unpacked", "tests/hostile/resources::r1_odd_json_of_the_upstream_is_passed_or_refused"]),
+    row("R2", "rules whose expressions name others", &["tests/filtered::nothing_of_another_tenant_is_in_a_filtered_answer", "tests/filtered::filtered_answers_are_those_of_a_private_store"]),
+    row("R3", "errors, warnings and headers that tell of others", &["tests/hostile/faults::r3_headers_and_trailers_of_the_upstream_stay_behind", "tests/front_door/errors::an_upstream_that_fails_is_a_502_or_504", "tests/traces/recorded/shown::errors_are_plain_text_that_tells_of_nobody_else"]),
+    row("R4", "trace ids of others in exemplars", &["tests/traces/recorded/shown::what_is_not_the_tenants_is_not_there"]),
+    row("T1", "traces of others, in part or whole", &["tests/traces/recorded/shown::a_mixed_trace_comes_without_the_others_resources", "tests/traces/recorded/shown::a_resource_must_name_the_tenant_once_in_a_string"]),
+    row("T2", "telling `not yours` from `not there`", &["tests/traces/recorded/shown::what_is_not_the_tenants_is_not_there", "tests/traces/recorded/shown::one_answer_takes_one_request_unless_it_is_a_page"]),
+    row("T3", "every form of a trace", &["tests/traces/recorded/refused::the_format_for_language_models", "tests/traces/recorded/shown::a_mixed_trace_comes_without_the_others_resources"]),
+    row("T4", "TraceQL that leaves the tenant's spans", &["tests/traces/recorded/sent::every_pipeline_of_a_query_is_confined", "tests/traces/live::live_answers_are_those_of_a_private_tempo"]),
+    row("T5", "oracles on foreign spans", &["tests/traces/recorded/refused::queries", "tests/traces/live::live_answers_are_those_of_a_private_tempo"]),
+    row("T6", "the older search form", &["tests/traces/recorded/sent::older_searches_go_up_as_one_query"]),
+    row("T7", "tags and their values", &["tests/traces/recorded/sent::tag_calls_go_up_to_the_second_version_with_usable_conditions_alone", "tests/traces/recorded/shown::the_first_versions_of_tag_calls_are_made_of_the_second"]),
+    row("T8", "metrics of traces", &["tests/traces/recorded/sent::of_a_metrics_query_and_its_alias_one_goes_up", "tests/traces/recorded/shown::series_of_whole_traces_are_left_out_of_comparisons"]),
+    row("T9", "what a page tells of whole traces", &["tests/traces/recorded/shown::a_page_tells_of_whole_traces_only_where_they_are_the_tenants", "tests/traces/recorded/shown::where_it_cannot_be_found_out_no_trace_is_wholly_the_tenants"]),
+    row("T10", "gRPC", &["tests/traces/recorded/grpc::every_other_method_is_unimplemented_and_does_not_go_up", "tests/traces/recorded/grpc::messages_that_cannot_be_read_are_refused", "tests/traces/recorded/grpc::without_a_token_nothing_is_answered", "tests/traces/recorded/grpc::a_search_is_confined_and_its_messages_are_filtered"]),
+    row("T11", "Tempo's other endpoints", &["tests/traces/recorded/refused::everything_else_of_tempo"]),
+    row("T12", "traces too large to be held", &["tests/hostile/resources::many_huge_traces_at_once", "tests/hostile/resources::huge_protobuf_traces_are_read_up_to_a_limit"]),
+    row("O1", "a bad config file", &["tests/lifecycle/reload::a_bad_file_changes_nothing_and_says_so", "tests/lifecycle/reload::at_start_a_bad_file_is_the_end"]),
+    row("O2", "a reload in the middle of a request", &["tests/lifecycle/reload::under_load_no_request_fails_or_mixes_two_configs", "tests/lifecycle/reload::a_swapped_config_map_takes_effect", "tests/lifecycle/reload::half_a_file_is_not_taken_for_a_whole_one"]),
+    row("O3", "a panic", &["src/proxy/mod::o3_a_panic_is_a_500_and_is_counted", "tests/hostile/faults::o3_a_panic_in_a_library_is_nobodys_answer"]),
+    row("O4", "the admin endpoint from outside", &["tests/lifecycle/admin::it_has_these_paths_and_methods_alone", "tests/front_door/paths::p12_what_is_not_a_tenants_is_closed"]),
+    row("O5", "secrets in the log", &["tests/front_door/headers::h4_the_callers_token_stays_here"]),
+    row("O6", "a signal in the middle of requests", &["tests/lifecycle/drain::under_load_nothing_accepted_is_lost", "tests/lifecycle/drain::requests_in_flight_are_answered"]),
+    row("O7", "more than the limits allow", &["tests/lifecycle/listener::requests_beyond_the_limit_are_asked_to_come_back", "tests/lifecycle/listener::connections_beyond_the_limit_are_closed_at_once"]),
+    row("F1", "an upstream that is not there, or silent", &["tests/front_door/errors::an_upstream_that_is_not_there_is_a_502", "tests/lifecycle/upstream::no_head_in_time_is_a_504", "tests/hostile/faults::a_head_that_drips_is_a_504"]),
+    row("F2", "an answer that breaks off", &["tests/lifecycle/answers::a_query_answer_that_breaks_off_is_never_a_whole_one", "tests/lifecycle/answers::an_answer_that_is_read_whole_and_breaks_off_is_a_502", "tests/traces/recorded/shown::a_trace_that_breaks_off_is_no_whole_trace"]),
+    row("F3", "redirects", &["tests/lifecycle/answers::redirects_elsewhere_stay_with_us"]),
+    row("F4", "interim answers, and floods before an answer", &["tests/lifecycle/answers::interim_answers_are_passed_over", "tests/hostile/faults::floods_before_an_answer_are_bounded"]),
+    row("F5", "an answer of a gigabyte", &["tests/hostile/resources::a_gigabyte_of_samples_needs_little_memory", "tests/lifecycle/answers::an_answer_too_long_to_be_filtered_is_a_502"]),
+];
+
+/// The rows that every version of this table has to have.
+const REQUIRED: [(&str, usize); 10] = [
+    ("P", 12),
+    ("Q", 12),
+    ("L", 10),
+    ("V", 6),
+    ("J", 10),
+    ("H", 5),
+    ("X", 4),
+    ("R", 4),
+    ("T", 11),
+    ("O", 5),
+];
+
+#[test]
+fn every_row_has_its_tests_and_none_is_missing() {
+    let ids: BTreeSet<&str> = THREATS.iter().map(|row| row.id).collect();
+    assert_eq!(ids.len(), THREATS.len(), "an id is there twice");
+    for (letter, last) in REQUIRED {
+        for number in 1..=last {
+            let id = format!("{letter}{number}");
+            assert!(ids.contains(id.as_str()), "{id} is missing");
+        }
+    }
+    for Row { id, attack, tests } in THREATS {
+        assert!(
+            !tests.is_empty() && !attack.is_empty(),
+            "{id} is not tested"
+        );
+        for test in *tests {
+            let (file, function) = test.split_once("::").expect("file::function");
+            assert!(
+                tests_in(file).iter().any(|found| found == function),
+                "{id}: {file}.rs has no test {function}"
+            );
+        }
+    }
+}
+
+/// A test that says by its name which rows it tries is in those rows.
+#[test]
+fn every_test_named_by_a_row_is_in_it() {
+    let mut named = 0;
+    for file in files("tests").into_iter().chain(files("src")) {
+        for test in tests_in(&file) {
+            for part in test.split('_') {
+                let Some(row) = THREATS.iter().find(|row| row.id.eq_ignore_ascii_case(part)) else {
+                    break;
+                };
+                named += 1;
+                let path = format!("{file}::{test}");
+                assert!(
+                    row.tests.contains(&path.as_str()),
+                    "{path} is not in {}",
+                    row.id
+                );
+            }
+        }
+    }
+    assert!(named > 30, "only {named} tests are named by a row");
+}
+
+/// The names of the tests in a file.
+fn tests_in(file: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("{file}.rs"));
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
+    let mut tests = Vec::new();
+    let mut is_test = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            is_test = true;
+        }
+        let line = line.trim_start_matches("async ");
+        if let Some(rest) = line.strip_prefix("fn ")
+            && is_test
+        {
+            let name = rest.split(['(', '<']).next().unwrap_or_default();
+            tests.push(name.to_owned());
+            is_test = false;
+        }
+    }
+    tests
+}
+
+/// All Rust files of a folder, without their extension.
+fn files(folder: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut folders = vec![root.join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let path = path.with_extension("");
+                let path = path.strip_prefix(root).expect("below");
+                found.push(path.display().to_string());
+            }
+        }
+    }
+    found
+}

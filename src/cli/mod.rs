@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod explain;
 mod serve;
 
 use std::path::PathBuf;
@@ -23,6 +24,10 @@ enum Command {
     Serve(ConfigArgs),
     /// Check a config file: prints every error with its line, exits 1 if there is one.
     Check(ConfigArgs),
+    /// Say what would become of a request, and why: who asks, with which tenants, what is sent on
+    /// in its place, or why it is refused and what would allow it. Nothing is sent.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainArgs),
     /// Show it at work: a real Prometheus with two tenants' data behind the proxy.
     Demo(demo::DemoArgs),
 }
@@ -40,5 +45,16 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args.config),
         Command::Check(args) => check::run(&args.config),
         Command::Demo(args) => demo::run(&args),
+        Command::Explain(args) => explain::run(&args),
     }
+}
+
+/// Runs what a command waits for.
+fn on_a_small_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map(|runtime| runtime.block_on(work))
+        .map_err(|error| format!("cannot start the runtime: {error}"))
 }

@@ -13,6 +13,7 @@ use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
+use super::explain;
 use crate::app::App;
 
 /// Answers until the task is aborted.
@@ -70,11 +71,16 @@ async fn answer(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>> 
                 ),
             }
         }
+        "/-/explain" if *request.method() == Method::POST => {
+            explain::answer(&app.proxy, request).await
+        }
+        "/-/explain" => not_allowed("POST"),
         "/-/healthy" | "/-/ready" | "/metrics" => not_allowed("GET, HEAD"),
         "/-/reload" => not_allowed("POST, PUT"),
         _ => text(
             StatusCode::NOT_FOUND,
-            "the admin endpoint has /-/healthy, /-/ready, /metrics and POST /-/reload\n",
+            "the admin endpoint has /-/healthy, /-/ready, /metrics, POST /-/explain and POST \
+             /-/reload\n",
         ),
     }
 }

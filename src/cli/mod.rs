@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod explain;
+mod policy_test;
 mod serve;
 
 use std::path::PathBuf;
@@ -28,6 +29,10 @@ enum Command {
     /// in its place, or why it is refused and what would allow it. Nothing is sent.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::ExplainArgs),
+    /// Run a file of policy tests: who has which tenants, and what becomes of requests. Nobody is
+    /// contacted.
+    #[command(after_help = policy_test::EXAMPLES)]
+    Test(policy_test::TestArgs),
     /// Show it at work: a real Prometheus with two tenants' data behind the proxy.
     Demo(demo::DemoArgs),
 }
@@ -46,6 +51,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args.config),
         Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Test(args) => policy_test::run(&args),
     }
 }
 

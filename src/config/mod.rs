@@ -10,6 +10,7 @@ mod error;
 mod files;
 mod fingerprint;
 mod load;
+pub mod policies;
 mod read;
 pub mod settings;
 mod suggest;

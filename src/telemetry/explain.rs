@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::config::settings::{Api, Settings};
 use crate::proxy::Proxy;
-use crate::proxy::dry_run::{Explanation, Question, QuestionError, dry_run};
+use crate::proxy::dry_run::{Explanation, Identity, Question, QuestionError, dry_run};
 
 /// The longest question, in bytes.
 const LONGEST: usize = 1024 * 1024;
@@ -97,10 +97,11 @@ fn question(settings: &Settings, asked: Asked) -> Result<Question, QuestionError
     if let Some(token) = &asked.token {
         question = question.with_token(settings, token)?;
     }
-    match asked.claims {
-        Some(claims) => question.with_claims(settings, asked.issuer.as_deref(), claims),
-        None => Ok(question),
+    if let Some(claims) = asked.claims {
+        let identity = Identity::claimed(settings, asked.issuer.as_deref(), claims)?;
+        question = question.asked_by(identity);
     }
+    Ok(question)
 }
 
 fn bad(text: &str) -> (StatusCode, String) {

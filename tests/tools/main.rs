@@ -8,3 +8,4 @@ mod common;
 mod tool;
 
 mod explain;
+mod policy;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::ConfigArgs;
 use crate::config::settings::Api;
 use crate::config::{self, OsAccess};
-use crate::proxy::dry_run::{Explanation, Question, dry_run};
+use crate::proxy::dry_run::{Explanation, Identity, Question, dry_run};
 use crate::proxy::snapshot::Snapshot;
 
 /// How long the keys of the issuers are waited for.
@@ -142,9 +142,8 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, String> {
             .map_err(|e| text(&e))?;
     }
     if let Some(file) = &who.claims {
-        question = question
-            .with_claims(&settings, who.issuer.as_deref(), claims(file)?)
-            .map_err(|e| text(&e))?;
+        let identity = Identity::claimed(&settings, who.issuer.as_deref(), claims(file)?);
+        question = question.asked_by(identity.map_err(|e| text(&e))?);
         // Nothing is verified, so nobody is asked for keys.
         loaded.settings.tokens.issuers.clear();
     }

@@ -135,6 +135,7 @@ fn no_example_is_forgotten() {
             "kubernetes.yaml",
             "minimal.yaml",
             "partywall.yaml",
+            "policies.yaml",
         ]
     );
 }

@@ -1,5 +1,7 @@
 //! Who asks, with which tenants, and why.
 
+use serde_json::{Map, Value};
+
 use super::explanation::{CallerView, Dimension, KeyView};
 use crate::auth::{Caller, Signature};
 use crate::config::settings::{Algorithm, KeySource, Settings};
@@ -20,10 +22,13 @@ pub(super) fn view(settings: &Settings, caller: &Caller) -> CallerView {
     }
 }
 
-/// Which tenants, and why.
-pub(super) fn dimensions(settings: &Settings, caller: &Caller) -> Vec<Dimension> {
-    let principal = caller.principal();
-    tenancy::reasons(&settings.tenancy, principal.issuer(), principal.claims())
+/// Which tenants somebody with these claims has, and why.
+pub fn dimensions(
+    settings: &Settings,
+    issuer: &str,
+    claims: &Map<String, Value>,
+) -> Vec<Dimension> {
+    tenancy::reasons(&settings.tenancy, issuer, claims)
         .into_iter()
         .map(dimension)
         .collect()

@@ -26,6 +26,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 
+pub use self::caller::dimensions;
 pub use self::explanation::{
     CallerView, Dimension, Explanation, KeyView, Outcome, Parameter, Refused, RouteView, Sent,
 };
@@ -143,7 +144,9 @@ impl Walk<'_> {
         if let Some(caller) = &self.caller {
             let settings = self.snapshot.settings();
             self.explanation.caller = Some(caller::view(settings, caller));
-            self.explanation.dimensions = caller::dimensions(settings, caller);
+            let principal = caller.principal();
+            self.explanation.dimensions =
+                dimensions(settings, principal.issuer(), principal.claims());
         }
         if asks_while_enforcing(&route, self.caller.as_deref()) {
             return Ok(None);

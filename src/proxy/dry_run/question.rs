@@ -22,6 +22,7 @@ pub struct Question {
 }
 
 /// Who asks.
+#[derive(Clone)]
 pub enum Identity {
     /// Whoever the token among the request's headers speaks for; it is verified.
     Token,
@@ -110,6 +111,13 @@ impl Question {
         })
     }
 
+    /// Asks as somebody else.
+    #[must_use]
+    pub fn asked_by(mut self, identity: Identity) -> Self {
+        self.identity = identity;
+        self
+    }
+
     /// Adds a header, written as `Name: value`.
     pub fn with_header(mut self, line: &str) -> Result<Self, QuestionError> {
         let (name, value) = line.split_once(':').ok_or(QuestionError::Header)?;
@@ -134,11 +142,12 @@ impl Question {
         self.request.headers_mut().insert(name, value);
         Ok(self)
     }
+}
 
-    /// Asks as somebody with these claims. The issuer is the one given, or the claims' own `iss`,
-    /// or the only one there is.
-    pub fn with_claims(
-        mut self,
+impl Identity {
+    /// Somebody with these claims. The issuer is the one given, or the claims' own `iss`, or the
+    /// only one there is.
+    pub fn claimed(
         settings: &Settings,
         issuer: Option<&str>,
         claims: Map<String, Value>,
@@ -161,11 +170,8 @@ impl Question {
                     known: known(),
                 })?,
         };
-        self.identity = Identity::Claims {
-            issuer: Arc::clone(issuer),
-            claims,
-        };
-        Ok(self)
+        let issuer = Arc::clone(issuer);
+        Ok(Self::Claims { issuer, claims })
     }
 }
 

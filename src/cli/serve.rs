@@ -5,6 +5,12 @@ use std::process::ExitCode;
 
 use crate::app;
 
+/// Shown below `--help`.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  partywall serve --config /etc/partywall/partywall.yaml
+  kill -HUP PID    # read the config again";
+
 #[allow(clippy::print_stderr)] // Before logging starts, standard error is all there is.
 pub(super) fn run(config: &Path) -> ExitCode {
     // Two workers: the proxy shares its pod with the upstream, and needs few cores for many

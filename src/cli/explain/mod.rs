@@ -2,7 +2,7 @@
 
 mod show;
 
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,9 +18,6 @@ use crate::proxy::snapshot::Snapshot;
 
 /// How long the keys of the issuers are waited for.
 const KEYS_WITHIN: Duration = Duration::from_secs(10);
-
-/// The longest token or claims that are read, in bytes.
-const LONGEST_INPUT: u64 = 1024 * 1024;
 
 /// Shown below `--help`.
 pub(super) const EXAMPLES: &str = "\
@@ -133,7 +130,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, String> {
     }
     let token = match (&who.token, &who.token_file) {
         (Some(token), _) => Some(token.clone()),
-        (None, Some(file)) => Some(read(file)?),
+        (None, Some(file)) => Some(super::read_input(file)?),
         (None, None) => None,
     };
     if let Some(token) = token {
@@ -153,7 +150,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, String> {
 }
 
 fn claims(file: &Path) -> Result<Map<String, Value>, String> {
-    serde_json::from_str(&read(file)?).map_err(|error| {
+    serde_json::from_str(&super::read_input(file)?).map_err(|error| {
         format!(
             "{}:{}:{}: the claims are no JSON object: {error}",
             file.display(),
@@ -161,21 +158,4 @@ fn claims(file: &Path) -> Result<Map<String, Value>, String> {
             error.column()
         )
     })
-}
-
-/// A file, a pipe or standard input.
-fn read(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let done = if path == Path::new("-") {
-        std::io::stdin()
-            .take(LONGEST_INPUT)
-            .read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path)
-            .and_then(|file| file.take(LONGEST_INPUT).read_to_string(&mut text))
-    };
-    match done {
-        Ok(_) => Ok(text),
-        Err(error) => Err(format!("{}: cannot be read: {error}", path.display())),
-    }
 }

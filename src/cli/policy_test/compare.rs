@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_difference_is_pointed_at() {
-        let expected = "  expected  up{a=\"b\"}\n  but got   up{a=\"c\"}\n                   ^";
+        let expected = "  expected  up{a=\"b\"}\n  but got   up{a=\"c\"}\n                  ^";
         assert_eq!(differ("up{a=\"b\"}", "up{a=\"c\"}"), expected);
     }
 

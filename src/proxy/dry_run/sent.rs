@@ -238,8 +238,8 @@ mod tests {
 
     #[test]
     fn a_stage_is_marked_before_each_leaf() {
-        let original = "({ .a }) && ({ .b })";
-        let sent = "({ .t = 1 } | { .a }) && ({ .t = 1 } | { .b })";
+        let original = "({ .a } | by(name)) && ({ .b } | by(name))";
+        let sent = "({ .t = 1 } | { .a } | by(name)) && ({ .t = 1 } | { .b } | by(name))";
         let places = in_traceql(original, sent, 1000).unwrap();
         let marked: Vec<_> = places
             .iter()

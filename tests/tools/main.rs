@@ -7,5 +7,7 @@ mod common;
 
 mod tool;
 
+mod doctor;
 mod explain;
+mod help;
 mod policy;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::grpc::frame;
 use crate::prometheus::form::Form;
 use crate::proxy::body::RequestBody;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, UpstreamError};
 
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
@@ -117,11 +117,11 @@ impl<'a> Asker<'a> {
             request.headers_mut().remove(hyper::header::HOST);
         }
         let began = SystemTime::now();
-        let answer = self
-            .upstream
-            .send(request)
-            .await
-            .map_err(|e| with_causes(&e))?;
+        let answer = self.upstream.send(request).await;
+        let answer = answer.map_err(|error| match error {
+            UpstreamError::Unreachable(cause) => with_causes(&cause),
+            timeout @ UpstreamError::Timeout(_) => timeout.to_string(),
+        })?;
         let (head, body) = answer.into_parts();
         let ahead = ahead(&head.headers, began);
         let body = Limited::new(body, LONGEST_ANSWER)

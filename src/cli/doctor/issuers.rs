@@ -75,7 +75,7 @@ async fn of_token(
     report.add("believed", believed(&explanation));
     if explanation.caller.is_some() {
         report.add("tenants", tenants(&explanation));
-        report.add("clock", clock(token));
+        report.add("issued", issued(token));
     }
     Ok(())
 }
@@ -115,17 +115,17 @@ fn tenants(explanation: &Explanation) -> Finding {
 }
 
 /// By when the token says it was issued; it is verified already.
-fn clock(token: &str) -> Finding {
+fn issued(token: &str) -> Finding {
     let Some(issued) = issued_at(token) else {
         return Finding::skip("the token has no `iat`");
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.unwrap_or_default().as_secs_f64();
     if issued > now + 1.0 {
-        let text = format!("the issuer's is {:.0} s ahead of ours", issued - now);
+        let text = format!("the issuer's clock is {:.0} s ahead of ours", issued - now);
         return Finding::warn(text, "let both machines keep time by NTP");
     }
-    Finding::ok(format!("issued {:.0} s ago", now - issued))
+    Finding::ok(format!("{:.0} s ago", now - issued))
 }
 
 fn issued_at(token: &str) -> Option<f64> {

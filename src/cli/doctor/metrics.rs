@@ -92,9 +92,10 @@ impl Store<'_> {
         Ok(series.iter().filter_map(of).collect())
     }
 
+    /// Before deduplication, which may take the label off.
     async fn count(&self, selector: &str) -> Result<f64, String> {
         let query = format!("count({selector})");
-        let series = self.query(&query, "true").await?;
+        let series = self.query(&query, "false").await?;
         Ok(series.first().map_or(0.0, |(_, count)| *count))
     }
 
@@ -168,7 +169,7 @@ impl Store<'_> {
         }
         let lacking = format!("{{__name__!=\"\",{label}=\"\"}}");
         let top = format!("topk(5, count by (__name__) ({lacking}))");
-        let top = self.query(&top, "true").await?;
+        let top = self.query(&top, "false").await?;
         Ok(Finding::warn(
             format!("{share}; most without it: {}", names(&top)),
             "what has none is seen by callers with all tenants alone; let ingestion set it",
@@ -201,7 +202,7 @@ impl Store<'_> {
         recorded.truncate(MOST_RULES);
         let named = recorded.join("|");
         let lacking = format!("count by (__name__) ({{__name__=~\"{named}\",{label}=\"\"}})");
-        let lacking = self.query(&lacking, "true").await?;
+        let lacking = self.query(&lacking, "false").await?;
         Ok(if lacking.is_empty() {
             Finding::ok(format!(
                 "the series of all {} have `{label}`, or there are none now",

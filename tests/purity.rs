@@ -1,5 +1,6 @@
 //! The modules that decide what a tenant sees know no I/O, no HTTP and no logs: they can be read,
-//! tested and fuzzed alone. Of the config they know the plain settings.
+//! tested and fuzzed alone. Of the config they know the plain settings. And what is asked for a
+//! caller without proof is never sent.
 
 #![allow(clippy::unwrap_used)] // A test's own failure.
 
@@ -65,6 +66,27 @@ fn pure_modules_name_nothing_impure() {
         }
     }
     assert!(read > 40, "only {read} files were read");
+}
+
+/// A caller whom nobody proved exists for looking at what would be sent, where nothing is.
+#[test]
+fn only_the_dry_run_supposes_a_caller() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let supposing: Vec<PathBuf> = rust_files(&src)
+        .into_iter()
+        .filter(|file| {
+            fs::read_to_string(file)
+                .unwrap()
+                .contains("Caller::supposed(")
+        })
+        .collect();
+    assert_eq!(supposing, [src.join("proxy/dry_run/mod.rs")]);
+    for file in rust_files(&src.join("proxy/dry_run")) {
+        let text = fs::read_to_string(&file).unwrap();
+        for sending in ["forward::forward", "respond::", ".send(request)"] {
+            assert!(!text.contains(sending), "{}: {sending}", file.display());
+        }
+    }
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

@@ -177,15 +177,12 @@ impl<'a> Store<'a> {
         if all == 0 {
             return Ok(Finding::skip("there are no spans of the last hour"));
         }
-        let share = format!("{text} of {all} sampled spans have it");
+        let share = format!("{text} of {all} sampled spans have it as a string");
         let fix = "let the collector set it on every resource, once, as a string";
         Ok(if text == 0 {
             Finding::fail(format!("{share}: every tenant sees nothing"), fix)
         } else if other > 0 {
-            Finding::warn(
-                format!("{share}; {other} have it, but not as a string"),
-                fix,
-            )
+            Finding::warn(format!("{share}, and {other} as another type"), fix)
         } else if text < all {
             Finding::warn(format!("{share}: the others are nobody's"), fix)
         } else {

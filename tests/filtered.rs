@@ -159,6 +159,7 @@ impl Scene {
                 ("shared.yml", SHARED_RULES),
                 ("foreign.yml", FOREIGN_RULES),
             ]),
+            ..Extras::default()
         };
         let private = Extras {
             scrape_configs: scrape(&acme),
@@ -167,6 +168,7 @@ impl Scene {
                 ("mixed.yml", MIXED_OWN),
                 ("shared.yml", SHARED_RULES),
             ]),
+            ..Extras::default()
         };
         let (shared, private) = tokio::join!(
             Prometheus::with_extras("shared", &shared),

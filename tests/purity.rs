@@ -1,6 +1,7 @@
 //! The modules that decide what a tenant sees know no I/O, no HTTP and no logs: they can be read,
-//! tested and fuzzed alone. Of the config they know the plain settings. And others' parsers are
-//! called in a few places, each of which bounds what it hands them.
+//! tested and fuzzed alone. Of the config they know the plain settings. Others' parsers are
+//! called in a few places, each of which bounds what it hands them. And what is asked for a caller
+//! without proof is never sent.
 
 #![allow(clippy::unwrap_used)] // A test's own failure.
 
@@ -102,6 +103,27 @@ fn parsers_of_others_are_called_where_their_input_is_bounded() {
                 calling.iter().any(|calling| calling == file),
                 "{file} calls {call}…) no more: take it off the list"
             );
+        }
+    }
+}
+
+/// A caller whom nobody proved exists for looking at what would be sent, where nothing is.
+#[test]
+fn only_the_dry_run_supposes_a_caller() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let supposing: Vec<PathBuf> = rust_files(&src)
+        .into_iter()
+        .filter(|file| {
+            fs::read_to_string(file)
+                .unwrap()
+                .contains("Caller::supposed(")
+        })
+        .collect();
+    assert_eq!(supposing, [src.join("proxy/dry_run/mod.rs")]);
+    for file in rust_files(&src.join("proxy/dry_run")) {
+        let text = fs::read_to_string(&file).unwrap();
+        for sending in ["forward::forward", "respond::", ".send(request)"] {
+            assert!(!text.contains(sending), "{}: {sending}", file.display());
         }
     }
 }

@@ -11,7 +11,7 @@ use super::clock::{Clock, SystemClock};
 use super::error::{AuthError, InvalidTokens};
 use super::jws::{self, Jws};
 use super::keys::Verdict;
-use super::principal::{Caller, Principal};
+use super::principal::{Caller, Principal, Signature};
 use super::refresh::Pacing;
 use super::source::{Found, Sources};
 use super::store::{KeyStatus, KeyStore};
@@ -186,6 +186,10 @@ impl Authenticator {
             claims: jws.claims,
             expires_at: validity.expires_at,
             header: found.header.clone(),
+            signature: Some(Signature {
+                algorithm: jws.algorithm,
+                key_id: jws.kid.map(Into::into),
+            }),
         };
         Ok(cache::Entry {
             caller: Arc::new(Caller { principal, scope }),

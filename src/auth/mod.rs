@@ -33,5 +33,5 @@ mod testing;
 
 pub use authenticator::Authenticator;
 pub use error::{AuthError, InvalidTokens};
-pub use principal::{Caller, Principal};
+pub use principal::{Caller, Principal, Signature};
 pub use store::KeyStatus;

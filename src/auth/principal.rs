@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use hyper::header::HeaderName;
+use hyper::header::{AUTHORIZATION, HeaderName};
 use serde_json::{Map, Value};
 
-use crate::tenancy::{ScopeRefusal, TenantScope};
+use crate::config::settings::{Algorithm, Tenancy};
+use crate::tenancy::{self, ScopeRefusal, TenantScope};
 
-/// Who a verified token speaks for. Only the verifier makes one.
+/// Who a verified token speaks for. Only the verifier makes one, but for
+/// [`Caller::supposed`].
 #[derive(Debug)]
 pub struct Principal {
     pub(super) issuer: Arc<str>,
@@ -15,6 +17,16 @@ pub struct Principal {
     pub(super) claims: Map<String, Value>,
     pub(super) expires_at: u64,
     pub(super) header: HeaderName,
+    pub(super) signature: Option<Signature>,
+}
+
+/// How a verified token was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// `alg`
+    pub algorithm: Algorithm,
+    /// `kid`, if the token names its key.
+    pub key_id: Option<Box<str>>,
 }
 
 impl Principal {
@@ -42,6 +54,11 @@ impl Principal {
     pub fn header(&self) -> &HeaderName {
         &self.header
     }
+
+    /// How the token was signed; `None` where there was none and the claims are supposed.
+    pub fn signature(&self) -> Option<&Signature> {
+        self.signature.as_ref()
+    }
 }
 
 /// A principal and what it may see.
@@ -52,6 +69,26 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Someone with these claims, whom nobody proved. It is for telling what would become of a
+    /// request of theirs: what is enforced for such a caller may be looked at, never sent.
+    pub(crate) fn supposed(
+        tenancy: &Tenancy,
+        issuer: Arc<str>,
+        claims: Map<String, Value>,
+    ) -> Self {
+        let scope = tenancy::resolve(tenancy, &issuer, &claims);
+        let subject = claims.get("sub").and_then(Value::as_str).map(Into::into);
+        let principal = Principal {
+            issuer,
+            subject,
+            claims,
+            expires_at: u64::MAX,
+            header: AUTHORIZATION,
+            signature: None,
+        };
+        Self { principal, scope }
+    }
+
     /// Who.
     pub fn principal(&self) -> &Principal {
         &self.principal

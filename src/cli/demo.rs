@@ -16,6 +16,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use stage::Stage;
 use traces::Traces;
 
+/// Shown below `--help`.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  partywall demo
+  TEMPO_URL=http://127.0.0.1:3200 partywall demo
+  partywall demo --check";
+
 #[derive(Args)]
 pub(super) struct DemoArgs {
     /// Ask the requests, check their answers, and end: exits 1 if one is not as it should be.

@@ -2,29 +2,62 @@
 
 mod check;
 mod demo;
+mod doctor;
+mod explain;
+mod pages;
+mod policy_test;
 mod serve;
 
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Keeps tenants apart in front of one shared Thanos or Prometheus.
+/// Keeps tenants apart in front of one shared Thanos or Prometheus and one shared Tempo.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(name = "partywall", version, about, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+/// Shown below `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  partywall demo
+  partywall check --config partywall.yaml
+  partywall serve --config partywall.yaml";
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the proxy until SIGTERM or Ctrl-C.
+    #[command(after_help = serve::EXAMPLES)]
     Serve(ConfigArgs),
     /// Check a config file: prints every error with its line, exits 1 if there is one.
+    #[command(after_help = check::EXAMPLES)]
     Check(ConfigArgs),
+    /// Say what would become of a request, and why: who asks, with which tenants, what is sent on
+    /// in its place, or why it is refused and what would allow it. Nothing is sent.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainArgs),
+    /// Run a file of policy tests: who has which tenants, and what becomes of requests. Nobody is
+    /// contacted.
+    #[command(after_help = policy_test::EXAMPLES)]
+    Test(policy_test::TestArgs),
+    /// Ask each upstream and issuer what Partywall takes for granted, and tell what is wrong and
+    /// how to mend it.
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorArgs),
     /// Show it at work: a real Prometheus with two tenants' data behind the proxy.
+    #[command(after_help = demo::EXAMPLES)]
     Demo(demo::DemoArgs),
+    /// Write the completions of a shell to standard output.
+    #[command(after_help = pages::COMPLETIONS_EXAMPLES)]
+    Completions(pages::CompletionsArgs),
+    /// Write the manual page to standard output, in roff.
+    #[command(after_help = pages::MAN_EXAMPLES)]
+    Man,
 }
 
 #[derive(Args)]
@@ -40,5 +73,40 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args.config),
         Command::Check(args) => check::run(&args.config),
         Command::Demo(args) => demo::run(&args),
+        Command::Completions(args) => pages::completions(&args),
+        Command::Man => pages::man(),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Test(args) => policy_test::run(&args),
+    }
+}
+
+/// Runs what a command waits for.
+fn on_a_small_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map(|runtime| runtime.block_on(work))
+        .map_err(|error| format!("cannot start the runtime: {error}"))
+}
+
+/// The longest token or claims that are read, in bytes.
+const LONGEST_INPUT: u64 = 1024 * 1024;
+
+/// A file, a pipe or, for `-`, standard input.
+fn read_input(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let done = if path == Path::new("-") {
+        std::io::stdin()
+            .take(LONGEST_INPUT)
+            .read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path)
+            .and_then(|file| file.take(LONGEST_INPUT).read_to_string(&mut text))
+    };
+    match done {
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("{}: cannot be read: {error}", path.display())),
     }
 }

@@ -9,6 +9,12 @@ use crate::app;
 /// How long the end of the process waits for a disk to take the last audit records.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
 
+/// Shown below `--help`.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  partywall serve --config /etc/partywall/partywall.yaml
+  kill -HUP PID    # read the config again";
+
 #[allow(clippy::print_stderr)] // Before logging starts, standard error is all there is.
 pub(super) fn run(config: &Path) -> ExitCode {
     // Two workers: the proxy shares its pod with the upstream, and needs few cores for many

@@ -27,5 +27,9 @@ pub fn load(path: &Path, access: &dyn Access) -> Result<Loaded, ConfigErrors> {
     let settings = reader
         .tree()
         .and_then(|tree| build::settings(&mut reader, &Field::root(&tree)));
-    reader.finish(settings)
+    let (settings, fingerprint) = reader.finish(settings)?;
+    Ok(Loaded {
+        settings,
+        fingerprint,
+    })
 }

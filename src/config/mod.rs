@@ -11,6 +11,7 @@ mod files;
 mod fingerprint;
 mod identity;
 mod load;
+pub mod policies;
 mod read;
 pub mod settings;
 mod show;

@@ -11,8 +11,6 @@ use std::sync::Arc;
 use super::access::Access;
 use super::error::{ConfigError, ConfigErrors, Position};
 use super::fingerprint::Fingerprint;
-use super::load::Loaded;
-use super::settings::Settings;
 use super::suggest::nearest;
 use super::yaml::{self, Entry, Node, Value};
 
@@ -102,16 +100,13 @@ impl<'a> Reader<'a> {
     }
 
     /// What was read: with any error, only the errors count.
-    pub(super) fn finish(self, settings: Read<Settings>) -> Result<Loaded, ConfigErrors> {
+    pub(super) fn finish<T>(self, read: Read<T>) -> Result<(T, Fingerprint), ConfigErrors> {
         let mut fingerprint = Fingerprint::default();
         for (path, content) in &self.files {
             fingerprint.record(path, content.as_deref().ok());
         }
-        match settings {
-            Ok(settings) if self.errors.is_empty() => Ok(Loaded {
-                settings,
-                fingerprint,
-            }),
+        match read {
+            Ok(read) if self.errors.is_empty() => Ok((read, fingerprint)),
             _ => Err(ConfigErrors::new(self.errors, fingerprint)),
         }
     }

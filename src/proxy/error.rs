@@ -234,6 +234,11 @@ impl ProxyError {
         self.kind.status()
     }
 
+    /// What the client is told.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// For the log: the text, and the cause if there is one.
     pub(crate) fn log_text(&self) -> String {
         match &self.cause {

@@ -10,12 +10,15 @@
 //! | [`enforce`] | an [`enforce::Enforced`] request, confined to the caller's scope |
 //! | [`forward`] | the upstream's answer: takes nothing but an `Enforced` |
 //! | [`respond`] | the client's answer: streamed, scrubbed or filtered as enforcement planned |
+//!
+//! [`dry_run`] walks the same way up to `forward`, and shows what would have been sent.
 
 mod admit;
 mod authenticate;
 pub(crate) mod body;
 mod budget;
 mod cluster;
+pub mod dry_run;
 mod enforce;
 mod error;
 mod exchange;

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{self, Handle};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::explain;
 use crate::app::App;
 use crate::config;
 
@@ -128,11 +129,16 @@ async fn answer(
             }
         }
         "/-/config" if is_get => text(StatusCode::OK, effective_config(app)),
+        "/-/explain" if *request.method() == Method::POST => {
+            explain::answer(&app.proxy, request).await
+        }
+        "/-/explain" => not_allowed("POST"),
         "/-/healthy" | "/-/ready" | "/metrics" | "/-/config" => not_allowed("GET, HEAD"),
         "/-/reload" => not_allowed("POST, PUT"),
         _ => text(
             StatusCode::NOT_FOUND,
-            "the admin endpoint has /-/healthy, /-/ready, /-/config, /metrics and POST /-/reload\n",
+            "the admin endpoint has /-/healthy, /-/ready, /-/config, /metrics, POST /-/explain and \
+             POST /-/reload\n",
         ),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod audit;
+mod explain;
 pub mod log;
 pub mod metrics;
 pub mod spans;

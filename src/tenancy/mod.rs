@@ -2,6 +2,7 @@
 
 mod guard;
 mod matchers;
+mod reasons;
 mod rules;
 mod scope;
 
@@ -9,5 +10,6 @@ pub use guard::{Guard, GuardRefusal, Unreadable, Window};
 pub use matchers::{
     InvalidTenant, LabelMatcher, MAX_TENANT_BYTES, MatchOp, Matchers, Tenant, TenantSet,
 };
+pub use reasons::{Reason, reasons};
 pub use rules::ScopeRefusal;
 pub use scope::{Attribute, TenantScope, Tenants, resolve};

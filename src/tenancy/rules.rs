@@ -126,17 +126,26 @@ pub(super) fn decide(
     claims: &Map<String, Value>,
     max_tenants: usize,
 ) -> Result<Granted, ScopeRefusal> {
-    for rule in rules {
-        if !applies(&rule.when, issuer, claims)? {
-            continue;
-        }
-        return match &rule.grant {
-            Grant::AllTenants => Ok(Granted::AllTenants),
-            Grant::Tenants(fixed) => fixed_tenants(fixed, max_tenants).map(Granted::Tenants),
-            Grant::Claim(grant) => from_claim(grant, claims, max_tenants).map(Granted::Tenants),
-        };
+    let (_, rule) = deciding(rules, issuer, claims)?.ok_or(ScopeRefusal::NoRule)?;
+    match &rule.grant {
+        Grant::AllTenants => Ok(Granted::AllTenants),
+        Grant::Tenants(fixed) => fixed_tenants(fixed, max_tenants).map(Granted::Tenants),
+        Grant::Claim(grant) => from_claim(grant, claims, max_tenants).map(Granted::Tenants),
     }
-    Err(ScopeRefusal::NoRule)
+}
+
+/// The first rule that applies, and its place among the rules.
+pub(super) fn deciding<'r>(
+    rules: &'r [TenantRule],
+    issuer: &str,
+    claims: &Map<String, Value>,
+) -> Result<Option<(usize, &'r TenantRule)>, ScopeRefusal> {
+    for (place, rule) in rules.iter().enumerate() {
+        if applies(&rule.when, issuer, claims)? {
+            return Ok(Some((place, rule)));
+        }
+    }
+    Ok(None)
 }
 
 /// A condition's claim that is missing, null or an empty list does not hold. One of another type
@@ -210,7 +219,7 @@ fn from_claim(
 /// The claim's values, none of them empty, at least one. `separator` splits a string; a list's
 /// items are each one value. Pieces that are blank (`a,,b`, a separator at the end) hold no value
 /// and are no values; an empty item of a list is a mistake at the provider and refused.
-fn claim_values<'a>(
+pub(super) fn claim_values<'a>(
     grant: &ClaimGrant,
     claims: &'a Map<String, Value>,
 ) -> Result<Vec<&'a str>, ScopeRefusal> {
@@ -328,7 +337,7 @@ fn type_of(value: &Value) -> &'static str {
 }
 
 /// A path as the config file spells it.
-struct Path<'a>(&'a ClaimPath);
+pub(super) struct Path<'a>(pub(super) &'a ClaimPath);
 
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

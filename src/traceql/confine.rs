@@ -46,6 +46,17 @@ pub fn confine_metrics(
     Ok(ConfinedMetrics { query, compares })
 }
 
+/// The leaf pipelines of a query, where confining it writes the tenants' stage: byte offsets, in
+/// order. Empty where the query cannot be read.
+pub fn leaf_pipelines(query: &str, limits: Limits) -> Vec<usize> {
+    read(query, TraceIntrinsics::Trust, limits).map_or_else(|_| Vec::new(), |read| read.leaves)
+}
+
+/// Whether a query makes series, not a list of traces; false where it cannot be read.
+pub fn is_metrics(query: &str, limits: Limits) -> bool {
+    read(query, TraceIntrinsics::Trust, limits).is_ok_and(|outline| outline.is_metrics)
+}
+
 fn confine(
     query: &str,
     outline: &Outline,

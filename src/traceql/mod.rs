@@ -37,7 +37,7 @@ mod corpus_tests;
 #[cfg(test)]
 mod grammar_tests;
 
-pub use confine::{ConfinedMetrics, confine_metrics, confine_search};
+pub use confine::{ConfinedMetrics, confine_metrics, confine_search, is_metrics, leaf_pipelines};
 pub use predicate::{TenantPredicate, UnwritableTenant};
 pub use refusal::{Place, Refusal, RefusalKind};
 pub use search::{OldSearch, go_duration};

@@ -31,6 +31,8 @@ pub struct Extras {
     pub scrape_configs: String,
     /// Name and text of rule files.
     pub rule_files: Vec<(String, String)>,
+    /// Inside of a flow mapping.
+    pub external_labels: String,
 }
 
 impl Prometheus {
@@ -168,7 +170,10 @@ fn tool(variable: &str, name: &str) -> PathBuf {
 }
 
 fn config_text(extras: &Extras) -> String {
-    let mut text = "global: {scrape_interval: 1s, evaluation_interval: 1s}\n".to_owned();
+    let mut text = format!(
+        "global: {{scrape_interval: 1s, evaluation_interval: 1s, external_labels: {{{}}}}}\n",
+        extras.external_labels
+    );
     if !extras.rule_files.is_empty() {
         let names: Vec<&str> = extras
             .rule_files

@@ -143,6 +143,7 @@ fn no_example_is_forgotten() {
             "minimal.yaml",
             "openshift.yaml",
             "partywall.yaml",
+            "policies.yaml",
         ]
     );
 }

@@ -23,7 +23,7 @@ impl Redaction {
     }
 
     /// Tells nothing.
-    pub(super) fn nothing() -> Self {
+    pub fn nothing() -> Self {
         Self(AuditQueries::None)
     }
 

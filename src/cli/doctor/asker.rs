@@ -1,0 +1,212 @@
+//! One question to an upstream, bounded in time and size, with the proxy's own client.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, TE,
+};
+use hyper::{Method, Request, StatusCode, Version};
+use serde_json::Value;
+
+use crate::grpc::frame;
+use crate::prometheus::form::Form;
+use crate::proxy::body::RequestBody;
+use crate::upstream::{Upstream, UpstreamError};
+
+/// The longest answer that is read.
+const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
+
+/// Asks one upstream.
+pub(super) struct Asker<'a> {
+    upstream: &'a Upstream,
+    token: Option<HeaderValue>,
+    within: Duration,
+}
+
+/// What it said.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// How much later it is there than here, in seconds.
+    pub(super) ahead: Option<i64>,
+    body: Bytes,
+    trailers: HeaderMap,
+}
+
+impl<'a> Asker<'a> {
+    /// `token` is shown where the config says that callers' tokens are.
+    pub(super) fn new(upstream: &'a Upstream, token: Option<&str>, within: Duration) -> Self {
+        let token = token.filter(|_| upstream.forwards_token());
+        let token = token.and_then(|token| {
+            let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        Self {
+            upstream,
+            token,
+            within,
+        }
+    }
+
+    /// A GET of a path with parameters.
+    pub(super) async fn get(&self, path: &str, params: &[(&str, &str)]) -> Result<Answer, String> {
+        self.get_with(path, params, HeaderMap::new()).await
+    }
+
+    /// The same with further headers.
+    pub(super) async fn get_with(
+        &self,
+        path: &str,
+        params: &[(&str, &str)],
+        headers: HeaderMap,
+    ) -> Result<Answer, String> {
+        let mut form = Form::default();
+        for (name, value) in params {
+            form.push(*name, *value);
+        }
+        let target = if form.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}?{}", form.encode())
+        };
+        let uri = self.upstream.uri(&target).map_err(|e| e.to_string())?;
+        let mut request = Request::new(RequestBody::Empty);
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(ACCEPT, json);
+        self.send(request).await
+    }
+
+    /// A gRPC call with an empty message.
+    pub(super) async fn call(
+        &self,
+        path: &'static str,
+        headers: HeaderMap,
+    ) -> Result<Answer, String> {
+        let uri = self.upstream.grpc_uri(path).map_err(|e| e.to_string())?;
+        let message = frame::encode(&[]).unwrap_or_default();
+        let mut request = Request::new(RequestBody::Whole(Some(message)));
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = Version::HTTP_2;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let grpc = HeaderValue::from_static("application/grpc");
+        request.headers_mut().insert(CONTENT_TYPE, grpc);
+        let trailers = HeaderValue::from_static("trailers");
+        request.headers_mut().insert(TE, trailers);
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<RequestBody>) -> Result<Answer, String> {
+        match tokio::time::timeout(self.within, self.exchange(request)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("no answer within {:?}", self.within)),
+        }
+    }
+
+    async fn exchange(&self, mut request: Request<RequestBody>) -> Result<Answer, String> {
+        self.upstream.sign(request.headers_mut());
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(AUTHORIZATION, token.clone());
+        }
+        if request.version() == Version::HTTP_2 {
+            // HTTP/2 says it in `:authority`.
+            request.headers_mut().remove(hyper::header::HOST);
+        }
+        let began = SystemTime::now();
+        let answer = self.upstream.send(request).await;
+        let answer = answer.map_err(|error| match error {
+            UpstreamError::Unreachable(cause) => with_causes(&cause),
+            timeout @ UpstreamError::Timeout(_) => timeout.to_string(),
+        })?;
+        let (head, body) = answer.into_parts();
+        let ahead = ahead(&head.headers, began);
+        #[expect(clippy::disallowed_methods, reason = "bounded, and nobody else's")]
+        let whole = Limited::new(body, LONGEST_ANSWER).collect();
+        let body = whole.await.map_err(|error| with_causes(&*error))?;
+        // Where there is no body, gRPC's trailers are the headers.
+        let trailers = body.trailers().cloned().unwrap_or(head.headers);
+        Ok(Answer {
+            status: head.status,
+            ahead,
+            trailers,
+            body: body.to_bytes(),
+        })
+    }
+}
+
+impl Answer {
+    /// The body, if it is JSON and an answer of success.
+    pub(super) fn json(&self) -> Result<Value, String> {
+        let json = serde_json::from_slice::<Value>(&self.body);
+        if self.status != StatusCode::OK {
+            return Err(match json {
+                Ok(json) if at(&json, "/error").is_string() => {
+                    format!("answered {}: {}", self.status, excerpt(at(&json, "/error")))
+                }
+                _ => format!("answered {}", self.status),
+            });
+        }
+        json.map_err(|_| "the answer is no JSON".to_owned())
+    }
+
+    /// gRPC's status code, if it is an answer of gRPC's.
+    pub(super) fn grpc_status(&self) -> Option<u8> {
+        const NAME: HeaderName = HeaderName::from_static("grpc-status");
+        self.trailers.get(&NAME)?.to_str().ok()?.parse().ok()
+    }
+
+    /// Whether our credentials were not believed.
+    pub(super) fn is_denied(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+        )
+    }
+
+    /// Whether a text is in the body.
+    pub(super) fn says(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.body).contains(text)
+    }
+}
+
+/// What is at a JSON pointer (RFC 6901); null where nothing is.
+pub(super) fn at<'v>(value: &'v Value, pointer: &str) -> &'v Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
+}
+
+fn excerpt(text: &Value) -> String {
+    let text = text.as_str().unwrap_or_default();
+    text.chars().take(200).collect()
+}
+
+/// By the `Date` header (RFC 9110 §6.6.1), which has whole seconds.
+fn ahead(headers: &HeaderMap, began: SystemTime) -> Option<i64> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    let there = httpdate::parse_http_date(date).ok()?;
+    let seconds = |earlier: SystemTime, later: SystemTime| {
+        let between = later.duration_since(earlier).ok()?;
+        i64::try_from(between.as_secs()).ok()
+    };
+    let ended = SystemTime::now();
+    match (seconds(ended, there), seconds(there, began)) {
+        (Some(ahead), _) => Some(ahead),
+        (None, Some(behind)) => Some(-behind),
+        // Between the question and its answer.
+        (None, None) => Some(0),
+    }
+}
+
+/// An error with all its causes: hyper's own text alone says little.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

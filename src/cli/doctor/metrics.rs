@@ -1,0 +1,330 @@
+//! Prometheus and Thanos: whether they keep to matchers, and whether the data has tenants.
+
+use serde_json::Value;
+
+use super::asker::{Asker, at};
+use super::finding::{Chapter, Finding};
+use super::reach;
+use crate::config::settings::Settings;
+
+/// A tenant that nobody has.
+const NOBODY: &str = "partywall-doctor-nobody";
+
+/// The most recording rules whose series are looked at.
+const MOST_RULES: usize = 200;
+
+/// The product, where it tells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Product {
+    Prometheus,
+    Thanos,
+}
+
+/// Every check of the metrics API.
+pub(super) async fn examine(report: &mut Chapter<'_>, asker: &Asker<'_>, settings: &Settings) {
+    let buildinfo = asker.get("/api/v1/status/buildinfo", &[]).await;
+    let Ok(buildinfo) = reach::reachable(report, buildinfo) else {
+        return;
+    };
+    let product = product(asker).await;
+    let name = match product {
+        Product::Prometheus => "Prometheus",
+        Product::Thanos => "Thanos",
+    };
+    let buildinfo = buildinfo.json().unwrap_or_default();
+    let version = at(&buildinfo, "/data/version").as_str();
+    report.add("version", reach::version(name, version));
+    let Some(label) = settings.tenancy.metrics_label.as_deref() else {
+        return;
+    };
+    let store = Store { asker, label };
+    report.add("match[] on labels", found(store.labels_filtered().await));
+    report.add("match[] on rules", found(store.rules_filtered().await));
+    report.add("tenant label", found(store.label_present().await));
+    report.add("recording rules", found(store.recording_rules().await));
+    report.add("replica label", found(store.replica_label(product).await));
+    if product == Product::Prometheus {
+        report.add("external labels", found(store.external_labels().await));
+    }
+    for dimension in &settings.tenancy.and {
+        if let Some(label) = dimension.metrics_label.as_deref() {
+            let store = Store { asker, label };
+            let check = format!("label {label}");
+            report.add(&check, found(store.label_present().await));
+        }
+    }
+}
+
+/// A check that could not be made is no fault that was found.
+fn found(result: Result<Finding, String>) -> Finding {
+    result.unwrap_or_else(|error| Finding::skip(format!("it could not be asked: {error}")))
+}
+
+/// Only Thanos lists its stores.
+async fn product(asker: &Asker<'_>) -> Product {
+    let stores = asker.get("/api/v1/stores", &[]).await;
+    match stores.and_then(|answer| answer.json()) {
+        Ok(json) if at(&json, "/data").is_object() => Product::Thanos,
+        _ => Product::Prometheus,
+    }
+}
+
+struct Store<'a> {
+    asker: &'a Asker<'a>,
+    label: &'a str,
+}
+
+impl Store<'_> {
+    async fn ask(&self, path: &str, params: &[(&str, &str)]) -> Result<Value, String> {
+        self.asker.get(path, params).await?.json()
+    }
+
+    /// The labels and value of each series of an instant query.
+    async fn query(&self, query: &str, dedup: &str) -> Result<Vec<(Value, f64)>, String> {
+        let params = [("query", query), ("dedup", dedup)];
+        let answer = self.ask("/api/v1/query", &params).await?;
+        let series = at(&answer, "/data/result").as_array();
+        let series = series.ok_or("the answer is no vector")?;
+        let of = |one: &Value| {
+            let value = at(one, "/value/1").as_str()?.parse().ok()?;
+            Some((at(one, "/metric").clone(), value))
+        };
+        Ok(series.iter().filter_map(of).collect())
+    }
+
+    /// Before deduplication, which may take the label off.
+    async fn count(&self, selector: &str) -> Result<f64, String> {
+        let query = format!("count({selector})");
+        let series = self.query(&query, "false").await?;
+        Ok(series.first().map_or(0.0, |(_, count)| *count))
+    }
+
+    /// A selector that no series has.
+    fn of_nobody(&self) -> String {
+        format!("{{{}=\"{NOBODY}\"}}", self.label)
+    }
+
+    /// Without it, label names and values are everybody's.
+    async fn labels_filtered(&self) -> Result<Finding, String> {
+        let nobody = self.of_nobody();
+        let mut any = false;
+        for path in ["/api/v1/label/__name__/values", "/api/v1/labels"] {
+            let all = self.ask(path, &[]).await?;
+            any |= !is_empty(at(&all, "/data"));
+            let ours = self.ask(path, &[("match[]", &nobody)]).await?;
+            if !is_empty(at(&ours, "/data")) {
+                return Ok(Finding::fail(
+                    format!("{path} answers for all tenants, whatever `match[]` says"),
+                    "upgrade Prometheus or Thanos (Thanos' stores have it since 0.21), or what answers in \
+                     their place",
+                ));
+            }
+        }
+        Ok(if any {
+            Finding::ok("it is kept to")
+        } else {
+            Finding::skip("there are no series to tell by")
+        })
+    }
+
+    /// Without it, a caller's own `match[]` has no effect; tenants are kept apart all the same.
+    async fn rules_filtered(&self) -> Result<Finding, String> {
+        let groups = |answer: &Value| !is_empty(at(answer, "/data/groups"));
+        if !groups(&self.ask("/api/v1/rules", &[]).await?) {
+            return Ok(Finding::skip("there are no rules to tell by"));
+        }
+        let nobody = self.of_nobody();
+        let answer = self.ask("/api/v1/rules", &[("match[]", &nobody)]).await?;
+        Ok(if groups(&answer) {
+            Finding::warn(
+                "it is ignored: whoever asks for rules by `match[]` gets all of their own",
+                "upgrade, if that matters: Prometheus has it since 2.54; other tenants' rules are \
+                 left out by Partywall either way",
+            )
+        } else {
+            Finding::ok("it is kept to")
+        })
+    }
+
+    /// A series without the label is nobody's.
+    async fn label_present(&self) -> Result<Finding, String> {
+        let label = self.label;
+        let all = self.count("{__name__!=\"\"}").await?;
+        if all == 0.0 {
+            return Ok(Finding::skip("there are no series now"));
+        }
+        let have = self.count(&format!("{{{label}!=\"\"}}")).await?;
+        let share = format!("{have} of {all} series have `{label}`");
+        if have == 0.0 {
+            return Ok(Finding::fail(
+                format!("{share}: every tenant sees nothing"),
+                "let ingestion set it (relabel_configs, or the collector), or correct `label` \
+                 below `tenancy`",
+            ));
+        }
+        if have >= all {
+            let groups = format!("count by ({label}) ({{{label}!=\"\"}})");
+            let values = self.count(&groups).await?;
+            return Ok(Finding::ok(format!("{share}; values: {values}")));
+        }
+        let lacking = format!("{{__name__!=\"\",{label}=\"\"}}");
+        let top = format!("topk(5, count by (__name__) ({lacking}))");
+        let top = self.query(&top, "false").await?;
+        Ok(Finding::warn(
+            format!("{share}; most without it: {}", names(&top)),
+            "what has none is seen by callers with all tenants alone; let ingestion set it",
+        ))
+    }
+
+    /// A rule that aggregates the label away makes series that nobody sees.
+    async fn recording_rules(&self) -> Result<Finding, String> {
+        let label = self.label;
+        let answer = self.ask("/api/v1/rules", &[("type", "record")]).await?;
+        let groups = at(&answer, "/data/groups").as_array();
+        let rules = groups
+            .into_iter()
+            .flatten()
+            .filter_map(|group| at(group, "/rules").as_array())
+            .flatten()
+            .filter(|rule| at(rule, "/type") == "recording");
+        let all = rules.filter_map(|rule| at(rule, "/name").as_str());
+        // Others would have to be quoted; they are few.
+        let is_plain = |name: &&str| {
+            name.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_:".contains(&b))
+        };
+        let mut recorded: Vec<&str> = all.filter(is_plain).collect();
+        recorded.sort_unstable();
+        recorded.dedup();
+        if recorded.is_empty() {
+            return Ok(Finding::skip("there are none"));
+        }
+        recorded.truncate(MOST_RULES);
+        let named = recorded.join("|");
+        let lacking = format!("count by (__name__) ({{__name__=~\"{named}\",{label}=\"\"}})");
+        let lacking = self.query(&lacking, "false").await?;
+        Ok(if lacking.is_empty() {
+            Finding::ok(format!(
+                "the series of all {} have `{label}`, or there are none now",
+                recorded.len()
+            ))
+        } else {
+            Finding::warn(
+                format!("series without `{label}` come of: {}", names(&lacking)),
+                format!("aggregate with it: sum by ({label}, …)"),
+            )
+        })
+    }
+
+    /// Deduplication takes replica labels off.
+    async fn replica_label(&self, product: Product) -> Result<Finding, String> {
+        let label = self.label;
+        let count = format!("count({{{label}!=\"\"}}) by ({label})");
+        let apart = self.query(&count, "false").await?;
+        let merged = self.query(&count, "true").await?;
+        let has = |series: &[(Value, f64)]| series.iter().any(|(metric, _)| is_set(metric, label));
+        let by_flag = match product {
+            Product::Prometheus => None,
+            Product::Thanos => self.named_by_flag().await,
+        };
+        Ok(if by_flag == Some(true) || (has(&apart) && !has(&merged)) {
+            Finding::fail(
+                format!("`{label}` is a replica label: deduplication merges tenants"),
+                format!("take `{label}` out of --query.replica-label"),
+            )
+        } else if has(&merged) {
+            Finding::ok(format!("`{label}` is none"))
+        } else {
+            Finding::skip(format!("no series has `{label}` now"))
+        })
+    }
+
+    async fn named_by_flag(&self) -> Option<bool> {
+        let flags = self.ask("/api/v1/status/flags", &[]).await.ok()?;
+        let flag = at(&flags, "/data").get("query.replica-label")?.as_str()?;
+        let mut labels = flag.split([',', ' ', '[', ']', '"']);
+        Some(labels.any(|name| name == self.label))
+    }
+
+    /// `/federate` and remote read put external labels on every series.
+    async fn external_labels(&self) -> Result<Finding, String> {
+        let label = self.label;
+        let config = match self.ask("/api/v1/status/config", &[]).await {
+            Ok(config) => config,
+            Err(error) => {
+                return Ok(Finding::skip(format!(
+                    "its config cannot be read ({error}): check that `{label}` is none of its \
+                     external_labels"
+                )));
+            }
+        };
+        let yaml = at(&config, "/data/yaml").as_str().unwrap_or_default();
+        Ok(if has_external_label(yaml, label) {
+            Finding::fail(
+                format!(
+                    "`{label}` is one: /federate and remote read give it to everybody's series"
+                ),
+                format!("take `{label}` out of global.external_labels"),
+            )
+        } else {
+            Finding::ok(format!("`{label}` is none"))
+        })
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_none_or(Vec::is_empty)
+}
+
+fn is_set(metric: &Value, label: &str) -> bool {
+    metric[label]
+        .as_str()
+        .is_some_and(|value| !value.is_empty())
+}
+
+/// `up (3), errors_total (1)`
+fn names(series: &[(Value, f64)]) -> String {
+    let mut names: Vec<String> = series
+        .iter()
+        .map(|(metric, count)| {
+            format!(
+                "{} ({count})",
+                at(metric, "/__name__").as_str().unwrap_or("?")
+            )
+        })
+        .collect();
+    let more = names.len().saturating_sub(5);
+    names.truncate(5);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    names.join(", ")
+}
+
+/// In the config as Prometheus prints it: block style, two blanks a level.
+fn has_external_label(yaml: &str, label: &str) -> bool {
+    let mut lines = yaml
+        .lines()
+        .skip_while(|line| line.trim_end() != "  external_labels:")
+        .skip(1)
+        .take_while(|line| line.starts_with("    "));
+    lines.any(|line| {
+        let name = line.split(':').next().unwrap_or_default();
+        name.trim().trim_matches(['"', '\'']) == label
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn external_labels_are_found_and_others_are_not() {
+        let yaml = "global:\n  scrape_interval: 1s\n  external_labels:\n    a: x\n    b: y\n  \
+                    c: z\nrule_files:\n- x\n";
+        for (label, expected) in [("a", true), ("b", true), ("c", false), ("x", false)] {
+            assert_eq!(has_external_label(yaml, label), expected, "{label}");
+        }
+        assert!(!has_external_label("global: {}\n", "a"));
+    }
+}

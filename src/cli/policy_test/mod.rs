@@ -1,0 +1,157 @@
+//! `partywall test`
+
+mod compare;
+mod report;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use self::report::Report;
+use crate::config::policies::{self, Policies, PolicyTest, RequestTest};
+use crate::config::settings::Settings;
+use crate::config::{self, OsAccess};
+use crate::proxy::dry_run::{Identity, Question, dimensions, dry_run};
+use crate::proxy::snapshot::Snapshot;
+
+/// The file, or a config it names, cannot be read.
+const UNREADABLE: u8 = 2;
+
+/// Shown below `--help`.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  partywall test policies.yaml
+  partywall test --config /etc/partywall/partywall.yaml policies.yaml
+
+A file of tests:
+  config: partywall.yaml
+  tests:
+    - name: the payments team sees its own
+      claims: {groups: [team-payments]}
+      tenants: [payments]
+      requests:
+        - query: sum(up)
+          sends: sum(up{tenant_id=\"payments\"})
+        - request: GET /api/v1/status/flags
+          refused: {status: 403, reason: closed}
+
+Exits 0 if all is as expected, 1 if something is not, 2 if a file cannot be read.";
+
+#[derive(Args)]
+pub(super) struct TestArgs {
+    /// The file of tests.
+    #[arg(value_name = "FILE")]
+    policies: PathBuf,
+    /// The config to test, instead of the one that the file names for all its tests.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[allow(clippy::print_stderr)] // A command says on standard error why it failed.
+pub(super) fn run(args: &TestArgs) -> ExitCode {
+    let report = super::on_a_small_runtime(test(args)).and_then(|report| report);
+    match report {
+        Ok(report) if report.failed() == 0 => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(unreadable) => {
+            eprintln!("{unreadable}");
+            ExitCode::from(UNREADABLE)
+        }
+    }
+}
+
+async fn test(args: &TestArgs) -> Result<Report, String> {
+    let file = policies::load(&args.policies, &OsAccess).map_err(|errors| errors.to_string())?;
+    let configs = Configs::load(&file, args)?;
+    let mut report = Report::new(&args.policies);
+    for test in &file.tests {
+        if let Some(config) = configs.of(test) {
+            let failures = one(config, test, &mut report).await;
+            report.tested(test, &failures);
+        }
+    }
+    report.end();
+    Ok(report)
+}
+
+/// What is wrong with one test.
+async fn one(config: &Config, test: &PolicyTest, report: &mut Report) -> Vec<String> {
+    let settings = &config.settings;
+    let identity = Identity::claimed(settings, test.issuer.as_deref(), test.claims.clone());
+    let identity = match identity {
+        Ok(identity) => identity,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut failures = Vec::new();
+    if let (Some(expected), Identity::Claims { issuer, claims }) = (&test.tenants, &identity) {
+        let dimensions = dimensions(settings, issuer, claims);
+        failures.extend(compare::tenants(expected, &dimensions));
+    }
+    for request in &test.requests {
+        if let Err(failure) = asked(config, &identity, request).await {
+            failures.push(report.of_request(request, &failure));
+        }
+    }
+    failures
+}
+
+async fn asked(config: &Config, identity: &Identity, test: &RequestTest) -> Result<(), String> {
+    let (request, query) = (test.request.as_deref(), test.query.as_deref());
+    let question = Question::new(&config.settings, request, query, test.api)
+        .map_err(|error| error.to_string())?
+        .asked_by(identity.clone());
+    let explanation = dry_run(&config.snapshot, question).await;
+    compare::request(test, &explanation)
+}
+
+struct Config {
+    settings: Settings,
+    snapshot: Snapshot,
+}
+
+/// Each config is read once.
+struct Configs {
+    usual: Option<PathBuf>,
+    all: HashMap<PathBuf, Config>,
+}
+
+impl Configs {
+    fn load(file: &Policies, args: &TestArgs) -> Result<Self, String> {
+        let usual = args.config.clone().or_else(|| file.config.clone());
+        let mut all = HashMap::new();
+        for test in &file.tests {
+            let Some(path) = test.config.as_ref().or(usual.as_ref()) else {
+                let at = test.at;
+                return Err(format!(
+                    "{}:{}:{}: no config to test: name one by `config`, here or for the whole \
+                     file, or by --config",
+                    args.policies.display(),
+                    at.line,
+                    at.column
+                ));
+            };
+            if !all.contains_key(path) {
+                all.insert(path.clone(), Config::load(path)?);
+            }
+        }
+        Ok(Self { usual, all })
+    }
+
+    fn of(&self, test: &PolicyTest) -> Option<&Config> {
+        self.all.get(test.config.as_ref().or(self.usual.as_ref())?)
+    }
+}
+
+impl Config {
+    fn load(path: &Path) -> Result<Self, String> {
+        let mut loaded = config::load(path, &OsAccess).map_err(|errors| errors.to_string())?;
+        let settings = loaded.settings.clone();
+        // No token is verified, so nobody is asked for keys.
+        loaded.settings.tokens.issuers.clear();
+        let snapshot = Snapshot::build(loaded, None)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self { settings, snapshot })
+    }
+}

@@ -1,0 +1,70 @@
+//! Who asks, with which tenants, and why.
+
+use serde_json::{Map, Value};
+
+use super::explanation::{CallerView, Dimension, KeyView};
+use crate::auth::{Caller, Signature};
+use crate::config::settings::{Algorithm, KeySource, Settings};
+use crate::tenancy::{self, Reason};
+
+/// Who.
+pub(super) fn view(settings: &Settings, caller: &Caller) -> CallerView {
+    let principal = caller.principal();
+    let key = principal
+        .signature()
+        .map(|signature| key(settings, principal.issuer(), signature));
+    CallerView {
+        verified: key.is_some(),
+        issuer: principal.issuer().to_owned(),
+        subject: principal.subject().map(str::to_owned),
+        expires_at: key.is_some().then(|| principal.expires_at()),
+        key,
+    }
+}
+
+/// Which tenants somebody with these claims has, and why.
+pub fn dimensions(
+    settings: &Settings,
+    issuer: &str,
+    claims: &Map<String, Value>,
+) -> Vec<Dimension> {
+    tenancy::reasons(&settings.tenancy, issuer, claims)
+        .into_iter()
+        .map(dimension)
+        .collect()
+}
+
+fn dimension(reason: Reason) -> Dimension {
+    let rule = reason.rule();
+    Dimension {
+        label: reason.label.map(|label| label.to_string()),
+        attribute: reason.attribute.map(|name| format!("resource.{name}")),
+        all_tenants: reason.tenants.is_none(),
+        tenants: reason.tenants.unwrap_or_default(),
+        rule,
+        rules: reason.rules,
+        grant: reason.grant,
+        values: reason.values,
+        passed_over: reason.passed_over,
+    }
+}
+
+fn key(settings: &Settings, issuer: &str, signature: &Signature) -> KeyView {
+    let mut issuers = settings.tokens.issuers.iter();
+    let source = issuers
+        .find(|known| &*known.issuer == issuer)
+        .map_or("", |known| match known.keys {
+            KeySource::Discovery { .. } => "discovery",
+            KeySource::JwksUrl { .. } => "jwks_url",
+            KeySource::Jwks(_) => "jwks_file",
+            KeySource::Pem(_) => "pem_file",
+            KeySource::Hmac(_) => "hmac_secret",
+        });
+    let mut names = Algorithm::ALL.iter();
+    let algorithm = names.find(|(_, algorithm)| *algorithm == signature.algorithm);
+    KeyView {
+        algorithm: algorithm.map_or("", |(name, _)| name).to_owned(),
+        id: signature.key_id.as_deref().map(str::to_owned),
+        source,
+    }
+}

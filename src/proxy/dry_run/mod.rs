@@ -1,0 +1,193 @@
+//! What would become of a request: the journey up to the point where it would be sent.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | `question` | a request in the words of an operator |
+//! | `explanation` | the answer, for people and machines |
+//! | `caller` | who asks, with which tenants, and why |
+//! | `sent` | the request that would go up, beside the one that came |
+//! | `advice` | which config key would allow what is refused |
+//!
+//! Nothing here reads a request in a way of its own: it goes over a connection in memory, is read
+//! by the same HTTP library and walks through the same steps. Nothing is sent.
+
+mod advice;
+mod caller;
+mod explanation;
+mod question;
+mod sent;
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::{Empty, Full};
+use hyper::service::service_fn;
+use hyper::{Request, Response, body::Incoming};
+use hyper_util::rt::TokioIo;
+
+pub use self::caller::dimensions;
+pub use self::explanation::{
+    CallerView, Dimension, Explanation, KeyView, Outcome, Parameter, Refused, RouteView, Sent,
+};
+pub use self::question::{Identity, Question, QuestionError};
+use super::enforce::{self, Enforced};
+use super::error::ProxyError;
+use super::journal::Journal;
+use super::route::{Route, Target};
+use super::snapshot::Snapshot;
+use super::{admit, authenticate, cluster, route};
+use crate::auth::Caller;
+use crate::telemetry::audit::Redaction;
+use crate::telemetry::metrics::Metrics;
+use crate::tempo::endpoints::Endpoint;
+use crate::tenancy::TenantScope;
+
+/// How much of a request is under way between the two ends of the connection, in bytes.
+const IN_MEMORY: usize = 64 * 1024;
+
+/// Tells what would become of a request, without sending it.
+pub async fn dry_run(snapshot: &Snapshot, question: Question) -> Explanation {
+    let Question {
+        identity,
+        request,
+        shown,
+    } = question;
+    let asked = request.body().clone();
+    let walked: Mutex<Option<Explanation>> = Mutex::new(None);
+    let service = service_fn(|request| {
+        let shown = shown.clone();
+        let (identity, asked, walked) = (&identity, &asked, &walked);
+        async move {
+            let explanation = explain(snapshot, identity, shown, asked, request).await;
+            let mut walked = walked.lock().unwrap_or_else(PoisonError::into_inner);
+            *walked = Some(explanation);
+            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+        }
+    });
+    let (near, far) = tokio::io::duplex(IN_MEMORY);
+    let server = hyper::server::conn::http1::Builder::new()
+        .max_buf_size(snapshot.settings().limits.header_bytes)
+        .serve_connection(TokioIo::new(far), service);
+    let (answered, _) = tokio::join!(send(near, request), server);
+    let walked = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
+    walked.unwrap_or_else(|| Explanation::unread(shown, answered.as_ref()))
+}
+
+/// The client's end. The status is of interest only where the head itself was refused.
+async fn send(near: tokio::io::DuplexStream, request: Request<Bytes>) -> Result<u16, String> {
+    let text = |error: hyper::Error| error.to_string();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near))
+        .await
+        .map_err(text)?;
+    let answer = async move { sender.send_request(request.map(Full::new)).await };
+    let (answer, _) = tokio::join!(answer, connection);
+    Ok(answer.map_err(text)?.status().as_u16())
+}
+
+async fn explain(
+    snapshot: &Snapshot,
+    identity: &Identity,
+    shown: String,
+    body: &Bytes,
+    request: Request<Incoming>,
+) -> Explanation {
+    let mut explanation = Explanation::of(shown);
+    let asked = sent::Asked::of(&request, body);
+    let walk = Walk {
+        snapshot,
+        identity,
+        explanation: &mut explanation,
+        caller: None,
+    };
+    let (caller, result) = walk.go(request).await;
+    explanation.outcome = match result {
+        Ok(Some(enforced)) => {
+            let shown = sent::show(snapshot, caller.as_deref(), &asked, enforced);
+            Outcome::Sent(Box::new(shown))
+        }
+        Ok(None) => Outcome::Undecided {
+            why: "whether all of both traces is the caller's decides, so Tempo has to be asked"
+                .to_owned(),
+        },
+        Err(error) => Outcome::Refused(advice::refused(snapshot, &error)),
+    };
+    explanation
+}
+
+/// The steps, in the order of the journey.
+struct Walk<'a> {
+    snapshot: &'a Snapshot,
+    identity: &'a Identity,
+    explanation: &'a mut Explanation,
+    caller: Option<Arc<Caller>>,
+}
+
+impl Walk<'_> {
+    async fn go(
+        mut self,
+        request: Request<Incoming>,
+    ) -> (Option<Arc<Caller>>, Result<Option<Enforced>, ProxyError>) {
+        let result = self.steps(request).await;
+        (self.caller, result)
+    }
+
+    /// `None` where enforcement itself would ask the upstream.
+    async fn steps(
+        &mut self,
+        mut request: Request<Incoming>,
+    ) -> Result<Option<Enforced>, ProxyError> {
+        let settings = self.snapshot.settings();
+        // Counted and noted into nothing that is shown.
+        let metrics = Arc::new(Metrics::new());
+        let journal = Journal::new(Redaction::nothing());
+        let host = admit::admit(&request, settings.limits.uri_bytes)?;
+        let cluster = cluster::enter(self.snapshot, host, &mut request)?;
+        let path = admit::path(&request)?;
+        let route = route::route(self.snapshot, &cluster, &request, &path)?;
+        self.explanation.route = Some(RouteView {
+            name: route.name(),
+            upstream: route.upstream.name().to_string(),
+        });
+        self.caller = self.authenticate(&route, &request, &metrics).await?;
+        if let Some(caller) = &self.caller {
+            self.explanation.caller = Some(caller::view(settings, caller));
+            let principal = caller.principal();
+            self.explanation.dimensions =
+                dimensions(settings, principal.issuer(), principal.claims());
+        }
+        if asks_while_enforcing(&route, self.caller.as_deref()) {
+            return Ok(None);
+        }
+        let caller = self.caller.clone();
+        let (enforced, _decision) =
+            enforce::enforce(self.snapshot, &route, caller, request, &metrics, &journal).await?;
+        Ok(Some(enforced))
+    }
+
+    async fn authenticate(
+        &self,
+        route: &Route,
+        request: &Request<Incoming>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Option<Arc<Caller>>, ProxyError> {
+        match self.identity {
+            Identity::Token => {
+                authenticate::authenticate(self.snapshot, route, request.headers(), metrics).await
+            }
+            Identity::Claims { .. } if !route.needs_token() => Ok(None),
+            Identity::Claims { issuer, claims } => {
+                let tenancy = &self.snapshot.settings().tenancy;
+                let caller = Caller::supposed(tenancy, Arc::clone(issuer), claims.clone());
+                Ok(Some(Arc::new(caller)))
+            }
+        }
+    }
+}
+
+/// The difference of two traces is the one request whose enforcement asks the upstream.
+fn asks_while_enforcing(route: &Route, caller: Option<&Caller>) -> bool {
+    let is_confined =
+        caller.is_some_and(|caller| matches!(caller.scope(), Ok(TenantScope::Tenants(_))));
+    route.target == Target::Traces(Endpoint::TraceDiff) && is_confined
+}

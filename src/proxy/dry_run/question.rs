@@ -1,0 +1,295 @@
+//! A request in the words of an operator: a line such as `GET /api/v1/query?query=up`, a query
+//! alone, or both.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::{Method, Request};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::config::settings::{Api, Settings};
+use crate::traceql;
+
+/// What is asked, and by whom.
+pub struct Question {
+    pub(super) identity: Identity,
+    pub(super) request: Request<Bytes>,
+    /// The request as it is told, without any header.
+    pub(super) shown: String,
+}
+
+/// Who asks.
+#[derive(Clone)]
+pub enum Identity {
+    /// Whoever the token among the request's headers speaks for; it is verified.
+    Token,
+    /// Somebody with these claims; nothing is verified.
+    Claims {
+        /// One of `tokens.issuers`.
+        issuer: Arc<str>,
+        /// As they would stand in the token.
+        claims: Map<String, Value>,
+    },
+}
+
+/// Why there is no question.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum QuestionError {
+    /// Neither a request nor a query.
+    #[error("nothing is asked: give a query, a request, or both")]
+    Nothing,
+    /// A request line that is none.
+    #[error("`{0}` is no request: write it as GET /api/v1/query?query=up")]
+    Request(String),
+    /// A header that is none.
+    #[error("a header is not valid: write it as `Name: value`")]
+    Header,
+    /// A token that no header can hold.
+    #[error("the token has characters that a header cannot carry")]
+    Token,
+    /// Claims of an issuer that is not configured.
+    #[error(
+        "the issuer {given} is none of tokens.issuers, so no token of it is believed; there is \
+         {known}"
+    )]
+    Issuer {
+        /// What was given.
+        given: String,
+        /// Those that are configured.
+        known: String,
+    },
+    /// Several issuers, and none named.
+    #[error("the claims name no `iss`: say which issuer's they are; there is {known}")]
+    NoIssuer {
+        /// Those that are configured.
+        known: String,
+    },
+}
+
+impl Question {
+    /// Reads a request line, a query or both; the query becomes a parameter of the request.
+    /// Without a request it is an instant query of the metrics API, or a search (or, for a query
+    /// that makes series, a range query) of the traces API.
+    pub fn new(
+        settings: &Settings,
+        request: Option<&str>,
+        query: Option<&str>,
+        api: Option<Api>,
+    ) -> Result<Self, QuestionError> {
+        let line = match (request, query) {
+            (None, None) => return Err(QuestionError::Nothing),
+            (Some(line), _) => line.to_owned(),
+            (None, Some(query)) => format!("GET {}", usual_path(settings, query, api)),
+        };
+        let (method, mut target) = read_line(&line)?;
+        let shown = format!("{method} {target}");
+        let mut body = Bytes::new();
+        let mut builder = Request::builder().header(HOST, "localhost");
+        if let Some(query) = query {
+            let query = utf8_percent_encode(query, NON_ALPHANUMERIC);
+            let pair = format!("{}={query}", parameter_of(&target));
+            if method == Method::POST {
+                body = pair.into();
+                builder = builder.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+            } else {
+                let separator = if target.contains('?') { '&' } else { '?' };
+                target = format!("{target}{separator}{pair}");
+            }
+        }
+        let request = builder
+            .method(method)
+            .uri(target)
+            .body(body)
+            .map_err(|_| QuestionError::Request(line))?;
+        Ok(Self {
+            identity: Identity::Token,
+            request,
+            shown,
+        })
+    }
+
+    /// Asks as somebody else.
+    #[must_use]
+    pub fn asked_by(mut self, identity: Identity) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    /// Adds a header, written as `Name: value`.
+    pub fn with_header(mut self, line: &str) -> Result<Self, QuestionError> {
+        let (name, value) = line.split_once(':').ok_or(QuestionError::Header)?;
+        let name: HeaderName = name.trim().parse().map_err(|_| QuestionError::Header)?;
+        let value = HeaderValue::from_str(value.trim()).map_err(|_| QuestionError::Header)?;
+        self.request.headers_mut().insert(name, value);
+        Ok(self)
+    }
+
+    /// Shows a token, in the first header that is looked at.
+    pub fn with_token(mut self, settings: &Settings, token: &str) -> Result<Self, QuestionError> {
+        let Some(source) = settings.tokens.sources.first() else {
+            return Ok(self);
+        };
+        let name: HeaderName = source.header.parse().map_err(|_| QuestionError::Header)?;
+        let value = match &source.scheme {
+            Some(scheme) => format!("{scheme} {token}"),
+            None => token.to_owned(),
+        };
+        let mut value = HeaderValue::from_str(&value).map_err(|_| QuestionError::Token)?;
+        value.set_sensitive(true);
+        self.request.headers_mut().insert(name, value);
+        Ok(self)
+    }
+}
+
+impl Identity {
+    /// Somebody with these claims. The issuer is the one given, or the claims' own `iss`, or the
+    /// only one there is.
+    pub fn claimed(
+        settings: &Settings,
+        issuer: Option<&str>,
+        claims: Map<String, Value>,
+    ) -> Result<Self, QuestionError> {
+        let issuers = &settings.tokens.issuers;
+        let known = || {
+            let names: Vec<&str> = issuers.iter().map(|known| &*known.issuer).collect();
+            names.join(", ")
+        };
+        let named = issuer.or_else(|| claims.get("iss").and_then(Value::as_str));
+        let issuer = match (named, issuers.as_slice()) {
+            (None, [only]) => &only.issuer,
+            (None, _) => return Err(QuestionError::NoIssuer { known: known() }),
+            (Some(named), all) => all
+                .iter()
+                .map(|known| &known.issuer)
+                .find(|known| &***known == named)
+                .ok_or_else(|| QuestionError::Issuer {
+                    given: named.to_owned(),
+                    known: known(),
+                })?,
+        };
+        let issuer = Arc::clone(issuer);
+        Ok(Self::Claims { issuer, claims })
+    }
+}
+
+/// Where a query alone goes.
+fn usual_path(settings: &Settings, query: &str, api: Option<Api>) -> &'static str {
+    let has = |api| {
+        settings
+            .upstreams
+            .iter()
+            .any(|upstream| upstream.api == api)
+    };
+    let api = api.unwrap_or_else(|| {
+        if has(Api::Prometheus) || !has(Api::Tempo) {
+            Api::Prometheus
+        } else {
+            Api::Tempo
+        }
+    });
+    match api {
+        Api::Prometheus => "/api/v1/query",
+        Api::Tempo if traceql::is_metrics(query, traceql::Limits::default()) => {
+            "/api/metrics/query_range"
+        }
+        Api::Tempo => "/api/search",
+    }
+}
+
+/// The parameter that holds the query at this path.
+fn parameter_of(target: &str) -> &'static str {
+    let path = target.split('?').next().unwrap_or_default();
+    let is_metrics = path.contains("/api/v1/");
+    match path.rsplit('/').next().unwrap_or_default() {
+        "query" | "query_range" | "query_exemplars" | "parse_query" | "format_query"
+            if is_metrics =>
+        {
+            "query"
+        }
+        "federate" => "match[]",
+        _ if is_metrics => "match[]",
+        _ => "q",
+    }
+}
+
+/// `GET /path?query`, or the target alone. What cannot stand in a URL is escaped, so that a query
+/// may be written plainly.
+fn read_line(line: &str) -> Result<(Method, String), QuestionError> {
+    /// What a path is asked for stays as it is, however odd: that is what is to be explained.
+    const IN_PATH: &AsciiSet = &CONTROLS.add(b' ');
+    const IN_QUERY: &AsciiSet = &IN_PATH
+        .add(b'"')
+        .add(b'#')
+        .add(b'<')
+        .add(b'>')
+        .add(b'\\')
+        .add(b'^')
+        .add(b'`')
+        .add(b'{')
+        .add(b'|')
+        .add(b'}');
+    let refuse = || QuestionError::Request(line.to_owned());
+    let line = line.trim();
+    let (method, target) = match line.split_once(' ') {
+        _ if line.starts_with('/') => (Method::GET, line),
+        Some((method, target)) => (method.parse().map_err(|_| refuse())?, target.trim_start()),
+        None => return Err(refuse()),
+    };
+    if !target.starts_with('/') {
+        return Err(refuse());
+    }
+    let target = match target.split_once('?') {
+        None => utf8_percent_encode(target, IN_PATH).to_string(),
+        Some((path, query)) => format!(
+            "{}?{}",
+            utf8_percent_encode(path, IN_PATH),
+            utf8_percent_encode(query, IN_QUERY)
+        ),
+    };
+    Ok((method, target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Option<String> {
+        let read = read_line(text).ok();
+        read.map(|(method, target)| format!("{method} {target}"))
+    }
+
+    #[test]
+    fn a_request_may_be_written_plainly() {
+        assert_eq!(line("/api/v1/rules").as_deref(), Some("GET /api/v1/rules"));
+        assert_eq!(
+            line("POST /api/v1/query?query=up{a=\"b c\"}").as_deref(),
+            Some("POST /api/v1/query?query=up%7Ba=%22b%20c%22%7D")
+        );
+        assert_eq!(
+            line("GET /api/v1/label/é/values").as_deref(),
+            Some("GET /api/v1/label/%C3%A9/values")
+        );
+        for bad in ["", "GET", "up", "GET api/v1", "G T /x", "http://h/x"] {
+            assert_eq!(line(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_query_goes_where_its_endpoint_reads_it() {
+        for (path, parameter) in [
+            ("/api/v1/query", "query"),
+            ("/clusters/eu/api/v1/query_range?start=1", "query"),
+            ("/api/v1/series", "match[]"),
+            ("/api/v1/label/job/values", "match[]"),
+            ("/federate", "match[]"),
+            ("/api/search", "q"),
+            ("/api/metrics/query_range", "q"),
+            ("/api/v2/search/tags", "q"),
+        ] {
+            assert_eq!(parameter_of(path), parameter, "{path}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Why a caller has the tenants it has, told to the operator.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::rules::{self, Granted, Path};
+use crate::config::settings::{ClaimGrant, Grant, Tenancy, TenantRule, When};
+
+/// What one dimension makes of a caller's claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Its label in the metrics.
+    pub label: Option<Arc<str>>,
+    /// Its attribute in the traces, without `resource.`.
+    pub attribute: Option<Arc<str>>,
+    /// How many rules there are; the short form `claim` is the last.
+    pub rules: usize,
+    /// The conditions of the rules that came before the one that decided, and did not hold.
+    pub passed_over: Vec<String>,
+    /// What the rule that decided grants, in words; `None` where none applies.
+    pub grant: Option<String>,
+    /// What was found in its claim.
+    pub values: Vec<String>,
+    /// The tenants; `None` for all.
+    pub tenants: Option<Vec<String>>,
+}
+
+impl Reason {
+    /// The place, from 1, of the rule that decided, among all rules of its dimension.
+    pub fn rule(&self) -> Option<usize> {
+        self.grant.is_some().then(|| self.passed_over.len() + 1)
+    }
+}
+
+/// One reason a dimension, in the order of the config; just one for a caller with all tenants.
+/// What [`resolve`](super::resolve) refuses has reasons as well, with tenants in them or not.
+pub fn reasons(tenancy: &Tenancy, issuer: &str, claims: &Map<String, Value>) -> Vec<Reason> {
+    let reason = |rules, label: &Option<Arc<str>>, attribute: &Option<Arc<str>>| {
+        let mut reason = of_rules(rules, issuer, claims, tenancy.max_tenants);
+        reason.label.clone_from(label);
+        reason.attribute.clone_from(attribute);
+        reason
+    };
+    let first = reason(
+        &tenancy.rules,
+        &tenancy.metrics_label,
+        &tenancy.traces_attribute,
+    );
+    let has_all = first.tenants.is_none();
+    let further = tenancy.and.iter().map(|dimension| {
+        reason(
+            &dimension.rules,
+            &dimension.metrics_label,
+            &dimension.traces_attribute,
+        )
+    });
+    let further = further.filter(|_| !has_all);
+    std::iter::once(first).chain(further).collect()
+}
+
+fn of_rules(
+    rules: &[TenantRule],
+    issuer: &str,
+    claims: &Map<String, Value>,
+    max_tenants: usize,
+) -> Reason {
+    let deciding = rules::deciding(rules, issuer, claims).ok().flatten();
+    let tenants = match rules::decide(rules, issuer, claims, max_tenants) {
+        Ok(Granted::AllTenants) => None,
+        Ok(Granted::Tenants(tenants)) => {
+            Some(tenants.iter().map(|t| t.as_str().to_owned()).collect())
+        }
+        Err(_) => Some(Vec::new()),
+    };
+    let values = match deciding.map(|(_, rule)| &rule.grant) {
+        Some(Grant::Claim(grant)) => rules::claim_values(grant, claims).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let passed_over = rules
+        .iter()
+        .take(deciding.map_or(rules.len(), |(place, _)| place));
+    Reason {
+        label: None,
+        attribute: None,
+        rules: rules.len(),
+        passed_over: passed_over.map(|rule| condition(&rule.when)).collect(),
+        grant: deciding.map(|(_, rule)| grant(rule)),
+        values: values.into_iter().map(str::to_owned).collect(),
+        tenants,
+    }
+}
+
+fn grant(rule: &TenantRule) -> String {
+    let granted = match &rule.grant {
+        Grant::AllTenants => "all tenants".to_owned(),
+        Grant::Tenants(_) => "fixed tenants".to_owned(),
+        Grant::Claim(ClaimGrant {
+            claim,
+            separator: _,
+            pattern,
+            map,
+        }) => {
+            let claim = Path(claim);
+            let pattern = pattern
+                .as_ref()
+                .map(|pattern| format!(", pattern `{}`", as_written(pattern.0.as_str())));
+            let map = map.as_ref().map(|_| ", by its map");
+            format!(
+                "the claim `{claim}`{}{}",
+                pattern.unwrap_or_default(),
+                map.unwrap_or_default()
+            )
+        }
+    };
+    if rule.when == When::default() {
+        granted
+    } else {
+        format!("{granted}, as {}", condition(&rule.when))
+    }
+}
+
+/// A pattern without the anchors that it was compiled with.
+fn as_written(pattern: &str) -> &str {
+    pattern
+        .strip_prefix(r"\A(?:")
+        .and_then(|rest| rest.strip_suffix(r")\z"))
+        .unwrap_or(pattern)
+}
+
+fn condition(when: &When) -> String {
+    let issuer = when
+        .issuer
+        .as_ref()
+        .map(|issuer| format!("the issuer is {issuer}"));
+    let claim = when.claim.as_ref().map(|(path, values)| {
+        let values = values.join("`, `");
+        format!("the claim `{}` has one of `{values}`", Path(path))
+    });
+    let parts: Vec<String> = issuer.into_iter().chain(claim).collect();
+    parts.join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::settings::{ClaimPath, Pattern};
+
+    fn rule(when: Option<(&str, &str)>, grant: Grant) -> TenantRule {
+        let path = |name: &str| ClaimPath(name.split('.').map(str::to_owned).collect());
+        let claim = when.map(|(claim, value)| (path(claim), vec![value.to_owned()]));
+        TenantRule {
+            when: When {
+                issuer: None,
+                claim,
+            },
+            grant,
+        }
+    }
+
+    fn tenancy() -> Tenancy {
+        let groups = ClaimGrant {
+            claim: ClaimPath(vec!["groups".to_owned()]),
+            separator: None,
+            pattern: Some(Pattern(r"\A(?:team-(.+))\z".parse().unwrap())),
+            map: None,
+        };
+        Tenancy {
+            rules: vec![
+                rule(Some(("realm.roles", "sre")), Grant::AllTenants),
+                rule(None, Grant::Claim(groups)),
+            ],
+            metrics_label: Some("tenant_id".into()),
+            traces_attribute: None,
+            traces_org_id: false,
+            and: Vec::new(),
+            max_tenants: 10,
+        }
+    }
+
+    fn only(claims: &Value) -> Reason {
+        let mut all = reasons(&tenancy(), "i", claims.as_object().unwrap());
+        assert_eq!(all.len(), 1);
+        all.remove(0)
+    }
+
+    #[test]
+    fn the_rule_that_decided_is_named_with_what_it_found() {
+        let reason = only(&json!({"groups": ["team-a", "staff"], "realm": {"roles": ["dev"]}}));
+        assert_eq!(reason.rule(), Some(2));
+        assert_eq!(
+            reason.passed_over,
+            ["the claim `realm.roles` has one of `sre`"]
+        );
+        let grant = "the claim `groups`, pattern `team-(.+)`";
+        assert_eq!(reason.grant.as_deref(), Some(grant));
+        assert_eq!(reason.values, ["team-a", "staff"]);
+        assert_eq!(reason.tenants, Some(vec!["a".to_owned()]));
+    }
+
+    #[test]
+    fn a_caller_with_all_tenants_has_the_rule_that_says_so() {
+        let reason = only(&json!({"realm": {"roles": "sre"}}));
+        assert_eq!((reason.rule(), reason.tenants), (Some(1), None));
+    }
+
+    #[test]
+    fn who_has_no_tenant_has_a_reason_too() {
+        let reason = only(&json!({"groups": ["staff"]}));
+        assert_eq!((reason.rule(), reason.tenants), (Some(2), Some(Vec::new())));
+    }
+}

@@ -1,0 +1,13 @@
+//! The operator's tools, as the real binary: `explain`, `test`, `doctor`, completions and help.
+#![cfg(test)]
+#![allow(unreachable_pub, missing_docs, reason = "the modules of a test")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod tool;
+
+mod doctor;
+mod explain;
+mod help;
+mod policy;

@@ -106,7 +106,12 @@ async fn prometheus(rules: &str, bad: bool) -> Prometheus {
     if bad {
         until_there(&store, "{job=\"bad\"}").await;
     }
-    until_there(&store, "recorded").await;
+    let recorded = if bad {
+        "count(recorded) == 2"
+    } else {
+        "recorded"
+    };
+    until_there(&store, recorded).await;
     store
 }
 

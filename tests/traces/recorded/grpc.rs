@@ -370,7 +370,7 @@ async fn messages_that_cannot_be_read_are_refused() {
             "no protobuf",
             frame(0, b"\xff\xff\xff"),
             INVALID_ARGUMENT,
-            "protobuf",
+            "unfinished varint",
         ),
         (
             "unknown field",

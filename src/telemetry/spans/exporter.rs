@@ -151,6 +151,7 @@ impl HttpClient for HyperClient {
         let exchange = async move {
             let answer = client.request(request.map(Full::new)).await?;
             let (head, body) = answer.into_parts();
+            #[expect(clippy::disallowed_methods, reason = "bounded, and the collector's")]
             let body = Limited::new(body, MAX_ANSWER).collect().await?.to_bytes();
             Ok::<_, HttpError>(Response::from_parts(head, body))
         };

@@ -4,12 +4,21 @@
 use std::env::VarError;
 use std::io;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use partywall::config::settings::Settings;
 use partywall::config::{self, Access};
 
+use super::common::tls::{Authority, Identity};
+
 /// Where configs are mounted; the loader is told the same name.
 const MOUNTED: &str = "/etc/partywall/config/partywall.yaml";
+
+/// What cert-manager would put into the Secret `partywall-tls`.
+fn certificate() -> &'static Identity {
+    static CERTIFICATE: LazyLock<Identity> = LazyLock::new(|| Authority::new("cluster").identity());
+    &CERTIFICATE
+}
 
 struct Pod<'a> {
     config: &'a str,
@@ -21,6 +30,10 @@ impl Access for Pod<'_> {
             Ok(self.config.into())
         } else if path.starts_with("/etc/partywall/secrets") {
             Ok(b"a-secret-of-the-cluster".into())
+        } else if path == Path::new("/etc/partywall/tls/tls.crt") {
+            Ok(certificate().cert_pem.clone().into())
+        } else if path == Path::new("/etc/partywall/tls/tls.key") {
+            Ok(certificate().key_pem.clone().into())
         } else {
             Err(io::ErrorKind::NotFound.into())
         }

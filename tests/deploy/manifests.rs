@@ -11,17 +11,18 @@ use super::common::partywall::{Partywall, Setup};
 use super::faked::load;
 use super::repository::{files, list, named, relative, root, string, text, yaml};
 
-/// Where Partywall runs: the folder, the file with the pod, and the volume's `ConfigMap`.
+/// Where Partywall runs: the pod, the folder that makes its config's `ConfigMap`, and that one's
+/// name.
 const PLACES: [(&str, &str, &str); 3] = [
-    ("k8s/base", "deployment.yaml", "partywall"),
+    ("k8s/base/deployment.yaml", "k8s/base", "partywall"),
     (
-        "k8s/components/sidecar-thanos-query",
-        "pod.yaml",
+        "k8s/components/sidecar-thanos-query/pod.yaml",
+        "k8s/overlays/example-sidecar-thanos-query",
         "partywall-thanos-query",
     ),
     (
-        "k8s/components/sidecar-tempo",
-        "pod.yaml",
+        "k8s/components/sidecar-tempo/pod.yaml",
+        "k8s/overlays/example-sidecar-tempo",
         "partywall-tempo",
     ),
 ];
@@ -77,8 +78,8 @@ fn the_container_reads_its_config_where_it_is_mounted() {
     let mounts = &container["volumeMounts"];
     let mount = Path::new(string(&named(mounts, "partywall-config")["mountPath"]));
     assert_eq!(Path::new(config).parent(), Some(mount));
-    for (folder, pod, config_map) in PLACES {
-        let pod = yaml(&format!("{folder}/{pod}"));
+    for (pod, folder, config_map) in PLACES {
+        let pod = yaml(pod);
         let volume = named(
             &pod["spec"]["template"]["spec"]["volumes"],
             "partywall-config",
@@ -114,15 +115,30 @@ async fn probes_ask_what_the_admin_port_answers() {
     }
 }
 
+/// A certificate is where the component mounts it.
+#[test]
+fn a_listener_with_tls_reads_the_mounted_certificate() {
+    let patch = yaml("k8s/components/listener-tls/certificate.yaml");
+    let spec = &patch["spec"]["template"]["spec"];
+    let container = named(&spec["containers"], "partywall");
+    let mount = string(&named(&container["volumeMounts"], "partywall-tls")["mountPath"]).to_owned();
+    let name = "k8s/overlays/example-sidecar-thanos-query/partywall.yaml";
+    let config = text(name);
+    assert!(load(name, &config).listeners[0].tls.is_some(), "{name}");
+    for key in ["cert_file", "key_file"] {
+        assert!(config.contains(&format!("{key}: {mount}/tls.")), "{key}");
+    }
+}
+
 /// The kubelet kills what has not ended by itself.
 #[test]
 fn the_drain_ends_before_the_pod_is_killed() {
-    for (folder, pod, _) in PLACES {
+    for (pod, folder, _) in PLACES {
         let name = format!("{folder}/partywall.yaml");
         let drain = load(&name, &text(&name)).drain;
         let whole = (drain.min + drain.max).as_secs();
         assert!(drain.min.as_secs() >= 5, "{folder}: endpoints need seconds");
-        let spec = &yaml(&format!("{folder}/{pod}"))["spec"]["template"]["spec"];
+        let spec = &yaml(pod)["spec"]["template"]["spec"];
         let grace = spec["terminationGracePeriodSeconds"].as_u64().unwrap();
         assert!(
             grace > whole,
@@ -141,7 +157,7 @@ fn the_drain_ends_before_the_pod_is_killed() {
 
 #[test]
 fn a_sidecar_asks_its_own_pod_and_closes_the_stores_port() {
-    for (folder, _, _) in &PLACES[1..] {
+    for (pod, folder, _) in &PLACES[1..] {
         let name = format!("{folder}/partywall.yaml");
         let upstreams = load(&name, &text(&name)).upstreams;
         assert_eq!(upstreams.len(), 1, "{folder}");
@@ -150,7 +166,7 @@ fn a_sidecar_asks_its_own_pod_and_closes_the_stores_port() {
             panic!("{folder}: {authority}");
         };
         let port: u64 = port.parse().unwrap();
-        let policy = yaml(&format!("{folder}/networkpolicy.yaml"));
+        let policy = yaml(&pod.replace("pod.yaml", "networkpolicy.yaml"));
         let open: Vec<_> = list(&policy["spec"]["ingress"])
             .iter()
             .flat_map(|rule| list(&rule["ports"]))

@@ -20,6 +20,7 @@
 //! | [`upstream`] | the pooled client, its TLS, credentials, timeouts and health |
 //! | [`config`] | a YAML file becomes an immutable snapshot, and does so again on reload |
 //! | [`telemetry`] | metrics, logs, the audit trail |
+//! | [`reference`] | the API reference, made from the route tables |
 //! | [`cli`] | one file a command |
 //!
 //! The law everything is judged by: a tenant's answer is the answer of a private store that
@@ -34,6 +35,7 @@ pub mod listen;
 pub mod prometheus;
 pub mod promql;
 pub mod proxy;
+pub mod reference;
 pub mod telemetry;
 pub mod tempo;
 pub mod tenancy;

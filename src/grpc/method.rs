@@ -23,19 +23,22 @@ pub enum Method {
 }
 
 impl Method {
+    /// Every method: the route table.
+    pub const ALL: [Self; 8] = [
+        Self::Search,
+        Self::SearchTags,
+        Self::SearchTagsV2,
+        Self::SearchTagValues,
+        Self::SearchTagValuesV2,
+        Self::MetricsQueryRange,
+        Self::MetricsQueryInstant,
+        Self::HealthCheck,
+    ];
+
     /// The method of a request's `:path`; it is compared byte for byte, as servers do.
     pub fn of_path(path: &str) -> Option<Self> {
-        Some(match path {
-            "/tempopb.StreamingQuerier/Search" => Self::Search,
-            "/tempopb.StreamingQuerier/SearchTags" => Self::SearchTags,
-            "/tempopb.StreamingQuerier/SearchTagsV2" => Self::SearchTagsV2,
-            "/tempopb.StreamingQuerier/SearchTagValues" => Self::SearchTagValues,
-            "/tempopb.StreamingQuerier/SearchTagValuesV2" => Self::SearchTagValuesV2,
-            "/tempopb.StreamingQuerier/MetricsQueryRange" => Self::MetricsQueryRange,
-            "/tempopb.StreamingQuerier/MetricsQueryInstant" => Self::MetricsQueryInstant,
-            "/grpc.health.v1.Health/Check" => Self::HealthCheck,
-            _ => return None,
-        })
+        let mut all = Self::ALL.into_iter();
+        all.find(|method| method.client_path() == path)
     }
 
     /// A short name for logs and metrics.

@@ -52,15 +52,36 @@ pub enum Class {
     PassThrough,
 }
 
+/// The calls without a name in their path: the route table. What is not in it, and is no label's
+/// values, is not served.
+static FIXED: [Endpoint; 14] = [
+    Endpoint::Query,
+    Endpoint::QueryRange,
+    Endpoint::QueryExemplars,
+    Endpoint::Series,
+    Endpoint::Labels,
+    Endpoint::Federate,
+    Endpoint::Rules,
+    Endpoint::Alerts,
+    Endpoint::Targets,
+    Endpoint::Metadata,
+    Endpoint::RemoteRead,
+    Endpoint::BuildInfo,
+    Endpoint::ParseQuery,
+    Endpoint::FormatQuery,
+];
+
 /// Tells what a decoded, canonical path (one leading slash, no dot segments, no empty segments
 /// but a trailing one) is. A trailing slash on a data endpoint makes it another, unknown path,
 /// as it does upstream.
 pub fn classify(path: &str) -> Class {
+    if let Some(known) = FIXED.iter().find(|known| known.template() == path) {
+        return Class::Known(known.clone());
+    }
     let path = path.strip_prefix('/').unwrap_or(path);
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
     match first {
         "api" => classify_api(path),
-        "federate" if path == "federate" => Class::Known(Endpoint::Federate),
         "metrics" | "debug" | "consoles" | "classic" => Class::Closed(ClosedGroup::Internals),
         "-" => match rest {
             "healthy" | "ready" => Class::PassThrough,
@@ -74,33 +95,15 @@ pub fn classify(path: &str) -> Class {
     }
 }
 
-/// `path` begins with `api`, without its leading slash.
+/// `path` begins with `api`, without its leading slash, and is none of the fixed ones.
 fn classify_api(path: &str) -> Class {
     let Some(call) = path.strip_prefix("api/v1/") else {
         return Class::Closed(ClosedGroup::Unknown);
     };
-    let known = match call {
-        "query" => Endpoint::Query,
-        "query_range" => Endpoint::QueryRange,
-        "query_exemplars" => Endpoint::QueryExemplars,
-        "series" => Endpoint::Series,
-        "labels" => Endpoint::Labels,
-        "rules" => Endpoint::Rules,
-        "alerts" => Endpoint::Alerts,
-        "targets" => Endpoint::Targets,
-        "metadata" => Endpoint::Metadata,
-        "read" => Endpoint::RemoteRead,
-        "status/buildinfo" => Endpoint::BuildInfo,
-        "parse_query" => Endpoint::ParseQuery,
-        "format_query" => Endpoint::FormatQuery,
-        _ => {
-            return match label_of(call) {
-                Some(name) => Class::Known(Endpoint::LabelValues(name.into())),
-                None => Class::Closed(closed_group(call)),
-            };
-        }
-    };
-    Class::Known(known)
+    match label_of(call) {
+        Some(name) => Class::Known(Endpoint::LabelValues(name.into())),
+        None => Class::Closed(closed_group(call)),
+    }
 }
 
 /// The name in `label/{name}/values`. Dot segments cannot be escaped in a path, so they name no
@@ -149,19 +152,33 @@ impl Endpoint {
         self.methods().contains(&method)
     }
 
+    /// Every call there is; that of a label's values with some name.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let named = Self::LabelValues("name".into());
+        FIXED.iter().cloned().chain([named])
+    }
+
     /// The one path that is sent up, relative to the upstream's base path; a label's name is
     /// percent-encoded.
     pub fn path(&self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
+        match self {
+            Self::LabelValues(name) => {
+                let name = percent_encoding::utf8_percent_encode(name, SEGMENT);
+                Cow::Owned(format!("/api/v1/label/{name}/values"))
+            }
+            fixed => Cow::Borrowed(fixed.template()),
+        }
+    }
+
+    /// Its path, with `{name}` where a label's name is.
+    pub fn template(&self) -> &'static str {
+        match self {
             Self::Query => "/api/v1/query",
             Self::QueryRange => "/api/v1/query_range",
             Self::QueryExemplars => "/api/v1/query_exemplars",
             Self::Series => "/api/v1/series",
             Self::Labels => "/api/v1/labels",
-            Self::LabelValues(name) => {
-                let name = percent_encoding::utf8_percent_encode(name, SEGMENT);
-                return Cow::Owned(format!("/api/v1/label/{name}/values"));
-            }
+            Self::LabelValues(_) => "/api/v1/label/{name}/values",
             Self::Federate => "/federate",
             Self::Rules => "/api/v1/rules",
             Self::Alerts => "/api/v1/alerts",
@@ -171,7 +188,7 @@ impl Endpoint {
             Self::BuildInfo => "/api/v1/status/buildinfo",
             Self::ParseQuery => "/api/v1/parse_query",
             Self::FormatQuery => "/api/v1/format_query",
-        })
+        }
     }
 
     /// A short name for logs and metrics; never holds anything of the request.
@@ -216,24 +233,7 @@ mod tests {
 
     #[test]
     fn every_known_endpoint_is_found_at_its_own_path() {
-        let all = [
-            Endpoint::Query,
-            Endpoint::QueryRange,
-            Endpoint::QueryExemplars,
-            Endpoint::Series,
-            Endpoint::Labels,
-            Endpoint::LabelValues("job".into()),
-            Endpoint::Federate,
-            Endpoint::Rules,
-            Endpoint::Alerts,
-            Endpoint::Targets,
-            Endpoint::Metadata,
-            Endpoint::RemoteRead,
-            Endpoint::BuildInfo,
-            Endpoint::ParseQuery,
-            Endpoint::FormatQuery,
-        ];
-        for endpoint in all {
+        for endpoint in Endpoint::all() {
             let path = endpoint.path();
             assert_eq!(classify(&path), Class::Known(endpoint.clone()));
             let slashed = format!("{path}/");

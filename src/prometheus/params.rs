@@ -4,11 +4,11 @@
 //! is not on it is dropped: neither product reads it, so the answer is the same without it, and
 //! what some other upstream may read into it never reaches one.
 
-mod table;
+pub mod table;
 
 use std::borrow::Cow;
 
-use table::{LocalParameter, Policy};
+use table::{LocalParameter, Policy, Table};
 use thiserror::Error;
 
 use super::endpoints::Endpoint;
@@ -112,7 +112,7 @@ struct Given<'a> {
 
 /// Keeps what is on the list, and what counts once, once. Go takes the first of several, other
 /// readers the last: so the same again is as good as once, and another is an error.
-fn read<'a, R>(table: table::Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamError<R>> {
+fn read<'a, R>(table: Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamError<R>> {
     let mut all: Vec<Given<'a>> = Vec::new();
     for (name, value) in form {
         let Some((name, policy)) = table.iter().find(|(known, _)| *known == name) else {

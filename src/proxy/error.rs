@@ -13,7 +13,7 @@ use crate::prometheus::errors::error_json;
 use crate::telemetry::audit::Redaction;
 
 /// What went wrong, as far as the status and the metrics care.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ErrorKind {
     /// The request cannot be read.
     BadRequest,
@@ -57,7 +57,8 @@ pub(crate) enum ErrorKind {
 }
 
 impl ErrorKind {
-    fn status(self) -> StatusCode {
+    /// The status of HTTP.
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -81,7 +82,7 @@ impl ErrorKind {
     }
 
     /// Prometheus' `errorType` (web/api/v1/api.go), and some of our own for what it never answers.
-    fn prometheus_type(self) -> &'static str {
+    pub(crate) fn prometheus_type(self) -> &'static str {
         match self {
             Self::BadRequest
             | Self::MethodNotAllowed
@@ -104,7 +105,8 @@ impl ErrorKind {
         }
     }
 
-    fn grpc_code(self) -> Code {
+    /// The status of gRPC.
+    pub(crate) fn grpc_code(self) -> Code {
         match self {
             Self::BadRequest
             | Self::UriTooLong
@@ -283,7 +285,7 @@ impl ProxyError {
 }
 
 /// How errors are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Dialect {
     /// `{"status":"error","errorType":…,"error":…}`.
     Prometheus,

@@ -20,7 +20,7 @@ mod budget;
 mod cluster;
 pub mod dry_run;
 mod enforce;
-mod error;
+pub(crate) mod error;
 mod exchange;
 mod forward;
 mod headers;

@@ -1,8 +1,10 @@
-//! The admin listener: health, readiness, metrics, config, reload. It is not the data port,
+//! The admin listener: health, readiness, metrics, config, reload, the API reference. It is not the data port,
 //! answers no tenant, and belongs on an address that tenants cannot reach.
 //!
 //! It has a thread and a runtime of its own: however busy the data port's is, probes and scrapes
 //! are answered.
+
+pub mod endpoints;
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -12,17 +14,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode, body::Incoming};
+use hyper::{Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Handle};
 use tokio::sync::{Semaphore, oneshot};
 
+use self::endpoints::Endpoint;
 use super::explain;
 use crate::app::App;
 use crate::config;
+use crate::reference;
 
 /// Open connections; one too many is closed at once. Probes and scrapers need a handful.
 const MAX_CONNECTIONS: usize = 64;
@@ -95,28 +102,29 @@ async fn answer(
     main: &Handle,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
-    match request.uri().path() {
-        "/-/healthy" if is_get => text(StatusCode::OK, "healthy\n"),
-        "/-/ready" if is_get => match app.not_ready() {
+    let Some(endpoint) = Endpoint::of_path(request.uri().path()) else {
+        return text(StatusCode::NOT_FOUND, Endpoint::listed());
+    };
+    if !endpoint.methods().contains(&request.method().as_str()) {
+        return not_allowed(endpoint.methods());
+    }
+    match endpoint {
+        Endpoint::Healthy => text(StatusCode::OK, "healthy\n"),
+        Endpoint::Ready => match app.not_ready() {
             None => text(StatusCode::OK, "ready\n"),
             Some(why) => text(
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!("not ready: {why}\n"),
             ),
         },
-        "/metrics" if is_get => {
+        Endpoint::Metrics => {
             let snapshot = app.proxy.snapshot();
             let issuers = snapshot.authenticator().key_status();
             let metrics = app.proxy.metrics().render(&issuers, snapshot.health());
-            let mut response = text(StatusCode::OK, metrics);
             let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static(open_metrics));
-            response
+            typed(open_metrics, metrics)
         }
-        "/-/reload" if matches!(*request.method(), Method::POST | Method::PUT) => {
+        Endpoint::Reload => {
             let reloading = Arc::clone(app);
             let reload = main.spawn(async move { reloading.reloader.reload().await });
             let result = reload.await.unwrap_or_else(|error| Err(error.to_string()));
@@ -128,19 +136,24 @@ async fn answer(
                 ),
             }
         }
-        "/-/config" if is_get => text(StatusCode::OK, effective_config(app)),
-        "/-/explain" if *request.method() == Method::POST => {
-            explain::answer(&app.proxy, request).await
-        }
-        "/-/explain" => not_allowed("POST"),
-        "/-/healthy" | "/-/ready" | "/metrics" | "/-/config" => not_allowed("GET, HEAD"),
-        "/-/reload" => not_allowed("POST, PUT"),
-        _ => text(
-            StatusCode::NOT_FOUND,
-            "the admin endpoint has /-/healthy, /-/ready, /-/config, /metrics, POST /-/explain and \
-             POST /-/reload\n",
-        ),
+        Endpoint::Config => text(StatusCode::OK, effective_config(app)),
+        Endpoint::Explain => explain::answer(&app.proxy, request).await,
+        Endpoint::Reference => reference_page(),
+        Endpoint::OpenApi => typed("application/json", reference::openapi().to_string()),
     }
+}
+
+/// The API reference for a browser, which is told to load nothing and run nothing.
+fn reference_page() -> Response<Full<Bytes>> {
+    let page = reference::page();
+    let policy = HeaderValue::from_str(&page.security_policy);
+    let mut response = typed("text/html; charset=utf-8", page.html);
+    let headers = response.headers_mut();
+    let strictest = HeaderValue::from_static("default-src 'none'");
+    headers.insert(CONTENT_SECURITY_POLICY, policy.unwrap_or(strictest));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
 }
 
 /// The config in force as YAML, below comments that tell how the last load went.
@@ -172,23 +185,25 @@ fn effective_config(app: &App) -> String {
     out + &config::show(&settings)
 }
 
-fn not_allowed(allow: &'static str) -> Response<Full<Bytes>> {
-    let mut response = text(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("this endpoint answers {allow} only\n"),
-    );
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allow));
+fn not_allowed(methods: &[&str]) -> Response<Full<Bytes>> {
+    let allow = methods.join(", ");
+    let answer = format!("this endpoint answers {allow} only\n");
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, answer);
+    if let Ok(allow) = HeaderValue::from_str(&allow) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
     response
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
+    let mut response = typed("text/plain; charset=utf-8", body);
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    response
+}
+
+fn typed(content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }

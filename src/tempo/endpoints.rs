@@ -98,15 +98,39 @@ const INTERNAL_SEGMENTS: [&str; 16] = [
     "shutdown",
 ];
 
+/// The calls without an id or a tag in their path: the route table. What is not in it, and is none
+/// of the named ones, is not served.
+static FIXED: [Endpoint; 9] = [
+    Endpoint::Search,
+    Endpoint::SearchTags,
+    Endpoint::SearchTagsV2,
+    Endpoint::MetricsQueryRange,
+    Endpoint::MetricsQuery,
+    Endpoint::TraceDiff,
+    Endpoint::Echo,
+    Endpoint::BuildInfo,
+    Endpoint::Ready,
+];
+
+/// A path of each call that has a name in it.
+const NAMED: [&str; 4] = [
+    "/api/search/tag/service.name/values",
+    "/api/v2/search/tag/resource.service.name/values",
+    "/api/traces/1",
+    "/api/v2/traces/1",
+];
+
 /// Tells what a decoded, canonical path (one leading slash, no dot segments, no empty segments
 /// but a trailing one) is. A tag in it may hold slashes. A trailing slash on a data endpoint
 /// makes it another, unknown path, as it does upstream.
 pub fn classify(path: &str) -> Class {
+    if let Some(known) = FIXED.iter().find(|known| known.template() == path) {
+        return Class::Known(known.clone());
+    }
     let path = path.strip_prefix('/').unwrap_or(path);
     let first = path.split('/').next().unwrap_or(path);
     match first {
         "api" => classify_api(path).unwrap_or_else(Class::Malformed),
-        "ready" if path == "ready" => Class::Known(Endpoint::Ready),
         "querier" => Class::Closed(ClosedGroup::Querier),
         "status" => Class::Closed(ClosedGroup::Status),
         _ if INTERNAL_SEGMENTS.contains(&first) => Class::Closed(ClosedGroup::Internals),
@@ -116,33 +140,20 @@ pub fn classify(path: &str) -> Class {
     }
 }
 
-/// `path` begins with `api`, without its leading slash.
+/// `path` begins with `api`, without its leading slash, and is none of the fixed ones.
 fn classify_api(path: &str) -> Result<Class, PathError> {
     let Some(call) = path.strip_prefix("api/") else {
         return Ok(Class::Closed(ClosedGroup::Unknown));
     };
-    let known = match call {
-        "search" => Endpoint::Search,
-        "search/tags" => Endpoint::SearchTags,
-        "v2/search/tags" => Endpoint::SearchTagsV2,
-        "metrics/query_range" => Endpoint::MetricsQueryRange,
-        "metrics/query" => Endpoint::MetricsQuery,
-        "v2/traces/diff" => Endpoint::TraceDiff,
-        "echo" => Endpoint::Echo,
-        "status/buildinfo" => Endpoint::BuildInfo,
-        _ => {
-            return Ok(match classify_named(call)? {
-                Some(endpoint) => Class::Known(endpoint),
-                None => Class::Closed(match call.split('/').next() {
-                    Some("overrides") => ClosedGroup::Overrides,
-                    Some("mcp") => ClosedGroup::Mcp,
-                    Some("status") => ClosedGroup::Status,
-                    _ => ClosedGroup::Unknown,
-                }),
-            });
-        }
-    };
-    Ok(Class::Known(known))
+    Ok(match classify_named(call)? {
+        Some(endpoint) => Class::Known(endpoint),
+        None => Class::Closed(match call.split('/').next() {
+            Some("overrides") => ClosedGroup::Overrides,
+            Some("mcp") => ClosedGroup::Mcp,
+            Some("status") => ClosedGroup::Status,
+            _ => ClosedGroup::Unknown,
+        }),
+    })
 }
 
 /// The calls with a trace id or a tag in their path.
@@ -212,46 +223,71 @@ impl Endpoint {
         }
     }
 
+    /// Every call there is; those with a name in their path with some name.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let named = NAMED.iter().filter_map(|path| match classify(path) {
+            Class::Known(endpoint) => Some(endpoint),
+            _ => None,
+        });
+        FIXED.iter().cloned().chain(named)
+    }
+
     /// The canonical path of the call itself, relative to the upstream's base path.
     pub fn client_path(&self) -> Cow<'static, str> {
         match self {
-            Self::SearchTags => Cow::Borrowed("/api/search/tags"),
             Self::TagValues(tag) => {
-                let tag = tag.to_string();
-                // The first version names attributes without a scope.
-                let tag = tag.strip_prefix('.').unwrap_or(&tag);
-                let tag = utf8_percent_encode(tag, SEGMENT);
+                let tag = utf8_percent_encode(tag.v1(), SEGMENT);
                 Cow::Owned(format!("/api/search/tag/{tag}/values"))
             }
-            other => other.upstream_path(),
+            Self::TagValuesV2(_) | Self::TraceById { .. } => self.upstream_path(),
+            fixed => Cow::Borrowed(fixed.template()),
         }
     }
 
     /// The one path that is sent up, relative to the upstream's base path; calls of the first
     /// version that Tempo does not filter go up as those of the second.
     pub fn upstream_path(&self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
-            Self::Search => "/api/search",
-            Self::SearchTags | Self::SearchTagsV2 => "/api/v2/search/tags",
+        match self {
+            Self::SearchTags => Cow::Borrowed(Self::SearchTagsV2.template()),
             Self::TagValues(tag) | Self::TagValuesV2(tag) => {
                 let tag = tag.to_string();
                 let tag = utf8_percent_encode(&tag, SEGMENT);
-                return Cow::Owned(format!("/api/v2/search/tag/{tag}/values"));
+                Cow::Owned(format!("/api/v2/search/tag/{tag}/values"))
             }
-            Self::MetricsQueryRange => "/api/metrics/query_range",
-            Self::MetricsQuery => "/api/metrics/query",
             Self::TraceById { version, id } => {
                 let base = match version {
                     Version::V1 => "/api/traces",
                     Version::V2 => "/api/v2/traces",
                 };
-                return Cow::Owned(format!("{base}/{id}"));
+                Cow::Owned(format!("{base}/{id}"))
             }
+            fixed => Cow::Borrowed(fixed.template()),
+        }
+    }
+
+    /// The call's own path, with `{tag}` and `{id}` where such names are.
+    pub fn template(&self) -> &'static str {
+        match self {
+            Self::Search => "/api/search",
+            Self::SearchTags => "/api/search/tags",
+            Self::SearchTagsV2 => "/api/v2/search/tags",
+            Self::TagValues(_) => "/api/search/tag/{tag}/values",
+            Self::TagValuesV2(_) => "/api/v2/search/tag/{tag}/values",
+            Self::MetricsQueryRange => "/api/metrics/query_range",
+            Self::MetricsQuery => "/api/metrics/query",
+            Self::TraceById {
+                version: Version::V1,
+                ..
+            } => "/api/traces/{id}",
+            Self::TraceById {
+                version: Version::V2,
+                ..
+            } => "/api/v2/traces/{id}",
             Self::TraceDiff => "/api/v2/traces/diff",
             Self::Echo => "/api/echo",
             Self::BuildInfo => "/api/status/buildinfo",
             Self::Ready => "/ready",
-        })
+        }
     }
 }
 
@@ -264,6 +300,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn known(path: &str) -> Endpoint {
@@ -294,6 +332,16 @@ mod tests {
     }
 
     #[test]
+    fn every_call_is_found_at_its_own_path() {
+        let mut names = BTreeSet::new();
+        for endpoint in Endpoint::all() {
+            assert_eq!(known(&endpoint.client_path()), endpoint);
+            names.insert(endpoint.name());
+        }
+        assert_eq!(names.len(), FIXED.len() + NAMED.len());
+    }
+
+    #[test]
     fn what_tempo_does_not_filter_goes_up_as_its_second_version() {
         let up = |path| known(path).upstream_path();
         assert_eq!(up("/api/search/tags"), "/api/v2/search/tags");
@@ -301,6 +349,27 @@ mod tests {
             up("/api/search/tag/service.name/values"),
             "/api/v2/search/tag/resource.service.name/values"
         );
+    }
+
+    /// As they go up for callers with all tenants.
+    #[test]
+    fn tags_of_the_first_version_keep_their_names() {
+        for tag in [
+            "service.name",
+            "http.method",
+            "status.code",
+            "name",
+            "rootName",
+            "resource.service.name",
+            "status",
+            "x",
+            "a%20b%22%5C",
+        ] {
+            let path = format!("/api/search/tag/{tag}/values");
+            let decoded = percent_encoding::percent_decode_str(&path);
+            let endpoint = known(&decoded.decode_utf8().unwrap());
+            assert_eq!(endpoint.client_path(), path);
+        }
     }
 
     #[test]

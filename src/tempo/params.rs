@@ -4,10 +4,13 @@
 //! what Tempo would ignore is left out, what it would use and is not listed is refused. No
 //! parameter goes up twice, and exactly one query does, always confined.
 
+pub mod table;
+
 use std::borrow::Cow;
 
 use thiserror::Error;
 
+use self::table::{Policy, Table};
 use super::endpoints::Version;
 
 /// What goes up.
@@ -78,18 +81,6 @@ impl Range {
     }
 }
 
-/// What Tempo does not take as a tag.
-const SEARCH: [&str; 8] = [
-    "q",
-    "tags",
-    "minDuration",
-    "maxDuration",
-    "start",
-    "end",
-    "limit",
-    "spss",
-];
-
 /// The parameters of `/api/search` (`ParseSearchRequest` in `pkg/api/http.go`).
 ///
 /// `confine` gets the client's TraceQL. Where there is none, `from_old_form` gets the search
@@ -99,7 +90,7 @@ pub fn search<'a, E>(
     confine: impl FnOnce(&str) -> Result<String, E>,
     from_old_form: impl FnOnce(&OldForm<'a>) -> Result<String, E>,
 ) -> Result<(Params<'a>, Range), ParamError<E>> {
-    let known = Known::read(given.clone(), &SEARCH)?;
+    let known = Known::read(given.clone(), table::SEARCH)?;
     let range = Range {
         start: known.number("start")?.unwrap_or(0),
         end: known.number("end")?.unwrap_or(0),
@@ -127,7 +118,7 @@ pub fn search<'a, E>(
         }
     };
     let mut params = vec![("q", Cow::Owned(query.map_err(ParamError::Query)?))];
-    known.pass(&["start", "end", "limit", "spss"], &mut params);
+    known.pass(&mut params);
     Ok((params, range))
 }
 
@@ -137,7 +128,8 @@ fn bare_tags<'a, E>(
 ) -> Result<Vec<(&'a str, &'a str)>, ParamError<E>> {
     let mut tags: Vec<(&str, &str)> = Vec::new();
     for (name, value) in given {
-        if SEARCH.contains(&name) || value.is_empty() {
+        let is_listed = table::SEARCH.iter().any(|(listed, _)| *listed == name);
+        if is_listed || value.is_empty() {
             continue;
         }
         if tags.iter().any(|(taken, _)| *taken == name) {
@@ -157,10 +149,7 @@ pub fn tag_names<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)>,
     filter: impl FnOnce(&str) -> String,
 ) -> Result<Params<'a>, ParamError<E>> {
-    let known = Known::read(
-        given,
-        &["q", "scope", "start", "end", "limit", "maxStaleValues"],
-    )?;
+    let known = Known::read(given, table::TAG_NAMES)?;
     known.check_tag_numbers()?;
     if known
         .get("scope")
@@ -170,10 +159,7 @@ pub fn tag_names<'a, E>(
     }
     let query = filter(known.get("q").unwrap_or_default());
     let mut params = vec![("q", Cow::Owned(query))];
-    known.pass(
-        &["scope", "start", "end", "limit", "maxStaleValues"],
-        &mut params,
-    );
+    known.pass(&mut params);
     Ok(params)
 }
 
@@ -195,11 +181,11 @@ pub fn tag_values<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)>,
     filter: impl FnOnce(&str) -> String,
 ) -> Result<Params<'a>, ParamError<E>> {
-    let known = Known::read(given, &["q", "start", "end", "limit", "maxStaleValues"])?;
+    let known = Known::read(given, table::TAG_VALUES)?;
     known.check_tag_numbers()?;
     let query = filter(known.get("q").unwrap_or_default());
     let mut params = vec![("q", Cow::Owned(query))];
-    known.pass(&["start", "end", "limit", "maxStaleValues"], &mut params);
+    known.pass(&mut params);
     Ok(params)
 }
 
@@ -208,19 +194,7 @@ pub fn metrics_query_range<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     confine: impl FnOnce(&str) -> Result<String, E>,
 ) -> Result<Params<'a>, ParamError<E>> {
-    metrics(
-        given,
-        &[
-            "start",
-            "end",
-            "since",
-            "step",
-            "exemplars",
-            "maxSeries",
-            "instant",
-        ],
-        confine,
-    )
+    metrics(given, table::METRICS_QUERY_RANGE, confine)
 }
 
 /// The parameters of `/api/metrics/query`.
@@ -228,40 +202,27 @@ pub fn metrics_query<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     confine: impl FnOnce(&str) -> Result<String, E>,
 ) -> Result<Params<'a>, ParamError<E>> {
-    metrics(given, &["start", "end", "since"], confine)
+    metrics(given, table::METRICS_QUERY, confine)
 }
 
 fn metrics<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)> + Clone,
-    passed: &[&'static str],
+    table: Table,
     confine: impl FnOnce(&str) -> Result<String, E>,
 ) -> Result<Params<'a>, ParamError<E>> {
-    /// What names a block of the shared store, or a share of the work.
-    const INTERNAL: [&str; 12] = [
-        "mode",
-        "blockID",
-        "startPage",
-        "pagesToSearch",
-        "version",
-        "encoding",
-        "dataEncoding",
-        "size",
-        "footerSize",
-        "indexPageSize",
-        "totalRecords",
-        "dc",
-    ];
-    let internal = Known::read(given.clone(), &INTERNAL)?;
-    if let Some(&(name, _)) = internal.0.first() {
+    let is_internal = |(name, _): (&str, &str)| {
+        let mut listed = table.iter();
+        listed.find(|listed| listed.0 == name && listed.1 == Policy::Internal)
+    };
+    if let Some((name, _)) = given.clone().find_map(is_internal) {
         return Err(ParamError::Internal(name));
     }
-    let queries = Known::read(given.clone(), &["q", "query"])?;
-    let known = Known::read(given, passed)?;
+    let known = Known::read(given, table)?;
     // Of `q` and its alias `query` Tempo takes `q`.
-    let query = queries.get("q").or_else(|| queries.get("query"));
+    let query = known.get("q").or_else(|| known.get("query"));
     let query = confine(query.ok_or(ParamError::NoQuery)?).map_err(ParamError::Query)?;
     let mut params = vec![("q", Cow::Owned(query))];
-    known.pass(passed, &mut params);
+    known.pass(&mut params);
     Ok(params)
 }
 
@@ -269,13 +230,10 @@ fn metrics<'a, E>(
 /// version is refused: it brings ancestors and descendants of other tenants along.
 pub fn trace_by_id<'a, E>(
     version: Version,
-    given: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    given: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Result<Params<'a>, ParamError<E>> {
     const MODES: [&str; 4] = ["all", "ingesters", "blocks", "external"];
-    let known = Known::read(
-        given.clone(),
-        &["start", "end", "mode", "blockStart", "blockEnd"],
-    )?;
+    let known = Known::read(given, table::trace_by_id(version))?;
     for name in ["blockStart", "blockEnd"] {
         if known.get(name).is_some() {
             return Err(ParamError::Internal(name));
@@ -293,9 +251,9 @@ pub fn trace_by_id<'a, E>(
         }
     }
     let mut params = Vec::new();
-    known.pass(&["start", "end", "mode"], &mut params);
+    known.pass(&mut params);
     if version == Version::V2 {
-        refuse_trace_filter(given)?;
+        refuse_trace_filter(&known)?;
         // Tempo can be configured to merge similar spans, whoever they belong to.
         params.push(("span_pruning", Cow::Borrowed("false")));
     }
@@ -303,12 +261,9 @@ pub fn trace_by_id<'a, E>(
 }
 
 /// Without a query, Tempo ignores what goes with it.
-fn refuse_trace_filter<'a, E>(
-    given: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<(), ParamError<E>> {
+fn refuse_trace_filter<E>(known: &Known<'_>) -> Result<(), ParamError<E>> {
     /// As Go's `strconv.ParseBool` spells what is false.
     const FALSE: [&str; 6] = ["0", "f", "F", "false", "FALSE", "False"];
-    let known = Known::read(given, &["q", "span_pruning"])?;
     if known.get("q").is_some_and(|query| !query.trim().is_empty()) {
         return Err(ParamError::Unsupported("q"));
     }
@@ -319,7 +274,13 @@ fn refuse_trace_filter<'a, E>(
 }
 
 /// The parameters of a call that are listed, each once, in the order they came.
-struct Known<'a>(Vec<(&'static str, &'a str)>);
+struct Known<'a>(Vec<Given<'a>>);
+
+struct Given<'a> {
+    name: &'static str,
+    policy: Policy,
+    value: &'a str,
+}
 
 const POSITIVE: &str = "a positive number";
 const NUMBER: &str = "a number of at most 32 bits";
@@ -327,26 +288,30 @@ const NUMBER: &str = "a number of at most 32 bits";
 impl<'a> Known<'a> {
     fn read<E>(
         given: impl Iterator<Item = (&'a str, &'a str)>,
-        names: &[&'static str],
+        table: Table,
     ) -> Result<Self, ParamError<E>> {
-        let mut known = Vec::new();
+        let mut known: Vec<Given<'a>> = Vec::new();
         for (name, value) in given {
-            let Some(&name) = names.iter().find(|listed| **listed == name) else {
+            let Some(&(name, policy)) = table.iter().find(|listed| listed.0 == name) else {
                 continue;
             };
-            if known.iter().any(|(taken, _)| *taken == name) {
+            if known.iter().any(|taken| taken.name == name) {
                 return Err(ParamError::Repeated(name.to_owned()));
             }
-            known.push((name, value));
+            known.push(Given {
+                name,
+                policy,
+                value,
+            });
         }
         Ok(Self(known))
     }
 
     /// The value; Tempo takes an empty one as none.
     fn get(&self, name: &str) -> Option<&'a str> {
-        let found = self.0.iter().find(|(known, _)| *known == name);
+        let found = self.0.iter().find(|known| known.name == name);
         found
-            .map(|(_, value)| *value)
+            .map(|known| known.value)
             .filter(|value| !value.is_empty())
     }
 
@@ -366,11 +331,11 @@ impl<'a> Known<'a> {
         Ok(())
     }
 
-    /// Appends those of the named parameters that have a value.
-    fn pass(&self, names: &[&str], params: &mut Params<'a>) {
-        for &(name, value) in &self.0 {
-            if names.contains(&name) && !value.is_empty() {
-                params.push((name, Cow::Borrowed(value)));
+    /// Appends those that go up as they are and have a value.
+    fn pass(&self, params: &mut Params<'a>) {
+        for known in &self.0 {
+            if known.policy == Policy::Pass && !known.value.is_empty() {
+                params.push((known.name, Cow::Borrowed(known.value)));
             }
         }
     }

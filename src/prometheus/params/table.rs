@@ -6,7 +6,7 @@ use super::super::endpoints::Endpoint;
 
 /// What happens to a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Policy {
+pub enum Policy {
     /// Counts once; confined as a query.
     Query,
     /// A list; each is confined as a selector.
@@ -31,7 +31,7 @@ pub(super) enum Policy {
 
 impl Policy {
     /// Whether the upstream reads one value of the parameter, not a list.
-    pub(super) fn counts_once(self) -> bool {
+    pub fn counts_once(self) -> bool {
         matches!(
             self,
             Self::Query | Self::Pass | Self::PassQuery | Self::Local(_)
@@ -39,18 +39,22 @@ impl Policy {
     }
 }
 
+/// What is done here with the filtered answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LocalParameter {
+pub enum LocalParameter {
+    /// Rules lose their alerts.
     ExcludeAlerts,
+    /// There are no more metrics than this.
     MetadataLimit,
     /// Merged metadata has one entry a metric, so any limit holds; only its form is checked.
     MetadataLimitPerMetric,
 }
 
-pub(super) type Table = &'static [(&'static str, Policy)];
+/// Parameters of a call.
+pub type Table = &'static [(&'static str, Policy)];
 
 /// The parameters an endpoint reads, and what happens to each; others are dropped.
-pub(super) fn of(endpoint: &Endpoint) -> Table {
+pub fn of(endpoint: &Endpoint) -> Table {
     match endpoint {
         Endpoint::Query => QUERY,
         Endpoint::QueryRange => QUERY_RANGE,

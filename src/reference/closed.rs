@@ -1,0 +1,60 @@
+//! What is refused: the groups that `open_to_admins` opens to callers with all tenants.
+
+use crate::config::settings::ClosedGroup;
+
+/// What is in a group, and paths of it.
+pub(super) fn about(group: ClosedGroup) -> (&'static str, &'static [&'static str]) {
+    match group {
+        ClosedGroup::Status => (
+            "The upstream's configuration, flags and state, but for its version.",
+            &[
+                "/api/v1/status/config",
+                "/api/v1/status/flags",
+                "/api/v1/status/tsdb",
+                "/status",
+            ],
+        ),
+        ClosedGroup::Stores => ("The stores of Thanos.", &["/api/v1/stores"]),
+        ClosedGroup::TsdbAdmin => (
+            "Deleting series, snapshots.",
+            &[
+                "/api/v1/admin/tsdb/delete_series",
+                "/api/v1/admin/tsdb/snapshot",
+            ],
+        ),
+        ClosedGroup::Write => (
+            "Writing. Nothing goes this way but queries.",
+            &[
+                "/api/v1/write",
+                "/api/v1/otlp/v1/metrics",
+                "/api/v1/receive",
+            ],
+        ),
+        ClosedGroup::Internals => (
+            "The upstream's own metrics, profiles, rings and life.",
+            &[
+                "/metrics",
+                "/debug/pprof/heap",
+                "/-/reload",
+                "/consoles/index.html",
+                "/memberlist",
+                "/flush",
+            ],
+        ),
+        ClosedGroup::Overrides => ("The limits of Tempo's tenants.", &["/api/overrides"]),
+        ClosedGroup::Mcp => ("Tempo's tools for language models.", &["/api/mcp"]),
+        ClosedGroup::Querier => (
+            "The internal twins of Tempo's API.",
+            &["/querier/api/search"],
+        ),
+        ClosedGroup::Unknown => (
+            "Every other path of the data APIs: what is not known is refused.",
+            &[
+                "/api/v1/targets/metadata",
+                "/api/v1/alertmanagers",
+                "/api/v2/query",
+                "/api/metrics/summary",
+            ],
+        ),
+    }
+}

@@ -1,0 +1,233 @@
+//! The API of Prometheus and Thanos.
+
+use serde_json::json;
+
+use super::operation::{About, Answer, Body, Operation, Parameter, Refused, Tag, Treatment};
+use super::problems;
+use crate::prometheus::endpoints::Endpoint;
+use crate::prometheus::params::table::{self, Policy};
+use crate::prometheus::window;
+use crate::proxy::error::{Dialect, ErrorKind};
+use crate::telemetry::metrics::Decision;
+
+pub(super) fn operations() -> impl Iterator<Item = Operation> {
+    Endpoint::all().map(|endpoint| Operation {
+        tag: Tag::Metrics,
+        path: endpoint.template(),
+        methods: endpoint.methods(),
+        name: endpoint.name(),
+        about: about(&endpoint),
+        parameters: parameters(&endpoint),
+        refused: refused(&endpoint),
+        body: body(&endpoint),
+        answers: vec![answer(&endpoint)],
+        problems: errors(&endpoint),
+        dialect: Dialect::Prometheus,
+    })
+}
+
+const SELECTORS: &str = "The matcher of the caller's tenants is written into every `match[]`; one \
+                         is added where there is none.";
+const QUERY: &str = "The matcher of the caller's tenants is written into every selector of the \
+                     query, those in aggregation parameters included.";
+
+fn about(endpoint: &Endpoint) -> About {
+    use Decision::{Confined, Filtered, Passed};
+    let (summary, decision, rule) = match endpoint {
+        Endpoint::Query => ("Instant query", Confined, QUERY),
+        Endpoint::QueryRange => ("Range query", Confined, QUERY),
+        Endpoint::QueryExemplars => {
+            let rule = "The matcher of the caller's tenants is written into every selector; \
+                        exemplars are those of the series that it finds.";
+            ("Exemplars", Confined, rule)
+        }
+        Endpoint::Series => {
+            let rule = "The matcher of the caller's tenants is written into every `match[]`.";
+            ("Series", Confined, rule)
+        }
+        Endpoint::Labels => ("Label names", Confined, SELECTORS),
+        Endpoint::LabelValues(_) => ("Label values", Confined, SELECTORS),
+        Endpoint::Federate => {
+            let rule = "The matcher of the caller's tenants is written into every `match[]`; \
+                        without any, nothing is answered.";
+            ("Federation", Confined, rule)
+        }
+        Endpoint::Rules => {
+            let rule = "Rules of others are left out. A \
+                        shared alerting rule shows the caller's alerts alone, with its state \
+                        made of those; it is hidden where its expression names another tenant. \
+                        Groups are not paged.";
+            ("Rules", Filtered, rule)
+        }
+        Endpoint::Alerts => (
+            "Alerts",
+            Filtered,
+            "Alerts without the caller's tenant among their labels are left out.",
+        ),
+        Endpoint::Targets => {
+            let rule = "Targets without the caller's tenant among their labels are left out; \
+                        discovered labels and dropped targets always are.";
+            ("Targets", Filtered, rule)
+        }
+        Endpoint::Metadata => {
+            let rule = "Metrics that the caller's tenants do not have are left out, and so are \
+                        help texts on which targets disagree.";
+            ("Metadata of metrics", Filtered, rule)
+        }
+        Endpoint::RemoteRead => {
+            let rule = "The matcher of the caller's tenants is added to every query.";
+            ("Remote read", Confined, rule)
+        }
+        Endpoint::BuildInfo => ("Version", Passed, "It knows no tenant."),
+        Endpoint::ParseQuery => ("Parse a query", Passed, "No data is selected with it."),
+        Endpoint::FormatQuery => ("Format a query", Passed, "No data is selected with it."),
+    };
+    About {
+        summary,
+        decision: Some(decision),
+        rule,
+        docs: match endpoint {
+            Endpoint::Federate => "https://prometheus.io/docs/prometheus/latest/federation/",
+            _ => "https://prometheus.io/docs/prometheus/latest/querying/api/",
+        },
+    }
+}
+
+fn parameters(endpoint: &Endpoint) -> Vec<Parameter> {
+    let mut all = Vec::new();
+    if let Endpoint::LabelValues(_) = endpoint {
+        all.push(Parameter {
+            name: "name",
+            is_in_path: true,
+            is_list: false,
+            is_required: true,
+            treatment: Treatment::Passed,
+            text: "The label.",
+        });
+    }
+    all.extend(table::of(endpoint).iter().filter_map(|&(name, policy)| {
+        Some(Parameter {
+            name,
+            is_in_path: false,
+            is_list: !policy.counts_once(),
+            is_required: is_required(endpoint, name),
+            treatment: treatment(policy)?,
+            text: text(endpoint, name),
+        })
+    }));
+    all
+}
+
+/// None where it is refused.
+fn treatment(policy: Policy) -> Option<Treatment> {
+    match policy {
+        Policy::Query | Policy::Selectors => Some(Treatment::Confined),
+        Policy::CheckedSelectors | Policy::Labels => Some(Treatment::Checked),
+        Policy::Pass | Policy::PassQuery | Policy::PassList => Some(Treatment::Passed),
+        Policy::Local(_) => Some(Treatment::Local),
+        Policy::Forbid(_) | Policy::ForbidIfOn(_) => None,
+    }
+}
+
+fn refused(endpoint: &Endpoint) -> Vec<Refused> {
+    let refused = |&(name, policy): &(&'static str, Policy)| match policy {
+        Policy::Forbid(why) | Policy::ForbidIfOn(why) => Some(Refused { name, why }),
+        _ => None,
+    };
+    table::of(endpoint).iter().filter_map(refused).collect()
+}
+
+/// What Prometheus does not answer without.
+fn is_required(endpoint: &Endpoint, name: &str) -> bool {
+    match name {
+        "query" => true,
+        "start" | "end" | "step" => *endpoint == Endpoint::QueryRange,
+        "match[]" => matches!(endpoint, Endpoint::Series | Endpoint::Federate),
+        _ => false,
+    }
+}
+
+fn text(endpoint: &Endpoint, name: &str) -> &'static str {
+    match name {
+        "query" => "PromQL.",
+        "time" => "When it is evaluated, in Unix seconds or as RFC 3339; now, if not given.",
+        "start" => "Where the range begins, in Unix seconds or as RFC 3339.",
+        "end" => "Where the range ends, in Unix seconds or as RFC 3339.",
+        "step" => "From one point to the next, as a duration or in seconds.",
+        "timeout" => "How long it may take, as a duration.",
+        "limit" if *endpoint == Endpoint::Metadata => "The most metrics.",
+        "limit" => "The most entries in the answer.",
+        "limit_per_metric" => "The most entries a metric; there is one a metric.",
+        "lookback_delta" => "How far back a sample counts, as a duration.",
+        "stats" => "Whether statistics come with the answer.",
+        "dedup" => "Thanos: whether replicas are merged.",
+        "partial_response" => "Thanos: whether an answer may lack some stores.",
+        "replicaLabels[]" => {
+            "Thanos: labels by which replicas differ; the tenant label is refused (403)."
+        }
+        "max_source_resolution" => "Thanos: the coarsest downsampling.",
+        "engine" => "Thanos: which engine evaluates it.",
+        "match[]" => "A series selector.",
+        "type" => "Which rules: `alert` or `record`.",
+        "rule_name[]" => "Rules of this name.",
+        "rule_group[]" => "Groups of this name.",
+        "file[]" => "Groups of this file.",
+        "exclude_alerts" => "Whether rules come without their alerts.",
+        "state" => "Which targets: `active`, `dropped` or `any`.",
+        "scrapePool" => "Targets of this scrape job.",
+        "metric" => "The metric; all, if not given.",
+        _ => "",
+    }
+}
+
+fn body(endpoint: &Endpoint) -> Body {
+    match endpoint {
+        Endpoint::RemoteRead => Body::Of {
+            media_type: "application/x-protobuf",
+            schema: json!({}),
+            text: "A `prometheus.ReadRequest`, compressed with snappy (`Content-Encoding: \
+                   snappy`).",
+        },
+        endpoint if endpoint.allows("POST") => Body::Form,
+        _ => Body::None,
+    }
+}
+
+fn answer(endpoint: &Endpoint) -> Answer {
+    let (media_types, schema, text) = match endpoint {
+        Endpoint::Federate => (
+            vec!["text/plain"],
+            None,
+            "Series in the text format, as the upstream gives them.",
+        ),
+        Endpoint::RemoteRead => (
+            vec!["application/x-protobuf", "application/x-streamed-protobuf"],
+            None,
+            "A `prometheus.ReadResponse`, or frames of `prometheus.ChunkedReadResponse`.",
+        ),
+        _ => (
+            vec!["application/json"],
+            Some("PrometheusSuccess"),
+            "The answer of a store that holds the caller's tenants alone. Warnings that could \
+             name others are replaced.",
+        ),
+    };
+    Answer {
+        status: 200,
+        media_types,
+        schema,
+        text,
+    }
+}
+
+fn errors(endpoint: &Endpoint) -> Vec<ErrorKind> {
+    let mut all = problems::ANY.to_vec();
+    if endpoint.allows("POST") {
+        all.extend(problems::OF_BODY);
+    }
+    let has_window = window::window(endpoint, |_| None).is_some();
+    if has_window || matches!(endpoint, Endpoint::Query | Endpoint::RemoteRead) {
+        all.push(ErrorKind::Unprocessable);
+    }
+    all
+}

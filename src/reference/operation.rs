@@ -1,0 +1,154 @@
+//! What is told of an endpoint.
+
+use serde_json::Value;
+
+use crate::proxy::error::{Dialect, ErrorKind};
+use crate::telemetry::metrics::Decision;
+
+/// One endpoint, with all its methods.
+pub(super) struct Operation {
+    pub(super) tag: Tag,
+    /// With `{name}` for what varies.
+    pub(super) path: &'static str,
+    pub(super) methods: &'static [&'static str],
+    /// As the metrics and the audit trail name the route; of the admin address, a name alike.
+    pub(super) name: &'static str,
+    pub(super) about: About,
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) refused: Vec<Refused>,
+    /// What a POST or PUT has as its body.
+    pub(super) body: Body,
+    pub(super) answers: Vec<Answer>,
+    /// Errors of Partywall's own.
+    pub(super) problems: Vec<ErrorKind>,
+    pub(super) dialect: Dialect,
+}
+
+/// The prose about an endpoint.
+pub(super) struct About {
+    pub(super) summary: &'static str,
+    /// What enforcement decides on a caller with some tenants; none where there are no tenants.
+    pub(super) decision: Option<Decision>,
+    /// What that means here.
+    pub(super) rule: &'static str,
+    /// Where the API itself is described.
+    pub(super) docs: &'static str,
+}
+
+/// Which API an endpoint is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tag {
+    Metrics,
+    Traces,
+    Admin,
+}
+
+impl Tag {
+    pub(super) const ALL: [Self; 3] = [Self::Metrics, Self::Traces, Self::Admin];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Metrics => "Metrics",
+            Self::Traces => "Traces",
+            Self::Admin => "Admin",
+        }
+    }
+
+    pub(super) fn about(self) -> &'static str {
+        match self {
+            Self::Metrics => {
+                "The API of Prometheus and Thanos. Parameters go by an allow-list: those that \
+                 neither reads are dropped. One that counts once may be repeated with the same \
+                 value, and is refused with another. Errors are Prometheus' JSON."
+            }
+            Self::Traces => {
+                "The API of Grafana Tempo. Parameters go by an allow-list: those that Tempo would \
+                 ignore are dropped; none may be given twice. Errors are plain text. \
+                 Streaming by gRPC is served on the same port; see `x-grpc`."
+            }
+            Self::Admin => {
+                "The admin address, for operators alone: no token is asked for, and no tenant may \
+                 reach it. `HEAD` is answered wherever `GET` is."
+            }
+        }
+    }
+}
+
+/// A parameter that is taken.
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) is_in_path: bool,
+    /// Whether each of several counts.
+    pub(super) is_list: bool,
+    pub(super) is_required: bool,
+    pub(super) treatment: Treatment,
+    pub(super) text: &'static str,
+}
+
+/// What is done with a parameter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Treatment {
+    Confined,
+    Checked,
+    Passed,
+    Local,
+}
+
+impl Treatment {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Confined => "confined",
+            Self::Checked => "checked",
+            Self::Passed => "passed",
+            Self::Local => "local",
+        }
+    }
+
+    pub(super) fn about(self) -> &'static str {
+        match self {
+            Self::Confined => "Goes up with the caller's tenants written into it.",
+            Self::Checked => "Goes up if it is well formed and does not undo confinement.",
+            Self::Passed => "Goes up as it is.",
+            Self::Local => "Is applied to the filtered answer; does not go up.",
+        }
+    }
+}
+
+/// A parameter that is refused.
+pub(super) struct Refused {
+    pub(super) name: &'static str,
+    pub(super) why: &'static str,
+}
+
+/// The body of a request.
+pub(super) enum Body {
+    None,
+    /// The parameters, instead of or beside those in the URL.
+    Form,
+    /// Something else.
+    Of {
+        media_type: &'static str,
+        schema: Value,
+        text: &'static str,
+    },
+}
+
+/// What is answered where nothing is wrong.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) media_types: Vec<&'static str>,
+    /// The name of a schema of `openapi`; none where it is bytes or text.
+    pub(super) schema: Option<&'static str>,
+    pub(super) text: &'static str,
+}
+
+impl Operation {
+    /// The name of a method's operation: the first's is the endpoint's own.
+    pub(super) fn id(&self, method: &str) -> String {
+        if self.methods.first() == Some(&method) {
+            self.name.to_owned()
+        } else {
+            format!("{}_{}", self.name, method.to_lowercase())
+        }
+    }
+}

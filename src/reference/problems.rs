@@ -1,0 +1,66 @@
+//! What errors mean, for whoever gets one.
+
+use crate::proxy::error::ErrorKind;
+
+/// What every call of a data API may be answered.
+pub(super) const ANY: [ErrorKind; 14] = [
+    ErrorKind::BadRequest,
+    ErrorKind::Unauthenticated,
+    ErrorKind::Forbidden,
+    ErrorKind::MethodNotAllowed,
+    ErrorKind::TooLarge,
+    ErrorKind::UriTooLong,
+    ErrorKind::TooManyRequests,
+    ErrorKind::Internal,
+    ErrorKind::UpstreamUnreachable,
+    ErrorKind::UpstreamCredentials,
+    ErrorKind::UpstreamAnswer,
+    ErrorKind::Overloaded,
+    ErrorKind::KeysUnavailable,
+    ErrorKind::UpstreamTimeout,
+];
+
+/// What a call with a body may be answered besides.
+pub(super) const OF_BODY: [ErrorKind; 2] =
+    [ErrorKind::RequestTimeout, ErrorKind::UnsupportedMediaType];
+
+/// One sentence.
+pub(super) fn meaning(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::BadRequest => {
+            "The request cannot be read in one way alone, or a query or parameter is not well \
+             formed."
+        }
+        ErrorKind::Unauthenticated => "There is no token, or it is not believed.",
+        ErrorKind::Forbidden => {
+            "The token has no tenants, or the query, a parameter or the endpoint is not the \
+             caller's to use."
+        }
+        ErrorKind::MethodNotAllowed => "The endpoint has other methods; `Allow` names them.",
+        ErrorKind::NotAcceptable => "Only a form is asked for that is not offered.",
+        ErrorKind::Unimplemented => "The gRPC method is not served.",
+        ErrorKind::RequestTimeout => "The body stalled for longer than `timeouts.body_idle`.",
+        ErrorKind::TooLarge => "A body, query or parameter is over its limit.",
+        ErrorKind::UriTooLong => "Path and query are longer than `limits.uri_bytes`.",
+        ErrorKind::Unprocessable => {
+            "It asks for a longer range, more points or smaller steps than `tenant_limits` allow."
+        }
+        ErrorKind::TooManyRequests => {
+            "A tenant of the caller asks too often or too much at once; `Retry-After` says when \
+             to come back."
+        }
+        ErrorKind::UnsupportedMediaType => "The body is of another kind, or encoded.",
+        ErrorKind::Overloaded => {
+            "Partywall is at one of its own `limits`; `Retry-After` says when to come back."
+        }
+        ErrorKind::KeysUnavailable => "The issuer's keys could not be had, so no token is judged.",
+        ErrorKind::UpstreamUnreachable => "The upstream cannot be reached, or broke off.",
+        ErrorKind::UpstreamCredentials => "The upstream does not accept Partywall's credentials.",
+        ErrorKind::UpstreamAnswer => {
+            "The upstream's answer is not what the API promises or is too large, so it is not \
+             passed on."
+        }
+        ErrorKind::UpstreamTimeout => "The upstream took longer than its `timeouts`.",
+        ErrorKind::Internal => "A defect of Partywall; please report it.",
+    }
+}

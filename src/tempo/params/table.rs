@@ -1,0 +1,130 @@
+//! The parameters that each call reads (`pkg/api/http.go`), and what happens to each.
+
+use super::super::endpoints::{Endpoint, Version};
+
+/// What happens to a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// TraceQL; goes up confined.
+    Query,
+    /// Of a search as it was before TraceQL; goes up as part of the confined query.
+    OldForm,
+    /// Goes up.
+    Pass,
+    /// Refused: Tempo's own components talk to each other with it.
+    Internal,
+    /// Refused where it switches something on.
+    Unsupported,
+}
+
+/// Parameters; none may be given twice.
+pub type Table = &'static [(&'static str, Policy)];
+
+/// The parameters a call reads, and what happens to each; others are left out.
+pub fn of(endpoint: &Endpoint) -> Table {
+    match endpoint {
+        Endpoint::Search => SEARCH,
+        Endpoint::SearchTags | Endpoint::SearchTagsV2 => TAG_NAMES,
+        Endpoint::TagValues(_) | Endpoint::TagValuesV2(_) => TAG_VALUES,
+        Endpoint::MetricsQueryRange => METRICS_QUERY_RANGE,
+        Endpoint::MetricsQuery => METRICS_QUERY,
+        Endpoint::TraceById { version, .. } => trace_by_id(*version),
+        Endpoint::TraceDiff | Endpoint::Echo | Endpoint::BuildInfo | Endpoint::Ready => &[],
+    }
+}
+
+/// Without a query, tags and a range every other parameter is a tag, too.
+pub(super) const SEARCH: Table = &[
+    ("q", Policy::Query),
+    ("tags", Policy::OldForm),
+    ("minDuration", Policy::OldForm),
+    ("maxDuration", Policy::OldForm),
+    ("start", Policy::Pass),
+    ("end", Policy::Pass),
+    ("limit", Policy::Pass),
+    ("spss", Policy::Pass),
+];
+
+pub(super) const TAG_NAMES: Table = &[
+    ("q", Policy::Query),
+    ("scope", Policy::Pass),
+    ("start", Policy::Pass),
+    ("end", Policy::Pass),
+    ("limit", Policy::Pass),
+    ("maxStaleValues", Policy::Pass),
+];
+
+pub(super) const TAG_VALUES: Table = &[
+    ("q", Policy::Query),
+    ("start", Policy::Pass),
+    ("end", Policy::Pass),
+    ("limit", Policy::Pass),
+    ("maxStaleValues", Policy::Pass),
+];
+
+/// What is internal names a block of the shared store, or a share of the work.
+pub(super) const METRICS_QUERY_RANGE: Table = &[
+    ("q", Policy::Query),
+    ("query", Policy::Query),
+    ("start", Policy::Pass),
+    ("end", Policy::Pass),
+    ("since", Policy::Pass),
+    ("step", Policy::Pass),
+    ("exemplars", Policy::Pass),
+    ("maxSeries", Policy::Pass),
+    ("instant", Policy::Pass),
+    ("mode", Policy::Internal),
+    ("blockID", Policy::Internal),
+    ("startPage", Policy::Internal),
+    ("pagesToSearch", Policy::Internal),
+    ("version", Policy::Internal),
+    ("encoding", Policy::Internal),
+    ("dataEncoding", Policy::Internal),
+    ("size", Policy::Internal),
+    ("footerSize", Policy::Internal),
+    ("indexPageSize", Policy::Internal),
+    ("totalRecords", Policy::Internal),
+    ("dc", Policy::Internal),
+];
+
+pub(super) const METRICS_QUERY: Table = &[
+    ("q", Policy::Query),
+    ("query", Policy::Query),
+    ("start", Policy::Pass),
+    ("end", Policy::Pass),
+    ("since", Policy::Pass),
+    ("mode", Policy::Internal),
+    ("blockID", Policy::Internal),
+    ("startPage", Policy::Internal),
+    ("pagesToSearch", Policy::Internal),
+    ("version", Policy::Internal),
+    ("encoding", Policy::Internal),
+    ("dataEncoding", Policy::Internal),
+    ("size", Policy::Internal),
+    ("footerSize", Policy::Internal),
+    ("indexPageSize", Policy::Internal),
+    ("totalRecords", Policy::Internal),
+    ("dc", Policy::Internal),
+];
+
+/// The second version can filter spans and merge similar ones: neither knows tenants.
+pub(super) fn trace_by_id(version: Version) -> Table {
+    match version {
+        Version::V1 => &[
+            ("start", Policy::Pass),
+            ("end", Policy::Pass),
+            ("mode", Policy::Pass),
+            ("blockStart", Policy::Internal),
+            ("blockEnd", Policy::Internal),
+        ],
+        Version::V2 => &[
+            ("start", Policy::Pass),
+            ("end", Policy::Pass),
+            ("mode", Policy::Pass),
+            ("blockStart", Policy::Internal),
+            ("blockEnd", Policy::Internal),
+            ("q", Policy::Unsupported),
+            ("span_pruning", Policy::Unsupported),
+        ],
+    }
+}

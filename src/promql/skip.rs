@@ -54,8 +54,10 @@ pub(super) fn fill_value(cursor: &mut Cursor<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A range or subquery: durations, arithmetic, and the four words that Prometheus' lexer knows
-/// there.
+/// What Prometheus' lexer knows in a range; 3.12 has `max` and `min`, 3.14 `max_of` and `min_of`.
+const WORDS_OF_RANGES: &[&str] = &["step", "range", "max_of", "min_of", "max", "min"];
+
+/// A range or subquery: durations, arithmetic, and a few words.
 pub(super) fn range(cursor: &mut Cursor<'_>) -> Result<usize, Refusal> {
     cursor.advance(1);
     let mut parts = 0;
@@ -71,7 +73,7 @@ pub(super) fn range(cursor: &mut Cursor<'_>) -> Result<usize, Refusal> {
                 cursor.number();
                 continue;
             }
-            _ if cursor.take_keyword(&["step", "range", "max_of", "min_of"]) => continue,
+            _ if cursor.take_keyword(WORDS_OF_RANGES) => continue,
             _ => return Err(cursor.malformed(Problem::Range)),
         }
         cursor.advance(1);

@@ -63,6 +63,7 @@ pub fn canonical(answer: &Answer, sorted: bool) -> Value {
     for key in ["warnings", "infos"] {
         if let Some(Value::Array(notes)) = json.get_mut(key) {
             notes.sort_by_cached_key(Value::to_string);
+            forget_chosen(notes);
         }
     }
     if let Some(stats) = json
@@ -80,6 +81,17 @@ pub fn canonical(answer: &Answer, sorted: bool) -> Value {
         }
     }
     json
+}
+
+/// Of very many notes Prometheus 3 shows ten, any ten: how many there are is what counts.
+fn forget_chosen(notes: &mut Vec<Value>) {
+    let is_rest = |note: &Value| {
+        let text = note.as_str().unwrap_or_default();
+        text.ends_with("annotations omitted")
+    };
+    if let Some(rest) = notes.iter().find(|note| is_rest(note)).cloned() {
+        *notes = vec![json!(notes.len()), rest];
+    }
 }
 
 /// Takes texts that tell a position out of both: the error, and positions out of notes.

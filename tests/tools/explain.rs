@@ -279,6 +279,28 @@ async fn refusals_are_those_of_the_proxy_and_say_what_would_allow_them() {
     assert_eq!(rig.took().len(), 0);
 }
 
+/// Without a `Host` the request is for none of the hosts that upstreams name, `localhost` neither.
+#[tokio::test]
+async fn a_request_is_for_the_host_that_is_said() {
+    let metrics = Upstream::start().await;
+    let mut setup = Setup::new(&metrics.url);
+    setup.upstream_options = vec!["hosts: [localhost]".to_owned()];
+    let proxy = Partywall::start(setup).await;
+    let (config, token) = (
+        proxy.config().display().to_string(),
+        proxy.signer.tenant("acme"),
+    );
+    let explain = |more: &[&str]| {
+        let mut all = vec!["explain", "--config", &config, "--token-file", "-"];
+        all.extend(["--json", "up"]);
+        all.extend(more);
+        run(&all, &token).json()
+    };
+    assert_eq!(explain(&[])["result"], "refused");
+    let said = explain(&["--header", "Host: localhost:8080"]);
+    assert_eq!(said["route"]["upstream"], "metrics", "{said:#}");
+}
+
 #[tokio::test]
 async fn a_token_is_really_verified() {
     let rig = Rig::open("").await;

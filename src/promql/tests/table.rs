@@ -107,6 +107,7 @@ up{§}[ 5m # ] comment {⏎ : 1m ]
 up{§}[5m#]⏎]
 up{§}[2*1h]
 up{§}[(5m + step()) * 2 : max_of(1m, STEP())]
+up{§}[max(step(), 5m) : min(1m, step())]
 up{§}[range()]
 up{§}[min_of(1h,range())%7] offset -(5)
 up{§}[300]

@@ -69,6 +69,10 @@ pub enum QuestionError {
     },
 }
 
+/// What the request is for unless a header says otherwise: no upstream's `hosts` names it
+/// (RFC 2606).
+const HOST_OF_NOBODY: &str = "explain.invalid";
+
 impl Question {
     /// Reads a request line, a query or both; the query becomes a parameter of the request.
     /// Without a request it is an instant query of the metrics API, or a search (or, for a query
@@ -87,7 +91,7 @@ impl Question {
         let (method, mut target) = read_line(&line)?;
         let shown = format!("{method} {target}");
         let mut body = Bytes::new();
-        let mut builder = Request::builder().header(HOST, "localhost");
+        let mut builder = Request::builder().header(HOST, HOST_OF_NOBODY);
         if let Some(query) = query {
             let query = utf8_percent_encode(query, NON_ALPHANUMERIC);
             let pair = format!("{}={query}", parameter_of(&target));

@@ -53,6 +53,8 @@ const FILTERS: &[&str] = &[
     r#"{ span.tenant_id = "acme" }"#,
     r#"{ event.tenant_id = "acme" }"#,
     r#"{ resource.tenant_id = "acme" || resource.tenant_id = "beta" }"#,
+    r#"{ resource.tenant_id = "acme" || resource.tenant_id = "beta" } | { .n % 2 = 0 }"#,
+    "{ .n = 3 || true }",
     r#"{ .user = "acme-user-1" }"#,
     r#"{ .user = "beta-user-1" }"#,
     r#"{ .user =~ ".*-user-[12]" }"#,

@@ -201,6 +201,7 @@ pub(super) fn tenancy() -> Tenancy {
         traces_attribute: None,
         traces_org_id: false,
         and: Vec::new(),
+        clusters: None,
         max_tenants: 1000,
     }
 }

@@ -24,8 +24,8 @@ pub use self::tenancy::{
 pub use self::tenant_limits::{Rate, TenantLimit, TenantLimits};
 pub use self::tokens::{Algorithm, Issuer, KeySource, TokenSource, Tokens};
 pub use self::upstreams::{
-    Api, BaseUrl, ClosedGroup, Credentials, HealthCheck, Identity, Secret, Trust, Upstream,
-    UpstreamTimeouts, UpstreamTls,
+    Api, BaseUrl, CLUSTERS, ClosedGroup, Credentials, HealthCheck, Identity, Secret, Trust,
+    Upstream, UpstreamTimeouts, UpstreamTls,
 };
 pub use crate::promql::ForeignMatchers;
 pub use crate::trace::ForeignSpans;

@@ -3,12 +3,13 @@
 //! A request walks through [`endpoints`] (which call is it), [`form`] (its parameters, read as
 //! Go reads them), [`params`] (which of them may go up, and confined how) or [`remote_read`]; its
 //! answer through [`answer`] (streamed, its warnings scrubbed), [`filter`] (read whole, foreign
-//! entries removed) or [`errors`].
+//! entries removed) or [`errors`]. [`clusters`] puts the answers of several stores side by side.
 //!
 //! Sources of the rules here, unless named otherwise: `web/api/v1/api.go` and `web/web.go` of
 //! Prometheus 2.42 to 3.14, `pkg/api/query/v1.go` of Thanos 0.42.
 
 pub mod answer;
+pub mod clusters;
 pub mod endpoints;
 pub mod errors;
 pub mod filter;

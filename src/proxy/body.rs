@@ -123,35 +123,61 @@ impl Streamed {
         self.incoming.size_hint().exact()
     }
 
-    /// Reads the whole body, if there is room for it. The only way to do so: what it takes of the
-    /// budget, as the body grows, goes back when the last of the bytes is dropped.
-    pub(crate) async fn collect(mut self, room: &Room) -> Result<Bytes, CollectError> {
-        let declared = self.incoming.size_hint().lower();
-        if usize::try_from(declared).map_or(true, |declared| declared > room.bytes) {
+    /// Reads the whole body, if there is room for it.
+    pub(crate) async fn collect(self, room: &Room) -> Result<Bytes, CollectError> {
+        whole(self, room).await
+    }
+}
+
+impl HttpBody for Streamed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.get_mut().poll(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// Reads a whole body, if there is room for it. The only way to do so: what it takes of the
+/// budget, as the body grows, goes back when the last of the bytes is dropped.
+async fn whole<B>(mut body: B, room: &Room) -> Result<Bytes, CollectError>
+where
+    B: HttpBody<Data = Bytes, Error = BodyError> + Unpin,
+{
+    let declared = body.size_hint().lower();
+    if usize::try_from(declared).map_or(true, |declared| declared > room.bytes) {
+        return Err(CollectError::TooLarge);
+    }
+    let mut share = room.budget.share();
+    let mut first = Bytes::new();
+    let mut rest = Vec::new();
+    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(data) = frame.map_err(CollectError::Broken)?.into_data() else {
+            continue;
+        };
+        let length = first.len() + rest.len() + data.len();
+        if length > room.bytes {
             return Err(CollectError::TooLarge);
         }
-        let mut share = room.budget.share();
-        let mut first = Bytes::new();
-        let mut rest = Vec::new();
-        while let Some(data) = self.data().await {
-            let data = data.map_err(CollectError::Broken)?;
-            let length = first.len() + rest.len() + data.len();
-            if length > room.bytes {
-                return Err(CollectError::TooLarge);
-            }
-            if first.is_empty() && rest.is_empty() {
-                share.resize(length)?;
-                first = data;
-                continue;
-            }
-            reserve(&mut rest, length, room.bytes, &mut share)?;
-            if rest.is_empty() {
-                rest.extend_from_slice(&std::mem::take(&mut first));
-            }
-            rest.extend_from_slice(&data);
+        if first.is_empty() && rest.is_empty() {
+            share.resize(length)?;
+            first = data;
+            continue;
         }
-        Ok(share.bind(if rest.is_empty() { first } else { rest.into() }))
+        reserve(&mut rest, length, room.bytes, &mut share)?;
+        if rest.is_empty() {
+            rest.extend_from_slice(&std::mem::take(&mut first));
+        }
+        rest.extend_from_slice(&data);
     }
+    Ok(share.bind(if rest.is_empty() { first } else { rest.into() }))
 }
 
 /// Makes room for `length` bytes in all, twice as much as before where the budget allows, so that
@@ -304,6 +330,11 @@ impl ResponseBody {
             content,
             exchange: None,
         }
+    }
+
+    /// Reads the whole body, if there is room for it.
+    pub(crate) async fn collect(self, room: &Room) -> Result<Bytes, CollectError> {
+        whole(self, room).await
     }
 
     /// Ties the end of the request to the end of this body.

@@ -1,6 +1,15 @@
 //! Which cluster a request is for: the upstreams at its path's prefix and, among those, the ones
 //! of its host. What comes after sees the path without the prefix, so every rule that holds at
 //! the root holds below each prefix.
+//!
+//! # Named clusters
+//!
+//! Upstreams with a `cluster` are found below [`CLUSTERS`] and that name, which is their
+//! `path_prefix`. As soon as there is one, all of `/clusters` is for names: a cluster that the
+//! caller may not use is answered as one that does not exist, in every byte. So nothing that
+//! depends on the cluster may be decided before [`permit`]: a token is always needed there, and
+//! errors are in the dialect of the path. Names are compared as they stand; what is no name in
+//! the config is no cluster.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,9 +19,11 @@ use hyper::http::uri::{PathAndQuery, Uri};
 
 use super::error::{ErrorKind, ProxyError};
 use super::host::Host;
-use super::path;
+use super::route::{Route, Target};
 use super::snapshot::Snapshot;
-use crate::config::settings::Api;
+use super::{enforce, path};
+use crate::auth::Caller;
+use crate::config::settings::{Api, CLUSTERS, Upstream as UpstreamSettings};
 use crate::upstream::Upstream;
 
 /// The upstreams that a request can mean.
@@ -21,7 +32,19 @@ pub(super) struct Cluster<'s> {
     /// `passthrough.upstream`.
     passthrough: Option<&'s str>,
     prefix: Option<&'s str>,
+    named: Option<Named>,
     host: Host,
+}
+
+/// What a path at or below [`CLUSTERS`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// The list itself.
+    List,
+    /// Of this cluster.
+    Cluster(Arc<str>),
+    /// Of none.
+    Nothing,
 }
 
 /// Finds a request's cluster, and takes its prefix from the request.
@@ -34,19 +57,73 @@ pub(super) fn enter<'s, B>(
     request: &mut Request<B>,
 ) -> Result<Cluster<'s>, ProxyError> {
     let upstreams = snapshot.upstreams();
-    let prefix = prefix(upstreams, &host, request.uri().path())?;
-    if let Some(prefix) = prefix {
+    let path = request.uri().path();
+    let (prefix, named) = match below_clusters(upstreams, path)? {
+        None => (prefix(upstreams, &host, path)?, None),
+        Some("") => (None, Some(Named::List)),
+        Some(name) => {
+            let cluster = cluster_of(upstreams, &host, name);
+            let below = format!("{CLUSTERS}{name}");
+            *request.uri_mut() = self::below(request.uri(), &below)?;
+            cluster.map_or((None, Some(Named::Nothing)), |upstream| {
+                let prefix = upstream.path_prefix.as_deref();
+                (prefix, upstream.cluster.clone().map(Named::Cluster))
+            })
+        }
+    };
+    if let (Some(prefix), None) = (prefix, &named) {
         *request.uri_mut() = below(request.uri(), prefix)?;
     }
     Ok(Cluster {
         upstreams,
         passthrough: snapshot.settings().passthrough.upstream.as_deref(),
         prefix,
+        named,
         host,
     })
 }
 
+/// Refuses a route of a cluster that its caller may not use, or that there is not: alike.
+///
+/// # Errors
+/// The refusal.
+pub(super) fn permit(route: &Route, caller: Option<&Caller>) -> Result<(), ProxyError> {
+    let name = match (&route.target, &route.cluster) {
+        (Target::NoCluster, _) => None,
+        (_, Some(name)) => Some(name),
+        (_, None) => return Ok(()),
+    };
+    let scope = caller.map(enforce::scope).transpose()?;
+    match (name, scope) {
+        (Some(name), Some(scope)) if scope.may_use(name) => Ok(()),
+        _ => Err(no_cluster()),
+    }
+}
+
+/// No cluster, as far as the caller is told.
+pub(super) fn no_cluster() -> ProxyError {
+    let text = "there is no such cluster, or this token may not use it; GET /clusters lists those \
+                that it may use";
+    ProxyError::new(ErrorKind::Forbidden, text).because("no_cluster")
+}
+
 impl<'s> Cluster<'s> {
+    /// What its path names, if that is at or below [`CLUSTERS`].
+    pub(super) fn named(&self) -> Option<&Named> {
+        self.named.as_ref()
+    }
+
+    /// Whether nothing but the host says which upstreams are meant.
+    pub(super) fn is_root(&self) -> bool {
+        self.prefix.is_none() && self.named.is_none()
+    }
+
+    /// The upstreams of all named clusters, as far as they are there for this host.
+    pub(super) fn all_named(&self) -> impl Iterator<Item = &'s Arc<Upstream>> {
+        let all = self.upstreams.iter();
+        all.filter(|upstream| upstream.settings().cluster.is_some() && is_for(&self.host, upstream))
+    }
+
     /// Its upstream that speaks an API, if there is one: the host's own before the one for every
     /// host.
     pub(super) fn upstream(&self, api: Api) -> Option<&'s Arc<Upstream>> {
@@ -113,15 +190,18 @@ fn prefix<'s>(
     host: &Host,
     path: &str,
 ) -> Result<Option<&'s str>, ProxyError> {
-    let has_prefix = |upstream: &Arc<Upstream>| upstream.settings().path_prefix.is_some();
-    if !upstreams.iter().any(has_prefix) {
+    let has_prefix = |upstream: &&Arc<Upstream>| {
+        upstream.settings().path_prefix.is_some() && upstream.settings().cluster.is_none()
+    };
+    if !upstreams.iter().any(|upstream| has_prefix(&upstream)) {
         return Ok(None);
     }
     let longest = |is_below: &dyn Fn(&str) -> bool| {
         upstreams
             .iter()
+            .filter(has_prefix)
+            .filter(|upstream| is_for(host, upstream))
             .map(|upstream| upstream.settings())
-            .filter(|settings| settings.hosts.is_empty() || host.is_one_of(&settings.hosts))
             .filter_map(|settings| settings.path_prefix.as_deref())
             .filter(|prefix| is_below(prefix))
             .max_by_key(|prefix| prefix.len())
@@ -137,9 +217,55 @@ fn prefix<'s>(
     if literal.map(str::len) == lenient.map(str::len) {
         return Ok(literal);
     }
+    Err(oddly_spelled())
+}
+
+/// What comes after [`CLUSTERS`] in a path, up to the second segment's end: empty, or `/eu`.
+/// Nothing where no cluster has a name. Only the literal spelling counts.
+fn below_clusters<'p>(
+    upstreams: &[Arc<Upstream>],
+    path: &'p str,
+) -> Result<Option<&'p str>, ProxyError> {
+    let has_name = |upstream: &Arc<Upstream>| upstream.settings().cluster.is_some();
+    if !upstreams.iter().any(has_name) {
+        return Ok(None);
+    }
+    let literal = is_below(path, CLUSTERS, |head| head == CLUSTERS);
+    let spelled_out = path::spelled_out(path).unwrap_or(Cow::Borrowed(path));
+    let lenient = is_below(&spelled_out, CLUSTERS, |head| {
+        head.eq_ignore_ascii_case(CLUSTERS)
+    });
+    if literal != lenient {
+        return Err(oddly_spelled());
+    }
+    let rest = path.strip_prefix(CLUSTERS).filter(|_| literal);
+    Ok(rest.map(|rest| {
+        let name = rest.char_indices().skip(1).find(|(_, c)| *c == '/');
+        name.and_then(|(end, _)| rest.get(..end)).unwrap_or(rest)
+    }))
+}
+
+/// An upstream of the cluster that `/eu` names, for this host.
+fn cluster_of<'s>(
+    upstreams: &'s [Arc<Upstream>],
+    host: &Host,
+    name: &str,
+) -> Option<&'s UpstreamSettings> {
+    let name = name.strip_prefix('/')?;
+    let mut all = upstreams.iter().filter(|upstream| is_for(host, upstream));
+    let found = all.find(|upstream| upstream.settings().cluster.as_deref() == Some(name));
+    found.map(|upstream| upstream.settings())
+}
+
+fn is_for(host: &Host, upstream: &Upstream) -> bool {
+    let hosts = &upstream.settings().hosts;
+    hosts.is_empty() || host.is_one_of(hosts)
+}
+
+fn oddly_spelled() -> ProxyError {
     let text = "the path may be meant to begin with a configured path_prefix: write that plainly, \
                 in the same case, without escapes, `;` or empty segments";
-    Err(ProxyError::new(ErrorKind::BadRequest, text).because("path"))
+    ProxyError::new(ErrorKind::BadRequest, text).because("path")
 }
 
 /// Whether a path begins with the segments of a prefix.

@@ -236,6 +236,11 @@ impl ProxyError {
         self.kind.status()
     }
 
+    /// Prometheus' word for it.
+    pub(crate) fn prometheus_type(&self) -> &'static str {
+        self.kind.prometheus_type()
+    }
+
     /// What the client is told.
     pub(crate) fn text(&self) -> &str {
         &self.text

@@ -32,6 +32,7 @@ pub(crate) struct Exchange {
     route: Arc<RouteSeries>,
     dialect: Dialect,
     upstream: Option<Arc<str>>,
+    clusters: Vec<Arc<str>>,
     caller: Option<Arc<Caller>>,
     decision: Option<Decision>,
     failure: Option<Failure>,
@@ -80,6 +81,7 @@ impl Exchange {
             dialect: head.dialect,
             head,
             upstream: None,
+            clusters: Vec::new(),
             caller: None,
             decision: None,
             failure: None,
@@ -100,7 +102,15 @@ impl Exchange {
     pub(super) fn set_route(&mut self, route: &Route) {
         self.route = self.metrics.route(route.name());
         self.dialect = route.dialect();
-        self.upstream = Some(Arc::clone(route.upstream.name()));
+        let upstream = route.upstream.as_ref();
+        self.upstream = upstream.map(|upstream| Arc::clone(upstream.name()));
+        self.clusters = route.cluster.iter().cloned().collect();
+    }
+
+    /// Notes the clusters that are asked instead of the route's upstream.
+    pub(super) fn set_clusters(&mut self, names: Vec<Arc<str>>) {
+        self.upstream = None;
+        self.clusters = names;
     }
 
     /// Notes the caller, once known.
@@ -224,6 +234,7 @@ impl Exchange {
             route: self.route.name(),
             method: self.head.method,
             upstream: self.upstream.as_deref(),
+            clusters: &self.clusters,
             queries: &noted.queries,
             rewritten: &noted.rewritten,
             trace_id: self.head.trace_id,

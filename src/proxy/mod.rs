@@ -6,10 +6,14 @@
 //! | [`cluster`] | the upstreams it can mean, and its path without their prefix |
 //! | [`route`] | a [`route::Route`] from a closed table |
 //! | [`authenticate`] | a caller whose token is believed |
+//! | [`cluster::permit`] | that the caller may use the route's cluster |
 //! | [`quota`] | its places among the requests in flight |
 //! | [`enforce`] | an [`enforce::Enforced`] request, confined to the caller's scope |
 //! | [`forward`] | the upstream's answer: takes nothing but an `Enforced` |
 //! | [`respond`] | the client's answer: streamed, scrubbed or filtered as enforcement planned |
+//!
+//! A query of several clusters is enforced once for all, and each answer is made as if it were
+//! the only one ([`several`]).
 //!
 //! [`dry_run`] walks the same way up to `forward`, and shows what would have been sent.
 
@@ -32,6 +36,7 @@ mod quota;
 mod respond;
 mod rewrites;
 mod route;
+mod several;
 pub mod snapshot;
 
 use std::net::SocketAddr;
@@ -41,10 +46,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response, StatusCode, body::Incoming};
 use tracing::{Instrument as _, Span};
 
 use self::body::ResponseBody;
+use self::enforce::Outgoing;
 use self::error::{Dialect, ErrorKind, ProxyError};
 use self::exchange::{Exchange, Head, method_name};
 use self::snapshot::Snapshot;
@@ -179,11 +185,17 @@ async fn journey(
     let caller = authenticate::authenticate(snapshot, &route, request.headers(), metrics);
     let caller = exchange.timed(Stage::Authenticate, pin!(caller)).await?;
     exchange.set_caller(caller.clone());
+    cluster::permit(&route, caller.as_deref())?;
     exchange.admit(quota::admit(snapshot, caller.as_ref())?);
     let journal = exchange.journal();
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics, &journal);
-    let (mut enforced, decision) = exchange.timed(Stage::Enforce, pin!(enforced)).await?;
+    let (outgoing, decision) = exchange.timed(Stage::Enforce, pin!(enforced)).await?;
     exchange.set_decision(decision);
+    let mut enforced = match outgoing {
+        Outgoing::One(enforced) => enforced,
+        Outgoing::Several(all) => return Ok(several::ask(all, snapshot, exchange, metrics).await),
+        Outgoing::Here(json) => return Ok(respond::json(StatusCode::OK, vec![json.into()])),
+    };
     if let Some(parent) = exchange.upstream_begins() {
         enforced.set_traceparent(parent);
     }

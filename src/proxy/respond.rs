@@ -107,6 +107,15 @@ pub(super) async fn respond(
     }
 }
 
+/// A JSON document of our own.
+pub(super) fn json(status: StatusCode, pieces: Vec<Bytes>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::pieces(pieces));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static(JSON);
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
 /// Whether an answer of this status speaks of the request: an answer or an error, but neither a
 /// redirect nor a word about our own credentials.
 fn is_the_apis_own(status: StatusCode) -> bool {
@@ -182,14 +191,26 @@ pub(super) async fn companion(
 
 /// Reads an answer that has to be filtered.
 async fn whole(body: Streamed, room: &Room) -> Result<Bytes, ProxyError> {
-    body.collect(room).await.map_err(|error| match error {
+    body.collect(room)
+        .await
+        .map_err(|error| uncollected(error, room))
+}
+
+/// Why an answer could not be read whole.
+pub(super) fn uncollected(error: CollectError, room: &Room) -> ProxyError {
+    match error {
         CollectError::TooLarge => unreadable(&format!(
             "it has more than {} bytes (limits.answer_bytes) and has to be read whole",
             room.bytes
         )),
         CollectError::Exhausted(exhausted) => exhausted.into(),
+        CollectError::Broken(
+            error @ (BodyError::Unscrubbable(_)
+            | BodyError::Unredactable(_)
+            | BodyError::Exhausted(_)),
+        ) => unsieved(error),
         CollectError::Broken(error) => broken(&error),
-    })
+    }
 }
 
 /// Why an answer could not be filtered as it came.

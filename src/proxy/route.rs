@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyper::Request;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Named};
 use super::error::{Dialect, ErrorKind, ProxyError};
 use super::headers;
 use super::path::{PathReading, is_guarded_segment};
@@ -22,9 +22,15 @@ use crate::upstream::Upstream;
 pub(super) struct Route {
     /// The rule.
     pub target: Target,
-    /// The upstream.
-    pub upstream: Arc<Upstream>,
+    /// The upstream; `None` where the answer is ours alone, and where there is none unless
+    /// parameters name clusters.
+    pub upstream: Option<Arc<Upstream>>,
+    /// The named cluster that the upstream belongs to.
+    pub cluster: Option<Arc<str>>,
+    /// What may be listed, or be named by parameters: the upstreams of clusters.
+    pub of_clusters: Vec<Arc<Upstream>>,
     needs_token: bool,
+    dialect: Dialect,
 }
 
 /// The rule of a route.
@@ -32,6 +38,12 @@ pub(super) struct Route {
 pub(super) enum Target {
     /// An endpoint of the metrics API.
     Metrics(Endpoint),
+    /// The same at the root, where parameters may name clusters.
+    ClusterQuery(Endpoint),
+    /// The list of the named clusters.
+    Clusters,
+    /// Below the list, but of none of them.
+    NoCluster,
     /// An endpoint of the traces API.
     Traces(TracesEndpoint),
     /// A gRPC call of the traces API.
@@ -59,30 +71,78 @@ pub(super) fn route<B>(
     request: &Request<B>,
     path: &PathReading<'_>,
 ) -> Result<Route, ProxyError> {
+    match cluster.named() {
+        Some(Named::List) => return Ok(ours(Target::Clusters, cluster, request)),
+        Some(Named::Nothing) => return Ok(ours(Target::NoCluster, cluster, request)),
+        Some(Named::Cluster(_)) | None => {}
+    }
     let (api, target) = match path {
         PathReading::Canonical(path) => classify(cluster, request, path.as_str()),
         PathReading::HarmlesslyOdd => (None, Target::PassThrough),
+    };
+    let of_clusters: Vec<_> = match &target {
+        Target::ClusterQuery(_) => cluster.all_named().cloned().collect(),
+        _ => Vec::new(),
     };
     let upstream = match (api, &target) {
         (_, Target::Grpc(_) | Target::UnknownGrpc) => cluster.grpc()?,
         (Some(api), _) => cluster.upstream(api),
         (None, _) => cluster.passthrough(),
     };
-    let Some(upstream) = upstream else {
-        let text = "no upstream is configured for this API, host and path prefix";
-        return Err(ProxyError::new(ErrorKind::Forbidden, text).because("no_upstream"));
+    let of_upstream = upstream.and_then(|upstream| upstream.settings().cluster.clone());
+    let named = match cluster.named() {
+        Some(Named::Cluster(name)) => Some(Arc::clone(name)),
+        _ => of_upstream,
     };
-    let authenticated = snapshot.settings().passthrough.authenticated;
+    // Whether a named cluster has this API is for those to know who may use it.
+    if upstream.is_none() && of_clusters.is_empty() && named.is_none() {
+        return Err(no_upstream());
+    }
+    let is_tempo = upstream.is_some_and(|upstream| upstream.api() == Api::Tempo);
     // Nothing of Tempo lies outside its API.
     let target = match target {
-        Target::PassThrough if upstream.api() == Api::Tempo => Target::Closed(ClosedGroup::Unknown),
+        Target::PassThrough if is_tempo => Target::Closed(ClosedGroup::Unknown),
         target => target,
     };
+    let needs_token = snapshot.settings().passthrough.authenticated
+        || target != Target::PassThrough
+        || named.is_some();
     Ok(Route {
-        needs_token: authenticated || target != Target::PassThrough,
+        dialect: match &target {
+            // Nor what it speaks.
+            _ if named.is_some() => Dialect::of_request(request),
+            Target::Grpc(_) | Target::UnknownGrpc => Dialect::Grpc,
+            Target::PassThrough => Dialect::Plain,
+            _ if is_tempo => Dialect::Plain,
+            _ => Dialect::Prometheus,
+        },
         target,
-        upstream: Arc::clone(upstream),
+        upstream: upstream.cloned(),
+        cluster: named,
+        of_clusters,
+        needs_token,
     })
+}
+
+/// A route that leads to no upstream.
+fn ours<B>(target: Target, cluster: &Cluster<'_>, request: &Request<B>) -> Route {
+    Route {
+        of_clusters: match target {
+            Target::Clusters => cluster.all_named().cloned().collect(),
+            _ => Vec::new(),
+        },
+        target,
+        upstream: None,
+        cluster: None,
+        needs_token: true,
+        dialect: Dialect::of_request(request),
+    }
+}
+
+/// Nothing is configured there.
+pub(super) fn no_upstream() -> ProxyError {
+    let text = "no upstream is configured for this API, host and path prefix";
+    ProxyError::new(ErrorKind::Forbidden, text).because("no_upstream")
 }
 
 /// The rule of a path, and the API it belongs to if it is not passed through.
@@ -98,6 +158,11 @@ fn classify<B>(cluster: &Cluster<'_>, request: &Request<B>, path: &str) -> (Opti
     // Tempo's own calls; where only one is, it is that one's.
     let has = |api| cluster.upstream(api).is_some();
     match endpoints::classify(path) {
+        Class::Known(endpoint @ (Endpoint::Query | Endpoint::QueryRange))
+            if cluster.is_root() && cluster.all_named().next().is_some() =>
+        {
+            (Some(Api::Prometheus), Target::ClusterQuery(endpoint))
+        }
         Class::Known(endpoint) if has(Api::Prometheus) || !has(Api::Tempo) => {
             (Some(Api::Prometheus), Target::Metrics(endpoint))
         }
@@ -158,7 +223,9 @@ impl Route {
     /// For metrics and logs; from a closed set.
     pub(super) fn name(&self) -> &'static str {
         match &self.target {
-            Target::Metrics(endpoint) => endpoint.name(),
+            Target::Metrics(endpoint) | Target::ClusterQuery(endpoint) => endpoint.name(),
+            Target::Clusters => "clusters",
+            Target::NoCluster => "no_cluster",
             Target::Traces(endpoint) => endpoint.name(),
             Target::Grpc(method) => method.name(),
             Target::UnknownGrpc => "grpc_unknown",
@@ -171,10 +238,6 @@ impl Route {
 
     /// How errors are written here.
     pub(super) fn dialect(&self) -> Dialect {
-        match (&self.target, self.upstream.api()) {
-            (Target::Grpc(_) | Target::UnknownGrpc, _) => Dialect::Grpc,
-            (Target::PassThrough, _) | (_, Api::Tempo) => Dialect::Plain,
-            (_, Api::Prometheus) => Dialect::Prometheus,
-        }
+        self.dialect
     }
 }

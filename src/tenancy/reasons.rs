@@ -14,6 +14,8 @@ pub struct Reason {
     pub label: Option<Arc<str>>,
     /// Its attribute in the traces, without `resource.`.
     pub attribute: Option<Arc<str>>,
+    /// Whether it is not about tenants but about named clusters.
+    pub of_clusters: bool,
     /// How many rules there are; the short form `claim` is the last.
     pub rules: usize,
     /// The conditions of the rules that came before the one that decided, and did not hold.
@@ -33,29 +35,27 @@ impl Reason {
     }
 }
 
-/// One reason a dimension, in the order of the config; just one for a caller with all tenants.
+/// One reason a dimension, in the order of the config, and one for the clusters where there are
+/// rules for them; just one for a caller with all tenants.
 /// What [`resolve`](super::resolve) refuses has reasons as well, with tenants in them or not.
 pub fn reasons(tenancy: &Tenancy, issuer: &str, claims: &Map<String, Value>) -> Vec<Reason> {
-    let reason = |rules, label: &Option<Arc<str>>, attribute: &Option<Arc<str>>| {
-        let mut reason = of_rules(rules, issuer, claims, tenancy.max_tenants);
-        reason.label.clone_from(label);
-        reason.attribute.clone_from(attribute);
-        reason
+    let reason = |rules, what| of_rules(rules, issuer, claims, tenancy.max_tenants, what);
+    let first = Reason {
+        label: tenancy.metrics_label.clone(),
+        attribute: tenancy.traces_attribute.clone(),
+        ..reason(&tenancy.rules, "tenants")
     };
-    let first = reason(
-        &tenancy.rules,
-        &tenancy.metrics_label,
-        &tenancy.traces_attribute,
-    );
     let has_all = first.tenants.is_none();
-    let further = tenancy.and.iter().map(|dimension| {
-        reason(
-            &dimension.rules,
-            &dimension.metrics_label,
-            &dimension.traces_attribute,
-        )
+    let further = tenancy.and.iter().map(|dimension| Reason {
+        label: dimension.metrics_label.clone(),
+        attribute: dimension.traces_attribute.clone(),
+        ..reason(&dimension.rules, "tenants")
     });
-    let further = further.filter(|_| !has_all);
+    let clusters = tenancy.clusters.iter().map(|rules| Reason {
+        of_clusters: true,
+        ..reason(rules, "clusters")
+    });
+    let further = further.chain(clusters).filter(|_| !has_all);
     std::iter::once(first).chain(further).collect()
 }
 
@@ -64,6 +64,7 @@ fn of_rules(
     issuer: &str,
     claims: &Map<String, Value>,
     max_tenants: usize,
+    what: &str,
 ) -> Reason {
     let deciding = rules::deciding(rules, issuer, claims).ok().flatten();
     let tenants = match rules::decide(rules, issuer, claims, max_tenants) {
@@ -83,18 +84,20 @@ fn of_rules(
     Reason {
         label: None,
         attribute: None,
+        of_clusters: false,
         rules: rules.len(),
         passed_over: passed_over.map(|rule| condition(&rule.when)).collect(),
-        grant: deciding.map(|(_, rule)| grant(rule)),
+        grant: deciding.map(|(_, rule)| grant(rule, what)),
         values: values.into_iter().map(str::to_owned).collect(),
         tenants,
     }
 }
 
-fn grant(rule: &TenantRule) -> String {
+/// `what` it grants: tenants or clusters.
+fn grant(rule: &TenantRule, what: &str) -> String {
     let granted = match &rule.grant {
-        Grant::AllTenants => "all tenants".to_owned(),
-        Grant::Tenants(_) => "fixed tenants".to_owned(),
+        Grant::AllTenants => format!("all {what}"),
+        Grant::Tenants(_) => format!("fixed {what}"),
         Grant::Claim(ClaimGrant {
             claim,
             separator: _,
@@ -176,6 +179,7 @@ mod tests {
             traces_attribute: None,
             traces_org_id: false,
             and: Vec::new(),
+            clusters: None,
             max_tenants: 10,
         }
     }

@@ -23,6 +23,15 @@ pub struct Tenants {
     first_dimension: TenantSet,
     metrics: Option<Matchers>,
     traces: Box<[Attribute]>,
+    clusters: Clusters,
+}
+
+/// The named clusters that a caller may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Clusters {
+    All,
+    /// None of them where that is empty.
+    These(Option<TenantSet>),
 }
 
 /// A resource attribute and the tenants it may name.
@@ -32,6 +41,19 @@ pub struct Attribute {
     pub name: Arc<str>,
     /// The values admitted.
     pub tenants: TenantSet,
+}
+
+impl TenantScope {
+    /// Whether a named cluster may be used.
+    pub fn may_use(&self, cluster: &str) -> bool {
+        match self {
+            Self::AllTenants => true,
+            Self::Tenants(tenants) => match &tenants.clusters {
+                Clusters::All => true,
+                Clusters::These(some) => some.as_ref().is_some_and(|some| some.contains(cluster)),
+            },
+        }
+    }
 }
 
 impl Tenants {
@@ -59,6 +81,9 @@ impl Tenants {
 /// In each dimension the first rule whose `when` holds decides alone. Every dimension must yield
 /// tenants, also one that has no label for the API at hand. A caller who has all tenants in the
 /// first dimension has no restriction at all, and the further ones are not asked.
+///
+/// Clusters are no such dimension: a caller to whom their rules grant none may use none of them,
+/// and all else as before.
 ///
 /// # Errors
 /// [`ScopeRefusal`] where no rule applies or a claim is not exactly what its rule asks for:
@@ -100,8 +125,17 @@ pub fn resolve(
         };
         std::iter::once(first).chain(further_attributes).collect()
     });
+    let clusters = match &tenancy.clusters {
+        None => Clusters::All,
+        Some(rules) => match grant(rules) {
+            Ok(Granted::AllTenants) => Clusters::All,
+            Ok(Granted::Tenants(names)) => Clusters::These(Some(names)),
+            Err(_refusal) => Clusters::These(None),
+        },
+    };
     Ok(TenantScope::Tenants(Tenants {
         first_dimension: tenants,
+        clusters,
         metrics,
         traces: traces.unwrap_or_default(),
     }))

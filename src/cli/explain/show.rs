@@ -28,12 +28,19 @@ pub(super) fn text(explanation: &Explanation, colours: bool) -> String {
         page.dimension(dimension, place == 0);
     }
     if let Some(route) = &explanation.route {
-        let text = format!("{}, to the upstream `{}`", route.name, route.upstream);
+        let to = match (&route.upstream, route.clusters.as_slice()) {
+            (Some(upstream), _) => format!(", to the upstream `{upstream}`"),
+            (None, []) => String::new(),
+            (None, [one]) => format!(", to the cluster `{one}`"),
+            (None, all) => format!(", to each of the clusters `{}`", all.join("`, `")),
+        };
+        let text = format!("{}{to}", route.name);
         page.line("route", &text);
     }
     match &explanation.outcome {
         Outcome::Sent(sent) => page.sent(sent),
         Outcome::Refused(refused) => page.refused(refused),
+        Outcome::Answered { answer } => page.line("answered", answer),
         Outcome::Undecided { why } => page.line("undecided", why),
     }
     page.out
@@ -59,6 +66,7 @@ impl Page {
 
     fn dimension(&mut self, dimension: &Dimension, is_first: bool) {
         let tenants = match dimension.tenants.as_slice() {
+            _ if dimension.all_tenants && dimension.of_clusters => "all".to_owned(),
             _ if dimension.all_tenants => {
                 "all: no restriction, and every request is audited".into()
             }
@@ -67,6 +75,7 @@ impl Page {
         };
         let label = dimension.label.as_ref().or(dimension.attribute.as_ref());
         match label {
+            _ if dimension.of_clusters => self.line("clusters", &tenants),
             Some(label) if !is_first => self.line("and", &format!("{label}: {tenants}")),
             _ => self.line("tenants", &tenants),
         }

@@ -38,7 +38,9 @@ pub(super) fn tenants(expected: &ExpectedTenants, dimensions: &[Dimension]) -> O
 
 /// Tenants are those of the first dimension; who has none in another has none at all.
 fn actual(dimensions: &[Dimension]) -> ExpectedTenants {
-    let has_none = |dimension: &Dimension| !dimension.all_tenants && dimension.tenants.is_empty();
+    let has_none = |dimension: &Dimension| {
+        !dimension.of_clusters && !dimension.all_tenants && dimension.tenants.is_empty()
+    };
     match dimensions.first() {
         Some(first) if first.all_tenants => ExpectedTenants::All,
         Some(first) if !dimensions.iter().any(has_none) => {
@@ -98,6 +100,10 @@ pub(super) fn request(test: &RequestTest, explanation: &Explanation) -> Result<(
             let queries = queries(sent).join("\n");
             Err(differ(&wish(&test.expected), &format!("sent: {queries}")))
         }
+        (_, Outcome::Answered { answer }) => Err(differ(
+            &wish(&test.expected),
+            &format!("answered: {answer}"),
+        )),
         (_, Outcome::Undecided { why }) => {
             Err(differ(&wish(&test.expected), &format!("undecided: {why}")))
         }

@@ -36,6 +36,10 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
             Ok(upstreams) => upstreams.apis.clone(),
             Err(_) => Vec::new(),
         },
+        clusters: match &upstreams {
+            Ok(upstreams) => upstreams.clusters.clone(),
+            Err(reported) => Err(*reported),
+        },
     };
     let tenancy = section.required(r, "tenancy", |r, field| tenancy::tenancy(r, field, &known));
     let promql = section.optional(r, "promql", process::promql);

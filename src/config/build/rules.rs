@@ -5,7 +5,7 @@ use std::sync::Arc;
 use regex::{Regex, RegexBuilder};
 
 use super::tenancy::Known;
-use crate::config::read::{Field, Read, Reader, Section};
+use crate::config::read::{Alternative, Field, Read, Reader, Section};
 use crate::config::settings::{ClaimGrant, ClaimPath, Grant, Pattern, TenantRule, When};
 use crate::config::values::{expanded, flag, text};
 use crate::config::yaml::Value;
@@ -24,6 +24,23 @@ pub(super) enum Dimension {
     Tenants,
     /// A further label, which restricts and never opens.
     Further,
+    /// Named clusters.
+    Clusters,
+}
+
+impl Dimension {
+    /// What a rule can grant.
+    fn grants(self) -> [(&'static str, Alternative<Grant>); 3] {
+        let claim: Alternative<Grant> = |r, field| claim_path(r, field).map(bare).map(Grant::Claim);
+        let some: Alternative<Grant> = |r, field| r.some_of(field, tenant).map(Grant::Tenants);
+        let all: Alternative<Grant> = |r, field| flag(r, field).map(|()| Grant::AllTenants);
+        match self {
+            Self::Tenants | Self::Further => {
+                [("claim", claim), ("tenants", some), ("all_tenants", all)]
+            }
+            Self::Clusters => [("claim", claim), ("clusters", some), ("all_clusters", all)],
+        }
+    }
 }
 
 /// `rules`, and after them the short form beside them.
@@ -87,20 +104,7 @@ fn rule<'n>(
 ) -> Read<(Field<'n>, TenantRule)> {
     let mut section = r.section(field)?;
     let when = section.optional(r, "when", |r, field| when(r, field, known));
-    let grant = section.exactly_one::<Grant>(
-        r,
-        &[
-            ("claim", |r, field| {
-                claim_path(r, field).map(bare).map(Grant::Claim)
-            }),
-            ("tenants", |r, field| {
-                r.some_of(field, tenant).map(Grant::Tenants)
-            }),
-            ("all_tenants", |r, field| {
-                flag(r, field).map(|()| Grant::AllTenants)
-            }),
-        ],
-    );
+    let grant = section.exactly_one(r, &dimension.grants());
     let has_claim = matches!(grant, Err(_) | Ok(Grant::Claim(_)));
     let refinement = refinement(r, &mut section, has_claim);
     let allowed = match (&grant, &when) {
@@ -108,7 +112,7 @@ fn rule<'n>(
             let message = "`all_tenants` is not for the rules under `and`: they restrict further";
             Err(r.error(field, message))
         }
-        (Ok(Grant::AllTenants), Ok(None)) => {
+        (Ok(Grant::AllTenants), Ok(None)) if dimension == Dimension::Tenants => {
             let message = "`all_tenants` needs a `when`: without one it is for everybody";
             Err(r.error(field, message))
         }

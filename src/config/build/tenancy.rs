@@ -5,13 +5,15 @@ use std::sync::Arc;
 use super::rules::{self, Dimension};
 use crate::config::read::{Field, Read, Reader, Section};
 use crate::config::settings::{Api, FurtherDimension, Grant, Tenancy, TenantRule};
-use crate::config::values::{count, flag, is_name, text};
+use crate::config::values::{count, flag, is_name, shown, text};
 
 /// What the rules may refer to, and must provide for.
 pub(super) struct Known {
     /// The issuers' names; with an error among them, nothing is said about unknown ones.
     pub(super) issuers: Read<Vec<Arc<str>>>,
     pub(super) apis: Vec<Api>,
+    /// The names of the clusters; with an error among them, nothing is said about unknown ones.
+    pub(super) clusters: Read<Vec<Arc<str>>>,
 }
 
 pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> Read<Tenancy> {
@@ -22,6 +24,7 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
     let and = section.or(r, "and", Vec::new(), |r, field| {
         r.list(field, |r, field| further(r, field, known))
     });
+    let clusters = section.optional(r, "clusters", |r, field| clusters(r, field, known));
     let max_tenants = section.or(r, "max_tenants", 1000, |r, field| {
         count(r, field, 1..=1_000_000)
     });
@@ -59,6 +62,7 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
                 }
             })
             .collect(),
+        clusters: clusters?,
         max_tenants: max_tenants?,
     })
 }
@@ -96,7 +100,7 @@ fn names<'n>(
         let mut traces = r.section(field)?;
         let org_id = match dimension {
             Dimension::Tenants => traces.optional(r, "org_id", flag),
-            Dimension::Further => Ok(None),
+            Dimension::Further | Dimension::Clusters => Ok(None),
         };
         let attribute = match &org_id {
             Ok(Some(())) => traces.optional(r, "attribute", attribute),
@@ -209,6 +213,31 @@ fn further<'n>(
     });
     section.finish(r)?;
     Ok((rules?, names?))
+}
+
+/// Which clusters a caller may use.
+fn clusters(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> Read<Vec<TenantRule>> {
+    let mut section = r.section(field)?;
+    let rules = rules::rules(r, &mut section, Dimension::Clusters, known);
+    section.finish(r)?;
+    let rules = rules?;
+    let clusters = known.clusters.as_ref().map_err(|reported| *reported)?;
+    if clusters.is_empty() {
+        return Err(r.error(field, "no upstream has a `cluster`"));
+    }
+    let mut named = rules.iter().flat_map(|rule| match &rule.grant {
+        Grant::Tenants(names) => names.iter().collect(),
+        Grant::Claim(grant) => grant.map.iter().flatten().flat_map(|(_, to)| to).collect(),
+        Grant::AllTenants => Vec::new(),
+    });
+    let unknown = named.find(|name: &&String| clusters.iter().all(|known| **known != ***name));
+    match unknown {
+        Some(name) => {
+            let message = format!("{} is not the `cluster` of an upstream", shown(name));
+            Err(r.error(field, message))
+        }
+        None => Ok(rules),
+    }
 }
 
 /// Two dimensions on one label would be two answers to one question.

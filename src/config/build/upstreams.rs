@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::config::files;
 use crate::config::read::{Field, Read, Reader};
 use crate::config::settings::{
-    Api, ClosedGroup, Credentials, HealthCheck, Upstream, UpstreamTimeouts, UpstreamTls,
+    Api, CLUSTERS, ClosedGroup, Credentials, HealthCheck, Upstream, UpstreamTimeouts, UpstreamTls,
 };
 use crate::config::url;
 use crate::config::values::{choice, count, expanded, flag, positive_duration, secret, text};
@@ -22,6 +22,8 @@ pub(super) struct Upstreams {
     pub(super) names: Read<Vec<Named>>,
     /// The legible ones.
     pub(super) apis: Vec<Api>,
+    /// The names of clusters, each as often as it is given.
+    pub(super) clusters: Read<Vec<Arc<str>>>,
 }
 
 /// An upstream as `passthrough` may name it.
@@ -35,6 +37,7 @@ pub(super) struct Named {
 struct Draft<'n> {
     name: Read<(Field<'n>, Arc<str>)>,
     api: Read<(Field<'n>, Api)>,
+    cluster: Read<Option<(Field<'n>, Arc<str>)>>,
     path_prefix: Read<Option<(Field<'n>, Arc<str>)>>,
     hosts: Read<Vec<(Field<'n>, Box<str>)>>,
     upstream: Read<Upstream>,
@@ -48,6 +51,7 @@ pub(super) fn upstreams(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Upstreams
         legible().filter_map(|draft| draft.name.clone().ok()),
     );
     let places = distinct_places(r, legible().filter_map(Draft::place));
+    let clusters = distinct_clusters(r, legible().filter_map(Draft::place));
     Ok(Upstreams {
         names: drafts
             .iter()
@@ -56,8 +60,10 @@ pub(super) fn upstreams(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Upstreams
         apis: legible()
             .filter_map(|draft| Some(draft.api.as_ref().ok()?.1))
             .collect(),
+        clusters: drafts.iter().filter_map(Draft::cluster_of).collect(),
         all: names
             .and(places)
+            .and(clusters)
             .and_then(|()| drafts.into_iter().map(|draft| draft?.upstream).collect()),
     })
 }
@@ -66,14 +72,16 @@ pub(super) fn upstreams(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Upstreams
 #[derive(Clone, Copy)]
 struct Place<'d, 'n> {
     api: &'d (Field<'n>, Api),
+    cluster: Option<&'d (Field<'n>, Arc<str>)>,
     path_prefix: Option<&'d (Field<'n>, Arc<str>)>,
     hosts: &'d [(Field<'n>, Box<str>)],
 }
 
 impl<'n> Draft<'n> {
     fn named(&self) -> Read<Named> {
-        let is_bound =
-            |place: Place<'_, '_>| place.path_prefix.is_some() || !place.hosts.is_empty();
+        let is_bound = |place: Place<'_, '_>| {
+            place.cluster.is_some() || place.path_prefix.is_some() || !place.hosts.is_empty()
+        };
         Ok(Named {
             name: self.name.clone()?.1,
             is_default: !self.place().is_some_and(is_bound),
@@ -83,9 +91,19 @@ impl<'n> Draft<'n> {
     fn place(&self) -> Option<Place<'_, 'n>> {
         Some(Place {
             api: self.api.as_ref().ok()?,
+            cluster: self.cluster.as_ref().ok()?.as_ref(),
             path_prefix: self.path_prefix.as_ref().ok()?.as_ref(),
             hosts: self.hosts.as_ref().ok()?,
         })
+    }
+
+    /// Its cluster's name, if it has one or could not be read.
+    fn cluster_of(draft: &Read<Self>) -> Option<Read<Arc<str>>> {
+        match draft.as_ref().map(|draft| &draft.cluster) {
+            Ok(Ok(None)) => None,
+            Ok(Ok(Some((_, name)))) => Some(Ok(Arc::clone(name))),
+            Ok(Err(reported)) | Err(reported) => Some(Err(*reported)),
+        }
     }
 }
 
@@ -96,11 +114,13 @@ fn distinct_places<'d, 'n: 'd>(
     places: impl Iterator<Item = Place<'d, 'n>>,
 ) -> Read<()> {
     let (mut defaults, mut prefixes, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
+    // A cluster's place is its name.
     for Place {
         api: (api_field, api),
+        cluster: _,
         path_prefix,
         hosts: own_hosts,
-    } in places
+    } in places.filter(|place| place.cluster.is_none())
     {
         let prefix = path_prefix.map(|(_, prefix)| prefix.to_ascii_lowercase());
         match path_prefix {
@@ -128,6 +148,33 @@ fn distinct_places<'d, 'n: 'd>(
     defaults.and(prefixes).and(hosts)
 }
 
+/// A name means one upstream of each API, and what is below [`CLUSTERS`] is a name.
+fn distinct_clusters<'d, 'n: 'd>(
+    r: &mut Reader<'_>,
+    places: impl Iterator<Item = Place<'d, 'n>>,
+) -> Read<()> {
+    let (clusters, others): (Vec<_>, Vec<_>) = places.partition(|place| place.cluster.is_some());
+    if clusters.is_empty() {
+        return Ok(());
+    }
+    let named = clusters.iter().filter_map(|place| {
+        let (field, name) = place.cluster?;
+        Some((field.clone(), (place.api.1, Arc::clone(name))))
+    });
+    let distinct = r.distinct("a cluster has one upstream of each api at most", named);
+    let prefixes = others.iter().filter_map(|place| place.path_prefix);
+    let below = |prefix: &str| {
+        let head = prefix.split('/').nth(1).unwrap_or_default();
+        CLUSTERS.trim_start_matches('/').eq_ignore_ascii_case(head)
+    };
+    let taken: Vec<_> = prefixes.filter(|(_, prefix)| below(prefix)).collect();
+    taken.into_iter().fold(distinct, |_, (field, _)| {
+        let message = "lies where upstreams are found by their `cluster`: give that instead, or \
+                       choose another";
+        Err(r.error(field, message))
+    })
+}
+
 fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
     let mut section = r.section(field)?;
     let name = section.required(r, "name", |r, field| Ok((field.clone(), name(r, field)?)));
@@ -135,7 +182,14 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
         Ok((field.clone(), choice(r, field, &APIS)?))
     });
     let url = section.required(r, "url", url::base);
+    let cluster = section.optional(r, "cluster", |r, field| {
+        Ok((field.clone(), self::name(r, field)?))
+    });
     let path_prefix = section.optional(r, "path_prefix", |r, field| {
+        if !matches!(cluster, Ok(None)) {
+            let message = "goes without `cluster`, whose name says where it is found";
+            return Err(r.error(field, message));
+        }
         Ok((field.clone(), place::path_prefix(r, field)?))
     });
     let hosts = section.or(r, "hosts", Vec::new(), |r, field| {
@@ -166,11 +220,16 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
     let finished = section.finish(r);
     let upstream = || {
         finished?;
+        let cluster = cluster.clone()?.map(|(_, name)| name);
         Ok(Upstream {
             name: name.clone()?.1,
             api: api.clone()?.1,
             url: url?,
-            path_prefix: path_prefix.clone()?.map(|(_, prefix)| prefix),
+            path_prefix: path_prefix
+                .clone()?
+                .map(|(_, prefix)| prefix)
+                .or_else(|| Some(format!("{CLUSTERS}/{}", cluster.as_ref()?).into())),
+            cluster,
             hosts: hosts.clone()?.into_iter().map(|(_, host)| host).collect(),
             tls: tls?,
             credentials: credentials?,
@@ -184,6 +243,7 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
         upstream: upstream(),
         name,
         api,
+        cluster,
         path_prefix,
         hosts,
     })

@@ -18,6 +18,9 @@ pub struct Tenancy {
     pub traces_org_id: bool,
     /// `and`: further labels that must match as well.
     pub and: Vec<FurtherDimension>,
+    /// `clusters`: which named clusters a caller may use; `None`, the default, for all of them.
+    /// [`Grant::Tenants`] and [`Grant::AllTenants`] are `clusters` and `all_clusters` there.
+    pub clusters: Option<Vec<TenantRule>>,
     /// `max_tenants`: the most tenants one token may have, default 1000.
     pub max_tenants: usize,
 }

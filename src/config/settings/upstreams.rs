@@ -16,6 +16,9 @@ pub enum Api {
     Tempo,
 }
 
+/// The path below which clusters are found by their names, and where they are listed.
+pub const CLUSTERS: &str = "/clusters";
+
 /// One entry of `upstreams`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
@@ -25,7 +28,10 @@ pub struct Upstream {
     pub api: Api,
     /// `url`: scheme, authority and base path; no query, fragment or user info.
     pub url: BaseUrl,
-    /// `path_prefix`: `/clusters/eu`, the path below which clients find it; none by default.
+    /// `cluster`: the name of the cluster it belongs to; none by default. Then `path_prefix` is
+    /// [`CLUSTERS`] with this name below.
+    pub cluster: Option<Arc<str>>,
+    /// `path_prefix`: `/eu`, the path below which clients find it; none by default.
     pub path_prefix: Option<Arc<str>>,
     /// `hosts`: the names by which clients find it, lower case, without port; every name by
     /// default.

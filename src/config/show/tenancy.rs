@@ -14,6 +14,7 @@ pub(super) fn tenancy(tenancy: &Tenancy) -> Tree {
         traces_attribute,
         traces_org_id,
         and,
+        clusters,
         max_tenants,
     } = tenancy;
     let traces = if *traces_org_id {
@@ -26,6 +27,12 @@ pub(super) fn tenancy(tenancy: &Tenancy) -> Tree {
         ("metrics", label(metrics_label.as_ref())),
         ("traces", traces),
         ("and", list(and, further)),
+        (
+            "clusters",
+            clusters.as_ref().map_or(Tree::Absent, |rules| {
+                map([("rules", list(rules, cluster_rule))])
+            }),
+        ),
         ("max_tenants", Tree::plain(max_tenants)),
     ])
 }
@@ -53,6 +60,15 @@ fn attribute(name: Option<&Arc<str>>) -> Tree {
 }
 
 fn rule(rule: &TenantRule) -> Tree {
+    rule_tree(rule, ("tenants", "all_tenants"))
+}
+
+fn cluster_rule(rule: &TenantRule) -> Tree {
+    rule_tree(rule, ("clusters", "all_clusters"))
+}
+
+/// `names` are those of its fixed grants.
+fn rule_tree(rule: &TenantRule, names: (&'static str, &'static str)) -> Tree {
     let TenantRule {
         when: When { issuer, claim },
         grant,
@@ -66,10 +82,15 @@ fn rule(rule: &TenantRule) -> Tree {
         ("claim", claim),
         ("values", values),
     ]);
-    map([("when", when)].into_iter().chain(grant_entries(grant)))
+    map([("when", when)]
+        .into_iter()
+        .chain(grant_entries(grant, names)))
 }
 
-fn grant_entries(grant: &Grant) -> Vec<(&'static str, Tree)> {
+fn grant_entries(
+    grant: &Grant,
+    (some, all): (&'static str, &'static str),
+) -> Vec<(&'static str, Tree)> {
     match grant {
         Grant::Claim(ClaimGrant {
             claim,
@@ -92,8 +113,8 @@ fn grant_entries(grant: &Grant) -> Vec<(&'static str, Tree)> {
                 ("map", mapping.unwrap_or(Tree::Absent)),
             ]
         }
-        Grant::Tenants(tenants) => vec![("tenants", list(tenants, text))],
-        Grant::AllTenants => vec![("all_tenants", Tree::plain(true))],
+        Grant::Tenants(tenants) => vec![(some, list(tenants, text))],
+        Grant::AllTenants => vec![(all, Tree::plain(true))],
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) fn upstream(upstream: &Upstream) -> Tree {
     let Upstream {
         name,
         api,
+        cluster,
         url:
             BaseUrl {
                 https,
@@ -47,9 +48,14 @@ pub(super) fn upstream(upstream: &Upstream) -> Tree {
             "url",
             Tree::text(format_args!("{scheme}://{authority}{base_path}")),
         ),
+        ("cluster", cluster.as_ref().map_or(Tree::Absent, Tree::text)),
+        // A cluster's follows from its name.
         (
             "path_prefix",
-            path_prefix.as_ref().map_or(Tree::Absent, Tree::text),
+            match (cluster, path_prefix) {
+                (None, Some(prefix)) => Tree::text(prefix),
+                _ => Tree::Absent,
+            },
         ),
         (
             "hosts",

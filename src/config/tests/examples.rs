@@ -108,6 +108,7 @@ fn every_provider_example_loads() {
         include_str!("../../../config/kubernetes.yaml"),
         include_str!("../../../config/grafana-alerting.yaml"),
         include_str!("../../../config/openshift.yaml"),
+        include_str!("../../../config/clusters.yaml"),
     ] {
         let loaded = Fake::config(text)
             .file(&format!("{account}/ca.crt"), ca.cert.pem())
@@ -132,6 +133,7 @@ fn no_example_is_forgotten() {
         names,
         [
             "auth0.yaml",
+            "clusters.yaml",
             // tests/deploy has these two.
             "compose",
             "compose.yaml",

@@ -38,6 +38,7 @@ fn the_minimal_config_with_every_default() {
                 authority: "127.0.0.1:10902".into(),
                 path: String::new(),
             },
+            cluster: None,
             path_prefix: None,
             hosts: vec![],
             tls: UpstreamTls {
@@ -96,6 +97,7 @@ fn the_minimal_config_with_every_default() {
             traces_attribute: None,
             traces_org_id: false,
             and: vec![],
+            clusters: None,
             max_tenants: 1000,
         },
         traces: Traces {
@@ -244,6 +246,7 @@ fn listeners_and_upstreams() {
                 authority: "thanos".into(),
                 path: "/base".into()
             },
+            cluster: None,
             path_prefix: Some("/clusters/eu".into()),
             hosts: vec!["eu.example.com".into(), "10.0.0.1".into()],
             tls: UpstreamTls {

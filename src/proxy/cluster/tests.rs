@@ -65,10 +65,12 @@ fn routed(
         let path = admit::path(&request)?;
         route::route(snapshot, &cluster, &request, &path)
     };
-    let route: Result<route::Route, ProxyError> = route();
+    let route: Result<Route, ProxyError> = route();
     let route = route.map_err(|error| error.reason())?;
     Ok((
-        route.upstream.name().to_string(),
+        route
+            .upstream
+            .map_or_else(String::new, |upstream| upstream.name().to_string()),
         route.target,
         request.uri().to_string(),
     ))

@@ -50,6 +50,10 @@ fn advice(reason: &str, text: &str) -> Option<&'static str> {
         }
         "no_label" => "set tenancy.metrics.label",
         // The endpoint.
+        "no_cluster" => {
+            "name the cluster by `cluster` of an upstream, and grant it by the rules of \
+             tenancy.clusters, if there are any"
+        }
         "no_upstream" => "add an upstream of this `api` to `upstreams`",
         // The query.
         "foreign_tenant" => {

@@ -39,6 +39,7 @@ fn dimension(reason: Reason) -> Dimension {
     Dimension {
         label: reason.label.map(|label| label.to_string()),
         attribute: reason.attribute.map(|name| format!("resource.{name}")),
+        of_clusters: reason.of_clusters,
         all_tenants: reason.tenants.is_none(),
         tenants: reason.tenants.unwrap_or_default(),
         rule,

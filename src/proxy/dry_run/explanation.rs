@@ -60,6 +60,9 @@ pub struct Dimension {
     /// Its attribute in the traces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attribute: Option<String>,
+    /// Whether it is about named clusters: what is said of tenants is said of those.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub of_clusters: bool,
     /// Whether there is no restriction.
     pub all_tenants: bool,
     /// The tenants; empty for all, and where there is none.
@@ -83,8 +86,12 @@ pub struct Dimension {
 pub struct RouteView {
     /// The rule, as the metrics' label `route` names it.
     pub name: &'static str,
-    /// The upstream's name.
-    pub upstream: String,
+    /// The upstream's name; `None` where Partywall answers itself, or clusters are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// The clusters that are named; each is sent the same, below its own base path.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clusters: Vec<String>,
 }
 
 /// What becomes of a request.
@@ -95,6 +102,11 @@ pub enum Outcome {
     Sent(Box<Sent>),
     /// It would not.
     Refused(Refused),
+    /// Partywall answers it alone.
+    Answered {
+        /// The answer.
+        answer: String,
+    },
     /// Only the upstream can tell.
     Undecided {
         /// Why.

@@ -31,13 +31,14 @@ pub use self::explanation::{
     CallerView, Dimension, Explanation, KeyView, Outcome, Parameter, Refused, RouteView, Sent,
 };
 pub use self::question::{Identity, Question, QuestionError};
-use super::enforce::{self, Enforced};
+use super::enforce::{self, Enforced, Outgoing};
 use super::error::ProxyError;
 use super::journal::Journal;
 use super::route::{Route, Target};
 use super::snapshot::Snapshot;
 use super::{admit, authenticate, cluster, route};
 use crate::auth::Caller;
+use crate::prometheus::clusters;
 use crate::telemetry::audit::Redaction;
 use crate::telemetry::metrics::Metrics;
 use crate::tempo::endpoints::Endpoint;
@@ -102,10 +103,9 @@ async fn explain(
     };
     let (caller, result) = walk.go(request).await;
     explanation.outcome = match result {
-        Ok(Some(enforced)) => {
-            let shown = sent::show(snapshot, caller.as_deref(), &asked, enforced);
-            Outcome::Sent(Box::new(shown))
-        }
+        Ok(Some(outgoing)) => outcome(&mut explanation, outgoing, |enforced| {
+            sent::show(snapshot, caller.as_deref(), &asked, enforced)
+        }),
         Ok(None) => Outcome::Undecided {
             why: "whether all of both traces is the caller's decides, so Tempo has to be asked"
                 .to_owned(),
@@ -113,6 +113,35 @@ async fn explain(
         Err(error) => Outcome::Refused(advice::refused(snapshot, &error)),
     };
     explanation
+}
+
+/// Of several clusters, which are all sent the same, the first is shown.
+fn outcome(
+    explanation: &mut Explanation,
+    outgoing: Outgoing,
+    show: impl FnOnce(Enforced) -> Sent,
+) -> Outcome {
+    let sent = match outgoing {
+        Outgoing::One(enforced) => show(enforced),
+        Outgoing::Several(all) => {
+            if let Some(route) = &mut explanation.route {
+                route.upstream = None;
+                route.clusters = all.iter().map(|(name, _)| name.to_string()).collect();
+            }
+            let Some((_, first)) = all.into_iter().next() else {
+                let why = "no cluster is named".to_owned();
+                return Outcome::Undecided { why };
+            };
+            let mut sent = show(first);
+            sent.dropped.retain(|name| name != clusters::PARAMETER);
+            sent
+        }
+        Outgoing::Here(json) => {
+            let answer = String::from_utf8_lossy(&json).into_owned();
+            return Outcome::Answered { answer };
+        }
+    };
+    Outcome::Sent(Box::new(sent))
 }
 
 /// The steps, in the order of the journey.
@@ -127,7 +156,7 @@ impl Walk<'_> {
     async fn go(
         mut self,
         request: Request<Incoming>,
-    ) -> (Option<Arc<Caller>>, Result<Option<Enforced>, ProxyError>) {
+    ) -> (Option<Arc<Caller>>, Result<Option<Outgoing>, ProxyError>) {
         let result = self.steps(request).await;
         (self.caller, result)
     }
@@ -136,7 +165,7 @@ impl Walk<'_> {
     async fn steps(
         &mut self,
         mut request: Request<Incoming>,
-    ) -> Result<Option<Enforced>, ProxyError> {
+    ) -> Result<Option<Outgoing>, ProxyError> {
         let settings = self.snapshot.settings();
         // Counted and noted into nothing that is shown.
         let metrics = Arc::new(Metrics::new());
@@ -147,7 +176,11 @@ impl Walk<'_> {
         let route = route::route(self.snapshot, &cluster, &request, &path)?;
         self.explanation.route = Some(RouteView {
             name: route.name(),
-            upstream: route.upstream.name().to_string(),
+            upstream: route
+                .upstream
+                .as_ref()
+                .map(|upstream| upstream.name().to_string()),
+            clusters: Vec::new(),
         });
         self.caller = self.authenticate(&route, &request, &metrics).await?;
         if let Some(caller) = &self.caller {
@@ -156,13 +189,14 @@ impl Walk<'_> {
             self.explanation.dimensions =
                 dimensions(settings, principal.issuer(), principal.claims());
         }
+        cluster::permit(&route, self.caller.as_deref())?;
         if asks_while_enforcing(&route, self.caller.as_deref()) {
             return Ok(None);
         }
         let caller = self.caller.clone();
-        let (enforced, _decision) =
+        let (outgoing, _decision) =
             enforce::enforce(self.snapshot, &route, caller, request, &metrics, &journal).await?;
-        Ok(Some(enforced))
+        Ok(Some(outgoing))
     }
 
     async fn authenticate(

@@ -11,11 +11,9 @@ use crate::tenancy::TenantScope;
 
 /// The decision on a request that may be sent.
 pub(super) fn of(target: &Target, plan: &ResponsePlan, caller: Option<&Caller>) -> Decision {
-    let has_all =
-        caller.is_some_and(|caller| matches!(caller.scope(), Ok(TenantScope::AllTenants)));
     match (target, plan) {
         (Target::PassThrough, _) => Decision::Passed,
-        _ if has_all => Decision::Unrestricted,
+        _ if has_all(caller) => Decision::Unrestricted,
         (Target::Metrics(endpoint), _) if knows_no_tenant(endpoint) => Decision::Passed,
         // Of the traces API, only the difference of two traces is asked for on the caller's behalf.
         (Target::Traces(TracesEndpoint::TraceDiff), _) => Decision::Confined,
@@ -35,6 +33,19 @@ pub(super) fn of(target: &Target, plan: &ResponsePlan, caller: Option<&Caller>) 
             | ResponsePlan::PassThrough,
         ) => Decision::Confined,
     }
+}
+
+/// The decision on what is restricted to its caller's scope, where that is not all.
+pub(super) fn of_scope(caller: Option<&Caller>, restricted: Decision) -> Decision {
+    if has_all(caller) {
+        Decision::Unrestricted
+    } else {
+        restricted
+    }
+}
+
+fn has_all(caller: Option<&Caller>) -> bool {
+    caller.is_some_and(|caller| matches!(caller.scope(), Ok(TenantScope::AllTenants)))
 }
 
 fn knows_no_tenant(endpoint: &Endpoint) -> bool {

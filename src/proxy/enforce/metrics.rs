@@ -14,6 +14,7 @@ use self::confine::ConfineOnce;
 pub(crate) use self::filter::Filter;
 use super::{Enforced, Origin, Outward, ResponsePlan, guard, input};
 use crate::auth::Caller;
+use crate::prometheus::clusters;
 use crate::prometheus::endpoints::Endpoint;
 use crate::prometheus::form::Form;
 use crate::prometheus::params::{self, Allowed};
@@ -26,6 +27,7 @@ use crate::proxy::journal::Journal;
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use crate::tenancy::{Matchers, TenantScope};
+use crate::upstream::Upstream;
 
 /// Confines a request to an endpoint of the metrics API.
 pub(super) async fn enforce(
@@ -37,13 +39,7 @@ pub(super) async fn enforce(
     metrics: &Metrics,
     journal: &Journal,
 ) -> Result<Enforced, ProxyError> {
-    if !endpoint.allows(request.method().as_str()) {
-        return Err(ProxyError::method_not_allowed(endpoint.methods()));
-    }
-    let matchers = match super::scope(caller)? {
-        TenantScope::AllTenants => None,
-        TenantScope::Tenants(_) => Some(super::matchers_of(caller)?),
-    };
+    let matchers = admitted(endpoint, caller, request.method())?;
     let room = Room::for_request(snapshot, metrics);
     let (head, body) = input::read(request, endpoint, snapshot, metrics).await?;
     let send = Send {
@@ -64,15 +60,13 @@ pub(super) async fn enforce(
         return send.remote_read(body);
     }
     let form = input::parameters(&head, &body)?;
+    refuse_clusters(snapshot, &form)?;
     journal.asked_with(form.iter());
     let Some(matchers) = matchers else {
         return send.form(&form, ResponsePlan::AllTenants);
     };
-    let mut confine = ConfineOnce::new(snapshot, matchers, metrics);
-    let Allowed { sent, local } =
-        params::allow(endpoint, form, matchers, &mut confine).map_err(confine::refusal)?;
-    journal.sent_with(sent.iter());
-    guard::metrics(snapshot, caller, endpoint, &sent, confine.text())?;
+    let (Allowed { sent, local }, origin) =
+        confined(snapshot, endpoint, caller, matchers, form, metrics, journal)?;
     let plan = match endpoint {
         Endpoint::Federate => ResponsePlan::Stream,
         Endpoint::Rules => ResponsePlan::Filter(Filter::Rules {
@@ -85,9 +79,54 @@ pub(super) async fn enforce(
             names: Box::new(send.metric_names(matchers)?),
             limit: local.metadata_limit,
         }),
-        _ => ResponsePlan::Scrub(confine.into_origin().map(Origin)),
+        _ => ResponsePlan::Scrub(origin),
     };
     send.form(&sent, plan)
+}
+
+/// What a caller's requests must carry, if it may make this one; `None` for all tenants.
+pub(super) fn admitted<'c>(
+    endpoint: &Endpoint,
+    caller: &'c Caller,
+    method: &Method,
+) -> Result<Option<&'c Matchers>, ProxyError> {
+    if !endpoint.allows(method.as_str()) {
+        return Err(ProxyError::method_not_allowed(endpoint.methods()));
+    }
+    Ok(match super::scope(caller)? {
+        TenantScope::AllTenants => None,
+        TenantScope::Tenants(_) => Some(super::matchers_of(caller)?),
+    })
+}
+
+/// The parameters that go up, confined, and their query.
+pub(super) fn confined<'f>(
+    snapshot: &Snapshot,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    matchers: &Matchers,
+    form: Form<'f>,
+    metrics: &Metrics,
+    journal: &Journal,
+) -> Result<(Allowed<'f>, Option<Origin>), ProxyError> {
+    let mut confine = ConfineOnce::new(snapshot, matchers, metrics);
+    let allowed = params::allow(endpoint, form, matchers, &mut confine);
+    let allowed = allowed.map_err(confine::refusal)?;
+    journal.sent_with(allowed.sent.iter());
+    guard::metrics(snapshot, caller, endpoint, &allowed.sent, confine.text())?;
+    Ok((allowed, confine.into_origin().map(Origin)))
+}
+
+/// Where clusters have names, whoever names one is not answered by another.
+fn refuse_clusters(snapshot: &Snapshot, form: &Form<'_>) -> Result<(), ProxyError> {
+    let has_name = |upstream: &Arc<Upstream>| upstream.settings().cluster.is_some();
+    let names_one = form.iter().any(|(name, _)| name == clusters::PARAMETER);
+    if !names_one || !snapshot.upstreams().iter().any(has_name) {
+        return Ok(());
+    }
+    let text = "parameter `cluster` is not allowed here: it goes with /api/v1/query and \
+                query_range, at the root; all else is below /clusters/{name}";
+    Err(ProxyError::new(ErrorKind::Forbidden, text).because("parameter"))
 }
 
 pub(super) fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
@@ -102,17 +141,17 @@ pub(super) fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
 const LONGEST_IN_URL: usize = 4096;
 
 /// Rebuilds the request: one path, one place for parameters, chosen headers.
-struct Send<'a> {
-    outward: &'a Outward,
-    endpoint: &'a Endpoint,
-    head: &'a Parts,
-    budget: &'a Budget,
+pub(super) struct Send<'a> {
+    pub(super) outward: &'a Outward,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) head: &'a Parts,
+    pub(super) budget: &'a Budget,
 }
 
 impl Send<'_> {
     /// A POST's parameters go in its body, a GET's in the URL; but a GET that grew too long, as
     /// queries for many tenants do, becomes a POST where the endpoint has one.
-    fn form(&self, form: &Form<'_>, plan: ResponsePlan) -> Result<Enforced, ProxyError> {
+    pub(super) fn form(&self, form: &Form<'_>, plan: ResponsePlan) -> Result<Enforced, ProxyError> {
         let path = self.endpoint.path();
         let parameters = form.encode();
         let mut headers = headers::for_data_request(&self.head.headers);

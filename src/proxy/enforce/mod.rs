@@ -2,6 +2,7 @@
 //! or known to need no confinement.
 
 mod closed;
+mod clusters;
 mod decision;
 mod grpc;
 mod guard;
@@ -11,6 +12,7 @@ mod passthrough;
 mod traces;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
@@ -19,7 +21,7 @@ use hyper::{Method, Request, Version, body::Incoming};
 use super::body::{RemapPosition, RequestBody};
 use super::error::{ErrorKind, ProxyError};
 use super::journal::Journal;
-use super::route::{Route, Target};
+use super::route::{Route, Target, no_upstream};
 use super::snapshot::Snapshot;
 use crate::auth::Caller;
 use crate::promql::Confined;
@@ -37,6 +39,20 @@ pub(super) struct Enforced {
     upstream: Arc<Upstream>,
     request: Request<RequestBody>,
     plan: ResponsePlan,
+}
+
+/// What enforcement makes of a request.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every request is the large one"
+)]
+pub(super) enum Outgoing {
+    /// To be sent.
+    One(Enforced),
+    /// To be sent to several clusters, in the order of their names.
+    Several(Vec<(Arc<str>, Enforced)>),
+    /// Not sent at all: this JSON is the answer.
+    Here(Vec<u8>),
 }
 
 /// What must happen to the answer.
@@ -97,6 +113,12 @@ impl Enforced {
         self.request.headers_mut().insert("traceparent", parent);
     }
 
+    /// How long its answer may take where it is read whole and others wait for it.
+    pub(super) fn whole_within(&self) -> Duration {
+        let timeouts = &self.upstream.settings().timeouts;
+        timeouts.response_head + timeouts.body_idle
+    }
+
     /// Gives it up to be sent.
     pub(super) fn into_parts(self) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan) {
         (self.upstream, self.request, self.plan)
@@ -113,8 +135,8 @@ struct Outward {
 }
 
 impl Outward {
-    fn new(route: &Route, caller: Option<&Caller>, headers: &HeaderMap) -> Self {
-        let upstream = Arc::clone(&route.upstream);
+    fn new(upstream: &Arc<Upstream>, caller: Option<&Caller>, headers: &HeaderMap) -> Self {
+        let upstream = Arc::clone(upstream);
         let token = caller
             .filter(|_| upstream.forwards_token())
             .and_then(|caller| bearer(caller, headers));
@@ -197,13 +219,31 @@ pub(super) async fn enforce(
     request: Request<Incoming>,
     metrics: &Metrics,
     journal: &Journal,
-) -> Result<(Enforced, Decision), ProxyError> {
-    let outward = Outward::new(route, caller.as_deref(), request.headers());
+) -> Result<(Outgoing, Decision), ProxyError> {
     let target = &route.target;
     let of_caller = caller.clone();
-    let enforced = by_target(snapshot, target, outward, caller, request, metrics, journal).await?;
-    let decision = decision::of(target, &enforced.plan, of_caller.as_deref());
-    Ok((enforced, decision))
+    let outgoing = match (target, caller) {
+        (Target::Clusters, Some(caller)) => clusters::list(route, &caller, request.method())?,
+        (Target::ClusterQuery(endpoint), Some(caller)) => {
+            clusters::query(
+                snapshot, route, endpoint, &caller, request, metrics, journal,
+            )
+            .await?
+        }
+        (_, caller) => {
+            let upstream = route.upstream.as_ref().ok_or_else(no_upstream)?;
+            let outward = Outward::new(upstream, caller.as_deref(), request.headers());
+            let enforced =
+                by_target(snapshot, target, outward, caller, request, metrics, journal).await?;
+            Outgoing::One(enforced)
+        }
+    };
+    let decision = match &outgoing {
+        Outgoing::One(enforced) => decision::of(target, &enforced.plan, of_caller.as_deref()),
+        Outgoing::Several(_) => decision::of_scope(of_caller.as_deref(), Decision::Confined),
+        Outgoing::Here(_) => decision::of_scope(of_caller.as_deref(), Decision::Filtered),
+    };
+    Ok((outgoing, decision))
 }
 
 async fn by_target(
@@ -219,10 +259,7 @@ async fn by_target(
         return match target {
             Target::PassThrough => passthrough::enforce(snapshot, &outward, request),
             // A data API is never reached without a caller.
-            _ => Err(ProxyError::new(
-                ErrorKind::Internal,
-                "this endpoint was reached without a token",
-            )),
+            _ => Err(misled("this endpoint was reached without a token")),
         };
     };
     match target {
@@ -250,12 +287,20 @@ async fn by_target(
             Err(ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("path"))
         }
         Target::Misplaced => Err(closed::misplaced()),
+        Target::Clusters | Target::ClusterQuery(_) | Target::NoCluster => {
+            Err(misled("this endpoint has no upstream of its own"))
+        }
         Target::PassThrough => passthrough::enforce(snapshot, &outward, request),
     }
 }
 
+/// What no route leads to.
+fn misled(text: &'static str) -> ProxyError {
+    ProxyError::new(ErrorKind::Internal, text)
+}
+
 /// The caller's scope.
-fn scope(caller: &Caller) -> Result<&TenantScope, ProxyError> {
+pub(super) fn scope(caller: &Caller) -> Result<&TenantScope, ProxyError> {
     caller.scope().map_err(|refusal| {
         ProxyError::new(ErrorKind::Forbidden, refusal.to_string()).because("no_tenants")
     })

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::ser::SerializeSeq as _;
@@ -38,6 +39,8 @@ pub struct Record<'a> {
     pub method: &'static str,
     /// Its name in the config.
     pub upstream: Option<&'a str>,
+    /// Those that were asked, by their names in the config.
+    pub clusters: &'a [Arc<str>],
     /// The caller's own, as [`Redaction`](super::Redaction) leaves them.
     pub queries: &'a [Box<str>],
     /// The same as they were sent on.
@@ -81,6 +84,8 @@ struct Line<'a> {
     method: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    clusters: Vec<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     queries: &'a [Box<str>],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -156,6 +161,7 @@ impl<'a> Record<'a> {
             route: self.route,
             method: self.method,
             upstream: self.upstream,
+            clusters: self.clusters.iter().map(|name| &**name).collect(),
             queries: self.queries,
             rewritten: self.rewritten,
             trace_id: self.trace_id.as_ref().map(TraceId::as_str),
@@ -238,6 +244,7 @@ mod tests {
             route: "query",
             method: "GET",
             upstream: None,
+            clusters: &[],
             queries: &[],
             rewritten: &[],
             trace_id: None,

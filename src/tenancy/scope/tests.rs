@@ -47,6 +47,7 @@ fn tenancy(rules: Vec<TenantRule>) -> Tenancy {
         traces_attribute: Some("tenant.id".into()),
         traces_org_id: false,
         and: Vec::new(),
+        clusters: None,
         max_tenants: 1000,
     }
 }

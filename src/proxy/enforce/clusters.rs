@@ -1,0 +1,143 @@
+//! The named clusters: those that a caller may use, and one query of several of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hyper::{Method, Request, body::Incoming};
+
+use super::metrics::{self, Send};
+use super::{Outgoing, Outward, ResponsePlan, input};
+use crate::auth::Caller;
+use crate::config::settings::Api;
+use crate::prometheus::clusters::{self, Listed};
+use crate::prometheus::endpoints::Endpoint;
+use crate::proxy::budget::Room;
+use crate::proxy::cluster::no_cluster;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::journal::Journal;
+use crate::proxy::route::{Route, no_upstream};
+use crate::proxy::snapshot::Snapshot;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::Upstream;
+
+/// The most clusters that one request may name. All are asked at once.
+const MAX_CLUSTERS: usize = 32;
+
+/// The list of those that the caller may use. It tells nothing of their health, which all
+/// tenants share.
+pub(super) fn list(
+    route: &Route,
+    caller: &Caller,
+    method: &Method,
+) -> Result<Outgoing, ProxyError> {
+    if *method != Method::GET {
+        return Err(ProxyError::method_not_allowed(&["GET"]));
+    }
+    let scope = super::scope(caller)?;
+    let mut all: BTreeMap<&str, Listed<'_>> = BTreeMap::new();
+    for upstream in &route.of_clusters {
+        let settings = upstream.settings();
+        let Some(name) = settings
+            .cluster
+            .as_deref()
+            .filter(|name| scope.may_use(name))
+        else {
+            continue;
+        };
+        let listed = all.entry(name).or_insert_with(|| Listed {
+            name,
+            apis: Vec::new(),
+            prefix: settings.path_prefix.as_deref().unwrap_or_default(),
+        });
+        listed.apis.push(match settings.api {
+            Api::Prometheus => "prometheus",
+            Api::Tempo => "tempo",
+        });
+        listed.apis.sort_unstable();
+    }
+    let all: Vec<Listed<'_>> = all.into_values().collect();
+    Ok(Outgoing::Here(clusters::list(&all)))
+}
+
+/// A query at the root: of the clusters that it names, or, where it names none, of the upstream
+/// there. It is read and confined once, and the same goes to each.
+pub(super) async fn query(
+    snapshot: &Snapshot,
+    route: &Route,
+    endpoint: &Endpoint,
+    caller: &Arc<Caller>,
+    request: Request<Incoming>,
+    metrics: &Metrics,
+    journal: &Journal,
+) -> Result<Outgoing, ProxyError> {
+    let matchers = metrics::admitted(endpoint, caller, request.method())?;
+    let room = Room::for_request(snapshot, metrics);
+    let (head, body) = input::read(request, endpoint, snapshot, metrics).await?;
+    let (names, form) = clusters::split(input::parameters(&head, &body)?);
+    let upstreams = of_names(route, caller, &names)?;
+    journal.asked_with(form.iter());
+    let (sent, origin) = match matchers {
+        None => (form, None),
+        Some(matchers) => {
+            let (allowed, origin) =
+                metrics::confined(snapshot, endpoint, caller, matchers, form, metrics, journal)?;
+            (allowed.sent, origin)
+        }
+    };
+    let enforced = |upstream: &Arc<Upstream>| {
+        let plan = match matchers {
+            None => ResponsePlan::AllTenants,
+            Some(_) => ResponsePlan::Scrub(origin.clone()),
+        };
+        let way = Send {
+            outward: &Outward::new(upstream, Some(caller), &head.headers),
+            endpoint,
+            head: &head,
+            budget: &room.budget,
+        };
+        way.form(&sent, plan)
+    };
+    if names.is_empty() {
+        let upstream = route.upstream.as_ref().ok_or_else(no_upstream)?;
+        return Ok(Outgoing::One(enforced(upstream)?));
+    }
+    let all: Result<_, ProxyError> = upstreams
+        .into_iter()
+        .map(|(name, upstream)| Ok((name, enforced(upstream)?)))
+        .collect();
+    Ok(Outgoing::Several(all?))
+}
+
+/// A cluster and its upstream.
+type Named<'r> = (Arc<str>, &'r Arc<Upstream>);
+
+/// The upstreams of clusters, all of which the caller may use: one that it may not is answered
+/// as one that there is not, and stops the whole request. What is asked for is not quite what
+/// was meant then, and nobody else was asked.
+fn of_names<'r>(
+    route: &'r Route,
+    caller: &Caller,
+    names: &[String],
+) -> Result<Vec<Named<'r>>, ProxyError> {
+    if names.len() > MAX_CLUSTERS {
+        let text = format!("at most {MAX_CLUSTERS} clusters can be asked at once");
+        return Err(ProxyError::new(ErrorKind::BadRequest, text).because("parameters"));
+    }
+    let scope = super::scope(caller)?;
+    names
+        .iter()
+        .map(|wanted| {
+            let mut own = route.of_clusters.iter().filter(|upstream| {
+                let name = upstream.settings().cluster.as_deref();
+                name == Some(wanted) && scope.may_use(wanted)
+            });
+            let first = own.next().ok_or_else(no_cluster)?;
+            let name = first.settings().cluster.clone().ok_or_else(no_cluster)?;
+            let upstream = std::iter::once(first)
+                .chain(own)
+                .find(|upstream| upstream.api() == Api::Prometheus)
+                .ok_or_else(no_upstream)?;
+            Ok((name, upstream))
+        })
+        .collect()
+}

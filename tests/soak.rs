@@ -38,6 +38,8 @@ use common::upstream::decode;
 
 const TENANTS: [&str; 4] = ["acme", "beta", "gamma.io", "a|b"];
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// Seconds from one line of progress to the next.
+const PROGRESS: usize = 10;
 /// Clients of each kind.
 const CLIENTS: usize = 3;
 
@@ -139,6 +141,14 @@ impl Tally {
         }
     }
 
+    /// One line, so that who waits for an hour sees it going on, and a leak at once.
+    fn progress(&self, after: Duration, of: Duration, memory: usize) {
+        let answers: usize = self.answers.lock().expect("no panic").values().sum();
+        let leaks = self.leaks.lock().expect("no panic").len();
+        let (after, of, memory) = (after.as_secs(), of.as_secs(), memory >> 20);
+        println!("{after} of {of} s: {answers} answers, {leaks} leaks, {memory} MiB");
+    }
+
     fn served(&self) -> usize {
         let answers = self.answers.lock().expect("no panic");
         let good = answers.iter().filter(|((_, status), _)| *status == 200);
@@ -164,6 +174,9 @@ async fn watch(proxy: &Partywall, tally: &Tally, time: Duration) -> Vec<usize> {
         proxy.process.signal("HUP");
         tally.reloads.fetch_add(1, Ordering::Relaxed);
         memory.push(resident(proxy));
+        if round % PROGRESS == 0 {
+            tally.progress(started.elapsed(), time, memory[memory.len() - 1]);
+        }
     }
     std::fs::write(proxy.config(), text).expect("written");
     memory

@@ -7,6 +7,7 @@ mod explain;
 mod pages;
 mod policy_test;
 mod serve;
+mod terminal;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ const EXAMPLES: &str = "\
 Examples:
   partywall demo
   partywall check --config partywall.yaml
+  partywall explain --config partywall.yaml --token-file token 'sum(up)'
+  partywall test policies.yaml
+  partywall doctor --config partywall.yaml
   partywall serve --config partywall.yaml";
 
 #[derive(Subcommand)]

@@ -11,7 +11,7 @@ pub(super) fn about(group: ClosedGroup) -> (&'static str, &'static [&'static str
                 "/api/v1/status/config",
                 "/api/v1/status/flags",
                 "/api/v1/status/tsdb",
-                "/status",
+                "/status/config",
             ],
         ),
         ClosedGroup::Stores => ("The stores of Thanos.", &["/api/v1/stores"]),

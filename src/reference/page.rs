@@ -21,7 +21,10 @@ pub struct Page {
     pub security_policy: String,
 }
 
-const STYLE: &str = include_str!("page.css");
+const STYLE: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/src/reference/page.css"
+));
 
 pub(super) fn render(operations: &[Operation], calls: &[Call]) -> Page {
     let style = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));

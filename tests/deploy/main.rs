@@ -22,3 +22,4 @@ mod dashboard;
 mod image;
 mod manifests;
 mod readme;
+mod reference;

@@ -1,4 +1,5 @@
-//! The operator's tools, as the real binary: `explain`, `test`, `doctor`, completions and help.
+//! The operator's tools, as the real binary: `explain`, `test`, `doctor`, completions, help, the
+//! API reference, and README's transcripts of them.
 #![cfg(test)]
 #![allow(unreachable_pub, missing_docs, reason = "the modules of a test")]
 
@@ -11,3 +12,6 @@ mod doctor;
 mod explain;
 mod help;
 mod policy;
+mod readme;
+mod reference;
+mod terminal;

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::Write as _;
 
+use crate::cli::terminal::{self, GREEN, RED, YELLOW};
+
 /// What a check found.
 #[derive(Debug)]
 pub(super) struct Finding {
@@ -68,7 +70,10 @@ impl Report {
 
     pub(super) fn end(&self) {
         let [ok, warn, fail, skip] = self.counts;
-        print(&format!("{ok} ok, {warn} warn, {fail} fail, {skip} skip"));
+        print(
+            "",
+            &format!("{ok} ok, {warn} warn, {fail} fail, {skip} skip"),
+        );
     }
 }
 
@@ -79,29 +84,44 @@ pub(super) struct Chapter<'r> {
 }
 
 impl Chapter<'_> {
+    /// Makes a check, and says what it is while it lasts. One that could not be made is no fault
+    /// that was found.
+    pub(super) async fn check(
+        &mut self,
+        check: &str,
+        work: impl Future<Output = Result<Finding, String>>,
+    ) {
+        let found = self.waiting(check, work).await;
+        let skipped = |error| Finding::skip(format!("it could not be asked: {error}"));
+        self.add(check, found.unwrap_or_else(skipped));
+    }
+
+    /// Says what is checked while it lasts.
+    pub(super) async fn waiting<T>(&self, check: &str, work: impl Future<Output = T>) -> T {
+        terminal::while_waiting(&format!("{}: {check}", self.subject), work).await
+    }
+
     /// One line, and one with the fix below it.
     pub(super) fn add(&mut self, check: &str, finding: Finding) {
-        let (word, count) = {
-            let [ok, warn, fail, skip] = &mut self.report.counts;
-            match finding.verdict {
-                Verdict::Ok => ("ok", ok),
-                Verdict::Warn => ("warn", warn),
-                Verdict::Fail => ("fail", fail),
-                Verdict::Skip => ("skip", skip),
-            }
+        let [ok, warn, fail, skip] = &mut self.report.counts;
+        let (word, count) = match finding.verdict {
+            Verdict::Ok => (terminal::coloured("ok   ", GREEN), ok),
+            Verdict::Warn => (terminal::coloured("warn ", YELLOW), warn),
+            Verdict::Fail => (terminal::coloured("fail ", RED), fail),
+            Verdict::Skip => ("skip ".to_owned(), skip),
         };
         *count += 1;
-        let subject = self.subject;
-        print(&format!("{word:5} {subject}: {check}: {}", finding.text));
+        let (subject, text) = (self.subject, &finding.text);
+        print(&word, &format!(" {subject}: {check}: {text}"));
         if let Some(fix) = finding.fix {
-            print(&format!("      fix: {fix}"));
+            print("", &format!("      fix: {fix}"));
         }
     }
 }
 
 /// Whoever closed the pipe has read enough. Texts may come from elsewhere, so a terminal gets no
-/// control characters.
-fn print(line: &str) {
-    let line = line.replace(|c: char| c.is_control(), "\u{fffd}");
-    let _ = writeln!(std::io::stdout(), "{line}");
+/// control characters but those of our own first word.
+fn print(word: &str, rest: &str) {
+    let rest = rest.replace(|c: char| c.is_control(), "\u{fffd}");
+    let _ = writeln!(std::io::stdout(), "{word}{rest}");
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::asker::at;
 use super::finding::{Finding, Report};
 use crate::auth::Authenticator;
+use crate::cli::terminal;
 use crate::config::Loaded;
 use crate::config::settings::KeySource;
 use crate::proxy::dry_run::{Explanation, Outcome, Question, dry_run};
@@ -22,7 +23,7 @@ pub(super) async fn examine(
     let tenancy = Arc::new(settings.tenancy.clone());
     let authenticator =
         Authenticator::new(&settings.tokens, tenancy, None).map_err(|e| e.to_string())?;
-    authenticator.settle(within).await;
+    terminal::while_waiting("the issuers' keys", authenticator.settle(within)).await;
     for (issuer, status) in settings
         .tokens
         .issuers

@@ -22,11 +22,12 @@ enum Product {
 
 /// Every check of the metrics API.
 pub(super) async fn examine(report: &mut Chapter<'_>, asker: &Asker<'_>, settings: &Settings) {
-    let buildinfo = asker.get("/api/v1/status/buildinfo", &[]).await;
+    let buildinfo = asker.get("/api/v1/status/buildinfo", &[]);
+    let buildinfo = report.waiting("reachable", buildinfo).await;
     let Ok(buildinfo) = reach::reachable(report, buildinfo) else {
         return;
     };
-    let product = product(asker).await;
+    let product = report.waiting("version", product(asker)).await;
     let name = match product {
         Product::Prometheus => "Prometheus",
         Product::Thanos => "Thanos",
@@ -38,26 +39,31 @@ pub(super) async fn examine(report: &mut Chapter<'_>, asker: &Asker<'_>, setting
         return;
     };
     let store = Store { asker, label };
-    report.add("match[] on labels", found(store.labels_filtered().await));
-    report.add("match[] on rules", found(store.rules_filtered().await));
-    report.add("tenant label", found(store.label_present().await));
-    report.add("recording rules", found(store.recording_rules().await));
-    report.add("replica label", found(store.replica_label(product).await));
+    report
+        .check("match[] on labels", store.labels_filtered())
+        .await;
+    report
+        .check("match[] on rules", store.rules_filtered())
+        .await;
+    report.check("tenant label", store.label_present()).await;
+    report
+        .check("recording rules", store.recording_rules())
+        .await;
+    report
+        .check("replica label", store.replica_label(product))
+        .await;
     if product == Product::Prometheus {
-        report.add("external labels", found(store.external_labels().await));
+        report
+            .check("external labels", store.external_labels())
+            .await;
     }
     for dimension in &settings.tenancy.and {
         if let Some(label) = dimension.metrics_label.as_deref() {
             let store = Store { asker, label };
             let check = format!("label {label}");
-            report.add(&check, found(store.label_present().await));
+            report.check(&check, store.label_present()).await;
         }
     }
-}
-
-/// A check that could not be made is no fault that was found.
-fn found(result: Result<Finding, String>) -> Finding {
-    result.unwrap_or_else(|error| Finding::skip(format!("it could not be asked: {error}")))
 }
 
 /// Only Thanos lists its stores.

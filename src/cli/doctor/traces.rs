@@ -24,7 +24,8 @@ const SAMPLE: &str = "50";
 
 /// Every check of the traces API.
 pub(super) async fn examine(report: &mut Chapter<'_>, asker: &Asker<'_>, settings: &Settings) {
-    let buildinfo = asker.get("/api/status/buildinfo", &[]).await;
+    let buildinfo = asker.get("/api/status/buildinfo", &[]);
+    let buildinfo = report.waiting("reachable", buildinfo).await;
     let Ok(buildinfo) = reach::reachable(report, buildinfo) else {
         return;
     };
@@ -33,14 +34,16 @@ pub(super) async fn examine(report: &mut Chapter<'_>, asker: &Asker<'_>, setting
     report.add("version", reach::version("Tempo", version));
     let by_org_id = settings.tenancy.traces_org_id;
     let store = Store::new(asker, by_org_id);
-    let multitenancy = store.multitenancy(by_org_id).await;
+    let multitenancy = store.multitenancy(by_org_id);
+    let multitenancy = report.waiting("multitenancy", multitenancy).await;
     let is_as_configured = multitenancy.is_ok();
     let (Ok(finding) | Err(finding)) = multitenancy;
     report.add("multitenancy", finding);
     if !is_as_configured {
         return;
     }
-    report.add("streaming", store.streaming().await);
+    let streaming = report.waiting("streaming", store.streaming()).await;
+    report.add("streaming", streaming);
     let attributes = settings.tenancy.traces_attribute.iter().chain(
         settings
             .tenancy
@@ -49,16 +52,12 @@ pub(super) async fn examine(report: &mut Chapter<'_>, asker: &Asker<'_>, setting
             .filter_map(|dimension| dimension.traces_attribute.as_ref()),
     );
     for attribute in attributes {
-        let filtered = store.values_filtered(attribute).await;
-        report.add("tag values by q", found(filtered));
+        let filtered = store.values_filtered(attribute);
+        report.check("tag values by q", filtered).await;
         let check = format!("attribute resource.{attribute}");
-        report.add(&check, found(store.attribute_present(attribute).await));
+        let present = store.attribute_present(attribute);
+        report.check(&check, present).await;
     }
-}
-
-/// A check that could not be made is no fault that was found.
-fn found(result: Result<Finding, String>) -> Finding {
-    result.unwrap_or_else(|error| Finding::skip(format!("it could not be asked: {error}")))
 }
 
 struct Store<'a> {

@@ -2,7 +2,7 @@
 
 mod show;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
-use super::ConfigArgs;
+use super::{ConfigArgs, terminal};
 use crate::config::settings::Api;
 use crate::config::{self, OsAccess};
 use crate::proxy::dry_run::{Explanation, Identity, Question, dry_run};
@@ -102,11 +102,10 @@ pub(super) fn run(args: &ExplainArgs) -> ExitCode {
 
 fn write(explanation: &Explanation, json: bool) {
     let mut out = std::io::stdout();
-    let colours = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let text = if json {
         serde_json::to_string_pretty(explanation).unwrap_or_default() + "\n"
     } else {
-        show::text(explanation, colours)
+        show::text(explanation, terminal::has_colours())
     };
     // Whoever closed the pipe has read enough.
     let _ = out.write_all(text.as_bytes());
@@ -145,7 +144,8 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, String> {
         loaded.settings.tokens.issuers.clear();
     }
     let snapshot = Snapshot::build(loaded, None).map_err(|e| text(&e))?;
-    snapshot.authenticator().settle(KEYS_WITHIN).await;
+    let settled = snapshot.authenticator().settle(KEYS_WITHIN);
+    terminal::while_waiting("the issuers' keys", settled).await;
     Ok(dry_run(&snapshot, question).await)
 }
 

@@ -3,16 +3,13 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::cli::terminal::{GREEN, PLAIN};
 use crate::proxy::dry_run::{
     CallerView, Dimension, Explanation, KeyView, Outcome, Parameter, Refused, Sent,
 };
 
 /// Where the texts begin, behind their names.
 const INDENT: usize = 10;
-
-/// Bold green.
-const OURS: &str = "\u{1b}[1;32m";
-const PLAIN: &str = "\u{1b}[0m";
 
 /// With what is inserted in colour, or marked underneath.
 pub(super) fn text(explanation: &Explanation, colours: bool) -> String {
@@ -136,7 +133,7 @@ impl Page {
         for (offset, c) in line.char_indices() {
             let ours = is_ours(start + offset);
             if self.colours && ours != in_colour {
-                text.push_str(if ours { OURS } else { PLAIN });
+                text.push_str(if ours { GREEN } else { PLAIN });
                 in_colour = ours;
             }
             text.push(visible_char(c));

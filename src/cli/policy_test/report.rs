@@ -1,9 +1,9 @@
 //! What the tests say, on standard output.
 
-use std::fmt::Display;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::cli::terminal::{self, GREEN, RED};
 use crate::config::policies::{PolicyTest, RequestTest};
 
 /// Counts, and prints as it goes.
@@ -30,16 +30,15 @@ impl Report {
     pub(super) fn tested(&mut self, test: &PolicyTest, failures: &[String]) {
         if failures.is_empty() {
             self.passed += 1;
-            return print(&format!("ok    {}", test.name));
+            let ok = terminal::coloured("ok", GREEN);
+            return print(&ok, &format!("    {}", test.name));
         }
         self.failed += 1;
         let (file, at) = (self.file.display(), test.at);
-        print(&format!(
-            "FAIL  {}  ({file}:{}:{})",
-            test.name, at.line, at.column
-        ));
+        let place = format!("  {}  ({file}:{}:{})", test.name, at.line, at.column);
+        print(&terminal::coloured("FAIL", RED), &place);
         for line in failures.iter().flat_map(|failure| failure.lines()) {
-            print(&format!("      {line}"));
+            print("", &format!("      {line}"));
         }
     }
 
@@ -53,14 +52,14 @@ impl Report {
     }
 
     pub(super) fn end(&self) {
-        print(&format!("{} passed, {} failed", self.passed, self.failed));
+        let counts = format!("{} passed, {} failed", self.passed, self.failed);
+        print("", &counts);
     }
 }
 
 /// Whoever closed the pipe has read enough. Texts may come from elsewhere, so a terminal gets no
-/// control characters.
-fn print(line: &dyn Display) {
-    let line = line.to_string();
-    let line = line.replace(|c: char| c.is_control(), "\u{fffd}");
-    let _ = writeln!(std::io::stdout(), "{line}");
+/// control characters but those of our own first word.
+fn print(word: &str, rest: &str) {
+    let rest = rest.replace(|c: char| c.is_control(), "\u{fffd}");
+    let _ = writeln!(std::io::stdout(), "{word}{rest}");
 }

@@ -15,7 +15,7 @@ use hyper::Request;
 use hyper::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-use super::client::Client;
+use super::client::{Ask, Client};
 use super::token::now;
 
 pub const ATTRIBUTE: &str = "tenant_id";
@@ -122,6 +122,17 @@ impl Traces {
         Self { traces, ..*self }
     }
 
+    /// The resources that are said to be kept.
+    pub fn keep(&self, is_kept: impl Fn(&Trace, &Group) -> bool) -> Self {
+        let mut traces = self.traces.clone();
+        for trace in &mut traces {
+            let whole = trace.clone();
+            trace.groups.retain(|group| is_kept(&whole, group));
+        }
+        traces.retain(|trace| !trace.groups.is_empty());
+        Self { traces, ..*self }
+    }
+
     pub fn of(&self, window: Window) -> impl Iterator<Item = &Trace> {
         self.traces
             .iter()
@@ -153,6 +164,11 @@ impl Traces {
     /// Sends all to an OTLP/HTTP receiver. Every other trace goes in one request a resource, as
     /// a real trace of several services comes.
     pub async fn push(&self, otlp: &str) {
+        self.push_as(otlp, "").await;
+    }
+
+    /// As [`Self::push`], to a tenant of a Tempo with multitenancy; none if empty.
+    pub async fn push_as(&self, otlp: &str, tenant: &str) {
         let client = Client::default();
         let mut bodies = Vec::new();
         for (n, trace) in self.traces.iter().enumerate() {
@@ -167,19 +183,25 @@ impl Traces {
             }
         }
         for body in bodies {
-            push_one(&client, otlp, &body).await;
+            push_one(&client, otlp, tenant, &body).await;
         }
     }
 
     /// Waits until the Tempo at `url` has all of it.
     pub async fn wait_visible(&self, url: &str) {
+        self.wait_visible_to(url, "").await;
+    }
+
+    /// As [`Self::wait_visible`], in a tenant of a Tempo with multitenancy; none if empty.
+    pub async fn wait_visible_to(&self, url: &str, tenant: &str) {
         let (start, end) = (self.anchor - 130, self.anchor + 1);
         let query = format!(
-            "{url}/api/metrics/query_range?q=%7B%7D%7Ccount_over_time()&start={start}&end={end}&step=5s"
+            "/api/metrics/query_range?q=%7B%7D%7Ccount_over_time()&start={start}&end={end}&step=5s"
         );
+        let query = Ask::get(&query, &[]).with_header("x-scope-orgid", tenant);
         let (client, started) = (Client::default(), std::time::Instant::now());
         loop {
-            let answer = client.get(&query).await;
+            let answer = client.ask(url, &query, None).await;
             let found: f64 = samples(&answer.json()).sum();
             if found.to_string() == self.spans().to_string() {
                 return;
@@ -216,10 +238,11 @@ fn samples(answer: &Value) -> impl Iterator<Item = f64> + '_ {
     samples.filter_map(|sample| sample["value"].as_f64())
 }
 
-async fn push_one(client: &Client, otlp: &str, body: &Value) {
+async fn push_one(client: &Client, otlp: &str, tenant: &str, body: &Value) {
     for _ in 0..100 {
         let request = Request::post(format!("{otlp}/v1/traces"))
             .header(CONTENT_TYPE, "application/json")
+            .header("x-scope-orgid", tenant)
             .body(Full::from(Bytes::from(body.to_string())))
             .expect("a request");
         let answer = client.send(request).await;
@@ -235,6 +258,11 @@ async fn push_one(client: &Client, otlp: &str, body: &Value) {
 }
 
 impl Group {
+    /// Whether its resource has this attribute as a text of this value.
+    pub fn says(&self, name: &str, value: &str) -> bool {
+        self.resource.contains(&attribute(name, text(value)))
+    }
+
     fn otlp(&self) -> Value {
         let mut attributes = self.resource.clone();
         let tenant = |value: Value| attribute(ATTRIBUTE, value);

@@ -21,6 +21,7 @@ mod ask;
 mod compare;
 mod exceptions;
 mod generated;
+mod modes;
 mod questions;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
-use self::ask::{Form, Outcome, Question, Subject, ask};
+use self::ask::{As, Form, Outcome, Question, Subject, ask};
 use self::compare::{canonical, differences, exemplars, page};
 use self::exceptions::{Answers, EXCEPTIONS, Rule};
 use crate::common::client::Client;
@@ -258,7 +259,14 @@ impl Suite<'_> {
                 .failures
                 .push(format!("{form:?} {question}\n    {found}"));
         }
-        let unconfined = ask(&self.client, &self.stores.shared, question, form, None).await;
+        let unconfined = ask(
+            &self.client,
+            &self.stores.shared,
+            question,
+            form,
+            As::Nobody,
+        )
+        .await;
         tally.unconfined += 1;
         let expected = canonical(&question.subject, &verdict.expected.json);
         let unconfined = canonical(&question.subject, &unconfined.json);
@@ -268,8 +276,20 @@ impl Suite<'_> {
 
     async fn compare_once(&self, question: &Question, form: Form) -> Verdict {
         let (expected, got) = tokio::join!(
-            ask(&self.client, &self.stores.private, question, form, None),
-            ask(&self.client, self.proxy, question, form, Some(self.token)),
+            ask(
+                &self.client,
+                &self.stores.private,
+                question,
+                form,
+                As::Nobody
+            ),
+            ask(
+                &self.client,
+                self.proxy,
+                question,
+                form,
+                As::Bearer(self.token)
+            ),
         );
         let mut found = self.beyond_the_answer(question, &expected, &got);
         let (differing, exceptions) = self.differences(question, form, &expected, &got).await;
@@ -305,7 +325,14 @@ impl Suite<'_> {
         });
         if let Some(exception) = confined {
             let confined = question.confined(STAGE);
-            let mut twin = ask(&self.client, &self.stores.private, &confined, form, None).await;
+            let mut twin = ask(
+                &self.client,
+                &self.stores.private,
+                &confined,
+                form,
+                As::Nobody,
+            )
+            .await;
             as_asked(&mut twin, question, got);
             let (differing, mut names, _) = self.plainly(question, &twin, got);
             if differing.is_empty() {

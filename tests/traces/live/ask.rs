@@ -214,6 +214,33 @@ impl std::fmt::Display for Question {
     }
 }
 
+/// Who asks, in the way that the one who is asked knows callers by.
+#[derive(Clone, Copy, Debug)]
+pub enum As<'a> {
+    Nobody,
+    Bearer(&'a str),
+    /// A tenant of a Tempo with multitenancy.
+    Tenant(&'a str),
+}
+
+impl<'a> As<'a> {
+    fn token(self) -> Option<&'a str> {
+        match self {
+            Self::Bearer(token) => Some(token),
+            Self::Nobody | Self::Tenant(_) => None,
+        }
+    }
+
+    fn tenant(self) -> Option<&'a str> {
+        match self {
+            Self::Tenant(tenant) => Some(tenant),
+            Self::Nobody | Self::Bearer(_) => None,
+        }
+    }
+}
+
+const TENANT_HEADER: &str = "x-scope-orgid";
+
 /// An answer in one shape, whatever form it came in.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -235,12 +262,12 @@ pub async fn ask(
     base: &str,
     question: &Question,
     form: Form,
-    token: Option<&str>,
+    who: As<'_>,
 ) -> Outcome {
     match form {
-        Form::Json => http(client, base, question, "application/json", token).await,
-        Form::Protobuf => http(client, base, question, "application/protobuf", token).await,
-        Form::Grpc => grpc(base, question, token).await,
+        Form::Json => http(client, base, question, "application/json", who).await,
+        Form::Protobuf => http(client, base, question, "application/protobuf", who).await,
+        Form::Grpc => grpc(base, question, who).await,
     }
 }
 
@@ -249,11 +276,13 @@ async fn http(
     base: &str,
     question: &Question,
     accept: &str,
-    token: Option<&str>,
+    who: As<'_>,
 ) -> Outcome {
-    let answer = client
-        .ask(base, &question.ask().with_header("accept", accept), token)
-        .await;
+    let mut asked = question.ask().with_header("accept", accept);
+    if let Some(tenant) = who.tenant() {
+        asked = asked.with_header(TENANT_HEADER, tenant);
+    }
+    let answer = client.ask(base, &asked, who.token()).await;
     let is_protobuf = answer.header("content-type") == "application/protobuf";
     let mut json = match answer.status.as_u16() {
         200 if is_protobuf => message_json(&question.subject, &answer.body),
@@ -277,8 +306,12 @@ async fn http(
     }
 }
 
-async fn grpc(base: &str, question: &Question, token: Option<&str>) -> Outcome {
-    let answer = call(base, &question.call(), token).await;
+async fn grpc(base: &str, question: &Question, who: As<'_>) -> Outcome {
+    let mut asked = question.call();
+    if let Some(tenant) = who.tenant() {
+        asked = asked.with(TENANT_HEADER, tenant);
+    }
+    let answer = call(base, &asked, who.token()).await;
     let status = match answer.code() {
         0 => 200,
         3 => 400,

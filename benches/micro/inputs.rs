@@ -59,6 +59,7 @@ pub(crate) fn tenancy() -> Arc<Tenancy> {
         traces_attribute: Some(ATTRIBUTE.into()),
         traces_org_id: false,
         and: Vec::new(),
+        clusters: None,
         max_tenants: 1000,
     })
 }

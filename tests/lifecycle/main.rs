@@ -27,6 +27,7 @@ mod health;
 mod limits;
 mod listener;
 mod metrics;
+mod named_clusters;
 mod reload;
 mod rotation;
 mod streaming;

@@ -27,6 +27,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod clusters;
 mod exceptions;
 mod generated;
 mod queries;

@@ -200,6 +200,7 @@ impl<'a> Record<'a> {
             route = line.route,
             method = line.method,
             upstream = line.upstream,
+            clusters = (!line.clusters.is_empty()).then(|| line.clusters.join(",")),
             queries = list(line.queries),
             rewritten = list(line.rewritten),
             trace_id = line.trace_id,

@@ -11,10 +11,11 @@ use super::error::{Dialect, ProxyError};
 use super::journal::Journal;
 use super::quota::Admitted;
 use super::route::Route;
+use super::shadow::{Ledger, Seen, Witness};
 use crate::auth::{Caller, Principal};
 use crate::listen::InFlight;
 use crate::telemetry::audit::{Record, Tenants, Trail};
-use crate::telemetry::metrics::{Decision, Metrics, RouteSeries, Stage};
+use crate::telemetry::metrics::{Decision, Metrics, RouteSeries, Stage, Verdict};
 use crate::telemetry::spans::{Finished, RequestSpans};
 use crate::telemetry::traceparent::TraceId;
 use crate::tenancy::TenantScope;
@@ -34,6 +35,7 @@ pub(crate) struct Exchange {
     upstream: Option<Arc<str>>,
     caller: Option<Arc<Caller>>,
     decision: Option<Decision>,
+    shadow: Option<InShadow>,
     failure: Option<Failure>,
     code: u16,
     admitted: Option<Admitted>,
@@ -59,6 +61,13 @@ struct Failure {
     text: String,
 }
 
+/// What shadow mode found out.
+struct InShadow {
+    seen: Seen,
+    /// Whether it is noted, however few are sampled.
+    is_news: bool,
+}
+
 /// What nginx logs when the client leaves before the answer.
 const CLIENT_GONE: u16 = 499;
 
@@ -82,6 +91,7 @@ impl Exchange {
             upstream: None,
             caller: None,
             decision: None,
+            shadow: None,
             failure: None,
             code: CLIENT_GONE,
             admitted: None,
@@ -111,6 +121,33 @@ impl Exchange {
     /// Notes what enforcement decided.
     pub(super) fn set_decision(&mut self, decision: Decision) {
         self.decision = Some(decision);
+    }
+
+    /// Notes that nothing was enforced, and what would have become of the request. A denial is
+    /// owed a record, but a caller's many of the same kind one a minute.
+    pub(super) fn set_shadow(&mut self, seen: Seen, ledger: &Ledger) {
+        self.decision = Some(Decision::Shadow);
+        let is_owed = matches!(seen.verdict, Verdict::Denied | Verdict::Unknown);
+        let is_news = is_owed && {
+            let who = self.caller.as_deref().map(Caller::principal);
+            let who = who.map(|who| (who.issuer(), who.subject()));
+            let from = self.head.remote.filter(|_| who.is_none());
+            let from = from.map(|from| from.ip());
+            ledger.is_news((&self.upstream, self.route.name(), seen.reason, who, from))
+        };
+        self.shadow = Some(InShadow { seen, is_news });
+    }
+
+    /// What is known for a record after the request's end.
+    pub(super) fn witness(&self) -> Witness {
+        Witness {
+            trail: Arc::clone(&self.trail),
+            journal: Arc::clone(&self.journal),
+            caller: self.caller.clone(),
+            method: self.head.method,
+            trace_id: self.head.trace_id,
+            remote: self.head.remote,
+        }
     }
 
     /// Notes the answer's status.
@@ -178,11 +215,7 @@ impl Exchange {
     }
 
     fn tenants(&self) -> Option<Tenants<'_>> {
-        match self.caller.as_deref()?.scope() {
-            Ok(TenantScope::AllTenants) => Some(Tenants::All),
-            Ok(TenantScope::Tenants(tenants)) => Some(Tenants::Some(tenants.tenants())),
-            Err(_refusal) => None,
-        }
+        self.caller.as_deref().and_then(tenants_of)
     }
 
     fn end_spans(&mut self) {
@@ -206,17 +239,27 @@ impl Exchange {
     /// Refusals, errors and callers with all tenants always; others as the config samples them.
     fn audit(&self, duration: Duration) {
         let tenants = self.tenants();
-        let is_owed = self.failure.is_some() || matches!(tenants, Some(Tenants::All));
+        let shadow = self.shadow.as_ref();
+        let is_owed = self.failure.is_some()
+            || matches!(tenants, Some(Tenants::All))
+            || shadow.is_some_and(|shadow| shadow.is_news);
         if !is_owed && !self.trail.samples() {
             return;
         }
         let principal = self.caller.as_deref().map(Caller::principal);
         let failure = self.failure.as_ref();
+        let seen = shadow.map(|shadow| &shadow.seen);
+        let kept_back = seen.map(|seen| seen.reason);
         let noted = self.journal.noted();
         self.trail.write(&Record {
             decision: self.decision,
-            reason: failure.map(|failure| failure.reason),
-            error: failure.map(|failure| failure.text.as_str()),
+            shadow: seen.map(Seen::noted),
+            reason: failure
+                .map(|failure| failure.reason)
+                .or(kept_back.filter(|reason| !reason.is_empty())),
+            error: failure
+                .map(|failure| failure.text.as_str())
+                .or_else(|| seen.and_then(Seen::text)),
             status: failure.map_or(self.code, |failure| failure.status),
             issuer: principal.map(Principal::issuer),
             subject: principal.and_then(Principal::subject),
@@ -255,6 +298,15 @@ impl Drop for Exchange {
             trace_id = self.head.trace_id.as_ref().map(TraceId::as_str),
             "request"
         );
+    }
+}
+
+/// Whose data a caller may see.
+pub(super) fn tenants_of(caller: &Caller) -> Option<Tenants<'_>> {
+    match caller.scope() {
+        Ok(TenantScope::AllTenants) => Some(Tenants::All),
+        Ok(TenantScope::Tenants(tenants)) => Some(Tenants::Some(tenants.tenants())),
+        Err(_refusal) => None,
     }
 }
 

@@ -11,6 +11,9 @@
 //! | [`forward`] | the upstream's answer: takes nothing but an `Enforced` |
 //! | [`respond`] | the client's answer: streamed, scrubbed or filtered as enforcement planned |
 //!
+//! Where an upstream's [`shadow`] mode is in force, a request goes up as it came instead, and those
+//! steps only tell what would have become of it.
+//!
 //! [`dry_run`] walks the same way up to `forward`, and shows what would have been sent.
 
 mod admit;
@@ -32,6 +35,7 @@ mod quota;
 mod respond;
 mod rewrites;
 mod route;
+mod shadow;
 pub mod snapshot;
 
 use std::net::SocketAddr;
@@ -44,7 +48,7 @@ use futures_util::FutureExt as _;
 use hyper::{Request, Response, body::Incoming};
 use tracing::{Instrument as _, Span};
 
-use self::body::ResponseBody;
+use self::body::{ClientBody, ResponseBody};
 use self::error::{Dialect, ErrorKind, ProxyError};
 use self::exchange::{Exchange, Head, method_name};
 use self::snapshot::Snapshot;
@@ -165,7 +169,7 @@ async fn caught<T>(
 
 /// The whole journey on one screen.
 async fn journey(
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     mut request: Request<Incoming>,
     exchange: &mut Exchange,
     metrics: &Arc<Metrics>,
@@ -176,11 +180,16 @@ async fn journey(
     let path = admit::path(&request)?;
     let route = route::route(snapshot, &cluster, &request, &path)?;
     exchange.set_route(&route);
+    if let Some(in_force) = shadow::in_force(&route, &request) {
+        return shadow::serve(snapshot, &in_force, request, exchange, metrics).await;
+    }
+    shadow::count_closed(&route, metrics);
     let caller = authenticate::authenticate(snapshot, &route, request.headers(), metrics);
     let caller = exchange.timed(Stage::Authenticate, pin!(caller)).await?;
     exchange.set_caller(caller.clone());
     exchange.admit(quota::admit(snapshot, caller.as_ref())?);
     let journal = exchange.journal();
+    let request = request.map(ClientBody::Coming);
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics, &journal);
     let (mut enforced, decision) = exchange.timed(Stage::Enforce, pin!(enforced)).await?;
     exchange.set_decision(decision);

@@ -99,7 +99,14 @@ async fn answer(
     match request.uri().path() {
         "/-/healthy" if is_get => text(StatusCode::OK, "healthy\n"),
         "/-/ready" if is_get => match app.not_ready() {
-            None => text(StatusCode::OK, "ready\n"),
+            None => {
+                let but: String = app
+                    .ready_but()
+                    .into_iter()
+                    .map(|but| format!("; {but}"))
+                    .collect();
+                text(StatusCode::OK, format!("ready{but}\n"))
+            }
             Some(why) => text(
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!("not ready: {why}\n"),

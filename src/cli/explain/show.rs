@@ -30,6 +30,13 @@ pub(super) fn text(explanation: &Explanation, colours: bool) -> String {
     if let Some(route) = &explanation.route {
         let text = format!("{}, to the upstream `{}`", route.name, route.upstream);
         page.line("route", &text);
+        if let Some(until) = &route.shadow_until {
+            let text = format!(
+                "until {until} nothing is enforced there: the request goes up as it came,\nwhoever \
+                 sends it; what follows is what enforcement will do"
+            );
+            page.line("SHADOW", &text);
+        }
     }
     match &explanation.outcome {
         Outcome::Sent(sent) => page.sent(sent),

@@ -6,6 +6,7 @@ mod report;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::Args;
 
@@ -70,6 +71,11 @@ async fn test(args: &TestArgs) -> Result<Report, String> {
         if let Some(config) = configs.of(test) {
             let failures = one(config, test, &mut report).await;
             report.tested(test, &failures);
+        }
+    }
+    for (path, config) in &configs.all {
+        for shadowed in config::shadowed(&config.settings, SystemTime::now()) {
+            report.warning(path, &shadowed);
         }
     }
     report.end();

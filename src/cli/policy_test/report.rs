@@ -52,6 +52,11 @@ impl Report {
         format!("{asked}  ({file}:{}:{})\n{failure}", at.line, at.column)
     }
 
+    /// What holds of a config, whatever its tests say.
+    pub(super) fn warning(&self, config: &Path, warning: &dyn Display) {
+        print(&format!("warn  {}: {warning}", config.display()));
+    }
+
     pub(super) fn end(&self) {
         print(&format!("{} passed, {} failed", self.passed, self.failed));
     }

@@ -85,6 +85,10 @@ pub struct RouteView {
     pub name: &'static str,
     /// The upstream's name.
     pub upstream: String,
+    /// Where the upstream's shadow mode is in force for such requests, until when: they go up as
+    /// they came, and the outcome is what would become of them without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow_until: Option<String>,
 }
 
 /// What becomes of a request.

@@ -100,12 +100,9 @@ async fn answer(
         "/-/healthy" if is_get => text(StatusCode::OK, "healthy\n"),
         "/-/ready" if is_get => match app.not_ready() {
             None => {
-                let but: String = app
-                    .ready_but()
-                    .into_iter()
-                    .map(|but| format!("; {but}"))
-                    .collect();
-                text(StatusCode::OK, format!("ready{but}\n"))
+                let ready = ["ready".to_owned()].into_iter().chain(app.ready_but());
+                let said: Vec<String> = ready.collect();
+                text(StatusCode::OK, said.join("; ") + "\n")
             }
             Some(why) => text(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -73,11 +73,7 @@ async fn test(args: &TestArgs) -> Result<Report, String> {
             report.tested(test, &failures);
         }
     }
-    for (path, config) in &configs.all {
-        for shadowed in config::shadowed(&config.settings, SystemTime::now()) {
-            report.warning(path, &shadowed);
-        }
-    }
+    configs.warn();
     report.end();
     Ok(report)
 }
@@ -143,6 +139,17 @@ impl Configs {
             }
         }
         Ok(Self { usual, all })
+    }
+
+    /// Of shadow mode, in which a running proxy does not do what these tests say.
+    fn warn(&self) {
+        let mut all: Vec<_> = self.all.iter().collect();
+        all.sort_by_key(|(path, _)| *path);
+        for (path, config) in all {
+            for shadowed in config::shadowed(&config.settings, SystemTime::now()) {
+                report::warn(path, &shadowed);
+            }
+        }
     }
 
     fn of(&self, test: &PolicyTest) -> Option<&Config> {

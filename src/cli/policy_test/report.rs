@@ -52,14 +52,14 @@ impl Report {
         format!("{asked}  ({file}:{}:{})\n{failure}", at.line, at.column)
     }
 
-    /// What holds of a config, whatever its tests say.
-    pub(super) fn warning(&self, config: &Path, warning: &dyn Display) {
-        print(&format!("warn  {}: {warning}", config.display()));
-    }
-
     pub(super) fn end(&self) {
         print(&format!("{} passed, {} failed", self.passed, self.failed));
     }
+}
+
+/// What holds of a config, whatever its tests say.
+pub(super) fn warn(config: &Path, warning: &dyn Display) {
+    print(&format!("warn  {}: {warning}", config.display()));
 }
 
 /// Whoever closed the pipe has read enough. Texts may come from elsewhere, so a terminal gets no

@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 use tracing::Instrument as _;
 
 use super::Seen;
-use crate::auth::Caller;
+use crate::auth::{Caller, Principal};
 use crate::prometheus::endpoints::Endpoint;
 use crate::proxy::body::{ResponseBody, Tally};
 use crate::proxy::enforce::Enforced;
@@ -166,8 +166,8 @@ impl Twin {
             reason: None,
             error: None,
             status: status.as_u16(),
-            issuer: principal.map(|principal| principal.issuer()),
-            subject: principal.and_then(|principal| principal.subject()),
+            issuer: principal.map(Principal::issuer),
+            subject: principal.and_then(Principal::subject),
             tenants: caller.as_deref().and_then(tenants_of),
             route: self.route,
             method,

@@ -23,7 +23,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use hyper::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, body::Incoming};
 
 use self::compare::Twin;
@@ -103,10 +103,7 @@ pub(super) async fn serve(
     let (seen, enforced) = seen.without_enforced();
     let twin = twin.zip(enforced);
     if twin.is_some() {
-        // Sizes can be compared of what is not compressed.
-        let identity = HeaderValue::from_static("identity");
-        head.headers.insert(ACCEPT_ENCODING, identity.clone());
-        head.headers.insert("grpc-accept-encoding", identity);
+        uncompressed(&mut head.headers);
     }
     exchange.set_shadow(seen, snapshot.ledger());
 
@@ -126,4 +123,16 @@ pub(super) async fn serve(
         Some((twin, enforced)) => twin.after(response, enforced),
         None => response,
     })
+}
+
+/// Sizes can be compared of what is not compressed.
+fn uncompressed(headers: &mut HeaderMap) {
+    for name in [
+        ACCEPT_ENCODING,
+        HeaderName::from_static("grpc-accept-encoding"),
+    ] {
+        if headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static("identity"));
+        }
+    }
 }

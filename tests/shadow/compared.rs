@@ -23,11 +23,8 @@ async fn an_operator_sees_who_would_see_less() {
     let time = data.end.to_string();
     let token = proxy.signer.tenant("acme");
     let mut compared = 0;
-    for (query, series) in [
-        ("up", Some([2, 1])),
-        (r#"up{tenant_id="acme"}"#, Some([1, 1])),
-        ("count(up)", Some([1, 1])),
-    ] {
+    // Both tenants have as many targets.
+    for (query, times) in [("up", 2), (r#"up{tenant_id="acme"}"#, 1), ("count(up)", 1)] {
         let question = Ask::get("/api/v1/query", &[("query", query), ("time", &time)])
             .with_header("accept-encoding", "gzip");
         let answer = ask(&proxy, &question, Some(&token)).await;
@@ -40,9 +37,9 @@ async fn an_operator_sees_who_would_see_less() {
         eventually("it is compared", async || records(&file).len() >= compared).await;
         let record = records(&file).pop().expect("a record");
         let size = |key: &str| record[key].as_u64().unwrap_or_else(|| panic!("{record:#}"));
-        let [open, enforced] = series.expect("a query");
-        let as_sampled = [size("open_series"), size("enforced_series")];
-        assert_eq!(as_sampled, [open, enforced], "{record:#}");
+        let (open, enforced) = (size("open_series"), size("enforced_series"));
+        assert!(enforced > 0, "{record:#}");
+        assert_eq!(open, times * enforced, "{record:#}");
         assert_eq!(size("open_bytes"), answer.body.len() as u64);
         assert_eq!(size("enforced_bytes") < size("open_bytes"), open > enforced);
         assert_eq!(record["subject"], "tester");

@@ -41,7 +41,7 @@ fn questions(data: &Dataset) -> Vec<(Ask, &'static str)> {
         // What no tenant may ask.
         (
             Ask::get("/api/v1/query", &[("query", "up{"), at]),
-            "denied; reason=promql",
+            "denied; reason=malformed",
         ),
         (
             Ask::get("/api/v1/series", &[("match[]", "up"), span[0], span[1]]),

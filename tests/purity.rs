@@ -133,6 +133,40 @@ fn only_the_dry_run_supposes_a_caller() {
     }
 }
 
+/// What lets a request go up unenforced: a config's word, made in one place; the proof of it, which
+/// only its own file can make, as its fields are private; and one caller of what takes the proof.
+#[test]
+fn only_shadow_mode_sends_what_nothing_was_enforced_on() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = rust_files(&src);
+    for (call, allowed) in [
+        ("Shadow::new(", &["config/build/upstreams/shadow.rs"][..]),
+        (
+            "as_it_came(",
+            &["proxy/enforce/shadow.rs", "proxy/shadow/mod.rs"],
+        ),
+        ("InForce::of(", &["proxy/shadow/mod.rs"]),
+        ("InForce {", &["proxy/shadow/in_force.rs"]),
+        // What makes a request that may be sent.
+        ("Enforced {", &["proxy/enforce/mod.rs"]),
+    ] {
+        let mut naming: Vec<String> = files
+            .iter()
+            .filter(|file| {
+                let makes = |line: &String| {
+                    line.contains(call) && !line.contains("struct ") && !line.contains("impl ")
+                };
+                code(file).iter().any(makes)
+            })
+            .map(|file| file.strip_prefix(&src).unwrap().display().to_string())
+            .collect();
+        naming.sort();
+        assert_eq!(naming, allowed, "{call}");
+    }
+    let proof = fs::read_to_string(src.join("proxy/shadow/in_force.rs")).unwrap();
+    assert!(!proof.contains("pub(in crate::proxy) route: ") && !proof.contains("pub until"));
+}
+
 /// The lines of a file that are no tests, without their comments.
 fn code(file: &Path) -> Vec<String> {
     // Tests may read fixtures and the environment.

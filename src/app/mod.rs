@@ -1,6 +1,7 @@
 //! The process: a config file becomes listeners, an admin endpoint and, at the end, a drain.
 
 pub mod reload;
+mod shadow;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -60,6 +61,11 @@ impl App {
         }
         self.proxy.snapshot().not_ready()
     }
+
+    /// What whoever asks for readiness should know all the same.
+    pub fn ready_but(&self) -> Vec<String> {
+        shadow::in_force(self.proxy.snapshot().settings())
+    }
 }
 
 /// Runs until SIGTERM or SIGINT, then drains; a second signal ends the drain. Gives back the audit
@@ -88,6 +94,7 @@ pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
 
     let admin = admin::spawn(admin_listener, Arc::clone(&app))?;
     let watch = tokio::spawn(reload::watch(Arc::clone(&app.reloader), hangup));
+    let reminder = tokio::spawn(shadow::remind(Arc::clone(&app.proxy)));
     let slots = listen::Slots::default();
     let (drain, drain_watch) = drain::channel();
     for (listener, configured) in listeners {
@@ -118,6 +125,7 @@ pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
         _ = interrupt.recv() => tracing::warn!("told again to end: not waiting for requests"),
     }
     watch.abort();
+    reminder.abort();
     drop(admin);
     let closing = Arc::clone(&app);
     let closed = tokio::task::spawn_blocking(move || closing.proxy.spans().close(LAST_SPANS));

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 
-use super::AppError;
+use super::{AppError, shadow};
 use crate::config::settings::Settings;
 use crate::config::{self, ConfigErrors, Fingerprint, Loaded, OsAccess};
 use crate::proxy::Proxy;
@@ -62,6 +62,7 @@ pub fn start(path: &Path, loaded: Loaded) -> Result<(Arc<Proxy>, Arc<Reloader>),
     };
     metrics.reloaded(true, seconds(last.at));
     snapshot.tls().report(&metrics, seconds(last.at));
+    shadow::warn(&first);
     let proxy = Arc::new(Proxy::new(snapshot, metrics, audit, spans));
     let reloader = Reloader {
         path: path.to_owned(),
@@ -178,6 +179,7 @@ impl Reloader {
         snapshot
             .tls()
             .report(self.proxy.metrics(), seconds(SystemTime::now()));
+        shadow::warn(snapshot.settings());
         self.proxy.replace(snapshot);
         self.proxy.audit().replace(trail);
         self.proxy.spans().replace(spans);

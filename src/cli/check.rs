@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use crate::config;
 
@@ -13,7 +14,10 @@ Examples:
 #[allow(clippy::print_stdout, clippy::print_stderr)] // What the command is for.
 pub(super) fn run(path: &Path) -> ExitCode {
     match config::load(path, &config::OsAccess) {
-        Ok(_) => {
+        Ok(loaded) => {
+            for shadowed in config::shadowed(&loaded.settings, SystemTime::now()) {
+                eprintln!("{}: warning: {shadowed}", path.display());
+            }
             println!("{}: valid", path.display());
             ExitCode::SUCCESS
         }

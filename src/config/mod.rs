@@ -14,6 +14,7 @@ mod load;
 pub mod policies;
 mod read;
 pub mod settings;
+mod shadowed;
 mod show;
 mod suggest;
 mod url;
@@ -24,6 +25,7 @@ pub use access::{Access, MAX_FILE_BYTES, OsAccess};
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use fingerprint::Fingerprint;
 pub use load::{Loaded, load};
+pub use shadowed::{Shadowed, shadowed};
 pub use show::show;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod defaults;
 mod listeners;
+mod shadow;
 mod telemetry;
 mod tenancy;
 mod tenant_limits;
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use self::listeners::{
     CertificateChain, ClientCertificates, Listener, ListenerTls, PrivateKey,
 };
+pub use self::shadow::Shadow;
 pub use self::telemetry::{Audit, AuditOutput, AuditQueries, Metrics, Tracing};
 pub use self::tenancy::{
     ClaimGrant, ClaimPath, FurtherDimension, Grant, Pattern, Tenancy, TenantRule, When,

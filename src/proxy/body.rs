@@ -1,6 +1,8 @@
 //! The bodies that pass through: an enum, not a box, so that a streamed piece costs no allocation.
 
+mod client;
 mod sieve;
+mod tally;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,8 +18,12 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
+use self::client::Resumed;
+pub(crate) use self::client::{Ahead, ClientBody};
 use self::sieve::Sieved;
 pub(crate) use self::sieve::{Sieve, account};
+use self::tally::Tallied;
+pub(crate) use self::tally::{Tally, WhenDone};
 use super::budget::{self, Exhausted, Room, Share};
 use super::exchange::Exchange;
 use super::headers;
@@ -118,6 +124,10 @@ impl Streamed {
         }
     }
 
+    fn count_pieces(&mut self) -> Arc<AtomicUsize> {
+        Arc::clone(self.pieces.get_or_insert_default())
+    }
+
     /// The bytes that will come, where the peer said so.
     pub fn declared_length(&self) -> Option<u64> {
         self.incoming.size_hint().exact()
@@ -126,6 +136,12 @@ impl Streamed {
     /// Reads the whole body, if there is room for it.
     pub(crate) async fn collect(self, room: &Room) -> Result<Bytes, CollectError> {
         whole(self, room).await
+    }
+
+    /// Reads as [`collect`](Self::collect) does, and gives back what was read where that was not
+    /// all.
+    pub(crate) async fn ahead(self, room: &Room) -> Result<Ahead, BodyError> {
+        ahead(self, room).await
     }
 }
 
@@ -145,39 +161,60 @@ impl HttpBody for Streamed {
     }
 }
 
-/// Reads a whole body, if there is room for it. The only way to do so: what it takes of the
-/// budget, as the body grows, goes back when the last of the bytes is dropped.
-async fn whole<B>(mut body: B, room: &Room) -> Result<Bytes, CollectError>
+/// Reads a whole body, if there is room for it.
+async fn whole<B>(body: B, room: &Room) -> Result<Bytes, CollectError>
+where
+    B: HttpBody<Data = Bytes, Error = BodyError> + Unpin,
+{
+    match ahead(body, room).await {
+        Ok(Ahead::Whole(bytes)) => Ok(bytes),
+        Ok(Ahead::Cut(cut)) => Err(cut.why),
+        Err(broken) => Err(CollectError::Broken(broken)),
+    }
+}
+
+/// Reads a body as far as there is room. The only way to collect one: what it takes of the budget,
+/// as the body grows, goes back when the last of the bytes is dropped.
+async fn ahead<B>(mut body: B, room: &Room) -> Result<Ahead<B>, BodyError>
 where
     B: HttpBody<Data = Bytes, Error = BodyError> + Unpin,
 {
     let declared = body.size_hint().lower();
-    if usize::try_from(declared).map_or(true, |declared| declared > room.bytes) {
-        return Err(CollectError::TooLarge);
-    }
     let mut share = room.budget.share();
+    if usize::try_from(declared).map_or(true, |declared| declared > room.bytes) {
+        let nothing = [Bytes::new(), Bytes::new()];
+        return Ok(Ahead::cut(CollectError::TooLarge, nothing, body));
+    }
     let mut first = Bytes::new();
     let mut rest = Vec::new();
     while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let Ok(data) = frame.map_err(CollectError::Broken)?.into_data() else {
+        let Ok(data) = frame?.into_data() else {
             continue;
         };
         let length = first.len() + rest.len() + data.len();
-        if length > room.bytes {
-            return Err(CollectError::TooLarge);
+        let is_first = first.is_empty() && rest.is_empty();
+        let room_for_it = if length > room.bytes {
+            Err(CollectError::TooLarge)
+        } else if is_first {
+            share.resize(length).map_err(CollectError::Exhausted)
+        } else {
+            reserve(&mut rest, length, room.bytes, &mut share).map_err(CollectError::Exhausted)
+        };
+        if let Err(why) = room_for_it {
+            let read = if rest.is_empty() { first } else { rest.into() };
+            return Ok(Ahead::cut(why, [share.bind(read), data], body));
         }
-        if first.is_empty() && rest.is_empty() {
-            share.resize(length)?;
+        if is_first {
             first = data;
             continue;
         }
-        reserve(&mut rest, length, room.bytes, &mut share)?;
         if rest.is_empty() {
             rest.extend_from_slice(&std::mem::take(&mut first));
         }
         rest.extend_from_slice(&data);
     }
-    Ok(share.bind(if rest.is_empty() { first } else { rest.into() }))
+    let whole = if rest.is_empty() { first } else { rest.into() };
+    Ok(Ahead::Whole(share.bind(whole)))
 }
 
 /// Makes room for `length` bytes in all, twice as much as before where the budget allows, so that
@@ -211,12 +248,6 @@ pub(crate) enum CollectError {
     Broken(BodyError),
 }
 
-impl From<Exhausted> for CollectError {
-    fn from(exhausted: Exhausted) -> Self {
-        Self::Exhausted(exhausted)
-    }
-}
-
 /// What is sent to an upstream.
 pub enum RequestBody {
     /// Nothing.
@@ -225,6 +256,8 @@ pub enum RequestBody {
     Whole(Option<Bytes>),
     /// The client's body, as it comes.
     Streamed(Streamed),
+    /// One whose beginning was read before.
+    Resumed(Box<Resumed>),
 }
 
 impl RequestBody {
@@ -233,7 +266,8 @@ impl RequestBody {
     pub fn count_pieces(&mut self) -> Option<Arc<AtomicUsize>> {
         match self {
             Self::Empty | Self::Whole(_) => None,
-            Self::Streamed(streamed) => Some(Arc::clone(streamed.pieces.get_or_insert_default())),
+            Self::Streamed(streamed) => Some(streamed.count_pieces()),
+            Self::Resumed(resumed) => Some(resumed.rest.count_pieces()),
         }
     }
 }
@@ -250,6 +284,7 @@ impl HttpBody for RequestBody {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Streamed(streamed) => streamed.poll(cx).map_ok(without_trusted_trailers),
+            Self::Resumed(resumed) => resumed.poll(cx).map_ok(without_trusted_trailers),
         }
     }
 
@@ -258,6 +293,7 @@ impl HttpBody for RequestBody {
             Self::Empty => true,
             Self::Whole(bytes) => bytes.is_none(),
             Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
+            Self::Resumed(resumed) => resumed.is_end_stream(),
         }
     }
 
@@ -266,6 +302,7 @@ impl HttpBody for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(bytes) => whole_size(bytes.as_ref()),
             Self::Streamed(streamed) => streamed.incoming.size_hint(),
+            Self::Resumed(resumed) => resumed.size_hint(),
         }
     }
 }
@@ -291,6 +328,7 @@ pub(crate) struct ResponseBody {
 enum Content {
     Whole(Option<Bytes>),
     Streamed(Streamed),
+    Tallied(Box<Tallied>),
     Pieces(VecDeque<Bytes>),
     Sieved(Box<Sieved>),
     Relayed(mpsc::Receiver<Frame<Bytes>>),
@@ -306,6 +344,17 @@ impl ResponseBody {
     /// The upstream's body, as it comes.
     pub(crate) fn streamed(streamed: Streamed) -> Self {
         Self::of(Content::Streamed(streamed))
+    }
+
+    /// The same body, measured. One that does not come from the upstream as it is stays so.
+    pub(crate) fn tallied(self, when_done: WhenDone) -> Self {
+        let content = match self.content {
+            Content::Streamed(streamed) => {
+                Content::Tallied(Box::new(Tallied::new(streamed, when_done)))
+            }
+            content => content,
+        };
+        Self { content, ..self }
     }
 
     /// A body of these pieces.
@@ -356,6 +405,7 @@ impl HttpBody for ResponseBody {
         match &mut this.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Streamed(streamed) => streamed.poll(cx),
+            Content::Tallied(tallied) => tallied.poll(cx),
             Content::Pieces(pieces) => {
                 Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
             }
@@ -376,6 +426,7 @@ impl HttpBody for ResponseBody {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Streamed(streamed) => streamed.incoming.is_end_stream(),
+            Content::Tallied(tallied) => tallied.is_end_stream(),
             Content::Pieces(pieces) => pieces.is_empty(),
             Content::Sieved(_) | Content::Relayed(_) => false,
         }
@@ -385,6 +436,7 @@ impl HttpBody for ResponseBody {
         match &self.content {
             Content::Whole(bytes) => whole_size(bytes.as_ref()),
             Content::Streamed(streamed) => streamed.incoming.size_hint(),
+            Content::Tallied(tallied) => tallied.size_hint(),
             Content::Pieces(pieces) => {
                 SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
             }

@@ -11,10 +11,11 @@ use super::error::{Dialect, ProxyError};
 use super::journal::Journal;
 use super::quota::Admitted;
 use super::route::Route;
+use super::shadow::{Ledger, Seen, Witness};
 use crate::auth::{Caller, Principal};
 use crate::listen::InFlight;
 use crate::telemetry::audit::{Record, Tenants, Trail};
-use crate::telemetry::metrics::{Decision, Metrics, RouteSeries, Stage};
+use crate::telemetry::metrics::{Decision, Metrics, RouteSeries, Stage, Verdict};
 use crate::telemetry::spans::{Finished, RequestSpans};
 use crate::telemetry::traceparent::TraceId;
 use crate::tenancy::TenantScope;
@@ -35,6 +36,7 @@ pub(crate) struct Exchange {
     clusters: Vec<Arc<str>>,
     caller: Option<Arc<Caller>>,
     decision: Option<Decision>,
+    shadow: Option<InShadow>,
     failure: Option<Failure>,
     code: u16,
     admitted: Option<Admitted>,
@@ -58,6 +60,13 @@ struct Failure {
     status: u16,
     reason: &'static str,
     text: String,
+}
+
+/// What shadow mode found out.
+struct InShadow {
+    seen: Seen,
+    /// Whether it is noted, however few are sampled.
+    is_news: bool,
 }
 
 /// What nginx logs when the client leaves before the answer.
@@ -84,6 +93,7 @@ impl Exchange {
             clusters: Vec::new(),
             caller: None,
             decision: None,
+            shadow: None,
             failure: None,
             code: CLIENT_GONE,
             admitted: None,
@@ -121,6 +131,33 @@ impl Exchange {
     /// Notes what enforcement decided.
     pub(super) fn set_decision(&mut self, decision: Decision) {
         self.decision = Some(decision);
+    }
+
+    /// Notes that nothing was enforced, and what would have become of the request. A denial is
+    /// owed a record, but a caller's many of the same kind one a minute.
+    pub(super) fn set_shadow(&mut self, seen: Seen, ledger: &Ledger) {
+        self.decision = Some(Decision::Shadow);
+        let is_owed = matches!(seen.verdict, Verdict::Denied | Verdict::Unknown);
+        let is_news = is_owed && {
+            let who = self.caller.as_deref().map(Caller::principal);
+            let who = who.map(|who| (who.issuer(), who.subject()));
+            let from = self.head.remote.filter(|_| who.is_none());
+            let from = from.map(|from| from.ip());
+            ledger.is_news((&self.upstream, self.route.name(), seen.reason, who, from))
+        };
+        self.shadow = Some(InShadow { seen, is_news });
+    }
+
+    /// What is known for a record after the request's end.
+    pub(super) fn witness(&self) -> Witness {
+        Witness {
+            trail: Arc::clone(&self.trail),
+            journal: Arc::clone(&self.journal),
+            caller: self.caller.clone(),
+            method: self.head.method,
+            trace_id: self.head.trace_id,
+            remote: self.head.remote,
+        }
     }
 
     /// Notes the answer's status.
@@ -188,11 +225,7 @@ impl Exchange {
     }
 
     fn tenants(&self) -> Option<Tenants<'_>> {
-        match self.caller.as_deref()?.scope() {
-            Ok(TenantScope::AllTenants) => Some(Tenants::All),
-            Ok(TenantScope::Tenants(tenants)) => Some(Tenants::Some(tenants.tenants())),
-            Err(_refusal) => None,
-        }
+        self.caller.as_deref().and_then(tenants_of)
     }
 
     fn end_spans(&mut self) {
@@ -216,17 +249,27 @@ impl Exchange {
     /// Refusals, errors and callers with all tenants always; others as the config samples them.
     fn audit(&self, duration: Duration) {
         let tenants = self.tenants();
-        let is_owed = self.failure.is_some() || matches!(tenants, Some(Tenants::All));
+        let shadow = self.shadow.as_ref();
+        let is_owed = self.failure.is_some()
+            || matches!(tenants, Some(Tenants::All))
+            || shadow.is_some_and(|shadow| shadow.is_news);
         if !is_owed && !self.trail.samples() {
             return;
         }
         let principal = self.caller.as_deref().map(Caller::principal);
         let failure = self.failure.as_ref();
+        let seen = shadow.map(|shadow| &shadow.seen);
+        let kept_back = seen.map(|seen| seen.reason);
         let noted = self.journal.noted();
         self.trail.write(&Record {
             decision: self.decision,
-            reason: failure.map(|failure| failure.reason),
-            error: failure.map(|failure| failure.text.as_str()),
+            shadow: seen.map(Seen::noted),
+            reason: failure
+                .map(|failure| failure.reason)
+                .or(kept_back.filter(|reason| !reason.is_empty())),
+            error: failure
+                .map(|failure| failure.text.as_str())
+                .or_else(|| seen.and_then(Seen::text)),
             status: failure.map_or(self.code, |failure| failure.status),
             issuer: principal.map(Principal::issuer),
             subject: principal.and_then(Principal::subject),
@@ -266,6 +309,15 @@ impl Drop for Exchange {
             trace_id = self.head.trace_id.as_ref().map(TraceId::as_str),
             "request"
         );
+    }
+}
+
+/// Whose data a caller may see.
+pub(super) fn tenants_of(caller: &Caller) -> Option<Tenants<'_>> {
+    match caller.scope() {
+        Ok(TenantScope::AllTenants) => Some(Tenants::All),
+        Ok(TenantScope::Tenants(tenants)) => Some(Tenants::Some(tenants.tenants())),
+        Err(_refusal) => None,
     }
 }
 

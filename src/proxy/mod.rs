@@ -15,6 +15,9 @@
 //! A query of several clusters is enforced once for all, and each answer is made as if it were
 //! the only one ([`several`]).
 //!
+//! Where an upstream's [`shadow`] mode is in force, a request goes up as it came instead, and those
+//! steps only tell what would have become of it.
+//!
 //! [`dry_run`] walks the same way up to `forward`, and shows what would have been sent.
 
 mod admit;
@@ -37,6 +40,7 @@ mod respond;
 mod rewrites;
 mod route;
 mod several;
+mod shadow;
 pub mod snapshot;
 
 use std::net::SocketAddr;
@@ -49,7 +53,7 @@ use futures_util::FutureExt as _;
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use tracing::{Instrument as _, Span};
 
-use self::body::ResponseBody;
+use self::body::{ClientBody, ResponseBody};
 use self::enforce::Outgoing;
 use self::error::{Dialect, ErrorKind, ProxyError};
 use self::exchange::{Exchange, Head, method_name};
@@ -171,7 +175,7 @@ async fn caught<T>(
 
 /// The whole journey on one screen.
 async fn journey(
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     mut request: Request<Incoming>,
     exchange: &mut Exchange,
     metrics: &Arc<Metrics>,
@@ -182,12 +186,17 @@ async fn journey(
     let path = admit::path(&request)?;
     let route = route::route(snapshot, &cluster, &request, &path)?;
     exchange.set_route(&route);
+    if let Some(in_force) = shadow::in_force(&route, &request) {
+        return shadow::serve(snapshot, &in_force, request, exchange, metrics).await;
+    }
+    shadow::count_closed(&route, metrics);
     let caller = authenticate::authenticate(snapshot, &route, request.headers(), metrics);
     let caller = exchange.timed(Stage::Authenticate, pin!(caller)).await?;
     exchange.set_caller(caller.clone());
     cluster::permit(&route, caller.as_deref())?;
     exchange.admit(quota::admit(snapshot, caller.as_ref())?);
     let journal = exchange.journal();
+    let request = request.map(ClientBody::Coming);
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics, &journal);
     let (outgoing, decision) = exchange.timed(Stage::Enforce, pin!(enforced)).await?;
     exchange.set_decision(decision);

@@ -60,6 +60,18 @@ pub(super) fn admit(
     snapshot: &Snapshot,
     caller: Option<&Arc<Caller>>,
 ) -> Result<Admitted, ProxyError> {
+    match admit_in_shadow(snapshot, caller)? {
+        (admitted, None) => Ok(admitted),
+        (_given_back, Some(over)) => Err(over),
+    }
+}
+
+/// The same where `tenant_limits` is not enforced: a place among all requests it needs; for one
+/// among its tenants that is not to be had, there is what would have been said.
+pub(super) fn admit_in_shadow(
+    snapshot: &Snapshot,
+    caller: Option<&Arc<Caller>>,
+) -> Result<(Admitted, Option<ProxyError>), ProxyError> {
     let places = snapshot.places();
     let requests = take(&places.requests)?;
     let anonymous = match caller {
@@ -67,15 +79,20 @@ pub(super) fn admit(
         None => Some(take(&places.anonymous)?),
     };
     let limits = &snapshot.settings().tenant_limits;
-    let tenants = match caller {
-        Some(caller) if limits.counts() => InTenants::enter(&places.tenants, limits, caller)?,
-        _ => None,
+    let entered = match caller {
+        Some(caller) if limits.counts() => InTenants::enter(&places.tenants, limits, caller),
+        _ => Ok(None),
     };
-    Ok(Admitted {
+    let (tenants, over) = match entered {
+        Ok(tenants) => (tenants, None),
+        Err(over) => (None, Some(over)),
+    };
+    let admitted = Admitted {
         _requests: requests,
         _anonymous: anonymous,
         _tenants: tenants,
-    })
+    };
+    Ok((admitted, over))
 }
 
 fn take(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ProxyError> {

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::quota::Places;
 use super::rewrites::Rewrites;
+use super::shadow::Ledger;
 use crate::auth::{Authenticator, InvalidTokens};
 use crate::config::Loaded;
 use crate::config::settings::{Settings, Upstream as UpstreamSettings};
@@ -26,6 +27,7 @@ pub struct Snapshot {
     rewrites: Rewrites,
     token_headers: Vec<HeaderName>,
     places: Places,
+    ledger: Arc<Ledger>,
 }
 
 /// Why settings make no snapshot.
@@ -88,6 +90,7 @@ impl Snapshot {
             upstreams,
             token_headers,
             places,
+            ledger: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.ledger)),
             settings,
         })
     }
@@ -150,6 +153,11 @@ impl Snapshot {
     /// The places of requests in flight.
     pub(crate) fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// What shadow mode noted lately.
+    pub(in crate::proxy) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Bounds on queries.

@@ -111,7 +111,11 @@ async fn answer(
     match endpoint {
         Endpoint::Healthy => text(StatusCode::OK, "healthy\n"),
         Endpoint::Ready => match app.not_ready() {
-            None => text(StatusCode::OK, "ready\n"),
+            None => {
+                let ready = ["ready".to_owned()].into_iter().chain(app.ready_but());
+                let said: Vec<String> = ready.collect();
+                text(StatusCode::OK, said.join("; ") + "\n")
+            }
             Some(why) => text(
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!("not ready: {why}\n"),

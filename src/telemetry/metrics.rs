@@ -3,6 +3,7 @@
 
 mod process;
 mod routes;
+mod shadow;
 mod tenants;
 mod tls;
 mod upstreams;
@@ -23,6 +24,7 @@ use prometheus_client::registry::{Metric, Registry};
 use self::process::Process;
 use self::routes::Routes;
 pub use self::routes::{Decision, RouteSeries};
+pub use self::shadow::{Comparison, ShadowMetrics, Verdict};
 use self::tenants::TenantRequests;
 pub use self::tls::TlsMetrics;
 use self::upstreams::UpstreamMetrics;
@@ -134,6 +136,8 @@ pub struct Metrics {
     rewrite_hits: Counter,
     rewrite_misses: Counter,
     upstreams: UpstreamMetrics,
+    /// Shadow mode.
+    pub shadow: ShadowMetrics,
     /// TLS with clients.
     pub tls: TlsMetrics,
     audit: AuditCounters,
@@ -246,6 +250,7 @@ impl Metrics {
                 "Fetches of an issuer's signing keys, by result",
                 Family::default(),
             ),
+            shadow: ShadowMetrics::register(r),
             tls: TlsMetrics::register(r),
             upstreams: UpstreamMetrics::register(r),
             reloads: add(
@@ -415,6 +420,8 @@ impl Metrics {
             self.keys(status);
         }
         self.upstreams.take(upstreams);
+        self.shadow
+            .take(upstreams.iter().map(|health| health.upstream()));
         let mut text = String::new();
         let encoded = encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, &self.process))

@@ -33,6 +33,13 @@ pub(super) fn text(explanation: &Explanation, colours: bool) -> String {
         };
         let text = format!("{}{to}", route.name);
         page.line("route", &text);
+        if let Some(until) = &route.shadow_until {
+            let text = format!(
+                "until {until} nothing is enforced there: the request goes up as it came,\nwhoever \
+                 sends it; what follows is what enforcement will do"
+            );
+            page.line("SHADOW", &text);
+        }
     }
     match &explanation.outcome {
         Outcome::Sent(sent) => page.sent(sent),

@@ -6,6 +6,7 @@ mod report;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::Args;
 
@@ -72,6 +73,7 @@ async fn test(args: &TestArgs) -> Result<Report, String> {
             report.tested(test, &failures);
         }
     }
+    configs.warn();
     report.end();
     Ok(report)
 }
@@ -137,6 +139,17 @@ impl Configs {
             }
         }
         Ok(Self { usual, all })
+    }
+
+    /// Of shadow mode, in which a running proxy does not do what these tests say.
+    fn warn(&self) {
+        let mut all: Vec<_> = self.all.iter().collect();
+        all.sort_by_key(|(path, _)| *path);
+        for (path, config) in all {
+            for shadowed in config::shadowed(&config.settings, SystemTime::now()) {
+                report::warn(path, &shadowed);
+            }
+        }
     }
 
     fn of(&self, test: &PolicyTest) -> Option<&Config> {

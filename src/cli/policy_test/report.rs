@@ -1,9 +1,10 @@
 //! What the tests say, on standard output.
 
+use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::cli::terminal::{self, GREEN, RED};
+use crate::cli::terminal::{self, GREEN, RED, YELLOW};
 use crate::config::policies::{PolicyTest, RequestTest};
 
 /// Counts, and prints as it goes.
@@ -55,6 +56,12 @@ impl Report {
         let counts = format!("{} passed, {} failed", self.passed, self.failed);
         print("", &counts);
     }
+}
+
+/// What holds of a config, whatever its tests say.
+pub(super) fn warn(config: &Path, warning: &dyn fmt::Display) {
+    let warn = terminal::coloured("warn", YELLOW);
+    print(&warn, &format!("  {}: {warning}", config.display()));
 }
 
 /// Whoever closed the pipe has read enough. Texts may come from elsewhere, so a terminal gets no

@@ -2,6 +2,7 @@
 
 mod health;
 mod place;
+mod shadow;
 mod tls;
 
 use std::sync::Arc;
@@ -217,6 +218,7 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
     let health = section.or(r, "health", HealthCheck::of(assumed), |r, field| {
         health::health(r, field, assumed)
     });
+    let shadow = section.optional(r, "shadow", shadow::shadow);
     let finished = section.finish(r);
     let upstream = || {
         finished?;
@@ -237,6 +239,7 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
             timeouts: timeouts?,
             max_idle_connections: max_idle_connections?,
             health: health?,
+            shadow: shadow?,
         })
     };
     Ok(Draft {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 
-use super::{CertificateChain, PrivateKey};
+use super::{CertificateChain, PrivateKey, Shadow};
 
 /// The dialect an upstream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,7 +20,7 @@ pub enum Api {
 pub const CLUSTERS: &str = "/clusters";
 
 /// One entry of `upstreams`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     /// `name`: for logs, metrics and errors; `[a-z0-9-]`, at most 63 characters.
     pub name: Arc<str>,
@@ -48,6 +48,8 @@ pub struct Upstream {
     pub max_idle_connections: usize,
     /// `health`.
     pub health: HealthCheck,
+    /// `shadow`: until when nothing is enforced there; all is by default.
+    pub shadow: Option<Shadow>,
 }
 
 impl Upstream {

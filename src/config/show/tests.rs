@@ -20,6 +20,7 @@ upstreams:
     open_to_admins: [status, unknown]
     timeouts: {connect: 1s, response_head: 1m30s, body_idle: 250ms}
     max_idle_connections: 0
+    shadow: {until: 2026-01-31T18:00:00Z, tenants_see_each_other: true, compare: 0.25}
   - {name: tempo, api: tempo, url: "http://127.0.0.1:3200"}
 tokens:
   sources: [{header: X-Token}, {header: Authorization, scheme: Token}]

@@ -5,7 +5,7 @@ use rustls::pki_types::ServerName;
 use super::tree::{Tree, list, map};
 use super::{HIDDEN, duration};
 use crate::config::settings::{
-    Api, BaseUrl, Credentials, HealthCheck, Identity, Trust, Upstream, UpstreamTimeouts,
+    Api, BaseUrl, Credentials, HealthCheck, Identity, Shadow, Trust, Upstream, UpstreamTimeouts,
     UpstreamTls,
 };
 
@@ -33,6 +33,7 @@ pub(super) fn upstream(upstream: &Upstream) -> Tree {
             },
         max_idle_connections,
         health,
+        shadow,
     } = upstream;
     let scheme = if *https { "https" } else { "http" };
     map([
@@ -80,6 +81,7 @@ pub(super) fn upstream(upstream: &Upstream) -> Tree {
         ),
         ("max_idle_connections", Tree::plain(max_idle_connections)),
         ("health", health_tree(health)),
+        ("shadow", shadow.as_ref().map_or(Tree::Absent, shadow_tree)),
     ])
 }
 
@@ -122,6 +124,15 @@ fn health_tree(health: &HealthCheck) -> Tree {
         ("interval", duration(*interval)),
         ("timeout", duration(*timeout)),
         ("gates_readiness", Tree::plain(gates_readiness)),
+    ])
+}
+
+fn shadow_tree(shadow: &Shadow) -> Tree {
+    let until = humantime::format_rfc3339(shadow.until());
+    map([
+        ("until", Tree::text(until)),
+        ("tenants_see_each_other", Tree::plain(true)),
+        ("compare", Tree::plain(shadow.compare())),
     ])
 }
 

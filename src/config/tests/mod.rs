@@ -8,6 +8,7 @@ mod files;
 mod listeners;
 mod rules;
 mod settings;
+mod shadow;
 mod upstreams;
 
 use std::collections::HashMap;

@@ -60,6 +60,7 @@ fn the_minimal_config_with_every_default() {
                 timeout: Duration::from_secs(5),
                 gates_readiness: false,
             },
+            shadow: None,
         }],
         tokens: Tokens {
             sources: vec![
@@ -268,6 +269,7 @@ fn listeners_and_upstreams() {
                 timeout: Duration::from_secs(5),
                 gates_readiness: true,
             },
+            shadow: None,
         }
     );
     assert_eq!(tempo.health, HealthCheck::of(Api::Tempo));

@@ -92,6 +92,10 @@ pub struct RouteView {
     /// The clusters that are named; each is sent the same, below its own base path.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub clusters: Vec<String>,
+    /// Where the upstream's shadow mode is in force for such requests, until when: they go up as
+    /// they came, and the outcome is what would become of them without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow_until: Option<String>,
 }
 
 /// What becomes of a request.

@@ -31,18 +31,18 @@ pub use self::explanation::{
     CallerView, Dimension, Explanation, KeyView, Outcome, Parameter, Refused, RouteView, Sent,
 };
 pub use self::question::{Identity, Question, QuestionError};
+use super::body::ClientBody;
 use super::enforce::{self, Enforced, Outgoing};
 use super::error::ProxyError;
 use super::journal::Journal;
-use super::route::{Route, Target};
+use super::route::Route;
+use super::shadow::{self, asks_while_enforcing};
 use super::snapshot::Snapshot;
 use super::{admit, authenticate, cluster, route};
 use crate::auth::Caller;
 use crate::prometheus::clusters;
 use crate::telemetry::audit::Redaction;
 use crate::telemetry::metrics::Metrics;
-use crate::tempo::endpoints::Endpoint;
-use crate::tenancy::TenantScope;
 
 /// How much of a request is under way between the two ends of the connection, in bytes.
 const IN_MEMORY: usize = 64 * 1024;
@@ -174,6 +174,7 @@ impl Walk<'_> {
         let cluster = cluster::enter(self.snapshot, host, &mut request)?;
         let path = admit::path(&request)?;
         let route = route::route(self.snapshot, &cluster, &request, &path)?;
+        let in_force = shadow::in_force(&route, &request);
         self.explanation.route = Some(RouteView {
             name: route.name(),
             upstream: route
@@ -181,6 +182,8 @@ impl Walk<'_> {
                 .as_ref()
                 .map(|upstream| upstream.name().to_string()),
             clusters: Vec::new(),
+            shadow_until: in_force
+                .map(|shadow| humantime::format_rfc3339_seconds(shadow.until()).to_string()),
         });
         self.caller = self.authenticate(&route, &request, &metrics).await?;
         if let Some(caller) = &self.caller {
@@ -194,6 +197,7 @@ impl Walk<'_> {
             return Ok(None);
         }
         let caller = self.caller.clone();
+        let request = request.map(ClientBody::Coming);
         let (outgoing, _decision) =
             enforce::enforce(self.snapshot, &route, caller, request, &metrics, &journal).await?;
         Ok(Some(outgoing))
@@ -217,11 +221,4 @@ impl Walk<'_> {
             }
         }
     }
-}
-
-/// The difference of two traces is the one request whose enforcement asks the upstream.
-fn asks_while_enforcing(route: &Route, caller: Option<&Caller>) -> bool {
-    let is_confined =
-        caller.is_some_and(|caller| matches!(caller.scope(), Ok(TenantScope::Tenants(_))));
-    route.target == Target::Traces(Endpoint::TraceDiff) && is_confined
 }

@@ -1,11 +1,12 @@
 //! Endpoints that answer for all tenants at once, or change the upstream: refused, unless the
 //! config opens them, and then only for callers with all tenants.
 
-use hyper::{Request, body::Incoming};
+use hyper::Request;
 
 use super::{Enforced, Outward, passthrough};
 use crate::auth::Caller;
 use crate::config::settings::ClosedGroup;
+use crate::proxy::body::ClientBody;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::snapshot::Snapshot;
 use crate::tenancy::TenantScope;
@@ -16,7 +17,7 @@ pub(super) fn enforce(
     outward: &Outward,
     group: ClosedGroup,
     caller: &Caller,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
 ) -> Result<Enforced, ProxyError> {
     let settings = outward.upstream.settings();
     let is_open = settings.open_to_admins.contains(&group);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hyper::{Method, Request, body::Incoming};
+use hyper::{Method, Request};
 
 use super::metrics::{self, Send};
 use super::{Outgoing, Outward, ResponsePlan, input};
@@ -11,6 +11,7 @@ use crate::auth::Caller;
 use crate::config::settings::Api;
 use crate::prometheus::clusters::{self, Listed};
 use crate::prometheus::endpoints::Endpoint;
+use crate::proxy::body::ClientBody;
 use crate::proxy::budget::Room;
 use crate::proxy::cluster::no_cluster;
 use crate::proxy::error::{ErrorKind, ProxyError};
@@ -66,7 +67,7 @@ pub(super) async fn query(
     route: &Route,
     endpoint: &Endpoint,
     caller: &Arc<Caller>,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     metrics: &Metrics,
     journal: &Journal,
 ) -> Result<Outgoing, ProxyError> {

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
-use hyper::{Request, body::Incoming};
 
 use super::traces::{Page, TracesScope, WholeAnswer, org_id};
 use super::{Enforced, Outward, ResponsePlan, guard, input, traces};
 use crate::auth::Caller;
 use crate::grpc::frame::{self, Decoder};
 use crate::grpc::method::{self, Method};
+use crate::proxy::body::{ClientBody, RequestBody};
 use crate::proxy::budget::Budget;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
@@ -45,7 +46,7 @@ pub(super) async fn enforce(
     outward: Outward,
     method: Method,
     caller: &Caller,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     journal: &Journal,
     metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
@@ -54,7 +55,10 @@ pub(super) async fn enforce(
     let message = one_message(snapshot, body, metrics).await?;
     guard::grpc(snapshot, caller, method, &message)?;
     let budget = Budget::of(snapshot, metrics);
-    let framed = |message: &[u8]| Ok::<_, ProxyError>(budget.hold(framed(message)?)?);
+    let framed = |message: &[u8]| {
+        let message = budget.hold(framed(message)?)?;
+        Ok::<_, ProxyError>(RequestBody::Whole(Some(message)))
+    };
     let mut headers = for_upstream(&head.headers);
     let as_it_is = |headers| {
         let plan = ResponsePlan::Grpc(GrpcAnswer::AsTheyCome);
@@ -170,7 +174,7 @@ fn check_format(headers: &HeaderMap) -> Result<(), ProxyError> {
 /// The message of a call that has just one.
 async fn one_message(
     snapshot: &Snapshot,
-    body: Incoming,
+    body: ClientBody,
     metrics: &Metrics,
 ) -> Result<Bytes, ProxyError> {
     let limit = snapshot.settings().limits.body_bytes;

@@ -1,14 +1,13 @@
 //! What a client sent to a data API: read once, in one way.
 
 use bytes::Bytes;
-use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
 use crate::prometheus::endpoints::Endpoint;
 use crate::prometheus::form::{Form, FormError};
-use crate::proxy::body::{BodyError, CollectError, Streamed};
+use crate::proxy::body::{BodyError, ClientBody, CollectError};
 use crate::proxy::budget::Room;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::snapshot::Snapshot;
@@ -16,14 +15,14 @@ use crate::telemetry::metrics::Metrics;
 
 /// Reads the request's body whole: a form, or remote read's snappy message. A GET has none.
 pub(super) async fn read(
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     endpoint: &Endpoint,
     snapshot: &Snapshot,
     metrics: &Metrics,
 ) -> Result<(Parts, Bytes), ProxyError> {
     let (head, body) = request.into_parts();
     if head.method == Method::GET {
-        if !body.is_end_stream() {
+        if !body.is_empty() {
             return Err(bad(
                 "a GET with a body; send the parameters in the URL or use POST",
             ));
@@ -36,7 +35,7 @@ pub(super) async fn read(
     } else {
         expect_encoding(&head.headers, "identity")?;
         // A POST without a body may leave its type out.
-        if !body.is_end_stream() {
+        if !body.is_empty() {
             expect_form(&head.headers)?;
         }
     }
@@ -45,13 +44,12 @@ pub(super) async fn read(
 
 /// Reads a body whole, within its limits.
 pub(super) async fn whole(
-    body: Incoming,
+    body: ClientBody,
     snapshot: &Snapshot,
     metrics: &Metrics,
 ) -> Result<Bytes, ProxyError> {
     let room = Room::for_request(snapshot, metrics);
-    Streamed::new(body, snapshot.settings().timeouts.body_idle)
-        .collect(&room)
+    body.whole(snapshot.settings().timeouts.body_idle, &room)
         .await
         .map_err(|error| unread(error, room.bytes))
 }
@@ -108,7 +106,8 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
         .map_err(|_| unsupported("the request's Content headers are not text"))
 }
 
-fn unread(error: CollectError, limit: usize) -> ProxyError {
+/// Why a body could not be read, for the client.
+pub(in crate::proxy) fn unread(error: CollectError, limit: usize) -> ProxyError {
     match error {
         CollectError::TooLarge => ProxyError::new(
             ErrorKind::TooLarge,

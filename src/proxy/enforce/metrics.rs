@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, body::Incoming};
+use hyper::{Method, Request};
 
 use self::confine::ConfineOnce;
 pub(crate) use self::filter::Filter;
@@ -19,7 +19,7 @@ use crate::prometheus::endpoints::Endpoint;
 use crate::prometheus::form::Form;
 use crate::prometheus::params::{self, Allowed};
 use crate::prometheus::remote_read;
-use crate::proxy::body::RequestBody;
+use crate::proxy::body::{ClientBody, RequestBody};
 use crate::proxy::budget::{Budget, Room};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
@@ -35,7 +35,7 @@ pub(super) async fn enforce(
     outward: Outward,
     endpoint: &Endpoint,
     caller: &Arc<Caller>,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     metrics: &Metrics,
     journal: &Journal,
 ) -> Result<Enforced, ProxyError> {

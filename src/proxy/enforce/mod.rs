@@ -9,16 +9,16 @@ mod guard;
 mod input;
 mod metrics;
 mod passthrough;
+mod shadow;
 mod traces;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Version, body::Incoming};
+use hyper::{Method, Request, Version};
 
-use super::body::{RemapPosition, RequestBody};
+use super::body::{ClientBody, RemapPosition, RequestBody};
 use super::error::{ErrorKind, ProxyError};
 use super::journal::Journal;
 use super::route::{Route, Target, no_upstream};
@@ -30,11 +30,14 @@ use crate::tenancy::{Matchers, TenantScope};
 use crate::upstream::Upstream;
 
 pub(super) use self::grpc::GrpcAnswer;
+pub(super) use self::input::unread;
 pub(super) use self::metrics::Filter;
+pub(super) use self::shadow::as_it_came;
 pub(super) use self::traces::{TracesAnswer, WholeAnswer};
 
 /// A request that may be sent. Only this module makes one, and
-/// [`forward`](super::forward::forward) takes nothing else.
+/// [`forward`](super::forward::forward) takes nothing else. But for
+/// [`as_it_came`], all that make one enforce.
 pub(super) struct Enforced {
     upstream: Arc<Upstream>,
     request: Request<RequestBody>,
@@ -171,13 +174,13 @@ impl Outward {
         &self,
         path: &'static str,
         headers: HeaderMap,
-        message: Bytes,
+        body: RequestBody,
         plan: ResponsePlan,
     ) -> Result<Enforced, ProxyError> {
         let uri = self.upstream.grpc_uri(path).map_err(|error| {
             ProxyError::new(ErrorKind::Internal, "the upstream has no address").caused_by(&error)
         })?;
-        let mut request = Request::new(RequestBody::Whole(Some(message)));
+        let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
         *request.uri_mut() = uri;
@@ -216,7 +219,7 @@ pub(super) async fn enforce(
     snapshot: &Snapshot,
     route: &Route,
     caller: Option<Arc<Caller>>,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     metrics: &Metrics,
     journal: &Journal,
 ) -> Result<(Outgoing, Decision), ProxyError> {
@@ -251,7 +254,7 @@ async fn by_target(
     target: &Target,
     outward: Outward,
     caller: Option<Arc<Caller>>,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     metrics: &Metrics,
     journal: &Journal,
 ) -> Result<Enforced, ProxyError> {

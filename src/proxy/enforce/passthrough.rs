@@ -1,10 +1,10 @@
 //! What lies outside the data APIs: forwarded untouched, but for what names or proves a caller.
 
+use hyper::Request;
 use hyper::http::uri::PathAndQuery;
-use hyper::{Request, body::Incoming};
 
 use super::{Enforced, Outward, ResponsePlan};
-use crate::proxy::body::{RequestBody, Streamed};
+use crate::proxy::body::ClientBody;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers;
 use crate::proxy::snapshot::Snapshot;
@@ -13,19 +13,12 @@ use crate::proxy::snapshot::Snapshot;
 pub(super) fn enforce(
     snapshot: &Snapshot,
     outward: &Outward,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
 ) -> Result<Enforced, ProxyError> {
-    let (mut parts, incoming) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     headers::strip_request(&mut parts.headers, snapshot.token_headers());
     let path_and_query = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let body = if hyper::body::Body::is_end_stream(&incoming) {
-        RequestBody::Empty
-    } else {
-        RequestBody::Streamed(Streamed::new(
-            incoming,
-            snapshot.settings().timeouts.body_idle,
-        ))
-    };
+    let body = body.into_request(snapshot.settings().timeouts.body_idle);
     outward.request(
         parts.method,
         path_and_query,

@@ -8,7 +8,7 @@ mod scope;
 
 use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, body::Incoming};
+use hyper::{Method, Request};
 
 use self::answer::{Companions, Hidden};
 pub(in crate::proxy) use self::answer::{Page, TracesAnswer, WholeAnswer};
@@ -16,7 +16,7 @@ pub(super) use self::scope::{TracesScope, refusal};
 use super::{Enforced, Outward, ResponsePlan, guard, input};
 use crate::auth::Caller;
 use crate::prometheus::form::Form;
-use crate::proxy::body::RequestBody;
+use crate::proxy::body::{ClientBody, RequestBody};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::headers;
 use crate::proxy::journal::Journal;
@@ -35,7 +35,7 @@ pub(super) async fn enforce(
     outward: &Outward,
     endpoint: &Endpoint,
     caller: &Caller,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     metrics: &Metrics,
     journal: &Journal,
 ) -> Result<Enforced, ProxyError> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use thiserror::Error;
 
-pub use self::record::{Record, Tenants};
+pub use self::record::{Compared, Record, Shadowed, Tenants};
 pub use self::text::Redaction;
 use self::writer::Writer;
 use super::metrics::AuditCounters;
@@ -155,7 +155,7 @@ impl Trail {
 
 /// Spreads the sampled ones evenly: multiples of the golden ratio fall into every part of the unit
 /// interval in proportion (Weyl's equidistribution).
-fn is_sampled(count: u64, share: f64) -> bool {
+pub(crate) fn is_sampled(count: u64, share: f64) -> bool {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
     if share >= 1.0 {
         return true;

@@ -9,7 +9,7 @@ use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
 use super::text::{MAX_TEXT_BYTES, safe};
-use crate::telemetry::metrics::Decision;
+use crate::telemetry::metrics::{Decision, Verdict};
 use crate::telemetry::traceparent::TraceId;
 use crate::tenancy::{Tenant, TenantSet};
 
@@ -21,9 +21,11 @@ const MAX_TENANTS_BYTES: usize = 4096;
 pub struct Record<'a> {
     /// `None` where the client went away before there was one.
     pub decision: Option<Decision>,
-    /// Of an error of our own: a word of a closed set.
+    /// Of an upstream in shadow mode: what would have become of the request.
+    pub shadow: Option<Shadowed>,
+    /// Of an error of our own, or of one that shadow mode kept back: a word of a closed set.
     pub reason: Option<&'static str>,
-    /// Of an error of our own: its text. Cut and masked here.
+    /// Of the same error: its text. Cut and masked here.
     pub error: Option<&'a str>,
     /// The status the client got; 499 where it went away before.
     pub status: u16,
@@ -53,6 +55,26 @@ pub struct Record<'a> {
     pub remote: Option<SocketAddr>,
 }
 
+/// What shadow mode found out of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Shadowed {
+    /// What would have become of it.
+    pub verdict: Verdict,
+    /// The status it would have got, where it would have been refused.
+    pub would_answer: Option<u16>,
+    /// The sizes of both answers, in a record of its own after the request's.
+    pub compared: Option<Compared>,
+}
+
+/// The answer as it was given, and as it would be confined.
+#[derive(Clone, Copy, Debug)]
+pub struct Compared {
+    /// Bytes of either body.
+    pub bytes: [u64; 2],
+    /// Series in either, of a query's answers.
+    pub series: Option<[u64; 2]>,
+}
+
 /// Whose data a caller may see.
 #[derive(Clone, Copy, Debug)]
 pub enum Tenants<'a> {
@@ -67,6 +89,10 @@ pub enum Tenants<'a> {
 struct Line<'a> {
     time: String,
     decision: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_answer: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     status: u16,
@@ -90,6 +116,14 @@ struct Line<'a> {
     queries: &'a [Box<str>],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     rewritten: &'a [Box<str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enforced_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_series: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enforced_series: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<&'a str>,
     duration_ms: f64,
@@ -148,9 +182,14 @@ impl<'a> Record<'a> {
             Some(Tenants::Some(tenants)) => Some(TenantList::of(tenants)),
             _ => None,
         };
+        let compared = self.shadow.and_then(|shadow| shadow.compared);
+        let [open_bytes, enforced_bytes] = each(compared.map(|compared| compared.bytes));
+        let [open_series, enforced_series] = each(compared.and_then(|compared| compared.series));
         Line {
             time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
             decision: self.decision.map_or("none", Decision::name),
+            shadow: self.shadow.map(|shadow| shadow.verdict.name()),
+            would_answer: self.shadow.and_then(|shadow| shadow.would_answer),
             reason: self.reason,
             status: self.status,
             subject: self.subject.map(|text| safe(text, MAX_TEXT_BYTES)),
@@ -164,6 +203,10 @@ impl<'a> Record<'a> {
             clusters: self.clusters.iter().map(|name| &**name).collect(),
             queries: self.queries,
             rewritten: self.rewritten,
+            open_bytes,
+            enforced_bytes,
+            open_series,
+            enforced_series,
             trace_id: self.trace_id.as_ref().map(TraceId::as_str),
             duration_ms: milliseconds(self.duration),
             remote: self.remote,
@@ -190,6 +233,8 @@ impl<'a> Record<'a> {
         tracing::info!(
             target: "partywall::audit",
             decision = line.decision,
+            shadow = line.shadow,
+            would_answer = line.would_answer,
             reason = line.reason,
             status = line.status,
             subject = line.subject.as_deref(),
@@ -203,6 +248,10 @@ impl<'a> Record<'a> {
             clusters = (!line.clusters.is_empty()).then(|| line.clusters.join(",")),
             queries = list(line.queries),
             rewritten = list(line.rewritten),
+            open_bytes = line.open_bytes,
+            enforced_bytes = line.enforced_bytes,
+            open_series = line.open_series,
+            enforced_series = line.enforced_series,
             trace_id = line.trace_id,
             duration_ms = line.duration_ms,
             remote = line.remote.map(tracing::field::display),
@@ -213,12 +262,22 @@ impl<'a> Record<'a> {
     }
 
     fn headline(&self) -> &'static str {
+        if self.decision == Some(Decision::Shadow) {
+            return match self.shadow.and_then(|shadow| shadow.compared) {
+                Some(_) => "answers compared, nothing enforced",
+                None => "served, nothing enforced",
+            };
+        }
         match (self.error, self.tenants) {
             (Some(_), _) => "refused",
             (None, Some(Tenants::All)) => "a caller with all tenants was served",
             (None, _) => "served",
         }
     }
+}
+
+fn each(pair: Option<[u64; 2]>) -> [Option<u64>; 2] {
+    pair.map_or([None; 2], |pair| pair.map(Some))
 }
 
 /// With microseconds, and no more digits.
@@ -236,6 +295,7 @@ mod tests {
     fn record() -> Record<'static> {
         Record {
             decision: Some(Decision::Passed),
+            shadow: None,
             reason: None,
             error: None,
             status: 200,
@@ -272,6 +332,39 @@ mod tests {
                 "duration_ms": 1.5,
             })
         );
+    }
+
+    #[test]
+    fn shadow_mode_says_what_would_have_been() {
+        let shadow = |would_answer, compared| Record {
+            decision: Some(Decision::Shadow),
+            shadow: Some(Shadowed {
+                verdict: Verdict::Denied,
+                would_answer,
+                compared,
+            }),
+            ..record()
+        };
+        assert_eq!(
+            read(&shadow(Some(401), None)),
+            json!({
+                "decision": "shadow", "shadow": "denied", "would_answer": 401, "status": 200,
+                "route": "query", "method": "GET", "duration_ms": 1.5,
+            })
+        );
+        let compared = Compared {
+            bytes: [20, 10],
+            series: Some([2, 1]),
+        };
+        let value = read(&shadow(None, Some(compared)));
+        for (key, size) in [
+            ("open_bytes", 20),
+            ("enforced_bytes", 10),
+            ("open_series", 2),
+            ("enforced_series", 1),
+        ] {
+            assert_eq!(value[key], size, "{key}");
+        }
     }
 
     #[test]

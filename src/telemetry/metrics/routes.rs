@@ -26,15 +26,18 @@ pub enum Decision {
     Passed,
     /// Not sent on.
     Refused,
+    /// Sent on as it came, at an upstream in shadow mode.
+    Shadow,
 }
 
 impl Decision {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Confined,
         Self::Filtered,
         Self::Unrestricted,
         Self::Passed,
         Self::Refused,
+        Self::Shadow,
     ];
 
     /// For metrics, logs and the audit trail.
@@ -45,6 +48,7 @@ impl Decision {
             Self::Unrestricted => "unrestricted",
             Self::Passed => "passed",
             Self::Refused => "refused",
+            Self::Shadow => "shadow",
         }
     }
 }
@@ -100,7 +104,7 @@ impl Routes {
                 registry,
                 "decisions",
                 "What enforcement decided on requests (confined, filtered, unrestricted, passed, \
-                 refused)",
+                 refused, shadow)",
                 Family::default(),
             ),
             resolved: RwLock::default(),

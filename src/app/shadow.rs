@@ -1,0 +1,56 @@
+//! Shadow mode is never quiet: it is warned of at every load of the config, once an hour, and when
+//! it ends.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::config::settings::Settings;
+use crate::config::{Shadowed, shadowed};
+use crate::proxy::Proxy;
+
+/// How often those in shadow mode are named in the log.
+const REMIND_AFTER: Duration = Duration::from_hours(1);
+
+/// How soon an end is noticed for the log. For requests it holds at once.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+
+/// Warns of every upstream whose config has `shadow`.
+pub(super) fn warn(settings: &Settings) {
+    for shadowed in shadowed(settings, SystemTime::now()) {
+        log(&shadowed);
+    }
+}
+
+/// Those that are in shadow mode now, for readiness.
+pub(super) fn in_force(settings: &Settings) -> Vec<String> {
+    let all = shadowed(settings, SystemTime::now()).into_iter();
+    let in_force = all.filter(|shadowed| shadowed.is_in_force);
+    in_force.map(|shadowed| shadowed.to_string()).collect()
+}
+
+/// Warns again and again, for as long as the process lives.
+pub(super) async fn remind(proxy: Arc<Proxy>) {
+    let mut before: Vec<Shadowed> = Vec::new();
+    let mut reminded = Instant::now();
+    loop {
+        tokio::time::sleep(LOOK_AFTER).await;
+        let now = shadowed(proxy.snapshot().settings(), SystemTime::now());
+        for shadowed in now.iter().filter(|shadowed| has_ended(shadowed, &before)) {
+            log(shadowed);
+        }
+        if reminded.elapsed() >= REMIND_AFTER {
+            reminded = Instant::now();
+            now.iter().for_each(log);
+        }
+        before = now;
+    }
+}
+
+fn has_ended(now: &Shadowed, before: &[Shadowed]) -> bool {
+    let was = before.iter().find(|was| was.upstream == now.upstream);
+    was.is_some_and(|was| was.is_in_force && !now.is_in_force)
+}
+
+fn log(shadowed: &Shadowed) {
+    tracing::warn!(upstream = &*shadowed.upstream, "SHADOW MODE: {shadowed}");
+}

@@ -1,0 +1,119 @@
+//! The proof that nothing is to be enforced on a request.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use hyper::Method;
+
+use crate::config::settings::ClosedGroup;
+use crate::proxy::route::{Route, Target};
+use crate::upstream::Upstream;
+
+/// The shadow mode of a route's upstream is in force. There is no other way to one than a config
+/// that says so, and it is of no use for another route.
+pub(in crate::proxy) struct InForce<'r> {
+    route: &'r Route,
+    upstream: &'r Arc<Upstream>,
+    until: SystemTime,
+}
+
+impl<'r> InForce<'r> {
+    /// Asks the clock, for each request: when the time is up, nothing has to happen for all to be
+    /// enforced again.
+    pub(in crate::proxy) fn of(route: &'r Route, now: SystemTime) -> Option<Self> {
+        let upstream = route.upstream.as_ref()?;
+        let shadow = upstream.settings().shadow.as_ref()?;
+        let until = shadow.until();
+        shadow.is_in_force(now).then_some(Self {
+            route,
+            upstream,
+            until,
+        })
+    }
+
+    /// The route whose requests may go up as they came.
+    pub(in crate::proxy) fn route(&self) -> &'r Route {
+        self.route
+    }
+
+    /// The upstream that they go to.
+    pub(in crate::proxy) fn upstream(&self) -> &'r Arc<Upstream> {
+        self.upstream
+    }
+
+    /// `shadow.until`.
+    pub(in crate::proxy) fn until(&self) -> SystemTime {
+        self.until
+    }
+}
+
+/// Whether shadow mode is for such requests: those that read tenants' data, or may be told by their
+/// method to change nothing. What writes, administrates or cannot be told is treated as ever; an
+/// open store's administration was never meant for whoever reaches its port.
+pub(super) fn lets_through(target: &Target, method: &Method) -> bool {
+    let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    match target {
+        Target::Metrics(endpoint) | Target::ClusterQuery(endpoint) => {
+            is_safe || endpoint.allows(method.as_str())
+        }
+        Target::Traces(endpoint) => is_safe || method == endpoint.method(),
+        Target::Grpc(_) | Target::PassThrough => true,
+        Target::Malformed(_) => is_safe,
+        Target::Closed(group) => is_safe && only_reads(*group),
+        Target::UnknownGrpc | Target::Misplaced | Target::Clusters | Target::NoCluster => false,
+    }
+}
+
+/// Groups in which a GET is known to change nothing.
+fn only_reads(group: ClosedGroup) -> bool {
+    match group {
+        ClosedGroup::Status | ClosedGroup::Stores | ClosedGroup::Unknown => true,
+        ClosedGroup::TsdbAdmin
+        | ClosedGroup::Write
+        | ClosedGroup::Internals
+        | ClosedGroup::Overrides
+        | ClosedGroup::Mcp
+        | ClosedGroup::Querier => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grpc::method::Method as GrpcMethod;
+    use crate::prometheus::endpoints::Endpoint;
+
+    #[test]
+    fn what_writes_or_administrates_stays_closed() {
+        let get = |target: Target| lets_through(&target, &Method::GET);
+        let post = |target: Target| lets_through(&target, &Method::POST);
+        assert!(get(Target::Metrics(Endpoint::Query)) && post(Target::Metrics(Endpoint::Query)));
+        assert!(get(Target::Metrics(Endpoint::Rules)) && !post(Target::Metrics(Endpoint::Rules)));
+        assert!(!lets_through(
+            &Target::Metrics(Endpoint::Series),
+            &Method::DELETE
+        ));
+        assert!(post(Target::Grpc(GrpcMethod::Search)) && post(Target::PassThrough));
+        for group in ClosedGroup::ALL {
+            assert!(!post(Target::Closed(group)), "{group:?}");
+        }
+        for group in [
+            ClosedGroup::Status,
+            ClosedGroup::Stores,
+            ClosedGroup::Unknown,
+        ] {
+            assert!(get(Target::Closed(group)), "{group:?}");
+        }
+        for group in [
+            ClosedGroup::TsdbAdmin,
+            ClosedGroup::Write,
+            ClosedGroup::Internals,
+            ClosedGroup::Overrides,
+            ClosedGroup::Mcp,
+            ClosedGroup::Querier,
+        ] {
+            assert!(!get(Target::Closed(group)), "{group:?}");
+        }
+        assert!(!get(Target::Misplaced) && !post(Target::UnknownGrpc));
+    }
+}

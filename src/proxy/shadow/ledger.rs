@@ -1,0 +1,89 @@
+//! What was noted lately, so that a busy caller does not fill the audit trail, and how many
+//! comparisons are under way, so that the store's load is known. Kept over reloads.
+
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use quick_cache::sync::Cache;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::telemetry::audit::is_sampled;
+
+/// The same of the same caller is noted once in this time.
+const AGAIN_AFTER: Duration = Duration::from_mins(1);
+
+/// As many callers and reasons are remembered, about 50 bytes each.
+const REMEMBERED: usize = 10_000;
+
+/// Comparisons under way at once.
+const COMPARISONS: usize = 4;
+
+/// One for the process.
+pub(in crate::proxy) struct Ledger {
+    noted: Cache<u64, Instant>,
+    hasher: RandomState,
+    asked: AtomicU64,
+    comparisons: Arc<Semaphore>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            noted: Cache::new(REMEMBERED),
+            hasher: RandomState::new(),
+            asked: AtomicU64::new(0),
+            comparisons: Arc::new(Semaphore::new(COMPARISONS)),
+        }
+    }
+}
+
+impl Ledger {
+    /// Whether this was not noted within the last minute; it is from now on.
+    pub(in crate::proxy) fn is_news(&self, what: impl Hash) -> bool {
+        let key = self.hasher.hash_one(what);
+        let known = self.noted.get(&key);
+        if known.is_some_and(|noted| noted.elapsed() < AGAIN_AFTER) {
+            return false;
+        }
+        self.noted.insert(key, Instant::now());
+        true
+    }
+
+    /// Whether the next request is of the share that is compared.
+    pub(super) fn is_compared(&self, share: f64) -> bool {
+        share > 0.0 && is_sampled(self.asked.fetch_add(1, Ordering::Relaxed), share)
+    }
+
+    /// A place for a comparison, if there is one.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.comparisons).try_acquire_owned().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_noted_once() {
+        let ledger = Ledger::default();
+        assert!(ledger.is_news(("thanos", "missing", "10.0.0.1")));
+        assert!(!ledger.is_news(("thanos", "missing", "10.0.0.1")));
+        assert!(ledger.is_news(("thanos", "missing", "10.0.0.2")));
+        assert!(ledger.is_news(("thanos", "signature", "10.0.0.1")));
+    }
+
+    #[test]
+    fn comparisons_are_bounded_and_off_by_default() {
+        let ledger = Ledger::default();
+        assert!(!ledger.is_compared(0.0));
+        assert!(ledger.is_compared(1.0));
+        let places: Vec<_> = (0..COMPARISONS).map(|_| ledger.place()).collect();
+        assert!(places.iter().all(Option::is_some));
+        assert!(ledger.place().is_none());
+        drop(places);
+        assert!(ledger.place().is_some());
+    }
+}

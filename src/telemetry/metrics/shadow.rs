@@ -1,0 +1,223 @@
+//! Metrics of upstreams in shadow mode: what would have become of requests. Counters stay as they
+//! are when it ends.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::add;
+use crate::upstream::Upstream;
+
+/// What would have become of a request, were all enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It would have been refused.
+    Denied,
+    /// It would have gone up confined.
+    Rewritten,
+    /// Of its answer only what is the caller's would have been shown.
+    Filtered,
+    /// It would have gone up as it did.
+    Unchanged,
+    /// That cannot be told without the upstream, or at this moment.
+    Unknown,
+    /// It writes or administrates, and so is treated as without shadow mode.
+    Closed,
+}
+
+impl Verdict {
+    /// For metrics, logs and the audit trail.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Rewritten => "rewritten",
+            Self::Filtered => "filtered",
+            Self::Unchanged => "unchanged",
+            Self::Unknown => "unknown",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// How the confined answer compares with the one that was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Of the same size.
+    Same,
+    /// Smaller: the caller would see less.
+    Smaller,
+    /// Larger, as an error's text can be.
+    Larger,
+    /// The confined request was answered with an error.
+    Failed,
+    /// Too many were under way.
+    Skipped,
+}
+
+impl Comparison {
+    const ALL: [Self; 5] = [
+        Self::Same,
+        Self::Smaller,
+        Self::Larger,
+        Self::Failed,
+        Self::Skipped,
+    ];
+
+    /// For metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Smaller => "smaller",
+            Self::Larger => "larger",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NameLabels {
+    upstream: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    upstream: Arc<str>,
+    route: &'static str,
+    verdict: &'static str,
+    /// Why it would be denied, as `partywall_refusals_total` has it; else empty.
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AnswerLabels {
+    upstream: Arc<str>,
+    answer: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ComparisonLabels {
+    upstream: Arc<str>,
+    result: &'static str,
+}
+
+/// The metrics, as registered.
+pub struct ShadowMetrics {
+    in_force: Family<NameLabels, Gauge>,
+    requests: Family<RequestLabels, Counter>,
+    comparisons: Family<ComparisonLabels, Counter>,
+    answer_bytes: Family<AnswerLabels, Counter>,
+    answer_series: Family<AnswerLabels, Counter>,
+}
+
+impl ShadowMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        Self {
+            in_force: add(
+                registry,
+                "shadow",
+                "Whether nothing is enforced at an upstream (shadow mode)",
+                Family::default(),
+            ),
+            requests: add(
+                registry,
+                "shadow_requests",
+                "Requests to an upstream in shadow mode, by what would have become of them",
+                Family::default(),
+            ),
+            comparisons: add(
+                registry,
+                "shadow_comparisons",
+                "Confined requests sent for comparison in shadow mode, by result (same, smaller, \
+                 larger, failed, skipped)",
+                Family::default(),
+            ),
+            answer_bytes: add(
+                registry,
+                "shadow_answer_bytes",
+                "Bytes of compared answers in shadow mode: as given (open), as confined (enforced)",
+                Family::default(),
+            ),
+            answer_series: add(
+                registry,
+                "shadow_answer_series",
+                "Series in compared answers to queries in shadow mode: as given (open), as \
+                 confined (enforced)",
+                Family::default(),
+            ),
+        }
+    }
+
+    /// Counts a request.
+    pub fn request(
+        &self,
+        upstream: &Arc<str>,
+        route: &'static str,
+        verdict: Verdict,
+        reason: &'static str,
+    ) {
+        let labels = RequestLabels {
+            upstream: Arc::clone(upstream),
+            route,
+            verdict: verdict.name(),
+            reason,
+        };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// Counts a comparison.
+    pub fn compared(&self, upstream: &Arc<str>, result: Comparison) {
+        let labels = ComparisonLabels {
+            upstream: Arc::clone(upstream),
+            result: result.name(),
+        };
+        self.comparisons.get_or_create(&labels).inc();
+    }
+
+    /// Counts the sizes of two answers: as given, as confined.
+    pub fn sizes(&self, upstream: &Arc<str>, bytes: [u64; 2], series: Option<[u64; 2]>) {
+        let families = [
+            (&self.answer_bytes, Some(bytes)),
+            (&self.answer_series, series),
+        ];
+        for (family, sizes) in families {
+            for (answer, size) in ["open", "enforced"]
+                .into_iter()
+                .zip(sizes.into_iter().flatten())
+            {
+                let labels = AnswerLabels {
+                    upstream: Arc::clone(upstream),
+                    answer,
+                };
+                family.get_or_create(&labels).inc_by(size);
+            }
+        }
+    }
+
+    /// Takes over which of these upstreams are in shadow mode now, and forgets all others.
+    pub(super) fn take<'u>(&self, upstreams: impl Iterator<Item = &'u Arc<Upstream>>) {
+        let now = std::time::SystemTime::now();
+        self.in_force.clear();
+        for upstream in upstreams {
+            let labels = NameLabels {
+                upstream: Arc::clone(upstream.name()),
+            };
+            let shadow = upstream.settings().shadow.as_ref();
+            let is_in_force = shadow.is_some_and(|shadow| shadow.is_in_force(now));
+            self.in_force.get_or_create(&labels).set(is_in_force.into());
+            if is_in_force {
+                for result in Comparison::ALL {
+                    let labels = ComparisonLabels {
+                        upstream: Arc::clone(upstream.name()),
+                        result: result.name(),
+                    };
+                    drop(self.comparisons.get_or_create(&labels));
+                }
+            }
+        }
+    }
+}

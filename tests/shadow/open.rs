@@ -8,7 +8,7 @@ use serde_json::json;
 use super::common::client::{Ask, Client, Sent};
 use super::common::dataset::Dataset;
 use super::common::partywall::{Partywall, Setup};
-use super::common::prometheus::Prometheus;
+use super::common::prometheus::{Extras, Prometheus};
 use super::common::token::{Signer, now};
 use super::common::upstream::Upstream;
 use super::stage::{ask, counted, eventually, metric, records, shadow, shadowed, verdict};
@@ -128,7 +128,7 @@ async fn answers_are_the_stores_own_whoever_asks() {
 
 #[tokio::test]
 async fn compressed_answers_stay_so_and_preflights_pass() {
-    let store = Prometheus::with_extras("shadowed", &Default::default()).await;
+    let store = Prometheus::with_extras("shadowed", &Extras::default()).await;
     let proxy = shadowed(&store.url, "").await;
     let client = Client::default();
     let flags = Ask::get("/api/v1/status/flags", &[]).with_header("accept-encoding", "gzip");

@@ -8,7 +8,7 @@ use super::common::client::{Answer, Ask, Client};
 use super::common::partywall::{Partywall, Setup};
 
 /// Longer than anything here takes on the slowest machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `shadow`, in force for so long.
 pub fn shadow_for(time: Duration, more: &str) -> String {

@@ -67,11 +67,11 @@ fn check_warns_and_refuses_every_slip() {
         warning.contains("p.yaml: warning: upstream thanos is in shadow mode until "),
         "{warning}"
     );
-    let passed = shadow_until(SystemTime::now() - Duration::from_secs(60), "");
+    let passed = shadow_until(SystemTime::now() - Duration::from_mins(1), "");
     let over = run(&passed, &check, "");
     assert!(over.status.success());
     assert!(said(&over.stderr).contains("all is enforced"));
-    let soon = humantime::format_rfc3339(SystemTime::now() + Duration::from_secs(60));
+    let soon = humantime::format_rfc3339(SystemTime::now() + Duration::from_mins(1));
     for (slip, error) in [
         (
             format!("shadow: {{until: {soon}}}"),

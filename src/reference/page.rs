@@ -48,6 +48,14 @@ fn html(operations: &[Operation], calls: &[Call]) -> String {
          <p>How each endpoint keeps tenants apart. The same for tools: \
          <a href=\"/-/api/openapi.json\">OpenAPI 3.1</a>.</p>\n"
     );
+    let _ = writeln!(
+        out,
+        "<p>{} the request is rewritten before it is sent. {} what is others' is taken out of the \
+         answer. {} there is nothing of any tenant in it.</p>",
+        badge("confined"),
+        badge("filtered"),
+        badge("passed"),
+    );
     out.push_str("<nav>\n");
     for tag in Tag::ALL {
         let _ = writeln!(out, "<h2>{}</h2>\n<ul>", tag.name());

@@ -1,4 +1,4 @@
-//! The API reference is a sound OpenAPI 3.1 document.
+//! The API reference is a sound `OpenAPI` 3.1 document.
 
 use std::process::Command;
 

@@ -12,7 +12,7 @@ upstreams:
   - name: thanos
     api: prometheus
     url: https://thanos.example.com:10902/prometheus
-    path_prefix: /clusters/eu
+    path_prefix: /europe
     hosts: [eu.example.com, "10.0.0.1"]
     tls: {server_name: thanos.svc, insecure_skip_verify: true}
     health: {path: "/-/healthy?x=1", interval: 1s, timeout: 250ms, gates_readiness: true}
@@ -21,6 +21,7 @@ upstreams:
     timeouts: {connect: 1s, response_head: 1m30s, body_idle: 250ms}
     max_idle_connections: 0
   - {name: tempo, api: tempo, url: "http://127.0.0.1:3200"}
+  - {name: us, api: prometheus, url: "http://127.0.0.1:1", cluster: us}
 tokens:
   sources: [{header: X-Token}, {header: Authorization, scheme: Token}]
   issuers:
@@ -57,6 +58,12 @@ tenancy:
       traces: {attribute: resource.env}
     - claim: region
       metrics: {label: region}
+  clusters:
+    rules:
+      - {when: {claim: groups, values: [x]}, clusters: [us]}
+      - {when: {claim: groups, values: [y]}, all_clusters: true}
+    claim: sites
+    map: {here: us}
   max_tenants: 9
 promql: {foreign_matchers: reject}
 traces: {search_metadata: mask, foreign_spans: deny}

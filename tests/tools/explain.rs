@@ -413,3 +413,42 @@ async fn the_admin_endpoint_says_the_same_and_logs_no_token() {
     let signature = token.rsplit('.').next().expect("three parts");
     assert!(!log.contains(signature), "nor a part of it");
 }
+
+/// Clusters in the sample: what `explain` says of them sends nothing.
+#[test]
+fn clusters_are_explained() {
+    let explain = |claims: &Value, args: &[&str]| {
+        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/config/clusters.yaml");
+        let mut all = vec!["explain", "--config", sample, "--claims", "-"];
+        all.extend(args);
+        run(&all, &claims.to_string())
+    };
+    let contractor = json!({"tenant_id": "acme", "groups": ["contractors"]});
+    let below = |name: &str| format!("GET /clusters/{name}/api/v1/query");
+    let said = explain(&contractor, &["--request", &below("us"), "up"]);
+    said.assert_says(&[
+        "clusters  us\n",
+        "by rule 1 of 2: fixed clusters, as the claim `groups`",
+        "query, to the upstream `prometheus-us`",
+        r#"up{tenant_id="acme"}"#,
+    ]);
+    for name in ["eu", "none"] {
+        let said = explain(&contractor, &["--request", &below(name), "up"]);
+        said.assert_says(&["refused   403 no_cluster", "tenancy.clusters"]);
+    }
+    let said = explain(&contractor, &["--request", "GET /clusters"]);
+    said.assert_says(&[r#"answered  {"status":"success","data":[{"name":"us""#]);
+    let both = "GET /api/v1/query?cluster=us&cluster=eu&x=1";
+    let said = explain(&json!({"tenant_id": "acme"}), &["--request", both, "up"]);
+    said.assert_says(&[
+        "clusters  all",
+        "to each of the clusters `eu`, `us`",
+        "dropped   x\n",
+    ]);
+    let said = explain(
+        &json!({"tenant_id": "acme"}),
+        &["--json", "--request", both, "up"],
+    );
+    assert_eq!(said.json()["route"]["clusters"], json!(["eu", "us"]));
+    assert_eq!(said.json()["dimensions"][1]["of_clusters"], json!(true));
+}

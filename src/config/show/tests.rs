@@ -12,7 +12,7 @@ upstreams:
   - name: thanos
     api: prometheus
     url: https://thanos.example.com:10902/prometheus
-    path_prefix: /clusters/eu
+    path_prefix: /europe
     hosts: [eu.example.com, "10.0.0.1"]
     tls: {server_name: thanos.svc, insecure_skip_verify: true}
     health: {path: "/-/healthy?x=1", interval: 1s, timeout: 250ms, gates_readiness: true}
@@ -22,6 +22,7 @@ upstreams:
     max_idle_connections: 0
     shadow: {until: 2026-01-31T18:00:00Z, tenants_see_each_other: true, compare: 0.25}
   - {name: tempo, api: tempo, url: "http://127.0.0.1:3200"}
+  - {name: us, api: prometheus, url: "http://127.0.0.1:1", cluster: us}
 tokens:
   sources: [{header: X-Token}, {header: Authorization, scheme: Token}]
   issuers:
@@ -58,6 +59,12 @@ tenancy:
       traces: {attribute: resource.env}
     - claim: region
       metrics: {label: region}
+  clusters:
+    rules:
+      - {when: {claim: groups, values: [x]}, clusters: [us]}
+      - {when: {claim: groups, values: [y]}, all_clusters: true}
+    claim: sites
+    map: {here: us}
   max_tenants: 9
 promql: {foreign_matchers: reject}
 traces: {search_metadata: mask, foreign_spans: deny}

@@ -249,3 +249,92 @@ fn health() {
         "upstreams[0].health.interval: must be longer than zero"
     );
 }
+
+fn cluster(name: &str, api: &str, more: &str) -> String {
+    format!("{{name: {name}, api: {api}, url: 'http://x', {more}}}")
+}
+
+#[test]
+fn a_cluster_is_found_by_its_name() {
+    let eu = cluster("eu", "prometheus", "cluster: eu");
+    let all = settings_of(&beside(&[&eu])).upstreams;
+    assert_eq!(all[1].cluster.as_deref(), Some("eu"));
+    assert_eq!(all[1].path_prefix.as_deref(), Some("/clusters/eu"));
+    assert!(!all[1].is_default());
+    // Only where there are names are they kept for names.
+    let prefix = cluster("p", "prometheus", "path_prefix: /clusters/us");
+    assert!(Fake::config(&beside(&[&prefix])).load().is_ok());
+}
+
+#[test]
+fn what_a_cluster_may_not_be() {
+    let eu = cluster("eu", "prometheus", "cluster: eu");
+    for (second, expected) in [
+        (
+            "cluster: eu",
+            "a cluster has one upstream of each api at most",
+        ),
+        (
+            "cluster: eu, hosts: [x]",
+            "a cluster has one upstream of each api at most",
+        ),
+        ("cluster: EU", "must be made of a-z"),
+        ("cluster: a/b", "must be made of a-z"),
+        ("cluster: us, path_prefix: /us", "goes without `cluster`"),
+        (
+            "path_prefix: /clusters/us",
+            "lies where upstreams are found by their `cluster`",
+        ),
+        (
+            "path_prefix: /Clusters",
+            "lies where upstreams are found by their `cluster`",
+        ),
+    ] {
+        let second = cluster("second", "prometheus", second);
+        let error = message(&beside(&[&eu, &second]));
+        assert!(error.contains(expected), "{second}: {error}");
+    }
+}
+
+#[test]
+fn rules_grant_clusters_that_there_are() {
+    let rules = |upstreams: &[&str], clusters: &str| {
+        let tenancy = format!("  claim: tenant_id\n  clusters: {clusters}\n");
+        beside(upstreams).replace("  claim: tenant_id\n", &tenancy)
+    };
+    let eu = cluster("eu", "prometheus", "cluster: eu");
+    let when = "when: {claim: groups, values: [x]}";
+    for good in [
+        "{claim: sites}".to_owned(),
+        format!("{{rules: [{{{when}, clusters: [eu]}}, {{all_clusters: true}}]}}"),
+        "{claim: sites, map: {frankfurt: [eu]}}".to_owned(),
+    ] {
+        let settings = settings_of(&rules(&[&eu], &good));
+        assert!(settings.tenancy.clusters.is_some(), "{good}");
+    }
+    for (bad, expected) in [
+        (
+            "{rules: [{clusters: [us]}]}",
+            "\"us\" is not the `cluster` of an upstream",
+        ),
+        (
+            "{claim: sites, map: {x: us}}",
+            "\"us\" is not the `cluster` of an upstream",
+        ),
+        (
+            "{rules: [{tenants: [eu]}]}",
+            "`claim`, `clusters` and `all_clusters`",
+        ),
+        (
+            "{rules: [{all_tenants: true}]}",
+            "`claim`, `clusters` and `all_clusters`",
+        ),
+        ("{}", "one of `claim` and `rules` is required"),
+    ] {
+        let errors = Fake::config(&rules(&[&eu], bad)).load().unwrap_err();
+        let errors = errors.join("\n");
+        assert!(errors.contains(expected), "{bad}: {errors}");
+    }
+    let error = message(&rules(&[], "{claim: sites}"));
+    assert!(error.contains("no upstream has a `cluster`"), "{error}");
+}

@@ -471,3 +471,59 @@ fn claims_of_real_providers() {
     let namespace = by_claim(claim(&["kubernetes.io", "namespace"]));
     assert_eq!(tenants_of(&namespace, &kubernetes).unwrap(), "acme-ns");
 }
+
+/// Who may use which clusters, of `eu` and `us`.
+fn clusters_of(rules: Option<Vec<TenantRule>>, claims: &Value) -> Vec<&'static str> {
+    let tenancy = Tenancy {
+        clusters: rules,
+        ..tenancy(vec![
+            when_claim(&["groups"], &["sre"], Grant::AllTenants),
+            always(fixed(&["acme"])),
+        ])
+    };
+    let scope = scope_of(&tenancy, claims).unwrap();
+    let mut both = vec!["eu", "us"];
+    both.retain(|name| scope.may_use(name));
+    both
+}
+
+#[test]
+fn clusters_are_all_where_nothing_is_said_and_none_where_no_rule_grants_them() {
+    assert_eq!(clusters_of(None, &json!({})), ["eu", "us"]);
+    let by_claim = || Some(vec![always(Grant::Claim(claim(&["sites"])))]);
+    assert_eq!(
+        clusters_of(by_claim(), &json!({"sites": ["us", "x"]})),
+        ["us"]
+    );
+    for nothing in [
+        json!({}),
+        json!({"sites": null}),
+        json!({"sites": []}),
+        json!({"sites": ""}),
+        json!({"sites": {"eu": 1}}),
+        json!({"sites": ["eu", 1]}),
+        json!({"sites": "EU"}),
+        json!({"sites": "eu,us"}),
+        json!({"sites": "*"}),
+    ] {
+        assert!(clusters_of(by_claim(), &nothing).is_empty(), "{nothing}");
+    }
+    assert_eq!(
+        clusters_of(by_claim(), &json!({"groups": "sre"})),
+        ["eu", "us"]
+    );
+    let first = Some(vec![
+        when_claim(&["groups"], &["contractors"], fixed(&["eu"])),
+        when_claim(&["groups"], &["staff"], Grant::AllTenants),
+    ]);
+    for (group, expected) in [
+        ("contractors", vec!["eu"]),
+        ("staff", vec!["eu", "us"]),
+        ("others", vec![]),
+    ] {
+        assert_eq!(
+            clusters_of(first.clone(), &json!({"groups": [group]})),
+            expected
+        );
+    }
+}

@@ -450,7 +450,7 @@ async fn who_leaves_is_waited_for_by_no_cluster() {
     })
     .await;
     eventually("the request is over", async || {
-        named.rig.metric("partywall_requests_in_flight").await < 0.5
+        named.rig.metric("partywall_http_requests_in_flight").await < 0.5
     })
     .await;
 }

@@ -19,7 +19,13 @@ pub enum Endpoint {
     /// `/api/v2/search/tags`
     SearchTagsV2,
     /// `/api/search/tag/{tag}/values`; goes up as [`Self::TagValuesV2`]
-    TagValues(TagName),
+    TagValues {
+        /// What is asked for.
+        tag: TagName,
+        /// As the client wrote it: a name without a scope, which the first version finds in a
+        /// place of its own.
+        written: Box<str>,
+    },
     /// `/api/v2/search/tag/{tag}/values`
     TagValuesV2(TagName),
     /// `/api/metrics/query_range`
@@ -162,7 +168,10 @@ fn classify_named(call: &str) -> Result<Option<Endpoint>, PathError> {
         return Ok(Some(Endpoint::TagValuesV2(TagName::parse(tag)?)));
     }
     if let Some(tag) = tag_of(call, "search/tag/") {
-        return Ok(Some(Endpoint::TagValues(TagName::parse_v1(tag)?)));
+        return Ok(Some(Endpoint::TagValues {
+            tag: TagName::parse_v1(tag)?,
+            written: tag.into(),
+        }));
     }
     Ok(None)
 }
@@ -193,7 +202,7 @@ impl Endpoint {
             Self::Search => "search",
             Self::SearchTags => "search_tags",
             Self::SearchTagsV2 => "search_tags_v2",
-            Self::TagValues(_) => "tag_values",
+            Self::TagValues { .. } => "tag_values",
             Self::TagValuesV2(_) => "tag_values_v2",
             Self::MetricsQueryRange => "traces_query_range",
             Self::MetricsQuery => "traces_query",
@@ -216,11 +225,8 @@ impl Endpoint {
     pub fn client_path(&self) -> Cow<'static, str> {
         match self {
             Self::SearchTags => Cow::Borrowed("/api/search/tags"),
-            Self::TagValues(tag) => {
-                let tag = tag.to_string();
-                // The first version names attributes without a scope.
-                let tag = tag.strip_prefix('.').unwrap_or(&tag);
-                let tag = utf8_percent_encode(tag, SEGMENT);
+            Self::TagValues { written, .. } => {
+                let tag = utf8_percent_encode(written, SEGMENT);
                 Cow::Owned(format!("/api/search/tag/{tag}/values"))
             }
             other => other.upstream_path(),
@@ -233,7 +239,7 @@ impl Endpoint {
         Cow::Borrowed(match self {
             Self::Search => "/api/search",
             Self::SearchTags | Self::SearchTagsV2 => "/api/v2/search/tags",
-            Self::TagValues(tag) | Self::TagValuesV2(tag) => {
+            Self::TagValues { tag, .. } | Self::TagValuesV2(tag) => {
                 let tag = tag.to_string();
                 let tag = utf8_percent_encode(&tag, SEGMENT);
                 return Cow::Owned(format!("/api/v2/search/tag/{tag}/values"));
@@ -300,6 +306,23 @@ mod tests {
         assert_eq!(
             up("/api/search/tag/service.name/values"),
             "/api/v2/search/tag/resource.service.name/values"
+        );
+    }
+
+    #[test]
+    fn a_tag_of_the_first_version_goes_up_there_as_it_was_written() {
+        for path in [
+            "/api/search/tag/http.method/values",
+            "/api/search/tag/service.name/values",
+            "/api/search/tag/status.code/values",
+            "/api/search/tag/root.name/values",
+            "/api/search/tag/x/values",
+        ] {
+            assert_eq!(known(path).client_path(), path);
+        }
+        assert_eq!(
+            known("/api/search/tag/a b?q=%/x/values").client_path(),
+            "/api/search/tag/a%20b%3Fq%3D%25%2Fx/values"
         );
     }
 

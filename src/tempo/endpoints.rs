@@ -373,6 +373,23 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_of_the_first_version_goes_up_there_as_it_was_written() {
+        for path in [
+            "/api/search/tag/http.method/values",
+            "/api/search/tag/service.name/values",
+            "/api/search/tag/status.code/values",
+            "/api/search/tag/root.name/values",
+            "/api/search/tag/x/values",
+        ] {
+            assert_eq!(known(path).client_path(), path);
+        }
+        assert_eq!(
+            known("/api/search/tag/a b?q=%/x/values").client_path(),
+            "/api/search/tag/a%20b%3Fq%3D%25%2Fx/values"
+        );
+    }
+
+    #[test]
     fn tags_are_encoded_whole() {
         let up = |path| known(path).upstream_path();
         assert_eq!(

@@ -503,17 +503,18 @@ fn as_asked(twin: &mut Outcome, question: &Question, got: &Outcome) {
             *value = value["value"].take();
         }
     }
-    if !question.param("q").contains(ATTRIBUTE) {
-        forget_tenant(&mut twin.json);
-    }
+    forget_unless_named(&mut twin.json, question, ATTRIBUTE);
 }
 
-/// Takes the tenant's attribute from all spans of a page.
-fn forget_tenant(page: &mut Value) {
+/// Takes an attribute from all spans of a page, unless the query names it.
+fn forget_unless_named(page: &mut Value, question: &Question, name: &str) {
+    if question.param("q").contains(name) {
+        return;
+    }
     let attributes = |span: &mut Value| {
         let all = span.get_mut("attributes").and_then(Value::as_array_mut);
         if let Some(all) = all {
-            all.retain(|attribute| attribute["key"] != ATTRIBUTE);
+            all.retain(|attribute| attribute["key"] != name);
             if all.is_empty() {
                 span.as_object_mut()
                     .map(|span| span.shift_remove("attributes"));

@@ -30,6 +30,8 @@ async fn the_tenant_is_the_only_org_id_over_http() {
         ("/api/v2/search/tags", &[]),
         ("/api/search/tags", &[]),
         ("/api/v2/search/tag/rootName/values", &[]),
+        ("/api/search/tag/http.method/values", &[]),
+        ("/api/search/tag/status.code/values", &[]),
         (
             "/api/metrics/query_range",
             &[("q", "{ rootName = \"x\" } | rate()")],

@@ -20,6 +20,12 @@ use super::rig::{ACME, Rig, token};
 use super::stage::{QUERY, SECRET, Stage, eventually, until_closed};
 use super::witness::{MIB, peak_memory};
 
+/// Whether a line of the log is a record, whatever its texts say.
+fn is_of_trail(line: &str) -> bool {
+    let before_texts = line.split("subject=").next().unwrap_or_default();
+    before_texts.contains(" partywall::audit: ") || line.contains(r#""target":"partywall::audit""#)
+}
+
 const EXPLAIN: &str = "/-/explain";
 
 async fn explain(admin: &str, headers: &[(&str, &str)], question: &[u8]) -> RawAnswer {
@@ -103,8 +109,9 @@ async fn a2_questions_of_the_admin_address_are_bounded() {
         "x".repeat(900_000),
     ] {
         let answer = explain(&rig.admin(), &json, long(&query).as_bytes()).await;
-        assert_eq!(answer.status, 200, "{}", answer.head);
-        assert_eq!(answer.json().unwrap()["result"], "refused");
+        let answered = answer.json().unwrap();
+        let is_refused = answer.status == 400 || answered["result"] == "refused";
+        assert!(is_refused, "{}: {answered}", answer.head);
     }
     let mut endless = TcpStream::connect(rig.admin().trim_start_matches("http://"))
         .await
@@ -198,12 +205,12 @@ async fn a3_nobody_writes_lines_into_the_trail_or_the_log() {
         };
         let trail = |text: &str| {
             let lines = text.split('\n').filter(|line| !line.is_empty());
-            let of_trail = |line: &&str| output != "log" || line.contains("partywall::audit");
+            let of_trail = |line: &&str| output != "log" || is_of_trail(line);
             lines.filter(of_trail).count()
         };
         eventually("five records", async || trail(&shown()) >= 5).await;
         for text in [shown(), stage.proxy.process.log()] {
-            for control in ['\u{0}', '\r', '\u{1b}', '\u{7f}', '\u{85}'] {
+            for control in ['\u{0}', '\r', '\u{1b}', '\u{7f}', '\u{85}', '\u{202e}'] {
                 assert!(!text.contains(control), "{control:?} in {output}: {text}");
             }
             let begins = |line: &str| {
@@ -279,8 +286,8 @@ async fn a4_a_trace_context_says_nothing_else() {
         "\u{e9}".repeat(28),
     ];
     for value in &odd {
-        let state = ("tracestate", "forged=1");
-        let headers = [("traceparent", value.as_str()), state];
+        let vendor = ("tracestate", "forged=1");
+        let headers = [("traceparent", value.as_str()), vendor];
         for target in [QUERY, "/graph"] {
             let answer = stage.send("GET", target, &headers, b"").await;
             assert_eq!(answer.status, 200, "{value}: {answer:?}");
@@ -302,7 +309,11 @@ async fn a4_a_trace_context_says_nothing_else() {
     );
 }
 
+/// A secret, and a part of it that is no secret of another test.
 const MARK: &str = "s3cr3t-Mark-0123456789abcdefghij";
+const PART: &str = "s3cr3t-Mark-";
+
+type Change = Box<dyn Fn(&mut super::rig::Config)>;
 
 /// Secrets in every place where there may be one: shown nowhere, not even by the errors of a file
 /// that has them in the wrong place or form.
@@ -311,7 +322,6 @@ async fn a5_no_error_of_a_config_tells_a_secret() {
     let mut rig = Rig::start(|config, _| config.unwatched()).await;
     let good = rig.config.clone();
     let url = &good.upstream;
-    type Change = Box<dyn Fn(&mut super::rig::Config)>;
     let credentials =
         |text: String| -> Change { Box::new(move |config| config.credentials = text.clone()) };
     let keys = |text: String| -> Change { Box::new(move |config| config.keys = text.clone()) };
@@ -346,10 +356,7 @@ async fn a5_no_error_of_a_config_tells_a_secret() {
             credentials(format!("{{basic: {{username: u, password: [{MARK}]}}}}")),
         ),
         ("a value for a section", credentials(MARK.to_owned())),
-        (
-            "a short secret",
-            keys(format!("hmac_secret: {}", &MARK[..12])),
-        ),
+        ("a short secret", keys(format!("hmac_secret: {PART}"))),
         ("a list of secrets", keys(format!("hmac_secret: [{MARK}]"))),
         ("a tag", keys(format!("hmac_secret: !x {MARK}"))),
         ("an alias", keys(format!("hmac_secret: *{MARK}"))),
@@ -377,8 +384,7 @@ async fn a5_no_error_of_a_config_tells_a_secret() {
             ("the config", rig.admin_get("/-/config").await.text()),
             ("the log", rig.process.log()),
         ] {
-            let part = &MARK[..12];
-            assert!(!text.contains(part), "{what}: {place} tells it: {text}");
+            assert!(!text.contains(PART), "{what}: {place} tells it: {text}");
         }
     }
     assert!(refused > 10, "{refused} were refused");
@@ -438,8 +444,6 @@ async fn o4_the_two_ports_share_nothing() {
         "/-/explain",
         "/-/reload",
         "/-/config",
-        "/-/ready",
-        "/-/healthy",
         "/metrics",
         "/%2d/config",
         "/-/config/",

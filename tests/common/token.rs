@@ -41,9 +41,13 @@ impl Signer {
     }
 
     pub fn hs256(secret: &str) -> Self {
+        Self::hmac(secret, Algorithm::HS256)
+    }
+
+    pub fn hmac(secret: &str, algorithm: Algorithm) -> Self {
         Self {
             key: EncodingKey::from_secret(secret.as_bytes()),
-            algorithm: Algorithm::HS256,
+            algorithm,
             key_file: secret.to_owned(),
         }
     }

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::common::raw::{RawAnswer, request};
@@ -208,6 +209,23 @@ async fn j_only_good_tokens_are_believed() {
     let both = [("X-Id-Token", other.as_str()), ("Authorization", &bearer)];
     let seen = door.assert_sent("J8", &with_headers(&door, &both).await);
     assert_eq!(query(&seen), r#"up{tenant_id="acme"}"#);
+}
+
+/// J1: the right secret with another algorithm of the same family is not good enough.
+#[tokio::test]
+async fn j1_algorithms_are_those_of_the_issuer() {
+    let secret = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let door = Door::with(|setup| setup.signer = Signer::hs256(secret)).await;
+    let good = with_token(&door, &door.proxy.signer.tenant("acme")).await;
+    door.assert_sent("J1 HS256", &good);
+    for algorithm in [Algorithm::HS384, Algorithm::HS512] {
+        let token = Signer::hmac(secret, algorithm).tenant("acme");
+        assert_401(
+            &door,
+            &format!("J1 {algorithm:?}"),
+            &with_token(&door, &token).await,
+        );
+    }
 }
 
 /// J2: keys that a token brings along or points to are neither used nor fetched.

@@ -150,6 +150,48 @@ async fn k1_a_path_is_below_a_prefix_or_it_is_not() {
     }
 }
 
+/// Outside the data APIs a path is not rewritten, so nothing but its cluster can be got wrong.
+#[tokio::test]
+async fn k1_pages_are_of_one_cluster_too() {
+    let clusters = Clusters::start().await;
+    for (path, expected) in [
+        ("/graph", ["/graph reached default as /graph"]),
+        ("/eu/graph", ["/eu/graph reached eu as /graph"]),
+        ("/eu/west/graph", ["/eu/west/graph reached west as /graph"]),
+        ("/eu2/graph", ["/eu2/graph reached default as /eu2/graph"]),
+        ("/e/graph", ["/e/graph reached default as /e/graph"]),
+        (
+            "/eu.west/graph",
+            ["/eu.west/graph reached default as /eu.west/graph"],
+        ),
+        (
+            "/eu/west2/graph",
+            ["/eu/west2/graph reached eu as /west2/graph"],
+        ),
+    ] {
+        let answer = clusters.get(path, "Host: x").await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        assert_eq!(clusters.asked_or_passed(path), expected);
+    }
+    for path in [
+        "/EU/graph",
+        "//eu/graph",
+        "/%65u/graph",
+        "/eu;x/graph",
+        "/eu%2fgraph",
+        "/eu\\graph",
+        "/eu/WEST/graph",
+        "/eu//west/graph",
+        "/eu/%77est/graph",
+        "/eu/../graph",
+    ] {
+        let answer = clusters.get(path, "Host: x").await;
+        let asked = clusters.asked_or_passed(path);
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+        assert!(asked.is_empty(), "{asked:?}");
+    }
+}
+
 impl Clusters {
     /// The same, where a page may have passed through.
     fn asked_or_passed(&self, what: &str) -> Vec<String> {

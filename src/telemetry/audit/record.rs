@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
-use super::text::{MAX_TEXT_BYTES, safe};
+use super::text::shown;
 use crate::telemetry::metrics::{Decision, Verdict};
 use crate::telemetry::traceparent::TraceId;
 use crate::tenancy::{Tenant, TenantSet};
@@ -192,7 +192,7 @@ impl<'a> Record<'a> {
             would_answer: self.shadow.and_then(|shadow| shadow.would_answer),
             reason: self.reason,
             status: self.status,
-            subject: self.subject.map(|text| safe(text, MAX_TEXT_BYTES)),
+            subject: self.subject.map(shown),
             issuer: self.issuer,
             more_tenants: tenants.as_ref().map_or(0, TenantList::more),
             tenants,
@@ -210,7 +210,7 @@ impl<'a> Record<'a> {
             trace_id: self.trace_id.as_ref().map(TraceId::as_str),
             duration_ms: milliseconds(self.duration),
             remote: self.remote,
-            error: self.error.map(|text| safe(text, MAX_TEXT_BYTES)),
+            error: self.error.map(shown),
         }
     }
 

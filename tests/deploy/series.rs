@@ -2,7 +2,7 @@
 //! expression asks for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use promql_parser::parser::{Expr, parse};
 use promql_parser::util::{ExprVisitor, walk_expr};
@@ -41,6 +41,11 @@ impl Exposed {
                 "# By TLS:\n  - address: 127.0.0.1:{tls_port}\n    \
                  tls: {{cert_file: {certificate}, key_file: {key}}}"
             ),
+            upstream_options: vec![format!(
+                "# In shadow mode:\n  - {{name: open, api: prometheus, url: {nowhere}, path_prefix: \
+                 /open, shadow: {{until: {}, tenants_see_each_other: true}}}}",
+                humantime::format_rfc3339(SystemTime::now() + Duration::from_hours(1))
+            )],
             rest: "metrics: {per_tenant: {}}\n".to_owned(),
             ..Setup::new(nowhere)
         })
@@ -50,6 +55,8 @@ impl Exposed {
         let token = partywall.signer.tenant("acme");
         client.ask(&partywall.url, &query, Some(&token)).await;
         client.ask(&partywall.url, &query, None).await;
+        let open = format!("{}/open", partywall.url);
+        client.ask(&open, &query, None).await;
         let not_by_tls = format!("http://127.0.0.1:{tls_port}");
         client.ask(&not_by_tls, &query, None).await;
         let metrics = format!("{}/metrics", partywall.admin);

@@ -1,6 +1,7 @@
 //! What is counted and measured, and that README tells of all of it.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
 
 use super::common::client::{Ask, Client, Sent};
 use super::common::process::free_port;
@@ -42,11 +43,18 @@ async fn everything() -> String {
         lay(dir, &Authority::new("servers").identity());
         config.listener =
             format!("# By TLS:\n  - address: 127.0.0.1:{tls_port}\n    tls: {{{PAIR}}}");
+        let until = humantime::format_rfc3339(SystemTime::now() + Duration::from_hours(1));
+        config.more = vec![format!(
+            "{{name: open, api: prometheus, url: {}, path_prefix: /open, shadow: {{until: {until}, \
+             tenants_see_each_other: true}}}}",
+            config.upstream
+        )];
         config.rest = "metrics: {per_tenant: {}}\n".to_owned();
     })
     .await;
     rig.ask(&ACME).await;
     rig.ask("bad").await;
+    rig.ask_below("/open", "bad").await;
     let without_tls = format!("http://127.0.0.1:{tls_port}");
     let ask = Ask::new(Sent::Get, "/", &[]);
     Client::default().ask(&without_tls, &ask, None).await;

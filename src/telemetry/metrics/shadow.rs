@@ -217,6 +217,7 @@ impl ShadowMetrics {
                     };
                     drop(self.comparisons.get_or_create(&labels));
                 }
+                self.sizes(upstream.name(), [0, 0], Some([0, 0]));
             }
         }
     }

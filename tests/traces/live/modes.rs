@@ -307,8 +307,9 @@ fn is_comparable(question: &Question, mode: &Mode<'_>) -> bool {
     let is_odd_tag = match &question.subject {
         Subject::Values(_, tag) => {
             (mode.is_trusting() && is_of_whole(tag))
-                || (mode.stage.is_some() && tag.ends_with(ATTRIBUTE))
+                || (mode.stage.is_some() && (tag.ends_with(ATTRIBUTE) || query.contains(ATTRIBUTE)))
         }
+        Subject::Tags(_) => mode.stage.is_some() && query.contains(ATTRIBUTE),
         _ => false,
     };
     let may_ask_of_whole =
@@ -388,12 +389,17 @@ async fn compare(
 /// The question that the private store is asked: for a trace that must not exist, one that does not.
 fn wanted(mode: &Mode<'_>, data: &Traces, question: &Question) -> Question {
     let mut wanted = question.clone();
+    let is = |trace: &Trace, id: &str| {
+        trace
+            .short_id()
+            .eq_ignore_ascii_case(id.trim_start_matches('0'))
+    };
     if let Subject::Trace(_, id) = &mut wanted.subject
         && mode.denies
         && data
             .traces
             .iter()
-            .any(|trace| trace.id.eq_ignore_ascii_case(id) && is_shared(trace, mode))
+            .any(|trace| is(trace, id) && is_shared(trace, mode))
     {
         NOWHERE.clone_into(id);
     }

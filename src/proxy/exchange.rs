@@ -13,7 +13,7 @@ use super::quota::Admitted;
 use super::route::Route;
 use crate::auth::{Caller, Principal};
 use crate::listen::InFlight;
-use crate::telemetry::audit::{Record, Tenants, Trail};
+use crate::telemetry::audit::{self, Record, Tenants, Trail};
 use crate::telemetry::metrics::{Decision, Metrics, RouteSeries, Stage};
 use crate::telemetry::spans::{Finished, RequestSpans};
 use crate::telemetry::traceparent::TraceId;
@@ -246,11 +246,13 @@ impl Drop for Exchange {
         }
         self.audit(duration);
         self.end_spans();
+        let caller = self.caller.as_deref();
+        let subject = caller.and_then(|caller| caller.principal().subject());
         tracing::debug!(
             target: "partywall::access",
             route = self.route.name(),
             code = self.code,
-            subject = self.caller.as_deref().and_then(|caller| caller.principal().subject()),
+            subject = subject.map(audit::shown).as_deref(),
             duration_ms = duration.as_secs_f64() * 1000.0,
             trace_id = self.head.trace_id.as_ref().map(TraceId::as_str),
             "request"

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 pub use self::record::{Record, Tenants};
 pub use self::text::Redaction;
+pub(crate) use self::text::shown;
 use self::writer::Writer;
 use super::metrics::AuditCounters;
 use crate::config::settings::{Audit as Settings, AuditOutput};

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
-use super::text::{MAX_TEXT_BYTES, safe};
+use super::text::shown;
 use crate::telemetry::metrics::Decision;
 use crate::telemetry::traceparent::TraceId;
 use crate::tenancy::{Tenant, TenantSet};
@@ -148,7 +148,7 @@ impl<'a> Record<'a> {
             decision: self.decision.map_or("none", Decision::name),
             reason: self.reason,
             status: self.status,
-            subject: self.subject.map(|text| safe(text, MAX_TEXT_BYTES)),
+            subject: self.subject.map(shown),
             issuer: self.issuer,
             more_tenants: tenants.as_ref().map_or(0, TenantList::more),
             tenants,
@@ -161,7 +161,7 @@ impl<'a> Record<'a> {
             trace_id: self.trace_id.as_ref().map(TraceId::as_str),
             duration_ms: milliseconds(self.duration),
             remote: self.remote,
-            error: self.error.map(|text| safe(text, MAX_TEXT_BYTES)),
+            error: self.error.map(shown),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::config::settings::AuditQueries;
 const MAX_QUERY_BYTES: usize = 4096;
 
 /// The longest of the other texts: subjects, errors.
-pub(super) const MAX_TEXT_BYTES: usize = 512;
+const MAX_TEXT_BYTES: usize = 512;
 
 /// What becomes of queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,15 +56,41 @@ fn hash(query: &str) -> String {
     text
 }
 
-/// The text without what may be a token, and cut at `max` bytes with a mark.
-pub(super) fn safe(text: &str, max: usize) -> Cow<'_, str> {
-    let masked = mask_tokens(text);
+/// A subject or an error as it may stand in a line of the trail or of the log.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    safe(text, MAX_TEXT_BYTES)
+}
+
+/// The text without what may be a token or hides what is there, and cut at `max` bytes with a mark.
+fn safe(text: &str, max: usize) -> Cow<'_, str> {
+    let masked = reveal(mask_tokens(text));
     if masked.len() <= max {
         return masked;
     }
     let end = masked.floor_char_boundary(max);
     let (kept, _) = masked.split_at_checked(end).unwrap_or_default();
     format!("{kept}… (cut, {} bytes)", text.len()).into()
+}
+
+/// Writes as `\u{9b}` what JSON leaves as it is and a terminal obeys (DEL and the C1 controls) or
+/// shows as something else (separators of lines, and what turns text around).
+fn reveal(text: Cow<'_, str>) -> Cow<'_, str> {
+    let is_hidden = |c: char| {
+        matches!(c, '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}')
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(is_hidden) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_hidden(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown.into()
 }
 
 /// How every JSON Web Token begins: `{"` in base64url.
@@ -104,6 +130,21 @@ fn mask_tokens(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_shown() {
+        for (text, expected) in [
+            ("a\u{9b}31m", r"a\u{9b}31m"),
+            ("\u{7f}\u{85}", r"\u{7f}\u{85}"),
+            ("acme\u{202e}ahpla", r"acme\u{202e}ahpla"),
+            ("a\u{2028}b", r"a\u{2028}b"),
+            ("caf\u{e9} \u{430}", "caf\u{e9} \u{430}"),
+            // What JSON and the log escape themselves.
+            ("a\nb\u{1b}", "a\nb\u{1b}"),
+        ] {
+            assert_eq!(safe(text, 100), expected);
+        }
+    }
 
     #[test]
     fn what_may_be_a_token_is_masked() {

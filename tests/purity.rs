@@ -112,6 +112,13 @@ fn parsers_of_others_are_called_where_their_input_is_bounded() {
     }
 }
 
+/// `forbid` in the manifest holds for every target and cannot be allowed again in a file.
+#[test]
+fn our_own_code_cannot_be_unsafe() {
+    let manifest = include_str!("../Cargo.toml");
+    assert!(manifest.contains("unsafe_code = \"forbid\""));
+}
+
 /// A caller whom nobody proved exists for looking at what would be sent, where nothing is.
 #[test]
 fn only_the_dry_run_supposes_a_caller() {

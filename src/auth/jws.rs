@@ -116,7 +116,43 @@ pub(super) fn algorithm_named(name: &str) -> Option<Algorithm> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// What is read is what was written: no other text has the same reading.
+        #[test]
+        fn any_text_is_read_or_refused(
+            parts in prop::collection::vec(prop_oneof!["[A-Za-z0-9_-]{0,12}", "\\PC{0,6}"], 0..5),
+            header in "[{}\\[\\]\":,a-e0-9 \\\\]{0,40}",
+        ) {
+            let _ = parse(&parts.join("."));
+            let token = token(&header, &header);
+            if let Ok(jws) = parse(&token) {
+                prop_assert_eq!(format!("{}.{}", jws.signed, jws.signature), token);
+            }
+        }
+
+        /// One bit less or more, and it is another token or none.
+        #[test]
+        fn a_changed_token_is_not_the_same(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let good = token(r#"{"alg":"RS256","kid":"k"}"#, r#"{"iss":"i","tenant_id":"acme"}"#);
+            let mut bytes = good.clone().into_bytes();
+            let at = at.index(bytes.len());
+            prop_assume!(bytes[at] != byte);
+            bytes[at] = byte;
+            let Ok(changed) = String::from_utf8(bytes) else { return Ok(()) };
+            if let Ok(jws) = parse(&changed) {
+                let was = parse(&good).unwrap();
+                prop_assert!(jws.signed != was.signed || jws.signature != was.signature);
+                let as_bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+                let differs = jws.signed != was.signed
+                    || as_bytes(jws.signature) != as_bytes(was.signature);
+                prop_assert!(differs, "{changed}");
+            }
+        }
+    }
 
     fn token(header: &str, claims: &str) -> String {
         let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);

@@ -185,7 +185,98 @@ fn spell_out(raw: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// What tells one endpoint from another, and what tries to.
+    fn odd_path() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(
+            &[
+                "/",
+                "//",
+                "api",
+                "v1",
+                "query",
+                "federate",
+                "metrics",
+                "-",
+                "static",
+                ".",
+                "..",
+                "%2e",
+                "%2E",
+                "%252e",
+                "%2f",
+                "%5c",
+                "\\",
+                ";",
+                "%3b",
+                "%00",
+                "%0a",
+                "%20",
+                "%61pi",
+                "%71",
+                "%25",
+                "%c3%a9",
+                "\u{e9}",
+                "%ff",
+                "%",
+                "%z",
+                "?",
+                "%3f",
+                "#",
+                "%23",
+                "API",
+                "x",
+                "tempopb.X",
+                "search",
+                "tag",
+                "values",
+            ][..],
+        );
+        prop::collection::vec(piece, 0..10).prop_map(|pieces| format!("/{}", pieces.concat()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// What is sent in the place of a canonical path is read as that path again, by us and by
+        /// whoever decodes it once or any number of times.
+        #[test]
+        fn a_canonical_path_has_one_reading(raw in prop_oneof![odd_path(), "/\\PC{0,30}"]) {
+            let Ok(PathReading::Canonical(path)) = read(&raw) else {
+                return Ok(());
+            };
+            let decoded = path.as_str().to_owned();
+            prop_assert_eq!(&*percent_decode_str(&raw).decode_utf8().unwrap(), &decoded);
+            prop_assert!(decoded.starts_with('/'));
+            prop_assert!(!decoded.chars().any(char::is_control), "{:?}", decoded);
+            if !decoded.contains("/search/tag/") {
+                prop_assert!(has_plain_segments(&decoded), "{decoded}");
+                prop_assert!(!decoded.contains(['\\', ';', '%', '#', '?']), "{decoded}");
+                prop_assert_eq!(percent_decode_str(&decoded).decode_utf8().unwrap(), &*decoded);
+            }
+        }
+
+        /// What passes as it is has no reading in which it is, or contains, a data API's path.
+        #[test]
+        fn a_harmlessly_odd_path_is_harmless(raw in odd_path()) {
+            if read(&raw) != Ok(PathReading::HarmlesslyOdd) {
+                return Ok(());
+            }
+            let mut text = raw;
+            for _ in 0..5 {
+                for segment in text.split(['/', '\\']) {
+                    let name = segment.split([';', '?', '#']).next().unwrap();
+                    let name = name.trim_matches(|c: char| c.is_control() || c.is_whitespace());
+                    prop_assert!(!is_guarded_segment(name), "{name} in {text}");
+                    prop_assert!(!matches!(name, "." | ".."), "{text}");
+                }
+                text = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+            }
+        }
+    }
 
     fn canonical(raw: &str) -> Option<String> {
         match read(raw) {

@@ -63,7 +63,94 @@ fn nothing_follows_an_error() {
     assert!(fields.next().is_none());
 }
 
+/// Every wire type, of which `text` and `inner` are told apart by their schema alone.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Everything {
+    #[prost(uint64, tag = "1")]
+    number: u64,
+    #[prost(string, tag = "2")]
+    text: String,
+    #[prost(bytes = "vec", tag = "3")]
+    bytes: Vec<u8>,
+    #[prost(fixed64, tag = "4")]
+    fixed64: u64,
+    #[prost(fixed32, tag = "536870911")]
+    fixed32: u32,
+    #[prost(message, repeated, tag = "1000")]
+    inner: Vec<Everything>,
+}
+
+fn everything() -> impl Strategy<Value = Everything> {
+    let leaf = (
+        any::<u64>(),
+        ".{0,20}",
+        prop::collection::vec(any::<u8>(), 0..200),
+        any::<u64>(),
+        any::<u32>(),
+    )
+        .prop_map(|(number, text, bytes, fixed64, fixed32)| Everything {
+            number,
+            text,
+            bytes,
+            fixed64,
+            fixed32,
+            inner: Vec::new(),
+        });
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        (inner.clone(), prop::collection::vec(inner, 0..4))
+            .prop_map(|(outer, inner)| Everything { inner, ..outer })
+    })
+}
+
+/// The message as the walker reads it.
+fn walked(message: Message<'_>) -> Result<Everything, Malformed> {
+    let mut read = Everything::default();
+    for field in message.fields() {
+        let field = field?;
+        let fixed = |length: usize| field.encoded.split_at(field.encoded.len() - length).1;
+        match field.number {
+            1 => read.number = field.varint()?,
+            2 => read.text = field.text()?.to_owned(),
+            3 => read.bytes = field.bytes()?.to_vec(),
+            4 => read.fixed64 = u64::from_le_bytes(fixed(8).try_into().unwrap()),
+            536_870_911 => read.fixed32 = u32::from_le_bytes(fixed(4).try_into().unwrap()),
+            1000 => match field.value {
+                Value::Bytes(inner) => read.inner.push(walked(inner)?),
+                Value::Varint(_) | Value::Fixed => return Err(field.of_wrong_type()),
+            },
+            _ => {}
+        }
+    }
+    Ok(read)
+}
+
 proptest! {
+    #[test]
+    fn what_a_decoder_reads_is_what_is_walked(message in everything()) {
+        let encoded = prost::Message::encode_to_vec(&message);
+        prop_assert_eq!(walked(Message::body(&encoded)), Ok(message));
+    }
+
+    /// Whatever we can walk, a decoder reads too, and to the same fields: there is no message
+    /// that it takes for another than we did.
+    #[test]
+    fn what_is_walked_is_what_a_decoder_reads(
+        message in everything(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let mut encoded = prost::Message::encode_to_vec(&message);
+        prop_assume!(!encoded.is_empty());
+        let at = at.index(encoded.len());
+        encoded[at] = byte;
+        let ends = fields(&encoded).all(|field| field.is_ok());
+        let decoded = <Everything as prost::Message>::decode(&*encoded);
+        if let (true, Ok(walked), Ok(decoded)) = (ends, walked(Message::body(&encoded)), decoded) {
+            // A decoder merges nothing here: all but `inner` are scalars, of which the last counts.
+            prop_assert_eq!(walked, decoded);
+        }
+    }
+
     #[test]
     fn what_is_put_reads_back(number in 1u32..1000, value in 1u64.., text in ".{0,300}") {
         let mut out = Vec::new();

@@ -71,9 +71,52 @@ mod testing {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     use super::testing::acme;
     use super::*;
+
+    fn read(answer: &[u8]) -> Value {
+        serde_json::from_slice(answer).unwrap()
+    }
+
+    /// A label set: of the tenant, of one that is nearly it, of another, of nobody.
+    fn owner() -> impl Strategy<Value = Value> {
+        const VALUES: [&str; 8] = [
+            "acme",
+            "acme ",
+            "Acme",
+            "",
+            "globex",
+            "acme|globex",
+            ".*",
+            "\u{430}cme",
+        ];
+        prop_oneof![
+            prop::sample::select(&VALUES[..])
+                .prop_map(|value| json!({"tenant_id": value, "a": "b"})),
+            Just(json!({"a": "acme"})),
+            Just(json!({})),
+            prop::sample::select(&VALUES[..]).prop_map(|value| json!({"tenant": value})),
+        ]
+    }
+
+    /// What may stand where we look at nothing.
+    fn odd_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[\\PC\"\\\\{}]{0,10}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 10, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map("[a-c\"{]{0,3}", inner, 0..3)
+                    .prop_map(|all| Value::Object(all.into_iter().collect())),
+            ]
+        })
+    }
 
     const RECORDED: [&[u8]; 3] = [
         include_bytes!("../../../tests/fixtures/prometheus/rules-2.42.json"),
@@ -114,6 +157,52 @@ mod tests {
             if let Ok(out) = filtered(which, &answer) {
                 prop_assert!(memchr::memmem::find(&out, b"globex").is_none());
             }
+        }
+
+        /// The same as with every value in hand: those whose labels name the tenant, as they came.
+        #[test]
+        fn a_model_says_the_same(owners in prop::collection::vec((owner(), odd_json()), 0..6)) {
+            let one = |(owner, odd): &(Value, Value)| {
+                json!({"labels": owner, "value": odd, "annotations": {"a": "b"}, "state": "firing"})
+            };
+            let all: Vec<Value> = owners.iter().map(one).collect();
+            let own = |one: &&Value| one["labels"]["tenant_id"] == "acme";
+            let kept: Vec<&Value> = all.iter().filter(own).collect();
+            let alerts_of = |list: Value| json!({"status": "success", "data": {"alerts": list}});
+            let out = filtered(1, alerts_of(json!(all)).to_string().as_bytes()).unwrap();
+            prop_assert_eq!(read(&out), alerts_of(json!(kept)));
+
+            let without = |mut one: Value| {
+                if let Some(labels) = one.as_object_mut().unwrap().get_mut("discoveredLabels") {
+                    *labels = json!({});
+                }
+                one
+            };
+            let target = |(owner, odd): &(Value, Value)| {
+                json!({"discoveredLabels": {"__address__": "x"}, "labels": owner, "lastError": odd})
+            };
+            let all: Vec<Value> = owners.iter().map(target).collect();
+            let kept: Vec<Value> = all.iter().filter(own).cloned().map(without).collect();
+            let targets_of = |list: Value| json!({"status": "success", "data": {"activeTargets": list}});
+            let out = filtered(2, targets_of(json!(all)).to_string().as_bytes()).unwrap();
+            prop_assert_eq!(read(&out), targets_of(json!(kept)));
+
+            let recording = |(owner, odd): &(Value, Value)| {
+                json!({"type": "recording", "name": "a:b", "query": "up", "labels": owner, "evaluationTime": odd})
+            };
+            let all: Vec<Value> = owners.iter().map(recording).collect();
+            let kept: Vec<&Value> = all.iter().filter(own).collect();
+            let groups = |rules: Value| {
+                let groups = json!([{"name": "g", "file": "f", "rules": rules}]);
+                json!({"status": "success", "data": {"groups": groups}})
+            };
+            let out = filtered(0, groups(json!(all)).to_string().as_bytes()).unwrap();
+            let expected = if kept.is_empty() {
+                json!({"status": "success", "data": {"groups": []}})
+            } else {
+                groups(json!(kept))
+            };
+            prop_assert_eq!(read(&out), expected);
         }
 
         #[test]

@@ -440,6 +440,8 @@ fn tenants_of(path: &str, asked: &str) -> Vec<&'static str> {
         }
     };
     if path.starts_with("/api/search") || path.starts_with("/api/metrics") {
+        // As TraceQL reads the escape in a string.
+        let asked = &asked.replace("\\x7c", "|");
         return all(named(asked, |tenant| {
             format!("{{ resource.tenant_id = \"{tenant}\" }} | ")
         }));

@@ -323,6 +323,8 @@ async fn q11_bad_escapes_and_bad_text_are_refused() {
         "query=%ff%fe",
         "query=%C3%28",
         "query=up%00",
+        "query=up&time=%00",
+        "query=up&timeout=1%00s",
         "query=%ED%A0%80",
         "%zz=1&query=up",
         "query=up&x=%zz",

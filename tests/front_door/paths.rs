@@ -17,6 +17,12 @@ async fn p1_p3_p4_odd_spellings_of_data_paths_are_refused() {
         ("P1", "/api/v1/x/../query"),
         ("P1", "/static/../api/v1/query"),
         ("P1", "//federate"),
+        // They could leave the upstream's base path.
+        ("P1", "/graph/.."),
+        ("P1", "/graph/../x"),
+        ("P1", "/graph/./x"),
+        ("P1", "/graph/%2e%2e/x"),
+        ("P1", "/graph/..;/x"),
         ("P1", "/x//metrics"),
         ("P3", "/api%2fv1%2fquery"),
         ("P3", "/api%2Fv1/query"),

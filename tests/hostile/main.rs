@@ -8,6 +8,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 #[allow(dead_code, reason = "shared with the lifecycle suite")]
+#[path = "../lifecycle/rig.rs"]
+mod rig;
+#[allow(dead_code, reason = "shared with the lifecycle suite")]
 #[path = "../lifecycle/stage.rs"]
 mod stage;
 #[allow(dead_code, reason = "shared with the lifecycle suite")]
@@ -17,7 +20,11 @@ mod wire;
 mod frames;
 mod witness;
 
+mod clusters;
 mod faults;
 mod framing;
 mod http2;
+mod neighbours;
+mod operator;
 mod resources;
+mod secure;

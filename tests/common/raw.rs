@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// All that came back on one connection.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ impl RawAnswer {
     }
 }
 
-/// Writes `request` and reads until the other side closes, or is silent for ten seconds.
+/// Writes `request` and reads until the other side closes, or is silent for long.
 pub async fn exchange(authority: &str, request: &[u8]) -> RawAnswer {
     let mut stream = TcpStream::connect(authority)
         .await

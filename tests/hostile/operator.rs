@@ -22,7 +22,7 @@ use super::witness::{MIB, peak_memory};
 
 /// Whether a line of the log is a record, whatever its texts say.
 fn is_of_trail(line: &str) -> bool {
-    let before_texts = line.split("subject=").next().unwrap_or_default();
+    let before_texts = line.split("subject").next().unwrap_or_default();
     before_texts.contains(" partywall::audit: ") || line.contains(r#""target":"partywall::audit""#)
 }
 

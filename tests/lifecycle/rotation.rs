@@ -233,7 +233,7 @@ async fn keys_outlive_their_provider_but_not_for_ever() {
     let mut provider = Provider::start(&[&key]).await;
     let issuer = provider.issuer();
     let rig = launched(|config| {
-        let keys = "discovery: true\n      refresh_interval: 200ms\n      max_stale: 3s";
+        let keys = "discovery: true\n      refresh_interval: 200ms\n      max_stale: 10s";
         trust(config, &issuer, keys);
     })
     .await;

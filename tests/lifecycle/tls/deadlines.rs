@@ -13,8 +13,9 @@ use super::super::stage::{PATIENCE, Stage, eventually, json, until_closed, until
 use super::super::wire::{Step, Wire};
 use super::lay;
 
-const AT_LEAST: Duration = Duration::from_millis(350);
-const DEADLINES: &str = "timeouts: {first_request: 400ms, header: 400ms, body_idle: 400ms, idle: 1s}\n\
+/// On a busy machine the handshake of a debug build alone takes most of a second.
+const AT_LEAST: Duration = Duration::from_millis(1900);
+const DEADLINES: &str = "timeouts: {first_request: 2s, header: 2s, body_idle: 2s, idle: 3s}\n\
      log: {level: partywall=debug}\n";
 /// Handshakes may take for ever.
 const PATIENT: &str = "timeouts: {first_request: 1h}\n";
@@ -96,10 +97,11 @@ async fn a_slow_handshake_is_let_go() {
     .await;
 
     // The time for the first request has begun with the handshake.
+    let started = Instant::now();
     let mut stream = secure.connect().await;
-    let (said, waited) = until_closed(&mut stream).await;
+    let (said, _) = until_closed(&mut stream).await;
     assert!(said.is_empty(), "{said:?}");
-    assert!(waited >= AT_LEAST / 2, "closed after {waited:?}");
+    assert!(started.elapsed() >= AT_LEAST);
     assert!(secure.log().contains("expired=FirstRequest"));
 }
 
@@ -136,14 +138,14 @@ async fn an_idle_connection_is_closed_in_good_order() {
     let started = Instant::now();
     // An end without `close_notify` would be an error.
     assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0);
-    assert!(started.elapsed() >= Duration::from_millis(900));
+    assert!(started.elapsed() >= AT_LEAST);
     assert!(secure.log().contains("expired=Idle"), "{}", secure.log());
 }
 
 /// The deadline of a head counts the bytes on the wire: the client here never ends a record.
 #[tokio::test]
 async fn a_record_that_drips_is_let_go() {
-    let rest = DEADLINES.replace("idle: 1s", "idle: 1h");
+    let rest = DEADLINES.replace("idle: 3s", "idle: 1h");
     let secure = Secure::start(&[json("{}")], &rest).await;
     let mut stream = secure.connect().await;
     stream.write_all(&secure.stage.kept("/page")).await.unwrap();

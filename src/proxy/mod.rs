@@ -8,6 +8,7 @@
 //! | [`authenticate`] | a caller whose token is believed |
 //! | [`quota`] | its places among the requests in flight |
 //! | [`enforce`] | an [`enforce::Enforced`] request, confined to the caller's scope |
+//! | [`cache`] | an answer that was kept, if there is one |
 //! | [`forward`] | the upstream's answer: takes nothing but an `Enforced` |
 //! | [`respond`] | the client's answer: streamed, scrubbed or filtered as enforcement planned |
 //!
@@ -17,6 +18,7 @@ mod admit;
 mod authenticate;
 pub(crate) mod body;
 mod budget;
+pub mod cache;
 mod cluster;
 pub mod dry_run;
 mod enforce;
@@ -45,6 +47,7 @@ use hyper::{Request, Response, body::Incoming};
 use tracing::{Instrument as _, Span};
 
 use self::body::ResponseBody;
+use self::cache::Asked;
 use self::error::{Dialect, ErrorKind, ProxyError};
 use self::exchange::{Exchange, Head, method_name};
 use self::snapshot::Snapshot;
@@ -165,7 +168,7 @@ async fn caught<T>(
 
 /// The whole journey on one screen.
 async fn journey(
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     mut request: Request<Incoming>,
     exchange: &mut Exchange,
     metrics: &Arc<Metrics>,
@@ -181,17 +184,36 @@ async fn journey(
     exchange.set_caller(caller.clone());
     exchange.admit(quota::admit(snapshot, caller.as_ref())?);
     let journal = exchange.journal();
+    let (wants_fresh, asking) = (cache::wants_fresh(request.headers()), caller.clone());
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics, &journal);
     let (mut enforced, decision) = exchange.timed(Stage::Enforce, pin!(enforced)).await?;
     exchange.set_decision(decision);
+    let asking = asking.as_deref();
+    let asked = cache::ask(snapshot, &route, asking, &enforced, wants_fresh, metrics).await;
+    if let Asked::Answer(response) = asked {
+        return Ok(response);
+    }
     if let Some(parent) = exchange.upstream_begins() {
         enforced.set_traceparent(parent);
     }
-    let answered = forward::forward(enforced, metrics);
-    let answered = exchange.timed(Stage::Upstream, pin!(answered)).await;
-    let status = answered.as_ref().ok();
-    exchange.upstream_ends(status.map(|answered| answered.response.status()));
-    respond::respond(answered?, snapshot, metrics).await
+    match asked {
+        Asked::Answer(response) => Ok(response),
+        Asked::Lead(lead) => {
+            let fetched = lead.fetch(snapshot, enforced, metrics);
+            let fetched = exchange.timed(Stage::Upstream, pin!(fetched)).await;
+            exchange.upstream_ends(fetched.status);
+            fetched.response
+        }
+        Asked::Alone(lookup) => {
+            let answered = forward::forward(enforced, metrics);
+            let answered = exchange.timed(Stage::Upstream, pin!(answered)).await;
+            let status = answered.as_ref().ok();
+            exchange.upstream_ends(status.map(|answered| answered.response.status()));
+            let mut response = respond::respond(answered?, snapshot, metrics).await?;
+            cache::mark(&mut response, lookup);
+            Ok(response)
+        }
+    }
 }
 
 #[cfg(test)]

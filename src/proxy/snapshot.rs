@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::header::HeaderName;
 use thiserror::Error;
 
+use super::cache::{AnswerCache, InvalidRedis};
 use super::quota::Places;
 use super::rewrites::Rewrites;
 use crate::auth::{Authenticator, InvalidTokens};
@@ -26,6 +27,7 @@ pub struct Snapshot {
     rewrites: Rewrites,
     token_headers: Vec<HeaderName>,
     places: Places,
+    answers: Option<Arc<AnswerCache>>,
 }
 
 /// Why settings make no snapshot.
@@ -50,6 +52,9 @@ pub enum SnapshotError {
     /// `tokens`.
     #[error("tokens: {0}")]
     Tokens(#[from] InvalidTokens),
+    /// `cache`.
+    #[error("cache: {0}")]
+    Cache(#[from] InvalidRedis),
 }
 
 impl Snapshot {
@@ -88,6 +93,7 @@ impl Snapshot {
             upstreams,
             token_headers,
             places,
+            answers: answers(&settings, previous)?,
             settings,
         })
     }
@@ -147,6 +153,11 @@ impl Snapshot {
         &self.token_headers
     }
 
+    /// Answers that are kept, if the config asks for it.
+    pub fn answers(&self) -> Option<&Arc<AnswerCache>> {
+        self.answers.as_ref()
+    }
+
     /// The places of requests in flight.
     pub(crate) fn places(&self) -> &Places {
         &self.places
@@ -193,4 +204,19 @@ fn health(upstream: &Arc<Upstream>, previous: Option<&Snapshot>) -> Arc<Health> 
             Arc::new(Health::watch(Arc::clone(upstream), previous))
         }
     }
+}
+
+/// The answers that are already kept, or none yet.
+fn answers(
+    settings: &Settings,
+    previous: Option<&Snapshot>,
+) -> Result<Option<Arc<AnswerCache>>, InvalidRedis> {
+    let Some(wanted) = &settings.cache else {
+        return Ok(None);
+    };
+    let kept = previous.and_then(|previous| previous.answers.as_ref());
+    if let Some(kept) = kept.filter(|kept| kept.settings() == wanted) {
+        return Ok(Some(Arc::clone(kept)));
+    }
+    AnswerCache::new(wanted).map(|new| Some(Arc::new(new)))
 }

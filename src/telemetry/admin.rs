@@ -1,4 +1,4 @@
-//! The admin listener: health, readiness, metrics, config, reload. It is not the data port,
+//! The admin listener: health, readiness, metrics, config, reload, flush. It is not the data port,
 //! answers no tenant, and belongs on an address that tenants cannot reach.
 //!
 //! It has a thread and a runtime of its own: however busy the data port's is, probes and scrapes
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{self, Handle};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::explain;
+use super::{explain, flush};
 use crate::app::App;
 use crate::config;
 
@@ -108,6 +108,8 @@ async fn answer(
         "/metrics" if is_get => {
             let snapshot = app.proxy.snapshot();
             let issuers = snapshot.authenticator().key_status();
+            let answers = snapshot.answers().map_or(0, |answers| answers.bytes());
+            app.proxy.metrics().answers.bytes.set(answers);
             let metrics = app.proxy.metrics().render(&issuers, snapshot.health());
             let mut response = text(StatusCode::OK, metrics);
             let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -128,17 +130,26 @@ async fn answer(
                 ),
             }
         }
+        "/-/cache/flush" if *request.method() == Method::POST => {
+            let app = Arc::clone(app);
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            let flush = main.spawn(async move { flush::answer(&app.proxy, &query).await });
+            let (status, told) = flush
+                .await
+                .unwrap_or_else(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")));
+            text(status, told)
+        }
         "/-/config" if is_get => text(StatusCode::OK, effective_config(app)),
         "/-/explain" if *request.method() == Method::POST => {
             explain::answer(&app.proxy, request).await
         }
-        "/-/explain" => not_allowed("POST"),
+        "/-/explain" | "/-/cache/flush" => not_allowed("POST"),
         "/-/healthy" | "/-/ready" | "/metrics" | "/-/config" => not_allowed("GET, HEAD"),
         "/-/reload" => not_allowed("POST, PUT"),
         _ => text(
             StatusCode::NOT_FOUND,
-            "the admin endpoint has /-/healthy, /-/ready, /-/config, /metrics, POST /-/explain and \
-             POST /-/reload\n",
+            "the admin endpoint has /-/healthy, /-/ready, /-/config, /metrics, POST /-/explain, \
+             POST /-/cache/flush and POST /-/reload\n",
         ),
     }
 }

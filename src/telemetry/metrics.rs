@@ -1,6 +1,7 @@
 //! The metrics at `/metrics`. Label values come from closed sets or from the config, never from
 //! a request.
 
+mod answers;
 mod process;
 mod routes;
 mod tenants;
@@ -20,6 +21,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+pub use self::answers::{AnswerCacheMetrics, Lookup};
 use self::process::Process;
 use self::routes::Routes;
 pub use self::routes::{Decision, RouteSeries};
@@ -136,6 +138,8 @@ pub struct Metrics {
     upstreams: UpstreamMetrics,
     /// TLS with clients.
     pub tls: TlsMetrics,
+    /// The answer cache.
+    pub answers: AnswerCacheMetrics,
     audit: AuditCounters,
     spans: SpanCounters,
     reloads: Family<ResultLabels, Counter>,
@@ -247,6 +251,7 @@ impl Metrics {
                 Family::default(),
             ),
             tls: TlsMetrics::register(r),
+            answers: AnswerCacheMetrics::register(r),
             upstreams: UpstreamMetrics::register(r),
             reloads: add(
                 r,

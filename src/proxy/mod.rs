@@ -190,14 +190,13 @@ async fn journey(
     exchange.set_decision(decision);
     let asking = asking.as_deref();
     let asked = cache::ask(snapshot, &route, asking, &enforced, wants_fresh, metrics).await;
-    if let Asked::Answer(response) = asked {
-        return Ok(response);
-    }
-    if let Some(parent) = exchange.upstream_begins() {
+    if !matches!(asked, Asked::Answer(_))
+        && let Some(parent) = exchange.upstream_begins()
+    {
         enforced.set_traceparent(parent);
     }
     match asked {
-        Asked::Answer(response) => Ok(response),
+        Asked::Answer(response) => Ok(*response),
         Asked::Lead(lead) => {
             let fetched = lead.fetch(snapshot, enforced, metrics);
             let fetched = exchange.timed(Stage::Upstream, pin!(fetched)).await;

@@ -69,6 +69,6 @@ impl Led {
 
     /// Of the whole: it is asked before the first piece is taken.
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.size.clone()
+        self.size
     }
 }

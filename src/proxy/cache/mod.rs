@@ -51,7 +51,7 @@ pub struct AnswerCache {
 /// What came of a look for a kept answer.
 pub(super) enum Asked {
     /// This is it.
-    Answer(Response<ResponseBody>),
+    Answer(Box<Response<ResponseBody>>),
     /// There is none; who asks the same from now on waits for what this finds.
     Lead(Lead),
     /// The upstream is to be asked, for this request alone. `None` where such answers are never
@@ -166,7 +166,7 @@ fn answered(lookup: Lookup, found: &Found, metrics: &Metrics) -> Asked {
     metrics.answers.looked_up(lookup);
     let mut response = found.response();
     mark(&mut response, Some(lookup));
-    Asked::Answer(response)
+    Asked::Answer(Box::new(response))
 }
 
 /// Tells the client.

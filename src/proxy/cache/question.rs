@@ -122,7 +122,7 @@ fn to_whom(text: &mut Text, upstream: &Upstream) {
         max_idle_connections: _,
         health: _,
     } = upstream;
-    text.field(name);
+    text.field(name.as_bytes());
     text.field([u8::from(*https)]);
     text.field(authority);
     text.field(path);
@@ -216,7 +216,9 @@ impl Text {
     fn list<T: AsRef<[u8]>>(&mut self, fields: impl IntoIterator<Item = T>) {
         let fields: Vec<T> = fields.into_iter().collect();
         self.0.update(&(fields.len() as u64).to_be_bytes());
-        fields.into_iter().for_each(|field| self.field(field));
+        for field in fields {
+            self.field(field);
+        }
     }
 
     fn key(self) -> Option<Key> {

@@ -106,8 +106,7 @@ impl Redis {
             .arg(self.answer(&question.key))
             .arg(0)
             .arg(self.max_value_bytes);
-        type Flushed = Option<Vec<u8>>;
-        let got: Option<((Flushed, Flushed), Vec<u8>)> = self.call(&asked, metrics).await;
+        let got: Option<((Mark, Mark), Vec<u8>)> = self.call(&asked, metrics).await;
         let Some(((all, upstream), value)) = got else {
             return NOTHING;
         };
@@ -243,6 +242,9 @@ impl Redis {
     }
 }
 
+/// Of the last flush, if there was one.
+type Mark = Option<Vec<u8>>;
+
 /// Longer than any answer is kept: `cache.ttl` is at most an hour.
 const LONGEST_LIFE: Duration = Duration::from_hours(2);
 
@@ -251,7 +253,7 @@ fn milliseconds(duration: Duration) -> u64 {
 }
 
 /// The marks of the last flushes side by side; of one that never was, zeros.
-fn ticket(marks: &[Option<Vec<u8>>; 2]) -> Ticket {
+fn ticket(marks: &[Mark; 2]) -> Ticket {
     let mut ticket = Ticket([0; 32]);
     for (place, mark) in ticket.0.chunks_mut(16).zip(marks) {
         let mark = mark.as_deref().unwrap_or_default();

@@ -37,7 +37,10 @@ async fn fifty_who_ask_the_same_are_one_request() {
     stage.until_in_flight(50).await;
     stage.upstream.open();
     for answer in asking.join_all().await {
-        assert_eq!((answer.status.as_u16(), answer.text()), (200, VECTOR.to_owned()));
+        assert_eq!(
+            (answer.status.as_u16(), answer.text()),
+            (200, VECTOR.to_owned())
+        );
     }
     assert_eq!(stage.upstream.seen().len(), 1);
     assert!((stage.lookups("miss").await - 1.0).abs() < 0.1);
@@ -66,7 +69,12 @@ async fn who_came_first_may_leave() {
     let stage = Stage::scripted(&[Step::Gate, json(VECTOR)], ON).await;
     let mut first = stage.connect().await;
     let body = "query=rate(up[5m])&start=1735689600&end=1735693200&step=15";
-    let request = stage.request("POST", "/api/v1/query_range", &[super::super::stage::FORM], body.as_bytes());
+    let request = stage.request(
+        "POST",
+        "/api/v1/query_range",
+        &[super::super::stage::FORM],
+        body.as_bytes(),
+    );
     first.write_all(&request).await.unwrap();
     stage.until_in_flight(1).await;
     let asking = stage.ask_often(3);
@@ -114,7 +122,12 @@ async fn who_came_first_may_read_slowly() {
     let stage = Stage::scripted(&[Step::Gate, json(&whole)], ON).await;
     let mut first = stage.connect().await;
     let body = "query=rate(up[5m])&start=1735689600&end=1735693200&step=15";
-    let request = stage.request("POST", "/api/v1/query_range", &[super::super::stage::FORM], body.as_bytes());
+    let request = stage.request(
+        "POST",
+        "/api/v1/query_range",
+        &[super::super::stage::FORM],
+        body.as_bytes(),
+    );
     first.write_all(&request).await.unwrap();
     stage.until_in_flight(1).await;
     let asking = stage.ask_often(2);
@@ -144,7 +157,10 @@ async fn when_the_first_fails_each_asks_for_itself() {
         assert_eq!(stage.upstream.seen().len(), 1);
         stage.upstream.open();
         for answer in asking.join_all().await {
-            assert_eq!((answer.status.as_u16(), mark(&answer) == "collapsed"), (status, false));
+            assert_eq!(
+                (answer.status.as_u16(), mark(&answer) == "collapsed"),
+                (status, false)
+            );
         }
         assert_eq!(stage.upstream.seen().len(), 4, "once each");
     }
@@ -183,7 +199,12 @@ async fn a_flush_reaches_what_is_under_way() {
     .await;
     assert_eq!(stage.flush("").await.status, 200);
     stage.upstream.open();
-    for answer in asking.join_all().await.into_iter().chain(later.join_all().await) {
+    for answer in asking
+        .join_all()
+        .await
+        .into_iter()
+        .chain(later.join_all().await)
+    {
         assert_eq!(answer.status, 200);
     }
     assert_eq!(mark(&stage.ask(&panel()).await), "miss");

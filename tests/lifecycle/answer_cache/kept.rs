@@ -26,7 +26,11 @@ async fn what_is_asked_again_is_answered_from_here() {
     );
     for ask in [again, panel()] {
         let answer = stage.ask(&ask).await;
-        assert_eq!((answer.status.as_u16(), mark(&answer)), (200, "hit"), "{ask}");
+        assert_eq!(
+            (answer.status.as_u16(), mark(&answer)),
+            (200, "hit"),
+            "{ask}"
+        );
         assert_eq!(answer.body, first.body);
         for name in ["content-type", "date"] {
             assert_eq!(answer.header(name), first.header(name));
@@ -120,7 +124,11 @@ async fn a_query_cannot_be_written_so_as_to_be_anothers() {
         format!("up{{{LABEL}=\"beta\",{LABEL}=\"acme\"}}"),
         "up".to_owned(),
     ] {
-        assert_eq!(mark(&stage.ask_as("acme", &query(&text)).await), "miss", "{text}");
+        assert_eq!(
+            mark(&stage.ask_as("acme", &query(&text)).await),
+            "miss",
+            "{text}"
+        );
     }
 }
 
@@ -136,7 +144,9 @@ async fn who_is_denied_never_gets_here() {
         let answer = stage.ask_with(&token, &panel()).await;
         assert_eq!((answer.status.as_u16(), mark(&answer)), (status, ""));
     }
-    let answer = Client::default().ask(&stage.proxy.url, &panel(), None).await;
+    let answer = Client::default()
+        .ask(&stage.proxy.url, &panel(), None)
+        .await;
     assert_eq!((answer.status.as_u16(), mark(&answer)), (401, ""));
     let mut refused = panel();
     refused.params.push(("storeMatch[]".into(), "{}".into()));
@@ -189,15 +199,27 @@ async fn what_is_partial_failed_or_not_to_be_kept_is_not() {
         ..Reply::json(body)
     };
     for (what, reply) in [
-        ("warnings", Reply::json(r#"{"status":"success","data":[],"warnings":["no store"]}"#)),
-        ("infos", Reply::json(r#"{"status":"success","data":[],"infos":["no counter"]}"#)),
+        (
+            "warnings",
+            Reply::json(r#"{"status":"success","data":[],"warnings":["no store"]}"#),
+        ),
+        (
+            "infos",
+            Reply::json(r#"{"status":"success","data":[],"infos":["no counter"]}"#),
+        ),
         ("status", Reply::json(r#"{"status":"partial","data":[]}"#)),
         ("no data", Reply::json(r#"{"status":"success"}"#)),
-        ("an error", of_status(422, r#"{"status":"error","errorType":"e","error":"e"}"#)),
+        (
+            "an error",
+            of_status(422, r#"{"status":"error","errorType":"e","error":"e"}"#),
+        ),
         ("an outage", of_status(503, "")),
         ("a 206", of_status(206, VECTOR)),
         ("no-store", with("cache-control", "no-store")),
-        ("private", with("cache-control", "max-age=60, private=\"x\"")),
+        (
+            "private",
+            with("cache-control", "max-age=60, private=\"x\""),
+        ),
         ("vary", with("vary", "Origin, Cookie")),
         ("vary by all", with("vary", "*")),
     ] {
@@ -209,10 +231,15 @@ async fn what_is_partial_failed_or_not_to_be_kept_is_not() {
         assert_eq!(stage.upstream.take().len(), 2, "{what}");
     }
     // With what is known, it is.
-    stage.upstream.reply(with("vary", "Origin, accept-encoding"));
+    stage
+        .upstream
+        .reply(with("vary", "Origin, accept-encoding"));
     for expected in ["miss", "hit"] {
         let answer = stage.ask(&panel()).await;
-        assert_eq!((mark(&answer), answer.header("vary")), (expected, "Origin, accept-encoding"));
+        assert_eq!(
+            (mark(&answer), answer.header("vary")),
+            (expected, "Origin, accept-encoding")
+        );
     }
 }
 
@@ -220,12 +247,21 @@ async fn what_is_partial_failed_or_not_to_be_kept_is_not() {
 #[tokio::test]
 async fn what_is_cut_off_or_no_json_is_not_kept_for_admins() {
     let stage = stage(ON).await;
-    let admin = stage.proxy.signer.token(&value!({"groups": ["platform-admins"]}));
+    let admin = stage
+        .proxy
+        .signer
+        .token(&value!({"groups": ["platform-admins"]}));
     let mut html = Reply::json("<html>");
     html.headers = vec![("content-type", "text/html".to_owned())];
     let mut compressed = Reply::json(VECTOR);
-    compressed.headers.push(("content-encoding", "gzip".to_owned()));
-    for reply in [Reply::json(r#"{"status":"success","data":["#), html, compressed] {
+    compressed
+        .headers
+        .push(("content-encoding", "gzip".to_owned()));
+    for reply in [
+        Reply::json(r#"{"status":"success","data":["#),
+        html,
+        compressed,
+    ] {
         stage.upstream.reply(reply);
         for _ in 0..2 {
             assert_eq!(mark(&stage.ask_with(&admin, &panel()).await), "miss");
@@ -309,7 +345,11 @@ async fn where_the_token_goes_up_nothing_is_kept() {
 #[tokio::test]
 async fn another_accept_is_another_question() {
     let stage = stage(ON).await;
-    for (accept, expected) in [("application/json", "miss"), ("*/*", "miss"), ("*/*", "hit")] {
+    for (accept, expected) in [
+        ("application/json", "miss"),
+        ("*/*", "miss"),
+        ("*/*", "hit"),
+    ] {
         let ask = panel().with_header("accept", accept);
         assert_eq!(mark(&stage.ask(&ask).await), expected, "{accept}");
     }
@@ -390,8 +430,13 @@ async fn a_flush_takes_an_upstreams_answers_or_all() {
         assert_eq!(answer.status, status, "{query}: {}", answer.text());
         assert_eq!(marks().await, expected, "{query}");
     }
-    let answer = Client::default().get(&format!("{admin}/-/cache/flush")).await;
-    assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "POST"));
+    let answer = Client::default()
+        .get(&format!("{admin}/-/cache/flush"))
+        .await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("allow")),
+        (405, "POST")
+    );
     // Not where tenants are.
     let answer = flush(&rig.url(), "").await;
     assert_ne!(answer.status, 200);

@@ -35,8 +35,16 @@ impl Server {
         let port = free_port();
         let number = port.to_string();
         let options = [
-            "--port", "0", "--tls-port", &number, "--tls-cert-file", "crt", "--tls-key-file",
-            "key", "--tls-auth-clients", "no",
+            "--port",
+            "0",
+            "--tls-port",
+            &number,
+            "--tls-cert-file",
+            "crt",
+            "--tls-key-file",
+            "key",
+            "--tls-auth-clients",
+            "no",
         ];
         let process = launch(port, dir.path(), &options).await;
         Self { port, process, dir }
@@ -59,7 +67,14 @@ impl Server {
 async fn launch(port: u16, dir: &Path, more: &[&str]) -> Guarded {
     let mut command = Command::new(find_tool("redis-server"));
     command.current_dir(dir);
-    command.args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()]);
+    command.args([
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--port",
+        &port.to_string(),
+    ]);
     command.args(more);
     let mut process = Guarded::spawn("redis-server", command, &dir.join("log"));
     let listening = async || {
@@ -123,7 +138,10 @@ async fn replicas_of_one_cluster_share_and_others_do_not() {
             .strip_prefix("partywall:eu:answer:")
             .or(key.strip_prefix("partywall:us:answer:"));
         let hash = hash.unwrap_or_else(|| panic!("{key}"));
-        assert!(hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()), "{key}");
+        assert!(
+            hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()),
+            "{key}"
+        );
         let left: i64 = connection.pttl(&key).unwrap();
         assert!((1..=600_000).contains(&left), "{key} lives for {left} ms");
     }
@@ -136,7 +154,10 @@ async fn replicas_of_one_cluster_share_and_others_do_not() {
 async fn a_flush_is_for_all_replicas() {
     let (server, upstream) = (Server::start(&[]).await, Upstream::start().await);
     let rest = in_redis(&server.url(), "");
-    let (one, other) = (replica(&upstream.url, &rest).await, replica(&upstream.url, &rest).await);
+    let (one, other) = (
+        replica(&upstream.url, &rest).await,
+        replica(&upstream.url, &rest).await,
+    );
     for query in ["?upstream=metrics", ""] {
         assert_eq!(mark(&one.ask(&panel()).await), "miss", "{query}");
         eventually("it is kept", async || {
@@ -184,7 +205,10 @@ async fn without_redis_all_is_answered_and_it_is_said_once() {
     assert_eq!(warnings(), 1, "{}", stage.proxy.process.log());
     let flushed = stage.flush("").await;
     assert_eq!(flushed.status, 503, "{}", flushed.text());
-    assert_eq!(super::super::stage::metric(&stage.proxy.admin, "partywall_panics_total").await, 0.0);
+    assert_eq!(
+        super::super::stage::metric(&stage.proxy.admin, "partywall_panics_total").await,
+        0.0
+    );
 
     server.restart().await;
     eventually("answers are kept again", async || {
@@ -239,11 +263,10 @@ async fn what_is_no_answer_to_the_question_is_none() {
     let of_other = keys(&mut connection).remove(0);
     let answer: Vec<u8> = connection.get(&of_other).unwrap();
     assert_eq!(mark(&stage.ask(&panel()).await), "miss");
-    eventually("both are", async || {
-        keys(&mut server.connect(0)).len() == 2
-    })
-    .await;
-    let key = keys(&mut connection).into_iter().find(|key| *key != of_other);
+    eventually("both are", async || keys(&mut server.connect(0)).len() == 2).await;
+    let key = keys(&mut connection)
+        .into_iter()
+        .find(|key| *key != of_other);
     let key = key.unwrap();
     let cut = answer[..answer.len() - 1].to_vec();
     let huge = [&answer[..], &[b' '; 5 * 1024 * 1024]].concat();
@@ -256,7 +279,11 @@ async fn what_is_no_answer_to_the_question_is_none() {
     ] {
         let (): () = connection.set(&key, value).unwrap();
         let answer = stage.ask(&panel()).await;
-        assert_eq!((answer.status.as_u16(), mark(&answer)), (200, "miss"), "{what}");
+        assert_eq!(
+            (answer.status.as_u16(), mark(&answer)),
+            (200, "miss"),
+            "{what}"
+        );
         // And then it is put right.
         eventually("a true one is kept", async || {
             mark(&stage.ask(&panel()).await) == "hit"
@@ -321,7 +348,9 @@ async fn a_password_is_used_and_shown_nowhere() {
             assert_eq!(mark(&stage.ask(&panel()).await), "miss");
             assert!(stage.metric(ERRORS).await > 0.5);
         }
-        let config = Client::default().get(&format!("{}/-/config", stage.proxy.admin)).await;
+        let config = Client::default()
+            .get(&format!("{}/-/config", stage.proxy.admin))
+            .await;
         for text in [config.text(), stage.proxy.process.log()] {
             assert!(!text.contains(password), "{text}");
         }
@@ -340,7 +369,10 @@ async fn one_asks_for_all_with_redis_as_well() {
     stage.until_in_flight(50).await;
     stage.upstream.open();
     for answer in asking.join_all().await {
-        assert_eq!((answer.status.as_u16(), answer.text()), (200, VECTOR.to_owned()));
+        assert_eq!(
+            (answer.status.as_u16(), answer.text()),
+            (200, VECTOR.to_owned())
+        );
     }
     assert_eq!(stage.upstream.seen().len(), 1);
 }

@@ -11,7 +11,10 @@ fn refreshed(now: i64, step: i64) -> Ask {
     let (start, end) = ((now - 3600) / step * step, now / step * step);
     let [start, end, step] = [start, end, step].map(|number| number.to_string());
     let params = [
-        ("query", "sum by (job) (rate(http_requests_total[5m])) or up or vector(1)"),
+        (
+            "query",
+            "sum by (job) (rate(http_requests_total[5m])) or up or vector(1)",
+        ),
         ("start", &start),
         ("end", &end),
         ("step", &step),
@@ -31,13 +34,21 @@ async fn grafanas_refreshes_are_hits_of_the_tenants_own_answers() {
     let mut bodies = Vec::new();
     for tenant in &MAIN[..2] {
         let first = stage.ask_as(tenant, &refreshed(now, 60)).await;
-        assert_eq!((first.status.as_u16(), mark(&first)), (200, "miss"), "{}", first.text());
+        assert_eq!(
+            (first.status.as_u16(), mark(&first)),
+            (200, "miss"),
+            "{}",
+            first.text()
+        );
         for later in [5, 15, 59] {
             let answer = stage.ask_as(tenant, &refreshed(now + later, 60)).await;
             assert_eq!(mark(&answer), "hit", "{tenant} after {later} s");
             assert_eq!(answer.body, first.body);
         }
-        assert_eq!(mark(&stage.ask_as(tenant, &refreshed(now + 60, 60)).await), "miss");
+        assert_eq!(
+            mark(&stage.ask_as(tenant, &refreshed(now + 60, 60)).await),
+            "miss"
+        );
 
         let names = Ask::get("/api/v1/series", &[("match[]", "{__name__=~\".+\"}")]);
         for expected in ["miss", "hit"] {
@@ -74,6 +85,11 @@ async fn errors_of_a_real_store_are_not_kept() {
     let ask = Ask::get("/api/v1/query", &params);
     for _ in 0..2 {
         let answer = stage.ask(&ask).await;
-        assert_eq!((answer.status.as_u16(), mark(&answer)), (422, "miss"), "{}", answer.text());
+        assert_eq!(
+            (answer.status.as_u16(), mark(&answer)),
+            (422, "miss"),
+            "{}",
+            answer.text()
+        );
     }
 }

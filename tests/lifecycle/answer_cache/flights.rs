@@ -10,7 +10,7 @@ use super::*;
 const IN_FLIGHT: &str = "partywall_http_requests_in_flight";
 
 impl Stage<Wire> {
-    async fn until_in_flight(&self, number: usize) {
+    pub async fn until_in_flight(&self, number: usize) {
         let number = f64::from(u32::try_from(number).unwrap());
         eventually("all of them ask", async || {
             (self.metric(IN_FLIGHT).await - number).abs() < 0.1
@@ -20,7 +20,7 @@ impl Stage<Wire> {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 
-    fn ask_often(&self, times: usize) -> JoinSet<Answer> {
+    pub fn ask_often(&self, times: usize) -> JoinSet<Answer> {
         let mut asking = JoinSet::new();
         for _ in 0..times {
             let (url, token) = (self.proxy.url.clone(), self.proxy.signer.tenant("acme"));

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use redis::{Client as RedisClient, Commands as _, Connection};
+use ::redis::{Client as RedisClient, Commands as _, Connection};
 use tempfile::TempDir;
 
 use super::super::common::process::{Guarded, find_tool, free_port};

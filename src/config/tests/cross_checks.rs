@@ -365,7 +365,7 @@ fn what_is_kept_fits_where_it_is_kept() {
 fn where_redis_is_may_come_from_a_file_or_the_environment() {
     let text = |redis: &str| format!("{}cache: {{redis: {redis}}}\n", super::MINIMAL);
     let from_file = Fake::config(&text("{url_file: url, database: 3, timeout: 1s}"))
-        .file("url", "redis://u:p@r:1/2\n")
+        .file("/etc/url", "redis://u:p@r:1/2\n")
         .load()
         .unwrap();
     let variable = "{url: 'redis://u:${P}@r:1/2', database: 3, timeout: 1s}";

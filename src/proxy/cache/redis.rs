@@ -13,7 +13,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{
-    Client, FromRedisValue, IntoConnectionInfo as _, Pipeline, RedisError, TlsCertificates,
+    Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, Pipeline, RedisError,
+    TlsCertificates,
 };
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -62,12 +63,17 @@ impl Redis {
             let redis = info.redis_settings().clone().set_db(i64::from(database));
             info = info.set_redis_settings(redis);
         }
-        let root_cert = settings.authorities.as_ref();
-        let certificates = TlsCertificates {
-            client_tls: None,
-            root_cert: root_cert.map(|pem| pem.as_bytes().to_vec()),
+        let client = match info.addr() {
+            ConnectionAddr::TcpTls { .. } => {
+                let root_cert = settings.authorities.as_ref();
+                let certificates = TlsCertificates {
+                    client_tls: None,
+                    root_cert: root_cert.map(|pem| pem.as_bytes().to_vec()),
+                };
+                Client::build_with_tls(info, certificates)?
+            }
+            _ => Client::open(info)?,
         };
-        let client = Client::build_with_tls(info, certificates)?;
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(settings.timeout))

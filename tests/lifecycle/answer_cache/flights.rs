@@ -83,7 +83,7 @@ async fn who_came_first_may_leave() {
     stage.until_in_flight(3).await;
     stage.upstream.open();
     for answer in asking.join_all().await {
-        assert_eq!((answer.status.as_u16(), mark(&answer)), (200, "collapsed"));
+        assert_eq!((answer.status.as_u16(), said(&answer)), (200, "collapsed"));
     }
     assert_eq!(stage.upstream.seen().len(), 1);
     assert_eq!(stage.upstream.deserted(), 0);
@@ -134,12 +134,14 @@ async fn who_came_first_may_read_slowly() {
     stage.until_in_flight(3).await;
     stage.upstream.open();
     for answer in asking.join_all().await {
-        assert_eq!(mark(&answer), "collapsed");
+        assert_eq!(said(&answer), "collapsed");
         assert!(answer.body == whole, "{} bytes", answer.body.len());
     }
     // All of it is still there for the first.
     let (all, _) = super::super::stage::until_closed(&mut first).await;
-    assert!(all.ends_with(whole.as_bytes()), "{} bytes", all.len());
+    let all = String::from_utf8(all).unwrap();
+    assert!(all.ends_with("\r\n0\r\n\r\n"), "{} bytes", all.len());
+    assert!(all.matches('x').count() >= 3_500_000, "{} bytes", all.len());
 }
 
 #[tokio::test]
@@ -158,7 +160,7 @@ async fn when_the_first_fails_each_asks_for_itself() {
         stage.upstream.open();
         for answer in asking.join_all().await {
             assert_eq!(
-                (answer.status.as_u16(), mark(&answer) == "collapsed"),
+                (answer.status.as_u16(), said(&answer) == "collapsed"),
                 (status, false)
             );
         }
@@ -207,6 +209,7 @@ async fn a_flush_reaches_what_is_under_way() {
     {
         assert_eq!(answer.status, 200);
     }
-    assert_eq!(mark(&stage.ask(&panel()).await), "miss");
+    let after = stage.ask(&panel()).await;
+    assert_ne!(said(&after), "hit");
     assert_eq!(stage.upstream.seen().len(), 3);
 }

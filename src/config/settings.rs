@@ -2,6 +2,7 @@
 //!
 //! Every field here is a key of the YAML file; `config/partywall.yaml` is the annotated whole.
 
+mod cache;
 mod defaults;
 mod listeners;
 mod shadow;
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::cache::{Cache, CacheStore, Redis};
 pub use self::listeners::{
     CertificateChain, ClientCertificates, Listener, ListenerTls, PrivateKey,
 };
@@ -56,6 +58,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `tenant_limits`: what each tenant may ask for.
     pub tenant_limits: TenantLimits,
+    /// `cache`: answers to metric queries that are kept; `None` if none is.
+    pub cache: Option<Cache>,
     /// `timeouts`: the bound of every wait on a client.
     pub timeouts: Timeouts,
     /// `drain`: how the process ends.

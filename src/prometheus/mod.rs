@@ -9,7 +9,9 @@
 //! Prometheus 2.42 to 3.14, `pkg/api/query/v1.go` of Thanos 0.42.
 
 pub mod answer;
+pub mod canonical;
 pub mod clusters;
+pub mod completeness;
 pub mod endpoints;
 pub mod errors;
 pub mod filter;

@@ -1,6 +1,7 @@
 //! The bodies that pass through: an enum, not a box, so that a streamed piece costs no allocation.
 
 mod client;
+mod led;
 mod sieve;
 mod tally;
 
@@ -20,6 +21,8 @@ use tokio::time::{Instant, Sleep};
 
 use self::client::Resumed;
 pub(crate) use self::client::{Ahead, ClientBody};
+use self::led::Led;
+pub(crate) use self::led::Piece;
 use self::sieve::Sieved;
 pub(crate) use self::sieve::{Sieve, account};
 use self::tally::Tallied;
@@ -50,6 +53,9 @@ pub enum BodyError {
     /// There is no memory left for what has to be held back of it.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
+    /// Who read it was stopped.
+    #[error("it was not read to its end")]
+    Stopped,
 }
 
 /// Carries positions in the confined query over to the caller's own text.
@@ -332,6 +338,7 @@ enum Content {
     Pieces(VecDeque<Bytes>),
     Sieved(Box<Sieved>),
     Relayed(mpsc::Receiver<Frame<Bytes>>),
+    Led(Led),
 }
 
 impl ResponseBody {
@@ -374,6 +381,23 @@ impl ResponseBody {
         Self::of(Content::Relayed(frames))
     }
 
+    /// What a task sends of `original`, which it has.
+    pub(crate) fn led(pieces: mpsc::UnboundedReceiver<Piece>, original: &Self) -> Self {
+        Self::of(Content::Led(Led::new(pieces, original.size_hint())))
+    }
+
+    /// The next piece of data; `None` at the end.
+    pub(crate) async fn data(&mut self) -> Option<Result<Bytes, BodyError>> {
+        loop {
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await?;
+            match frame.map(Frame::into_data) {
+                Ok(Ok(data)) => return Some(Ok(data)),
+                Ok(Err(_trailers)) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
     fn of(content: Content) -> Self {
         Self {
             content,
@@ -402,24 +426,23 @@ impl HttpBody for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        match &mut this.content {
+        let polled = match &mut this.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Streamed(streamed) => streamed.poll(cx),
             Content::Tallied(tallied) => tallied.poll(cx),
             Content::Pieces(pieces) => {
                 Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
             }
-            Content::Sieved(sieved) => {
-                let polled = sieved.poll(cx);
-                if let (Poll::Ready(Some(Err(BodyError::Exhausted(_)))), Some(exchange)) =
-                    (&polled, &this.exchange)
-                {
-                    exchange.count_refusal(budget::REASON);
-                }
-                polled
-            }
+            Content::Sieved(sieved) => sieved.poll(cx),
             Content::Relayed(frames) => frames.poll_recv(cx).map(|frame| frame.map(Ok)),
+            Content::Led(led) => led.poll(cx),
+        };
+        if let (Poll::Ready(Some(Err(BodyError::Exhausted(_)))), Some(exchange)) =
+            (&polled, &this.exchange)
+        {
+            exchange.count_refusal(budget::REASON);
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -428,7 +451,7 @@ impl HttpBody for ResponseBody {
             Content::Streamed(streamed) => streamed.incoming.is_end_stream(),
             Content::Tallied(tallied) => tallied.is_end_stream(),
             Content::Pieces(pieces) => pieces.is_empty(),
-            Content::Sieved(_) | Content::Relayed(_) => false,
+            Content::Sieved(_) | Content::Relayed(_) | Content::Led(_) => false,
         }
     }
 
@@ -441,6 +464,7 @@ impl HttpBody for ResponseBody {
                 SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
             }
             Content::Sieved(_) | Content::Relayed(_) => SizeHint::default(),
+            Content::Led(led) => led.size_hint(),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | [`cluster::permit`] | that the caller may use the route's cluster |
 //! | [`quota`] | its places among the requests in flight |
 //! | [`enforce`] | an [`enforce::Enforced`] request, confined to the caller's scope |
+//! | [`cache`] | an answer that was kept, if there is one |
 //! | [`forward`] | the upstream's answer: takes nothing but an `Enforced` |
 //! | [`respond`] | the client's answer: streamed, scrubbed or filtered as enforcement planned |
 //!
@@ -24,6 +25,7 @@ mod admit;
 mod authenticate;
 pub(crate) mod body;
 mod budget;
+pub mod cache;
 mod cluster;
 pub mod dry_run;
 mod enforce;
@@ -54,6 +56,7 @@ use hyper::{Request, Response, StatusCode, body::Incoming};
 use tracing::{Instrument as _, Span};
 
 use self::body::{ClientBody, ResponseBody};
+use self::cache::Asked;
 use self::enforce::Outgoing;
 use self::error::{Dialect, ErrorKind, ProxyError};
 use self::exchange::{Exchange, Head, method_name};
@@ -196,6 +199,7 @@ async fn journey(
     cluster::permit(&route, caller.as_deref())?;
     exchange.admit(quota::admit(snapshot, caller.as_ref())?);
     let journal = exchange.journal();
+    let (wants_fresh, asking) = (cache::wants_fresh(request.headers()), caller.clone());
     let request = request.map(ClientBody::Coming);
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics, &journal);
     let (outgoing, decision) = exchange.timed(Stage::Enforce, pin!(enforced)).await?;
@@ -205,14 +209,31 @@ async fn journey(
         Outgoing::Several(all) => return Ok(several::ask(all, snapshot, exchange, metrics).await),
         Outgoing::Here(json) => return Ok(respond::json(StatusCode::OK, vec![json.into()])),
     };
-    if let Some(parent) = exchange.upstream_begins() {
+    let asking = asking.as_deref();
+    let asked = cache::ask(snapshot, &route, asking, &enforced, wants_fresh, metrics).await;
+    if !matches!(asked, Asked::Answer(_))
+        && let Some(parent) = exchange.upstream_begins()
+    {
         enforced.set_traceparent(parent);
     }
-    let answered = forward::forward(enforced, metrics);
-    let answered = exchange.timed(Stage::Upstream, pin!(answered)).await;
-    let status = answered.as_ref().ok();
-    exchange.upstream_ends(status.map(|answered| answered.response.status()));
-    respond::respond(answered?, snapshot, metrics).await
+    match asked {
+        Asked::Answer(response) => Ok(*response),
+        Asked::Lead(lead) => {
+            let fetched = lead.fetch(snapshot, enforced, metrics);
+            let fetched = exchange.timed(Stage::Upstream, pin!(fetched)).await;
+            exchange.upstream_ends(fetched.status);
+            fetched.response
+        }
+        Asked::Alone(lookup) => {
+            let answered = forward::forward(enforced, metrics);
+            let answered = exchange.timed(Stage::Upstream, pin!(answered)).await;
+            let status = answered.as_ref().ok();
+            exchange.upstream_ends(status.map(|answered| answered.response.status()));
+            let mut response = respond::respond(answered?, snapshot, metrics).await?;
+            cache::mark(&mut response, lookup);
+            Ok(response)
+        }
+    }
 }
 
 #[cfg(test)]

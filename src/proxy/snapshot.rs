@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::header::HeaderName;
 use thiserror::Error;
 
+use super::cache::{AnswerCache, InvalidRedis};
 use super::quota::Places;
 use super::rewrites::Rewrites;
 use super::shadow::Ledger;
@@ -28,6 +29,7 @@ pub struct Snapshot {
     token_headers: Vec<HeaderName>,
     places: Places,
     ledger: Arc<Ledger>,
+    answers: Option<Arc<AnswerCache>>,
 }
 
 /// Why settings make no snapshot.
@@ -52,6 +54,9 @@ pub enum SnapshotError {
     /// `tokens`.
     #[error("tokens: {0}")]
     Tokens(#[from] InvalidTokens),
+    /// `cache`.
+    #[error("cache: {0}")]
+    Cache(#[from] InvalidRedis),
 }
 
 impl Snapshot {
@@ -91,6 +96,7 @@ impl Snapshot {
             token_headers,
             places,
             ledger: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.ledger)),
+            answers: answers(&settings, previous)?,
             settings,
         })
     }
@@ -150,6 +156,11 @@ impl Snapshot {
         &self.token_headers
     }
 
+    /// Answers that are kept, if the config asks for it.
+    pub fn answers(&self) -> Option<&Arc<AnswerCache>> {
+        self.answers.as_ref()
+    }
+
     /// The places of requests in flight.
     pub(crate) fn places(&self) -> &Places {
         &self.places
@@ -201,4 +212,19 @@ fn health(upstream: &Arc<Upstream>, previous: Option<&Snapshot>) -> Arc<Health> 
             Arc::new(Health::watch(Arc::clone(upstream), previous))
         }
     }
+}
+
+/// The answers that are already kept, or none yet.
+fn answers(
+    settings: &Settings,
+    previous: Option<&Snapshot>,
+) -> Result<Option<Arc<AnswerCache>>, InvalidRedis> {
+    let Some(wanted) = &settings.cache else {
+        return Ok(None);
+    };
+    let kept = previous.and_then(|previous| previous.answers.as_ref());
+    if let Some(kept) = kept.filter(|kept| kept.settings() == wanted) {
+        return Ok(Some(Arc::clone(kept)));
+    }
+    AnswerCache::new(wanted).map(|new| Some(Arc::new(new)))
 }

@@ -30,6 +30,7 @@ fn name(endpoint: Endpoint) -> &'static str {
         Endpoint::Config => "admin_config",
         Endpoint::Reload => "admin_reload",
         Endpoint::Explain => "admin_explain",
+        Endpoint::Flush => "admin_flush",
         Endpoint::Reference => "admin_api",
         Endpoint::OpenApi => "admin_openapi",
     }
@@ -56,6 +57,10 @@ fn about(endpoint: Endpoint) -> About {
             "What would become of a request",
             "By the rules in force, as `partywall explain` tells it. Nothing is sent, and nothing \
              is logged.",
+        ),
+        Endpoint::Flush => (
+            "Forget kept answers",
+            "Of the upstream that `?upstream=NAME` names, or, without it, of all.",
         ),
         Endpoint::Reference => ("This reference, for a browser", "It runs no script."),
         Endpoint::OpenApi => ("This reference, as OpenAPI 3.1", "For tools."),
@@ -135,6 +140,16 @@ fn answers(endpoint: Endpoint) -> Vec<Answer> {
                 wrong(415, "It is not sent as application/json."),
             ]
         }
+        Endpoint::Flush => vec![
+            one(200, TEXT, "They are forgotten."),
+            one(400, TEXT, "There is another parameter than `upstream`."),
+            one(
+                404,
+                TEXT,
+                "No answers are kept, or there is no such upstream.",
+            ),
+            one(503, TEXT, "Redis did not answer."),
+        ],
         Endpoint::Reference => vec![one(200, "text/html", "A page.")],
         Endpoint::OpenApi => vec![one(200, JSON, "The document.")],
     }

@@ -1,5 +1,5 @@
-//! The admin listener: health, readiness, metrics, config, reload, the API reference. It is not the data port,
-//! answers no tenant, and belongs on an address that tenants cannot reach.
+//! The admin listener: health, readiness, metrics, config, reload, flush, the API reference. It is
+//! not the data port, answers no tenant, and belongs on an address that tenants cannot reach.
 //!
 //! It has a thread and a runtime of its own: however busy the data port's is, probes and scrapes
 //! are answered.
@@ -26,7 +26,7 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::{Semaphore, oneshot};
 
 use self::endpoints::Endpoint;
-use super::explain;
+use super::{explain, flush};
 use crate::app::App;
 use crate::config;
 use crate::reference;
@@ -124,6 +124,8 @@ async fn answer(
         Endpoint::Metrics => {
             let snapshot = app.proxy.snapshot();
             let issuers = snapshot.authenticator().key_status();
+            let answers = snapshot.answers().map_or(0, |answers| answers.bytes());
+            app.proxy.metrics().answers.bytes.set(answers);
             let metrics = app.proxy.metrics().render(&issuers, snapshot.health());
             let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             typed(open_metrics, metrics)
@@ -142,6 +144,15 @@ async fn answer(
         }
         Endpoint::Config => text(StatusCode::OK, effective_config(app)),
         Endpoint::Explain => explain::answer(&app.proxy, request).await,
+        Endpoint::Flush => {
+            let app = Arc::clone(app);
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            let flush = main.spawn(async move { flush::answer(&app.proxy, &query).await });
+            let (status, told) = flush
+                .await
+                .unwrap_or_else(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")));
+            text(status, told)
+        }
         Endpoint::Reference => reference_page(),
         Endpoint::OpenApi => typed("application/json", reference::openapi().to_string()),
     }

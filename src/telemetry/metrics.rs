@@ -1,6 +1,7 @@
 //! The metrics at `/metrics`. Label values come from closed sets or from the config, never from
 //! a request.
 
+mod answers;
 mod process;
 mod routes;
 mod shadow;
@@ -21,6 +22,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+pub use self::answers::{AnswerCacheMetrics, Lookup};
 use self::process::Process;
 use self::routes::Routes;
 pub use self::routes::{Decision, RouteSeries};
@@ -140,6 +142,8 @@ pub struct Metrics {
     pub shadow: ShadowMetrics,
     /// TLS with clients.
     pub tls: TlsMetrics,
+    /// The answer cache.
+    pub answers: AnswerCacheMetrics,
     audit: AuditCounters,
     spans: SpanCounters,
     reloads: Family<ResultLabels, Counter>,
@@ -252,6 +256,7 @@ impl Metrics {
             ),
             shadow: ShadowMetrics::register(r),
             tls: TlsMetrics::register(r),
+            answers: AnswerCacheMetrics::register(r),
             upstreams: UpstreamMetrics::register(r),
             reloads: add(
                 r,

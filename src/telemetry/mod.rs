@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod audit;
 mod explain;
+mod flush;
 pub mod log;
 pub mod metrics;
 pub mod spans;

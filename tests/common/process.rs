@@ -156,8 +156,8 @@ pub fn find_tool(name: &str) -> PathBuf {
         .find(|file| file.is_file())
         .unwrap_or_else(|| {
             panic!(
-                "`{name}` is not in PATH. These tests run against a real Prometheus: \
-                 apt-get install -y prometheus"
+                "`{name}` is not in PATH. These tests run against real stores: \
+                 apt-get install -y prometheus redis-server"
             )
         })
 }

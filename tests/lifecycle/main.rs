@@ -19,6 +19,7 @@ mod stage;
 mod wire;
 
 mod admin;
+mod answer_cache;
 mod answers;
 mod audit;
 mod clusters;

@@ -1,5 +1,6 @@
 //! From the tree to [`Settings`]: one file a group of sections, read in the order of the file.
 
+mod cache;
 mod issuers;
 mod listeners;
 mod process;
@@ -53,6 +54,9 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
     });
     let limits = section.optional(r, "limits", process::limits);
     let tenant_limits = section.optional(r, "tenant_limits", tenant_limits::tenant_limits);
+    let cache = section.optional(r, "cache", |r, field| {
+        cache::cache(r, field, limits.ok().flatten())
+    });
     let timeouts = section.optional(r, "timeouts", process::timeouts);
     let drain = section.optional(r, "drain", process::drain);
     let reload = section.optional(r, "reload", process::reload);
@@ -86,6 +90,7 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
         traces: traces?.unwrap_or_default(),
         limits: limits?.unwrap_or_default(),
         tenant_limits: tenant_limits?.unwrap_or_default(),
+        cache: cache?,
         timeouts: timeouts?.unwrap_or_default(),
         drain: drain?.unwrap_or_default(),
         reload: reload?.unwrap_or_default(),

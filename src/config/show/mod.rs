@@ -2,6 +2,7 @@
 //!
 //! Every struct is taken apart without `..`: a new setting that is not shown does not compile.
 
+mod cache;
 mod listeners;
 mod tenancy;
 mod tenant_limits;
@@ -38,6 +39,7 @@ pub fn show(settings: &Settings) -> String {
         },
         limits,
         tenant_limits,
+        cache,
         timeouts,
         drain: Drain { min, max },
         reload: Reload { poll_interval },
@@ -78,6 +80,7 @@ pub fn show(settings: &Settings) -> String {
         ),
         ("limits", limits_tree(limits)),
         ("tenant_limits", tenant_limits::tenant_limits(tenant_limits)),
+        ("cache", cache.as_ref().map_or(Tree::Absent, cache::cache)),
         ("timeouts", timeouts_tree(timeouts)),
         (
             "drain",

@@ -84,6 +84,7 @@ reload: {poll_interval: 7s}
 log: {format: json, level: "info,hyper=warn"}
 audit: {output: /var/log/audit.jsonl, sampling: 0.25, queries: hash}
 metrics: {per_tenant: {max_tenants: 12}}
+cache: {ttl: 1m30s, max_answer_bytes: 9, memory_bytes: 2MiB}
 "##;
 
 /// Answers with this for the config itself, and with a certificate for what it names.

@@ -1,6 +1,7 @@
 //! Parts that are sound alone and wrong together.
 
 use super::{Fake, error_of, minimal_but, settings_of};
+use crate::config::settings::CacheStore;
 
 const LISTENER: &str = "  - address: 127.0.0.1:8080\n";
 const UPSTREAM: &str = "    url: http://127.0.0.1:10902\n";
@@ -297,6 +298,89 @@ fn labels_and_attributes() {
 }
 
 /// One cause, one error: what could not be read is not missed elsewhere.
+#[test]
+fn what_is_kept_fits_where_it_is_kept() {
+    let with = |rest: &str| format!("{}{rest}\n", super::MINIMAL);
+    for (rest, error) in [
+        ("cache: {ttl: 0s}", "cache.ttl: must be longer than zero"),
+        (
+            "cache: {ttl: 61m}",
+            "cache.ttl: must be at most an hour (1h)",
+        ),
+        (
+            "limits: {buffered_bytes: 3MiB}\ncache: {memory_bytes: 2MiB}",
+            "cache.memory_bytes: must be at most half of limits.buffered_bytes",
+        ),
+        (
+            "cache: {memory_bytes: 4MiB, max_answer_bytes: 2MiB}",
+            "cache.max_answer_bytes: must be at most a quarter of memory_bytes",
+        ),
+        (
+            "cache: {memory_bytes: 2MiB, redis: {url: 'redis://r'}}",
+            "cache.memory_bytes: is of no use with `redis`, where answers are kept then",
+        ),
+        (
+            "cache: {redis: {database: 1}}",
+            "cache.redis: one of `url` and `url_file` is required",
+        ),
+        (
+            "cache: {redis: {url: 'redis://r', ca_file: ca.pem}}",
+            "cache.redis.ca_file: is of no use: the url is not rediss://",
+        ),
+        (
+            "cache: {redis: {url: 'redis://r', cluster: 'a:b'}}",
+            "cache.redis.cluster: must be made of a-z, 0-9 and -, at most 63 characters",
+        ),
+    ] {
+        let found = error_of(&with(rest));
+        assert!(found.ends_with(error), "{rest}: {found}");
+    }
+    let no_url = "must be a Redis URL: redis://host:port or, with TLS, rediss://host:port; a user, \
+                  a password and a database may be in it";
+    for url in [
+        "http://r",
+        "r:6379",
+        "unix:///r",
+        "rediss://r/#insecure",
+        "redis://:secret@r/x",
+    ] {
+        let error = error_of(&with(&format!("cache: {{redis: {{url: '{url}'}}}}")));
+        assert!(
+            error.ends_with(no_url) && !error.contains("secret"),
+            "{error}"
+        );
+    }
+    let whole = settings_of(&with("cache: {}")).cache.unwrap();
+    assert_eq!(whole.ttl.as_secs(), 30);
+    assert_eq!(whole.max_answer_bytes, 4 << 20);
+    assert_eq!(whole.store, CacheStore::Memory(64 << 20));
+    // What is left out fits as well.
+    let small = "limits: {buffered_bytes: 4MiB}\ncache: {}";
+    let small = settings_of(&with(small)).cache.unwrap();
+    assert_eq!(small.store, CacheStore::Memory(2 << 20));
+    assert_eq!(small.max_answer_bytes, 512 << 10);
+}
+
+#[test]
+fn where_redis_is_may_come_from_a_file_or_the_environment() {
+    let text = |redis: &str| format!("{}cache: {{redis: {redis}}}\n", super::MINIMAL);
+    let from_file = Fake::config(&text("{url_file: url, database: 3, timeout: 1s}"))
+        .file("/etc/url", "redis://u:p@r:1/2\n")
+        .load()
+        .unwrap();
+    let variable = "{url: 'redis://u:${P}@r:1/2', database: 3, timeout: 1s}";
+    let from_variable = Fake::config(&text(variable))
+        .variable("P", "p")
+        .load()
+        .unwrap();
+    assert_eq!(from_file, from_variable);
+    let Some(CacheStore::Redis(redis)) = from_file.cache.map(|cache| cache.store) else {
+        panic!("not Redis");
+    };
+    assert_eq!(redis.url.expose(), "redis://u:p@r:1/2");
+    assert_eq!((redis.database, &*redis.cluster), (Some(3), "default"));
+}
+
 #[test]
 fn errors_do_not_follow_from_errors() {
     for (from, to, count) in [

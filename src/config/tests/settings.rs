@@ -125,6 +125,7 @@ fn the_minimal_config_with_every_default() {
             rewrite_cache_bytes: 8_388_608,
         },
         tenant_limits: TenantLimits::default(),
+        cache: None,
         timeouts: Timeouts {
             first_request: Duration::from_secs(10),
             header: Duration::from_secs(10),

@@ -60,7 +60,10 @@ fn prefixes() {
 #[test]
 fn hosts() {
     let upstream = upstream(&with("    hosts: [Eu.Example.com, 10.0.0.1]\n"));
-    assert_eq!(upstream.hosts, ["eu.example.com".into(), "10.0.0.1".into()]);
+    assert_eq!(
+        upstream.hosts,
+        ["eu.example.com", "10.0.0.1"].map(Box::<str>::from)
+    );
     for host in [
         "eu.example.com:80",
         "http://eu",

@@ -122,6 +122,21 @@ impl Enforced {
         timeouts.response_head + timeouts.body_idle
     }
 
+    /// Where it goes.
+    pub(super) fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    /// What would be sent.
+    pub(super) fn request(&self) -> &Request<RequestBody> {
+        &self.request
+    }
+
+    /// What must happen to the answer.
+    pub(super) fn plan(&self) -> &ResponsePlan {
+        &self.plan
+    }
+
     /// Gives it up to be sent.
     pub(super) fn into_parts(self) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan) {
         (self.upstream, self.request, self.plan)

@@ -17,6 +17,8 @@ pub enum Endpoint {
     Reload,
     /// `/-/explain`
     Explain,
+    /// `/-/cache/flush`
+    Flush,
     /// `/-/api`
     Reference,
     /// `/-/api/openapi.json`
@@ -25,13 +27,14 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Every one there is.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Healthy,
         Self::Ready,
         Self::Metrics,
         Self::Config,
         Self::Reload,
         Self::Explain,
+        Self::Flush,
         Self::Reference,
         Self::OpenApi,
     ];
@@ -50,6 +53,7 @@ impl Endpoint {
             Self::Config => "/-/config",
             Self::Reload => "/-/reload",
             Self::Explain => "/-/explain",
+            Self::Flush => "/-/cache/flush",
             Self::Reference => "/-/api",
             Self::OpenApi => "/-/api/openapi.json",
         }
@@ -59,7 +63,7 @@ impl Endpoint {
     pub fn methods(self) -> &'static [&'static str] {
         match self {
             Self::Reload => &["POST", "PUT"],
-            Self::Explain => &["POST"],
+            Self::Explain | Self::Flush => &["POST"],
             Self::Healthy
             | Self::Ready
             | Self::Metrics

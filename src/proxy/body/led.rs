@@ -1,0 +1,74 @@
+//! An answer that a task reads, which may have other uses for it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, SizeHint};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::{BodyError, ResponseBody};
+
+/// What the task sends. The last is anything but `Data`.
+pub(crate) enum Piece {
+    /// Some of it. Whoever sends bounds how much of that can wait.
+    Data(Bytes),
+    /// All that is left, to be read from here.
+    Rest(Box<ResponseBody>),
+    /// It ended before its end.
+    Broken(BodyError),
+    /// It is over.
+    End,
+}
+
+/// The end where the pieces arrive.
+pub(super) struct Led {
+    from: From,
+    size: SizeHint,
+}
+
+enum From {
+    Task(UnboundedReceiver<Piece>),
+    Rest(Box<ResponseBody>),
+    Nothing,
+}
+
+impl Led {
+    pub(super) fn new(pieces: UnboundedReceiver<Piece>, size: SizeHint) -> Self {
+        Self {
+            from: From::Task(pieces),
+            size,
+        }
+    }
+
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            let pieces = match &mut self.from {
+                From::Task(pieces) => pieces,
+                From::Rest(rest) => return Pin::new(rest).poll_frame(cx),
+                From::Nothing => return Poll::Ready(None),
+            };
+            let last = match ready!(pieces.poll_recv(cx)) {
+                Some(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Some(Piece::Rest(rest)) => {
+                    self.from = From::Rest(rest);
+                    continue;
+                }
+                Some(Piece::End) => None,
+                Some(Piece::Broken(error)) => Some(Err(error)),
+                // A task that ended without a word was stopped.
+                None => Some(Err(BodyError::Stopped)),
+            };
+            self.from = From::Nothing;
+            return Poll::Ready(last);
+        }
+    }
+
+    /// Of the whole: it is asked before the first piece is taken.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.size
+    }
+}

@@ -1,0 +1,212 @@
+//! Answers in this process's memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use tokio::time::Instant;
+
+use super::kept::{Found, Kept};
+use super::question::{Key, Question};
+use super::store::{Looked, Ticket};
+use crate::config::settings::Cache as Settings;
+
+/// Bounded by bytes. What is too old stays until it is asked for or pushed out.
+pub(super) struct Memory {
+    answers: Cache<Key, Entry, ByBytes>,
+    ttl: Duration,
+    /// How often something was flushed.
+    flushes: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Entry {
+    kept: Arc<Kept>,
+    upstream: Arc<str>,
+    made: Instant,
+}
+
+impl Memory {
+    pub(super) fn new(settings: &Settings, bytes: usize) -> Self {
+        /// A panel's answer.
+        const TYPICAL: usize = 16 * 1024;
+        // Each shard has its part of the bytes, in which the largest answer must find room.
+        let largest = settings.max_answer_bytes.max(1);
+        let shards = 1 << (bytes / largest / 4).clamp(1, 16).ilog2();
+        let options = OptionsBuilder::new()
+            .shards(shards)
+            .estimated_items_capacity((bytes / TYPICAL).max(1))
+            .weight_capacity(bytes as u64)
+            .build();
+        let answers = match options {
+            Ok(options) => Cache::with_options(
+                options,
+                ByBytes,
+                DefaultHashBuilder::default(),
+                DefaultLifecycle::default(),
+            ),
+            // All that it asks for is given.
+            Err(_) => Cache::with_weighter((bytes / TYPICAL).max(1), bytes as u64, ByBytes),
+        };
+        Self {
+            answers,
+            ttl: settings.ttl,
+            flushes: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn get(&self, question: &Question) -> Looked {
+        let ticket = Some(self.ticket());
+        let is_old = |entry: &Entry| entry.made.elapsed() >= self.ttl;
+        let found = self.answers.get(&question.key).and_then(|entry| {
+            if is_old(&entry) {
+                self.answers.remove_if(&question.key, is_old);
+                return None;
+            }
+            let age = Some(entry.made.elapsed());
+            Some(Found {
+                kept: entry.kept,
+                age,
+            })
+        });
+        Looked { found, ticket }
+    }
+
+    pub(super) fn put(&self, question: &Question, ticket: Ticket, kept: &Arc<Kept>) {
+        let entry = Entry {
+            kept: Arc::clone(kept),
+            upstream: Arc::clone(&question.upstream),
+            made: Instant::now(),
+        };
+        self.answers.insert(question.key, entry);
+        // Only now: a flush that comes later takes it away itself.
+        if self.ticket() != ticket {
+            self.answers.remove(&question.key);
+        }
+    }
+
+    pub(super) fn flush(&self, upstream: Option<&str>) {
+        self.flushes.fetch_add(1, Ordering::SeqCst);
+        self.answers
+            .retain(|_, entry| upstream.is_some_and(|flushed| flushed != &*entry.upstream));
+    }
+
+    /// All that is kept.
+    pub(super) fn bytes(&self) -> u64 {
+        self.answers.weight()
+    }
+
+    fn ticket(&self) -> Ticket {
+        let mut ticket = Ticket([0; 32]);
+        let flushes = self.flushes.load(Ordering::SeqCst).to_be_bytes();
+        ticket
+            .0
+            .iter_mut()
+            .zip(flushes)
+            .for_each(|(to, from)| *to = from);
+        ticket
+    }
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Key, Entry> for ByBytes {
+    fn weight(&self, _key: &Key, entry: &Entry) -> u64 {
+        entry.kept.weight() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use hyper::HeaderMap;
+
+    use super::*;
+    use crate::config::settings::CacheStore;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn memory(bytes: usize, max_answer_bytes: usize) -> Memory {
+        let settings = Settings {
+            ttl: Duration::from_secs(30),
+            max_answer_bytes,
+            store: CacheStore::Memory(bytes),
+        };
+        Memory::new(&settings, bytes)
+    }
+
+    fn question(number: u8, upstream: &str) -> Question {
+        Question {
+            key: Key([number; 32]),
+            upstream: upstream.into(),
+        }
+    }
+
+    fn kept(bytes: usize) -> Arc<Kept> {
+        Arc::new(Kept {
+            headers: HeaderMap::new(),
+            body: Bytes::from(vec![b'x'; bytes]),
+        })
+    }
+
+    fn put(memory: &Memory, question: &Question, bytes: usize) {
+        let ticket = memory.get(question).ticket.unwrap();
+        memory.put(question, ticket, &kept(bytes));
+    }
+
+    fn has(memory: &Memory, question: &Question) -> bool {
+        memory.get(question).found.is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_given_until_it_is_too_old() {
+        let memory = memory(MIB, 1000);
+        let one = question(1, "a");
+        put(&memory, &one, 10);
+        tokio::time::advance(Duration::from_millis(29_999)).await;
+        let age = memory.get(&one).found.unwrap().age.unwrap();
+        assert_eq!(age, Duration::from_millis(29_999));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!has(&memory, &one));
+        assert_eq!(memory.bytes(), 0, "and then it is gone");
+    }
+
+    #[test]
+    fn a_flush_takes_the_upstreams_own_or_all() {
+        let memory = memory(MIB, 1000);
+        let (one, other) = (question(1, "a"), question(2, "b"));
+        put(&memory, &one, 10);
+        put(&memory, &other, 10);
+        memory.flush(Some("a"));
+        assert!(!has(&memory, &one) && has(&memory, &other));
+        memory.flush(None);
+        assert!(!has(&memory, &other));
+        assert_eq!(memory.bytes(), 0);
+    }
+
+    #[test]
+    fn what_was_asked_before_a_flush_is_not_kept_after_it() {
+        let memory = memory(MIB, 1000);
+        let one = question(1, "a");
+        let ticket = memory.get(&one).ticket.unwrap();
+        memory.flush(Some("a"));
+        memory.put(&one, ticket, &kept(10));
+        assert!(!has(&memory, &one));
+    }
+
+    #[test]
+    fn the_largest_answer_finds_room_and_all_together_no_more() {
+        for (bytes, largest) in [(MIB, MIB / 4), (16 * MIB, 4 * MIB), (64 * MIB, 100_000)] {
+            let memory = memory(bytes, largest);
+            for number in 0..200 {
+                let question = question(number, "a");
+                put(&memory, &question, largest);
+                assert!(has(&memory, &question), "{number} of {largest} in {bytes}");
+                assert!(memory.bytes() <= bytes as u64);
+            }
+        }
+    }
+}

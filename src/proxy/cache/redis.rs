@@ -1,0 +1,272 @@
+//! Answers in a Redis, for several replicas. While it cannot be reached, nothing is kept: that is
+//! said once in the log, counted, and never an error to a client.
+//!
+//! | key | value |
+//! |---|---|
+//! | `partywall:CLUSTER:answer:HASH` | an answer, see `kept` |
+//! | `partywall:CLUSTER:flushed` | random bytes of the last flush of all; absent before the first |
+//! | `partywall:CLUSTER:flushed:UPSTREAM` | the same, of an upstream |
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{
+    Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, Pipeline, RedisError,
+    TlsCertificates,
+};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::kept::{self, Found, HEAD_BYTES, Kept};
+use super::question::{Key, Question};
+use super::store::{Looked, Ticket};
+use crate::config::settings::{Cache, Redis as Settings};
+use crate::proxy::budget::Budget;
+use crate::telemetry::metrics::Metrics;
+
+/// How long a Redis that failed is left alone, so that not every request waits for it.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How many answers may come from it at once: they have no room of their own until they are here.
+const AT_ONCE: usize = 32;
+
+/// Why settings make no client. Config checks most of it before.
+#[derive(Debug, Error)]
+#[error("redis: its url or ca_file cannot be used: {0}")]
+pub struct InvalidRedis(#[from] RedisError);
+
+/// A Redis, connected when it is first asked.
+pub(super) struct Redis {
+    connection: ConnectionManager,
+    prefix: String,
+    ttl: Duration,
+    timeout: Duration,
+    max_value_bytes: usize,
+    places: Semaphore,
+    state: Mutex<State>,
+}
+
+/// How it went the last time.
+enum State {
+    Up,
+    /// It is asked again, by one, at this time.
+    Down(Instant),
+}
+
+impl Redis {
+    pub(super) fn new(cache: &Cache, settings: &Settings) -> Result<Self, InvalidRedis> {
+        let mut info = settings.url.expose().into_connection_info()?;
+        if let Some(database) = settings.database {
+            let redis = info.redis_settings().clone().set_db(i64::from(database));
+            info = info.set_redis_settings(redis);
+        }
+        let client = match info.addr() {
+            ConnectionAddr::TcpTls { .. } => {
+                let root_cert = settings.authorities.as_ref();
+                let certificates = TlsCertificates {
+                    client_tls: None,
+                    root_cert: root_cert.map(|pem| pem.as_bytes().to_vec()),
+                };
+                Client::build_with_tls(info, certificates)?
+            }
+            _ => Client::open(info)?,
+        };
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(settings.timeout))
+            .set_response_timeout(Some(settings.timeout));
+        Ok(Self {
+            connection: ConnectionManager::new_lazy_with_config(client, config)?,
+            prefix: format!("partywall:{}:", settings.cluster),
+            ttl: cache.ttl,
+            timeout: settings.timeout,
+            max_value_bytes: cache.max_answer_bytes + HEAD_BYTES,
+            places: Semaphore::new(AT_ONCE),
+            state: Mutex::new(State::Up),
+        })
+    }
+
+    pub(super) async fn get(
+        &self,
+        question: &Question,
+        budget: &Budget,
+        metrics: &Metrics,
+    ) -> Looked {
+        const NOTHING: Looked = Looked {
+            found: None,
+            ticket: None,
+        };
+        let Ok(_place) = self.places.acquire().await else {
+            return NOTHING;
+        };
+        let mut asked = redis::pipe();
+        asked
+            .cmd("MGET")
+            .arg(self.flushed(None))
+            .arg(self.flushed(Some(&question.upstream)))
+            // A longer value is none of ours, and is not taken whole.
+            .cmd("GETRANGE")
+            .arg(self.answer(&question.key))
+            .arg(0)
+            .arg(self.max_value_bytes);
+        let got: Option<((Mark, Mark), Vec<u8>)> = self.call(&asked, metrics).await;
+        let Some(((all, upstream), value)) = got else {
+            return NOTHING;
+        };
+        let ticket = ticket(&[all, upstream]);
+        let held = budget.hold(Bytes::from(value)).ok();
+        let found = held.and_then(|value| {
+            let (kept, age) = kept::decode(value, &question.key, &ticket, SystemTime::now())?;
+            (age < self.ttl).then(|| Found {
+                kept: Arc::new(kept),
+                age: Some(age),
+            })
+        });
+        Looked {
+            found,
+            ticket: Some(ticket),
+        }
+    }
+
+    pub(super) async fn put(
+        &self,
+        question: &Question,
+        ticket: Ticket,
+        kept: &Kept,
+        budget: &Budget,
+        metrics: &Metrics,
+    ) {
+        let mut copied = budget.share();
+        if copied.resize(kept.weight()).is_err() {
+            return;
+        }
+        let Some(value) = kept::encode(kept, &question.key, &ticket, SystemTime::now()) else {
+            return;
+        };
+        let mut asked = redis::pipe();
+        asked
+            .cmd("SET")
+            .arg(self.answer(&question.key))
+            .arg(value)
+            .arg("PX")
+            .arg(milliseconds(self.ttl))
+            .ignore();
+        self.call::<()>(&asked, metrics).await;
+    }
+
+    /// Answers that were asked for before have another ticket from now on, on every replica. Once
+    /// the longest-lived of them is gone, so is the mark.
+    pub(super) async fn flush(
+        &self,
+        upstream: Option<&str>,
+        metrics: &Metrics,
+    ) -> Result<(), String> {
+        let mut mark = [0; 16];
+        aws_lc_rs::rand::fill(&mut mark).map_err(|_| "there is no randomness".to_owned())?;
+        let mut asked = redis::pipe();
+        asked
+            .cmd("SET")
+            .arg(self.flushed(upstream))
+            .arg(&mark[..])
+            .arg("PX")
+            .arg(milliseconds(LONGEST_LIFE))
+            .ignore();
+        let done = self.call::<()>(&asked, metrics).await;
+        done.ok_or_else(|| "Redis cannot be reached; the log says why".to_owned())
+    }
+
+    /// Runs commands; `None` if that failed, or did lately.
+    async fn call<T: FromRedisValue>(&self, asked: &Pipeline, metrics: &Metrics) -> Option<T> {
+        if !self.may_try() {
+            return None;
+        }
+        let mut connection = self.connection.clone();
+        let asking = asked.query_async(&mut connection);
+        let failure = match tokio::time::timeout(self.timeout, asking).await {
+            Ok(Ok(answer)) => {
+                self.succeeded();
+                return Some(answer);
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_elapsed) => format!("no answer within {:?} (cache.redis.timeout)", self.timeout),
+        };
+        metrics.answers.redis_errors.inc();
+        self.failed(&failure);
+        None
+    }
+
+    fn may_try(&self) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match *state {
+            State::Up => true,
+            State::Down(until) if Instant::now() < until => false,
+            State::Down(_) => {
+                // The others wait for what comes of this one.
+                *state = State::Down(Instant::now() + PAUSE);
+                true
+            }
+        }
+    }
+
+    fn succeeded(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::Down(_)) {
+            *state = State::Up;
+            tracing::info!("Redis answers again: answers are kept");
+        }
+    }
+
+    fn failed(&self, failure: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::Up) {
+            tracing::warn!(
+                error = failure,
+                "Redis cannot be used: no answers are kept until it can"
+            );
+        }
+        *state = State::Down(Instant::now() + PAUSE);
+    }
+
+    fn answer(&self, key: &Key) -> String {
+        use std::fmt::Write as _;
+        let mut name = format!("{}answer:", self.prefix);
+        for byte in key.0 {
+            // Writing to a string does not fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        name
+    }
+
+    fn flushed(&self, upstream: Option<&str>) -> String {
+        match upstream {
+            None => format!("{}flushed", self.prefix),
+            Some(upstream) => format!("{}flushed:{upstream}", self.prefix),
+        }
+    }
+}
+
+/// Of the last flush, if there was one.
+type Mark = Option<Vec<u8>>;
+
+/// Longer than any answer is kept: `cache.ttl` is at most an hour.
+const LONGEST_LIFE: Duration = Duration::from_hours(2);
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The marks of the last flushes side by side; of one that never was, zeros.
+fn ticket(marks: &[Mark; 2]) -> Ticket {
+    let mut ticket = Ticket([0; 32]);
+    for (place, mark) in ticket.0.chunks_mut(16).zip(marks) {
+        let mark = mark.as_deref().unwrap_or_default();
+        place
+            .iter_mut()
+            .zip(mark)
+            .for_each(|(to, from)| *to = *from);
+    }
+    ticket
+}

@@ -35,11 +35,14 @@ async fn what_is_asked_again_is_answered_from_here() {
         for name in ["content-type", "date"] {
             assert_eq!(answer.header(name), first.header(name));
         }
-        let age: u64 = answer.header("age").parse().unwrap();
-        assert!(age < 3600, "{age}");
+        if said(&answer) == "hit" {
+            let age: u64 = answer.header("age").parse().unwrap();
+            assert!(age < 3600, "{age}");
+        }
     }
     assert!(stage.upstream.take().is_empty());
-    assert!(stage.lookups("hit").await > 1.5);
+    let found = stage.lookups("hit").await + stage.lookups("collapsed").await;
+    assert!((found - 2.0).abs() < 0.1, "{found}");
     assert!((stage.lookups("miss").await - 1.0).abs() < 0.1);
 }
 

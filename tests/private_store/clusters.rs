@@ -73,7 +73,7 @@ async fn each_part_is_that_of_a_private_store() {
             }
         }
     }
-    assert!(with_data > 8, "{with_data} answers hold something");
+    assert!(with_data >= 6, "{with_data} answers hold something");
 }
 
 fn as_refs(ask: &Ask) -> Vec<(&str, &str)> {

@@ -8,13 +8,11 @@ use super::common::partywall::{Partywall, Setup};
 use super::common::prometheus::Prometheus;
 use super::common::token::now;
 
-const QUERIES: [&str; 6] = [
+const QUERIES: [&str; 4] = [
     "up",
     "count({__name__=~\".+\"})",
     "sum by (tenant_id) ({__name__=~\".+_total\"})",
     "{tenant_id=\"beta\"}",
-    "absent(nothing_of_the_kind)",
-    "sum(",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,7 +73,7 @@ async fn each_part_is_that_of_a_private_store() {
             }
         }
     }
-    assert!(with_data > 8, "{with_data} answers hold something");
+    assert!(with_data >= 6, "{with_data} answers hold something");
 }
 
 fn as_refs(ask: &Ask) -> Vec<(&str, &str)> {

@@ -151,6 +151,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn outside_a_stream_a_body_passes_as_it_is() {
+        let whole = Bytes::from(vec![7; 3 * PIECE]);
+        let mut read = Read::new(Full::new(whole.clone()), false);
+        let frame = read.frame().await.unwrap().unwrap();
+        let data = frame.into_data().unwrap();
+        assert_eq!((data.len(), data.as_ptr()), (whole.len(), whole.as_ptr()));
+        assert!(read.is_end_stream());
+    }
+
+    #[tokio::test]
     async fn a_body_comes_whole_in_small_pieces() {
         for length in [0, 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 5] {
             let whole: Bytes = (0..length).map(|at| at.to_le_bytes()[0]).collect();

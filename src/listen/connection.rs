@@ -161,7 +161,7 @@ impl Connection {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
-            Ok(response.map(Read::new))
+            Ok(response.map(|body| Read::new(body, is_multiplexed)))
         }
     }
 

@@ -16,7 +16,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::time::{Instant, sleep_until};
 
-/// The most that is handed out at once.
+/// The most that is handed out at once on an HTTP/2 stream.
 const PIECE: usize = 32 * 1024;
 
 tokio::task_local! {
@@ -59,22 +59,25 @@ async fn unread_for(at_most: Duration) {
     }
 }
 
-/// A body in small pieces that notes when they are read. Outside an HTTP/2 stream's task nobody
-/// asks for the notes: there, [`Activity`](super::activity::Activity) sees a peer that does not
-/// read.
+/// A body in small pieces that notes when they are read. Outside an HTTP/2 stream's task it passes
+/// as it is: there, [`Activity`](super::activity::Activity) sees a peer that does not read.
 pub(super) struct Read<B> {
     body: B,
     /// Of a larger piece.
     rest: Bytes,
+    is_stream: bool,
 }
 
 impl<B> Read<B> {
-    /// `body`, whose answer's head is being handed out.
-    pub(super) fn new(body: B) -> Self {
-        note(Some(Instant::now()));
+    /// `body`, whose answer's head is being handed out, on an HTTP/2 stream or not.
+    pub(super) fn new(body: B, is_stream: bool) -> Self {
+        if is_stream {
+            note(Some(Instant::now()));
+        }
         Self {
             body,
             rest: Bytes::new(),
+            is_stream,
         }
     }
 
@@ -118,6 +121,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Read<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if !self.is_stream {
+            return Pin::new(&mut self.body).poll_frame(cx);
+        }
         let polled = self.poll_piece(cx);
         note(polled.is_ready().then(Instant::now));
         polled
@@ -145,10 +151,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn outside_a_stream_a_body_passes_as_it_is() {
+        let whole = Bytes::from(vec![7; 3 * PIECE]);
+        let mut read = Read::new(Full::new(whole.clone()), false);
+        let frame = read.frame().await.unwrap().unwrap();
+        let data = frame.into_data().unwrap();
+        assert_eq!((data.len(), data.as_ptr()), (whole.len(), whole.as_ptr()));
+        assert!(read.is_end_stream());
+    }
+
+    #[tokio::test]
     async fn a_body_comes_whole_in_small_pieces() {
         for length in [0, 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 5] {
             let whole: Bytes = (0..length).map(|at| at.to_le_bytes()[0]).collect();
-            let mut read = Read::new(Full::new(whole.clone()));
+            let mut read = Read::new(Full::new(whole.clone()), true);
             let mut got = Vec::new();
             loop {
                 let left = (length - got.len()) as u64;

@@ -16,6 +16,8 @@
 //! `data` may hold `stats` (counts of the caller's own query) and in Thanos `analysis`, which is
 //! `{}` because the parameter that fills it is refused.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use memchr::memmem::Finder;
 use thiserror::Error;
@@ -82,7 +84,6 @@ pub struct AnswerScrubber<R> {
     remap: R,
     state: State,
     max_whole: usize,
-    finders: [Finder<'static>; 2],
 }
 
 enum State {
@@ -103,7 +104,6 @@ impl<R: Fn(Position) -> Option<Position>> AnswerScrubber<R> {
             remap,
             state: State::Head(Vec::new()),
             max_whole,
-            finders: KEYS.map(Finder::new),
         }
     }
 
@@ -175,7 +175,7 @@ impl<R: Fn(Position) -> Option<Position>> AnswerScrubber<R> {
         let State::Streaming(passed) = &mut self.state else {
             return Ok(());
         };
-        let Some((key, end)) = find_key(&self.finders, passed, &chunk) else {
+        let Some((key, end)) = find_key(passed, &chunk) else {
             remember(passed, &chunk);
             if !chunk.is_empty() {
                 out.push(chunk);
@@ -196,7 +196,8 @@ impl<R: Fn(Position) -> Option<Position>> AnswerScrubber<R> {
 
 /// The first key that ends in this chunk: which, and the offset after it. `passed` is what came
 /// right before.
-fn find_key(finders: &[Finder<'_>; 2], passed: &[u8], chunk: &[u8]) -> Option<(usize, usize)> {
+fn find_key(passed: &[u8], chunk: &[u8]) -> Option<(usize, usize)> {
+    static FINDERS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| KEYS.map(Finder::new));
     let mut seam = [0; 2 * OVERLAP];
     let mut length = 0;
     let around = passed.iter().chain(chunk.iter().take(OVERLAP));
@@ -211,7 +212,7 @@ fn find_key(finders: &[Finder<'_>; 2], passed: &[u8], chunk: &[u8]) -> Option<(u
         let within = || finder.find(chunk).map(|at| at + finder.needle().len());
         Some((key, across.or_else(within)?))
     };
-    let found = finders
+    let found = FINDERS
         .iter()
         .enumerate()
         .filter_map(|(key, finder)| first(key, finder));

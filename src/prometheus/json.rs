@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
@@ -21,7 +22,9 @@ pub(super) fn read<'a, T: Deserialize<'a>>(
     text: &'a [u8],
     what: &'static str,
 ) -> Result<T, Unreadable> {
-    serde_json::from_slice(text).map_err(|_| Unreadable(what))
+    // Once for all of it: serde_json would look at each string's bytes a second time.
+    let text = std::str::from_utf8(text).map_err(|_| Unreadable(what))?;
+    serde_json::from_str(text).map_err(|_| Unreadable(what))
 }
 
 /// Reads a value that was kept raw.
@@ -44,6 +47,12 @@ impl<'a> Envelope<'a> {
     /// Reads an answer that says it is a success.
     pub(super) fn read(answer: &'a [u8]) -> Result<Self, Unreadable> {
         let object: Object<'a> = read(answer, "it is not the JSON object every answer is")?;
+        Self::of(&object)
+    }
+
+    /// The envelope that an object is, if it says it is a success. Without its `data` where that
+    /// was read with the object.
+    pub(super) fn of<V: Member<'a>>(object: &Object<'a, V>) -> Result<Self, Unreadable> {
         if object.text("status", "it has no `status`")? != "success" {
             return Err(Unreadable("its `status` is not `success`"));
         }
@@ -64,18 +73,93 @@ impl<'a> Envelope<'a> {
 #[derive(Deserialize, PartialEq, Eq, Hash)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// An object in the order it came, no key twice, its values unread.
-pub(super) struct Object<'a> {
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+impl<'a> Member<'a> for Text<'a> {
+    fn read<A: MapAccess<'a>>(_key: &str, map: &mut A) -> Result<Self, A::Error> {
+        map.next_value()
+    }
+
+    fn raw(&self) -> Option<&'a RawValue> {
+        None
+    }
+}
+
+/// An object in the order it came, no key twice, its values unread unless `V` reads them.
+pub(super) struct Object<'a, V = &'a RawValue> {
+    members: Vec<(Cow<'a, str>, V)>,
+}
+
+/// What is made of the value of an object's member.
+pub(super) trait Member<'a>: Sized {
+    fn read<A: MapAccess<'a>>(key: &str, map: &mut A) -> Result<Self, A::Error>;
+
+    /// The value as it came, if that is what was made of it.
+    fn raw(&self) -> Option<&'a RawValue>;
+}
+
+impl<'a> Member<'a> for &'a RawValue {
+    fn read<A: MapAccess<'a>>(_key: &str, map: &mut A) -> Result<Self, A::Error> {
+        map.next_value()
+    }
+
+    fn raw(&self) -> Option<&'a RawValue> {
+        Some(self)
+    }
+}
+
+/// The key whose value is read with the object that it is in, and as what. So lists in lists are
+/// gone through once, not once for each list around them.
+pub(super) trait Nesting<'a> {
+    const KEY: &'static str;
+    type Value: Deserialize<'a>;
+}
+
+/// The value under the key of `N`, or another one.
+pub(super) enum Nested<'a, N: Nesting<'a>> {
+    Read(N::Value),
+    Raw(&'a RawValue),
+}
+
+impl<'a, N: Nesting<'a>> Member<'a> for Nested<'a, N> {
+    fn read<A: MapAccess<'a>>(key: &str, map: &mut A) -> Result<Self, A::Error> {
+        if key == N::KEY {
+            map.next_value().map(Self::Read)
+        } else {
+            map.next_value().map(Self::Raw)
+        }
+    }
+
+    fn raw(&self) -> Option<&'a RawValue> {
+        match self {
+            Self::Read(_) => None,
+            Self::Raw(value) => Some(value),
+        }
+    }
+}
+
+impl<'a, N: Nesting<'a>> Object<'a, Nested<'a, N>> {
+    /// The value that was read with the object.
+    pub(super) fn nested(&self) -> Option<&N::Value> {
+        self.members.iter().find_map(|(_, value)| match value {
+            Nested::Read(value) => Some(value),
+            Nested::Raw(_) => None,
+        })
+    }
 }
 
 impl<'a> Object<'a> {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.members.iter().map(|(key, value)| (&**key, *value))
+        self.members().map(|(key, value)| (key, *value))
+    }
+}
+
+impl<'a, V: Member<'a>> Object<'a, V> {
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &V)> {
+        self.members.iter().map(|(key, value)| (&**key, value))
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
-        self.iter().find(|(k, _)| *k == key).map(|(_, value)| value)
+        let (_, value) = self.members().find(|(k, _)| *k == key)?;
+        value.raw()
     }
 
     /// The string under a key; an error if it is something else or missing.
@@ -107,9 +191,9 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let members = deserializer.deserialize_map(UniqueKeys(std::marker::PhantomData))?;
+impl<'a, V: Member<'a>> Deserialize<'a> for Object<'a, V> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        let members = deserializer.deserialize_map(UniqueKeys(PhantomData))?;
         Ok(Self { members })
     }
 }
@@ -128,28 +212,29 @@ impl Labels<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Labels<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let pairs = deserializer.deserialize_map(UniqueKeys(std::marker::PhantomData))?;
+impl<'a> Deserialize<'a> for Labels<'a> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        let pairs = deserializer.deserialize_map(UniqueKeys(PhantomData))?;
         Ok(Self { pairs })
     }
 }
 
 /// Reads the members of an object and refuses a key that comes twice: readers disagree on which
 /// of the two counts.
-struct UniqueKeys<V>(std::marker::PhantomData<V>);
+struct UniqueKeys<V>(PhantomData<V>);
 
-impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueKeys<V> {
-    type Value = Vec<(Cow<'de, str>, V)>;
+impl<'a, V: Member<'a>> Visitor<'a> for UniqueKeys<V> {
+    type Value = Vec<(Cow<'a, str>, V)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members: Vec<(Cow<'de, str>, V)> = Vec::new();
-        while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
-            members.push((key, map.next_value()?));
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members: Vec<(Cow<'a, str>, V)> = Vec::new();
+        while let Some(Text(key)) = map.next_key::<Text<'a>>()? {
+            let value = V::read(&key, &mut map)?;
+            members.push((key, value));
         }
         if has_duplicates(&members) {
             return Err(A::Error::custom("a key comes twice"));
@@ -159,7 +244,8 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueKeys<V> {
 }
 
 fn has_duplicates<V>(members: &[(Cow<'_, str>, V)]) -> bool {
-    const FEW: usize = 12;
+    /// A rule's members are not more, an alert's and most label sets' fewer.
+    const FEW: usize = 16;
     if members.len() <= FEW {
         let repeats = |(at, (key, _)): (usize, &(Cow<'_, str>, V))| {
             members.iter().take(at).any(|(earlier, _)| earlier == key)

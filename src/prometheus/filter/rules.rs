@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use super::super::errors::scrub_rule_error;
-use super::super::json::{self, Envelope, Labels, Object, ObjectWriter, Text, Unreadable};
+use super::super::json::{
+    self, Envelope, Labels, Nested, Nesting, Object, ObjectWriter, Text, Unreadable,
+};
 use super::{admits, write_answer};
 use crate::tenancy::Matchers;
 
@@ -36,13 +38,13 @@ pub fn rules(
     matchers: &Matchers,
     options: RulesOptions<'_>,
 ) -> Result<Vec<u8>, Unreadable> {
-    let envelope = Envelope::read(answer)?;
-    let data: Object<'_> = envelope.data("its rules are not an object")?;
-    let groups = data.get("groups").ok_or(Unreadable("it has no groups"))?;
-    let groups: Vec<Object<'_>> = json::read_raw(groups, "its groups are not a list")?;
+    let object: Answer<'_> = json::read(answer, "it is not the JSON that rules are in")?;
+    let envelope = Envelope::of(&object)?;
+    let data = object.nested().ok_or(Unreadable("it has no `data`"))?;
+    let groups = data.nested().ok_or(Unreadable("it has no groups"))?;
     let filter = Filter { matchers, options };
     let mut kept = Vec::new();
-    for group in &groups {
+    for group in groups {
         let rules = filter.rules_of(group)?;
         if !rules.is_empty() {
             kept.push((group, rules));
@@ -56,6 +58,35 @@ pub fn rules(
         data.end();
         Ok(())
     })
+}
+
+type Answer<'a> = Object<'a, Nested<'a, Data>>;
+type Group<'a> = Object<'a, Nested<'a, Rules>>;
+type Rule<'a> = Object<'a, Nested<'a, Alerts>>;
+
+enum Data {}
+enum Groups {}
+enum Rules {}
+enum Alerts {}
+
+impl<'a> Nesting<'a> for Data {
+    const KEY: &'static str = "data";
+    type Value = Object<'a, Nested<'a, Groups>>;
+}
+
+impl<'a> Nesting<'a> for Groups {
+    const KEY: &'static str = "groups";
+    type Value = Vec<Group<'a>>;
+}
+
+impl<'a> Nesting<'a> for Rules {
+    const KEY: &'static str = "rules";
+    type Value = Vec<Rule<'a>>;
+}
+
+impl<'a> Nesting<'a> for Alerts {
+    const KEY: &'static str = "alerts";
+    type Value = Option<Vec<Object<'a>>>;
 }
 
 /// What a group may show of itself, in both products; `rules` are written anew.
@@ -86,15 +117,14 @@ const SHARED_RULE_KEYS: [&str; 12] = [
     "type",
 ];
 
-fn write_group(out: &mut Vec<u8>, group: &Object<'_>, rules: &[Vec<u8>]) {
+fn write_group(out: &mut Vec<u8>, group: &Group<'_>, rules: &[Vec<u8>]) {
     let mut writer = ObjectWriter::new(out);
-    for (key, value) in group.iter().filter(|(key, _)| GROUP_KEYS.contains(key)) {
-        if key == "rules" {
-            json::write_array(writer.key(key), rules, |out, rule| {
+    for (key, value) in group.members().filter(|(key, _)| GROUP_KEYS.contains(key)) {
+        match value {
+            Nested::Read(_) => json::write_array(writer.key(key), rules, |out, rule| {
                 out.extend_from_slice(rule);
-            });
-        } else {
-            writer.raw(key, value);
+            }),
+            Nested::Raw(value) => writer.raw(key, value),
         }
     }
     writer.end();
@@ -107,21 +137,18 @@ struct Filter<'a> {
 
 /// What of a kept rule is not as it came.
 #[derive(Default)]
-struct Changes<'a> {
+struct Changes<'r, 'a> {
     shared: bool,
     state: Option<&'static str>,
-    alerts: Option<Vec<Object<'a>>>,
+    alerts: Option<Vec<&'r Object<'a>>>,
 }
 
 impl Filter<'_> {
     /// The rules of a group that are kept, written.
-    fn rules_of(&self, group: &Object<'_>) -> Result<Vec<Vec<u8>>, Unreadable> {
-        let rules = group
-            .get("rules")
-            .ok_or(Unreadable("a group has no rules"))?;
-        let rules: Vec<Object<'_>> = json::read_raw(rules, "a group's rules are not a list")?;
+    fn rules_of(&self, group: &Group<'_>) -> Result<Vec<Vec<u8>>, Unreadable> {
+        let rules = group.nested().ok_or(Unreadable("a group has no rules"))?;
         let mut kept = Vec::new();
-        for rule in &rules {
+        for rule in rules {
             if let Some(changes) = self.keep(rule)? {
                 kept.push(self.write(rule, &changes)?);
             }
@@ -129,7 +156,7 @@ impl Filter<'_> {
         Ok(kept)
     }
 
-    fn keep<'r>(&self, rule: &Object<'r>) -> Result<Option<Changes<'r>>, Unreadable> {
+    fn keep<'r, 'a>(&self, rule: &'r Rule<'a>) -> Result<Option<Changes<'r, 'a>>, Unreadable> {
         let own = admits(self.matchers, &rule.labels("labels")?);
         match &*rule.text("type", "a rule has no type")? {
             "recording" => Ok(own.then(Changes::default)),
@@ -138,17 +165,12 @@ impl Filter<'_> {
         }
     }
 
-    fn keep_alerting<'r>(
+    fn keep_alerting<'r, 'a>(
         &self,
-        rule: &Object<'r>,
+        rule: &'r Rule<'a>,
         own: bool,
-    ) -> Result<Option<Changes<'r>>, Unreadable> {
-        let all: Option<Vec<Object<'r>>> = match rule.get("alerts") {
-            Some(alerts) => json::read_raw(alerts, "a rule's alerts are not a list")?,
-            None => None,
-        };
-        let all = all.unwrap_or_default();
-        let count = all.len();
+    ) -> Result<Option<Changes<'r, 'a>>, Unreadable> {
+        let all = rule.nested().and_then(Option::as_deref).unwrap_or_default();
         let mut kept = Vec::new();
         for alert in all {
             let labels = alert.labels("labels")?;
@@ -162,7 +184,7 @@ impl Filter<'_> {
                 return Ok(None);
             }
         }
-        let as_it_came = own && kept.len() == count;
+        let as_it_came = own && kept.len() == all.len();
         Ok(Some(Changes {
             shared: !own,
             state: if as_it_came {
@@ -183,20 +205,21 @@ impl Filter<'_> {
         })
     }
 
-    fn write(&self, rule: &Object<'_>, changes: &Changes<'_>) -> Result<Vec<u8>, Unreadable> {
+    fn write(&self, rule: &Rule<'_>, changes: &Changes<'_, '_>) -> Result<Vec<u8>, Unreadable> {
         let mut out = Vec::new();
         let mut writer = ObjectWriter::new(&mut out);
-        for (key, value) in rule.iter() {
+        for (key, value) in rule.members() {
             if changes.shared && !SHARED_RULE_KEYS.contains(&key) {
                 continue;
             }
+            let value = match value {
+                Nested::Read(all) => {
+                    self.write_alerts(writer.key(key), all.as_deref(), changes);
+                    continue;
+                }
+                Nested::Raw(value) => value,
+            };
             match key {
-                "alerts" if self.options.exclude_alerts => {
-                    writer.key(key).extend_from_slice(b"null");
-                }
-                "alerts" if let Some(alerts) = &changes.alerts => {
-                    json::write_array(writer.key(key), alerts, json::write_object);
-                }
                 "state" if let Some(state) = changes.state => {
                     json::write_string(writer.key(key), state);
                 }
@@ -213,6 +236,22 @@ impl Filter<'_> {
         }
         writer.end();
         Ok(out)
+    }
+
+    fn write_alerts(
+        &self,
+        out: &mut Vec<u8>,
+        all: Option<&[Object<'_>]>,
+        changes: &Changes<'_, '_>,
+    ) {
+        match (&changes.alerts, all) {
+            _ if self.options.exclude_alerts => out.extend_from_slice(b"null"),
+            (Some(kept), _) => {
+                json::write_array(out, kept, |out, alert| json::write_object(out, alert));
+            }
+            (None, Some(all)) => json::write_array(out, all, json::write_object),
+            (None, None) => out.extend_from_slice(b"null"),
+        }
     }
 
     fn write_annotations(
@@ -246,7 +285,7 @@ impl Filter<'_> {
 }
 
 /// The state of a rule with just these alerts: that of the one that is furthest.
-fn state_of(alerts: &[Object<'_>]) -> Result<&'static str, Unreadable> {
+fn state_of(alerts: &[&Object<'_>]) -> Result<&'static str, Unreadable> {
     const BY_RANK: [&str; 4] = ["unknown", "inactive", "pending", "firing"];
     let mut highest = "inactive";
     let rank = |state: &str| BY_RANK.iter().position(|known| *known == state);

@@ -133,7 +133,7 @@ async fn the_stages_of_a_request_are_measured() {
 #[tokio::test]
 async fn the_process_is_measured_as_everywhere() {
     let rig = Rig::start(|_, _| {}).await;
-    let now = std::time::SystemTime::now()
+    let now = SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
         .as_secs_f64();

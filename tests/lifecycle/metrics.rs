@@ -96,6 +96,7 @@ async fn readme_names_the_labels_too() {
         };
         let row = readme
             .lines()
+            .filter(|line| line.starts_with("| `p"))
             .find(|line| line.contains(&format!("`{name}")))
             .unwrap();
         let after = row.split_once(&name).unwrap().1;

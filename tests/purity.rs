@@ -148,12 +148,8 @@ fn only_shadow_mode_sends_what_nothing_was_enforced_on() {
     let files = rust_files(&src);
     for (call, allowed) in [
         ("Shadow::new(", &["config/build/upstreams/shadow.rs"][..]),
-        (
-            "as_it_came(",
-            &["proxy/enforce/shadow.rs", "proxy/shadow/mod.rs"],
-        ),
+        ("enforce::as_it_came(", &["proxy/shadow/mod.rs"]),
         ("InForce::of(", &["proxy/shadow/mod.rs"]),
-        ("InForce {", &["proxy/shadow/in_force.rs"]),
         // What makes a request that may be sent.
         ("Enforced {", &["proxy/enforce/mod.rs"]),
     ] {

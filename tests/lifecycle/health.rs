@@ -311,8 +311,8 @@ async fn an_upstream_that_is_gone_is_neither_asked_nor_shown() {
     })
     .await;
     // requests, sum and count of their durations, healthy, two results of checks, connections,
-    // opened, insecure
-    assert_eq!(shown().await.len(), 9, "{:#?}", shown().await);
+    // opened, insecure, shadow
+    assert_eq!(shown().await.len(), 10, "{:#?}", shown().await);
     rig.config.more.clear();
     rig.replace();
     let shown = async || {

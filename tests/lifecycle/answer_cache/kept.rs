@@ -304,7 +304,7 @@ async fn an_answer_that_is_too_large_passes_whole_and_is_not_kept() {
 async fn kept_bytes_are_counted_and_go_back() {
     let stage = stage(ON).await;
     stage.ask(&panel()).await;
-    let size = VECTOR.len() as f64;
+    let size = f64::from(u32::try_from(VECTOR.len()).unwrap());
     eventually("it is kept", async || {
         stage.metric("partywall_answer_cache_bytes").await >= size
     })

@@ -206,10 +206,7 @@ async fn without_redis_all_is_answered_and_it_is_said_once() {
     assert_eq!(warnings(), 1, "{}", stage.proxy.process.log());
     let flushed = stage.flush("").await;
     assert_eq!(flushed.status, 503, "{}", flushed.text());
-    assert_eq!(
-        super::super::stage::metric(&stage.proxy.admin, "partywall_panics_total").await,
-        0.0
-    );
+    assert!(stage.metric("partywall_panics_total").await < 0.5);
 
     server.restart().await;
     eventually("answers are kept again", async || {
@@ -270,7 +267,7 @@ async fn what_is_no_answer_to_the_question_is_none() {
         .find(|key| *key != of_other);
     let key = key.unwrap();
     let cut = answer[..answer.len() - 1].to_vec();
-    let huge = [&answer[..], &[b' '; 5 * 1024 * 1024]].concat();
+    let huge = [&answer[..], &vec![b' '; 5 * 1024 * 1024]].concat();
     for (what, value) in [
         ("another's answer", answer),
         ("garbage", b"garbage".to_vec()),

@@ -30,7 +30,7 @@ fn name(endpoint: Endpoint) -> &'static str {
         Endpoint::Config => "admin_config",
         Endpoint::Reload => "admin_reload",
         Endpoint::Explain => "admin_explain",
-        Endpoint::Flush => "admin_flush",
+        Endpoint::Flush => "admin_cache_flush",
         Endpoint::Reference => "admin_api",
         Endpoint::OpenApi => "admin_openapi",
     }

@@ -59,7 +59,10 @@ impl Tag {
             Self::Metrics => {
                 "The API of Prometheus and Thanos. Parameters go by an allow-list: those that \
                  neither reads are dropped. One that counts once may be repeated with the same \
-                 value, and is refused with another. Errors are Prometheus' JSON."
+                 value, and is refused with another. Errors are Prometheus' JSON. Where the config \
+                 names clusters, `GET /clusters` lists those that the token may use, each has all \
+                 of this below `/clusters/{name}`, and `query` and `query_range` at the root take \
+                 `cluster`, up to 32 times: each answers for itself."
             }
             Self::Traces => {
                 "The API of Grafana Tempo. Parameters go by an allow-list: those that Tempo would \

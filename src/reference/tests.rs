@@ -65,7 +65,7 @@ fn routed() -> BTreeMap<(String, String), (String, BTreeSet<String>)> {
         let name = match endpoint.path() {
             "/metrics" => "admin_metrics".to_owned(),
             "/-/api/openapi.json" => "admin_openapi".to_owned(),
-            path => path.replace("/-/", "admin_"),
+            path => path.replace("/-/", "admin_").replace('/', "_"),
         };
         add(endpoint.path(), endpoint.methods(), &name, Vec::new());
     }

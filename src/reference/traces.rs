@@ -79,7 +79,7 @@ fn about(endpoint: &Endpoint) -> About {
         Endpoint::Search => ("Search", Confined, PIPELINES),
         Endpoint::SearchTags => ("Names of tags", Confined, TAGS),
         Endpoint::SearchTagsV2 => ("Names of tags, by scope", Confined, TAGS),
-        Endpoint::TagValues(_) => ("Values of a tag", Confined, TAGS),
+        Endpoint::TagValues { .. } => ("Values of a tag", Confined, TAGS),
         Endpoint::TagValuesV2(_) => ("Values of a tag, with types", Confined, TAGS),
         Endpoint::MetricsQueryRange => ("Metrics of spans, over a range", Confined, PIPELINES),
         Endpoint::MetricsQuery => ("Metrics of spans, at once", Confined, PIPELINES),
@@ -111,7 +111,9 @@ fn about(endpoint: &Endpoint) -> About {
 fn parameters(endpoint: &Endpoint) -> Vec<Parameter> {
     let in_path = match endpoint {
         Endpoint::TraceById { .. } => Some(("id", "The trace: 1 to 32 hexadecimal digits.")),
-        Endpoint::TagValues(_) => Some(("tag", "An attribute without its scope, or an intrinsic.")),
+        Endpoint::TagValues { .. } => {
+            Some(("tag", "An attribute without its scope, or an intrinsic."))
+        }
         Endpoint::TagValuesV2(_) => {
             let text = "An attribute with its scope (`resource.service.name`, `.x`), or an \
                         intrinsic. It may hold slashes.";

@@ -166,16 +166,6 @@ impl TagName {
         Self::attribute("resource.", name)
     }
 
-    /// As the first version of the API names it.
-    pub fn v1(&self) -> &str {
-        match &self.0 {
-            Kind::Attribute { name, .. } => name,
-            // There, `status` is an attribute.
-            Kind::Intrinsic("status") => "status.code",
-            Kind::Intrinsic(name) | Kind::OfTrace(name) => name,
-        }
-    }
-
     /// Whether its values are those of whole traces: to be refused unless the operator trusts
     /// that traces are never shared.
     pub fn is_of_trace(&self) -> bool {

@@ -30,7 +30,7 @@ pub fn of_call<'a>(
         Endpoint::Search
         | Endpoint::SearchTags
         | Endpoint::SearchTagsV2
-        | Endpoint::TagValues(_)
+        | Endpoint::TagValues { .. }
         | Endpoint::TagValuesV2(_) => false,
         Endpoint::TraceById { .. }
         | Endpoint::TraceDiff

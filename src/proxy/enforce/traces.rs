@@ -88,9 +88,9 @@ pub(super) async fn enforce(
             let wanted = query_of(&form, &["scope"]);
             (params, TracesAnswer::tag_names(asked, wanted, format))
         }
-        Endpoint::TagValues(tag) | Endpoint::TagValuesV2(tag) => {
+        Endpoint::TagValues { tag, .. } | Endpoint::TagValuesV2(tag) => {
             scope.check_tag(tag)?;
-            let asked = asked(matches!(endpoint, Endpoint::TagValues(_)));
+            let asked = asked(matches!(endpoint, Endpoint::TagValues { .. }));
             let params =
                 params::tag_values(pairs(), |query| scope.tag_filter(query)).map_err(parameter)?;
             (

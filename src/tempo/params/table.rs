@@ -25,7 +25,7 @@ pub fn of(endpoint: &Endpoint) -> Table {
     match endpoint {
         Endpoint::Search => SEARCH,
         Endpoint::SearchTags | Endpoint::SearchTagsV2 => TAG_NAMES,
-        Endpoint::TagValues(_) | Endpoint::TagValuesV2(_) => TAG_VALUES,
+        Endpoint::TagValues { .. } | Endpoint::TagValuesV2(_) => TAG_VALUES,
         Endpoint::MetricsQueryRange => METRICS_QUERY_RANGE,
         Endpoint::MetricsQuery => METRICS_QUERY,
         Endpoint::TraceById { version, .. } => trace_by_id(*version),

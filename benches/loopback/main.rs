@@ -76,8 +76,8 @@ impl Effort {
             };
         }
         Self {
-            rounds: 5,
-            round: Duration::from_secs(1),
+            rounds: 12,
+            round: Duration::from_millis(500),
             requests: usize::MAX / 2,
             connections: 64,
             new_tokens: 20_000,

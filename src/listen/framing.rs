@@ -217,10 +217,10 @@ impl Line {
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        if let Some(room) = self.kept.get_mut(self.length..) {
-            for (to, from) in room.iter_mut().zip(bytes) {
-                *to = *from;
-            }
+        let room = self.kept.get_mut(self.length..).unwrap_or_default();
+        let kept = room.len().min(bytes.len());
+        if let (Some(room), Some(bytes)) = (room.get_mut(..kept), bytes.get(..kept)) {
+            room.copy_from_slice(bytes);
         }
         self.length = self.length.saturating_add(bytes.len());
         self.last = bytes.last().copied().unwrap_or(self.last);

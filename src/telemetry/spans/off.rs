@@ -1,7 +1,7 @@
 //! Without the feature `otlp`: nothing.
 
 use std::convert::Infallible;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
@@ -50,7 +50,7 @@ impl RequestSpans {
     }
 
     /// Nothing.
-    pub fn stage(&self, _stage: Stage, _begun: SystemTime) {}
+    pub fn stage(&self, _stage: Stage, _took: Duration) {}
 
     /// The caller's `traceparent` stays.
     pub fn upstream_begins(&mut self, _upstream: Option<&str>) -> Option<HeaderValue> {

@@ -149,12 +149,12 @@ impl RequestSpans {
     }
 
     /// Adds the span of a stage that ends now.
-    pub fn stage(&self, stage: Stage, begun: SystemTime) {
+    pub fn stage(&self, stage: Stage, took: Duration) {
         let Some(live) = &self.0 else { return };
         if live.is_recorded() {
             let builder = SpanBuilder::from_name(stage.name())
                 .with_kind(SpanKind::Internal)
-                .with_start_time(begun);
+                .with_start_time(SystemTime::now() - took);
             live.child(builder).span().end();
         }
     }

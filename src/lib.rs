@@ -39,6 +39,8 @@ pub mod reference;
 pub mod telemetry;
 pub mod tempo;
 pub mod tenancy;
+#[cfg(test)]
+mod testing;
 pub mod trace;
 pub mod traceql;
 pub mod upstream;

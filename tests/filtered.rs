@@ -507,6 +507,16 @@ async fn unreadable_answers_are_a_502_and_never_passed_on() {
             }
         }
     }
+    // Its JSON would be read as it is, but the client would unpack it first.
+    for coding in ["gzip", "br", "identity, gzip"] {
+        upstream.reply(json(200, &[("content-encoding", coding)], secret));
+        let ask = Ask::get("/api/v1/query", &[("query", "up")]);
+        let got = client.ask(&proxy.url, &ask, Some(&token)).await;
+        let text = format!("{coding}: {} {}", got.status, got.text());
+        assert_eq!(got.status, 502, "{text}");
+        assert!(!text.contains("secret"), "{text}");
+        upstream.take();
+    }
     // R3: an upstream's 5xx may name others.
     for status in [500, 503] {
         for path in FILTERED

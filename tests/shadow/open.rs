@@ -9,6 +9,7 @@ use super::common::client::{Ask, Client, Sent};
 use super::common::dataset::Dataset;
 use super::common::partywall::{Partywall, Setup};
 use super::common::prometheus::{Extras, Prometheus};
+use super::common::raw;
 use super::common::token::{Signer, now};
 use super::common::upstream::Upstream;
 use super::stage::{ask, counted, eventually, metric, records, shadow, shadowed, verdict};
@@ -229,6 +230,36 @@ async fn a_body_over_the_bound_is_sent_on() {
         assert_eq!(verdict(&answer), expected, "{length}");
     }
     assert!(metric(&proxy, "partywall_buffered_bytes").await < 1.0);
+}
+
+/// The same where its length is not said: what was read of it goes up first, in order.
+#[tokio::test]
+async fn a_body_that_turns_out_too_large_is_sent_on_whole() {
+    let upstream = Upstream::start().await;
+    let proxy = shadowed(&upstream.url, "limits: {body_bytes: 1KiB}\n").await;
+    let bearer = format!("Bearer {}", proxy.signer.tenant("acme"));
+    let headers = [
+        ("Authorization", bearer.as_str()),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Transfer-Encoding", "chunked"),
+    ];
+    let authority = proxy.url.strip_prefix("http://").expect("it is plain");
+    for pieces in [2, 3, 40] {
+        let body: String = std::iter::once("query=".to_owned())
+            .chain((0..pieces).map(|piece| format!("{piece:0>700}")))
+            .collect();
+        let chunks = body.as_bytes().chunks(706).map(|chunk| {
+            let chunk = std::str::from_utf8(chunk).expect("it is ASCII");
+            format!("{:x}\r\n{chunk}\r\n", chunk.len())
+        });
+        let chunked = chunks.collect::<String>() + "0\r\n\r\n";
+        let request = raw::request("POST", "/api/v1/query", &headers, chunked.as_bytes());
+        let answer = raw::exchange(authority, &request).await;
+        assert_eq!(answer.status, 200, "{pieces}: {}", answer.text());
+        let told = answer.header("x-partywall-shadow");
+        assert_eq!(told, Some("denied; reason=too_large"), "{pieces}");
+        assert_eq!(upstream.take_one().body, Bytes::from(body), "{pieces}");
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::{Fake, MINIMAL};
+use crate::testing::cpu_time;
 
 const WHOLE: &str = include_str!("../../../config/partywall.yaml");
 
@@ -70,7 +71,7 @@ proptest! {
 /// Not quadratic in anything an operator can write.
 #[test]
 fn a_long_file_of_anything_is_answered_soon() {
-    let started = std::time::Instant::now();
+    let started = cpu_time();
     for unit in [
         "a: 1\n", "a", "[", "- ", "- a\n", "a:\n", "#\n", "\n", "'", "&a ", "? ", "{a,",
     ] {
@@ -78,5 +79,6 @@ fn a_long_file_of_anything_is_answered_soon() {
     }
     let keys: String = (0..20_000).fold(String::new(), |keys, n| keys + &format!("k{n}: 1\n"));
     is_answered(keys.as_bytes());
-    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    let took = cpu_time() - started;
+    assert!(took.as_secs() < 20, "{took:?}");
 }

@@ -273,6 +273,33 @@ async fn what_is_cut_off_or_no_json_is_not_kept_for_admins() {
     }
 }
 
+/// What goes up is the same to the byte, but to a tenant its answer comes scrubbed.
+#[tokio::test]
+async fn what_an_admin_was_answered_is_no_answer_to_a_tenant() {
+    let stage = stage(ON).await;
+    let signer = &stage.proxy.signer;
+    let admin = signer.token(&value!({"groups": ["platform-admins"]}));
+    let acme = signer.tenant("acme");
+    let confined = format!("up{{{LABEL}=\"acme\"}}");
+    let time = ("time", "1735689600");
+    let asks = [
+        (
+            &admin,
+            Ask::get("/api/v1/query", &[("query", &confined), time]),
+        ),
+        (&acme, Ask::get("/api/v1/query", &[("query", "up"), time])),
+    ];
+    for expected in ["miss", "hit"] {
+        for (token, ask) in &asks {
+            assert_eq!(mark(&stage.ask_with(token, ask).await), expected, "{ask}");
+        }
+    }
+    let [one, other] = &*stage.upstream.take() else {
+        panic!("each was asked for once");
+    };
+    assert_eq!((&one.target, &one.body), (&other.target, &other.body));
+}
+
 #[tokio::test]
 async fn an_answer_that_is_too_large_passes_whole_and_is_not_kept() {
     let whole = format!(

@@ -107,13 +107,18 @@ fn walked(message: Message<'_>) -> Result<Everything, Malformed> {
     let mut read = Everything::default();
     for field in message.fields() {
         let field = field?;
-        let fixed = |length: usize| field.encoded.split_at(field.encoded.len() - length).1;
+        // A field of another type may be shorter.
+        let fixed = |length: usize| {
+            let at = field.encoded.len().checked_sub(length);
+            at.map(|at| field.encoded.split_at(at).1)
+                .ok_or_else(|| field.of_wrong_type())
+        };
         match field.number {
             1 => read.number = field.varint()?,
             2 => read.text = field.text()?.to_owned(),
             3 => read.bytes = field.bytes()?.to_vec(),
-            4 => read.fixed64 = u64::from_le_bytes(fixed(8).try_into().unwrap()),
-            536_870_911 => read.fixed32 = u32::from_le_bytes(fixed(4).try_into().unwrap()),
+            4 => read.fixed64 = u64::from_le_bytes(fixed(8)?.try_into().unwrap()),
+            536_870_911 => read.fixed32 = u32::from_le_bytes(fixed(4)?.try_into().unwrap()),
             1000 => match field.value {
                 Value::Bytes(inner) => read.inner.push(walked(inner)?),
                 Value::Varint(_) | Value::Fixed => return Err(field.of_wrong_type()),

@@ -189,17 +189,20 @@ async fn journey(
     let path = admit::path(&request)?;
     let route = route::route(snapshot, &cluster, &request, &path)?;
     exchange.set_route(&route);
-    if let Some(in_force) = shadow::in_force(&route, &request) {
-        return shadow::serve(snapshot, &in_force, request, exchange, metrics).await;
+    if let Some(in_force) = shadow::in_force(&route) {
+        if in_force.is_for(request.method()) {
+            return shadow::serve(snapshot, &in_force, request, exchange, metrics).await;
+        }
+        shadow::count_closed(&in_force, metrics);
     }
-    shadow::count_closed(&route, metrics);
     let caller = authenticate::authenticate(snapshot, &route, request.headers(), metrics);
     let caller = exchange.timed(Stage::Authenticate, pin!(caller)).await?;
     exchange.set_caller(caller.clone());
     cluster::permit(&route, caller.as_deref())?;
     exchange.admit(quota::admit(snapshot, caller.as_ref())?);
     let journal = exchange.journal();
-    let (wants_fresh, asking) = (cache::wants_fresh(request.headers()), caller.clone());
+    let wants_fresh = cache::wants_fresh(snapshot, request.headers());
+    let asking = caller.clone();
     let request = request.map(ClientBody::Coming);
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics, &journal);
     let (outgoing, decision) = exchange.timed(Stage::Enforce, pin!(enforced)).await?;

@@ -20,13 +20,12 @@ mod store;
 use std::sync::Arc;
 
 use hyper::Response;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 use self::flight::{Flights, Landing, Seat};
 use self::kept::Found;
 pub(super) use self::lead::Lead;
-use self::question::Question;
-pub(super) use self::question::wants_fresh;
+use self::question::{Question, asks_for_fresh};
 pub use self::redis::InvalidRedis;
 use self::store::Store;
 use super::body::ResponseBody;
@@ -126,6 +125,11 @@ impl AnswerCache {
             };
         }
     }
+}
+
+/// Whether answers are kept, but this client wants another.
+pub(super) fn wants_fresh(snapshot: &Snapshot, headers: &HeaderMap) -> bool {
+    snapshot.answers().is_some() && asks_for_fresh(headers)
 }
 
 /// Looks for an answer to what would be sent. Whoever waits for another's waits no longer than it

@@ -32,7 +32,7 @@ pub(super) struct Question {
 }
 
 /// Whether a client asks for an answer that was not kept (RFC 9111 §5.2.1).
-pub(in crate::proxy) fn wants_fresh(headers: &HeaderMap) -> bool {
+pub(super) fn asks_for_fresh(headers: &HeaderMap) -> bool {
     says(headers, &["no-store", "no-cache", "max-age=0"])
 }
 

@@ -174,7 +174,8 @@ impl Walk<'_> {
         let cluster = cluster::enter(self.snapshot, host, &mut request)?;
         let path = admit::path(&request)?;
         let route = route::route(self.snapshot, &cluster, &request, &path)?;
-        let in_force = shadow::in_force(&route, &request);
+        let in_force =
+            shadow::in_force(&route).filter(|in_force| in_force.is_for(request.method()));
         self.explanation.route = Some(RouteView {
             name: route.name(),
             upstream: route

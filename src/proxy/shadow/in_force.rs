@@ -18,17 +18,22 @@ pub(in crate::proxy) struct InForce<'r> {
 }
 
 impl<'r> InForce<'r> {
-    /// Asks the clock, for each request: when the time is up, nothing has to happen for all to be
-    /// enforced again.
-    pub(in crate::proxy) fn of(route: &'r Route, now: SystemTime) -> Option<Self> {
+    /// Asks the clock, for each request to an upstream that has `shadow`: when the time is up,
+    /// nothing has to happen for all to be enforced again.
+    pub(in crate::proxy) fn of(route: &'r Route) -> Option<Self> {
         let upstream = route.upstream.as_ref()?;
         let shadow = upstream.settings().shadow.as_ref()?;
         let until = shadow.until();
-        shadow.is_in_force(now).then_some(Self {
+        shadow.is_in_force(SystemTime::now()).then_some(Self {
             route,
             upstream,
             until,
         })
+    }
+
+    /// Whether it is for requests by this method. Where it is not, all is enforced as ever.
+    pub(in crate::proxy) fn is_for(&self, method: &Method) -> bool {
+        lets_through(&self.route.target, method)
     }
 
     /// The route whose requests may go up as they came.
@@ -50,7 +55,7 @@ impl<'r> InForce<'r> {
 /// Whether shadow mode is for such requests: those that read tenants' data, or may be told by their
 /// method to change nothing. What writes, administrates or cannot be told is treated as ever; an
 /// open store's administration was never meant for whoever reaches its port.
-pub(super) fn lets_through(target: &Target, method: &Method) -> bool {
+fn lets_through(target: &Target, method: &Method) -> bool {
     let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match target {
         Target::Metrics(endpoint) | Target::ClusterQuery(endpoint) => {

@@ -21,7 +21,6 @@ mod seen;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, body::Incoming};
@@ -45,20 +44,15 @@ use crate::telemetry::metrics::{Metrics, Stage, Verdict};
 /// Tells whoever tries what would have become of the request.
 const HEADER: HeaderName = HeaderName::from_static("x-partywall-shadow");
 
-/// The proof, where the upstream's shadow mode is in force and is for such requests.
-pub(super) fn in_force<'r, B>(route: &'r Route, request: &Request<B>) -> Option<InForce<'r>> {
-    let in_force = InForce::of(route, SystemTime::now())?;
-    in_force::lets_through(&route.target, request.method()).then_some(in_force)
+/// The proof, where the shadow mode of the route's upstream is in force. It is made here alone.
+pub(super) fn in_force(route: &Route) -> Option<InForce<'_>> {
+    InForce::of(route)
 }
 
 /// Counts a request that shadow mode is not for, at an upstream where it is in force.
-pub(super) fn count_closed(route: &Route, metrics: &Metrics) {
-    if let Some(in_force) = InForce::of(route, SystemTime::now()) {
-        let upstream = in_force.upstream().name();
-        metrics
-            .shadow
-            .request(upstream, route.name(), Verdict::Closed, "");
-    }
+pub(super) fn count_closed(in_force: &InForce<'_>, metrics: &Metrics) {
+    let (upstream, route) = (in_force.upstream().name(), in_force.route().name());
+    metrics.shadow.request(upstream, route, Verdict::Closed, "");
 }
 
 /// Answers a request as a plain proxy would.

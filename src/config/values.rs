@@ -31,6 +31,17 @@ pub(super) fn text(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> {
     Ok(text.to_owned())
 }
 
+/// A word that may stand in a path, a label and a key: lower-case letters, digits and hyphens.
+pub(super) fn short_name(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> {
+    let name = text(r, field)?;
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if name.len() > 63 || !name.bytes().all(allowed) {
+        let message = "must be made of a-z, 0-9 and -, at most 63 characters";
+        return Err(r.error(field, message));
+    }
+    Ok(name)
+}
+
 fn any_text<'a>(r: &mut Reader<'_>, field: &Field<'a>) -> Read<&'a str> {
     if field.node.as_bool().is_some() {
         let message = "must be a text: put the word into quotes if it is meant as one";

@@ -7,7 +7,7 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use crate::config::files;
 use crate::config::read::{Field, Read, Reader};
 use crate::config::settings::{Cache, CacheStore, Limits, Redis, Secret};
-use crate::config::values::{GIB, MIB, count, positive_duration, secret, size, text};
+use crate::config::values::{GIB, MIB, count, positive_duration, secret, short_name, size};
 
 const MEMORY: usize = 64 * 1024 * 1024;
 const ANSWER: usize = 4 * 1024 * 1024;
@@ -121,11 +121,5 @@ fn checked(r: &mut Reader<'_>, field: &Field<'_>, url: &Secret) -> Read<bool> {
 }
 
 fn cluster(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Box<str>> {
-    let name = text(r, field)?;
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if name.len() > 63 || !name.bytes().all(allowed) {
-        let message = "must be made of a-z, 0-9 and -, at most 63 characters";
-        return Err(r.error(field, message));
-    }
-    Ok(name.into())
+    short_name(r, field).map(Into::into)
 }

@@ -13,7 +13,7 @@ use crate::config::settings::{
     Api, CLUSTERS, ClosedGroup, Credentials, HealthCheck, Upstream, UpstreamTimeouts, UpstreamTls,
 };
 use crate::config::url;
-use crate::config::values::{choice, count, expanded, flag, positive_duration, secret, text};
+use crate::config::values::{choice, count, expanded, flag, positive_duration, secret, short_name};
 
 const APIS: [(&str, Api); 2] = [("prometheus", Api::Prometheus), ("tempo", Api::Tempo)];
 
@@ -253,13 +253,7 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
 }
 
 fn name(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Arc<str>> {
-    let name = text(r, field)?;
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if name.len() > 63 || !name.bytes().all(allowed) {
-        let message = "must be made of a-z, 0-9 and -, at most 63 characters";
-        return Err(r.error(field, message));
-    }
-    Ok(name.into())
+    short_name(r, field).map(Into::into)
 }
 
 fn timeouts(r: &mut Reader<'_>, field: &Field<'_>) -> Read<UpstreamTimeouts> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -20,6 +21,31 @@ impl Stage<Wire> {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 
+    /// On a connection of its own, from which nothing is read yet.
+    async fn ask_by_hand(&self) -> TcpStream {
+        let mut stream = self.connect().await;
+        let body = "query=rate(up[5m])&start=1735689600&end=1735693200&step=15";
+        let form = [super::super::stage::FORM];
+        let request = self.request("POST", "/api/v1/query_range", &form, body.as_bytes());
+        stream.write_all(&request).await.unwrap();
+        self.until_in_flight(1).await;
+        stream
+    }
+
+    /// All who ask the same get the one answer.
+    pub async fn assert_one_asks_for_all(&self) {
+        let asking = self.ask_often(50);
+        self.until_in_flight(50).await;
+        self.upstream.open();
+        for answer in asking.join_all().await {
+            assert_eq!(
+                (answer.status.as_u16(), answer.text()),
+                (200, VECTOR.to_owned())
+            );
+        }
+        assert_eq!(self.upstream.seen().len(), 1);
+    }
+
     pub fn ask_often(&self, times: usize) -> JoinSet<Answer> {
         let mut asking = JoinSet::new();
         for _ in 0..times {
@@ -33,16 +59,7 @@ impl Stage<Wire> {
 #[tokio::test]
 async fn fifty_who_ask_the_same_are_one_request() {
     let stage = Stage::scripted(&[Step::Gate, json(VECTOR)], ON).await;
-    let asking = stage.ask_often(50);
-    stage.until_in_flight(50).await;
-    stage.upstream.open();
-    for answer in asking.join_all().await {
-        assert_eq!(
-            (answer.status.as_u16(), answer.text()),
-            (200, VECTOR.to_owned())
-        );
-    }
-    assert_eq!(stage.upstream.seen().len(), 1);
+    stage.assert_one_asks_for_all().await;
     assert!((stage.lookups("miss").await - 1.0).abs() < 0.1);
     assert!((stage.lookups("collapsed").await - 49.0).abs() < 0.1);
 }
@@ -67,16 +84,7 @@ async fn tenants_do_not_wait_for_each_other() {
 #[tokio::test]
 async fn who_came_first_may_leave() {
     let stage = Stage::scripted(&[Step::Gate, json(VECTOR)], ON).await;
-    let mut first = stage.connect().await;
-    let body = "query=rate(up[5m])&start=1735689600&end=1735693200&step=15";
-    let request = stage.request(
-        "POST",
-        "/api/v1/query_range",
-        &[super::super::stage::FORM],
-        body.as_bytes(),
-    );
-    first.write_all(&request).await.unwrap();
-    stage.until_in_flight(1).await;
+    let first = stage.ask_by_hand().await;
     let asking = stage.ask_often(3);
     stage.until_in_flight(4).await;
     drop(first);
@@ -120,16 +128,7 @@ async fn who_came_first_may_read_slowly() {
         "x".repeat(3_500_000)
     );
     let stage = Stage::scripted(&[Step::Gate, json(&whole)], ON).await;
-    let mut first = stage.connect().await;
-    let body = "query=rate(up[5m])&start=1735689600&end=1735693200&step=15";
-    let request = stage.request(
-        "POST",
-        "/api/v1/query_range",
-        &[super::super::stage::FORM],
-        body.as_bytes(),
-    );
-    first.write_all(&request).await.unwrap();
-    stage.until_in_flight(1).await;
+    let mut first = stage.ask_by_hand().await;
     let asking = stage.ask_often(2);
     stage.until_in_flight(3).await;
     stage.upstream.open();

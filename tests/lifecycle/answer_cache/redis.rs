@@ -363,14 +363,5 @@ async fn one_asks_for_all_with_redis_as_well() {
     let mut setup = Setup::new(&upstream.url);
     setup.rest = in_redis(&server.url(), "");
     let stage = Stage::of(upstream, setup).await;
-    let asking = stage.ask_often(50);
-    stage.until_in_flight(50).await;
-    stage.upstream.open();
-    for answer in asking.join_all().await {
-        assert_eq!(
-            (answer.status.as_u16(), answer.text()),
-            (200, VECTOR.to_owned())
-        );
-    }
-    assert_eq!(stage.upstream.seen().len(), 1);
+    stage.assert_one_asks_for_all().await;
 }

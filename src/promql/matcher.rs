@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::cursor::{Cursor, is_label_start};
-use super::literal::unquote;
+use crate::query_size::unquote;
 use super::refusal::{Problem, Refusal};
 use crate::tenancy::LabelMatcher;
 

@@ -38,7 +38,7 @@
 mod cursor;
 mod duration;
 mod extent;
-mod literal;
+mod size;
 mod matcher;
 mod prove;
 mod refusal;

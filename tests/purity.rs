@@ -28,7 +28,7 @@ const FORBIDDEN: [&str; 13] = [
     "std::env",
     "crate::app",
     "crate::auth",
-    "crate::listen",
+    "crate::server",
     "crate::proxy",
     "crate::telemetry",
     "crate::upstream",

@@ -1,26 +1,33 @@
-//! README's transcripts are real: what is shown there after `$ partywall explain`, `test` or
-//! `check` is what the binary prints. `…` alone on a line stands for lines that are left out.
-//! The doctor's transcript depends on the store it looks at, so only its form is checked.
+//! The transcripts in README.md and docs/ are real: what is shown there after `$ partywall explain`,
+//! `test` or `check` is what the binary prints. `…` alone on a line stands for lines that are left
+//! out. The doctor's transcript depends on the store it looks at, so only its form is checked.
 
 use std::path::Path;
 use std::process::Command;
 
-/// A command and what it is shown to print.
+use super::common::docs::{Page, pages};
+
+/// A command and what a page shows it to print.
 struct Transcript {
+    page: String,
     command: String,
     shown: Vec<String>,
 }
 
 fn transcripts() -> Vec<Transcript> {
-    let readme = include_str!("../../README.md");
+    pages().iter().flat_map(transcripts_of_page).collect()
+}
+
+fn transcripts_of_page(page: &Page) -> Vec<Transcript> {
     let mut all: Vec<Transcript> = Vec::new();
-    for block in readme.split("```console\n").skip(1) {
+    for block in page.text.split("```console\n").skip(1) {
         let block = block.split("```").next().expect("an end");
         // A command goes on while its line ends with a pipe or a backslash.
         let (mut goes_on, mut is_shown) = (false, false);
         for line in block.lines() {
             if let Some(command) = line.strip_prefix("$ ") {
                 all.push(Transcript {
+                    page: page.path.clone(),
                     command: command.to_owned(),
                     shown: Vec::new(),
                 });
@@ -56,13 +63,26 @@ fn fits(shown: &[String], printed: &[&str]) -> bool {
     }
 }
 
+/// An indented block would be skipped by [`transcripts`], and so by the test below.
 #[test]
-fn transcripts_are_what_is_printed() {
+fn console_blocks_are_not_indented() {
+    for page in pages() {
+        assert!(!page.text.contains(" ```console"), "{}", page.path);
+    }
+}
+
+#[test]
+fn transcripts_match_what_the_binary_prints() {
     let binary = Path::new(env!("CARGO_BIN_EXE_partywall"));
     let folder = binary.parent().expect("a folder").display();
     let path = format!("{folder}:{}", std::env::var("PATH").unwrap_or_default());
     let mut run = 0;
-    for Transcript { command, shown } in transcripts() {
+    for Transcript {
+        page,
+        command,
+        shown,
+    } in transcripts()
+    {
         let is_ours = ["explain", "test", "check", "man", "completions"];
         let is_ours = is_ours.map(|name| command.contains(&format!("partywall {name} ")));
         if !is_ours.contains(&true) || shown.is_empty() {
@@ -77,14 +97,17 @@ fn transcripts_are_what_is_printed() {
             .expect("bash");
         let printed = String::from_utf8(output.stdout).expect("UTF-8");
         let lines: Vec<&str> = printed.lines().collect();
-        assert!(fits(&shown, &lines), "$ {command}\nprints\n{printed}");
+        assert!(
+            fits(&shown, &lines),
+            "{page}: $ {command}\nprints\n{printed}"
+        );
         run += 1;
     }
     assert!(run >= 2, "only {run}");
 }
 
 #[test]
-fn the_doctors_transcript_has_its_form() {
+fn doctor_transcript_has_the_doctors_form() {
     let all = transcripts();
     let doctor = all
         .iter()

@@ -53,9 +53,6 @@ impl Reader<'_> {
                             value = compared_with_nil(op, value)?;
                             continue;
                         }
-                        if op == Op::Pow {
-                            self.descend(value.at)?;
-                        }
                         stack.push(Pending::Binary(op, value));
                         break;
                     }
@@ -64,7 +61,6 @@ impl Reader<'_> {
                         match stack.pop() {
                             Some(Pending::Parens(open)) => {
                                 self.take()?;
-                                self.ascend();
                                 value.at = open;
                             }
                             _ => return Ok(value),
@@ -88,13 +84,11 @@ impl Reader<'_> {
         match at.token {
             Token::OpenParens => {
                 self.take()?;
-                self.descend(at)?;
                 stack.push(Pending::Parens(at));
                 Ok(None)
             }
             Token::Op(op @ (Op::Sub | Op::Not)) => {
                 self.take()?;
-                self.descend(at)?;
                 stack.push(Pending::Unary(op, at));
                 Ok(None)
             }
@@ -108,7 +102,6 @@ impl Reader<'_> {
                     self.take()?;
                     return Ok(Some(literal(Type::Bool, at)));
                 }
-                self.descend(at)?;
                 stack.push(Pending::NilLeft(op, at));
                 Ok(None)
             }
@@ -151,17 +144,12 @@ impl Reader<'_> {
         while let Some(top) = stack.pop() {
             match top {
                 Pending::Binary(op, left) if binds(op) => {
-                    if op == Op::Pow {
-                        self.ascend();
-                    }
                     value = binary(op, left, value)?;
                 }
                 Pending::Unary(op, at) if binds(op) => {
-                    self.ascend();
                     value = unary(op, at, value)?;
                 }
                 Pending::NilLeft(op, at) if binds(op) => {
-                    self.ascend();
                     value = Value {
                         at,
                         ..compared_with_nil(op, value)?

@@ -141,7 +141,6 @@ impl Reader<'_> {
                         }
                         operand = Operand { kind, at: open };
                         self.take()?;
-                        self.ascend();
                     }
                     _ => {
                         operand = self.reduce_pipelines(&mut stack, operand, None)?;
@@ -165,7 +164,6 @@ impl Reader<'_> {
         let kind = match at.token {
             Token::OpenParens => {
                 self.take()?;
-                self.descend(at)?;
                 let inside = self.next.start;
                 stack.push(Pending::Parens {
                     open: at,
@@ -176,7 +174,6 @@ impl Reader<'_> {
             }
             Token::Op(Op::Sub) => {
                 self.take()?;
-                self.descend(at)?;
                 stack.push(Pending::Minus(at));
                 return Ok(None);
             }
@@ -206,7 +203,6 @@ impl Reader<'_> {
                 at: *at,
             };
             stack.pop();
-            self.ascend();
         }
         if let Some(Pending::Binary(
             _,

@@ -292,7 +292,7 @@ async fn traces_text_over_a_limit_is_refused_before_the_store_is_asked() {
         for (path, name) in TRACE_CALLS {
             for (text, told) in [
                 (long.as_str(), LONG),
-                ("(((({}))))", DEEP),
+                ("((({})))", DEEP),
                 ("{ !!!.a }", DEEP),
                 (&chain, MANY),
                 ("{ .a =~ `b{20}` }", "23 parts, more than 20"),
@@ -325,7 +325,7 @@ async fn traces_text_over_a_limit_is_refused_before_the_store_is_asked() {
 async fn grpc_text_over_a_limit_is_refused_before_the_store_is_asked() {
     const INVALID_ARGUMENT: u8 = 3;
     let stage = traces().await;
-    let deep = "(((({})))) | rate()".to_owned();
+    let deep = "((({}))) | rate()".to_owned();
     let service = "/tempopb.StreamingQuerier/";
     let method = |name: &str| format!("{service}{name}");
     let tags: HashMap<String, String> =

@@ -2,7 +2,7 @@
 //! that this table is true. To add a row, name the attack, the answer to it, and the test.
 //!
 //! P paths, Q parameters, L queries, V tenant values, J tokens, H headers, X framing and floods,
-//! R answers, T traces, O operation, F faults around us,
+//! R answers, T traces, O operation, W pressure, F faults around us,
 //! K clusters, S TLS, N limits by tenant, A the admin address, the audit trail and the log.
 #![cfg(test)]
 
@@ -66,7 +66,7 @@ const THREATS: &[Row] = &[
     row("J2", "keys that the token names", &["src/auth/authenticator/tests::keys_in_or_named_by_the_token_are_ignored", "tests/lifecycle/rotation::an_unknown_key_is_asked_for_once_in_a_while", "src/auth/jws::a_header_is_understood_or_refused", "tests/front_door/tokens::j2_nothing_is_fetched_for_a_token"]),
     row("J3", "a key of another issuer", &["src/auth/authenticator/tests::keys_belong_to_their_issuer", "tests/front_door/tokens::j_only_good_tokens_are_believed"]),
     row("J4", "tokens for another service", &["tests/front_door/tokens::j_only_good_tokens_are_believed", "src/auth/claims::authorized_parties_are_asked_for_only_if_there_are_any"]),
-    row("J5", "odd times, and clocks that disagree", &["src/auth/claims::a_time_is_a_number_of_seconds_and_leeway_has_an_end", "tests/front_door/tokens::j_only_good_tokens_are_believed"]),
+    row("J5", "odd times, and clocks that disagree", &["src/auth/claims::a_time_is_a_number_of_seconds_and_leeway_has_an_end", "tests/front_door/tokens::j_only_good_tokens_are_believed", "src/auth/claims::token_valid_for_longer_than_its_issuer_allows_is_refused", "tests/tools/doctor::issuer_without_a_longest_lifetime_is_found"]),
     row("J6", "tokens with two readings", &["src/auth/jws::claims_are_an_object_without_duplicates", "src/auth/jws::only_the_compact_form_with_three_parts_is_read", "tests/front_door/tokens::j_only_good_tokens_are_believed", "src/auth/jws::any_text_is_read_or_refused", "src/auth/jws::a_changed_token_is_not_the_same"]),
     row("J7", "several tokens, other schemes", &["tests/front_door/tokens::j_only_good_tokens_are_believed"]),
     row("J8", "two headers that name different users", &["src/auth/authenticator/tests::the_order_of_sources_decides_who_is_asking", "tests/front_door/tokens::j_only_good_tokens_are_believed"]),
@@ -106,6 +106,7 @@ const THREATS: &[Row] = &[
     row("O5", "secrets in the log", &["tests/front_door/headers::h4_the_callers_token_stays_here", "tests/lifecycle/audit::no_token_is_written_anywhere", "tests/lifecycle/audit::queries_are_told_as_the_config_says"]),
     row("O6", "a signal in the middle of requests", &["tests/lifecycle/drain::under_load_nothing_accepted_is_lost", "tests/lifecycle/drain::requests_in_flight_are_answered"]),
     row("O7", "more than the limits allow", &["tests/lifecycle/listener::requests_beyond_the_limit_are_asked_to_come_back", "tests/lifecycle/listener::connections_beyond_the_limit_are_closed_at_once"]),
+    row("W4", "a text that keeps the store busy, wherever it stands and whoever sends it", &["tests/lifecycle/limits/queries::metrics_text_over_a_limit_is_refused_before_the_store_is_asked", "tests/lifecycle/limits/queries::format_and_parse_are_bounded_by_length_times_depth", "tests/lifecycle/limits/queries::selectors_of_one_request_count_together", "tests/lifecycle/limits/queries::text_is_bounded_wherever_the_store_would_read_it", "tests/lifecycle/limits/queries::endpoint_that_is_open_to_admins_is_bounded_too", "tests/lifecycle/limits/queries::matchers_of_a_remote_read_are_bounded", "tests/lifecycle/limits/queries::traces_text_over_a_limit_is_refused_before_the_store_is_asked", "tests/lifecycle/limits/queries::grpc_text_over_a_limit_is_refused_before_the_store_is_asked", "tests/lifecycle/named_clusters/several::query_over_a_limit_is_sent_to_no_cluster", "tests/shadow/open::query_over_a_limit_is_reported"]),
     row("F1", "an upstream that is not there, or silent", &["tests/front_door/errors::an_upstream_that_is_not_there_is_a_502", "tests/lifecycle/upstream::no_head_in_time_is_a_504", "tests/hostile/faults::a_head_that_drips_is_a_504"]),
     row("F2", "an answer that breaks off", &["tests/lifecycle/answers::a_query_answer_that_breaks_off_is_never_a_whole_one", "tests/lifecycle/answers::an_answer_that_is_read_whole_and_breaks_off_is_a_502", "tests/traces/recorded/shown::a_trace_that_breaks_off_is_no_whole_trace"]),
     row("F3", "redirects", &["tests/lifecycle/answers::redirects_elsewhere_stay_with_us"]),

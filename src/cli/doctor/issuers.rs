@@ -54,7 +54,7 @@ fn lifetime(issuer: &Issuer) -> Finding {
     match issuer.max_lifetime {
         Some(longest) => Finding::ok(format!("tokens are valid for at most {longest:?}")),
         None => Finding::warn(
-            "tokens are trusted however long they are valid",
+            "a token is accepted however far ahead its `exp` is",
             "set `max_lifetime` of the issuer to the longest time that it issues tokens for",
         ),
     }

@@ -8,11 +8,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use regex::Regex;
 
 /// A module by the segments of its path below `crate`.
 type Module = Vec<String>;
+
+/// Where circles are still to be cut; this list only shrinks.
+const NOT_YET: [&str; 4] = ["body", "config::build", "proxy", "upstream"];
 
 /// What is imported from what; both are files.
 struct Graph {
@@ -23,7 +27,17 @@ struct Graph {
 fn modules_import_in_one_direction() {
     let graph = Graph::of_source();
     assert!(graph.imports.len() > 250, "{} files", graph.imports.len());
-    let circles = graph.circles(graph.imports.keys().cloned().collect());
+    let mut circles = graph.circles(&graph.imports.keys().cloned().collect());
+    for folder in NOT_YET.map(module) {
+        let is_of = |module: &Module| module.starts_with(&folder);
+        assert!(circles.iter().flatten().any(is_of), "{folder:?} is cut");
+    }
+    let is_known = |module: &Module| {
+        NOT_YET
+            .iter()
+            .any(|known| module.starts_with(&self::module(known)))
+    };
+    circles.retain(|circle| !circle.iter().all(is_known));
     let shown: Vec<String> = circles.iter().map(|circle| graph.show(circle)).collect();
     assert!(
         circles.is_empty(),
@@ -50,8 +64,8 @@ fn circles_are_found_through_parents_and_re_exports() {
     let names = |circle: &BTreeSet<Module>| -> Vec<String> {
         circle.iter().map(|module| module.join("::")).collect()
     };
-    let all = || graph.imports.keys().cloned().collect();
-    let circles = graph.circles(all());
+    let all = graph.imports.keys().cloned().collect();
+    let circles = graph.circles(&all);
     assert_eq!(
         circles.iter().map(names).collect::<Vec<_>>(),
         [["a::one", "a::two"]]
@@ -107,15 +121,15 @@ impl Graph {
     }
 
     /// The circles among `modules`, but for those of a module with its own children.
-    fn circles(&self, modules: BTreeSet<Module>) -> Vec<BTreeSet<Module>> {
+    fn circles(&self, modules: &BTreeSet<Module>) -> Vec<BTreeSet<Module>> {
         let mut found = Vec::new();
-        for circle in self.components(&modules) {
+        for circle in self.components(modules) {
             let parent = circle.iter().min_by_key(|module| module.len()).unwrap();
             let is_family = circle.iter().all(|module| module.starts_with(parent));
             if is_family && !parent.is_empty() {
                 let mut children = circle.clone();
                 children.remove(parent);
-                found.extend(self.circles(children));
+                found.extend(self.circles(&children));
             } else {
                 found.push(circle);
             }
@@ -178,6 +192,16 @@ impl Graph {
     }
 }
 
+static NOISE: LazyLock<Regex> =
+    LazyLock::new(|| regex(r#"(?s)//[^\n]*|/\*.*?\*/|"(?:[^"\\]|\\.)*""#));
+static VISIBLE: LazyLock<Regex> = LazyLock::new(|| regex(r"pub\([^)]*\)"));
+static IMPORT: LazyLock<Regex> = LazyLock::new(|| regex(r"(?s)(pub\s+)?\buse\s+([^;]+);"));
+static PATH: LazyLock<Regex> = LazyLock::new(|| regex(r"\b(?:crate|super|self)(?:::\w+)+"));
+
+fn regex(pattern: &str) -> Regex {
+    Regex::new(pattern).unwrap()
+}
+
 /// The paths in a file's code, and what it re-exports by which name.
 struct Source {
     paths: Vec<Vec<String>>,
@@ -187,15 +211,13 @@ struct Source {
 impl Source {
     fn parse(text: &str) -> Self {
         let own = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        let noise = Regex::new(r#"(?s)//[^\n]*|/\*.*?\*/|"(?:[^"\\]|\\.)*"|pub\(in [^)]*\)"#);
-        let code = noise.unwrap().replace_all(own, " ").into_owned();
-        let import =
-            Regex::new(r"(?s)(pub\s+|pub\((?:crate|super)\)\s+)?\buse\s+([^;]+);").unwrap();
+        let code = NOISE.replace_all(own, " ");
+        let code = VISIBLE.replace_all(&code, "pub ");
         let mut source = Self {
             paths: Vec::new(),
             exports: BTreeMap::new(),
         };
-        for found in import.captures_iter(&code) {
+        for found in IMPORT.captures_iter(&code) {
             for (path, name) in paths_of(&found[2]) {
                 if found.get(1).is_some() {
                     source.exports.insert(name, path.clone());
@@ -203,11 +225,10 @@ impl Source {
                 source.paths.push(path);
             }
         }
-        let rest = import.replace_all(&code, " ");
-        let path = Regex::new(r"\b(?:crate|super|self)(?:::\w+)+").unwrap();
+        let rest = IMPORT.replace_all(&code, " ");
         source
             .paths
-            .extend(path.find_iter(&rest).map(|found| segments(found.as_str())));
+            .extend(PATH.find_iter(&rest).map(|found| segments(found.as_str())));
         source
     }
 }

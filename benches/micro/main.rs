@@ -24,7 +24,7 @@ use partywall::prometheus::filter::{RulesOptions, rules};
 use partywall::prometheus::form::Form;
 use partywall::promql::{self, ForeignMatchers};
 use partywall::tenancy::{Matchers, resolve};
-use partywall::traceql::{self, TraceIntrinsics, confine_metrics, confine_search};
+use partywall::traceql::{TraceIntrinsics, confine_metrics, confine_search};
 
 use harness::Table;
 use inputs::{matchers, predicate};

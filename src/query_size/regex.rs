@@ -109,9 +109,8 @@ impl Reader<'_> {
 
     /// After a backslash.
     fn escape(&mut self) {
-        let (kind, rest) = match self.rest.split_first() {
-            Some((&kind, rest)) => (kind, rest),
-            None => return,
+        let Some((&kind, rest)) = self.rest.split_first() else {
+            return;
         };
         self.rest = rest;
         match kind {

@@ -46,7 +46,7 @@ impl Reader<'_> {
             loop {
                 match self.next.token {
                     Token::Op(op) if is_field_operator(op) => {
-                        value = self.reduce(&mut stack, value, Some(op))?;
+                        value = reduce(&mut stack, value, Some(op))?;
                         self.take()?;
                         if matches!(op, Op::Equal | Op::NotEqual) && self.next.token == Token::Nil {
                             self.take()?;
@@ -57,7 +57,7 @@ impl Reader<'_> {
                         break;
                     }
                     Token::CloseParens => {
-                        value = self.reduce(&mut stack, value, None)?;
+                        value = reduce(&mut stack, value, None)?;
                         match stack.pop() {
                             Some(Pending::Parens(open)) => {
                                 self.take()?;
@@ -67,7 +67,7 @@ impl Reader<'_> {
                         }
                     }
                     _ => {
-                        value = self.reduce(&mut stack, value, None)?;
+                        value = reduce(&mut stack, value, None)?;
                         return match stack.pop() {
                             None => Ok(value),
                             Some(_) => Err(self.unexpected("an operator or )")),
@@ -131,38 +131,33 @@ impl Reader<'_> {
             _ => Err(self.unexpected("a field expression")),
         }
     }
+}
 
-    /// Applies the operators that take `value` before `next` could; all up to the parenthesis
-    /// if there is no next one.
-    fn reduce(
-        &mut self,
-        stack: &mut Vec<Pending>,
-        mut value: Value,
-        next: Option<Op>,
-    ) -> Result<Value, Fault> {
-        let binds = |op: Op| next.is_none_or(|next| op.binds_before(next));
-        while let Some(top) = stack.pop() {
-            match top {
-                Pending::Binary(op, left) if binds(op) => {
-                    value = binary(op, left, value)?;
-                }
-                Pending::Unary(op, at) if binds(op) => {
-                    value = unary(op, at, value)?;
-                }
-                Pending::NilLeft(op, at) if binds(op) => {
-                    value = Value {
-                        at,
-                        ..compared_with_nil(op, value)?
-                    };
-                }
-                waits => {
-                    stack.push(waits);
-                    break;
-                }
+/// Applies the operators that take `value` before `next` could; all up to the parenthesis
+/// if there is no next one.
+fn reduce(stack: &mut Vec<Pending>, mut value: Value, next: Option<Op>) -> Result<Value, Fault> {
+    let binds = |op: Op| next.is_none_or(|next| op.binds_before(next));
+    while let Some(top) = stack.pop() {
+        match top {
+            Pending::Binary(op, left) if binds(op) => {
+                value = binary(op, left, value)?;
+            }
+            Pending::Unary(op, at) if binds(op) => {
+                value = unary(op, at, value)?;
+            }
+            Pending::NilLeft(op, at) if binds(op) => {
+                value = Value {
+                    at,
+                    ..compared_with_nil(op, value)?
+                };
+            }
+            waits => {
+                stack.push(waits);
+                break;
             }
         }
-        Ok(value)
     }
+    Ok(value)
 }
 
 fn is_field_operator(op: Op) -> bool {

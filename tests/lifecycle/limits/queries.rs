@@ -287,7 +287,7 @@ const TRACE_CALLS: [(&str, &str); 8] = [
 async fn traces_text_over_a_limit_is_refused_before_the_store_is_asked() {
     let stage = traces().await;
     let long = format!("{{}} | rate(){}", " ".repeat(50));
-    let chain = format!("{} | rate()", vec!["{}"; 9].join(">>"));
+    let chain = format!("{{ .a }}{} | rate()", ">>{}".repeat(8));
     for token in stage.callers() {
         for (path, name) in TRACE_CALLS {
             for (text, told) in [

@@ -12,8 +12,8 @@ use super::quota::Places;
 use super::rewrites::Rewrites;
 use super::shadow::Ledger;
 use crate::auth::{Authenticator, InvalidTokens};
-use crate::config::Loaded;
-use crate::config::settings::{Settings, Upstream as UpstreamSettings};
+use crate::config::settings::{Api, Settings, Upstream as UpstreamSettings};
+use crate::config::{ConfigWarning, Loaded};
 use crate::listen::tls::{InvalidTls, TlsListeners};
 use crate::promql;
 use crate::upstream::{Health, InvalidUpstream, Upstream};
@@ -21,6 +21,7 @@ use crate::upstream::{Health, InvalidUpstream, Upstream};
 /// An immutable set of rules, with the pools and caches that belong to them.
 pub struct Snapshot {
     settings: Arc<Settings>,
+    warnings: Vec<ConfigWarning>,
     tls: TlsListeners,
     authenticator: Authenticator,
     upstreams: Vec<Arc<Upstream>>,
@@ -84,10 +85,12 @@ impl Snapshot {
             .collect();
         let before = previous.map(|previous| (previous.settings.limits.requests, &previous.places));
         let places = Places::new(settings.limits.requests, before);
+        let by_org_id = settings.tenancy.traces_org_id;
         Ok(Self {
+            warnings: loaded.warnings,
             health: upstreams
                 .iter()
-                .map(|upstream| health(upstream, previous))
+                .map(|upstream| health(upstream, by_org_id, previous))
                 .collect(),
             rewrites: Rewrites::new(settings.limits.rewrite_cache_bytes),
             tls,
@@ -104,6 +107,11 @@ impl Snapshot {
     /// The config it was made from.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
+    }
+
+    /// What the config says that is probably not meant.
+    pub fn warnings(&self) -> &[ConfigWarning] {
+        &self.warnings
     }
 
     /// The certificates of listeners.
@@ -200,16 +208,21 @@ fn upstream(
 }
 
 /// The watch that is already kept, or a new one.
-fn health(upstream: &Arc<Upstream>, previous: Option<&Snapshot>) -> Arc<Health> {
+fn health(upstream: &Arc<Upstream>, by_org_id: bool, previous: Option<&Snapshot>) -> Arc<Health> {
+    let needs_org_id = by_org_id && upstream.api() == Api::Tempo;
     let previous = previous.and_then(|previous| {
         let mut all = previous.health.iter();
         all.find(|health| health.upstream().name() == upstream.name())
     });
     match previous {
-        Some(kept) if Arc::ptr_eq(kept.upstream(), upstream) => Arc::clone(kept),
+        Some(kept)
+            if Arc::ptr_eq(kept.upstream(), upstream) && kept.needs_org_id() == needs_org_id =>
+        {
+            Arc::clone(kept)
+        }
         previous => {
             let previous = previous.map(|previous| &**previous);
-            Arc::new(Health::watch(Arc::clone(upstream), previous))
+            Arc::new(Health::watch(Arc::clone(upstream), needs_org_id, previous))
         }
     }
 }

@@ -31,6 +31,7 @@ use self::tenants::TenantRequests;
 pub use self::tls::TlsMetrics;
 use self::upstreams::UpstreamMetrics;
 use crate::auth::KeyStatus;
+use crate::config::{ConfigWarning, WarningCode};
 use crate::tenancy::TenantSet;
 use crate::upstream::Health;
 
@@ -73,6 +74,12 @@ pub struct FetchLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct IssuerLabels {
     issuer: Arc<str>,
+}
+
+/// `warning`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WarningLabels {
+    warning: &'static str,
 }
 
 /// A part of a request's journey.
@@ -149,6 +156,7 @@ pub struct Metrics {
     reloads: Family<ResultLabels, Counter>,
     last_reload_successful: Gauge,
     last_reload_success: Gauge<f64, AtomicU64>,
+    config_warnings: Family<WarningLabels, Gauge>,
     /// Requests between their head and the end of their answer.
     pub requests_in_flight: Gauge,
     /// Bytes of bodies held in memory.
@@ -275,6 +283,12 @@ impl Metrics {
                 "config_last_reload_success_timestamp_seconds",
                 "When the config was last loaded with success",
                 Gauge::default(),
+            ),
+            config_warnings: add(
+                r,
+                "config_warnings",
+                "Warnings of the config in force, by kind",
+                Family::default(),
             ),
             requests_in_flight: add(
                 r,
@@ -408,6 +422,18 @@ impl Metrics {
         self.last_reload_successful.set(i64::from(ok));
         if ok {
             self.last_reload_success.set(now);
+        }
+    }
+
+    /// Shows how many warnings of each kind the config in force has; 0 of those that it has not.
+    pub fn config_warned(&self, warnings: &[ConfigWarning]) {
+        for code in WarningCode::ALL {
+            let of_this = warnings.iter().filter(|warning| warning.code == code);
+            let count = i64::try_from(of_this.count()).unwrap_or(i64::MAX);
+            let warning = code.name();
+            self.config_warnings
+                .get_or_create(&WarningLabels { warning })
+                .set(count);
         }
     }
 

@@ -79,13 +79,6 @@ impl Upstream {
             .map_err(|_| InvalidUpstream::Authority(url.authority.clone()))?;
         let host = HeaderValue::from_str(authority.as_str())
             .map_err(|_| InvalidUpstream::Authority(url.authority.clone()))?;
-        if settings.tls.trust == Trust::Anyone {
-            tracing::warn!(
-                upstream = &*settings.name,
-                "tls.insecure_skip_verify: whoever answers at the upstream's address is believed \
-                 and gets its credentials; use it for tests alone"
-            );
-        }
         let connections =
             previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.connections));
         let tls = tls::client_config(&settings.tls)?;

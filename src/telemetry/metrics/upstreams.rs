@@ -58,6 +58,7 @@ pub(super) struct UpstreamMetrics {
     connections: Family<NameLabels, Gauge>,
     connections_opened: Family<NameLabels, Counter>,
     insecure: Family<NameLabels, Gauge>,
+    org_id_ignored: Family<NameLabels, Gauge>,
 }
 
 impl UpstreamMetrics {
@@ -106,6 +107,13 @@ impl UpstreamMetrics {
                 "Whether an upstream's certificate is not verified (tls.insecure_skip_verify)",
                 Family::default(),
             ),
+            org_id_ignored: add(
+                registry,
+                "upstream_org_id_ignored",
+                "Whether a Tempo ignores X-Scope-OrgID, by which tenancy.traces.org_id lets it \
+                 keep tenants apart",
+                Family::default(),
+            ),
         }
     }
 
@@ -138,6 +146,7 @@ impl UpstreamMetrics {
         self.connections.clear();
         self.connections_opened.clear();
         self.insecure.clear();
+        self.org_id_ignored.clear();
         for health in upstreams {
             self.take_one(health);
         }
@@ -175,6 +184,11 @@ impl UpstreamMetrics {
         self.insecure
             .get_or_create(&labels)
             .set(upstream.is_insecure().into());
+        if let Some(ignored) = health.ignores_org_id() {
+            self.org_id_ignored
+                .get_or_create(&labels)
+                .set(ignored.into());
+        }
     }
 }
 

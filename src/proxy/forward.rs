@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use hyper::{Response, body::Incoming};
 
-use super::body::BodyError;
 use super::enforce::{Enforced, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
+use crate::body::BodyError;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Upstream, UpstreamError, with_causes};
 
@@ -24,6 +24,14 @@ pub(super) struct Answered {
 /// Sends an enforced request.
 pub(super) async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Answered, ProxyError> {
     let (upstream, request, plan) = enforced.into_parts();
+    if upstream.ignores_org_id() {
+        return Err(ProxyError::new(
+            ErrorKind::UpstreamAnswer,
+            "the traces store does not keep tenants apart, so nothing is asked of it; ask the \
+             operator, whom `/-/ready` and the log tell more",
+        )
+        .because("org_id_ignored"));
+    }
     let sent = Instant::now();
     match upstream.send(request).await {
         Ok(response) => {

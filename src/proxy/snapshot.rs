@@ -8,14 +8,14 @@ use hyper::header::HeaderName;
 use thiserror::Error;
 
 use super::cache::{AnswerCache, InvalidRedis};
-use super::quota::Places;
+use super::limits::Places;
 use super::rewrites::Rewrites;
 use super::shadow::Ledger;
 use crate::auth::{Authenticator, InvalidTokens};
 use crate::config::settings::{Api, Settings, Upstream as UpstreamSettings};
 use crate::config::{ConfigWarning, Loaded};
-use crate::listen::tls::{InvalidTls, TlsListeners};
 use crate::promql;
+use crate::server::tls::{InvalidTls, TlsListeners};
 use crate::upstream::{Health, InvalidUpstream, Upstream};
 
 /// An immutable set of rules, with the pools and caches that belong to them.
@@ -70,7 +70,7 @@ impl Snapshot {
         let upstreams: Vec<Arc<Upstream>> = settings
             .upstreams
             .iter()
-            .map(|wanted| upstream(wanted, previous))
+            .map(|wanted| upstream(wanted, &settings, previous))
             .collect::<Result<_, _>>()?;
         let authenticator = Authenticator::new(
             &settings.tokens,
@@ -191,13 +191,18 @@ impl Snapshot {
 /// The upstream of the same settings with its open connections, or a new one.
 fn upstream(
     wanted: &UpstreamSettings,
+    settings: &Settings,
     previous: Option<&Snapshot>,
 ) -> Result<Arc<Upstream>, SnapshotError> {
+    let is_as_before = previous.is_some_and(|previous| {
+        previous.settings.tenancy.traces_org_id == settings.tenancy.traces_org_id
+    });
     let previous = previous.and_then(|previous| {
         let mut all = previous.upstreams.iter();
         all.find(|upstream| *upstream.name() == wanted.name)
     });
-    if let Some(warm) = previous.filter(|previous| previous.settings() == wanted) {
+    // What is known of `X-Scope-OrgID` is of an upstream that was asked for it.
+    if let Some(warm) = previous.filter(|previous| is_as_before && previous.settings() == wanted) {
         return Ok(Arc::clone(warm));
     }
     let new = Upstream::new(wanted, previous.map(|previous| &**previous));
@@ -215,11 +220,7 @@ fn health(upstream: &Arc<Upstream>, by_org_id: bool, previous: Option<&Snapshot>
         all.find(|health| health.upstream().name() == upstream.name())
     });
     match previous {
-        Some(kept)
-            if Arc::ptr_eq(kept.upstream(), upstream) && kept.needs_org_id() == needs_org_id =>
-        {
-            Arc::clone(kept)
-        }
+        Some(kept) if Arc::ptr_eq(kept.upstream(), upstream) => Arc::clone(kept),
         previous => {
             let previous = previous.map(|previous| &**previous);
             Arc::new(Health::watch(Arc::clone(upstream), needs_org_id, previous))

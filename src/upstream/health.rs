@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::{Upstream, UpstreamError, with_causes};
-use crate::proxy::body::RequestBody;
+use crate::body::RequestBody;
 
 /// By which an upstream's log tells our checks from requests.
 const AGENT: HeaderValue = HeaderValue::from_static("partywall-health-check");
@@ -137,11 +137,6 @@ impl Health {
         }
     }
 
-    /// Whether it is checked that the upstream requires `X-Scope-OrgID`.
-    pub fn needs_org_id(&self) -> bool {
-        self.shared.org_id.is_some()
-    }
-
     /// Whether the upstream ignores `X-Scope-OrgID`, by which it is to keep tenants apart; `None`
     /// where nothing depends on it, or it is not known.
     pub fn ignores_org_id(&self) -> Option<bool> {
@@ -236,6 +231,10 @@ impl Shared {
             // What was known is as good as before.
             _ => return,
         };
+        let ignored = new == OrgId::Ignored;
+        self.upstream
+            .ignores_org_id
+            .store(ignored, Ordering::Relaxed);
         if known.send_replace(new) == new {
             return;
         }

@@ -6,7 +6,7 @@ mod tls;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,8 +20,8 @@ use thiserror::Error;
 pub use self::connect::Connections;
 use self::connect::{Connector, Protocol};
 pub use self::health::{Health, HealthChecks};
+use crate::body::RequestBody;
 use crate::config::settings::{Api, Credentials, Trust, Upstream as Settings};
-use crate::proxy::body::RequestBody;
 
 /// How long an unused connection is kept. Shorter than the five minutes for which Prometheus and
 /// Thanos keep theirs (`--web.read-timeout`, `--http-grace-period` aside), so that we rarely write
@@ -32,6 +32,8 @@ const POOL_IDLE: Duration = Duration::from_secs(90);
 /// its warm connections.
 pub struct Upstream {
     settings: Settings,
+    /// What [`Health`] found out: see [`Self::ignores_org_id`].
+    ignores_org_id: AtomicBool,
     client: Client<Connector, RequestBody>,
     /// HTTP/2 from the first byte, as gRPC needs it.
     grpc_client: Client<Connector, RequestBody>,
@@ -105,6 +107,7 @@ impl Upstream {
             host,
             authorization: authorization(&settings.credentials)?,
             settings: settings.clone(),
+            ignores_org_id: AtomicBool::new(false),
             connections,
         })
     }
@@ -117,6 +120,12 @@ impl Upstream {
     /// Whether it is believed whatever certificate it shows.
     pub fn is_insecure(&self) -> bool {
         self.settings.tls.trust == Trust::Anyone
+    }
+
+    /// Whether it is a Tempo that is to keep tenants apart by `X-Scope-OrgID` and does not: it
+    /// would answer each tenant with all spans.
+    pub fn ignores_org_id(&self) -> bool {
+        self.ignores_org_id.load(Ordering::Relaxed)
     }
 
     /// The settings it was made from.

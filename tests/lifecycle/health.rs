@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::common::client::{Ask, Client};
 use super::common::tempo_upstream::TempoUpstream;
 use super::common::upstream::{Behaviour, Reply, Upstream};
 use super::rig::{ACME, Rig, replace};
@@ -354,6 +355,12 @@ async fn readiness(rig: &Rig) -> (u16, String) {
     (answer.status.as_u16(), answer.text())
 }
 
+async fn search(rig: &Rig) -> u16 {
+    let ask = Ask::get("/api/search", &[("q", "{}")]);
+    let answer = Client::default().ask(&rig.url(), &ask, Some(&ACME)).await;
+    answer.status.as_u16()
+}
+
 #[tokio::test]
 async fn tempo_that_ignores_org_ids_keeps_it_unready() {
     let tempo = TempoUpstream::start().await;
@@ -370,16 +377,35 @@ async fn tempo_that_ignores_org_ids_keeps_it_unready() {
         );
     }
     assert_eq!(said(&rig, "ERROR"), 1, "{}", rig.process.log());
+    assert_eq!(search(&rig).await, 502);
+    assert!(tempo.take().is_empty());
 
     tempo.without_org_id(401);
     eventually("it is ready", async || readiness(&rig).await.0 == 200).await;
     assert!(!ignored().await);
+    assert_eq!(search(&rig).await, 200);
 
     tempo.without_org_id(200);
     eventually("it is not any more", async || {
         readiness(&rig).await.0 == 503
     })
     .await;
+    let mut rig = rig;
+    rig.config.tenancy = rig
+        .config
+        .tenancy
+        .replace("org_id: true", "attribute: resource.tenant_id");
+    rig.replace();
+    eventually("it is as the config says now", async || {
+        readiness(&rig).await.0 == 200 && search(&rig).await == 200
+    })
+    .await;
+    rig.config.tenancy = rig
+        .config
+        .tenancy
+        .replace("attribute: resource.tenant_id", "org_id: true");
+    rig.replace();
+    eventually("it is not again", async || readiness(&rig).await.0 == 503).await;
     // What is known holds while Tempo cannot say.
     tempo.without_org_id(503);
     tokio::time::sleep(Duration::from_millis(200)).await;

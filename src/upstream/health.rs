@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::{Request, StatusCode};
 use thiserror::Error;
@@ -33,7 +33,7 @@ const ANSWER_BYTES: usize = 64 * 1024;
 
 /// Answered only where Tempo does not require an organisation: a list of names, of a time that
 /// holds no blocks. Every handler of Tempo's API is behind the same middleware, which answers 401
-/// `no org id` (grafana/tempo, cmd/tempo/app/modules.go; grafana/dskit, middleware/http_auth.go).
+/// `no org id` (grafana/tempo, cmd/tempo/app/modules.go; `middleware/http_auth.go` of grafana/dskit).
 const ORG_ID_PROBE: &str = "/api/v2/search/tags?start=1&end=2";
 
 /// Asks one upstream until it is dropped.
@@ -137,14 +137,10 @@ impl Health {
         }
     }
 
-    /// Whether the upstream ignores `X-Scope-OrgID`, by which it is to keep tenants apart; `None`
-    /// where nothing depends on it, or it is not known.
+    /// Whether the upstream is found to ignore `X-Scope-OrgID`; `None` where nothing depends on it.
     pub fn ignores_org_id(&self) -> Option<bool> {
-        match *self.shared.org_id.as_ref()?.borrow() {
-            OrgId::Unknown | OrgId::Untold => None,
-            OrgId::Required => Some(false),
-            OrgId::Ignored => Some(true),
-        }
+        self.shared.org_id.as_ref()?;
+        Some(self.shared.upstream.ignores_org_id())
     }
 
     /// What came of the checks so far.
@@ -257,7 +253,7 @@ impl Shared {
         #[expect(clippy::disallowed_methods, reason = "a few bytes, at most")]
         let text = Limited::new(body, ANSWER_BYTES).collect().await;
         // One that is too long, or breaks off, says nothing.
-        let text = text.map(|text| text.to_bytes()).unwrap_or_default();
+        let text = text.map(Collected::to_bytes).unwrap_or_default();
         Ok((head.status, text))
     }
 

@@ -11,9 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 
-use super::AppError;
+use super::error::AppError;
 use crate::config::settings::Settings;
-use crate::config::{self, ConfigErrors, ConfigWarning, Fingerprint, Loaded, OsAccess};
+use crate::config::{
+    self, ConfigErrors, ConfigWarning, Fingerprint, Loaded, OsAccess, WarningCode,
+};
 use crate::proxy::Proxy;
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::audit::Audit;
@@ -193,7 +195,10 @@ fn warn(metrics: &Metrics, warnings: &[ConfigWarning]) {
     for warning in warnings {
         tracing::warn!(code = warning.code.name(), "{warning}");
     }
-    metrics.config_warned(warnings);
+    metrics.config_warned(WarningCode::ALL.map(|code| {
+        let of_this = warnings.iter().filter(|warning| warning.code == code);
+        (code.name(), of_this.count())
+    }));
 }
 
 /// Whether both listen at the same addresses: what needs a restart of `listeners` and `admin`.

@@ -77,7 +77,7 @@ fn assert_refused(answer: &Answer, told: &str, asked: &str) {
 async fn metrics_text_over_a_limit_is_refused_before_the_store_is_asked() {
     let stage = metrics(&[]).await;
     let long = format!("up{}", " ".repeat(59));
-    let chain = vec!["1"; 11].join("+");
+    let chain = ["1"; 11].join("+");
     let nested = [
         long.as_str(),
         "((((1))))",
@@ -87,7 +87,7 @@ async fn metrics_text_over_a_limit_is_refused_before_the_store_is_asked() {
     ];
     let told = [LONG, DEEP, DEEP, DEEP, MANY];
     // Selectors have no operators, but matchers and regular expressions.
-    let matchers = format!("{{{}}}", vec!["a=\"\""; 7].join(","));
+    let matchers = format!("{{{}}}", ["a=\"\""; 7].join(","));
     let selectors = [
         (long.as_str(), LONG),
         (matchers.as_str(), "22 parts, more than 20"),
@@ -123,7 +123,7 @@ async fn metrics_text_over_a_limit_is_refused_before_the_store_is_asked() {
 #[tokio::test]
 async fn format_and_parse_are_bounded_by_length_times_depth() {
     let stage = metrics(&[]).await;
-    let chain = vec!["1"; 9].join("+");
+    let chain = ["1"; 9].join("+");
     let told = "136 bytes (its length times its depth";
     for token in stage.callers() {
         for path in ["/api/v1/format_query", "/api/v1/parse_query"] {

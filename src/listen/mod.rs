@@ -6,6 +6,8 @@ mod connection;
 pub(crate) use activity::InFlight;
 pub mod drain;
 mod framing;
+mod half_close;
+mod pace;
 mod slots;
 pub mod tls;
 mod unread;

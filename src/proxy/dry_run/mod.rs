@@ -31,7 +31,7 @@ pub use self::explanation::{
     CallerView, Dimension, Explanation, KeyView, Outcome, Parameter, Refused, RouteView, Sent,
 };
 pub use self::question::{Identity, Question, QuestionError};
-use super::body::ClientBody;
+use super::body::{ClientBody, ReceivedBody};
 use super::enforce::{self, Enforced, Outgoing};
 use super::error::ProxyError;
 use super::journal::Journal;
@@ -198,7 +198,7 @@ impl Walk<'_> {
             return Ok(None);
         }
         let caller = self.caller.clone();
-        let request = request.map(ClientBody::Coming);
+        let request = request.map(|body| ClientBody::Coming(ReceivedBody::new(body)));
         let (outgoing, _decision) =
             enforce::enforce(self.snapshot, &route, caller, request, &metrics, &journal).await?;
         Ok(Some(outgoing))

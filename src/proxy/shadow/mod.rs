@@ -23,7 +23,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response};
 
 use self::compare::Twin;
 pub(in crate::proxy) use self::compare::Witness;
@@ -32,7 +32,7 @@ pub(in crate::proxy) use self::ledger::Ledger;
 use self::look::Look;
 pub(in crate::proxy) use self::look::asks_while_enforcing;
 pub(in crate::proxy) use self::seen::Seen;
-use super::body::ResponseBody;
+use super::body::{ReceivedBody, ResponseBody};
 use super::error::ProxyError;
 use super::exchange::Exchange;
 use super::forward;
@@ -59,7 +59,7 @@ pub(super) fn count_closed(in_force: &InForce<'_>, metrics: &Metrics) {
 pub(super) async fn serve(
     snapshot: &Arc<Snapshot>,
     in_force: &InForce<'_>,
-    request: Request<Incoming>,
+    request: Request<ReceivedBody>,
     exchange: &mut Exchange,
     metrics: &Arc<Metrics>,
 ) -> Result<Response<ResponseBody>, ProxyError> {

@@ -27,7 +27,7 @@ pub(crate) use self::collect::CollectError;
 use self::collect::{ahead, whole};
 use self::led::Led;
 pub(crate) use self::led::Piece;
-pub(crate) use self::received::{BodyRest, ReceivedBody};
+pub(crate) use self::received::ReceivedBody;
 use self::sieve::Sieved;
 pub(crate) use self::sieve::{Sieve, account};
 use self::tally::Tallied;

@@ -186,8 +186,7 @@ impl Activity {
                 return Ok(reads_in_time);
             }
         }
-        self.deadline(timeouts)
-            .map(|left| left.min(reads_in_time))
+        self.deadline(timeouts).map(|left| left.min(reads_in_time))
     }
 
     /// The same of a client that reads.
@@ -358,16 +357,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_deadline_passes_in_its_state_alone() {
         let activity = Activity::new();
-        assert_eq!(activity.check(&TIMEOUTS, &READING), Ok(Duration::from_secs(10)));
+        assert_eq!(
+            activity.check(&TIMEOUTS, &READING),
+            Ok(Duration::from_secs(10))
+        );
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(activity.check(&TIMEOUTS, &READING), Err(Expired::FirstRequest));
+        assert_eq!(
+            activity.check(&TIMEOUTS, &READING),
+            Err(Expired::FirstRequest)
+        );
 
         let request = activity.request_begins(Version::HTTP_11);
         tokio::time::advance(Duration::from_secs(1000)).await;
         assert!(activity.check(&TIMEOUTS, &READING).is_ok());
         activity.write_was(&Poll::Pending, b"");
         tokio::time::advance(Duration::from_secs(30)).await;
-        assert_eq!(activity.check(&TIMEOUTS, &READING), Err(Expired::TooSlow(TooSlow::Stalled)));
+        assert_eq!(
+            activity.check(&TIMEOUTS, &READING),
+            Err(Expired::TooSlow(TooSlow::Stalled))
+        );
         activity.write_was(&Poll::Ready(Ok(1)), b"");
         drop(request);
 
@@ -377,7 +385,10 @@ mod tests {
         assert_eq!(activity.check(&TIMEOUTS, &READING), Err(Expired::Idle));
 
         activity.bytes_came();
-        assert_eq!(activity.check(&TIMEOUTS, &READING), Ok(Duration::from_secs(5)));
+        assert_eq!(
+            activity.check(&TIMEOUTS, &READING),
+            Ok(Duration::from_secs(5))
+        );
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(activity.check(&TIMEOUTS, &READING), Err(Expired::Head));
     }

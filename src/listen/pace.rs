@@ -77,7 +77,10 @@ impl Pace {
         if limits.min_rate == 0 {
             return Ok(stalls_in);
         }
-        let Some(averaged_in) = limits.stall.checked_sub(waited).filter(|left| !left.is_zero())
+        let Some(averaged_in) = limits
+            .stall
+            .checked_sub(waited)
+            .filter(|left| !left.is_zero())
         else {
             let wanted = waited.as_millis() * limits.min_rate as u128 / 1000;
             if u128::from(self.taken) < wanted {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-use super::common::raw::{RawAnswer, exchange, read_answer};
+use super::common::raw::{RawAnswer, exchange, read_answer, read_answer_behind};
 use super::common::upstream::{Behaviour, Upstream};
 use super::stage::{Stage, eventually};
 use super::wire::Step;
@@ -316,12 +316,14 @@ async fn http10_keeps_a_connection_only_if_asked() {
     }
 }
 
-/// A client that has said all it has to say, and listens.
+/// A client that has said all it has to say, and listens. It passes over interim answers, as every
+/// client does (RFC 9110 §15.2).
 async fn half_closed<U>(stage: &Stage<U>, bytes: &[u8]) -> RawAnswer {
     let mut stream = stage.connect().await;
     stream.write_all(bytes).await.unwrap();
     stream.shutdown().await.unwrap();
-    read_answer(&mut stream).await
+    let interim = "HTTP/1.1 100 Continue\r\n\r\n";
+    read_answer_behind(&mut stream, interim).await
 }
 
 #[tokio::test]

@@ -10,9 +10,7 @@ use hyper::http::request::Parts;
 
 use super::Seen;
 use crate::auth::Caller;
-use crate::proxy::body::{
-    Ahead, ClientBody, CollectError, ReceivedBody, RequestBody, Streamed,
-};
+use crate::proxy::body::{Ahead, ClientBody, CollectError, ReceivedBody, RequestBody, Streamed};
 use crate::proxy::budget::Room;
 use crate::proxy::enforce::{self, Enforced, Outgoing};
 use crate::proxy::error::{ErrorKind, ProxyError};

@@ -24,8 +24,8 @@ pub(super) const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// reset, which may overtake the answer (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);
 
-/// The most that is discarded then.
-const LINGER_BYTES: usize = 16 * 1024 * 1024;
+/// The most that is discarded then: no form that is read whole is longer, by default.
+const LINGER_BYTES: usize = 2 * 1024 * 1024;
 
 /// Shared by a connection's stream, its service and its watchdog. Times are in milliseconds since
 /// the connection was accepted, plus one, so that 0 can mean "not now".

@@ -192,13 +192,13 @@ async fn refusal_of_a_large_upload_arrives_whole() {
         let head = request(
             "POST",
             "/api/v1/query",
-            &[("Content-Length", "4000000")],
+            &[("Content-Length", "2000000")],
             b"",
         );
         let mut stream = stage.connect().await;
         stream.write_all(&head).await.unwrap();
         // All of it is written before the answer is looked at.
-        for _ in 0..40 {
+        for _ in 0..20 {
             stream.write_all(&[b'x'; 100_000]).await.unwrap();
         }
         let answer = read_answer(&mut stream).await;

@@ -82,8 +82,8 @@ impl Pace {
             .checked_sub(waited)
             .filter(|left| !left.is_zero())
         else {
-            let wanted = waited.as_millis() * limits.min_rate as u128 / 1000;
-            if u128::from(self.taken) < wanted {
+            let at_least = waited.as_millis() * limits.min_rate as u128 / 1000;
+            if u128::from(self.taken) < at_least {
                 return Err(TooSlow::BelowRate);
             }
             self.waited = Duration::ZERO;

@@ -357,7 +357,7 @@ async fn shadow_mode_leaves_the_upstream_with_the_client_and_compares_nothing() 
     let begun =
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{";
     let stage = Stage::scripted_with(&[Step::send(begun), Step::Hang], |setup| {
-        let until = SystemTime::now() + Duration::from_secs(86_400);
+        let until = SystemTime::now() + Duration::from_hours(24);
         let until = format!("  until: {}", humantime::format_rfc3339_seconds(until));
         let lines = [
             "shadow:",

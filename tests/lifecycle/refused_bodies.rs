@@ -198,8 +198,9 @@ async fn refusal_of_a_large_upload_arrives_whole() {
         let mut stream = stage.connect().await;
         stream.write_all(&head).await.unwrap();
         // All of it is written before the answer is looked at.
+        let piece = vec![b'x'; 100_000];
         for _ in 0..20 {
-            stream.write_all(&[b'x'; 100_000]).await.unwrap();
+            stream.write_all(&piece).await.unwrap();
         }
         let answer = read_answer(&mut stream).await;
         assert_eq!(answer.status, 401, "{answer:?}");

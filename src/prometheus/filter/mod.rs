@@ -5,14 +5,12 @@
 //! [`Unreadable`](super::Unreadable), upon which nothing of the answer may be passed on.
 //! Warnings are scrubbed as in [`super::warnings`]; no query is sent, so no place in one is named.
 
-mod alerts;
 mod metadata;
 mod rules;
 mod targets;
 
-pub use alerts::alerts;
 pub use metadata::{MAX_METRIC_NAMES, MetricNames, metadata};
-pub use rules::{RulesOptions, rules};
+pub use rules::{RulesOptions, alerts, rules};
 pub use targets::targets;
 
 use super::answer::write_warnings;

@@ -1,0 +1,158 @@
+//! What a tenant is shown of a rule that is evaluated over all tenants' series.
+
+use super::template::Template;
+use super::{Alert, Rule};
+use crate::prometheus::json::{self, Labels, ObjectWriter, Unreadable};
+use crate::promql::{self, SharedExpression};
+use crate::tenancy::Matchers;
+
+/// Labels or annotations of a rule, each with its template, or `None` where that is not
+/// understood.
+type Texts<'t> = Vec<(&'t str, Option<Template<'t>>)>;
+
+/// A shared rule. `'t` is that of its texts.
+pub(super) struct SharedRule<'t> {
+    matchers: &'t Matchers,
+    labels: Texts<'t>,
+    annotations: Texts<'t>,
+    /// The expression may be shown.
+    pub(super) shows_expression: bool,
+    shows_numbers: bool,
+}
+
+/// What a shared rule's alert may show of itself, in both products.
+const ALERT_KEYS: [&str; 7] = [
+    "labels",
+    "annotations",
+    "state",
+    "activeAt",
+    "keepFiringSince",
+    "value",
+    "partialResponseStrategy",
+];
+
+/// The label that every alert has of its rule's name (`labels.AlertName`).
+const ALERT_NAME: &str = "alertname";
+
+impl<'t> SharedRule<'t> {
+    /// Reads a rule's expression and templates.
+    ///
+    /// Numbers are those of one tenant only where the expression says so, no template replaces
+    /// the tenant labels, and the rule has been evaluated since it was loaded: before, and where
+    /// its evaluation fails, Prometheus shows the alerts of the rule that it replaced
+    /// (`Group.CopyState`), and values of an earlier expression.
+    pub(super) fn read(
+        rule: &Rule<'_>,
+        labels: &'t Labels<'_>,
+        annotations: &'t Labels<'_>,
+        matchers: &'t Matchers,
+    ) -> Result<Self, Unreadable> {
+        let query = rule.text("query", "a rule has no query")?;
+        let SharedExpression {
+            shows_text,
+            shows_values,
+        } = promql::read_shared(&query, matchers);
+        let labels = texts(labels);
+        let keeps_tenant = labels.iter().all(|(name, template)| {
+            let is_same = |template: &Template<'_>| template.is_label(name);
+            matchers.of_label(name).is_none() || template.as_ref().is_some_and(is_same)
+        });
+        Ok(Self {
+            matchers,
+            labels,
+            annotations: texts(annotations),
+            shows_expression: shows_text,
+            shows_numbers: shows_values
+                && keeps_tenant
+                && rule.text("health", "a rule has no health")? == "ok",
+        })
+    }
+
+    /// Whether every template of its labels is shown.
+    pub(super) fn shows_all_labels(&self, labels: &Labels<'_>) -> bool {
+        let mut labels = labels.iter();
+        labels.all(|(name, text)| self.shows_label(name, text))
+    }
+
+    /// Writes the rule's own labels. A fixed value of a tenant label is shown if it is the
+    /// caller's.
+    pub(super) fn write_labels(&self, out: &mut Vec<u8>, labels: &Labels<'_>) {
+        write_texts(out, labels, |name, text| self.shows_label(name, text));
+    }
+
+    /// Writes the rule's own annotations, which are templates.
+    pub(super) fn write_annotations(&self, out: &mut Vec<u8>, annotations: &Labels<'_>) {
+        write_texts(out, annotations, |name, _| {
+            find(&self.annotations, name).flatten().is_some()
+        });
+    }
+
+    fn shows_label(&self, name: &str, text: &str) -> bool {
+        let is_understood = find(&self.labels, name).flatten().is_some();
+        let is_own = self.matchers.of_label(name).is_none_or(|own| {
+            text.contains("{{") || own.admits(Some(text))
+        });
+        is_understood && is_own
+    }
+
+    /// Writes an alert of the caller's, with those of its texts that hold nothing but the
+    /// template's words, the alert's own labels, and numbers that come of its own series.
+    pub(super) fn write_alert(
+        &self,
+        out: &mut Vec<u8>,
+        alert: &Alert<'_>,
+    ) -> Result<(), Unreadable> {
+        let labels = alert.labels("labels")?;
+        let makes = |template: &Template<'_>, text: &str| {
+            template.makes(text, |name| labels.get(name), self.shows_numbers)
+        };
+        let mut writer = ObjectWriter::new(out);
+        for (key, value) in alert.iter().filter(|(key, _)| ALERT_KEYS.contains(key)) {
+            match key {
+                "labels" => write_texts(writer.key(key), &labels, |name, text| {
+                    let is_known = name == ALERT_NAME || self.matchers.of_label(name).is_some();
+                    match find(&self.labels, name) {
+                        Some(template) if !is_known => {
+                            template.is_some_and(|template| makes(template, text))
+                        }
+                        _ => true,
+                    }
+                }),
+                "annotations" => {
+                    let annotations = alert.labels(key)?;
+                    write_texts(writer.key(key), &annotations, |name, text| {
+                        let template = find(&self.annotations, name).flatten();
+                        template.is_some_and(|template| makes(template, text))
+                    });
+                }
+                "value" if !self.shows_numbers => json::write_string(writer.key(key), ""),
+                _ => writer.raw(key, value),
+            }
+        }
+        writer.end();
+        Ok(())
+    }
+}
+
+fn texts<'t>(labels: &'t Labels<'_>) -> Texts<'t> {
+    labels
+        .iter()
+        .map(|(name, text)| (name, Template::read(text)))
+        .collect()
+}
+
+/// The template of a name; `None` if the rule has none of it.
+fn find<'a, 't>(texts: &'a Texts<'t>, name: &str) -> Option<Option<&'a Template<'t>>> {
+    let (_, template) = texts.iter().find(|(known, _)| *known == name)?;
+    Some(template.as_ref())
+}
+
+/// Writes labels or annotations; a text that is not shown becomes empty.
+fn write_texts(out: &mut Vec<u8>, all: &Labels<'_>, shows: impl Fn(&str, &str) -> bool) {
+    let mut writer = ObjectWriter::new(out);
+    for (name, text) in all.iter() {
+        let shown = if shows(name, text) { text } else { "" };
+        json::write_string(writer.key(name), shown);
+    }
+    writer.end();
+}

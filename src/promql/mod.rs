@@ -50,7 +50,7 @@ mod splice;
 pub use duration::{duration, seconds, unix_time};
 pub use extent::{Extent, extent};
 pub use refusal::{Fault, InfoHint, Position, Problem, Refusal};
-pub use shared::{SharedExpression, read_shared};
+pub use shared::{ResultLabels, SharedExpression, read_shared};
 pub use splice::{Confined, Insertion};
 
 use crate::tenancy::{LabelMatcher, Matchers};

@@ -11,7 +11,7 @@ use super::skip;
 use crate::tenancy::{LabelMatcher, Matchers};
 
 /// What may be shown of a shared rule to a tenant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SharedExpression {
     /// No value of another tenant stands in the text, as far as its structure tells: matchers of
     /// a tenant label hold the caller's values alone, and every string outside matchers is in a
@@ -21,6 +21,20 @@ pub struct SharedExpression {
     /// Each value of the result is computed from one tenant's series alone, or all selected
     /// series are the caller's. So a value beside the caller's label holds nothing of others.
     pub shows_values: bool,
+    /// Which labels beside the caller's tenant label are those of the caller's series.
+    pub labels: ResultLabels,
+}
+
+/// Where the labels of a result come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ResultLabels {
+    /// From the series that has the tenant label.
+    OwnSeries,
+    /// From there, but for these, which the expression writes.
+    OwnSeriesExcept(Vec<String>),
+    /// The tenant label itself is written, or it is not known what is.
+    #[default]
+    NotKnown,
 }
 
 /// Reads the expression of a shared rule. What cannot be read shows nothing.
@@ -43,14 +57,24 @@ pub fn read_shared(query: &str, matchers: &Matchers) -> SharedExpression {
         confined_selectors: 0,
         is_harmless: true,
         is_separate: true,
+        holds_words: false,
+        copies_labels: false,
+        written: Some(Vec::new()),
     };
     if reader.read().is_err() {
         return SharedExpression::default();
     }
     let is_confined = !scan.sites.is_empty() && reader.confined_selectors == scan.sites.len();
+    let shows_values = reader.is_separate || is_confined;
+    let is_foreign = reader.holds_words || (reader.copies_labels && !shows_values);
     SharedExpression {
         shows_text: reader.is_harmless,
-        shows_values: reader.is_separate || is_confined,
+        shows_values,
+        labels: match reader.written {
+            None => ResultLabels::NotKnown,
+            Some(written) if is_foreign => ResultLabels::OwnSeriesExcept(written),
+            Some(_) => ResultLabels::OwnSeries,
+        },
     }
 }
 
@@ -75,7 +99,7 @@ const AGGREGATIONS: &[&str] = &[
 const OPERATORS: &[&str] = &["and", "or", "unless", "atan2", "bool", "offset"];
 
 /// Functions of `promql/parser/functions.go` whose result has, for each tenant, what comes of its
-/// own series. Not among them: `absent`, `absent_over_time`, `scalar` and `info`.
+/// own series. `info` is not among them.
 const SEPARATE_FUNCTIONS: &[&str] = &[
     "abs",
     "acos",
@@ -166,6 +190,9 @@ const SEPARATE_FUNCTIONS: &[&str] = &[
     "year",
 ];
 
+/// Functions that merge series or make one of none, and write no label but of equality matchers.
+const MERGING_FUNCTIONS: &[&str] = &["absent", "absent_over_time", "scalar"];
+
 /// What a string argument is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Argument {
@@ -207,6 +234,12 @@ struct Reader<'q, 'm> {
     confined_selectors: usize,
     is_harmless: bool,
     is_separate: bool,
+    /// A string outside matchers is not understood: a label may be made of it.
+    holds_words: bool,
+    /// Labels are copied from other series, or made of values.
+    copies_labels: bool,
+    /// The labels that are written; `None` if they are not known, or a tenant label is among them.
+    written: Option<Vec<String>>,
 }
 
 impl<'q> Reader<'q, '_> {
@@ -255,11 +288,23 @@ impl<'q> Reader<'q, '_> {
             Argument::NotKnown => false,
         });
         self.is_harmless &= is_understood;
+        self.holds_words |= !is_understood;
         if argument == Argument::Destination {
             self.is_separate &=
                 value.is_some_and(|label| self.matchers.of_label(label).is_none());
+            self.copies_labels |= !matches!(name, "label_replace" | "label_join");
+            self.write(value);
         }
         Ok(())
+    }
+
+    /// Notes that this label is written.
+    fn write(&mut self, label: Option<&str>) {
+        let label = label.filter(|label| self.matchers.of_label(label).is_none());
+        match (&mut self.written, label) {
+            (Some(written), Some(label)) => written.push(label.to_owned()),
+            _ => self.written = None,
+        }
     }
 
     fn braces(&mut self) -> Result<(), Refusal> {
@@ -314,8 +359,16 @@ impl<'q> Reader<'q, '_> {
         } else if is_keyword(word, &["group_left", "group_right"]) {
             let labels = self.labels()?;
             self.is_separate &= self.has_no_tenant_label(&labels);
+            self.copies_labels |= !labels.is_empty();
+            for label in labels {
+                self.write(std::str::from_utf8(&label).ok());
+            }
         } else {
-            self.is_separate &= SEPARATE_FUNCTIONS.contains(&word);
+            let is_separate = SEPARATE_FUNCTIONS.contains(&word);
+            self.is_separate &= is_separate;
+            if !is_separate && !MERGING_FUNCTIONS.contains(&word) {
+                self.written = None;
+            }
             self.open(word, false);
         }
         Ok(())

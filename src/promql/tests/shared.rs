@@ -128,6 +128,33 @@ fn values_are_shown_only_where_each_comes_of_one_tenant() {
     }
 }
 
+#[test]
+fn labels_that_an_expression_writes_are_told_from_those_of_series() {
+    let except = |labels: &[&str]| {
+        ResultLabels::OwnSeriesExcept(labels.iter().map(|label| (*label).to_owned()).collect())
+    };
+    for (query, labels) in [
+        ("up > 1", ResultLabels::OwnSeries),
+        (r#"up unless on (job) up{tenant_id="other"}"#, ResultLabels::OwnSeries),
+        (r#"label_replace(up, "x", "$1", "y", "(.*)")"#, ResultLabels::OwnSeries),
+        (r#"label_replace(up, "x", "other", "", "")"#, except(&["x"])),
+        (
+            r#"label_replace(label_replace(up, "x", "other", "", ""), "z", "$1", "x", "(.*)")"#,
+            except(&["x", "z"]),
+        ),
+        ("a * on (job) group_left (x, y) b", except(&["x", "y"])),
+        ("a * on (tenant_id, env, job) group_left (x) b", ResultLabels::OwnSeries),
+        (r#"a * on () group_left (x) count_values("x", b)"#, except(&["x", "x"])),
+        ("a * on (job) group_left (tenant_id) b", ResultLabels::NotKnown),
+        (r#"label_replace(up, "env", "$1", "y", "(.*)")"#, ResultLabels::NotKnown),
+        ("some_function(up)", ResultLabels::NotKnown),
+        (r#"info(a, {job=~".+"})"#, ResultLabels::NotKnown),
+        ("up{", ResultLabels::NotKnown),
+    ] {
+        assert_eq!(shown(query).labels, labels, "{query}");
+    }
+}
+
 /// Expressions with `SECRET` as a string somewhere.
 fn planted() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![

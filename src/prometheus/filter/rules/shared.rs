@@ -3,7 +3,7 @@
 use super::template::Template;
 use super::{Alert, Rule};
 use crate::prometheus::json::{self, Labels, ObjectWriter, Unreadable};
-use crate::promql::{self, SharedExpression};
+use crate::promql::{self, ResultLabels, SharedExpression};
 use crate::tenancy::Matchers;
 
 /// Labels or annotations of a rule, each with its template, or `None` where that is not
@@ -18,6 +18,7 @@ pub(super) struct SharedRule<'t> {
     /// The expression may be shown.
     pub(super) shows_expression: bool,
     shows_numbers: bool,
+    labels_of_series: ResultLabels,
 }
 
 /// What a shared rule's alert may show of itself, in both products.
@@ -51,6 +52,7 @@ impl<'t> SharedRule<'t> {
         let SharedExpression {
             shows_text,
             shows_values,
+            labels: labels_of_series,
         } = promql::read_shared(&query, matchers);
         let labels = texts(labels);
         let keeps_tenant = labels.iter().all(|(name, template)| {
@@ -65,6 +67,7 @@ impl<'t> SharedRule<'t> {
             shows_numbers: shows_values
                 && keeps_tenant
                 && rule.text("health", "a rule has no health")? == "ok",
+            labels_of_series,
         })
     }
 
@@ -96,26 +99,27 @@ impl<'t> SharedRule<'t> {
     }
 
     /// Writes an alert of the caller's, with those of its texts that hold nothing but the
-    /// template's words, the alert's own labels, and numbers that come of its own series.
+    /// template's words, labels of the caller's series, and numbers that come of these.
     pub(super) fn write_alert(
         &self,
         out: &mut Vec<u8>,
         alert: &Alert<'_>,
     ) -> Result<(), Unreadable> {
         let labels = alert.labels("labels")?;
+        let of_series = |name: &str| labels.get(name).filter(|_| self.is_of_series(name));
         let makes = |template: &Template<'_>, text: &str| {
-            template.makes(text, |name| labels.get(name), self.shows_numbers)
+            template.makes(text, of_series, self.shows_numbers)
         };
         let mut writer = ObjectWriter::new(out);
         for (key, value) in alert.iter().filter(|(key, _)| ALERT_KEYS.contains(key)) {
             match key {
                 "labels" => write_texts(writer.key(key), &labels, |name, text| {
-                    let is_known = name == ALERT_NAME || self.matchers.of_label(name).is_some();
+                    if name == ALERT_NAME || self.matchers.of_label(name).is_some() {
+                        return true;
+                    }
                     match find(&self.labels, name) {
-                        Some(template) if !is_known => {
-                            template.is_some_and(|template| makes(template, text))
-                        }
-                        _ => true,
+                        Some(template) => template.is_some_and(|template| makes(template, text)),
+                        None => self.is_of_series(name),
                     }
                 }),
                 "annotations" => {
@@ -131,6 +135,17 @@ impl<'t> SharedRule<'t> {
         }
         writer.end();
         Ok(())
+    }
+
+    /// Whether an alert has this label from the caller's own series. One that a template of the
+    /// rule writes is taken for it where the template is understood: what it holds is checked.
+    fn is_of_series(&self, name: &str) -> bool {
+        let is_written = match &self.labels_of_series {
+            ResultLabels::OwnSeries => false,
+            ResultLabels::OwnSeriesExcept(written) => written.iter().any(|label| label == name),
+            ResultLabels::NotKnown => self.matchers.of_label(name).is_none(),
+        };
+        !is_written && find(&self.labels, name).is_none_or(|template| template.is_some())
     }
 }
 

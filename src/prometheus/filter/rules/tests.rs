@@ -312,16 +312,20 @@ fn alerts_made_of_rules_are_those_that_prometheus_answers() {
 
 #[test]
 fn alerts_of_a_hidden_rule_are_there_without_its_texts() {
+    let mut own = acme_with("globex", "globex");
+    own["labels"]["peer"] = json!("globex");
+    own["annotations"]["peer"] = json!("globex");
     let out = alerts_of(&with_rule(&json!({
-        "query": "up == on () group_left () label_replace(up, \"peer\", \"globex\", \"\", \"\")",
+        "query": "up == on () group_left (peer) label_replace(up, \"peer\", \"globex\", \"\", \"\")",
         "labels": {"l": "{{ query \"up\" }}"},
-        "annotations": {"a": "{{ with query \"up\" }}{{ . }}{{ end }}"},
-        "alerts": [acme_with("globex", "globex"), alert("globex", "firing")],
+        "annotations": {"a": "{{ with query \"up\" }}{{ . }}{{ end }}", "peer": "{{ $labels.peer }}"},
+        "alerts": [own, alert("globex", "firing")],
     })));
     assert_eq!(
         out["data"]["alerts"],
-        json!([{"labels": {"alertname": "Shared", "tenant_id": "acme", "job": "node", "l": ""},
-            "annotations": {"a": ""}, "state": "firing", "activeAt": "2026-11-21T08:08:13Z",
+        json!([{"labels": {"alertname": "Shared", "tenant_id": "acme", "job": "node", "l": "",
+                "peer": ""},
+            "annotations": {"a": "", "peer": ""}, "state": "firing", "activeAt": "2026-11-21T08:08:13Z",
             "value": ""}])
     );
 }

@@ -54,6 +54,10 @@ impl<'t> SharedRule<'t> {
             shows_values,
             labels: labels_of_series,
         } = promql::read_shared(&query, matchers);
+        let is_evaluated = match rule.get("health") {
+            Some(_) => rule.text("health", "a rule's health is not a text")? == "ok",
+            None => false,
+        };
         let labels = texts(labels);
         let keeps_tenant = labels.iter().all(|(name, template)| {
             let is_same = |template: &Template<'_>| template.is_label(name);
@@ -64,9 +68,7 @@ impl<'t> SharedRule<'t> {
             labels,
             annotations: texts(annotations),
             shows_expression: shows_text,
-            shows_numbers: shows_values
-                && keeps_tenant
-                && rule.text("health", "a rule has no health")? == "ok",
+            shows_numbers: shows_values && keeps_tenant && is_evaluated,
             labels_of_series,
         })
     }

@@ -35,7 +35,7 @@ enum Function {
 }
 
 /// The most parts of a template: comparing is linear in them.
-const MAX_PARTS: usize = 64;
+const MAX_PARTS: usize = 32;
 
 /// The longest number, date or duration that is recognised, in bytes.
 const MAX_NUMBER: usize = 48;
@@ -46,6 +46,10 @@ impl<'t> Template<'t> {
         let mut parts = Vec::new();
         let mut rest = text;
         let mut trims = false;
+        // Each action has at least one part.
+        if text.matches("{{").take(MAX_PARTS + 1).count() > MAX_PARTS {
+            return None;
+        }
         while let Some((literal, after)) = rest.split_once("{{") {
             let (action, after) = after.split_once("}}")?;
             let begins = action.strip_prefix('-').filter(|a| a.starts_with(is_space));
@@ -57,16 +61,16 @@ impl<'t> Template<'t> {
             let ends = action.strip_suffix('-').filter(|a| a.ends_with(is_space));
             trims = ends.is_some();
             read_action(ends.unwrap_or(action), &mut parts)?;
-            if parts.len() > MAX_PARTS {
-                return None;
-            }
             rest = after;
         }
         let literal = trimmed(rest, trims, false);
         if !literal.is_empty() {
             parts.push(Part::Text(literal));
         }
-        Some(Self { parts })
+        // Where one number ends and the next begins nobody could tell.
+        let touch = |pair: &[Part<'_>]| matches!(pair, [Part::Number, Part::Number]);
+        let is_simple = parts.len() <= MAX_PARTS && !parts.windows(2).any(touch);
+        is_simple.then_some(Self { parts })
     }
 
     /// Whether it is just the value of this label.

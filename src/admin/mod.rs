@@ -8,6 +8,7 @@ pub mod api_docs;
 pub mod endpoints;
 mod explain;
 mod flush;
+mod metrics;
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -123,13 +124,8 @@ async fn answer(
             ),
         },
         Endpoint::Metrics => {
-            let snapshot = app.proxy.snapshot();
-            let issuers = snapshot.authenticator().key_status();
-            let answers = snapshot.answers().map_or(0, |answers| answers.bytes());
-            app.proxy.metrics().answers.bytes.set(answers);
-            let metrics = app.proxy.metrics().render(&issuers, snapshot.health());
             let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            typed(open_metrics, metrics)
+            typed(open_metrics, metrics::exposition(&app.proxy))
         }
         Endpoint::Reload => {
             let reloading = Arc::clone(app);
@@ -192,7 +188,12 @@ fn effective_config(app: &App) -> String {
             write!(out, "# At {at} {first}:\n{lines}")
         }
     };
-    let settings = Arc::clone(app.proxy.snapshot().settings());
+    let snapshot = app.proxy.snapshot();
+    for warning in snapshot.warnings() {
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "# {warning}");
+    }
+    let settings = Arc::clone(snapshot.settings());
     if app.reloader.needs_restart(&settings) {
         out.push_str(
             "# What differs from the start in listeners, admin and log waits for a restart.\n",

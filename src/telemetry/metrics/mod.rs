@@ -30,9 +30,8 @@ pub use self::shadow::{Comparison, ShadowMetrics, Verdict};
 use self::tenants::TenantRequests;
 pub use self::tls::TlsMetrics;
 use self::upstreams::UpstreamMetrics;
-use crate::auth::KeyStatus;
+pub use self::upstreams::UpstreamState;
 use crate::tenancy::TenantSet;
-use crate::upstream::Health;
 
 /// A gauge of bytes that is also the account it shows.
 pub type BytesGauge = Gauge<u64, AtomicU64>;
@@ -73,6 +72,12 @@ pub struct FetchLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct IssuerLabels {
     issuer: Arc<str>,
+}
+
+/// `warning`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WarningLabels {
+    warning: &'static str,
 }
 
 /// A part of a request's journey.
@@ -120,6 +125,19 @@ pub struct SpanCounters {
     pub failed: Counter,
 }
 
+/// The state of an issuer's keys, as they are when metrics are written.
+#[derive(Clone, Debug)]
+pub struct IssuerState {
+    /// `iss`.
+    pub issuer: Arc<str>,
+    /// Usable keys.
+    pub keys: usize,
+    /// Fetches that brought keys.
+    pub fetches_ok: u64,
+    /// Fetches that did not.
+    pub fetches_failed: u64,
+}
+
 /// Every metric of the process; made once, shared by all.
 pub struct Metrics {
     registry: Registry,
@@ -149,6 +167,7 @@ pub struct Metrics {
     reloads: Family<ResultLabels, Counter>,
     last_reload_successful: Gauge,
     last_reload_success: Gauge<f64, AtomicU64>,
+    config_warnings: Family<WarningLabels, Gauge>,
     /// Requests between their head and the end of their answer.
     pub requests_in_flight: Gauge,
     /// Bytes of bodies held in memory.
@@ -276,6 +295,12 @@ impl Metrics {
                 "When the config was last loaded with success",
                 Gauge::default(),
             ),
+            config_warnings: add(
+                r,
+                "config_warnings",
+                "Warnings of the config in force, by kind",
+                Family::default(),
+            ),
             requests_in_flight: add(
                 r,
                 "http_requests_in_flight",
@@ -362,7 +387,7 @@ impl Metrics {
     }
 
     /// Takes over what an issuer's key store counts.
-    fn keys(&self, status: &KeyStatus) {
+    fn keys(&self, status: &IssuerState) {
         let issuer = &status.issuer;
         let keys = i64::try_from(status.keys).unwrap_or(i64::MAX);
         self.keys
@@ -411,9 +436,18 @@ impl Metrics {
         }
     }
 
+    /// Shows how many warnings of each kind the config in force has.
+    pub fn config_warned(&self, counts: impl IntoIterator<Item = (&'static str, usize)>) {
+        for (warning, count) in counts {
+            self.config_warnings
+                .get_or_create(&WarningLabels { warning })
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
     /// The exposition in the `OpenMetrics` text format, with the state of these issuers' keys and
     /// of these upstreams.
-    pub fn render(&self, issuers: &[KeyStatus], upstreams: &[Arc<Health>]) -> String {
+    pub fn render(&self, issuers: &[IssuerState], upstreams: &[UpstreamState]) -> String {
         let _one_at_a_time = self
             .rendering
             .lock()
@@ -425,8 +459,7 @@ impl Metrics {
             self.keys(status);
         }
         self.upstreams.take(upstreams);
-        self.shadow
-            .take(upstreams.iter().map(|health| health.upstream()));
+        self.shadow.take(upstreams);
         let mut text = String::new();
         let encoded = encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, &self.process))

@@ -236,7 +236,6 @@ impl Scene {
                 ("leaks.yml", LEAKS),
             ]),
             external_labels: "cluster: beta-one".to_owned(),
-            ..Extras::default()
         };
         let private = Extras {
             scrape_configs: scrape(&acme),
@@ -448,7 +447,14 @@ async fn r5_texts_of_shared_rules_never_hold_another_tenants_name_or_data() {
     let scene = Scene::set().await;
     let ask = Ask::get("/api/v1/alerts", &[]);
     let all = scene.client.ask(&scene.shared.url, &ask, None).await.text();
-    for secret in ["70707", "beta-vault", "not beta", "beta and acme", "beta-one", "next to beta"] {
+    for secret in [
+        "70707",
+        "beta-vault",
+        "not beta",
+        "beta and acme",
+        "beta-one",
+        "next to beta",
+    ] {
         assert!(all.contains(secret), "nothing to hide of {secret}: {all}");
     }
     let alerts = scene.as_tenant("acme", &ask).await;
@@ -476,9 +482,16 @@ async fn r5_texts_of_shared_rules_never_hold_another_tenants_name_or_data() {
          LeakTemplates LeakValue"
     );
     let groups = &rules.json()["data"]["groups"];
-    let leaks = groups.as_array().unwrap().iter().find(|group| group["name"] == "leaks");
+    let leaks = groups
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|group| group["name"] == "leaks");
     let leaks = &leaks.unwrap()["rules"];
-    assert_eq!(names(leaks, "/name"), "LeakCounted LeakLimit LeakTemplates LeakValue");
+    assert_eq!(
+        names(leaks, "/name"),
+        "LeakCounted LeakLimit LeakTemplates LeakValue"
+    );
     for rule in leaks.as_array().unwrap() {
         for (name, text) in rule["labels"].as_object().unwrap() {
             assert_eq!(text, "", "{name}");
@@ -691,7 +704,10 @@ async fn a_base_path_upstream_changes_nothing() {
         .ask(&proxy.url, &Ask::get("/api/v1/alerts", &[]), Some(&token))
         .await;
     assert_eq!(got.json()["data"]["alerts"], json!([alert("acme")]));
-    assert_eq!(upstream.take_one().target, "/prom/x/api/v1/rules?type=alert");
+    assert_eq!(
+        upstream.take_one().target,
+        "/prom/x/api/v1/rules?type=alert"
+    );
     let ask = Ask::get("/api/v1/query", &[("query", "up")]);
     upstream.reply(Reply::json(
         r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#,

@@ -122,7 +122,10 @@ fn calls(pace: Pace) -> Result<(), Box<dyn Error>> {
 fn scan(query: &str, matchers: &Matchers) -> Result<(), &'static str> {
     let shared = promql::read_shared(query, matchers);
     // It also says no of what it cannot read.
-    shared.shows_text.then_some(()).ok_or("the query cannot be read")
+    shared
+        .shows_text
+        .then_some(())
+        .ok_or("the query cannot be read")
 }
 
 fn confine(query: &str, matchers: &Matchers) -> Result<promql::Confined, promql::Refusal> {

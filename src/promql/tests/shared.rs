@@ -66,7 +66,7 @@ fn expressions_without_a_value_of_others_are_shown() {
         r#"label_replace(up, "node", "${1}", "instance", "(\\w+):\\d+")"#,
         r#"label_join(up, "where", "/", "job", "instance")"#,
         r#"count_values by (tenant_id) ("version", up)"#,
-        r#"sum without (instance) (rate(a[5m])) / on (job) group_left (x) sum by (job) (b) > 0.5"#,
+        "sum without (instance) (rate(a[5m])) / on (job) group_left (x) sum by (job) (b) > 0.5",
         "histogram_quantile(0.99, sum by (le) (rate(a_bucket[5m] offset 1m)))",
     ] {
         assert!(shown(query).shows_text, "{query}");
@@ -135,18 +135,36 @@ fn labels_that_an_expression_writes_are_told_from_those_of_series() {
     };
     for (query, labels) in [
         ("up > 1", ResultLabels::OwnSeries),
-        (r#"up unless on (job) up{tenant_id="other"}"#, ResultLabels::OwnSeries),
-        (r#"label_replace(up, "x", "$1", "y", "(.*)")"#, ResultLabels::OwnSeries),
+        (
+            r#"up unless on (job) up{tenant_id="other"}"#,
+            ResultLabels::OwnSeries,
+        ),
+        (
+            r#"label_replace(up, "x", "$1", "y", "(.*)")"#,
+            ResultLabels::OwnSeries,
+        ),
         (r#"label_replace(up, "x", "other", "", "")"#, except(&["x"])),
         (
             r#"label_replace(label_replace(up, "x", "other", "", ""), "z", "$1", "x", "(.*)")"#,
             except(&["x", "z"]),
         ),
         ("a * on (job) group_left (x, y) b", except(&["x", "y"])),
-        ("a * on (tenant_id, env, job) group_left (x) b", ResultLabels::OwnSeries),
-        (r#"a * on () group_left (x) count_values("x", b)"#, except(&["x", "x"])),
-        ("a * on (job) group_left (tenant_id) b", ResultLabels::NotKnown),
-        (r#"label_replace(up, "env", "$1", "y", "(.*)")"#, ResultLabels::NotKnown),
+        (
+            "a * on (tenant_id, env, job) group_left (x) b",
+            ResultLabels::OwnSeries,
+        ),
+        (
+            r#"a * on () group_left (x) count_values("x", b)"#,
+            except(&["x", "x"]),
+        ),
+        (
+            "a * on (job) group_left (tenant_id) b",
+            ResultLabels::NotKnown,
+        ),
+        (
+            r#"label_replace(up, "env", "$1", "y", "(.*)")"#,
+            ResultLabels::NotKnown,
+        ),
         ("some_function(up)", ResultLabels::NotKnown),
         (r#"info(a, {job=~".+"})"#, ResultLabels::NotKnown),
         ("up{", ResultLabels::NotKnown),
@@ -169,14 +187,19 @@ fn planted() -> impl Strategy<Value = String> {
         let one = inner.clone();
         let two = (inner.clone(), inner.clone());
         prop_oneof![
-            one.clone().prop_map(|a| format!(r#"label_replace({a}, "x", "SECRET", "", "")"#)),
-            one.clone().prop_map(|a| format!(r#"label_replace({a}, "x", "$1", "y", "SECRET(.*)")"#)),
-            one.clone().prop_map(|a| format!("label_join({a}, `x`, `SECRET`, `y`)")),
-            one.clone().prop_map(|a| format!("sum by (tenant_id) ({a})")),
+            one.clone()
+                .prop_map(|a| format!(r#"label_replace({a}, "x", "SECRET", "", "")"#)),
+            one.clone()
+                .prop_map(|a| format!(r#"label_replace({a}, "x", "$1", "y", "SECRET(.*)")"#)),
+            one.clone()
+                .prop_map(|a| format!("label_join({a}, `x`, `SECRET`, `y`)")),
+            one.clone()
+                .prop_map(|a| format!("sum by (tenant_id) ({a})")),
             one.clone().prop_map(|a| format!("topk(scalar({a}), up)")),
             one.clone().prop_map(|a| format!(r#"({a} or "SECRET")"#)),
-            one.prop_map(|a| format!(r#"unheard_of({a}, 'SECRET')"#)),
-            two.clone().prop_map(|(a, b)| format!("({a} == on (job) group_left () {b})")),
+            one.prop_map(|a| format!("unheard_of({a}, 'SECRET')")),
+            two.clone()
+                .prop_map(|(a, b)| format!("({a} == on (job) group_left () {b})")),
             two.prop_map(|(a, b)| format!("({a} and {b})")),
         ]
     })

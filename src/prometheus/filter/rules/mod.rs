@@ -258,7 +258,7 @@ impl Filter<'_> {
         let written = match &*rule.text("type", "a rule has no type")? {
             "recording" if is_own => Some(self.write_own(rule, None)?),
             "recording" => None,
-            "alerting" if is_own => Some(self.write_own(rule, self.own_alerts(rule)?)?),
+            "alerting" if is_own => Some(self.write_own(rule, self.own_alerts(rule)?.as_deref())?),
             "alerting" => self.write_shared(rule, &labels)?,
             _ => return Err(Unreadable("a rule's type is not known")),
         };
@@ -293,9 +293,9 @@ impl Filter<'_> {
     fn write_own(
         &self,
         rule: &Rule<'_>,
-        alerts: Option<Vec<&Alert<'_>>>,
+        alerts: Option<&[&Alert<'_>]>,
     ) -> Result<Vec<u8>, Unreadable> {
-        let state = match &alerts {
+        let state = match alerts {
             Some(alerts) => Some(state_of(alerts)?),
             None => None,
         };
@@ -305,10 +305,12 @@ impl Filter<'_> {
             match (key, value) {
                 (_, Nested::Read(all)) => {
                     let out = writer.key(key);
-                    match (&alerts, all) {
+                    match (alerts, all) {
                         _ if self.options.exclude_alerts => out.extend_from_slice(b"null"),
                         (Some(own), _) => {
-                            json::write_array(out, own, |out, alert| json::write_object(out, alert));
+                            json::write_array(out, own, |out, alert| {
+                                json::write_object(out, alert);
+                            });
                         }
                         (None, Some(all)) => json::write_array(out, all, json::write_object),
                         (None, None) => out.extend_from_slice(b"null"),

@@ -6,9 +6,14 @@ use crate::prometheus::json::{self, Labels, ObjectWriter, Unreadable};
 use crate::promql::{self, ResultLabels, SharedExpression};
 use crate::tenancy::Matchers;
 
-/// Labels or annotations of a rule, each with its template, or `None` where that is not
-/// understood.
-type Texts<'t> = Vec<(&'t str, Option<Template<'t>>)>;
+/// Labels or annotations of a rule.
+type Texts<'t> = Vec<Entry<'t>>;
+
+/// One of them. Its template is `None` where it is not understood.
+struct Entry<'t> {
+    name: &'t str,
+    template: Option<Template<'t>>,
+}
 
 /// A shared rule. `'t` is that of its texts.
 pub(super) struct SharedRule<'t> {
@@ -59,7 +64,7 @@ impl<'t> SharedRule<'t> {
             None => false,
         };
         let labels = texts(labels);
-        let keeps_tenant = labels.iter().all(|(name, template)| {
+        let keeps_tenant = labels.iter().all(|Entry { name, template }| {
             let is_same = |template: &Template<'_>| template.is_label(name);
             matchers.of_label(name).is_none() || template.as_ref().is_some_and(is_same)
         });
@@ -88,15 +93,16 @@ impl<'t> SharedRule<'t> {
     /// Writes the rule's own annotations, which are templates.
     pub(super) fn write_annotations(&self, out: &mut Vec<u8>, annotations: &Labels<'_>) {
         write_texts(out, annotations, |name, _| {
-            find(&self.annotations, name).flatten().is_some()
+            has(&self.annotations, name, |_| true)
         });
     }
 
     fn shows_label(&self, name: &str, text: &str) -> bool {
-        let is_understood = find(&self.labels, name).flatten().is_some();
-        let is_own = self.matchers.of_label(name).is_none_or(|own| {
-            text.contains("{{") || own.admits(Some(text))
-        });
+        let is_understood = has(&self.labels, name, |_| true);
+        let is_own = self
+            .matchers
+            .of_label(name)
+            .is_none_or(|own| text.contains("{{") || own.admits(Some(text)));
         is_understood && is_own
     }
 
@@ -120,15 +126,14 @@ impl<'t> SharedRule<'t> {
                         return true;
                     }
                     match find(&self.labels, name) {
-                        Some(template) => template.is_some_and(|template| makes(template, text)),
+                        Some(_) => has(&self.labels, name, |template| makes(template, text)),
                         None => self.is_of_series(name),
                     }
                 }),
                 "annotations" => {
                     let annotations = alert.labels(key)?;
                     write_texts(writer.key(key), &annotations, |name, text| {
-                        let template = find(&self.annotations, name).flatten();
-                        template.is_some_and(|template| makes(template, text))
+                        has(&self.annotations, name, |template| makes(template, text))
                     });
                 }
                 "value" if !self.shows_numbers => json::write_string(writer.key(key), ""),
@@ -147,29 +152,35 @@ impl<'t> SharedRule<'t> {
             ResultLabels::OwnSeriesExcept(written) => written.iter().any(|label| label == name),
             ResultLabels::NotKnown => self.matchers.of_label(name).is_none(),
         };
-        !is_written && find(&self.labels, name).is_none_or(|template| template.is_some())
+        !is_written && find(&self.labels, name).is_none_or(|entry| entry.template.is_some())
     }
 }
 
 fn texts<'t>(labels: &'t Labels<'_>) -> Texts<'t> {
-    labels
-        .iter()
-        .map(|(name, text)| (name, Template::read(text)))
-        .collect()
+    let read = |(name, text)| Entry {
+        name,
+        template: Template::read(text),
+    };
+    labels.iter().map(read).collect()
 }
 
-/// The template of a name; `None` if the rule has none of it.
-fn find<'a, 't>(texts: &'a Texts<'t>, name: &str) -> Option<Option<&'a Template<'t>>> {
-    let (_, template) = texts.iter().find(|(known, _)| *known == name)?;
-    Some(template.as_ref())
+fn find<'a, 't>(texts: &'a Texts<'t>, name: &str) -> Option<&'a Entry<'t>> {
+    texts.iter().find(|entry| entry.name == name)
+}
+
+/// Whether the rule has a template of this name that is understood, and that passes the test.
+fn has(texts: &Texts<'_>, name: &str, test: impl Fn(&Template<'_>) -> bool) -> bool {
+    find(texts, name)
+        .and_then(|entry| entry.template.as_ref())
+        .is_some_and(test)
 }
 
 /// Writes labels or annotations; a text that is not shown becomes empty.
 fn write_texts(out: &mut Vec<u8>, all: &Labels<'_>, shows: impl Fn(&str, &str) -> bool) {
     let mut writer = ObjectWriter::new(out);
     for (name, text) in all.iter() {
-        let shown = if shows(name, text) { text } else { "" };
-        json::write_string(writer.key(name), shown);
+        let kept = if shows(name, text) { text } else { "" };
+        json::write_string(writer.key(name), kept);
     }
     writer.end();
 }

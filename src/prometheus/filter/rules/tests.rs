@@ -162,8 +162,10 @@ fn acme_with(label: &str, annotation: &str) -> Value {
 
 /// What is shown of a rule with this template for a label and an annotation, and of its alert.
 fn shown(template: &str, made: &str) -> Value {
-    let rule = rule_of(&json!({"labels": {"l": template}, "annotations": {"a": template},
-        "alerts": [acme_with(made, made)]}))
+    let rule = rule_of(
+        &json!({"labels": {"l": template}, "annotations": {"a": template},
+        "alerts": [acme_with(made, made)]}),
+    )
     .unwrap();
     assert_eq!(rule["labels"]["l"], rule["annotations"]["a"]);
     let alert = &rule["alerts"][0];
@@ -177,13 +179,19 @@ fn texts_of_a_shared_rule_are_shown_where_it_is_certain_what_they_hold() {
     for (template, made) in [
         ("page the platform", "page the platform"),
         ("{{ $labels.tenant_id }}: {{ $value }}", "acme: 9"),
-        ("{{ printf \"%.1f%%\" $value }} in {{ .Labels.job | toUpper }}", "9.0% in NODE"),
+        (
+            "{{ printf \"%.1f%%\" $value }} in {{ .Labels.job | toUpper }}",
+            "9.0% in NODE",
+        ),
     ] {
         assert_eq!(shown(template, made), json!([template, made]));
     }
     // Understood, but what stands there is not of this template.
     assert_eq!(shown("page us", "globex"), json!(["page us", ""]));
-    assert_eq!(shown("{{ $value }}", "globex 9"), json!(["{{ $value }}", ""]));
+    assert_eq!(
+        shown("{{ $value }}", "globex 9"),
+        json!(["{{ $value }}", ""])
+    );
     // The metric's name is no label of the alert's.
     let name = "{{ $labels.__name__ }}";
     assert_eq!(shown(name, "globex_up"), json!([name, ""]));
@@ -228,7 +236,10 @@ fn tenant_labels_of_a_shared_rule_are_never_of_others() {
     // The series may have been of another.
     assert_eq!(rule["alerts"][0]["value"], "");
     let rule = of(json!({"env": "{{ query `up` }}"}));
-    assert_eq!((&rule["labels"]["env"], &rule["alerts"][0]["labels"]["env"]), (&json!(""), &json!("prod")));
+    assert_eq!(
+        (&rule["labels"]["env"], &rule["alerts"][0]["labels"]["env"]),
+        (&json!(""), &json!("prod"))
+    );
     let rule = of(json!({"env": "{{ $labels.env }}"}));
     assert_eq!(rule["alerts"][0]["value"], "9");
 }
@@ -236,7 +247,8 @@ fn tenant_labels_of_a_shared_rule_are_never_of_others() {
 #[test]
 fn numbers_are_shown_only_if_they_come_of_own_series() {
     let of = |patch: Value| {
-        let mut rule = json!({"annotations": {"a": "{{ $value }}"}, "alerts": [acme_with("", "9")]});
+        let mut rule =
+            json!({"annotations": {"a": "{{ $value }}"}, "alerts": [acme_with("", "9")]});
         for (key, value) in patch.as_object().unwrap() {
             rule[key] = value.clone();
         }
@@ -276,7 +288,8 @@ fn a_label_that_is_not_shown_cannot_be_found_out_by_match() {
 #[test]
 fn the_folder_of_shared_rules_is_neither_shown_nor_found_out() {
     let in_folder = |patch: Value, by_files: bool| {
-        let answer = text(with_rule(&patch)).replace(r#""file":"f""#, r#""file":"/etc/globex/f.yml""#);
+        let answer =
+            text(with_rule(&patch)).replace(r#""file":"f""#, r#""file":"/etc/globex/f.yml""#);
         let options = RulesOptions {
             by_files,
             ..RulesOptions::default()
@@ -451,12 +464,27 @@ fn planted() -> impl Strategy<Value = Value> {
         "{{ $labels.job | reReplaceAll \".*\" \"globex\" }}",
     ];
     let template = || prop::sample::select(&TEMPLATES[..]);
-    let made = || prop::sample::select(&["globex", "9", "node", "9 globex", "", "globex at acme"][..]);
+    let made =
+        || prop::sample::select(&["globex", "9", "node", "9 globex", "", "globex at acme"][..]);
     let extra = prop::sample::select(
-        &["lastError", "source_tenants", "duration_globex", "keep", "annotations_globex"][..],
+        &[
+            "lastError",
+            "source_tenants",
+            "duration_globex",
+            "keep",
+            "annotations_globex",
+        ][..],
     );
     let query = prop::sample::select(&QUERIES[..]);
-    let parts = (query, template(), template(), made(), made(), extra, any::<bool>());
+    let parts = (
+        query,
+        template(),
+        template(),
+        made(),
+        made(),
+        extra,
+        any::<bool>(),
+    );
     parts.prop_map(|(query, label, annotation, made_label, made_annotation, extra, ok)| {
         let mut alert = acme_with(made_label, made_annotation);
         alert["generatorURL"] = json!("globex");

@@ -7,8 +7,12 @@
 //! What Prometheus made of an understood template is then compared with the alert's own labels,
 //! so that a text is shown only if it holds nothing but these, numbers, and the template's words.
 
+mod number;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
+
+use number::numbers_of;
 
 /// An understood template.
 pub(super) struct Template<'t> {
@@ -36,9 +40,6 @@ enum Function {
 
 /// The most parts of a template: comparing is linear in them.
 const MAX_PARTS: usize = 32;
-
-/// The longest number, date or duration that is recognised, in bytes.
-const MAX_NUMBER: usize = 48;
 
 impl<'t> Template<'t> {
     /// Reads a template; `None` if it is not understood.
@@ -102,9 +103,11 @@ impl<'t> Template<'t> {
                     longer
                 }
                 Part::Text(literal) => advance(&ends, text, literal),
-                Part::Label(name, function) => {
-                    advance(&ends, text, &function.apply(label(name).unwrap_or_default()))
-                }
+                Part::Label(name, function) => advance(
+                    &ends,
+                    text,
+                    &function.apply(label(name).unwrap_or_default()),
+                ),
             };
             if ends.is_empty() {
                 return false;
@@ -350,7 +353,9 @@ fn title(value: &str) -> String {
 /// Go's `net.SplitHostPort`, without its rarer errors.
 fn host_and_port(value: &str) -> Option<(&str, &str)> {
     let (host, port) = value.rsplit_once(':')?;
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
     match bare {
         Some(bare) => Some((bare, port)),
         None if host.contains([':', '[', ']']) => None,
@@ -369,39 +374,6 @@ fn strip_domain(value: &str) -> Cow<'_, str> {
     } else {
         Cow::Owned(format!("{name}:{port}"))
     }
-}
-
-/// The lengths of all numbers, durations and dates that the text starts with: `9`, `+Inf`,
-/// `1.5k`, `1e+06`, `12.5%`, `1h 2m 3s`, `2026-11-28 22:40:00 +0000 UTC`.
-fn numbers_of(text: &str) -> impl Iterator<Item = usize> {
-    let longest = text.len().min(MAX_NUMBER);
-    (1..=longest).filter(|length| text.get(..*length).is_some_and(is_number))
-}
-
-fn is_number(text: &str) -> bool {
-    let mut tokens = text.split(' ').filter(|token| !token.is_empty()).peekable();
-    tokens.peek().is_some() && tokens.all(is_number_token)
-}
-
-fn is_number_token(token: &str) -> bool {
-    let unsigned = token.strip_prefix(['+', '-']).unwrap_or(token);
-    if matches!(unsigned, "NaN" | "Inf" | "UTC") {
-        return true;
-    }
-    let is_digit = |c: char| c.is_ascii_digit();
-    let is_part = |c: char| c.is_ascii_digit() || matches!(c, '.' | ':' | '-');
-    let mut unit = unsigned.trim_start_matches(is_part);
-    for sign in ["e+", "e-", "E+", "E-"] {
-        if let Some(exponent) = unit.strip_prefix(sign) {
-            unit = exponent.trim_start_matches(is_digit);
-        }
-    }
-    const UNITS: [&str; 37] = [
-        "", "%", "k", "M", "G", "T", "P", "E", "Z", "Y", "ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi",
-        "Yi", "m", "u", "n", "p", "f", "a", "z", "y", "d", "h", "s", "ms", "us", "ns", "ps", "fs",
-        "as", "zs", "ys",
-    ];
-    unsigned.starts_with(is_digit) && UNITS.contains(&unit)
 }
 
 #[cfg(test)]

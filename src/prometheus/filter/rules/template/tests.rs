@@ -32,13 +32,19 @@ fn understood_templates_make_what_prometheus_makes_of_them() {
         ("{{ $value | humanizePercentage }}", "12.34%"),
         ("{{ $value | humanizeDuration }}", "-1d 2h 3m 4s"),
         ("{{ $value | humanizeDuration }}", "25ms"),
-        ("{{ $value | humanizeTimestamp }}", "2026-11-28 22:40:00.5 +0000 UTC"),
+        (
+            "{{ $value | humanizeTimestamp }}",
+            "2026-11-28 22:40:00.5 +0000 UTC",
+        ),
         ("{{ $value }}", "NaN"),
         ("{{ $value }}", "+Inf"),
         ("{{ $value }}-{{ $value }}", "1-2"),
         ("{{ printf \"%.2f\" $value }}", "0.50"),
         ("{{ $value | printf `%6.1f%%` }}!", "  12.5%!"),
-        ("{{ printf \"%s (%s): %.1f\" $labels.job $labels.tenant_id $value }}", "node (acme): 0.5"),
+        (
+            "{{ printf \"%s (%s): %.1f\" $labels.job $labels.tenant_id $value }}",
+            "node (acme): 0.5",
+        ),
         ("{{ $labels.tenant_id | toUpper }}", "ACME"),
         ("{{ title $labels.tenant_id }}", "Acme"),
         ("{{ toLower $labels.job }}", "node"),
@@ -205,8 +211,8 @@ proptest! {
         let template: String = pieces.iter().map(|(template, _)| *template).collect();
         let made: String = pieces.iter().map(|(_, text)| *text).collect();
         if let Some(template) = Template::read(&template) {
-            let at = at.index(made.len() + 1);
-            let changed = format!("{}{word}{}", &made[..at], &made[at..]);
+            let (before, after) = made.split_at(at.index(made.len() + 1));
+            let changed = format!("{before}{word}{after}");
             let is_unit = word.len() == 1 && word != "_";
             prop_assert!(is_unit || !template.makes(&changed, label, true), "{}", changed);
         }

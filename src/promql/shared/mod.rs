@@ -1,5 +1,7 @@
 //! What the expression of a rule that is evaluated over all tenants' series says of tenants.
 
+mod functions;
+
 use std::borrow::Cow;
 
 use super::cursor::{Cursor, is_keyword, is_word_start};
@@ -9,6 +11,9 @@ use super::refusal::{Problem, Refusal};
 use super::scan::{Kind, scan};
 use super::skip;
 use crate::tenancy::{LabelMatcher, Matchers};
+use functions::{
+    AGGREGATIONS, Argument, MERGING_FUNCTIONS, OPERATORS, SEPARATE_FUNCTIONS, argument,
+};
 
 /// What may be shown of a shared rule to a tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,163 +63,25 @@ pub fn read_shared(query: &str, matchers: &Matchers) -> SharedExpression {
         is_harmless: true,
         is_separate: true,
         holds_words: false,
-        copies_labels: false,
-        written: Some(Vec::new()),
+        written: Written {
+            labels: Some(Vec::new()),
+            are_copied: false,
+        },
     };
     if reader.read().is_err() {
         return SharedExpression::default();
     }
     let is_confined = !scan.sites.is_empty() && reader.confined_selectors == scan.sites.len();
     let shows_values = reader.is_separate || is_confined;
-    let is_foreign = reader.holds_words || (reader.copies_labels && !shows_values);
+    let is_foreign = reader.holds_words || (reader.written.are_copied && !shows_values);
     SharedExpression {
         shows_text: reader.is_harmless,
         shows_values,
-        labels: match reader.written {
+        labels: match reader.written.labels {
             None => ResultLabels::NotKnown,
             Some(written) if is_foreign => ResultLabels::OwnSeriesExcept(written),
             Some(_) => ResultLabels::OwnSeries,
         },
-    }
-}
-
-const AGGREGATIONS: &[&str] = &[
-    "sum",
-    "avg",
-    "count",
-    "min",
-    "max",
-    "group",
-    "stddev",
-    "stdvar",
-    "topk",
-    "bottomk",
-    "count_values",
-    "quantile",
-    "limitk",
-    "limit_ratio",
-];
-
-/// Words before a `(` that are neither calls nor lists of labels.
-const OPERATORS: &[&str] = &["and", "or", "unless", "atan2", "bool", "offset"];
-
-/// Functions of `promql/parser/functions.go` whose result has, for each tenant, what comes of its
-/// own series. `info` is not among them.
-const SEPARATE_FUNCTIONS: &[&str] = &[
-    "abs",
-    "acos",
-    "acosh",
-    "asin",
-    "asinh",
-    "atan",
-    "atanh",
-    "avg_over_time",
-    "ceil",
-    "changes",
-    "clamp",
-    "clamp_max",
-    "clamp_min",
-    "cos",
-    "cosh",
-    "count_over_time",
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "days_in_month",
-    "deg",
-    "delta",
-    "deriv",
-    "double_exponential_smoothing",
-    "end",
-    "exp",
-    "first_over_time",
-    "floor",
-    "histogram_avg",
-    "histogram_count",
-    "histogram_fraction",
-    "histogram_quantile",
-    "histogram_quantiles",
-    "histogram_stddev",
-    "histogram_stdvar",
-    "histogram_sum",
-    "holt_winters",
-    "hour",
-    "idelta",
-    "increase",
-    "irate",
-    "label_join",
-    "label_replace",
-    "last_over_time",
-    "ln",
-    "log10",
-    "log2",
-    "mad_over_time",
-    "max_of",
-    "max_over_time",
-    "min_of",
-    "min_over_time",
-    "minute",
-    "month",
-    "pi",
-    "predict_linear",
-    "present_over_time",
-    "quantile_over_time",
-    "rad",
-    "range",
-    "rate",
-    "resets",
-    "round",
-    "sgn",
-    "sin",
-    "sinh",
-    "sort",
-    "sort_by_label",
-    "sort_by_label_desc",
-    "sort_desc",
-    "sqrt",
-    "start",
-    "start_timestamp",
-    "stddev_over_time",
-    "stdvar_over_time",
-    "step",
-    "sum_over_time",
-    "tan",
-    "tanh",
-    "time",
-    "timestamp",
-    "ts_of_first_over_time",
-    "ts_of_last_over_time",
-    "ts_of_max_over_time",
-    "ts_of_min_over_time",
-    "vector",
-    "year",
-];
-
-/// Functions that merge series or make one of none, and write no label but of equality matchers.
-const MERGING_FUNCTIONS: &[&str] = &["absent", "absent_over_time", "scalar"];
-
-/// What a string argument is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Argument {
-    /// A label's name that is written to.
-    Destination,
-    /// A label's name that is read.
-    Source,
-    /// A regular expression, a replacement or a separator.
-    Pattern,
-    NotKnown,
-}
-
-/// What the string at this position (from 0) of a call is.
-fn argument(function: &str, position: usize) -> Argument {
-    match (function, position) {
-        ("label_replace" | "label_join" | "histogram_quantiles", 1) | ("count_values", 0) => {
-            Argument::Destination
-        }
-        ("label_replace", 2 | 4) | ("label_join", 2) => Argument::Pattern,
-        ("label_replace" | "label_join", 3..)
-        | ("sort_by_label" | "sort_by_label_desc", 1..) => Argument::Source,
-        _ => Argument::NotKnown,
     }
 }
 
@@ -236,10 +103,15 @@ struct Reader<'q, 'm> {
     is_separate: bool,
     /// A string outside matchers is not understood: a label may be made of it.
     holds_words: bool,
-    /// Labels are copied from other series, or made of values.
-    copies_labels: bool,
-    /// The labels that are written; `None` if they are not known, or a tenant label is among them.
-    written: Option<Vec<String>>,
+    written: Written,
+}
+
+/// What is written into labels of the result.
+struct Written {
+    /// The labels; `None` if they are not known, or a tenant label is among them.
+    labels: Option<Vec<String>>,
+    /// Some are copied from other series, or made of values.
+    are_copied: bool,
 }
 
 impl<'q> Reader<'q, '_> {
@@ -290,9 +162,8 @@ impl<'q> Reader<'q, '_> {
         self.is_harmless &= is_understood;
         self.holds_words |= !is_understood;
         if argument == Argument::Destination {
-            self.is_separate &=
-                value.is_some_and(|label| self.matchers.of_label(label).is_none());
-            self.copies_labels |= !matches!(name, "label_replace" | "label_join");
+            self.is_separate &= value.is_some_and(|label| self.matchers.of_label(label).is_none());
+            self.written.are_copied |= !matches!(name, "label_replace" | "label_join");
             self.write(value);
         }
         Ok(())
@@ -301,9 +172,9 @@ impl<'q> Reader<'q, '_> {
     /// Notes that this label is written.
     fn write(&mut self, label: Option<&str>) {
         let label = label.filter(|label| self.matchers.of_label(label).is_none());
-        match (&mut self.written, label) {
+        match (&mut self.written.labels, label) {
             (Some(written), Some(label)) => written.push(label.to_owned()),
-            _ => self.written = None,
+            _ => self.written.labels = None,
         }
     }
 
@@ -359,7 +230,7 @@ impl<'q> Reader<'q, '_> {
         } else if is_keyword(word, &["group_left", "group_right"]) {
             let labels = self.labels()?;
             self.is_separate &= self.has_no_tenant_label(&labels);
-            self.copies_labels |= !labels.is_empty();
+            self.written.are_copied |= !labels.is_empty();
             for label in labels {
                 self.write(std::str::from_utf8(&label).ok());
             }
@@ -367,7 +238,7 @@ impl<'q> Reader<'q, '_> {
             let is_separate = SEPARATE_FUNCTIONS.contains(&word);
             self.is_separate &= is_separate;
             if !is_separate && !MERGING_FUNCTIONS.contains(&word) {
-                self.written = None;
+                self.written.labels = None;
             }
             self.open(word, false);
         }

@@ -10,7 +10,6 @@
 mod number;
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use number::numbers_of;
 
@@ -365,7 +364,9 @@ fn host_and_port(value: &str) -> Option<(&str, &str)> {
 
 fn strip_domain(value: &str) -> Cow<'_, str> {
     let (host, port) = host_and_port(value).unwrap_or((value, ""));
-    if host.parse::<IpAddr>().is_ok() {
+    // An address is left as it is. Some host names look like one: their text is not recognised.
+    let is_address = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    if host.contains(':') || host.bytes().all(is_address) {
         return Cow::Borrowed(value);
     }
     let name = host.split('.').next().unwrap_or_default();

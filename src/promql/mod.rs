@@ -42,6 +42,7 @@ mod matcher;
 mod prove;
 mod refusal;
 mod scan;
+mod shared;
 mod size;
 mod skip;
 mod splice;
@@ -49,6 +50,7 @@ mod splice;
 pub use duration::{duration, seconds, unix_time};
 pub use extent::{Extent, extent};
 pub use refusal::{Fault, InfoHint, Position, Problem, Refusal};
+pub use shared::{ResultLabels, SharedExpression, read_shared};
 pub use size::size;
 pub use splice::{Confined, Insertion};
 
@@ -99,18 +101,6 @@ pub fn confine_selector(
 pub fn check_selector(selector: &str) -> Result<(), Refusal> {
     scan(selector, Kind::Selector, 1, |_| Ok(()))?;
     Ok(())
-}
-
-/// Whether the matchers of a query tell of tenants who are not the caller's: true if one of a
-/// tenant label has a foreign value, or a pattern other than `.*` and `.+`, and also **true if the
-/// query cannot be read**. For hiding the expressions of shared rules.
-pub fn mentions_foreign_tenant(query: &str, matchers: &Matchers) -> bool {
-    let mut tells = false;
-    let scan = scan(query, Kind::Expression, usize::MAX, |matcher| {
-        tells |= is_any(matcher, matchers, Matcher::tells_of_foreign);
-        Ok(())
-    });
-    tells || scan.is_err()
 }
 
 fn confine_kind(

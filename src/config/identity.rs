@@ -1,7 +1,7 @@
 //! `cert_file` and `key_file`: a certificate and the key that belongs to it.
 
 use super::files;
-use super::read::{Field, Read, Reader, Section};
+use super::reader::{Field, Read, Reader, Section};
 use super::settings::Identity;
 
 /// The pair, if a section has it: both keys or neither.

@@ -2,9 +2,33 @@
 
 use std::net::Ipv6Addr;
 
-use super::read::{Field, Read, Reader};
-use super::settings::BaseUrl;
+use serde::{Serialize, Serializer};
+
+use super::reader::{Field, Read, Reader};
 use super::values::expanded;
+
+/// An upstream's `url`, in parts: `http://host:port/base`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// `http` or `https`.
+    pub https: bool,
+    /// Host, and port if one was given: `thanos.monitoring.svc:10902`, `[::1]:9090`.
+    pub authority: String,
+    /// The base path without a trailing slash: empty or `/prometheus`.
+    pub path: String,
+}
+
+impl Serialize for BaseUrl {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self {
+            https,
+            authority,
+            path,
+        } = self;
+        let scheme = if *https { "https" } else { "http" };
+        to.collect_str(&format_args!("{scheme}://{authority}{path}"))
+    }
+}
 
 /// `http://host:port/base`, from a text with `${NAME}` references.
 pub(super) fn base(r: &mut Reader<'_>, field: &Field<'_>) -> Read<BaseUrl> {

@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::super::build;
-use super::super::read::{Field, Reader};
+use super::super::reader::{Field, Reader};
+use super::super::sections;
 use super::super::settings::{Drain, Limits, Log, PromQl, Reload, Settings, Timeouts};
 use super::super::yaml::{self, Node, Value};
 use super::{Fake, settings_of};
@@ -46,7 +46,7 @@ fn the_annotated_example_has_every_key_and_no_other() {
     let tree = yaml::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
     let fake = Fake::default();
     let mut reader = Reader::new(Path::new("p.yaml"), &fake);
-    let _ = build::settings(&mut reader, &Field::root(&tree));
+    let _ = sections::read(&mut reader, &Field::root(&tree));
     let mut known = std::mem::take(&mut reader.known);
     // Known only to be refused with a reason.
     assert!(known.remove("tenancy.and[].rules[].all_tenants"));

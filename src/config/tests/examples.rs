@@ -60,22 +60,22 @@ fn the_annotated_example_has_every_key_and_no_other() {
     assert_eq!(written, known);
 }
 
-/// The same text with the alternatives in force: lines with other than one blank after the `#`.
+/// The same text with the examples in force: `# key: value` without its `# `. What begins with `##`
+/// is prose.
 fn with_alternatives(text: &str) -> String {
     let uncommented = text.lines().map(|line| {
         let indent = line.len() - line.trim_start().len();
         let (indent, rest) = line.split_at(indent);
         match rest.strip_prefix('#') {
-            Some(code)
-                if !code.is_empty() && (!code.starts_with(' ') || code.starts_with("  ")) =>
-            {
-                format!("{indent}{code}\n")
+            Some(prose) if prose.starts_with('#') => format!("{line}\n"),
+            Some(example) => {
+                let example = example.strip_prefix(' ').unwrap_or_else(|| panic!("{line}"));
+                format!("{indent}{example}\n")
             }
-            _ => format!("{line}\n"),
+            None => format!("{line}\n"),
         }
     });
-    // The head's table of notations is no alternative.
-    uncommented.skip_while(|line| line != "\n").collect()
+    uncommented.collect()
 }
 
 fn keys(node: &Node, path: &str, into: &mut BTreeSet<String>) {

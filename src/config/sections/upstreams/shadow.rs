@@ -141,8 +141,6 @@ fn parse(source: &str) -> Option<SystemTime> {
 mod tests {
     use super::*;
 
-    use super::*;
-
     #[test]
     fn a_time_is_a_date_or_has_an_offset() {
         let seconds = |source: &str| {

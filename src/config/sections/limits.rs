@@ -25,6 +25,9 @@ pub struct Limits {
     pub query_selectors: usize,
     /// `answer_bytes`: an answer that is filtered and so read whole, default 64 MiB.
     pub answer_bytes: usize,
+    /// `answer_bytes_per_second`: how fast a client must read what waits for it, averaged over
+    /// `timeouts.body_idle` of waiting, default 1 KiB; 0 for no minimum.
+    pub answer_bytes_per_second: usize,
     /// `buffered_bytes`: all bodies and answers, of all requests, that are in memory at once,
     /// default 512 MiB.
     pub buffered_bytes: usize,
@@ -43,6 +46,7 @@ impl Default for Limits {
             query_bytes: 64 * 1024,
             query_selectors: 1000,
             answer_bytes: 64 * 1024 * 1024,
+            answer_bytes_per_second: 1024,
             buffered_bytes: 512 * 1024 * 1024,
             rewrite_cache_bytes: 8 * 1024 * 1024,
         }
@@ -66,6 +70,12 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     let body_bytes = sized(r, "body_bytes", default.body_bytes, 1..=GIB);
     let query_bytes = sized(r, "query_bytes", default.query_bytes, 1..=16 * MIB);
     let answer_bytes = sized(r, "answer_bytes", default.answer_bytes, 1..=16 * GIB);
+    let answer_bytes_per_second = sized(
+        r,
+        "answer_bytes_per_second",
+        default.answer_bytes_per_second,
+        0..=GIB,
+    );
     let buffered_bytes = sized(r, "buffered_bytes", default.buffered_bytes, 1..=64 * GIB);
     let rewrite_cache_bytes = sized(
         r,
@@ -97,6 +107,7 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
         query_bytes: query_bytes?,
         query_selectors: query_selectors?,
         answer_bytes: answer_bytes?,
+        answer_bytes_per_second: answer_bytes_per_second?,
         buffered_bytes: buffered_bytes?,
         rewrite_cache_bytes: rewrite_cache_bytes?,
     })

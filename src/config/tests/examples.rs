@@ -69,7 +69,9 @@ fn with_alternatives(text: &str) -> String {
         match rest.strip_prefix('#') {
             Some(prose) if prose.starts_with('#') => format!("{line}\n"),
             Some(example) => {
-                let example = example.strip_prefix(' ').unwrap_or_else(|| panic!("{line}"));
+                let example = example
+                    .strip_prefix(' ')
+                    .unwrap_or_else(|| panic!("{line}"));
                 format!("{indent}{example}\n")
             }
             None => format!("{line}\n"),

@@ -121,6 +121,7 @@ fn the_minimal_config_with_every_default() {
             query_bytes: 65_536,
             query_selectors: 1000,
             answer_bytes: 67_108_864,
+            answer_bytes_per_second: 1024,
             buffered_bytes: 536_870_912,
             rewrite_cache_bytes: 8_388_608,
         },
@@ -214,7 +215,7 @@ tenancy:
 traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
 passthrough: {authentication: none, upstream: q}
-limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, query_bytes: 5, query_selectors: 6, answer_bytes: 7, buffered_bytes: 9, rewrite_cache_bytes: 8}
+limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, query_bytes: 5, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
 timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, idle: 4ms}
 drain: {min: 5s, max: 0s}
 reload: {poll_interval: 1m}
@@ -337,6 +338,7 @@ fn the_process() {
             query_bytes: 5,
             query_selectors: 6,
             answer_bytes: 7,
+            answer_bytes_per_second: 0,
             buffered_bytes: 9,
             rewrite_cache_bytes: 8
         }

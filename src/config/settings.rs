@@ -2,6 +2,7 @@
 //! type is made in the file of its section.
 
 pub use super::certificates::{CertificateChain, PrivateKey};
+pub use super::identity::Identity;
 pub use super::secret::Secret;
 pub use super::sections::Settings;
 pub use super::sections::audit::{Audit, AuditOutput, AuditQueries};
@@ -23,8 +24,8 @@ pub use super::sections::tokens::{Algorithm, Issuer, KeySource, TokenSource, Tok
 pub use super::sections::traces::{SearchMetadata, Traces};
 pub use super::sections::tracing::Tracing;
 pub use super::sections::upstreams::{
-    Api, CLUSTERS, ClosedGroup, Credentials, HealthCheck, Identity, Shadow, Shadowed, Trust,
-    Upstream, UpstreamTimeouts, UpstreamTls,
+    Api, CLUSTERS, ClosedGroup, Credentials, HealthCheck, Shadow, Shadowed, Trust, Upstream,
+    UpstreamTimeouts, UpstreamTls,
 };
 pub use super::url::BaseUrl;
 pub use crate::promql::ForeignMatchers;

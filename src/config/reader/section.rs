@@ -165,7 +165,7 @@ pub(in crate::config) fn listed(words: &[&str]) -> String {
     }
 }
 
-/// The known word that is a typing slip or two away, if there is one.
+/// The known word that is a typing slip or two away, whatever the case, if there is one.
 pub(in crate::config) fn nearest<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -174,10 +174,32 @@ pub(in crate::config) fn nearest<'a>(
     if word.len() > 64 {
         return None;
     }
+    let word = word.to_ascii_lowercase();
     known
         .into_iter()
-        .map(|known| (strsim::levenshtein(word, known), known))
+        .map(|known| {
+            (
+                strsim::levenshtein(&word, &known.to_ascii_lowercase()),
+                known,
+            )
+        })
         .filter(|(distance, known)| *distance <= known.len().div_ceil(4))
         .min()
         .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_words_alone_are_suggested() {
+        let known = ["issuer", "issuers", "audiences", "url", "ES256", "RS256"];
+        assert_eq!(nearest("isuers", known), Some("issuers"));
+        assert_eq!(nearest("audience", known), Some("audiences"));
+        assert_eq!(nearest("uri", known), Some("url"));
+        assert_eq!(nearest("rs256", known), Some("RS256"));
+        assert_eq!(nearest("tenant", known), None);
+        assert_eq!(nearest(&"u".repeat(100_000), known), None);
+    }
 }

@@ -21,7 +21,7 @@ pub use self::credentials::Credentials;
 pub use self::health::HealthCheck;
 pub use self::shadow::{Shadow, Shadowed};
 pub use self::timeouts::UpstreamTimeouts;
-pub use self::tls::{Identity, Trust, UpstreamTls};
+pub use self::tls::{Trust, UpstreamTls};
 use crate::config::reader::{Field, Read, Reader};
 use crate::config::url::{self, BaseUrl};
 use crate::config::values::{choice, count, short_name};

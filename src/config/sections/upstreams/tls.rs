@@ -4,12 +4,11 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use super::url::BaseUrl;
-use crate::config::certificates::{CertificateChain, PrivateKey};
 use crate::config::files;
-use crate::config::identity;
+use crate::config::identity::{self, Identity};
 use crate::config::reader::{Field, Read, Reader};
 use crate::config::serialize::HIDDEN;
+use crate::config::url::BaseUrl;
 use crate::config::values::{flag, text};
 use crate::config::warning::WarningCode;
 
@@ -35,15 +34,6 @@ pub enum Trust {
     Only(Vec<CertificateDer<'static>>),
     /// `insecure_skip_verify: true`: anyone's.
     Anyone,
-}
-
-/// A certificate and its key, which belong together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// `cert_file`
-    pub chain: CertificateChain,
-    /// `key_file`
-    pub key: PrivateKey,
 }
 
 /// What files hold is not shown.

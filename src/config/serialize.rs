@@ -1,4 +1,9 @@
 //! How single values are shown: as the config file spells them, and without secrets.
+#![allow(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::ref_option,
+    reason = "the signature of serde's serialize_with"
+)]
 
 use std::time::Duration;
 

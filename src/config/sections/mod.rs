@@ -3,6 +3,11 @@
 //! One file a section. It holds the section's struct, its defaults, its reader with the checks,
 //! and how it is shown. A new key is added there and to `config/partywall.yaml`, the annotated
 //! whole, which a test compares with the keys that are read.
+#![allow(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::ref_option,
+    reason = "the signature of serde's serialize_with"
+)]
 
 pub(super) mod audit;
 pub(super) mod cache;

@@ -21,6 +21,15 @@ pub struct Limits {
     pub body_bytes: usize,
     /// `query_bytes`: one query or selector, default 64 KiB.
     pub query_bytes: usize,
+    /// `query_depth`: brackets and unary operators within each other in one query or selector,
+    /// default 100.
+    pub query_depth: usize,
+    /// `query_nodes`: names, values, operators and brackets of one query, or of all selectors of a
+    /// request, default 4000.
+    pub query_nodes: usize,
+    /// `format_bytes`: a text for `format_query` or `parse_query`, times the depth of its tree,
+    /// default 256 KiB.
+    pub format_bytes: usize,
     /// `query_selectors`: in one query, default 1000.
     pub query_selectors: usize,
     /// `answer_bytes`: an answer that is filtered and so read whole, default 64 MiB.
@@ -44,6 +53,9 @@ impl Default for Limits {
             uri_bytes: 32 * 1024,
             body_bytes: 2 * 1024 * 1024,
             query_bytes: 64 * 1024,
+            query_depth: 100,
+            query_nodes: 4000,
+            format_bytes: 256 * 1024,
             query_selectors: 1000,
             answer_bytes: 64 * 1024 * 1024,
             answer_bytes_per_second: 1024,
@@ -61,6 +73,8 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     };
     let connections = counted(r, "connections", default.connections);
     let requests = counted(r, "requests", default.requests);
+    let query_depth = counted(r, "query_depth", default.query_depth);
+    let query_nodes = counted(r, "query_nodes", default.query_nodes);
     let query_selectors = counted(r, "query_selectors", default.query_selectors);
     let mut sized = |r: &mut Reader<'_>, key, default, range| {
         section.or(r, key, default, |r, field| size(r, field, range))
@@ -69,6 +83,7 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     let header_bytes = sized(r, "header_bytes", default.header_bytes, 8 * KIB..=MIB);
     let body_bytes = sized(r, "body_bytes", default.body_bytes, 1..=GIB);
     let query_bytes = sized(r, "query_bytes", default.query_bytes, 1..=16 * MIB);
+    let format_bytes = sized(r, "format_bytes", default.format_bytes, 1..=GIB);
     let answer_bytes = sized(r, "answer_bytes", default.answer_bytes, 1..=16 * GIB);
     let answer_bytes_per_second = sized(
         r,
@@ -105,6 +120,9 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
         uri_bytes: uri_bytes?,
         body_bytes: body_bytes?,
         query_bytes: query_bytes?,
+        query_depth: query_depth?,
+        query_nodes: query_nodes?,
+        format_bytes: format_bytes?,
         query_selectors: query_selectors?,
         answer_bytes: answer_bytes?,
         answer_bytes_per_second: answer_bytes_per_second?,

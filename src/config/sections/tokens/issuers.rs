@@ -29,6 +29,10 @@ pub struct Issuer {
     /// `leeway`: how far clocks may disagree, default 30 s, at most 5 min.
     #[serde(serialize_with = "serialize::duration")]
     pub leeway: Duration,
+    /// `max_lifetime`: the longest time from `iat` to `exp`; where a token has no `iat`, from now.
+    /// `None` for no bound.
+    #[serde(serialize_with = "serialize::optional_duration")]
+    pub max_lifetime: Option<Duration>,
     /// Where the keys are.
     #[serde(flatten)]
     pub keys: KeySource,
@@ -187,6 +191,9 @@ fn issuer<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
         }
         Ok(leeway)
     });
+    let max_lifetime = section.or(r, "max_lifetime", None, |r, field| {
+        positive_duration(r, field).map(Some)
+    });
     let keys = keys(r, &mut section);
     let fit = match (&keys, &algorithms) {
         (Ok(keys), Ok(algorithms)) => keys_fit(r, &section, keys, algorithms),
@@ -223,6 +230,7 @@ fn issuer<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
             algorithms: algorithms?,
             authorized_parties: authorized_parties?,
             leeway: leeway?,
+            max_lifetime: max_lifetime?,
             keys: keys?,
             refresh_interval: refresh_interval?,
             max_stale: max_stale?,

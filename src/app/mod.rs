@@ -1,5 +1,6 @@
 //! The process: a config file becomes listeners, an admin endpoint and, at the end, a drain.
 
+mod descriptors;
 pub mod reload;
 mod shadow;
 
@@ -13,12 +14,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::reload::Reloader;
 use crate::config::{self, ConfigErrors, OsAccess};
-use crate::listen::{self, drain};
+use crate::listen::{self, ConnectionTable, drain};
 use crate::proxy::Proxy;
 use crate::proxy::snapshot::SnapshotError;
 use crate::telemetry::admin;
 use crate::telemetry::audit::{Audit, AuditError};
-use crate::telemetry::log;
+use crate::telemetry::log::{self, Throttle};
 use crate::telemetry::spans::SpansError;
 
 /// Why the process could not start, or did not end well.
@@ -36,6 +37,12 @@ pub enum AppError {
     /// Where spans are to go.
     #[error(transparent)]
     Spans(#[from] SpansError),
+    /// The limit of open files.
+    #[error(
+        "the hard limit of open files is {0}, and Partywall needs {fewest}: raise it \
+         (ulimit -Hn, LimitNOFILE)", fewest = descriptors::FEWEST
+    )]
+    Descriptors(usize),
     /// An address, a signal handler.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -50,6 +57,10 @@ pub struct App {
     pub proxy: Arc<Proxy>,
     /// Loads the config again.
     pub reloader: Arc<Reloader>,
+    /// The clients' connections.
+    pub connections: Arc<ConnectionTable>,
+    /// For the log lines of requests that the admin address does not answer.
+    pub(crate) admin_refusals: Throttle,
     draining: AtomicBool,
 }
 
@@ -74,10 +85,16 @@ pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
     let loaded = config::load(config_path, &OsAccess)?;
     let settings = loaded.settings.clone();
     log::init(&settings.log);
-    let (proxy, reloader) = reload::start(config_path, loaded)?;
+    let descriptors = descriptors::raise();
+    if let Some(few) = descriptors.filter(|available| *available < descriptors::FEWEST) {
+        return Err(AppError::Descriptors(few));
+    }
+    let (proxy, reloader) = reload::start(config_path, loaded, descriptors)?;
     let app = Arc::new(App {
         proxy,
         reloader,
+        connections: Arc::default(),
+        admin_refusals: Throttle::default(),
         draining: AtomicBool::new(false),
     });
 
@@ -92,16 +109,16 @@ pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
 
-    let admin = admin::spawn(admin_listener, Arc::clone(&app))?;
+    let admin = admin::spawn(admin_listener, settings.admin.address, Arc::clone(&app))?;
     let watch = tokio::spawn(reload::watch(Arc::clone(&app.reloader), hangup));
     let reminder = tokio::spawn(shadow::remind(Arc::clone(&app.proxy)));
-    let slots = listen::Slots::default();
     let (drain, drain_watch) = drain::channel();
     for (listener, configured) in listeners {
         let address = listener.local_addr()?;
         tracing::info!(%address, "listening");
-        let (proxy, slots, drain) = (Arc::clone(&app.proxy), slots.clone(), drain_watch.clone());
-        tokio::spawn(listen::serve(listener, configured, proxy, slots, drain));
+        let (proxy, table) = (Arc::clone(&app.proxy), Arc::clone(&app.connections));
+        let drain = drain_watch.clone();
+        tokio::spawn(listen::serve(listener, configured, proxy, table, drain));
     }
     drop(drain_watch);
     tracing::info!(address = %settings.admin.address, "admin listening");

@@ -3,14 +3,16 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::connection_table::ConnectionTable;
 use crate::config::settings::Timeouts;
 
 /// How long the answer to a client that has ended its side may take. Such a client may still listen
@@ -26,7 +28,15 @@ pub(super) struct Activity {
     in_flight: AtomicU32,
     served_any: AtomicBool,
     multiplexed: AtomicBool,
-    /// When the last request ended.
+    /// Whether a request on it had a valid token.
+    authenticated: AtomicBool,
+    /// It is to be closed, to make room for another.
+    is_evicted: AtomicBool,
+    evicted: Notify,
+    /// Where it has its entry, and which.
+    table: Weak<ConnectionTable>,
+    id: u64,
+    /// When the last request began or ended.
     idle_since: AtomicU64,
     /// When the first byte after that came.
     head_since: AtomicU64,
@@ -44,12 +54,18 @@ pub(super) enum Expired {
 }
 
 impl Activity {
-    pub(super) fn new() -> Arc<Self> {
+    /// Of a connection that has this entry in `table` and was accepted just now.
+    pub(super) fn of_entry(table: Weak<ConnectionTable>, id: u64) -> Arc<Self> {
         Arc::new(Self {
             accepted: Instant::now(),
             in_flight: AtomicU32::new(0),
             served_any: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
+            authenticated: AtomicBool::new(false),
+            is_evicted: AtomicBool::new(false),
+            evicted: Notify::new(),
+            table,
+            id,
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(0),
             stuck_since: AtomicU64::new(0),
@@ -68,6 +84,7 @@ impl Activity {
         self.served_any.store(true, Ordering::Relaxed);
         self.multiplexed.store(multiplexed, Ordering::Relaxed);
         self.head_since.store(0, Ordering::Relaxed);
+        self.idle_since.store(self.now(), Ordering::Relaxed);
         InFlight(Arc::clone(self))
     }
 
@@ -76,7 +93,32 @@ impl Activity {
         self.multiplexed.load(Ordering::Relaxed)
     }
 
-    fn is_serving(&self) -> bool {
+    /// Since when no request has begun or ended.
+    pub(super) fn quiet_since(&self) -> Instant {
+        let since = self.idle_since.load(Ordering::Relaxed).saturating_sub(1);
+        self.accepted + Duration::from_millis(since)
+    }
+
+    /// Asks for its end.
+    pub(super) fn evict(&self) {
+        self.is_evicted.store(true, Ordering::Relaxed);
+        self.evicted.notify_one();
+    }
+
+    /// Returns once its end is asked for. There is one waiter.
+    pub(super) async fn evicted(&self) {
+        while !self.is_evicted.load(Ordering::Relaxed) {
+            self.evicted.notified().await;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_evicted(&self) -> bool {
+        self.is_evicted.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request is in progress.
+    pub(super) fn is_serving(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) > 0
     }
 
@@ -122,18 +164,30 @@ impl Activity {
         if head_since != 0 {
             return left(head_since, timeouts.header, Expired::Head);
         }
-        left(
-            self.idle_since.load(Ordering::Relaxed),
-            timeouts.idle,
-            Expired::Idle,
-        )
-        // Bytes of a next head may come at any time, and start a shorter deadline.
-        .map(|idle| idle.min(timeouts.header))
+        let idle = if self.authenticated.load(Ordering::Relaxed) {
+            timeouts.idle
+        } else {
+            timeouts.idle.min(timeouts.unauthenticated_idle)
+        };
+        left(self.idle_since.load(Ordering::Relaxed), idle, Expired::Idle)
+            // Bytes of a next head may come at any time, and start a shorter deadline.
+            .map(|idle| idle.min(timeouts.header))
     }
 }
 
 /// A request being served; its drop ends it.
 pub(crate) struct InFlight(Arc<Activity>);
+
+impl InFlight {
+    /// Its caller showed a valid token.
+    pub(crate) fn authenticated(&self) {
+        if !self.0.authenticated.swap(true, Ordering::Relaxed)
+            && let Some(table) = self.0.table.upgrade()
+        {
+            table.authenticated(self.0.id);
+        }
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -223,11 +277,16 @@ mod tests {
         header: Duration::from_secs(5),
         body_idle: Duration::from_secs(30),
         idle: Duration::from_mins(2),
+        unauthenticated_idle: Duration::from_secs(7),
     };
+
+    fn activity() -> Arc<Activity> {
+        Activity::of_entry(Weak::new(), 1)
+    }
 
     #[tokio::test(start_paused = true)]
     async fn each_deadline_passes_in_its_state_alone() {
-        let activity = Activity::new();
+        let activity = activity();
         assert_eq!(activity.check(&TIMEOUTS), Ok(Duration::from_secs(10)));
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(activity.check(&TIMEOUTS), Err(Expired::FirstRequest));
@@ -239,6 +298,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(30)).await;
         assert_eq!(activity.check(&TIMEOUTS), Err(Expired::Stuck));
         activity.write_was(false);
+        request.authenticated();
         drop(request);
 
         tokio::time::advance(Duration::from_secs(119)).await;
@@ -253,9 +313,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn connection_without_a_valid_token_is_idle_for_a_shorter_time() {
+        let activity = activity();
+        drop(activity.request_begins(false));
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert!(activity.check(&TIMEOUTS).is_ok());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(activity.check(&TIMEOUTS), Err(Expired::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn bytes_between_multiplexed_requests_start_no_head() {
-        let activity = Activity::new();
-        drop(activity.request_begins(true));
+        let activity = activity();
+        let request = activity.request_begins(true);
+        request.authenticated();
+        drop(request);
         activity.bytes_came();
         tokio::time::advance(Duration::from_mins(1)).await;
         assert!(activity.check(&TIMEOUTS).is_ok());

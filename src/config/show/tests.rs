@@ -71,6 +71,7 @@ traces: {search_metadata: mask, foreign_spans: deny}
 passthrough: {authentication: none, upstream: tempo}
 limits:
   connections: 1
+  unauthenticated_connections_per_address: 3
   requests: 2
   header_bytes: 9000
   body_bytes: 4
@@ -78,7 +79,7 @@ limits:
   query_selectors: 6
   answer_bytes: 7
   rewrite_cache_bytes: 8
-timeouts: {first_request: 1s, header: 2s, body_idle: 3s, idle: 4s}
+timeouts: {first_request: 1s, header: 2s, body_idle: 3s, idle: 4s, unauthenticated_idle: 5s}
 drain: {min: 5s, max: 6s}
 reload: {poll_interval: 7s}
 log: {format: json, level: "info,hyper=warn"}

@@ -114,6 +114,7 @@ fn the_minimal_config_with_every_default() {
         },
         limits: Limits {
             connections: 10_000,
+            unauthenticated_connections_per_address: Some(1000),
             requests: 1000,
             header_bytes: 65_536,
             uri_bytes: 32_768,
@@ -131,6 +132,7 @@ fn the_minimal_config_with_every_default() {
             header: Duration::from_secs(10),
             body_idle: Duration::from_secs(30),
             idle: Duration::from_mins(2),
+            unauthenticated_idle: Duration::from_secs(10),
         },
         drain: Drain {
             min: Duration::ZERO,
@@ -214,8 +216,8 @@ tenancy:
 traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
 passthrough: {authentication: none, upstream: q}
-limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, query_bytes: 5, query_selectors: 6, answer_bytes: 7, buffered_bytes: 9, rewrite_cache_bytes: 8}
-timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, idle: 4ms}
+limits: {connections: 1, unauthenticated_connections_per_address: 0, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, query_bytes: 5, query_selectors: 6, answer_bytes: 7, buffered_bytes: 9, rewrite_cache_bytes: 8}
+timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, idle: 4ms, unauthenticated_idle: 5ms}
 drain: {min: 5s, max: 0s}
 reload: {poll_interval: 1m}
 log: {format: json, level: "warn,partywall=debug"}
@@ -330,6 +332,7 @@ fn the_process() {
         settings.limits,
         Limits {
             connections: 1,
+            unauthenticated_connections_per_address: None,
             requests: 2,
             header_bytes: 8192,
             uri_bytes: 3,
@@ -348,7 +351,8 @@ fn the_process() {
             first_request: ms(1),
             header: ms(2),
             body_idle: ms(3),
-            idle: ms(4)
+            idle: ms(4),
+            unauthenticated_idle: ms(5)
         }
     );
     assert_eq!(

@@ -7,8 +7,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::admin;
 use crate::config::settings::{Limits, Settings};
-use crate::telemetry::admin;
 use crate::telemetry::metrics::Metrics;
 
 /// Held back for all that is neither a client's nor an upstream's: the admin address with its

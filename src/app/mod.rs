@@ -13,11 +13,11 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::reload::Reloader;
+use crate::admin;
 use crate::config::{self, ConfigErrors, OsAccess};
-use crate::listen::{self, ConnectionTable, drain};
 use crate::proxy::Proxy;
 use crate::proxy::snapshot::SnapshotError;
-use crate::telemetry::admin;
+use crate::server::{self, ConnectionTable, drain};
 use crate::telemetry::audit::{Audit, AuditError};
 use crate::telemetry::log::{self, Throttle};
 use crate::telemetry::spans::SpansError;
@@ -99,10 +99,10 @@ pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
     });
 
     // Everything is bound before anything is served, so that a taken address is an error at once.
-    let admin_listener = listen::bind(settings.admin.address).await?;
+    let admin_listener = server::bind(settings.admin.address).await?;
     let mut listeners = Vec::new();
     for listener in &settings.listeners {
-        let bound = listen::bind(listener.address).await?;
+        let bound = server::bind(listener.address).await?;
         listeners.push((bound, listener.address));
     }
     let mut terminate = signal(SignalKind::terminate())?;
@@ -118,7 +118,7 @@ pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
         tracing::info!(%address, "listening");
         let (proxy, table) = (Arc::clone(&app.proxy), Arc::clone(&app.connections));
         let drain = drain_watch.clone();
-        tokio::spawn(listen::serve(listener, configured, proxy, table, drain));
+        tokio::spawn(server::serve(listener, configured, proxy, table, drain));
     }
     drop(drain_watch);
     tracing::info!(address = %settings.admin.address, "admin listening");

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use hyper::{Response, body::Incoming};
 
-use super::body::BodyError;
 use super::enforce::{Enforced, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
+use crate::body::BodyError;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Upstream, UpstreamError, with_causes};
 

@@ -14,6 +14,7 @@
 pub mod client;
 pub mod compare;
 pub mod dataset;
+pub mod docs;
 pub mod grpc;
 pub mod partywall;
 pub mod process;

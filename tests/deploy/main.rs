@@ -19,7 +19,7 @@ mod alerts;
 mod built;
 mod compose;
 mod dashboard;
+mod docs;
 mod image;
 mod manifests;
-mod readme;
 mod reference;

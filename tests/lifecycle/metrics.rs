@@ -1,9 +1,10 @@
-//! What is counted and measured, and that README tells of all of it.
+//! What is counted and measured, and that docs/operations.md lists all of it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use super::common::client::{Ask, Client, Sent};
+use super::common::docs::page;
 use super::common::process::free_port;
 use super::common::tls::Authority;
 use super::common::token::Signer;
@@ -24,10 +25,10 @@ fn exposed(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The names in README's table of metrics.
-fn told() -> BTreeSet<String> {
-    let readme = include_str!("../../README.md");
-    let rows = readme.lines().filter(|line| line.starts_with("| `p"));
+/// The names in the table of metrics in docs/operations.md.
+fn documented() -> BTreeSet<String> {
+    let operations = page("docs/operations.md");
+    let rows = operations.lines().filter(|line| line.starts_with("| `p"));
     rows.flat_map(|row| {
         let cell = row.trim_start_matches("| ").split(" | ").next().unwrap();
         let names = cell.split('`').skip(1).step_by(2);
@@ -68,17 +69,17 @@ async fn everything() -> String {
 }
 
 #[tokio::test]
-async fn readme_names_every_metric_and_no_other() {
-    assert_eq!(told(), exposed(&everything().await));
+async fn docs_name_every_metric_and_no_other() {
+    assert_eq!(documented(), exposed(&everything().await));
 }
 
-/// The labels that README names are those of the series.
+/// The labels that docs/operations.md names are those of the series.
 #[tokio::test]
-async fn readme_names_the_labels_too() {
+async fn docs_name_the_labels_of_every_metric() {
     let text = everything().await;
-    let readme = include_str!("../../README.md");
+    let operations = page("docs/operations.md");
     let mut checked = 0;
-    for name in told() {
+    for name in documented() {
         let sample = text.lines().find(|line| {
             let name_of = line.split(['{', ' ']).next().unwrap_or_default();
             name_of == name || name_of == format!("{name}_count")
@@ -94,7 +95,7 @@ async fn readme_names_the_labels_too() {
                     .collect()
             }
         };
-        let row = readme
+        let row = operations
             .lines()
             .filter(|line| line.starts_with("| `p"))
             .find(|line| line.contains(&format!("`{name}")))

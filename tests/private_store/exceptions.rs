@@ -1,4 +1,4 @@
-//! Where the proxy's answer may differ from the private store's: the README's list, made exact.
+//! Where the proxy's answer may differ from the private store's: the list of docs/guarantees.md, made exact.
 //!
 //! Each entry says precisely what the other answer is, and each must still be needed: the suite
 //! fails when no answer shows it any more.
@@ -18,8 +18,8 @@ pub enum Store {
 pub struct Exception {
     pub name: &'static str,
     pub reason: &'static str,
-    /// Words of the README that say so.
-    pub in_readme: &'static str,
+    /// Words of docs/ that say so.
+    pub in_docs: &'static str,
     /// Whose answers show it.
     pub shown_by: &'static [Store],
     pub allows: fn(&Ask, &Answer, &Answer) -> bool,
@@ -30,7 +30,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         name: "absent",
         reason: "absent() and absent_over_time() make labels of a selector's `=` matchers, and \
                  the one that confines it is one of them",
-        in_readme: "`absent(x)`",
+        in_docs: "`absent(x)`",
         shown_by: &[Store::Prometheus, Store::Thanos],
         allows: |ask, expected, got| {
             mentions(ask, "query", "absent") && without_tenant(expected) == without_tenant(got)
@@ -40,7 +40,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         name: "empty matchers",
         reason: "a selector that could match the empty series is an error in a store, or finds \
                  nothing; confined, it no longer could, and selects the tenant's series",
-        in_readme: "no matcher that excludes the empty",
+        in_docs: "no matcher that excludes the empty",
         shown_by: &[Store::Prometheus, Store::Thanos],
         allows: |ask, expected, got| {
             let refused = expected.status == 400
@@ -53,7 +53,7 @@ pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         name: "errors of federate",
         reason: "a store's /federate answers errors as plain text; the proxy's errors are JSON",
-        in_readme: "Errors are Prometheus JSON",
+        in_docs: "Errors are Prometheus JSON",
         shown_by: &[Store::Prometheus],
         allows: |ask, expected, got| {
             ask.path == "/federate"
@@ -66,7 +66,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         name: "withheld errors",
         reason: "an error text that is not known to speak of the caller's own data alone is \
                  replaced",
-        in_readme: "could name a store are replaced",
+        in_docs: "could name a store are replaced",
         shown_by: &[Store::Prometheus, Store::Thanos],
         allows: |_, expected, got| {
             expected.status == got.status
@@ -78,7 +78,7 @@ pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         name: "withheld warnings",
         reason: "so is the text of such a warning",
-        in_readme: "could name a store are replaced",
+        in_docs: "could name a store are replaced",
         shown_by: &[Store::Thanos],
         allows: |_, expected, got| {
             let withheld = "some stores gave no data or had something to report";
@@ -89,7 +89,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         name: "offset in a match[]",
         reason: "Thanos takes `up offset 5m` for a selector and ignores the offset, Prometheus \
                  refuses it, and so does the proxy",
-        in_readme: "What is not fully understood is refused",
+        in_docs: "What is not fully understood is refused",
         shown_by: &[Store::Thanos],
         allows: |ask, _, got| mentions(ask, "match[]", " offset ") && got.status == 400,
     },

@@ -1,5 +1,5 @@
 //! The operator's tools, as the real binary: `explain`, `test`, `doctor`, completions, help, the
-//! API reference, and README's transcripts of them.
+//! API reference, and the transcripts of them in docs/.
 #![cfg(test)]
 #![allow(unreachable_pub, missing_docs, reason = "the modules of a test")]
 
@@ -8,10 +8,10 @@ mod common;
 
 mod tool;
 
+mod docs;
 mod doctor;
 mod explain;
 mod help;
 mod policy;
-mod readme;
 mod reference;
 mod terminal;

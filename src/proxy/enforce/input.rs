@@ -5,10 +5,10 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
+use crate::body::budget::Room;
+use crate::body::{BodyError, ClientBody, CollectError};
 use crate::prometheus::endpoints::Endpoint;
 use crate::prometheus::form::{Form, FormError};
-use crate::proxy::body::{BodyError, ClientBody, CollectError};
-use crate::proxy::budget::Room;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;

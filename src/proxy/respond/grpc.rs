@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use super::build;
+use crate::body::budget::{Exhausted, Room};
+use crate::body::{ResponseBody, Streamed};
 use crate::grpc::frame::{self, Decoder};
 use crate::grpc::status::{Code, Status, percent_decode};
-use crate::proxy::body::{ResponseBody, Streamed};
-use crate::proxy::budget::{Exhausted, Room};
 use crate::proxy::enforce::{GrpcAnswer, WholeAnswer};
 use crate::proxy::error::grpc_status;
 use crate::telemetry::metrics::Metrics;

@@ -1,0 +1,132 @@
+//! From a bound address to served connections: accept, shake hands, choose the protocol, keep the
+//! deadlines, drain.
+
+pub(crate) mod accept;
+mod connection;
+mod connection_table;
+pub mod drain;
+mod h1_framing;
+mod h2_stall;
+mod timeouts;
+pub mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use self::accept::Acceptor;
+pub use self::connection_table::ConnectionTable;
+pub(crate) use self::connection_table::{Bounds, Entered, Entry, Evicted};
+use self::drain::DrainWatch;
+pub(crate) use self::timeouts::InFlight;
+use crate::proxy::Proxy;
+use crate::telemetry::log::Throttle;
+
+/// The most that are taken over from the kernel when the drain begins: what its own default allows
+/// to wait (`net.core.somaxconn`). More can only be a flood.
+const MAX_BACKLOG: usize = 4096;
+
+/// Binds an address.
+///
+/// # Errors
+/// When the address is taken or not ours; the text names it.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })
+}
+
+/// Accepts connections until the drain begins. `address` is the listener's in the config.
+pub async fn serve(
+    listener: TcpListener,
+    address: SocketAddr,
+    proxy: Arc<Proxy>,
+    table: Arc<ConnectionTable>,
+    drain: DrainWatch,
+) {
+    let mut closing = drain.clone();
+    let acceptor = Acceptor::new(listener, address, Arc::clone(proxy.metrics()));
+    let gate = Gate {
+        address,
+        proxy,
+        table,
+        drain,
+        throttle: Throttle::default(),
+    };
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = acceptor.accept(None) => accepted,
+            () = closing.begun() => break,
+        };
+        gate.admit(stream, peer).await;
+    }
+    for (stream, peer) in backlog(acceptor.into_listener()) {
+        gate.admit(stream, peer).await;
+    }
+}
+
+/// Connections that the kernel has taken and we have not: to their clients they are open, and
+/// closing the listener would reset them. Asks the kernel itself, since tokio may not have heard
+/// of them yet.
+fn backlog(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    let listener = listener.into_std().ok();
+    let next = move || {
+        let (stream, peer) = listener.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, peer))
+    };
+    std::iter::from_fn(next).take(MAX_BACKLOG)
+}
+
+/// What a listener's connections need.
+struct Gate {
+    address: SocketAddr,
+    proxy: Arc<Proxy>,
+    table: Arc<ConnectionTable>,
+    drain: DrainWatch,
+    throttle: Throttle,
+}
+
+impl Gate {
+    /// Serves a connection, if there is room for it.
+    async fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+        let limits = self.proxy.snapshot().settings().limits;
+        let bounds = Bounds {
+            total: limits.connections,
+            unauthenticated_per_address: limits.unauthenticated_connections_per_address,
+        };
+        let metrics = &self.proxy.metrics().connections;
+        let entered = self.table.enter(peer.ip(), bounds).await;
+        let Some(Entered { entry, evicted }) = entered else {
+            metrics.refused.inc();
+            self.warn(
+                peer,
+                "refused a connection: all of limits.connections have requests in progress",
+            );
+            return;
+        };
+        for reason in evicted {
+            metrics.evicted(reason.as_str());
+            self.warn(peer, match reason {
+                Evicted::Limit => "limits.connections is reached: closed the connection that was quiet for longest, if there are any of a client that never showed a valid token",
+                Evicted::Address => "limits.unauthenticated_connections_per_address is reached: closed that address's connection that was quiet for longest",
+            });
+        }
+        let (proxy, drain, address) = (Arc::clone(&self.proxy), self.drain.clone(), self.address);
+        tokio::spawn(async move {
+            connection::serve(stream, address, &entry, proxy, drain).await;
+            drop(entry);
+        });
+    }
+
+    /// Warns at most once in a while: whoever opens connections must not fill the log.
+    fn warn(&self, peer: SocketAddr, what: &str) {
+        if let Some(suppressed) = self.throttle.now() {
+            tracing::warn!(listener = %self.address, newcomer = %peer, suppressed, "{what}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,8 @@
 //!
 //! P paths, Q parameters, L queries, V tenant values, J tokens, H headers, X framing and floods,
 //! R answers, T traces, O operation, F faults around us,
-//! K clusters, S TLS, N limits by tenant, A the admin address, the audit trail and the log.
+//! K clusters, S TLS, N limits by tenant, A the admin address, the audit trail and the log,
+//! W pressure on what all share, B hops before and behind us.
 #![cfg(test)]
 
 use std::collections::BTreeSet;
@@ -126,10 +127,12 @@ const THREATS: &[Row] = &[
     row("N2", "a tenant who uses up another's", &["tests/hostile/neighbours::n2_who_is_over_his_limit_is_told_of_himself", "tests/lifecycle/limits/mod::a_noisy_tenant_does_not_slow_another", "tests/lifecycle/limits/mod::a_tenant_has_its_places_and_no_more"]),
     row("N3", "names of tenants without end", &["tests/hostile/neighbours::n3_names_that_come_once_are_not_kept"]),
     row("A1", "a web page that asks the admin address", &["tests/hostile/operator::a1_a_web_page_asks_nothing_of_the_admin_address", "tests/tools/explain::the_admin_endpoint_says_the_same_and_logs_no_token"]),
-    row("A2", "huge, deep and slow questions there", &["tests/hostile/operator::a2_questions_of_the_admin_address_are_bounded", "tests/hostile/operator::a2_a_slow_question_holds_nobody_up", "tests/lifecycle/admin::one_connection_too_many_is_closed_at_once"]),
+    row("A2", "huge, deep and slow questions there", &["tests/hostile/operator::a2_questions_of_the_admin_address_are_bounded", "tests/hostile/operator::a2_a_slow_question_holds_nobody_up", "tests/lifecycle/admin::one_connection_too_many_closes_the_longest_quiet"]),
     row("A3", "lines written into the trail or the log", &["tests/hostile/operator::a3_nobody_writes_lines_into_the_trail_or_the_log", "tests/hostile/operator::a3_records_are_bounded", "src/telemetry/audit/text::what_a_terminal_obeys_is_shown"]),
     row("A4", "a trace context that says more", &["tests/hostile/operator::a4_a_trace_context_says_nothing_else", "src/telemetry/traceparent::what_is_not_valid_is_taken_out_with_its_state", "tests/lifecycle/tracing/mod::an_invalid_one_goes_nowhere"]),
     row("A5", "secrets in `/-/config` and in errors", &["tests/hostile/operator::a5_the_shown_config_has_no_secret", "tests/hostile/operator::a5_no_error_of_a_config_tells_a_secret", "tests/lifecycle/admin::the_effective_config_is_shown_without_secrets"]),
+    row("W5", "connections of strangers, up to the limit of descriptors", &["tests/hostile/strangers::w5_strangers_idle_connections_keep_nobody_out_where_few_files_may_be_open", "tests/hostile/strangers::w5_no_way_to_hold_a_connection_without_a_token_keeps_others_out", "tests/hostile/strangers::w5_strangers_who_do_not_read_their_refusals_make_room_too", "tests/hostile/strangers::w5_handshakes_in_progress_make_room_too", "tests/hostile/strangers::w5_one_address_holds_few_connections_without_a_token", "tests/hostile/strangers::w5_idle_connections_with_tokens_make_room_for_those_who_ask", "tests/hostile/strangers::w5_without_a_descriptor_left_the_admin_address_answers_and_says_so", "tests/hostile/strangers::w5_idle_connections_to_the_admin_address_do_not_keep_probes_out", "src/server/connection_table::full_table_closes_the_longest_quiet_stranger", "src/app/descriptors::lowered_limits_leave_room_for_each_other_and_the_reserve"]),
+    row("B3", "any `Host` or origin on the admin address: DNS rebinding, a page in the operator's browser", &["tests/hostile/operator::b3_requests_that_a_web_page_caused_are_refused_by_every_endpoint", "tests/hostile/operator::b3_state_changes_by_what_a_form_can_send_are_refused", "src/admin/gate::other_names_are_refused", "src/admin/gate::web_pages_of_other_sites_are_refused"]),
 ];
 
 /// The rows that every version of this table has to have.

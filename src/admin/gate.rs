@@ -40,8 +40,7 @@ pub(super) enum Refused {
 impl Refused {
     pub(super) const fn status(self) -> StatusCode {
         match self {
-            Self::UnclearHost => StatusCode::BAD_REQUEST,
-            Self::UnknownHost | Self::OtherSite => StatusCode::FORBIDDEN,
+            Self::UnclearHost | Self::UnknownHost | Self::OtherSite => StatusCode::FORBIDDEN,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         }
     }
@@ -49,7 +48,9 @@ impl Refused {
     /// What the client can do about it. It quotes nothing of the request.
     pub(super) const fn text(self) -> &'static str {
         match self {
-            Self::UnclearHost => "say one host: an IP address or a name, with or without a port\n",
+            Self::UnclearHost => {
+                "the admin address answers requests with one Host header: an IP address or a known name\n"
+            }
             Self::UnknownHost => {
                 "the admin address does not answer by this name: ask by IP address or localhost, \
                  or list the name in admin.hosts of Partywall's config\n"

@@ -7,7 +7,7 @@ use crate::config::settings::{Settings, UpstreamTimeouts};
 /// Nothing at its default, and no secret.
 const EVERYTHING: &str = r##"
 listeners: [{address: 0.0.0.0:8443}, {address: "[::1]:1"}]
-admin: {address: 127.0.0.1:9}
+admin: {address: 127.0.0.1:9, hosts: [a.test, b.test]}
 upstreams:
   - name: thanos
     api: prometheus

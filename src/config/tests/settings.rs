@@ -29,6 +29,7 @@ fn the_minimal_config_with_every_default() {
         }],
         admin: Admin {
             address: "127.0.0.1:8081".parse().unwrap(),
+            hosts: vec![],
         },
         upstreams: vec![Upstream {
             name: "thanos".into(),
@@ -159,7 +160,7 @@ fn the_minimal_config_with_every_default() {
 /// Nothing in it is a default.
 const FULL: &str = r#"
 listeners: [{address: 0.0.0.0:80}, {address: "[::1]:81"}]
-admin: {address: 127.0.0.1:82}
+admin: {address: 127.0.0.1:82, hosts: [Partywall.monitoring.svc]}
 upstreams:
   - name: t
     api: tempo
@@ -232,6 +233,7 @@ fn listeners_and_upstreams() {
     });
     assert_eq!(settings.listeners, addresses);
     assert_eq!(settings.admin.address, "127.0.0.1:82".parse().unwrap());
+    assert_eq!(settings.admin.hosts, ["partywall.monitoring.svc".to_owned().into_boxed_str()]);
     let [tempo, thanos, _] = <[Upstream; 3]>::try_from(settings.upstreams).unwrap();
     assert_eq!(
         tempo.credentials,

@@ -91,7 +91,8 @@ async fn serve(listener: TcpListener, address: SocketAddr, app: Arc<App>, main: 
     };
     loop {
         let (stream, peer) = acceptor.accept(Some(&spare)).await;
-        let Some(Entered { entry, .. }) = table.enter(peer.ip(), bounds).await else {
+        let Entered { entry, .. } = table.enter(peer.ip(), bounds).await;
+        let Some(entry) = entry else {
             continue;
         };
         let (app, main, spare) = (Arc::clone(&app), main.clone(), Arc::clone(&spare));

@@ -127,7 +127,11 @@ impl Connection {
                     // hostile.
                     if expired == Expired::Idle {
                         connection.as_mut().graceful_shutdown();
-                        let _ = tokio::time::timeout(timeouts.header, connection.as_mut()).await;
+                        tokio::select! {
+                            _ = connection.as_mut() => {}
+                            () = tokio::time::sleep(timeouts.header) => {}
+                            () = self.activity.evicted() => {}
+                        }
                     }
                     return;
                 }

@@ -69,13 +69,28 @@ impl Evicted {
             Self::Address => "address",
         }
     }
+
+    /// For the log.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Limit => {
+                "limits.connections is reached: closed the connection that was quiet for longest, \
+                 of a client without a valid token if there was one"
+            }
+            Self::Address => {
+                "limits.unauthenticated_connections_per_address is reached: closed that address's \
+                 connection that was quiet for longest"
+            }
+        }
+    }
 }
 
-/// How a newcomer got in.
+/// What became of a newcomer.
 pub(crate) struct Entered {
-    /// To be held for as long as the connection is open.
-    pub(crate) entry: Entry,
-    /// What made room for it.
+    /// To be held for as long as the connection is open. `None` where there is no room: every
+    /// connection had a valid token and has a request in progress.
+    pub(crate) entry: Option<Entry>,
+    /// What was closed to make room for it.
     pub(crate) evicted: Vec<Evicted>,
 }
 
@@ -148,32 +163,33 @@ impl ConnectionTable {
     }
 
     /// Enters a connection that was just accepted, and closes others where they are in its way.
-    /// `None` where there is no room: every connection showed a valid token and has a request in
-    /// progress.
-    pub(crate) async fn enter(self: &Arc<Self>, peer: IpAddr, bounds: Bounds) -> Option<Entered> {
+    pub(crate) async fn enter(self: &Arc<Self>, peer: IpAddr, bounds: Bounds) -> Entered {
         let source = Source::of(peer);
         let deadline = Instant::now() + EVICTED_WITHIN;
         let mut evicted = self.bound_source(source, bounds.unauthenticated_per_address);
-        let mut is_making_room = false;
-        loop {
+        let entry = loop {
             let mut freed = pin!(self.freed.notified());
             // From here on no removal is missed.
             freed.as_mut().enable();
             {
                 let mut state = self.state();
                 if state.open.len() < bounds.total {
-                    let entry = self.insert(&mut state, source);
-                    return Some(Entered { entry, evicted });
+                    break Some(self.insert(&mut state, source));
                 }
-                // Those that are being closed already are on their way out.
-                if !is_making_room && !state.has_room_coming(bounds.total) {
-                    state.evict_longest_quiet()?;
+                // Of those that are being closed already, one makes room, but another newcomer may
+                // have taken it by then.
+                if !state.has_room_coming(bounds.total) {
+                    if state.evict_longest_quiet().is_none() {
+                        break None;
+                    }
                     evicted.push(Evicted::Limit);
                 }
-                is_making_room = true;
             }
-            timeout_at(deadline, freed).await.ok()?;
-        }
+            if timeout_at(deadline, freed).await.is_err() {
+                break None;
+            }
+        };
+        Entered { entry, evicted }
     }
 
     fn bound_source(&self, source: Source, bound: Option<usize>) -> Vec<Evicted> {
@@ -346,7 +362,7 @@ mod tests {
     async fn enter(table: &Arc<ConnectionTable>, bounds: Bounds) -> Entry {
         tokio::time::advance(Duration::from_millis(10)).await;
         let entered = table.enter(address(1), bounds).await;
-        entered.expect("there is room").entry
+        entered.entry.expect("there is room")
     }
 
     fn is_evicted(entry: &Entry) -> bool {
@@ -368,10 +384,11 @@ mod tests {
         drop(first.activity().request_begins(false));
         let second = closing(second);
         tokio::task::yield_now().await;
-        let entered = table.enter(address(2), FEW).await.expect("room");
+        let entered = table.enter(address(2), FEW).await;
         assert_eq!(entered.evicted, [Evicted::Limit]);
+        let newcomer = entered.entry.expect("room");
         assert!(second.is_finished());
-        assert!(!is_evicted(&first) && !is_evicted(&third) && !is_evicted(&entered.entry));
+        assert!(!is_evicted(&first) && !is_evicted(&third) && !is_evicted(&newcomer));
     }
 
     #[tokio::test(start_paused = true)]
@@ -382,7 +399,7 @@ mod tests {
         let (_second, _third) = (enter(&table, FEW).await, enter(&table, FEW).await);
         let first = closing(first);
         tokio::task::yield_now().await;
-        assert!(table.enter(address(1), FEW).await.is_some());
+        assert!(table.enter(address(1), FEW).await.entry.is_some());
         assert!(first.is_finished());
     }
 
@@ -416,12 +433,13 @@ mod tests {
             known.push(entry);
         }
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(table.enter(address(2), FEW).await.is_none(), "all are busy");
+        let entered = table.enter(address(2), FEW).await;
+        assert!(entered.entry.is_none(), "all are busy");
         assert!(!known.iter().any(is_evicted));
         drop(requests.remove(1));
         let idle = closing(known.remove(1));
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(table.enter(address(2), FEW).await.is_some());
+        assert!(table.enter(address(2), FEW).await.entry.is_some());
         assert!(idle.is_finished() && !known.iter().any(is_evicted));
     }
 
@@ -434,13 +452,32 @@ mod tests {
         };
         let known = enter(&table, bounds).await;
         known.activity().request_begins(false).authenticated();
-        let others = table.enter(address(9), bounds).await.expect("room").entry;
+        let others = table.enter(address(9), bounds).await.entry;
         let first = enter(&table, bounds).await;
         let second = enter(&table, bounds).await;
-        let entered = table.enter(address(1), bounds).await.expect("room");
+        let entered = table.enter(address(1), bounds).await;
+        assert!(entered.entry.is_some());
         assert_eq!(entered.evicted, [Evicted::Address]);
         assert!(is_evicted(&first));
-        assert!(!is_evicted(&second) && !is_evicted(&known) && !is_evicted(&others));
+        assert!(
+            !is_evicted(&second)
+                && !is_evicted(&known)
+                && !others.is_none_or(|entry| is_evicted(&entry))
+        );
+    }
+
+    /// As by two listeners.
+    #[tokio::test(start_paused = true)]
+    async fn newcomers_at_once_each_get_a_place() {
+        let table = Arc::new(ConnectionTable::default());
+        for _ in 0..3 {
+            drop(closing(enter(&table, FEW).await));
+        }
+        tokio::time::advance(Duration::from_millis(10)).await;
+        let newcomers = (0..3).map(|_| table.enter(address(2), FEW));
+        let entered = futures_util::future::join_all(newcomers).await;
+        assert!(entered.iter().all(|entered| entered.entry.is_some()));
+        assert_eq!(table.unauthenticated(), 3);
     }
 
     #[tokio::test(start_paused = true)]
@@ -448,9 +485,9 @@ mod tests {
         let table = Arc::new(ConnectionTable::default());
         let bounds = Bounds { total: 1, ..FEW };
         let stuck = enter(&table, bounds).await;
-        assert!(table.enter(address(1), bounds).await.is_none());
+        assert!(table.enter(address(1), bounds).await.entry.is_none());
         drop(stuck);
-        assert!(table.enter(address(1), bounds).await.is_some());
+        assert!(table.enter(address(1), bounds).await.entry.is_some());
         assert_eq!(table.unauthenticated(), 0);
     }
 

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use self::accept::Acceptor;
 pub use self::connection_table::ConnectionTable;
-pub(crate) use self::connection_table::{Bounds, Entered, Entry, Evicted};
+pub(crate) use self::connection_table::{Bounds, Entered, Entry};
 use self::drain::DrainWatch;
 pub(crate) use self::timeouts::InFlight;
 use crate::proxy::Proxy;
@@ -97,8 +97,12 @@ impl Gate {
             unauthenticated_per_address: limits.unauthenticated_connections_per_address,
         };
         let metrics = &self.proxy.metrics().connections;
-        let entered = self.table.enter(peer.ip(), bounds).await;
-        let Some(Entered { entry, evicted }) = entered else {
+        let Entered { entry, evicted } = self.table.enter(peer.ip(), bounds).await;
+        for reason in evicted {
+            metrics.evicted(reason.as_str());
+            self.warn(peer, reason.text());
+        }
+        let Some(entry) = entry else {
             metrics.refused.inc();
             self.warn(
                 peer,
@@ -106,13 +110,6 @@ impl Gate {
             );
             return;
         };
-        for reason in evicted {
-            metrics.evicted(reason.as_str());
-            self.warn(peer, match reason {
-                Evicted::Limit => "limits.connections is reached: closed the connection that was quiet for longest, if there are any of a client that never showed a valid token",
-                Evicted::Address => "limits.unauthenticated_connections_per_address is reached: closed that address's connection that was quiet for longest",
-            });
-        }
         let (proxy, drain, address) = (Arc::clone(&self.proxy), self.drain.clone(), self.address);
         tokio::spawn(async move {
             connection::serve(stream, address, &entry, proxy, drain).await;

@@ -13,6 +13,7 @@ use super::common::partywall::Setup;
 use super::common::raw::{RawAnswer, exchange, request};
 use super::common::tls::{Authority, HTTP1, TlsClient};
 use super::common::upstream::Upstream;
+use super::frames::{End, Frames, GOAWAY, get};
 use super::rig::{ACME, Rig};
 use super::stage::{QUERY, Stage, eventually, until_closed, until_seen};
 
@@ -303,7 +304,10 @@ async fn w5_process_with_too_few_open_files_says_how_many_it_needs() {
     let config = dir.path().join("partywall.yaml");
     std::fs::copy("config/minimal.yaml", &config).unwrap();
     let output = Command::new("sh")
-        .args(["-c", "ulimit -n 100; exec timeout 20 \"$0\" serve --config \"$1\""])
+        .args([
+            "-c",
+            "ulimit -n 100; exec timeout 20 \"$0\" serve --config \"$1\"",
+        ])
         .arg(env!("CARGO_BIN_EXE_partywall"))
         .arg(&config)
         .output()
@@ -314,4 +318,30 @@ async fn w5_process_with_too_few_open_files_says_how_many_it_needs() {
         said.contains("the hard limit of open files is 100, and Partywall needs"),
         "{said}"
     );
+}
+
+/// A goodbye of HTTP/2 waits for an answer. A peer that gives none is let go for a newcomer.
+#[tokio::test]
+async fn w5_strangers_who_do_not_answer_a_goodbye_make_room_too() {
+    let rest = "limits: {connections: 10}\ntimeouts: {unauthenticated_idle: 100ms, header: 1m}\n";
+    let stage = stage((1000, 1000), rest).await;
+    let head = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "x"),
+        (":path", QUERY),
+    ];
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        let mut frames = Frames::connect(stage.proxy.authority()).await;
+        frames.send(&get(1, &head)).await;
+        assert_eq!(frames.end_of(1).await, End::Answered { is_200: false });
+        held.push(frames);
+    }
+    for frames in &mut held {
+        while frames.next().await.expect("a goodbye").kind != GOAWAY {}
+    }
+    for _ in 0..5 {
+        assert_eq!(stage.get(QUERY).await.status, 200);
+    }
 }

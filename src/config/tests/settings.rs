@@ -233,7 +233,10 @@ fn listeners_and_upstreams() {
     });
     assert_eq!(settings.listeners, addresses);
     assert_eq!(settings.admin.address, "127.0.0.1:82".parse().unwrap());
-    assert_eq!(settings.admin.hosts, ["partywall.monitoring.svc".to_owned().into_boxed_str()]);
+    assert_eq!(
+        settings.admin.hosts,
+        ["partywall.monitoring.svc".to_owned().into_boxed_str()]
+    );
     let [tempo, thanos, _] = <[Upstream; 3]>::try_from(settings.upstreams).unwrap();
     assert_eq!(
         tempo.credentials,

@@ -325,7 +325,7 @@ async fn w5_process_with_too_few_open_files_says_how_many_it_needs() {
 async fn w5_strangers_who_do_not_answer_a_goodbye_make_room_too() {
     let rest = "limits: {connections: 10}\ntimeouts: {unauthenticated_idle: 100ms, header: 1m}\n";
     let stage = stage((1000, 1000), rest).await;
-    let head = [
+    let ask = [
         (":method", "GET"),
         (":scheme", "http"),
         (":authority", "x"),
@@ -334,7 +334,7 @@ async fn w5_strangers_who_do_not_answer_a_goodbye_make_room_too() {
     let mut held = Vec::new();
     for _ in 0..10 {
         let mut frames = Frames::connect(stage.proxy.authority()).await;
-        frames.send(&get(1, &head)).await;
+        frames.send(&get(1, &ask)).await;
         assert_eq!(frames.end_of(1).await, End::Answered { is_200: false });
         held.push(frames);
     }

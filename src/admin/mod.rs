@@ -9,6 +9,7 @@ pub mod endpoints;
 mod explain;
 mod flush;
 mod gate;
+mod metrics;
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -31,17 +32,10 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 
 use self::endpoints::Endpoint;
-use crate::app::App;
+use crate::app::{App, descriptors};
 use crate::config;
 use crate::server::accept::{Acceptor, Spare};
 use crate::server::{Bounds, ConnectionTable, Entered, Entry};
-
-/// Open connections; for one more, the one that was quiet for longest is closed. Probes and scrapers
-/// need a handful.
-pub(crate) const MAX_CONNECTIONS: usize = 64;
-
-/// Descriptors held for connections that come when there are no others left.
-pub(crate) const SPARE: usize = 16;
 
 /// How long a connection may be idle, and how long a request's head may take. Health checks and
 /// scrapes come with pauses; a minute covers the usual ones.
@@ -82,11 +76,11 @@ pub fn spawn(listener: TcpListener, address: SocketAddr, app: Arc<App>) -> io::R
 
 async fn serve(listener: TcpListener, address: SocketAddr, app: Arc<App>, main: Handle) {
     let table = Arc::new(ConnectionTable::default());
-    let spare = Arc::new(Spare::new(SPARE));
+    let spare = Arc::new(Spare::new(descriptors::ADMIN_SPARE));
     let acceptor = Acceptor::new(listener, address, Arc::clone(app.proxy.metrics()));
     // Nobody shows a token here, so all are alike.
     let bounds = Bounds {
-        total: MAX_CONNECTIONS,
+        total: descriptors::ADMIN_CONNECTIONS,
         unauthenticated_per_address: None,
     };
     loop {
@@ -186,20 +180,11 @@ async fn dispatch(
             ),
         },
         Endpoint::Metrics => {
-            let snapshot = app.proxy.snapshot();
-            let issuers = snapshot.authenticator().key_status();
-            let answers = snapshot.answers().map_or(0, |answers| answers.bytes());
-            app.proxy.metrics().answers.bytes.set(answers);
-            let unauthenticated = app.connections.unauthenticated();
-            let unauthenticated = i64::try_from(unauthenticated).unwrap_or(i64::MAX);
-            app.proxy
-                .metrics()
-                .connections
-                .unauthenticated
-                .set(unauthenticated);
-            let metrics = app.proxy.metrics().render(&issuers, snapshot.health());
             let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            typed(open_metrics, metrics)
+            typed(
+                open_metrics,
+                metrics::exposition(&app.proxy, app.connections.unauthenticated()),
+            )
         }
         Endpoint::Reload => {
             let reloading = Arc::clone(app);

@@ -7,14 +7,20 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::admin;
 use crate::config::settings::{Limits, Settings};
 use crate::telemetry::metrics::Metrics;
+
+/// Open connections to the admin address; for one more, the one that was quiet for longest is closed.
+/// Probes and scrapers need a handful.
+pub(crate) const ADMIN_CONNECTIONS: usize = 64;
+
+/// Held by the admin address for connections that come when there are no others left.
+pub(crate) const ADMIN_SPARE: usize = 16;
 
 /// Held back for all that is neither a client's nor an upstream's: the admin address with its
 /// connections, listeners, the runtime, and files, fetches of keys, health checks, redis, the audit
 /// trail and a collector's connections, each for its moment.
-const RESERVE: usize = admin::MAX_CONNECTIONS + admin::SPARE + 64;
+const RESERVE: usize = ADMIN_CONNECTIONS + ADMIN_SPARE + 64;
 
 /// With fewer there is nothing left for clients that is worth starting for.
 pub(super) const FEWEST: usize = RESERVE + 64;

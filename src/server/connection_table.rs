@@ -13,13 +13,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::timeouts::{Activity, InFlight};
+use super::timeouts::{Activity, InFlight, Table};
 
 /// How long a newcomer waits for the connection that makes room for it. It ends as soon as its task
 /// runs.
@@ -208,7 +208,8 @@ impl ConnectionTable {
     fn insert(self: &Arc<Self>, state: &mut State, source: Source) -> Entry {
         state.last_id += 1;
         let id = state.last_id;
-        let activity = Activity::of_entry(Arc::downgrade(self), id);
+        let table: Weak<Self> = Arc::downgrade(self);
+        let activity = Activity::of_entry(table, id);
         let open = Open {
             quiet_since: activity.quiet_since(),
             activity: Arc::clone(&activity),
@@ -224,8 +225,14 @@ impl ConnectionTable {
         }
     }
 
-    /// A valid token came by this connection for the first time.
-    pub(super) fn authenticated(&self, id: u64) {
+    /// How many never showed a valid token.
+    pub(crate) fn unauthenticated(&self) -> usize {
+        self.state().unauthenticated.len()
+    }
+}
+
+impl Table for ConnectionTable {
+    fn authenticated(&self, id: u64) {
         let mut state = self.state();
         let Some(mut open) = state.open.remove(&id) else {
             return;
@@ -236,11 +243,6 @@ impl ConnectionTable {
             state.link(id, &open);
         }
         state.open.insert(id, open);
-    }
-
-    /// How many never showed a valid token.
-    pub(crate) fn unauthenticated(&self) -> usize {
-        self.state().unauthenticated.len()
     }
 }
 

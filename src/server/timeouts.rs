@@ -12,13 +12,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::connection_table::ConnectionTable;
 use crate::config::settings::Timeouts;
 
 /// How long the answer to a client that has ended its side may take. Such a client may still listen
 /// (`printf … | nc`), but far more often it has gone, and what it asked for burdens the upstream;
 /// TCP does not tell which.
 const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// Where open connections are entered.
+pub(super) trait Table: std::fmt::Debug + Send + Sync {
+    /// A valid token came by a connection for the first time.
+    fn authenticated(&self, id: u64);
+}
 
 /// Shared by a connection's stream, its service and its watchdog. Times are in milliseconds since
 /// the connection was accepted, plus one, so that 0 can mean "not now".
@@ -34,7 +39,7 @@ pub(super) struct Activity {
     is_evicted: AtomicBool,
     evicted: Notify,
     /// Where it has its entry, and which.
-    table: Weak<ConnectionTable>,
+    table: Weak<dyn Table>,
     id: u64,
     /// When the last request began or ended.
     idle_since: AtomicU64,
@@ -55,7 +60,7 @@ pub(super) enum Expired {
 
 impl Activity {
     /// Of a connection that has this entry in `table` and was accepted just now.
-    pub(super) fn of_entry(table: Weak<ConnectionTable>, id: u64) -> Arc<Self> {
+    pub(super) fn of_entry(table: Weak<dyn Table>, id: u64) -> Arc<Self> {
         Arc::new(Self {
             accepted: Instant::now(),
             in_flight: AtomicU32::new(0),
@@ -280,8 +285,19 @@ mod tests {
         unauthenticated_idle: Duration::from_secs(7),
     };
 
+    #[derive(Debug)]
+    struct NoTable;
+
+    impl Table for NoTable {
+        fn authenticated(&self, _id: u64) {}
+    }
+
+    fn no_table() -> Weak<dyn Table> {
+        Weak::<NoTable>::new()
+    }
+
     fn activity() -> Arc<Activity> {
-        Activity::of_entry(Weak::new(), 1)
+        Activity::of_entry(no_table(), 1)
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,10 +11,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 
+use super::descriptors;
 use super::error::AppError;
-use super::{descriptors, shadow};
 use crate::config::settings::Settings;
-use crate::config::{self, ConfigErrors, Fingerprint, Loaded, OsAccess};
+use crate::config::{
+    self, ConfigErrors, ConfigWarning, Fingerprint, Loaded, OsAccess, WarningCode,
+};
 use crate::proxy::Proxy;
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::audit::Audit;
@@ -70,7 +72,7 @@ pub fn start(
     };
     metrics.reloaded(true, seconds(last.at));
     snapshot.tls().report(&metrics, seconds(last.at));
-    shadow::warn(&first);
+    warn(&metrics, snapshot.warnings());
     let proxy = Arc::new(Proxy::new(snapshot, metrics, audit, spans));
     let reloader = Reloader {
         path: path.to_owned(),
@@ -189,7 +191,7 @@ impl Reloader {
         snapshot
             .tls()
             .report(self.proxy.metrics(), seconds(SystemTime::now()));
-        shadow::warn(snapshot.settings());
+        warn(self.proxy.metrics(), snapshot.warnings());
         clamped.report(self.descriptors, self.proxy.metrics());
         self.proxy.replace(snapshot);
         self.proxy.audit().replace(trail);
@@ -197,6 +199,17 @@ impl Reloader {
         self.proxy.metrics().count_tenants(per_tenant);
         Ok(())
     }
+}
+
+/// Says what the config in force has that is probably not meant, at each load of it.
+fn warn(metrics: &Metrics, warnings: &[ConfigWarning]) {
+    for warning in warnings {
+        tracing::warn!(code = warning.code.name(), "{warning}");
+    }
+    metrics.config_warned(WarningCode::ALL.map(|code| {
+        let of_this = warnings.iter().filter(|warning| warning.code == code);
+        (code.name(), of_this.count())
+    }));
 }
 
 /// Whether both listen at the same addresses: what needs a restart of `listeners` and `admin`.

@@ -16,6 +16,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use hyper::Version;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -141,7 +142,7 @@ impl Entry {
 
     /// A request begins on the connection, which ends with what is returned.
     pub(crate) fn begin_request(&self) -> InFlight {
-        self.activity.request_begins(false)
+        self.activity.request_begins(Version::HTTP_11)
     }
 
     /// Returns once the connection has to make room for another: its holder is to close it.
@@ -383,7 +384,7 @@ mod tests {
         let second = enter(&table, FEW).await;
         let third = enter(&table, FEW).await;
         // A request, even one that is refused, makes it less quiet than the second.
-        drop(first.activity().request_begins(false));
+        drop(first.activity().request_begins(Version::HTTP_11));
         let second = closing(second);
         tokio::task::yield_now().await;
         let entered = table.enter(address(2), FEW).await;
@@ -397,7 +398,7 @@ mod tests {
     async fn stranger_with_a_request_in_progress_is_closed_too() {
         let table = Arc::new(ConnectionTable::default());
         let first = enter(&table, FEW).await;
-        let _unread = first.activity().request_begins(true);
+        let _unread = first.activity().request_begins(Version::HTTP_2);
         let (_second, _third) = (enter(&table, FEW).await, enter(&table, FEW).await);
         let first = closing(first);
         tokio::task::yield_now().await;
@@ -409,7 +410,10 @@ mod tests {
     async fn connection_that_showed_a_token_outlives_every_stranger() {
         let table = Arc::new(ConnectionTable::default());
         let known = enter(&table, FEW).await;
-        known.activity().request_begins(false).authenticated();
+        known
+            .activity()
+            .request_begins(Version::HTTP_11)
+            .authenticated();
         assert_eq!(table.unauthenticated(), 0);
         let mut strangers = Vec::new();
         for _ in 0..20 {
@@ -429,7 +433,7 @@ mod tests {
         let mut requests = Vec::new();
         for _ in 0..3 {
             let entry = enter(&table, FEW).await;
-            let request = entry.activity().request_begins(false);
+            let request = entry.activity().request_begins(Version::HTTP_11);
             request.authenticated();
             requests.push(request);
             known.push(entry);
@@ -453,7 +457,10 @@ mod tests {
             unauthenticated_per_address: Some(2),
         };
         let known = enter(&table, bounds).await;
-        known.activity().request_begins(false).authenticated();
+        known
+            .activity()
+            .request_begins(Version::HTTP_11)
+            .authenticated();
         let others = table.enter(address(9), bounds).await.entry;
         let first = enter(&table, bounds).await;
         let second = enter(&table, bounds).await;

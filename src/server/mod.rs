@@ -7,6 +7,8 @@ mod connection_table;
 pub mod drain;
 mod h1_framing;
 mod h2_stall;
+mod half_close;
+mod pace;
 mod timeouts;
 pub mod tls;
 

@@ -250,9 +250,12 @@ async fn limits_take_effect() {
         let mut held = tokio::net::TcpStream::connect(("127.0.0.1", rig.config.port))
             .await
             .unwrap();
-        rig.status(&ACME).await;
+        let request = hyper::Request::get(rig.url())
+            .body(http_body_util::Full::default())
+            .unwrap();
+        let _answer = Client::default().try_send(request).await;
         let read = tokio::io::AsyncReadExt::read_u8(&mut held);
-        let read = tokio::time::timeout(std::time::Duration::from_millis(200), read);
+        let read = tokio::time::timeout(Duration::from_millis(200), read);
         read.await.is_ok()
     })
     .await;

@@ -1,6 +1,6 @@
 //! `limits`: the bound of every buffer, cache and queue.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::config::reader::{Field, Read, Reader};
 use crate::config::values::{GIB, KIB, MIB, count, size};
@@ -10,6 +10,10 @@ use crate::config::values::{GIB, KIB, MIB, count, size};
 pub struct Limits {
     /// `connections`: open at once, all listeners together, default 10 000.
     pub connections: usize,
+    /// `unauthenticated_connections_per_address`: open at once from one client address (of IPv6, one
+    /// /64) that never showed a valid token, default 1000; `None`, written 0, is unbounded.
+    #[serde(serialize_with = "zero_for_none")]
+    pub unauthenticated_connections_per_address: Option<usize>,
     /// `requests`: in flight at once, default 1000; more are answered 503.
     pub requests: usize,
     /// `header_bytes`: a request's head, default 64 KiB.
@@ -48,6 +52,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            unauthenticated_connections_per_address: Some(1000),
             requests: 1000,
             header_bytes: 64 * 1024,
             uri_bytes: 32 * 1024,
@@ -76,6 +81,15 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     let query_depth = counted(r, "query_depth", default.query_depth);
     let query_nodes = counted(r, "query_nodes", default.query_nodes);
     let query_selectors = counted(r, "query_selectors", default.query_selectors);
+    let unauthenticated_connections_per_address = section.or(
+        r,
+        "unauthenticated_connections_per_address",
+        default.unauthenticated_connections_per_address,
+        |r, field| {
+            let bound = count(r, field, 0..=1_000_000)?;
+            Ok((bound > 0).then_some(bound))
+        },
+    );
     let mut sized = |r: &mut Reader<'_>, key, default, range| {
         section.or(r, key, default, |r, field| size(r, field, range))
     };
@@ -115,6 +129,7 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     section.finish(r)?;
     Ok(Limits {
         connections: connections?,
+        unauthenticated_connections_per_address: unauthenticated_connections_per_address?,
         requests: requests?,
         header_bytes: header_bytes?,
         uri_bytes: uri_bytes?,
@@ -129,4 +144,8 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
         buffered_bytes: buffered_bytes?,
         rewrite_cache_bytes: rewrite_cache_bytes?,
     })
+}
+
+fn zero_for_none<S: Serializer>(bound: &Option<usize>, to: S) -> Result<S::Ok, S::Error> {
+    bound.unwrap_or(0).serialize(to)
 }

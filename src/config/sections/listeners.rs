@@ -10,6 +10,7 @@ use crate::config::certificates::{CertificateChain, PrivateKey};
 use crate::config::files;
 use crate::config::reader::{Field, Read, Reader};
 use crate::config::serialize;
+use crate::config::url;
 use crate::config::values::{address, choice};
 
 /// Whether clients must show a certificate.
@@ -55,12 +56,17 @@ pub struct ClientCertificates {
 pub struct Admin {
     /// `address`: IP address and port, default `127.0.0.1:8081`. Not reloadable.
     pub address: SocketAddr,
+    /// `hosts`: names that it may be asked by, besides `localhost` and every IP address; in lower
+    /// case.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Box<str>>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            hosts: Vec::new(),
         }
     }
 }
@@ -78,11 +84,17 @@ pub(super) fn listener<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field
 }
 
 /// `admin`.
-pub(super) fn admin<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Bound<'n>> {
+pub(super) fn admin<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Admin)> {
     let mut section = r.section(field)?;
     let bound = section.required(r, "address", bound);
+    let hosts = section.or(r, "hosts", Vec::new(), |r, field| {
+        let hosts = r.some_of(field, url::host)?;
+        Ok(hosts.into_iter().map(|(_, host)| host).collect())
+    });
     section.finish(r)?;
-    bound
+    let (field, address) = bound?;
+    let hosts = hosts?;
+    Ok((field, Admin { address, hosts }))
 }
 
 fn bound<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Bound<'n>> {
@@ -122,7 +134,7 @@ fn tls(r: &mut Reader<'_>, field: &Field<'_>) -> Read<ListenerTls> {
 pub(super) fn bound_once<'n>(
     r: &mut Reader<'_>,
     listeners: &Read<Vec<(Field<'n>, Listener)>>,
-    admin: &Read<Option<Bound<'n>>>,
+    admin: &Read<Option<(Field<'n>, Admin)>>,
 ) -> Read<()> {
     let (Ok(listeners), Ok(admin)) = (listeners, admin) else {
         return Ok(());
@@ -135,7 +147,7 @@ pub(super) fn bound_once<'n>(
     let listeners = listeners
         .iter()
         .map(|(field, listener)| (field, &listener.address));
-    let admin = admin.iter().map(|(field, address)| (field, address));
+    let admin = admin.iter().map(|(field, admin)| (field, &admin.address));
     for (field, address) in listeners.chain(admin) {
         if let Some((other, place)) = taken.iter().find(|(other, _)| overlap(*other, *address)) {
             let message = format!("{other} is already in use {place}");

@@ -23,6 +23,9 @@ pub struct Timeouts {
     /// `idle`: a connection without a request, default 2 min.
     #[serde(serialize_with = "serialize::duration")]
     pub idle: Duration,
+    /// `unauthenticated_idle`: the same, where no request on it had a valid token, default 10 s.
+    #[serde(serialize_with = "serialize::duration")]
+    pub unauthenticated_idle: Duration,
 }
 
 impl Default for Timeouts {
@@ -32,6 +35,7 @@ impl Default for Timeouts {
             header: Duration::from_secs(10),
             body_idle: Duration::from_secs(30),
             idle: Duration::from_mins(2),
+            unauthenticated_idle: Duration::from_secs(10),
         }
     }
 }
@@ -43,11 +47,18 @@ pub(super) fn timeouts(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Timeouts> 
     let header = section.or(r, "header", default.header, positive_duration);
     let body_idle = section.or(r, "body_idle", default.body_idle, positive_duration);
     let idle = section.or(r, "idle", default.idle, positive_duration);
+    let unauthenticated_idle = section.or(
+        r,
+        "unauthenticated_idle",
+        default.unauthenticated_idle,
+        positive_duration,
+    );
     section.finish(r)?;
     Ok(Timeouts {
         first_request: first_request?,
         header: header?,
         body_idle: body_idle?,
         idle: idle?,
+        unauthenticated_idle: unauthenticated_idle?,
     })
 }

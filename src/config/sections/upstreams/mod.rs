@@ -286,7 +286,7 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
         Ok((field.clone(), place::path_prefix(r, field)?))
     });
     let hosts = section.or(r, "hosts", Vec::new(), |r, field| {
-        r.some_of(field, place::host)
+        r.some_of(field, url::host)
     });
     let tls = section.or(r, "tls", UpstreamTls::default(), |r, field| {
         tls::tls(r, field, &url)

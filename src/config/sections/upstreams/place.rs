@@ -1,4 +1,4 @@
-//! `path_prefix` and `hosts`: where clients find an upstream.
+//! `path_prefix`: where clients find an upstream.
 
 use std::sync::Arc;
 
@@ -29,15 +29,4 @@ pub(super) fn path_prefix(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Arc<str
         return Err(r.error(field, message));
     }
     Ok(prefix.into())
-}
-
-/// A host name as requests are compared with it: lower case, no port, no dot at the end.
-pub(super) fn host<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Box<str>)> {
-    let host = text(r, field)?.to_ascii_lowercase();
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    if !host.bytes().all(allowed) || host.ends_with('.') {
-        let message = "must be a host name or an IPv4 address, without port: eu.example.com";
-        return Err(r.error(field, message));
-    }
-    Ok((field.clone(), host.into()))
 }

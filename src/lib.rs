@@ -17,6 +17,7 @@
 //! | [`trace`] | pure: a trace by id is redacted to a scope |
 //! | [`grpc`] | pure: methods, frames, statuses |
 //! | `wire` | pure: protobuf, walked without decoding |
+//! | [`shares`] | fair shares of permits, bodies being received and buffered bytes |
 //! | [`upstream`] | the pooled client, its TLS, credentials, timeouts and health |
 //! | [`config`] | a YAML file becomes an immutable snapshot, and does so again on reload |
 //! | [`telemetry`] | metrics, logs, the audit trail |
@@ -36,6 +37,7 @@ pub mod prometheus;
 pub mod promql;
 pub mod proxy;
 pub mod reference;
+pub mod shares;
 pub mod telemetry;
 pub mod tempo;
 pub mod tenancy;

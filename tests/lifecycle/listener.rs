@@ -348,10 +348,15 @@ async fn requests_beyond_the_limit_are_asked_to_come_back() {
     let ok = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
     let script = [Step::Gate, Step::send(ok)];
     let stage = Stage::scripted(&script, "limits: {requests: 2}\n").await;
+    // Of another tenant, or it would have less than both.
+    let other = format!("Bearer {}", stage.proxy.signer.tenant("beta"));
     let mut first = stage.connect().await;
     first.write_all(&stage.kept("/a")).await.unwrap();
     let mut h2 = stage.connect_h2().await;
-    let second = tokio::spawn(h2.send_request(stage.h2_request("/b")));
+    let mut request = stage.h2_request("/b");
+    let other = other.parse().unwrap();
+    request.headers_mut().insert("authorization", other);
+    let second = tokio::spawn(h2.send_request(request));
     eventually("both are upstream", async || {
         stage.upstream.seen().len() == 2
     })

@@ -31,14 +31,13 @@ pub use self::explanation::{
     CallerView, Dimension, Explanation, KeyView, Outcome, Parameter, Refused, RouteView, Sent,
 };
 pub use self::question::{Identity, Question, QuestionError};
-use super::body::ClientBody;
 use super::enforce::{self, Enforced, Outgoing};
 use super::error::ProxyError;
 use super::journal::Journal;
 use super::route::Route;
 use super::shadow::{self, asks_while_enforcing};
 use super::snapshot::Snapshot;
-use super::{admit, authenticate, cluster, route};
+use super::{admit, authenticate, cluster, receive, route};
 use crate::auth::Caller;
 use crate::prometheus::clusters;
 use crate::telemetry::audit::Redaction;
@@ -198,7 +197,9 @@ impl Walk<'_> {
             return Ok(None);
         }
         let caller = self.caller.clone();
-        let request = request.map(ClientBody::Coming);
+        let received =
+            receive::receive(self.snapshot, &route, caller.as_ref(), request, &metrics);
+        let request = received.await?;
         let (outgoing, _decision) =
             enforce::enforce(self.snapshot, &route, caller, request, &metrics, &journal).await?;
         Ok(Some(outgoing))

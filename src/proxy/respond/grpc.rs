@@ -14,7 +14,8 @@ use super::build;
 use crate::grpc::frame::{self, Decoder};
 use crate::grpc::status::{Code, Status, percent_decode};
 use crate::proxy::body::{ResponseBody, Streamed};
-use crate::proxy::budget::{Exhausted, Room};
+use crate::proxy::budget::Room;
+use crate::shares::Exceeded;
 use crate::proxy::enforce::{GrpcAnswer, WholeAnswer};
 use crate::proxy::error::grpc_status;
 use crate::telemetry::metrics::Metrics;
@@ -137,7 +138,7 @@ impl Relay {
     }
 }
 
-fn out_of_room(exhausted: Exhausted) -> Status {
+fn out_of_room(exhausted: Exceeded) -> Status {
     tracing::warn!(%exhausted, "a gRPC answer is cut off");
     Status::new(Code::ResourceExhausted, exhausted.to_string())
 }

@@ -49,21 +49,21 @@ fn most_memory(process: u32) -> usize {
 #[tokio::test]
 async fn unread_answers_keep_no_memory_from_small_ones() {
     let stage = Stage::recorded("limits: {buffered_bytes: 32MiB}\n").await;
-    with_rules(&stage.upstream, 6 * MIB);
+    with_rules(&stage.upstream, 4 * MIB);
     let mut unread = Vec::new();
     let ask = async |stage: &Stage<Upstream>| -> TcpStream {
         let mut stream = stage.connect().await;
         stream.write_all(&stage.kept(FILTERED)).await.unwrap();
         stream
     };
-    // Four fit: each is held as it came, and as it is to go, until it is read.
+    // In a share of them, four fit: each is held as it came, and as it is to go, until it is read.
     for round in 1..=4 {
         unread.push(ask(&stage).await);
-        let least = f64::from(round) * 4e6;
+        let least = f64::from(round) * 3e6;
         eventually("it is held", async || stage.metric(HELD).await > least).await;
     }
     let held = stage.metric(HELD).await;
-    assert!((4e6..=32e6 * 1.05).contains(&held), "{held}");
+    assert!((3e6..=32e6 * 0.76).contains(&held), "{held}");
     let mut refused = 0;
     for _ in 0..4 {
         let answer = stage.get(FILTERED).await;

@@ -6,44 +6,44 @@
 //! | module | what happens there |
 //! |---|---|
 //! | [`app`] | a config file becomes listeners, an admin endpoint and a drain |
-//! | [`listen`] | a connection is accepted, its protocol chosen, its deadlines kept |
-//! | [`proxy`] | one request's journey: admit, authenticate, route, scope, enforce, forward, respond |
+//! | [`server`] | a connection is accepted, its protocol chosen, its deadlines enforced |
+//! | [`proxy`] | one request's path: admit, authenticate, route, scope, enforce, forward, respond |
+//! | `body` | the bodies of requests and responses, and the byte budget for what is buffered |
 //! | [`auth`] | a token becomes a verified principal |
 //! | [`tenancy`] | a principal's claims become a tenant scope |
 //! | [`promql`] | pure: a query is confined to a scope |
 //! | [`prometheus`] | pure: the metrics API, parameters read, answers filtered |
 //! | [`traceql`] | pure: a TraceQL query is confined to a scope |
-//! | [`tempo`] | pure: the traces API, parameters read, answers filtered |
-//! | [`trace`] | pure: a trace by id is redacted to a scope |
+//! | [`tempo`] | pure: the traces API, parameters read, answers filtered, traces redacted to a scope |
 //! | [`grpc`] | pure: methods, frames, statuses |
 //! | `wire` | pure: protobuf, walked without decoding |
 //! | [`shares`] | fair shares of permits, bodies being received and buffered bytes |
 //! | [`upstream`] | the pooled client, its TLS, credentials, timeouts and health |
 //! | [`config`] | a YAML file becomes an immutable snapshot, and does so again on reload |
 //! | [`telemetry`] | metrics, logs, the audit trail |
-//! | [`reference`] | the API reference, made from the route tables |
+//! | [`admin`] | the admin listener: health, metrics, config, explain, flush, and the API reference made from the route tables |
 //! | [`cli`] | one file a command |
 //!
 //! The law everything is judged by: a tenant's answer is the answer of a private store that
 //! holds that tenant's data alone. What is not fully understood is refused.
 
+pub mod admin;
 pub mod app;
 pub mod auth;
+pub(crate) mod body;
 pub mod cli;
 pub mod config;
 pub mod grpc;
-pub mod listen;
 pub mod prometheus;
 pub mod promql;
 pub mod proxy;
-pub mod reference;
+pub mod server;
 pub mod shares;
 pub mod telemetry;
 pub mod tempo;
 pub mod tenancy;
 #[cfg(test)]
 mod testing;
-pub mod trace;
 pub mod traceql;
 pub mod upstream;
 mod wire;

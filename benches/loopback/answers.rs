@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::{Bytes, BytesMut};
-use partywall::trace::TraceApi;
+use partywall::tempo::trace::TraceApi;
 use serde_json::Value;
 
 use crate::Outcome;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use memchr::{memchr, memchr_iter};
-use partywall::trace::{ForeignSpans, JsonFilter, Outcome, TraceApi, TraceOwner};
+use partywall::tempo::trace::{ForeignSpans, JsonFilter, Outcome, TraceApi, TraceOwner};
 
 use crate::harness::Table;
 use crate::made_up::{CHUNK, JsonTrace, SPAN_BYTES, Shape, Whose};

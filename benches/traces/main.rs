@@ -15,8 +15,8 @@ mod protobuf;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use partywall::tempo::trace::TraceOwner;
 use partywall::tenancy::{Tenant, TenantSet};
-use partywall::trace::TraceOwner;
 
 use made_up::{ATTRIBUTE, OURS};
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::hint::black_box;
 
 use bytes::Bytes;
-use partywall::trace::{ForeignSpans, Redacted, TraceApi, redact_protobuf};
+use partywall::tempo::trace::{ForeignSpans, Redacted, TraceApi, redact_protobuf};
 
 use crate::harness::Table;
 use crate::made_up::{ProtobufTrace, Whose};

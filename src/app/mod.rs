@@ -12,11 +12,11 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::reload::Reloader;
+use crate::admin;
 use crate::config::{self, ConfigErrors, OsAccess};
-use crate::listen::{self, drain};
 use crate::proxy::Proxy;
 use crate::proxy::snapshot::SnapshotError;
-use crate::telemetry::admin;
+use crate::server::{self, drain};
 use crate::telemetry::audit::{Audit, AuditError};
 use crate::telemetry::log;
 use crate::telemetry::spans::SpansError;
@@ -82,10 +82,10 @@ pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
     });
 
     // Everything is bound before anything is served, so that a taken address is an error at once.
-    let admin_listener = listen::bind(settings.admin.address).await?;
+    let admin_listener = server::bind(settings.admin.address).await?;
     let mut listeners = Vec::new();
     for listener in &settings.listeners {
-        let bound = listen::bind(listener.address).await?;
+        let bound = server::bind(listener.address).await?;
         listeners.push((bound, listener.address));
     }
     let mut terminate = signal(SignalKind::terminate())?;
@@ -95,13 +95,13 @@ pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
     let admin = admin::spawn(admin_listener, Arc::clone(&app))?;
     let watch = tokio::spawn(reload::watch(Arc::clone(&app.reloader), hangup));
     let reminder = tokio::spawn(shadow::remind(Arc::clone(&app.proxy)));
-    let slots = listen::Slots::default();
+    let slots = server::Slots::default();
     let (drain, drain_watch) = drain::channel();
     for (listener, configured) in listeners {
         let address = listener.local_addr()?;
         tracing::info!(%address, "listening");
         let (proxy, slots, drain) = (Arc::clone(&app.proxy), slots.clone(), drain_watch.clone());
-        tokio::spawn(listen::serve(listener, configured, proxy, slots, drain));
+        tokio::spawn(server::serve(listener, configured, proxy, slots, drain));
     }
     drop(drain_watch);
     tracing::info!(address = %settings.admin.address, "admin listening");

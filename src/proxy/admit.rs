@@ -3,8 +3,8 @@
 use hyper::{Method, Request};
 
 use super::error::{ErrorKind, ProxyError};
-use super::host::{self, Host};
-use super::path::{self, PathReading};
+use super::route::host::{self, Host};
+use super::route::path::{self, PathReading};
 
 /// Checks the length and the method, and gives the host.
 pub(super) fn admit<B>(request: &Request<B>, uri_bytes: usize) -> Result<Host, ProxyError> {

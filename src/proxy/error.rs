@@ -6,8 +6,8 @@ use std::time::Duration;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode};
 
-use super::body::ResponseBody;
 use super::headers;
+use crate::body::ResponseBody;
 use crate::grpc::status::{Code, Status};
 use crate::prometheus::errors::error_json;
 use crate::shares::{By, Exceeded};

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use hyper::{Response, body::Incoming};
 
-use super::body::BodyError;
 use super::enforce::{Enforced, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
 use super::receive;
+use crate::body::BodyError;
 use crate::shares::Holder;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Upstream, UpstreamError, with_causes};

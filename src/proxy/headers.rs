@@ -109,7 +109,7 @@ pub(super) fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName
 
 /// Takes from a request's trailers what a server might merge into its headers (RFC 9110 §6.5.1)
 /// and believe.
-pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     strip_trusted(trailers);
     trailers.remove(header::AUTHORIZATION);
     trailers.remove(header::HOST);

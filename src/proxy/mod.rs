@@ -3,47 +3,42 @@
 //! | step | what it makes |
 //! |---|---|
 //! | [`admit`] | a request whose head has one reading |
-//! | [`cluster`] | the upstreams it can mean, and its path without their prefix |
+//! | [`route::cluster`] | the upstreams it can mean, and its path without their prefix |
 //! | [`route`] | a [`route::Route`] from a closed table |
 //! | [`authenticate`] | a caller whose token is believed |
-//! | [`cluster::permit`] | that the caller may use the route's cluster |
+//! | [`route::cluster::permit`] | that the caller may use the route's cluster |
 //! | [`receive`] | its body, where enforcement looks at it |
-//! | [`quota`] | its permit among the requests in flight |
+//! | [`limits`] | its permit among the requests in flight |
 //! | [`enforce`] | an [`enforce::Enforced`] request, confined to the caller's scope |
 //! | [`cache`] | an answer that was kept, if there is one |
 //! | [`forward`] | the upstream's answer: takes nothing but an `Enforced` |
 //! | [`respond`] | the client's answer: streamed, scrubbed or filtered as enforcement planned |
 //!
 //! A query of several clusters is enforced once for all, and each answer is made as if it were
-//! the only one ([`several`]).
+//! the only one ([`fan_out`]).
 //!
 //! Where an upstream's [`shadow`] mode is in force, a request goes up as it came instead, and those
 //! steps only tell what would have become of it.
 //!
-//! [`dry_run`] walks the same way up to `forward`, and shows what would have been sent.
+//! [`explain`] walks the same way up to `forward`, and shows what would have been sent.
 
 mod admit;
 mod authenticate;
-pub(crate) mod body;
-mod budget;
 pub mod cache;
-mod cluster;
-pub mod dry_run;
+pub(crate) mod context;
 mod enforce;
 pub(crate) mod error;
-mod exchange;
+pub mod explain;
+mod fan_out;
 mod forward;
-mod headers;
-mod host;
-mod journal;
+pub(crate) mod headers;
+mod limits;
 mod location;
-mod path;
-mod quota;
+mod query_log;
 mod receive;
 mod respond;
 mod rewrites;
 mod route;
-mod several;
 mod shadow;
 pub mod snapshot;
 
@@ -57,13 +52,14 @@ use futures_util::FutureExt as _;
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use tracing::{Instrument as _, Span};
 
-use self::body::ResponseBody;
 use self::cache::Asked;
+use self::context::{Exchange, Head, method_name};
 use self::enforce::Outgoing;
 use self::error::{Dialect, ErrorKind, ProxyError};
-use self::exchange::{Exchange, Head, method_name};
+use self::route::cluster;
 use self::snapshot::Snapshot;
-use crate::listen::InFlight;
+use crate::body::ResponseBody;
+use crate::server::InFlight;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{Metrics, Stage};
 use crate::telemetry::spans::Spans;
@@ -203,7 +199,7 @@ async fn journey(
     cluster::permit(&route, caller.as_deref())?;
     let wants_fresh = cache::wants_fresh(snapshot, request.headers());
     let request = receive::receive(snapshot, &route, caller.as_ref(), request, metrics).await?;
-    exchange.admit(quota::admit(snapshot, caller.as_ref(), metrics)?);
+    exchange.admit(limits::admit(snapshot, caller.as_ref(), metrics)?);
     let journal = exchange.journal();
     let asking = caller.clone();
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics, &journal);
@@ -211,7 +207,7 @@ async fn journey(
     exchange.set_decision(decision);
     let mut enforced = match outgoing {
         Outgoing::One(enforced) => enforced,
-        Outgoing::Several(all) => return Ok(several::ask(all, snapshot, exchange, metrics).await),
+        Outgoing::Several(all) => return Ok(fan_out::ask(all, snapshot, exchange, metrics).await),
         Outgoing::Here(json) => return Ok(respond::json(StatusCode::OK, vec![json.into()])),
     };
     let asking = asking.as_deref();

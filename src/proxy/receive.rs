@@ -15,13 +15,13 @@ use bytes::Bytes;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
 
-use super::body::{Ahead, BodyError, ClientBody, CollectError, Pace, Streamed};
-use super::budget::Room;
 use super::enforce;
 use super::error::{ErrorKind, ProxyError};
 use super::route::Route;
 use super::snapshot::Snapshot;
 use crate::auth::Caller;
+use crate::body::budget::Room;
+use crate::body::{Ahead, BodyError, ClientBody, CollectError, Pace, Streamed};
 use crate::shares::{Holder, Pool, Resource};
 use crate::telemetry::metrics::Metrics;
 
@@ -39,7 +39,9 @@ pub(super) async fn receive(
 ) -> Result<Request<ClientBody>, ProxyError> {
     let (head, body) = request.into_parts();
     let body = match caller {
-        Some(caller) if !body.is_end_stream() && enforce::reads_body(snapshot, route, caller, &head)? => {
+        Some(caller)
+            if !body.is_end_stream() && enforce::reads_body(snapshot, route, caller, &head)? =>
+        {
             ClientBody::Buffered(whole(snapshot, caller.holder(), body, metrics).await?)
         }
         _ => ClientBody::Streaming(body),
@@ -80,9 +82,8 @@ pub(super) async fn ahead(
     let body = Streamed::from_client(body, Pace::of_client(settings));
     let within = settings.timeouts.body_total;
     let late = |_elapsed| {
-        let text = format!(
-            "the request's body was not complete within {within:?} (timeouts.body_total)"
-        );
+        let text =
+            format!("the request's body was not complete within {within:?} (timeouts.body_total)");
         ProxyError::new(ErrorKind::RequestTimeout, text)
     };
     let received = tokio::time::timeout(within, body.ahead(&room)).await;

@@ -8,14 +8,14 @@ use hyper::header::HeaderName;
 use thiserror::Error;
 
 use super::cache::{AnswerCache, InvalidRedis};
-use super::quota::Tenants;
+use super::limits::Tenants;
 use super::rewrites::Rewrites;
 use super::shadow::Ledger;
 use crate::auth::{Authenticator, InvalidTokens};
 use crate::config::Loaded;
 use crate::config::settings::{Settings, Upstream as UpstreamSettings};
-use crate::listen::tls::{InvalidTls, TlsListeners};
 use crate::promql;
+use crate::server::tls::{InvalidTls, TlsListeners};
 use crate::upstream::{Health, InvalidUpstream, Upstream};
 
 /// An immutable set of rules, with the pools and caches that belong to them.

@@ -89,7 +89,10 @@ impl Drop for Party {
         };
         let mut known = table.lock();
         // Another of the same name may have come meanwhile.
-        if known.get(key).is_some_and(|party| party.strong_count() == 0) {
+        if known
+            .get(key)
+            .is_some_and(|party| party.strong_count() == 0)
+        {
             known.remove(key);
         }
     }
@@ -188,7 +191,11 @@ fn subject_key<'t>(
     };
     add(group);
     add(issuer);
-    add(if subject.is_some() { "named" } else { "unnamed" });
+    add(if subject.is_some() {
+        "named"
+    } else {
+        "unnamed"
+    });
     add(subject.unwrap_or_default());
     tenants.for_each(add);
     let mut key = [0; 32];

@@ -78,9 +78,9 @@ impl Resource {
             Self::IncompleteBodies => format!(
                 "{limit} request bodies that may be incomplete at once (limits.incomplete_bodies)"
             ),
-            Self::BufferedBytes => format!(
-                "{limit} bytes that bodies may take in memory (limits.buffered_bytes)"
-            ),
+            Self::BufferedBytes => {
+                format!("{limit} bytes that bodies may take in memory (limits.buffered_bytes)")
+            }
         }
     }
 }

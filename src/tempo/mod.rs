@@ -17,6 +17,7 @@ pub mod requests;
 pub mod search;
 pub mod tag_name;
 pub mod tags;
+pub mod trace;
 pub mod window;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::{Upstream, UpstreamError, with_causes};
-use crate::proxy::body::RequestBody;
+use crate::body::RequestBody;
 
 /// By which an upstream's log tells our checks from requests.
 const AGENT: HeaderValue = HeaderValue::from_static("partywall-health-check");

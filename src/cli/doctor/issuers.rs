@@ -9,7 +9,7 @@ use crate::auth::Authenticator;
 use crate::cli::terminal;
 use crate::config::Loaded;
 use crate::config::settings::KeySource;
-use crate::proxy::dry_run::{Explanation, Outcome, Question, dry_run};
+use crate::proxy::explain::{Explanation, Outcome, Question, dry_run};
 use crate::proxy::snapshot::Snapshot;
 
 /// Whether each issuer's keys are there, and whether the token is believed.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::{ConfigArgs, terminal};
 use crate::config::settings::Api;
 use crate::config::{self, OsAccess};
-use crate::proxy::dry_run::{Explanation, Identity, Question, dry_run};
+use crate::proxy::explain::{Explanation, Identity, Question, dry_run};
 use crate::proxy::snapshot::Snapshot;
 
 /// How long the keys of the issuers are waited for.

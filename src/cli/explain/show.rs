@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::cli::terminal::{GREEN, PLAIN};
-use crate::proxy::dry_run::{
+use crate::proxy::explain::{
     CallerView, Dimension, Explanation, KeyView, Outcome, Parameter, Refused, Sent,
 };
 

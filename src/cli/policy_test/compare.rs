@@ -1,7 +1,7 @@
 //! What was expected, beside what became of it.
 
 use crate::config::policies::{Expected, ExpectedTenants, RequestTest};
-use crate::proxy::dry_run::{Dimension, Explanation, Outcome, Parameter, Refused, Sent};
+use crate::proxy::explain::{Dimension, Explanation, Outcome, Parameter, Refused, Sent};
 
 /// What is wrong with the tenants; nothing if they are as expected.
 pub(super) fn tenants(expected: &ExpectedTenants, dimensions: &[Dimension]) -> Option<String> {

@@ -14,7 +14,7 @@ use self::report::Report;
 use crate::config::policies::{self, Policies, PolicyTest, RequestTest};
 use crate::config::settings::Settings;
 use crate::config::{self, OsAccess};
-use crate::proxy::dry_run::{Identity, Question, dimensions, dry_run};
+use crate::proxy::explain::{Identity, Question, dimensions, dry_run};
 use crate::proxy::snapshot::Snapshot;
 
 /// The file, or a config it names, cannot be read.

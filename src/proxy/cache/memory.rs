@@ -8,8 +8,8 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use tokio::time::Instant;
 
-use super::kept::{Found, Kept};
-use super::question::{Key, Question};
+use super::key::{Key, Question};
+use super::response::{Found, Kept};
 use super::store::{Looked, Ticket};
 use crate::config::settings::Cache as Settings;
 

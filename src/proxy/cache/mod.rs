@@ -9,12 +9,12 @@
 //! | `flight` | those who ask the same at the same time wait for one of them |
 //! | `lead` | that one: it asks the upstream, and its answer is kept if it is whole |
 
-mod flight;
-mod kept;
-mod lead;
+mod fill;
+mod key;
 mod memory;
-mod question;
 mod redis;
+mod response;
+mod single_flight;
 mod store;
 
 use std::sync::Arc;
@@ -22,18 +22,18 @@ use std::sync::Arc;
 use hyper::Response;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-use self::flight::{Flights, Landing, Seat};
-use self::kept::Found;
-pub(super) use self::lead::Lead;
-use self::question::{Question, asks_for_fresh};
+pub(super) use self::fill::Lead;
+use self::key::{Question, asks_for_fresh};
 pub use self::redis::InvalidRedis;
+use self::response::Found;
+use self::single_flight::{Flights, Landing, Seat};
 use self::store::Store;
-use super::body::ResponseBody;
-use super::budget::Budget;
 use super::enforce::Enforced;
 use super::route::Route;
 use super::snapshot::Snapshot;
 use crate::auth::Caller;
+use crate::body::ResponseBody;
+use crate::body::budget::Budget;
 use crate::config::settings::Cache as Settings;
 use crate::telemetry::metrics::{Lookup, Metrics};
 

@@ -20,11 +20,11 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::kept::{self, Found, HEAD_BYTES, Kept};
-use super::question::{Key, Question};
+use super::key::{Key, Question};
+use super::response::{self, Found, HEAD_BYTES, Kept};
 use super::store::{Looked, Ticket};
+use crate::body::budget::Budget;
 use crate::config::settings::{Cache, Redis as Settings};
-use crate::proxy::budget::Budget;
 use crate::telemetry::metrics::Metrics;
 
 /// How long a Redis that failed is left alone, so that not every request waits for it.
@@ -119,7 +119,7 @@ impl Redis {
         let ticket = ticket(&[all, upstream]);
         let held = budget.hold(Bytes::from(value)).ok();
         let found = held.and_then(|value| {
-            let (kept, age) = kept::decode(value, &question.key, &ticket, SystemTime::now())?;
+            let (kept, age) = response::decode(value, &question.key, &ticket, SystemTime::now())?;
             (age < self.ttl).then(|| Found {
                 kept: Arc::new(kept),
                 age: Some(age),
@@ -143,7 +143,7 @@ impl Redis {
         if copied.resize(kept.weight()).is_err() {
             return;
         }
-        let Some(value) = kept::encode(kept, &question.key, &ticket, SystemTime::now()) else {
+        let Some(value) = response::encode(kept, &question.key, &ticket, SystemTime::now()) else {
             return;
         };
         let mut asked = redis::pipe();

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::kept::{Found, Kept};
+use super::key::Question;
 use super::memory::Memory;
-use super::question::Question;
 use super::redis::{InvalidRedis, Redis};
+use super::response::{Found, Kept};
+use crate::body::budget::Budget;
 use crate::config::settings::{Cache, CacheStore};
-use crate::proxy::budget::Budget;
 use crate::telemetry::metrics::Metrics;
 
 /// What had been flushed when a question was asked. If more has by the time its answer is there,

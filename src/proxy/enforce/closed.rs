@@ -5,8 +5,8 @@ use hyper::Request;
 
 use super::{Enforced, Outward, passthrough};
 use crate::auth::Caller;
+use crate::body::ClientBody;
 use crate::config::settings::ClosedGroup;
-use crate::proxy::body::ClientBody;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::snapshot::Snapshot;
 use crate::tenancy::TenantScope;

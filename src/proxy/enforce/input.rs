@@ -5,9 +5,9 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
+use crate::body::ClientBody;
 use crate::prometheus::endpoints::Endpoint;
 use crate::prometheus::form::{Form, FormError};
-use crate::proxy::body::ClientBody;
 use crate::proxy::error::{ErrorKind, ProxyError};
 
 /// The request's body: a form, or remote read's snappy message. A GET has none.

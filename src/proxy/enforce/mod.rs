@@ -19,12 +19,12 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Version};
 
-use super::body::{ClientBody, RemapPosition, RequestBody};
 use super::error::{ErrorKind, ProxyError};
-use super::journal::Journal;
+use super::query_log::Journal;
 use super::route::{Route, Target, no_upstream};
 use super::snapshot::Snapshot;
 use crate::auth::Caller;
+use crate::body::{ClientBody, RemapPosition, RequestBody};
 use crate::promql::Confined;
 use crate::shares::Holder;
 use crate::telemetry::metrics::{Decision, Metrics};

@@ -4,7 +4,7 @@ use hyper::Request;
 use hyper::http::uri::PathAndQuery;
 
 use super::{Enforced, Outward, ResponsePlan};
-use crate::proxy::body::{ClientBody, Pace};
+use crate::body::{ClientBody, Pace};
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers;
 use crate::proxy::snapshot::Snapshot;

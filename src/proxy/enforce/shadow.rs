@@ -6,7 +6,7 @@ use hyper::http::uri::PathAndQuery;
 
 use super::{Enforced, Outward, ResponsePlan};
 use crate::auth::Caller;
-use crate::proxy::body::RequestBody;
+use crate::body::RequestBody;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers;
 use crate::proxy::route::Target;

@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use super::build;
+use crate::body::budget::Room;
+use crate::body::{ResponseBody, Streamed};
 use crate::grpc::frame::{self, Decoder};
 use crate::grpc::status::{Code, Status, percent_decode};
-use crate::proxy::body::{ResponseBody, Streamed};
-use crate::proxy::budget::Room;
-use crate::shares::Exceeded;
 use crate::proxy::enforce::{GrpcAnswer, WholeAnswer};
 use crate::proxy::error::grpc_status;
+use crate::shares::Exceeded;
 use crate::telemetry::metrics::Metrics;
 use crate::tempo::answer::Format;
 use crate::tempo::errors;

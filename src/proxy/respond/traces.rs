@@ -6,15 +6,15 @@ use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
 use super::{ERROR_BYTES, broken, build, check_media_type, joined, unreadable, whole};
-use crate::proxy::body::{ResponseBody, Sieve, Streamed, account};
-use crate::proxy::budget::Room;
+use crate::body::budget::Room;
+use crate::body::{ResponseBody, Sieve, Streamed, account};
 use crate::proxy::enforce::TracesAnswer;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers;
 use crate::telemetry::metrics::Metrics;
 use crate::tempo::answer::Format;
 use crate::tempo::errors;
-use crate::trace::{
+use crate::tempo::trace::{
     ForeignSpans, JsonFilter, NOT_FOUND_V2_JSON, NOT_FOUND_V2_PROTOBUF, Outcome, Redacted,
     TraceApi, redact_protobuf,
 };

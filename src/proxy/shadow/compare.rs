@@ -12,11 +12,11 @@ use tracing::Instrument as _;
 
 use super::{InForce, Seen};
 use crate::auth::{Caller, Principal};
+use crate::body::{ResponseBody, Tally};
 use crate::prometheus::endpoints::Endpoint;
-use crate::proxy::body::{ResponseBody, Tally};
+use crate::proxy::context::{Exchange, tenants_of};
 use crate::proxy::enforce::Enforced;
-use crate::proxy::exchange::{Exchange, tenants_of};
-use crate::proxy::journal::Journal;
+use crate::proxy::query_log::Journal;
 use crate::proxy::route::Target;
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::{forward, respond};

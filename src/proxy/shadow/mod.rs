@@ -14,10 +14,10 @@
 //! that of an endpoint that writes, or of another upstream.
 
 mod compare;
+mod evaluation;
 mod in_force;
 mod ledger;
-mod look;
-mod seen;
+mod verdict;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,18 +27,19 @@ use hyper::{Request, Response, body::Incoming};
 
 use self::compare::Twin;
 pub(in crate::proxy) use self::compare::Witness;
+use self::evaluation::Look;
+pub(in crate::proxy) use self::evaluation::asks_while_enforcing;
 pub(in crate::proxy) use self::in_force::InForce;
 pub(in crate::proxy) use self::ledger::Ledger;
-use self::look::Look;
-pub(in crate::proxy) use self::look::asks_while_enforcing;
-pub(in crate::proxy) use self::seen::Seen;
-use super::body::ResponseBody;
+pub(in crate::proxy) use self::verdict::Seen;
+use super::context::Exchange;
 use super::error::ProxyError;
-use super::exchange::Exchange;
 use super::forward;
 use super::route::Route;
+use super::route::cluster;
 use super::snapshot::Snapshot;
-use super::{authenticate, cluster, enforce, quota, respond};
+use super::{authenticate, enforce, limits, respond};
+use crate::body::ResponseBody;
 use crate::telemetry::metrics::{Metrics, Stage, Verdict};
 
 /// Tells whoever tries what would have become of the request.
@@ -65,7 +66,7 @@ pub(super) async fn serve(
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let route = in_force.route();
     let (mut head, body) = request.into_parts();
-    let caller = look::who(authenticate::authenticate(
+    let caller = evaluation::who(authenticate::authenticate(
         snapshot,
         route,
         &head.headers,
@@ -88,7 +89,7 @@ pub(super) async fn serve(
         journal: &journal,
     };
     let received = look.receive(body).await?;
-    let (admitted, over) = quota::admit_in_shadow(snapshot, known.as_ref(), metrics)?;
+    let (admitted, over) = limits::admit_in_shadow(snapshot, known.as_ref(), metrics)?;
     exchange.admit(admitted);
     if let Some(over) = over {
         look.caller = Err(over);

@@ -5,9 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::{Enforced, matchers_of};
 use crate::auth::Caller;
+use crate::body::budget::Room;
 use crate::prometheus::filter::{self, MetricNames, RulesOptions};
 use crate::promql;
-use crate::proxy::budget::Room;
 use crate::proxy::error::ProxyError;
 use crate::proxy::respond;
 use crate::telemetry::metrics::Metrics;

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 
 use super::send;
+use crate::body::budget::Room;
 use crate::prometheus::form::Form;
-use crate::proxy::budget::Room;
 use crate::proxy::enforce::{Outward, ResponsePlan};
 use crate::proxy::error::ProxyError;
 use crate::proxy::respond;
@@ -20,8 +20,8 @@ use crate::tempo::search::{
 };
 use crate::tempo::tag_name::TagName;
 use crate::tempo::tags::{self, Asked};
+use crate::tempo::trace::{ForeignSpans, TraceApi, TraceOwner};
 use crate::tenancy::{Attribute, TenantSet};
-use crate::trace::{ForeignSpans, TraceApi, TraceOwner};
 
 /// An answer of the traces API, by how it is filtered.
 pub(in crate::proxy) enum TracesAnswer {

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::answer::TracesAnswer;
 use super::scope::TracesScope;
 use super::{org_id, send};
+use crate::body::RequestBody;
+use crate::body::budget::Room;
 use crate::prometheus::form::Form;
-use crate::proxy::body::RequestBody;
-use crate::proxy::budget::Room;
 use crate::proxy::enforce::{Enforced, Outward, ResponsePlan};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::snapshot::Snapshot;
@@ -19,7 +19,7 @@ use crate::proxy::{headers, respond};
 use crate::telemetry::metrics::Metrics;
 use crate::tempo::answer::Format;
 use crate::tempo::endpoints::{Endpoint, Version, check_trace_id};
-use crate::trace::{TraceApi, TraceOwner, trace_is_wholly_ours};
+use crate::tempo::trace::{TraceApi, TraceOwner, trace_is_wholly_ours};
 
 /// `TraceDiffRequest` of Tempo's `pkg/api/http.go`.
 #[derive(Deserialize, Serialize)]

@@ -13,8 +13,8 @@ use crate::proxy::snapshot::Snapshot;
 use crate::tempo::answer::Format;
 use crate::tempo::params::Range;
 use crate::tempo::tag_name::TagName;
+use crate::tempo::trace::{TraceApi, TraceOwner};
 use crate::tenancy::{Attribute, TenantScope, TenantSet, Tenants};
-use crate::trace::{TraceApi, TraceOwner};
 use crate::traceql::{
     self, Limits, OldSearch, Refusal, RefusalKind, TenantPredicate, TraceIntrinsics,
 };

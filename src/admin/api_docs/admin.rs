@@ -1,0 +1,156 @@
+//! The admin address.
+
+use serde_json::{Value, json};
+
+use super::operation::{About, Answer, Body, Operation, Tag};
+use crate::admin::endpoints::Endpoint;
+use crate::proxy::error::{Dialect, ErrorKind};
+
+pub(super) fn operations() -> impl Iterator<Item = Operation> {
+    Endpoint::ALL.into_iter().map(|endpoint| Operation {
+        tag: Tag::Admin,
+        path: endpoint.path(),
+        methods: endpoint.methods(),
+        name: name(endpoint),
+        about: about(endpoint),
+        parameters: Vec::new(),
+        refused: Vec::new(),
+        body: body(endpoint),
+        answers: answers(endpoint),
+        problems: vec![ErrorKind::MethodNotAllowed],
+        dialect: Dialect::Plain,
+    })
+}
+
+fn name(endpoint: Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::Healthy => "admin_healthy",
+        Endpoint::Ready => "admin_ready",
+        Endpoint::Metrics => "admin_metrics",
+        Endpoint::Config => "admin_config",
+        Endpoint::Reload => "admin_reload",
+        Endpoint::Explain => "admin_explain",
+        Endpoint::Flush => "admin_cache_flush",
+        Endpoint::Reference => "admin_api",
+        Endpoint::OpenApi => "admin_openapi",
+    }
+}
+
+fn about(endpoint: Endpoint) -> About {
+    let (summary, rule) = match endpoint {
+        Endpoint::Healthy => ("Whether the process is up", "For a liveness probe."),
+        Endpoint::Ready => (
+            "Whether requests should come",
+            "For a readiness probe: 503 while draining, while an issuer's keys are missing and, \
+             with `health.gates_readiness`, while an upstream is down.",
+        ),
+        Endpoint::Metrics => ("Metrics", "For a Prometheus to scrape."),
+        Endpoint::Config => (
+            "The config in force",
+            "With secrets as `***`, and how the last reload went.",
+        ),
+        Endpoint::Reload => (
+            "Read the config again",
+            "A config with an error changes nothing.",
+        ),
+        Endpoint::Explain => (
+            "What would become of a request",
+            "By the rules in force, as `partywall explain` tells it. Nothing is sent, and nothing \
+             is logged.",
+        ),
+        Endpoint::Flush => (
+            "Forget kept answers",
+            "Of the upstream that `?upstream=NAME` names, or, without it, of all.",
+        ),
+        Endpoint::Reference => ("This reference, for a browser", "It runs no script."),
+        Endpoint::OpenApi => ("This reference, as OpenAPI 3.1", "For tools."),
+    };
+    About {
+        summary,
+        decision: None,
+        rule,
+        docs: "",
+    }
+}
+
+fn body(endpoint: Endpoint) -> Body {
+    match endpoint {
+        Endpoint::Explain => Body::Of {
+            media_type: "application/json",
+            schema: question(),
+            text: "Of `query` and `request` at least one is needed.",
+        },
+        _ => Body::None,
+    }
+}
+
+fn question() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "query": {"type": "string", "description": "PromQL or TraceQL."},
+            "request": {"type": "string", "description": "As `GET /api/v1/labels`."},
+            "api": {"enum": ["prometheus", "tempo"]},
+            "headers": {"type": "array", "items": {"type": "string"}},
+            "token": {"type": "string", "description": "It is verified."},
+            "claims": {"type": "object", "description": "Nothing is verified."},
+            "issuer": {"type": "string", "description": "Whose token the claims would be in."},
+        },
+        "additionalProperties": false,
+    })
+}
+
+fn answers(endpoint: Endpoint) -> Vec<Answer> {
+    const TEXT: &str = "text/plain";
+    const JSON: &str = "application/json";
+    let one = |status, media_type, text| Answer {
+        status,
+        media_types: vec![media_type],
+        schema: None,
+        text,
+    };
+    match endpoint {
+        Endpoint::Healthy => vec![one(200, TEXT, "It is.")],
+        Endpoint::Ready => vec![
+            one(200, TEXT, "They should."),
+            one(503, TEXT, "They should go elsewhere; it says why."),
+        ],
+        Endpoint::Metrics => vec![one(200, "application/openmetrics-text", "OpenMetrics 1.0.")],
+        Endpoint::Config => vec![one(200, TEXT, "YAML, below comments.")],
+        Endpoint::Reload => vec![
+            one(200, TEXT, "The new config is in force."),
+            one(
+                422,
+                TEXT,
+                "The old one stays in force; every error with its line.",
+            ),
+        ],
+        Endpoint::Explain => {
+            let explained = Answer {
+                schema: Some("Explanation"),
+                ..one(200, JSON, "What would be sent, or why it is refused.")
+            };
+            let wrong = |status, text| Answer {
+                schema: Some("Problem"),
+                ..one(status, JSON, text)
+            };
+            vec![
+                explained,
+                wrong(400, "It is no question."),
+                wrong(415, "It is not sent as application/json."),
+            ]
+        }
+        Endpoint::Flush => vec![
+            one(200, TEXT, "They are forgotten."),
+            one(400, TEXT, "There is another parameter than `upstream`."),
+            one(
+                404,
+                TEXT,
+                "No answers are kept, or there is no such upstream.",
+            ),
+            one(503, TEXT, "Redis did not answer."),
+        ],
+        Endpoint::Reference => vec![one(200, "text/html", "A page.")],
+        Endpoint::OpenApi => vec![one(200, JSON, "The document.")],
+    }
+}

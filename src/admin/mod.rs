@@ -1,0 +1,225 @@
+//! The admin listener: health, readiness, metrics, config, reload, flush, the API reference. It is
+//! not the data port, answers no tenant, and belongs on an address that tenants cannot reach.
+//!
+//! It has a thread and a runtime of its own: however busy the data port's is, probes and scrapes
+//! are answered.
+
+pub mod api_docs;
+pub mod endpoints;
+mod explain;
+mod flush;
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, body::Incoming};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::runtime::{self, Handle};
+use tokio::sync::{Semaphore, oneshot};
+
+use self::endpoints::Endpoint;
+use crate::app::App;
+use crate::config;
+
+/// Open connections; one too many is closed at once. Probes and scrapers need a handful.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Ends the listener when it is dropped.
+pub struct Running {
+    _stop: oneshot::Sender<Infallible>,
+}
+
+/// Answers on a thread of its own until what it returns is dropped. Reloads run in the runtime of
+/// whoever calls this: what they begin goes on there.
+///
+/// # Errors
+/// When there can be no thread or runtime.
+pub fn spawn(listener: TcpListener, app: Arc<App>) -> io::Result<Running> {
+    let main = Handle::current();
+    let listener = listener.into_std()?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (stop, mut stopped) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("admin".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                match TcpListener::from_std(listener) {
+                    Ok(listener) => tokio::select! {
+                        () = serve(listener, app, main) => {}
+                        _dropped = &mut stopped => {}
+                    },
+                    Err(error) => tracing::error!(%error, "cannot serve the admin address"),
+                }
+            });
+        })?;
+    Ok(Running { _stop: stop })
+}
+
+async fn serve(listener: TcpListener, app: Arc<App>, main: Handle) {
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok((stream, _peer)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let Ok(slot) = Arc::clone(&connections).try_acquire_owned() else {
+            continue;
+        };
+        let (app, main) = (Arc::clone(&app), main.clone());
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let (app, main) = (Arc::clone(&app), main.clone());
+                async move { Ok::<_, Infallible>(answer(&app, &main, request).await) }
+            });
+            // Health checks and scrapes come with pauses; a minute covers the usual ones.
+            let served = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(Duration::from_mins(1))
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            if let Err(error) = served {
+                tracing::debug!(%error, "an admin connection ended early");
+            }
+            drop(slot);
+        });
+    }
+}
+
+async fn answer(
+    app: &Arc<App>,
+    main: &Handle,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let Some(endpoint) = Endpoint::of_path(request.uri().path()) else {
+        return text(StatusCode::NOT_FOUND, Endpoint::listed());
+    };
+    if !endpoint.methods().contains(&request.method().as_str()) {
+        return not_allowed(endpoint.methods());
+    }
+    match endpoint {
+        Endpoint::Healthy => text(StatusCode::OK, "healthy\n"),
+        Endpoint::Ready => match app.not_ready() {
+            None => {
+                let ready = ["ready".to_owned()].into_iter().chain(app.ready_but());
+                let said: Vec<String> = ready.collect();
+                text(StatusCode::OK, said.join("; ") + "\n")
+            }
+            Some(why) => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("not ready: {why}\n"),
+            ),
+        },
+        Endpoint::Metrics => {
+            let snapshot = app.proxy.snapshot();
+            let issuers = snapshot.authenticator().key_status();
+            let answers = snapshot.answers().map_or(0, |answers| answers.bytes());
+            app.proxy.metrics().answers.bytes.set(answers);
+            let metrics = app.proxy.metrics().render(&issuers, snapshot.health());
+            let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            typed(open_metrics, metrics)
+        }
+        Endpoint::Reload => {
+            let reloading = Arc::clone(app);
+            let reload = main.spawn(async move { reloading.reloader.reload().await });
+            let result = reload.await.unwrap_or_else(|error| Err(error.to_string()));
+            match result {
+                Ok(()) => text(StatusCode::OK, "config reloaded\n"),
+                Err(errors) => text(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    format!("the old config stays in force:\n{errors}\n"),
+                ),
+            }
+        }
+        Endpoint::Config => text(StatusCode::OK, effective_config(app)),
+        Endpoint::Explain => explain::answer(&app.proxy, request).await,
+        Endpoint::Flush => {
+            let app = Arc::clone(app);
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            let flush = main.spawn(async move { flush::answer(&app.proxy, &query).await });
+            let (status, told) = flush
+                .await
+                .unwrap_or_else(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")));
+            text(status, told)
+        }
+        Endpoint::Reference => reference_page(),
+        Endpoint::OpenApi => typed("application/json", api_docs::openapi().to_string()),
+    }
+}
+
+/// The API reference for a browser, which is told to load nothing and run nothing.
+fn reference_page() -> Response<Full<Bytes>> {
+    let page = api_docs::page();
+    let policy = HeaderValue::from_str(&page.security_policy);
+    let mut response = typed("text/html; charset=utf-8", page.html);
+    let headers = response.headers_mut();
+    let strictest = HeaderValue::from_static("default-src 'none'");
+    headers.insert(CONTENT_SECURITY_POLICY, policy.unwrap_or(strictest));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// The config in force as YAML, below comments that tell how the last load went.
+fn effective_config(app: &App) -> String {
+    let last = app.reloader.last();
+    let at = humantime::format_rfc3339_seconds(last.at);
+    let path = app.reloader.path().display();
+    let mut out = format!(
+        "# Partywall {}. The config in force, for reading: secrets are ***, and keys that files\n\
+         # hold are not shown.\n",
+        env!("CARGO_PKG_VERSION"),
+    );
+    // Writing to a string does not fail.
+    let _ = match &last.result {
+        Ok(()) => writeln!(out, "# Loaded from {path} at {at}."),
+        Err(errors) => {
+            let first = "the last load failed; what follows was in force before and still is";
+            let lines = errors.lines().map(|line| format!("#   {line}\n"));
+            let lines: String = lines.collect();
+            write!(out, "# At {at} {first}:\n{lines}")
+        }
+    };
+    let settings = Arc::clone(app.proxy.snapshot().settings());
+    if app.reloader.needs_restart(&settings) {
+        out.push_str(
+            "# What differs from the start in listeners, admin and log waits for a restart.\n",
+        );
+    }
+    out + &config::show(&settings)
+}
+
+fn not_allowed(methods: &[&str]) -> Response<Full<Bytes>> {
+    let allow = methods.join(", ");
+    let answer = format!("this endpoint answers {allow} only\n");
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, answer);
+    if let Ok(allow) = HeaderValue::from_str(&allow) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = typed("text/plain; charset=utf-8", body);
+    *response.status_mut() = status;
+    response
+}
+
+fn typed(content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}

@@ -1,0 +1,97 @@
+//! Bodies that have to be buffered, within a bound and the budget.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use hyper::body::Body as HttpBody;
+
+use super::{Ahead, BodyError};
+use crate::body::budget::{Room, Share};
+use crate::shares::Exceeded;
+
+/// Reads a whole body, if there is room for it.
+pub(super) async fn whole<B>(body: B, room: &Room) -> Result<Bytes, CollectError>
+where
+    B: HttpBody<Data = Bytes, Error = BodyError> + Unpin,
+{
+    match ahead(body, room).await {
+        Ok(Ahead::Whole(bytes)) => Ok(bytes),
+        Ok(Ahead::Cut(cut)) => Err(cut.why()),
+        Err(broken) => Err(CollectError::Broken(broken)),
+    }
+}
+
+/// Reads a body as far as there is room. The only way to collect one: what it takes of the budget,
+/// as the body grows, goes back when the last of the bytes is dropped.
+pub(super) async fn ahead<B>(mut body: B, room: &Room) -> Result<Ahead<B>, BodyError>
+where
+    B: HttpBody<Data = Bytes, Error = BodyError> + Unpin,
+{
+    let declared = body.size_hint().lower();
+    let mut share = room.budget.share();
+    if usize::try_from(declared).map_or(true, |declared| declared > room.bytes) {
+        let nothing = [Bytes::new(), Bytes::new()];
+        return Ok(Ahead::cut(CollectError::TooLarge, nothing, body));
+    }
+    let mut first = Bytes::new();
+    let mut rest = Vec::new();
+    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        let length = first.len() + rest.len() + data.len();
+        let is_first = first.is_empty() && rest.is_empty();
+        let room_for_it = if length > room.bytes {
+            Err(CollectError::TooLarge)
+        } else if is_first {
+            share.resize(length).map_err(CollectError::Exhausted)
+        } else {
+            reserve(&mut rest, length, room.bytes, &mut share).map_err(CollectError::Exhausted)
+        };
+        if let Err(why) = room_for_it {
+            let read = if rest.is_empty() { first } else { rest.into() };
+            return Ok(Ahead::cut(why, [share.bind(read), data], body));
+        }
+        if is_first {
+            first = data;
+            continue;
+        }
+        if rest.is_empty() {
+            rest.extend_from_slice(&std::mem::take(&mut first));
+        }
+        rest.extend_from_slice(&data);
+    }
+    let whole = if rest.is_empty() { first } else { rest.into() };
+    Ok(Ahead::Whole(share.bind(whole)))
+}
+
+/// Makes room for `length` bytes in all, twice as much as before where the budget allows, so that
+/// a body of many pieces is not copied for each of them.
+fn reserve(
+    buffer: &mut Vec<u8>,
+    length: usize,
+    limit: usize,
+    share: &mut Share,
+) -> Result<(), Exceeded> {
+    if length <= buffer.capacity() {
+        return Ok(());
+    }
+    let ample = (2 * buffer.capacity()).clamp(length, limit);
+    let granted = match share.resize(ample) {
+        Ok(()) => ample,
+        Err(_) => share.resize(length).map(|()| length)?,
+    };
+    buffer.reserve_exact(granted - buffer.len());
+    Ok(())
+}
+
+/// Why a body could not be read whole.
+#[derive(Debug)]
+pub(crate) enum CollectError {
+    /// It is larger than the limit.
+    TooLarge,
+    /// There is no memory left for it.
+    Exhausted(Exceeded),
+    /// It ended early or stalled.
+    Broken(BodyError),
+}

@@ -1,0 +1,124 @@
+//! Answers that are filtered as they pass.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::Frame;
+
+use super::{BodyError, Scrubber, Share, Streamed};
+use crate::shares::Exceeded;
+use crate::tempo::trace::JsonFilter;
+
+/// An answer that is filtered as it passes.
+pub(super) struct Sieved {
+    source: Streamed,
+    /// `None` once the answer has ended.
+    sieve: Option<Sieve>,
+    ready: VecDeque<Bytes>,
+    /// For what the sieve holds back, and what it let go at once.
+    held: Share,
+}
+
+/// What filters an answer as it passes.
+pub(crate) enum Sieve {
+    /// Warnings of a metrics query.
+    Warnings(Box<Scrubber>),
+    /// Foreign spans of a trace.
+    Trace(Box<JsonFilter>),
+}
+
+impl Sieve {
+    /// Whether the answer is known to be one that passes piece by piece.
+    pub(crate) fn streams(&self) -> bool {
+        match self {
+            Self::Warnings(scrubber) => scrubber.streams() == Some(true),
+            Self::Trace(_) => true,
+        }
+    }
+
+    /// Takes a piece, appends to `out` what may go on, and keeps account of what may not yet.
+    pub(crate) fn push(
+        &mut self,
+        data: Bytes,
+        out: &mut Vec<Bytes>,
+        held: &mut Share,
+    ) -> Result<(), BodyError> {
+        let came = data.len();
+        let kept = match self {
+            Self::Warnings(scrubber) => {
+                scrubber.push(data, out)?;
+                scrubber.held_bytes()
+            }
+            Self::Trace(filter) => {
+                filter.push(&data, out)?;
+                filter.held_bytes()
+            }
+        };
+        Ok(account(held, kept, out, came)?)
+    }
+
+    pub(crate) fn finish(self, out: &mut Vec<Bytes>) -> Result<(), BodyError> {
+        match self {
+            Self::Warnings(scrubber) => out.push(scrubber.finish()?),
+            Self::Trace(filter) => drop(filter.finish(out)?),
+        }
+        Ok(())
+    }
+}
+
+/// Keeps account of what a filter holds back and of what it let go at once: `out`, after a piece
+/// of `came` bytes. A piece that goes on as it came is not held: it is the stream's own.
+pub(crate) fn account(
+    held: &mut Share,
+    kept: usize,
+    out: &[Bytes],
+    came: usize,
+) -> Result<(), Exceeded> {
+    let waiting: usize = out.iter().map(Bytes::len).sum();
+    held.resize(kept + waiting.saturating_sub(came))
+}
+
+impl Sieved {
+    pub(super) fn new(source: Streamed, sieve: Sieve, ready: Vec<Bytes>, held: Share) -> Self {
+        Self {
+            source,
+            sieve: Some(sieve),
+            ready: ready.into(),
+            held,
+        }
+    }
+
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            let Some(sieve) = &mut self.sieve else {
+                return Poll::Ready(None);
+            };
+            let mut out = Vec::new();
+            let passed = match std::task::ready!(self.source.poll(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => sieve.push(data, &mut out, &mut self.held),
+                    // JSON answers have no trailers; these would be the upstream's own words.
+                    Err(_trailers) => Ok(()),
+                },
+                Some(Err(error)) => Err(error),
+                None => match self.sieve.take() {
+                    Some(sieve) => sieve.finish(&mut out),
+                    None => Ok(()),
+                },
+            };
+            if let Err(error) = passed {
+                self.sieve = None;
+                return Poll::Ready(Some(Err(error)));
+            }
+            self.ready
+                .extend(out.into_iter().filter(|bytes| !bytes.is_empty()));
+        }
+    }
+}

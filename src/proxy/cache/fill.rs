@@ -1,0 +1,256 @@
+//! The one request that goes up for all who ask the same. It runs in a task of its own: the client
+//! who came first may read slowly, or leave, without harm to the others.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{HeaderMap, VARY};
+use hyper::{Response, StatusCode};
+use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
+
+use super::key::{Question, forbids_keeping};
+use super::response::{Found, Kept};
+use super::single_flight::{Landing, Leader};
+use super::store::Ticket;
+use super::{AnswerCache, mark};
+use crate::body::budget::Budget;
+use crate::body::{Piece, ResponseBody};
+use crate::prometheus::completeness::is_complete;
+use crate::proxy::enforce::Enforced;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::snapshot::Snapshot;
+use crate::proxy::{forward, respond};
+use crate::shares::Exceeded;
+use crate::telemetry::metrics::{Lookup, Metrics};
+
+/// The right, and the duty, to ask.
+pub(in crate::proxy) struct Lead {
+    pub(super) cache: Arc<AnswerCache>,
+    pub(super) leader: Leader,
+    pub(super) question: Question,
+    /// `None` where the answer cannot be kept, only shared.
+    pub(super) ticket: Option<Ticket>,
+}
+
+/// What the upstream gave.
+pub(in crate::proxy) struct Fetched {
+    /// Its own status, if it answered.
+    pub(in crate::proxy) status: Option<StatusCode>,
+    /// For the client who came first.
+    pub(in crate::proxy) response: Result<Response<ResponseBody>, ProxyError>,
+}
+
+impl Lead {
+    /// Asks the upstream. Whoever waits gets the answer too, if it may be kept.
+    pub(in crate::proxy) async fn fetch(
+        self,
+        snapshot: &Arc<Snapshot>,
+        enforced: Enforced,
+        metrics: &Arc<Metrics>,
+    ) -> Fetched {
+        let (client, fetched) = oneshot::channel();
+        let (snapshot, metrics) = (Arc::clone(snapshot), Arc::clone(metrics));
+        tokio::spawn(
+            async move { self.run(client, &snapshot, enforced, &metrics).await }.in_current_span(),
+        );
+        fetched.await.unwrap_or_else(|_| Fetched {
+            status: None,
+            response: Err(ProxyError::new(
+                ErrorKind::Internal,
+                "a defect of Partywall stopped this request; please report it",
+            )),
+        })
+    }
+
+    async fn run(
+        self,
+        mut client: oneshot::Sender<Fetched>,
+        snapshot: &Snapshot,
+        enforced: Enforced,
+        metrics: &Arc<Metrics>,
+    ) {
+        let budget = Budget::of(snapshot, metrics, enforced.holder());
+        let tenants = enforced.holder().tenants_alone();
+        let fetched = tokio::select! {
+            fetched = ask(snapshot, enforced, metrics) => fetched,
+            () = self.is_useless(client.closed()) => return,
+        };
+        let Fetched {
+            status,
+            response: Ok(mut response),
+        } = fetched
+        else {
+            self.leader.land(Landing::Nothing);
+            // Whoever is gone needs no answer.
+            let _ = client.send(fetched);
+            return;
+        };
+        mark(&mut response, Some(Lookup::Miss));
+        if !may_be_kept(&response, self.cache.settings.max_answer_bytes) {
+            self.leader.land(Landing::Nothing);
+            let _ = client.send(Fetched {
+                status,
+                response: Ok(response),
+            });
+            return;
+        }
+        let (pieces, led) = mpsc::unbounded_channel();
+        let (head, body) = response.into_parts();
+        let headers = head.headers.clone();
+        let led = ResponseBody::led(led, &body);
+        let _ = client.send(Fetched {
+            status,
+            response: Ok(Response::from_parts(head, led)),
+        });
+        let gathered = tokio::select! {
+            gathered = gather(body, &pieces, self.cache.settings.max_answer_bytes, &budget) => gathered,
+            () = self.is_useless(pieces.closed()) => return,
+        };
+        drop(pieces);
+        match gathered {
+            Some(gathered) => {
+                // A cached answer serves all callers with these tenants, not just this one.
+                let budget = Budget::of(snapshot, metrics, &tenants);
+                self.keep(headers, gathered, &budget, metrics).await;
+            }
+            None => self.leader.land(Landing::Nothing),
+        }
+    }
+
+    /// Waits until neither the client who came first nor another waits for an answer.
+    async fn is_useless(&self, client_gone: impl Future<Output = ()>) {
+        client_gone.await;
+        self.leader.is_alone().await;
+    }
+
+    async fn keep(
+        &self,
+        mut headers: HeaderMap,
+        body: Vec<Bytes>,
+        budget: &Budget,
+        metrics: &Metrics,
+    ) {
+        headers.remove(super::MARK);
+        let Some(body) = whole_and_complete(body, budget).await else {
+            self.leader.land(Landing::Nothing);
+            return;
+        };
+        let kept = Arc::new(Kept { headers, body });
+        self.leader.land(Landing::Answer(Found {
+            kept: Arc::clone(&kept),
+            age: None,
+        }));
+        // Whoever asks meanwhile still waits with the leader.
+        if let Some(ticket) = self.ticket {
+            let store = &self.cache.store;
+            store
+                .put(&self.question, ticket, &kept, budget, metrics)
+                .await;
+        }
+    }
+}
+
+async fn ask(snapshot: &Snapshot, enforced: Enforced, metrics: &Arc<Metrics>) -> Fetched {
+    match forward::forward(enforced, metrics).await {
+        Ok(answered) => Fetched {
+            status: Some(answered.response.status()),
+            response: respond::respond(answered, snapshot, metrics).await,
+        },
+        Err(error) => Fetched {
+            status: None,
+            response: Err(error),
+        },
+    }
+}
+
+/// Whether the head of an answer says that the whole may be kept.
+fn may_be_kept(response: &Response<ResponseBody>, max_bytes: usize) -> bool {
+    let headers = response.headers();
+    let length = hyper::body::Body::size_hint(response.body()).lower();
+    response.status() == StatusCode::OK
+        && length <= max_bytes as u64
+        && is_json(headers)
+        && !forbids_keeping(headers)
+        && varies_by_known(headers)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+    let text = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let media_type = text.and_then(|text| text.split(';').next());
+    let is_json = media_type.is_some_and(|name| name.trim().eq_ignore_ascii_case(respond::JSON));
+    is_json && !headers.contains_key(CONTENT_ENCODING)
+}
+
+/// Whether it varies by headers that are in the key or that never go up (RFC 9110 §12.5.5).
+fn varies_by_known(headers: &HeaderMap) -> bool {
+    const KNOWN: [&str; 3] = ["accept", "accept-encoding", "origin"];
+    headers.get_all(VARY).iter().all(|value| {
+        let names = value.to_str().unwrap_or("*").split(',');
+        names.map(str::trim).all(|name| {
+            name.is_empty() || KNOWN.iter().any(|known| known.eq_ignore_ascii_case(name))
+        })
+    })
+}
+
+/// Reads an answer as fast as it comes, and gives each piece to the client who came first. All of
+/// them if they are few enough; what is too long goes on to that client alone.
+async fn gather(
+    mut body: ResponseBody,
+    client: &mpsc::UnboundedSender<Piece>,
+    max_bytes: usize,
+    budget: &Budget,
+) -> Option<Vec<Bytes>> {
+    // Whoever is gone needs no answer; others may wait for it.
+    let give = |piece| drop(client.send(piece));
+    let mut gathered = Vec::new();
+    let mut length = 0;
+    loop {
+        match body.data().await {
+            Some(Ok(data)) => {
+                length += data.len();
+                let held = held(&data, length <= max_bytes, budget);
+                let Some(held) = held else {
+                    give(Piece::Data(data));
+                    give(Piece::Rest(Box::new(body)));
+                    return None;
+                };
+                give(Piece::Data(held.clone()));
+                gathered.push(held);
+            }
+            Some(Err(error)) => {
+                give(Piece::Broken(error));
+                return None;
+            }
+            None => {
+                give(Piece::End);
+                return Some(gathered);
+            }
+        }
+    }
+}
+
+/// A copy that has its room in the budget: a piece as it came may keep a larger buffer alive.
+fn held(data: &[u8], fits: bool, budget: &Budget) -> Option<Bytes> {
+    fits.then(|| budget.hold(Bytes::copy_from_slice(data)).ok())?
+}
+
+/// The answer in one piece, if it says all that was asked for.
+async fn whole_and_complete(pieces: Vec<Bytes>, budget: &Budget) -> Option<Bytes> {
+    let whole = joined(&pieces, budget).ok()?;
+    drop(pieces);
+    // A few milliseconds for the largest.
+    let reading = whole.clone();
+    let complete = tokio::task::spawn_blocking(move || is_complete(&reading)).await;
+    complete.is_ok_and(|complete| complete).then_some(whole)
+}
+
+fn joined(pieces: &[Bytes], budget: &Budget) -> Result<Bytes, Exceeded> {
+    let mut share = budget.share();
+    share.resize(pieces.iter().map(Bytes::len).sum())?;
+    Ok(share.bind(pieces.concat().into()))
+}

@@ -1,0 +1,232 @@
+//! The traces API's rule: a confined query goes up, and the answer loses what a query cannot
+//! confine.
+
+mod answer;
+mod diff;
+pub(super) mod org_id;
+mod scope;
+
+use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request};
+
+use self::answer::{Companions, Hidden};
+pub(in crate::proxy) use self::answer::{Page, TracesAnswer, WholeAnswer};
+pub(super) use self::scope::{TracesScope, refusal};
+use super::{Enforced, Outward, ResponsePlan, guard, input};
+use crate::auth::Caller;
+use crate::body::{ClientBody, RequestBody};
+use crate::prometheus::form::Form;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::headers;
+use crate::proxy::query_log::Journal;
+use crate::proxy::snapshot::Snapshot;
+use crate::telemetry::metrics::Metrics;
+use crate::tempo::answer::Format;
+use crate::tempo::endpoints::{Endpoint, Version};
+use crate::tempo::params::{self, OldForm, ParamError, Params};
+use crate::tempo::tags::Asked;
+use crate::tempo::trace::TraceApi;
+use crate::traceql::{OldSearch, Refusal};
+
+/// Whether the endpoint is asked by what is in the body.
+pub(super) fn reads_body(
+    snapshot: &Snapshot,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    head: &Parts,
+) -> Result<bool, ProxyError> {
+    if head.method != endpoint.method() {
+        return Err(ProxyError::method_not_allowed(&[endpoint.method()]));
+    }
+    TracesScope::of(snapshot, caller)?;
+    Ok(*endpoint == Endpoint::TraceDiff)
+}
+
+/// Confines a request to an endpoint of the traces API.
+pub(super) async fn enforce(
+    snapshot: &Snapshot,
+    outward: &Outward,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    request: Request<ClientBody>,
+    metrics: &Metrics,
+    journal: &Journal,
+) -> Result<Enforced, ProxyError> {
+    let (head, body) = request.into_parts();
+    if head.method != endpoint.method() {
+        return Err(ProxyError::method_not_allowed(&[endpoint.method()]));
+    }
+    let scope = TracesScope::of(snapshot, caller)?;
+    if *endpoint == Endpoint::TraceDiff {
+        let body = input::whole(body)?;
+        return diff::enforce(snapshot, outward, scope, &head, &body, metrics).await;
+    }
+    let form = input::parameters(&head, &[])?;
+    journal.asked_with(form.iter());
+    guard::traces(snapshot, caller, endpoint, form.iter())?;
+    let scope = match scope {
+        TracesScope::All => return unconfined(outward, endpoint, &head, &form, HeaderMap::new()),
+        TracesScope::OrgId(header) => {
+            return unconfined(outward, endpoint, &head, &form, org_id::header(header));
+        }
+        TracesScope::Confined(scope) => scope,
+    };
+    let accept = head
+        .headers
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    let format = Format::choose(endpoint, accept)
+        .map_err(|error| ProxyError::new(ErrorKind::NotAcceptable, error.to_string()))?;
+    let pairs = || form.iter();
+    let (params, answer) = match endpoint {
+        Endpoint::Search => {
+            let query = query_of(&form, &["q"]);
+            let (params, range) = params::search(
+                pairs(),
+                |query| scope.search(query),
+                |old| scope.old_search(&old_search(old)?),
+            )
+            .map_err(parameter)?;
+            let page = Page {
+                companions: scope.companions(outward, range),
+                hidden: scope.hidden(query),
+                is_old: query.is_empty(),
+            };
+            (params, TracesAnswer::search(page, format))
+        }
+        Endpoint::SearchTags | Endpoint::SearchTagsV2 => {
+            let asked = asked(*endpoint == Endpoint::SearchTags);
+            let params =
+                params::tag_names(pairs(), |query| scope.tag_filter(query)).map_err(parameter)?;
+            let wanted = query_of(&form, &["scope"]);
+            (params, TracesAnswer::tag_names(asked, wanted, format))
+        }
+        Endpoint::TagValues { tag, .. } | Endpoint::TagValuesV2(tag) => {
+            scope.check_tag(tag)?;
+            let asked = asked(matches!(endpoint, Endpoint::TagValues { .. }));
+            let params =
+                params::tag_values(pairs(), |query| scope.tag_filter(query)).map_err(parameter)?;
+            (
+                params,
+                TracesAnswer::tag_values(asked, scope.values_of(tag), format),
+            )
+        }
+        Endpoint::MetricsQueryRange | Endpoint::MetricsQuery => {
+            let query = query_of(&form, &["q", "query"]);
+            let confine = |query: &str| scope.metrics(query);
+            let params = match endpoint {
+                Endpoint::MetricsQuery => params::metrics_query(pairs(), confine),
+                _ => params::metrics_query_range(pairs(), confine),
+            }
+            .map_err(parameter)?;
+            (
+                params,
+                TracesAnswer::metrics(scope.is_trusted(), scope.hidden(query), format),
+            )
+        }
+        Endpoint::TraceById { version, .. } => {
+            let params = params::trace_by_id::<Refusal>(*version, pairs()).map_err(parameter)?;
+            let api = match version {
+                Version::V1 => TraceApi::V1,
+                Version::V2 => TraceApi::V2,
+            };
+            (params, scope.redaction(api, format)?)
+        }
+        Endpoint::TraceDiff | Endpoint::Echo | Endpoint::BuildInfo | Endpoint::Ready => {
+            (Params::new(), TracesAnswer::Public)
+        }
+    };
+    let form = form_of(params, journal);
+    let mut headers = headers::for_data_request(&head.headers);
+    if !matches!(answer, TracesAnswer::Public) {
+        headers.insert(ACCEPT, HeaderValue::from_static(format.media_type()));
+    }
+    send(
+        outward,
+        &endpoint.upstream_path(),
+        &form,
+        headers,
+        ResponsePlan::Traces(answer),
+    )
+}
+
+fn form_of<'p>(params: Params<'p>, journal: &Journal) -> Form<'p> {
+    let mut form = Form::default();
+    for (name, value) in params {
+        form.push(name, value);
+    }
+    journal.sent_with(form.iter());
+    form
+}
+
+/// The request as it came, but read and written again, for callers with all tenants and for a
+/// Tempo that keeps tenants apart by itself.
+fn unconfined(
+    outward: &Outward,
+    endpoint: &Endpoint,
+    head: &Parts,
+    form: &Form<'_>,
+    extra: HeaderMap,
+) -> Result<Enforced, ProxyError> {
+    let mut headers = headers::for_data_request(&head.headers);
+    headers.extend(extra);
+    send(
+        outward,
+        &endpoint.client_path(),
+        form,
+        headers,
+        ResponsePlan::AllTenants,
+    )
+}
+
+fn send(
+    outward: &Outward,
+    path: &str,
+    form: &Form<'_>,
+    headers: HeaderMap,
+    plan: ResponsePlan,
+) -> Result<Enforced, ProxyError> {
+    let parameters = form.encode();
+    let target = if parameters.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{parameters}")
+    };
+    outward.request(Method::GET, &target, headers, RequestBody::Empty, plan)
+}
+
+/// The client's own text of a parameter, under the first of its names that has one.
+fn query_of<'f>(form: &'f Form<'_>, names: &[&str]) -> &'f str {
+    names
+        .iter()
+        .find_map(|wanted| {
+            form.iter()
+                .find(|(name, value)| name == wanted && !value.is_empty())
+        })
+        .map_or("", |(_, value)| value)
+}
+
+fn asked(is_v1: bool) -> Asked {
+    if is_v1 { Asked::V1 } else { Asked::V2 }
+}
+
+fn old_search(old: &OldForm<'_>) -> Result<OldSearch, Refusal> {
+    let mut search = OldSearch::from_parameters(old.tags, old.min_duration, old.max_duration)?;
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    search.tags.extend(old.bare_tags.iter().map(own));
+    Ok(search)
+}
+
+/// Parameters that were refused, for the client.
+fn parameter(error: ParamError<Refusal>) -> ProxyError {
+    match error {
+        ParamError::Query(error) => refusal(&error),
+        ParamError::Internal(_) | ParamError::Unsupported(_) => {
+            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because("parameter")
+        }
+        error => ProxyError::new(ErrorKind::BadRequest, error.to_string())
+            .because("parameters")
+            .quoting_the_query(),
+    }
+}

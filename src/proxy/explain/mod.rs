@@ -1,0 +1,226 @@
+//! What would become of a request: the journey up to the point where it would be sent.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | `question` | a request in the words of an operator |
+//! | `explanation` | the answer, for people and machines |
+//! | `caller` | who asks, with which tenants, and why |
+//! | `sent` | the request that would go up, beside the one that came |
+//! | `advice` | which config key would allow what is refused |
+//!
+//! Nothing here reads a request in a way of its own: it goes over a connection in memory, is read
+//! by the same HTTP library and walks through the same steps. Nothing is sent.
+
+mod advice;
+mod caller;
+mod explanation;
+mod request;
+mod sent;
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::{Empty, Full};
+use hyper::service::service_fn;
+use hyper::{Request, Response, body::Incoming};
+use hyper_util::rt::TokioIo;
+
+pub use self::caller::dimensions;
+pub use self::explanation::{
+    CallerView, Dimension, Explanation, KeyView, Outcome, Parameter, Refused, RouteView, Sent,
+};
+pub use self::request::{Identity, Question, QuestionError};
+use super::enforce::{self, Enforced, Outgoing};
+use super::error::ProxyError;
+use super::query_log::Journal;
+use super::route::Route;
+use super::route::cluster;
+use super::shadow::{self, asks_while_enforcing};
+use super::snapshot::Snapshot;
+use super::{admit, authenticate, receive, route};
+use crate::auth::Caller;
+use crate::prometheus::clusters;
+use crate::telemetry::audit::Redaction;
+use crate::telemetry::metrics::Metrics;
+
+/// How much of a request is under way between the two ends of the connection, in bytes.
+const IN_MEMORY: usize = 64 * 1024;
+
+/// Tells what would become of a request, without sending it.
+pub async fn dry_run(snapshot: &Snapshot, question: Question) -> Explanation {
+    let Question {
+        identity,
+        request,
+        shown,
+    } = question;
+    let asked = request.body().clone();
+    let walked: Mutex<Option<Explanation>> = Mutex::new(None);
+    let service = service_fn(|request| {
+        let shown = shown.clone();
+        let (identity, asked, walked) = (&identity, &asked, &walked);
+        async move {
+            let explanation = explain(snapshot, identity, shown, asked, request).await;
+            let mut walked = walked.lock().unwrap_or_else(PoisonError::into_inner);
+            *walked = Some(explanation);
+            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+        }
+    });
+    let (near, far) = tokio::io::duplex(IN_MEMORY);
+    let server = hyper::server::conn::http1::Builder::new()
+        .max_buf_size(snapshot.settings().limits.header_bytes)
+        .serve_connection(TokioIo::new(far), service);
+    let (answered, _) = tokio::join!(send(near, request), server);
+    let walked = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
+    walked.unwrap_or_else(|| Explanation::unread(shown, answered.as_ref()))
+}
+
+/// The client's end. The status is of interest only where the head itself was refused.
+async fn send(near: tokio::io::DuplexStream, request: Request<Bytes>) -> Result<u16, String> {
+    let text = |error: hyper::Error| error.to_string();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near))
+        .await
+        .map_err(text)?;
+    let answer = async move { sender.send_request(request.map(Full::new)).await };
+    let (answer, _) = tokio::join!(answer, connection);
+    Ok(answer.map_err(text)?.status().as_u16())
+}
+
+async fn explain(
+    snapshot: &Snapshot,
+    identity: &Identity,
+    shown: String,
+    body: &Bytes,
+    request: Request<Incoming>,
+) -> Explanation {
+    let mut explanation = Explanation::of(shown);
+    let asked = sent::Asked::of(&request, body);
+    let walk = Walk {
+        snapshot,
+        identity,
+        explanation: &mut explanation,
+        caller: None,
+    };
+    let (caller, result) = walk.go(request).await;
+    explanation.outcome = match result {
+        Ok(Some(outgoing)) => outcome(&mut explanation, outgoing, |enforced| {
+            sent::show(snapshot, caller.as_deref(), &asked, enforced)
+        }),
+        Ok(None) => Outcome::Undecided {
+            why: "whether all of both traces is the caller's decides, so Tempo has to be asked"
+                .to_owned(),
+        },
+        Err(error) => Outcome::Refused(advice::refused(snapshot, &error)),
+    };
+    explanation
+}
+
+/// Of several clusters, which are all sent the same, the first is shown.
+fn outcome(
+    explanation: &mut Explanation,
+    outgoing: Outgoing,
+    show: impl FnOnce(Enforced) -> Sent,
+) -> Outcome {
+    let sent = match outgoing {
+        Outgoing::One(enforced) => show(enforced),
+        Outgoing::Several(all) => {
+            if let Some(route) = &mut explanation.route {
+                route.upstream = None;
+                route.clusters = all.iter().map(|(name, _)| name.to_string()).collect();
+            }
+            let Some((_, first)) = all.into_iter().next() else {
+                let why = "no cluster is named".to_owned();
+                return Outcome::Undecided { why };
+            };
+            let mut sent = show(first);
+            sent.dropped.retain(|name| name != clusters::PARAMETER);
+            sent
+        }
+        Outgoing::Here(json) => {
+            let answer = String::from_utf8_lossy(&json).into_owned();
+            return Outcome::Answered { answer };
+        }
+    };
+    Outcome::Sent(Box::new(sent))
+}
+
+/// The steps, in the order of the journey.
+struct Walk<'a> {
+    snapshot: &'a Snapshot,
+    identity: &'a Identity,
+    explanation: &'a mut Explanation,
+    caller: Option<Arc<Caller>>,
+}
+
+impl Walk<'_> {
+    async fn go(
+        mut self,
+        request: Request<Incoming>,
+    ) -> (Option<Arc<Caller>>, Result<Option<Outgoing>, ProxyError>) {
+        let result = self.steps(request).await;
+        (self.caller, result)
+    }
+
+    /// `None` where enforcement itself would ask the upstream.
+    async fn steps(
+        &mut self,
+        mut request: Request<Incoming>,
+    ) -> Result<Option<Outgoing>, ProxyError> {
+        let settings = self.snapshot.settings();
+        // Counted and noted into nothing that is shown.
+        let metrics = Arc::new(Metrics::new());
+        let journal = Journal::new(Redaction::nothing());
+        let host = admit::admit(&request, settings.limits.uri_bytes)?;
+        let cluster = cluster::enter(self.snapshot, host, &mut request)?;
+        let path = admit::path(&request)?;
+        let route = route::route(self.snapshot, &cluster, &request, &path)?;
+        let in_force =
+            shadow::in_force(&route).filter(|in_force| in_force.is_for(request.method()));
+        self.explanation.route = Some(RouteView {
+            name: route.name(),
+            upstream: route
+                .upstream
+                .as_ref()
+                .map(|upstream| upstream.name().to_string()),
+            clusters: Vec::new(),
+            shadow_until: in_force
+                .map(|shadow| humantime::format_rfc3339_seconds(shadow.until()).to_string()),
+        });
+        self.caller = self.authenticate(&route, &request, &metrics).await?;
+        if let Some(caller) = &self.caller {
+            self.explanation.caller = Some(caller::view(settings, caller));
+            let principal = caller.principal();
+            self.explanation.dimensions =
+                dimensions(settings, principal.issuer(), principal.claims());
+        }
+        cluster::permit(&route, self.caller.as_deref())?;
+        if asks_while_enforcing(&route, self.caller.as_deref()) {
+            return Ok(None);
+        }
+        let caller = self.caller.clone();
+        let received = receive::receive(self.snapshot, &route, caller.as_ref(), request, &metrics);
+        let request = received.await?;
+        let (outgoing, _decision) =
+            enforce::enforce(self.snapshot, &route, caller, request, &metrics, &journal).await?;
+        Ok(Some(outgoing))
+    }
+
+    async fn authenticate(
+        &self,
+        route: &Route,
+        request: &Request<Incoming>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Option<Arc<Caller>>, ProxyError> {
+        match self.identity {
+            Identity::Token => {
+                authenticate::authenticate(self.snapshot, route, request.headers(), metrics).await
+            }
+            Identity::Claims { .. } if !route.needs_token() => Ok(None),
+            Identity::Claims { issuer, claims } => {
+                let tenancy = &self.snapshot.settings().tenancy;
+                let caller = Caller::supposed(tenancy, Arc::clone(issuer), claims.clone());
+                Ok(Some(Arc::new(caller)))
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The request that would go up, beside the one that came.
+
+use bytes::Bytes;
+use hyper::Request;
+
+use super::explanation::{Parameter, Sent};
+use crate::auth::Caller;
+use crate::body::RequestBody;
+use crate::config::settings::{Api, ForeignMatchers};
+use crate::prometheus::form::Form;
+use crate::promql::{self, Confined};
+use crate::proxy::enforce::{Enforced, Filter, ResponsePlan, TracesAnswer};
+use crate::proxy::snapshot::Snapshot;
+use crate::tenancy::{Matchers, TenantScope};
+use crate::traceql;
+
+/// A range of bytes: from and to.
+type Place = (usize, usize);
+
+/// The parameters as they came.
+pub(super) struct Asked(Vec<(String, String)>);
+
+impl Asked {
+    /// Of URL and body, in the order in which they are read.
+    pub(super) fn of<B>(request: &Request<B>, body: &Bytes) -> Self {
+        let mut all = pairs(request.uri().query().unwrap_or_default().as_bytes());
+        all.extend(pairs(body));
+        Self(all)
+    }
+}
+
+/// Shows what enforcement made, and lets go of it.
+pub(super) fn show(
+    snapshot: &Snapshot,
+    caller: Option<&Caller>,
+    asked: &Asked,
+    enforced: Enforced,
+) -> Sent {
+    let (upstream, request, plan, _holder) = enforced.into_parts();
+    let mut original = asked.0.clone();
+    let mut take = |name: &str| {
+        let place = original.iter().position(|(known, _)| known == name)?;
+        Some(original.remove(place).1)
+    };
+    let marks = Marks {
+        matchers: caller.and_then(matchers),
+        foreign: snapshot.settings().promql.foreign_matchers,
+        limits: snapshot.promql_limits(),
+        api: upstream.api(),
+    };
+    let query = request.uri().query().unwrap_or_default().as_bytes();
+    let body = match request.body() {
+        RequestBody::Whole(Some(body)) if is_form(&request) => body.clone(),
+        _ => Bytes::new(),
+    };
+    let mut parameters = Vec::new();
+    for (name, sent) in pairs(query).into_iter().chain(pairs(&body)) {
+        let original = take(&name);
+        let inserted = marks.of(&name, original.as_deref(), &sent);
+        parameters.push(Parameter {
+            name,
+            original,
+            sent,
+            inserted,
+        });
+    }
+    Sent {
+        method: request.method().to_string(),
+        path: request.uri().path().to_owned(),
+        parameters,
+        dropped: original.into_iter().map(|(name, _)| name).collect(),
+        org_id: request
+            .headers()
+            .get("x-scope-orgid")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned),
+        answer: answer(&plan),
+    }
+}
+
+fn pairs(text: &[u8]) -> Vec<(String, String)> {
+    let form = Form::parse(text).unwrap_or_default();
+    form.iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn is_form<B>(request: &Request<B>) -> bool {
+    let content_type = request.headers().get(hyper::header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value == "application/x-www-form-urlencoded")
+}
+
+fn matchers(caller: &Caller) -> Option<&Matchers> {
+    match caller.scope() {
+        Ok(TenantScope::Tenants(tenants)) => tenants.metrics(),
+        _ => None,
+    }
+}
+
+/// Finds what is ours in a parameter. The text that is shown is the one that would be sent; where
+/// the places are not certain, more of it is marked, never less.
+struct Marks<'a> {
+    matchers: Option<&'a Matchers>,
+    foreign: ForeignMatchers,
+    limits: promql::Limits,
+    api: Api,
+}
+
+impl Marks<'_> {
+    fn of(&self, name: &str, original: Option<&str>, sent: &str) -> Vec<Place> {
+        let Some(original) = original else {
+            return vec![(0, sent.len())];
+        };
+        if original == sent {
+            return Vec::new();
+        }
+        let exact = match self.api {
+            Api::Prometheus => self.in_promql(name, original, sent),
+            Api::Tempo => in_traceql(original, sent, self.limits.query_bytes),
+        };
+        exact.unwrap_or_else(|| vec![difference(original, sent)])
+    }
+
+    fn in_promql(&self, name: &str, original: &str, sent: &str) -> Option<Vec<Place>> {
+        let confine = if name == "query" {
+            promql::confine
+        } else {
+            promql::confine_selector
+        };
+        confine(original, self.matchers?, self.foreign, &self.limits)
+            .ok()
+            .filter(|confined| confined.text() == sent)
+            .map(|confined| insertions(&confined))
+    }
+}
+
+/// The same stage stands before each leaf pipeline.
+fn in_traceql(original: &str, sent: &str, query_bytes: usize) -> Option<Vec<Place>> {
+    let limits = traceql::Limits {
+        query_bytes,
+        ..traceql::Limits::default()
+    };
+    let leaves = traceql::leaf_pipelines(original, limits);
+    let added = sent.len().checked_sub(original.len())?;
+    let each = added.checked_div(leaves.len())?;
+    let first = *leaves.first()?;
+    let stage = sent.get(first..first + each)?;
+    let mut spliced = String::with_capacity(sent.len());
+    let mut places = Vec::new();
+    let mut copied = 0;
+    for leaf in leaves {
+        spliced.push_str(original.get(copied..leaf)?);
+        places.push((spliced.len(), spliced.len() + each));
+        spliced.push_str(stage);
+        copied = leaf;
+    }
+    spliced.push_str(original.get(copied..)?);
+    (spliced == sent).then_some(places)
+}
+
+fn insertions(confined: &Confined) -> Vec<Place> {
+    let mut before = 0;
+    confined
+        .insertions()
+        .iter()
+        .map(|insertion| {
+            let start = insertion.at + before;
+            before += insertion.len;
+            (start, start + insertion.len)
+        })
+        .collect()
+}
+
+/// All between what both begin and what both end with.
+fn difference(original: &str, sent: &str) -> Place {
+    let same = |pair: &(char, char)| pair.0 == pair.1;
+    let start: usize = original
+        .chars()
+        .zip(sent.chars())
+        .take_while(same)
+        .map(|(c, _)| c.len_utf8())
+        .sum();
+    let rest = |text: &str| text.get(start..).unwrap_or_default().to_owned();
+    let (original, after) = (rest(original), rest(sent));
+    let end: usize = original
+        .chars()
+        .rev()
+        .zip(after.chars().rev())
+        .take_while(same)
+        .map(|(c, _)| c.len_utf8())
+        .sum();
+    (start, sent.len() - end)
+}
+
+/// What happens to the answer, in words.
+fn answer(plan: &ResponsePlan) -> &'static str {
+    match plan {
+        ResponsePlan::PassThrough => "passed on as it comes: this is no data API",
+        ResponsePlan::AllTenants => "passed on as it comes: the caller has all tenants",
+        ResponsePlan::Stream => "streamed: all of it is the caller's",
+        ResponsePlan::Scrub(_) => {
+            "streamed; texts of warnings and errors that could name others are replaced"
+        }
+        ResponsePlan::Filter(Filter::Rules { .. }) => {
+            "read whole; rules, groups and alerts of other tenants are left out"
+        }
+        ResponsePlan::Filter(Filter::Alerts(_)) => {
+            "read whole; alerts of other tenants are left out"
+        }
+        ResponsePlan::Filter(Filter::Targets(_)) => {
+            "read whole; targets of other tenants are left out"
+        }
+        ResponsePlan::Filter(Filter::Metadata { .. }) => {
+            "read whole; only metrics that the tenants have stay, which a second request asks for"
+        }
+        ResponsePlan::Traces(TracesAnswer::Public) => "passed on: it knows no tenant",
+        ResponsePlan::Traces(TracesAnswer::Whole(..)) => {
+            "read whole; what describes others' spans is masked or left out"
+        }
+        ResponsePlan::Traces(TracesAnswer::Trace { .. }) => {
+            "redacted as it comes: spans of other tenants are left out (traces.foreign_spans)"
+        }
+        ResponsePlan::Grpc(_) => "a gRPC stream; each message is filtered",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_marked() {
+        assert_eq!(difference("{ a }", "{ b && a }"), (2, 7));
+        assert_eq!(difference("", "abc"), (0, 3));
+        assert_eq!(difference("é", "éé"), (2, 4));
+        assert_eq!(difference("aba", "ababa"), (3, 5));
+    }
+
+    #[test]
+    fn a_stage_is_marked_before_each_leaf() {
+        let original = "({ .a } | by(name)) && ({ .b } | by(name))";
+        let sent = "({ .t = 1 } | { .a } | by(name)) && ({ .t = 1 } | { .b } | by(name))";
+        let places = in_traceql(original, sent, 1000).unwrap();
+        let marked: Vec<_> = places
+            .iter()
+            .map(|&(from, to)| sent.get(from..to))
+            .collect();
+        assert_eq!(marked, [Some("{ .t = 1 } | "), Some("{ .t = 1 } | ")]);
+    }
+}

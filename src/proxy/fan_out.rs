@@ -1,0 +1,95 @@
+//! One query of several clusters: asked at once, answered in one document
+//! ([`prometheus::clusters`](crate::prometheus::clusters) has its shape).
+//!
+//! Each cluster's answer is read whole, within `limits.answer_bytes` and what is left of
+//! `limits.buffered_bytes`, and within a time of its own: the upstream's `response_head` and one
+//! `body_idle` more. Whatever goes wrong with one stands in its place, and the others are not
+//! touched by it. The request has one place among those of `limits` and of its tenants, as each
+//! store gets one query of it.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use hyper::header::RETRY_AFTER;
+use hyper::{Response, StatusCode};
+
+use super::context::Exchange;
+use super::enforce::Enforced;
+use super::error::{ErrorKind, ProxyError};
+use super::snapshot::Snapshot;
+use super::{forward, respond};
+use crate::body::ResponseBody;
+use crate::body::budget::Room;
+use crate::prometheus::clusters::{self, Part};
+use crate::telemetry::metrics::{Metrics, Stage};
+
+/// Asks all of them, and answers when the last has answered or failed. Dropped, it asks no more.
+pub(super) async fn ask(
+    mut all: Vec<(Arc<str>, Enforced)>,
+    snapshot: &Snapshot,
+    exchange: &mut Exchange,
+    metrics: &Arc<Metrics>,
+) -> Response<ResponseBody> {
+    let names: Vec<Arc<str>> = all.iter().map(|(name, _)| Arc::clone(name)).collect();
+    exchange.set_clusters(names.clone());
+    if let Some(parent) = exchange.upstream_begins() {
+        for (_, enforced) in &mut all {
+            enforced.set_traceparent(parent.clone());
+        }
+    }
+    let asked = all
+        .into_iter()
+        .map(|(_, enforced)| one(enforced, snapshot, metrics));
+    let answers = exchange.timed(Stage::Upstream, join_all(asked)).await;
+    let parts = names.iter().zip(answers).map(|(name, answer)| {
+        let part = answer.unwrap_or_else(|error| {
+            exchange.count_refusal(error.reason());
+            tracing::info!(
+                cluster = &**name,
+                reason = error.reason(),
+                error = error.log_text(),
+                "a cluster's answer is an error"
+            );
+            Part::failed(
+                error.status().as_u16(),
+                error.prometheus_type(),
+                error.text(),
+            )
+        });
+        (&**name, part)
+    });
+    let (status, pieces) = clusters::answer(parts.collect());
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    exchange.upstream_ends(Some(status));
+    let mut response = respond::json(status, pieces);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, 1.into());
+    }
+    response
+}
+
+/// One cluster's answer, as it would be alone.
+async fn one(
+    enforced: Enforced,
+    snapshot: &Snapshot,
+    metrics: &Arc<Metrics>,
+) -> Result<Part, ProxyError> {
+    let within = enforced.whole_within();
+    let room = Room::for_answer(snapshot, metrics, enforced.holder());
+    let answer = async {
+        let answered = forward::forward(enforced, metrics).await?;
+        let response = respond::respond(answered, snapshot, metrics).await?;
+        let status = response.status().as_u16();
+        let whole = response.into_body().collect(&room).await;
+        let whole = whole.map_err(|error| respond::uncollected(error, &room))?;
+        Part::answered(status, whole).map_err(|error| respond::unreadable(&error))
+    };
+    let late = |_| {
+        let text = format!(
+            "the cluster's answer was not whole within {within:?} (timeouts.response_head and \
+             body_idle together)"
+        );
+        ProxyError::new(ErrorKind::UpstreamTimeout, text)
+    };
+    tokio::time::timeout(within, answer).await.map_err(late)?
+}

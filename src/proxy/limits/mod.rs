@@ -1,0 +1,152 @@
+//! Admission: a permit among those of all requests in flight, and among those of the caller's
+//! tenants.
+//!
+//! It is asked for once it is known who is calling, so that nobody without a token can take a
+//! permit from those who have one, and once the request's body is there, so that nobody holds one
+//! while it is still sending. Until then a request is bounded by its connection's deadlines, by how
+//! many may wait for an issuer's keys at once, and by what [`receive`](super::receive) says of
+//! bodies.
+//!
+//! `limits.requests` is shared out ([`shares`](crate::shares)); `tenant_limits` are bounds of each
+//! tenant's own.
+
+mod usage;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use self::usage::{Refusal, Usages};
+use super::error::{ErrorKind, ProxyError};
+use super::snapshot::Snapshot;
+use crate::auth::Caller;
+use crate::config::settings::TenantLimits;
+use crate::shares::{Claim, Pool, Resource};
+use crate::telemetry::metrics::Metrics;
+use crate::tenancy::{TenantScope, TenantSet};
+
+/// A request's permits; its drop gives them back.
+pub(crate) struct Admitted {
+    _request: Claim,
+    _tenants: Option<InTenants>,
+}
+
+/// Takes a permit for a request of this caller: all that it needs, or none.
+pub(super) fn admit(
+    snapshot: &Snapshot,
+    caller: Option<&Arc<Caller>>,
+    metrics: &Metrics,
+) -> Result<Admitted, ProxyError> {
+    match admit_in_shadow(snapshot, caller, metrics)? {
+        (admitted, None) => Ok(admitted),
+        (_given_back, Some(over)) => Err(over),
+    }
+}
+
+/// The same where `tenant_limits` is not enforced: a permit among all requests it needs; for one
+/// among its tenants that is not to be had, there is what would have been said.
+pub(super) fn admit_in_shadow(
+    snapshot: &Snapshot,
+    caller: Option<&Arc<Caller>>,
+    metrics: &Metrics,
+) -> Result<(Admitted, Option<ProxyError>), ProxyError> {
+    let permits = Pool::new(
+        Resource::Requests,
+        &metrics.admitted_requests,
+        snapshot.settings().limits.requests,
+    );
+    let holder = snapshot
+        .authenticator()
+        .holder_of(caller.map(|caller| &**caller));
+    let request = permits.take_one(holder)?;
+    let limits = &snapshot.settings().tenant_limits;
+    let entered = match caller {
+        Some(caller) if limits.counts() => InTenants::enter(snapshot.tenants(), limits, caller),
+        _ => Ok(None),
+    };
+    let (tenants, over) = match entered {
+        Ok(tenants) => (tenants, None),
+        Err(over) => (None, Some(over)),
+    };
+    let admitted = Admitted {
+        _request: request,
+        _tenants: tenants,
+    };
+    Ok((admitted, over))
+}
+
+/// What every tenant seen lately is doing. It outlives a reload.
+#[derive(Default)]
+pub(crate) struct Tenants(Mutex<Usages>);
+
+impl Tenants {
+    fn lock(&self) -> MutexGuard<'_, Usages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A permit in each of the caller's tenants.
+struct InTenants {
+    tenants: Arc<Tenants>,
+    caller: Arc<Caller>,
+}
+
+impl InTenants {
+    fn enter(
+        tenants: &Arc<Tenants>,
+        limits: &TenantLimits,
+        caller: &Arc<Caller>,
+    ) -> Result<Option<Self>, ProxyError> {
+        let Some(own) = tenants_of(caller) else {
+            return Ok(None);
+        };
+        tenants.lock().enter(limits, own).map_err(refused)?;
+        Ok(Some(Self {
+            tenants: Arc::clone(tenants),
+            caller: Arc::clone(caller),
+        }))
+    }
+}
+
+impl Drop for InTenants {
+    fn drop(&mut self) {
+        if let Some(own) = tenants_of(&self.caller) {
+            self.tenants.lock().leave(own);
+        }
+    }
+}
+
+fn tenants_of(caller: &Caller) -> Option<&TenantSet> {
+    match caller.scope() {
+        Ok(TenantScope::Tenants(tenants)) => Some(tenants.tenants()),
+        Ok(TenantScope::AllTenants) | Err(_) => None,
+    }
+}
+
+/// The tenant that is named is the caller's own.
+fn refused(refusal: Refusal<'_>) -> ProxyError {
+    let tenant = refusal.tenant();
+    let (text, reason, after) = match &refusal {
+        Refusal::TooMany { limit, .. } => (
+            format!(
+                "tenant `{tenant}` already has {limit} requests in flight, which is tenant_limits \
+                 requests; try again when one has ended"
+            ),
+            "tenant_requests",
+            Duration::from_secs(1),
+        ),
+        Refusal::TooOften { rate, after, .. } => (
+            format!(
+                "tenant `{tenant}` makes more than {} requests a second, which is tenant_limits \
+                 requests_per_second (burst {}); try again in {:.1} s",
+                rate.per_second,
+                rate.burst,
+                after.as_secs_f64()
+            ),
+            "tenant_rate",
+            *after,
+        ),
+    };
+    ProxyError::new(ErrorKind::TooManyRequests, text)
+        .because(reason)
+        .retry_after(after)
+}

@@ -1,0 +1,315 @@
+//! The client's answer, made from the upstream's as enforcement planned.
+
+mod grpc;
+mod traces;
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+};
+use hyper::http::response::Parts;
+use hyper::{Response, StatusCode};
+
+use super::enforce::{Enforced, Origin, ResponsePlan};
+use super::error::{ErrorKind, ProxyError};
+use super::forward::{self, Answered};
+use super::snapshot::Snapshot;
+use super::{headers, location};
+use crate::body::budget::Room;
+use crate::body::{
+    BodyError, CollectError, RemapPosition, ResponseBody, Scrubber, Sieve, Streamed,
+};
+use crate::prometheus::errors;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::Upstream;
+
+/// Up to this size an answer is scrubbed whole, which keeps its `Content-Length`.
+const WHOLE_BYTES: u64 = 64 * 1024;
+
+/// What the metrics API answers in.
+pub(super) const JSON: &str = "application/json";
+
+/// The longest error that is read from an upstream.
+const ERROR_BYTES: usize = 1024 * 1024;
+
+/// Makes the answer.
+pub(super) async fn respond(
+    answered: Answered,
+    snapshot: &Snapshot,
+    metrics: &Arc<Metrics>,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let Answered {
+        response,
+        upstream,
+        plan,
+        holder,
+    } = answered;
+    let (head, incoming) = response.into_parts();
+    let body = Streamed::new(incoming, upstream.settings().timeouts.body_idle);
+    if let ResponsePlan::PassThrough = plan {
+        let (status, mut headers) = (head.status, head.headers);
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            // We never ask for one, and what follows would be no HTTP.
+            return Err(unreadable(&"it switches protocols"));
+        }
+        headers::strip_hop_by_hop(&mut headers);
+        keep_redirect_here(&mut headers, &upstream)?;
+        return Ok(build(status, headers, ResponseBody::streamed(body)));
+    }
+    let room = Room::for_answer(snapshot, metrics, &holder);
+    if let ResponsePlan::Grpc(answer) = plan {
+        return Ok(grpc::respond(&head, body, answer, room, metrics));
+    }
+    if matches!(plan, ResponsePlan::AllTenants) && is_the_apis_own(head.status) {
+        let headers = headers::for_data_response(&head.headers);
+        return Ok(build(head.status, headers, ResponseBody::streamed(body)));
+    }
+    // Prometheus' answer to `query_exemplars` where the query has no selector: nothing at all.
+    if head.status == StatusCode::NO_CONTENT && matches!(plan, ResponsePlan::Scrub(_)) {
+        return Ok(build(
+            head.status,
+            HeaderMap::new(),
+            ResponseBody::whole(Bytes::new()),
+        ));
+    }
+    check_credentials(head.status, &upstream)?;
+    if let ResponsePlan::Traces(answer) = plan {
+        return traces::respond(head, body, answer, &room, metrics).await;
+    }
+    let remap = plan.origin().map_or_else(nowhere, Origin::remap);
+    if head.status != StatusCode::OK {
+        return failed(&head, body, &remap, &room).await;
+    }
+    let is_read_here = matches!(plan, ResponsePlan::Scrub(_) | ResponsePlan::Filter(_));
+    let encoding = head.headers.get(CONTENT_ENCODING);
+    if is_read_here && encoding.is_some_and(|encoding| encoding != "identity") {
+        return Err(unreadable(
+            &"it is compressed, though we asked it not to be",
+        ));
+    }
+    let headers = headers::for_data_response(&head.headers);
+    match plan {
+        ResponsePlan::Scrub(_) => {
+            check_media_type(&headers, JSON)?;
+            let body = scrub(body, Scrubber::new(room.bytes, remap), &room).await?;
+            Ok(build(head.status, headers, body))
+        }
+        ResponsePlan::Filter(filter) => {
+            check_media_type(&headers, JSON)?;
+            let answer = whole(body, &room).await?;
+            let filtered = filter.apply(&answer, &room, metrics).await?;
+            let body = ResponseBody::whole(room.budget.hold(filtered)?);
+            Ok(build(head.status, headers, body))
+        }
+        _ => Ok(build(head.status, headers, ResponseBody::streamed(body))),
+    }
+}
+
+/// A JSON document of our own.
+pub(super) fn json(status: StatusCode, pieces: Vec<Bytes>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::pieces(pieces));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static(JSON);
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
+/// Whether an answer of this status speaks of the request: an answer or an error, but neither a
+/// redirect nor a word about our own credentials.
+fn is_the_apis_own(status: StatusCode) -> bool {
+    let about_credentials = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    (status.is_success() || status.is_client_error() || status.is_server_error())
+        && !about_credentials
+}
+
+fn build(status: StatusCode, headers: HeaderMap, body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Streams an answer through the scrubber. What can still become an error does: the scrubber sees
+/// the answer's beginning before the client does.
+async fn scrub(
+    mut body: Streamed,
+    scrubber: Scrubber,
+    room: &Room,
+) -> Result<ResponseBody, ProxyError> {
+    let is_small = body
+        .declared_length()
+        .is_some_and(|length| length <= WHOLE_BYTES);
+    let mut sieve = Sieve::Warnings(Box::new(scrubber));
+    let (mut out, mut held) = (Vec::new(), room.budget.share());
+    while is_small || !sieve.streams() {
+        match body.data().await {
+            Some(Ok(data)) => sieve.push(data, &mut out, &mut held).map_err(unsieved)?,
+            Some(Err(error)) => return Err(broken(&error)),
+            None => {
+                sieve.finish(&mut out).map_err(unsieved)?;
+                return Ok(ResponseBody::whole(held.bind(joined(out))));
+            }
+        }
+    }
+    Ok(ResponseBody::sieved(body, sieve, out, held))
+}
+
+fn joined(mut pieces: Vec<Bytes>) -> Bytes {
+    pieces.retain(|piece| !piece.is_empty());
+    match pieces.len() {
+        0 | 1 => pieces.pop().unwrap_or_default(),
+        _ => pieces.concat().into(),
+    }
+}
+
+/// Asks a question of our own, whose answer decides on another.
+pub(super) async fn companion(
+    question: Enforced,
+    media_type: &str,
+    room: &Room,
+    metrics: &Metrics,
+) -> Result<Bytes, ProxyError> {
+    let Answered {
+        response, upstream, ..
+    } = forward::forward(question, metrics).await?;
+    let (head, incoming) = response.into_parts();
+    if head.status != StatusCode::OK || head.headers.contains_key(CONTENT_ENCODING) {
+        return Err(unreadable(&format!(
+            "a companion request was answered {}",
+            head.status
+        )));
+    }
+    check_media_type(&head.headers, media_type)?;
+    whole(
+        Streamed::new(incoming, upstream.settings().timeouts.body_idle),
+        room,
+    )
+    .await
+}
+
+/// Reads an answer that has to be filtered.
+async fn whole(body: Streamed, room: &Room) -> Result<Bytes, ProxyError> {
+    body.collect(room)
+        .await
+        .map_err(|error| uncollected(error, room))
+}
+
+/// Why an answer could not be read whole.
+pub(super) fn uncollected(error: CollectError, room: &Room) -> ProxyError {
+    match error {
+        CollectError::TooLarge => unreadable(&format!(
+            "it has more than {} bytes (limits.answer_bytes) and has to be read whole",
+            room.bytes
+        )),
+        CollectError::Exhausted(exhausted) => exhausted.into(),
+        CollectError::Broken(
+            error @ (BodyError::Unscrubbable(_)
+            | BodyError::Unredactable(_)
+            | BodyError::Exhausted(_)),
+        ) => unsieved(error),
+        CollectError::Broken(error) => broken(&error),
+    }
+}
+
+/// Why an answer could not be filtered as it came.
+fn unsieved(error: BodyError) -> ProxyError {
+    match error {
+        BodyError::Exhausted(exhausted) => exhausted.into(),
+        error => unreadable(&error),
+    }
+}
+
+/// Only what is of the expected type can be filtered; a login page that answers 200 cannot.
+fn check_media_type(headers: &HeaderMap, expected: &str) -> Result<(), ProxyError> {
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let media_type = content_type
+        .and_then(|text| text.split(';').next())
+        .unwrap_or_default();
+    if media_type.trim().eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    Err(unreadable(&format!("it is not {expected}")))
+}
+
+/// An upstream that does not believe us is our operator's to mend, not the caller's.
+fn check_credentials(status: StatusCode, upstream: &Upstream) -> Result<(), ProxyError> {
+    if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return Ok(());
+    }
+    Err(ProxyError::new(
+        ErrorKind::UpstreamCredentials,
+        format!(
+            "the upstream `{}` refused the proxy's own credentials ({status}); ask the operator \
+             to check its `credentials`",
+            upstream.name()
+        ),
+    ))
+}
+
+/// The answer to a request that the upstream did not serve.
+async fn failed(
+    head: &Parts,
+    body: Streamed,
+    remap: &RemapPosition,
+    room: &Room,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let status = head.status;
+    if !status.is_client_error() && !status.is_server_error() {
+        return Err(unreadable(&format!("its status is {status}")));
+    }
+    let text = body.collect(&room.of(ERROR_BYTES)).await;
+    let text = text.unwrap_or_default();
+    let mut response = build(
+        status,
+        HeaderMap::new(),
+        ResponseBody::whole(errors::error_answer(status.as_u16(), &text, remap)),
+    );
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(after) = head.headers.get(RETRY_AFTER) {
+        response.headers_mut().insert(RETRY_AFTER, after.clone());
+    }
+    Ok(response)
+}
+
+fn keep_redirect_here(headers: &mut HeaderMap, upstream: &Upstream) -> Result<(), ProxyError> {
+    let Some(value) = headers.get(LOCATION) else {
+        return Ok(());
+    };
+    let kept = value
+        .to_str()
+        .ok()
+        .and_then(|text| location::for_client(text, upstream.settings()))
+        .and_then(|text| HeaderValue::from_str(&text).ok())
+        .ok_or_else(|| unreadable(&"it redirects to somewhere else"))?;
+    headers.insert(LOCATION, kept);
+    Ok(())
+}
+
+/// Where the upstream read no text of the caller's, no position is one in it.
+fn nowhere() -> RemapPosition {
+    Box::new(|_| None)
+}
+
+/// The upstream's answer cannot be passed on.
+pub(super) fn unreadable(why: &dyn Display) -> ProxyError {
+    ProxyError::new(
+        ErrorKind::UpstreamAnswer,
+        "the upstream's answer cannot be checked for other tenants' data, so it is not passed on",
+    )
+    .caused_by(why)
+}
+
+fn broken(error: &dyn Display) -> ProxyError {
+    ProxyError::new(
+        ErrorKind::UpstreamUnreachable,
+        "the upstream broke off its answer",
+    )
+    .caused_by(error)
+}

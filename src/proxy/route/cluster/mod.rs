@@ -1,0 +1,300 @@
+//! Which cluster a request is for: the upstreams at its path's prefix and, among those, the ones
+//! of its host. What comes after sees the path without the prefix, so every rule that holds at
+//! the root holds below each prefix.
+//!
+//! # Named clusters
+//!
+//! Upstreams with a `cluster` are found below [`CLUSTERS`] and that name, which is their
+//! `path_prefix`. As soon as there is one, all of `/clusters` is for names: a cluster that the
+//! caller may not use is answered as one that does not exist, in every byte. So nothing that
+//! depends on the cluster may be decided before [`permit`]: a token is always needed there, and
+//! errors are in the dialect of the path. Names are compared as they stand; what is no name in
+//! the config is no cluster.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use hyper::Request;
+use hyper::http::uri::{PathAndQuery, Uri};
+
+use super::host::Host;
+use super::path;
+use super::{Route, Target};
+use crate::auth::Caller;
+use crate::config::settings::{Api, CLUSTERS, Upstream as UpstreamSettings};
+use crate::proxy::enforce;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::snapshot::Snapshot;
+use crate::upstream::Upstream;
+
+/// The upstreams that a request can mean.
+pub(in crate::proxy) struct Cluster<'s> {
+    upstreams: &'s [Arc<Upstream>],
+    /// `passthrough.upstream`.
+    passthrough: Option<&'s str>,
+    prefix: Option<&'s str>,
+    named: Option<Named>,
+    host: Host,
+}
+
+/// What a path at or below [`CLUSTERS`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Named {
+    /// The list itself.
+    List,
+    /// Of this cluster.
+    Cluster(Arc<str>),
+    /// Of none.
+    Nothing,
+}
+
+/// Finds a request's cluster, and takes its prefix from the request.
+///
+/// # Errors
+/// When the prefix is written in a way that servers may read differently.
+pub(in crate::proxy) fn enter<'s, B>(
+    snapshot: &'s Snapshot,
+    host: Host,
+    request: &mut Request<B>,
+) -> Result<Cluster<'s>, ProxyError> {
+    let upstreams = snapshot.upstreams();
+    let path = request.uri().path();
+    let (prefix, named) = match below_clusters(upstreams, path)? {
+        None => (prefix(upstreams, &host, path)?, None),
+        Some("") => (None, Some(Named::List)),
+        Some(name) => {
+            let cluster = cluster_of(upstreams, &host, name);
+            let below = format!("{CLUSTERS}{name}");
+            *request.uri_mut() = self::below(request.uri(), &below)?;
+            cluster.map_or((None, Some(Named::Nothing)), |upstream| {
+                let prefix = upstream.path_prefix.as_deref();
+                (prefix, upstream.cluster.clone().map(Named::Cluster))
+            })
+        }
+    };
+    if let (Some(prefix), None) = (prefix, &named) {
+        *request.uri_mut() = below(request.uri(), prefix)?;
+    }
+    Ok(Cluster {
+        upstreams,
+        passthrough: snapshot.settings().passthrough.upstream.as_deref(),
+        prefix,
+        named,
+        host,
+    })
+}
+
+/// Refuses a route of a cluster that its caller may not use, or that there is not: alike.
+///
+/// # Errors
+/// The refusal.
+pub(in crate::proxy) fn permit(route: &Route, caller: Option<&Caller>) -> Result<(), ProxyError> {
+    let name = match (&route.target, &route.cluster) {
+        (Target::NoCluster, _) => None,
+        (_, Some(name)) => Some(name),
+        (_, None) => return Ok(()),
+    };
+    let scope = caller.map(enforce::scope).transpose()?;
+    match (name, scope) {
+        (Some(name), Some(scope)) if scope.may_use(name) => Ok(()),
+        _ => Err(no_cluster()),
+    }
+}
+
+/// No cluster, as far as the caller is told.
+pub(in crate::proxy) fn no_cluster() -> ProxyError {
+    let text = "there is no such cluster, or this token may not use it; GET /clusters lists those \
+                that it may use";
+    ProxyError::new(ErrorKind::Forbidden, text).because("no_cluster")
+}
+
+impl<'s> Cluster<'s> {
+    /// What its path names, if that is at or below [`CLUSTERS`].
+    pub(in crate::proxy) fn named(&self) -> Option<&Named> {
+        self.named.as_ref()
+    }
+
+    /// Whether nothing but the host says which upstreams are meant.
+    pub(in crate::proxy) fn is_root(&self) -> bool {
+        self.prefix.is_none() && self.named.is_none()
+    }
+
+    /// The upstreams of all named clusters, as far as they are there for this host.
+    pub(in crate::proxy) fn all_named(&self) -> impl Iterator<Item = &'s Arc<Upstream>> {
+        let all = self.upstreams.iter();
+        all.filter(|upstream| upstream.settings().cluster.is_some() && is_for(&self.host, upstream))
+    }
+
+    /// Its upstream that speaks an API, if there is one: the host's own before the one for every
+    /// host.
+    pub(in crate::proxy) fn upstream(&self, api: Api) -> Option<&'s Arc<Upstream>> {
+        let here = |upstream: &&Arc<Upstream>| {
+            let settings = upstream.settings();
+            settings.api == api && settings.path_prefix.as_deref() == self.prefix
+        };
+        self.of_host(here).or_else(|| self.of_any_host(here))
+    }
+
+    /// Where its gRPC calls go. They come without a path prefix, so at the root any upstream of
+    /// the host may be meant.
+    ///
+    /// # Errors
+    /// When that is more than one: a wrong cluster's answer looks like a right one.
+    pub(in crate::proxy) fn grpc(&self) -> Result<Option<&'s Arc<Upstream>>, ProxyError> {
+        if self.prefix.is_some() {
+            return Ok(self.upstream(Api::Tempo));
+        }
+        let is_tempo = |upstream: &&Arc<Upstream>| upstream.api() == Api::Tempo;
+        let own = self.of_host(is_tempo);
+        let meant = own.or_else(|| self.of_any_host(is_tempo));
+        let another = |upstream: &&Arc<Upstream>| {
+            is_tempo(upstream) && meant.is_some_and(|meant| !Arc::ptr_eq(meant, upstream))
+        };
+        let another = match own {
+            Some(_) => self.of_host(another),
+            None => self.of_any_host(another),
+        };
+        if another.is_none() {
+            return Ok(meant);
+        }
+        let text = "several traces upstreams could be meant, as gRPC comes without a path prefix: \
+                    each needs `hosts` of its own; or switch streaming off";
+        Err(ProxyError::new(ErrorKind::Forbidden, text).because("ambiguous_cluster"))
+    }
+
+    /// Where paths outside the data APIs go: with the cluster's metrics, or else its traces;
+    /// where neither is bound to a prefix or host, as `passthrough.upstream` says.
+    pub(in crate::proxy) fn passthrough(&self) -> Option<&'s Arc<Upstream>> {
+        let own = self
+            .upstream(Api::Prometheus)
+            .or_else(|| self.upstream(Api::Tempo))
+            .filter(|upstream| !upstream.settings().is_default());
+        let is_named = |upstream: &&Arc<Upstream>| Some(&**upstream.name()) == self.passthrough;
+        own.or_else(|| self.upstreams.iter().find(is_named))
+    }
+
+    fn of_host(&self, wanted: impl Fn(&&Arc<Upstream>) -> bool) -> Option<&'s Arc<Upstream>> {
+        let mut all = self.upstreams.iter();
+        all.find(|upstream| wanted(upstream) && self.host.is_one_of(&upstream.settings().hosts))
+    }
+
+    fn of_any_host(&self, wanted: impl Fn(&&Arc<Upstream>) -> bool) -> Option<&'s Arc<Upstream>> {
+        let mut all = self.upstreams.iter();
+        all.find(|upstream| wanted(upstream) && upstream.settings().hosts.is_empty())
+    }
+}
+
+/// The longest prefix that a path is below, among those for its host. Only the literal spelling
+/// counts; a path that some server may read to be below another prefix is refused.
+fn prefix<'s>(
+    upstreams: &'s [Arc<Upstream>],
+    host: &Host,
+    path: &str,
+) -> Result<Option<&'s str>, ProxyError> {
+    let has_prefix = |upstream: &&Arc<Upstream>| {
+        upstream.settings().path_prefix.is_some() && upstream.settings().cluster.is_none()
+    };
+    if !upstreams.iter().any(|upstream| has_prefix(&upstream)) {
+        return Ok(None);
+    }
+    let longest = |is_below: &dyn Fn(&str) -> bool| {
+        upstreams
+            .iter()
+            .filter(has_prefix)
+            .filter(|upstream| is_for(host, upstream))
+            .map(|upstream| upstream.settings())
+            .filter_map(|settings| settings.path_prefix.as_deref())
+            .filter(|prefix| is_below(prefix))
+            .max_by_key(|prefix| prefix.len())
+    };
+    let literal = longest(&|prefix| is_below(path, prefix, |head| head == prefix));
+    // What has no spelling at all is refused for that, below a prefix as at the root.
+    let spelled_out = path::spelled_out(path).unwrap_or(Cow::Borrowed(path));
+    let lenient = longest(&|prefix| {
+        is_below(&spelled_out, prefix, |head| {
+            head.eq_ignore_ascii_case(prefix)
+        })
+    });
+    if literal.map(str::len) == lenient.map(str::len) {
+        return Ok(literal);
+    }
+    Err(oddly_spelled())
+}
+
+/// What comes after [`CLUSTERS`] in a path, up to the second segment's end: empty, or `/eu`.
+/// Nothing where no cluster has a name. Only the literal spelling counts.
+fn below_clusters<'p>(
+    upstreams: &[Arc<Upstream>],
+    path: &'p str,
+) -> Result<Option<&'p str>, ProxyError> {
+    let has_name = |upstream: &Arc<Upstream>| upstream.settings().cluster.is_some();
+    if !upstreams.iter().any(has_name) {
+        return Ok(None);
+    }
+    let literal = is_below(path, CLUSTERS, |head| head == CLUSTERS);
+    let spelled_out = path::spelled_out(path).unwrap_or(Cow::Borrowed(path));
+    let lenient = is_below(&spelled_out, CLUSTERS, |head| {
+        head.eq_ignore_ascii_case(CLUSTERS)
+    });
+    if literal != lenient {
+        return Err(oddly_spelled());
+    }
+    let rest = path.strip_prefix(CLUSTERS).filter(|_| literal);
+    Ok(rest.map(|rest| {
+        let name = rest.char_indices().skip(1).find(|(_, c)| *c == '/');
+        name.and_then(|(end, _)| rest.get(..end)).unwrap_or(rest)
+    }))
+}
+
+/// An upstream of the cluster that `/eu` names, for this host.
+fn cluster_of<'s>(
+    upstreams: &'s [Arc<Upstream>],
+    host: &Host,
+    name: &str,
+) -> Option<&'s UpstreamSettings> {
+    let name = name.strip_prefix('/')?;
+    let mut all = upstreams.iter().filter(|upstream| is_for(host, upstream));
+    let found = all.find(|upstream| upstream.settings().cluster.as_deref() == Some(name));
+    found.map(|upstream| upstream.settings())
+}
+
+fn is_for(host: &Host, upstream: &Upstream) -> bool {
+    let hosts = &upstream.settings().hosts;
+    hosts.is_empty() || host.is_one_of(hosts)
+}
+
+fn oddly_spelled() -> ProxyError {
+    let text = "the path may be meant to begin with a configured path_prefix: write that plainly, \
+                in the same case, without escapes, `;` or empty segments";
+    ProxyError::new(ErrorKind::BadRequest, text).because("path")
+}
+
+/// Whether a path begins with the segments of a prefix.
+fn is_below(path: &str, prefix: &str, is_same: impl Fn(&str) -> bool) -> bool {
+    path.split_at_checked(prefix.len())
+        .is_some_and(|(head, rest)| is_same(head) && (rest.is_empty() || rest.starts_with('/')))
+}
+
+/// The request target without the prefix.
+fn below(uri: &Uri, prefix: &str) -> Result<Uri, ProxyError> {
+    let whole = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let rest = whole.strip_prefix(prefix).unwrap_or(whole);
+    let rest: Cow<'_, str> = if rest.starts_with('/') {
+        Cow::Borrowed(rest)
+    } else {
+        Cow::Owned(format!("/{rest}"))
+    };
+    let mut parts = uri.clone().into_parts();
+    let read = || {
+        parts.path_and_query = Some(rest.parse()?);
+        Ok(Uri::from_parts(parts)?)
+    };
+    read().map_err(|error: hyper::http::Error| {
+        ProxyError::new(ErrorKind::BadRequest, "the request target cannot be read")
+            .because("path")
+            .caused_by(&error)
+    })
+}
+
+#[cfg(test)]
+mod tests;

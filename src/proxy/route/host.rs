@@ -1,0 +1,120 @@
+//! The host a request is sent to, read once.
+
+use hyper::header::HOST;
+use hyper::http::uri::Authority;
+use hyper::{Request, Version};
+use thiserror::Error;
+
+/// A host's name in lower case, without port; none where the request names none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::proxy) struct Host(Option<Box<str>>);
+
+/// Why a request has no host, or more than one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(in crate::proxy) enum HostRefusal {
+    #[error("the request has no Host header")]
+    Missing,
+    #[error("the request has several Host headers")]
+    Several,
+    #[error("the request's Host header differs from its :authority")]
+    Differing,
+    #[error("the request's host is not a name or an address")]
+    Malformed,
+}
+
+/// One host, said once (RFC 9112 §3.2; for HTTP/2, RFC 9113 §8.3.1).
+pub(in crate::proxy) fn read<B>(request: &Request<B>) -> Result<Host, HostRefusal> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let header = hosts.next();
+    if hosts.next().is_some() {
+        return Err(HostRefusal::Several);
+    }
+    let said = match (request.version(), header, request.uri().authority()) {
+        (Version::HTTP_11, None, _) => return Err(HostRefusal::Missing),
+        (Version::HTTP_2, Some(header), Some(target))
+            if header.as_bytes() != target.as_str().as_bytes() =>
+        {
+            return Err(HostRefusal::Differing);
+        }
+        // RFC 9112 §3.2.2: an absolute target counts, whatever the header says.
+        (_, _, Some(target)) => target.clone(),
+        (_, Some(header), None) if !header.is_empty() => {
+            Authority::try_from(header.as_bytes()).map_err(|_| HostRefusal::Malformed)?
+        }
+        // RFC 9110 §7.2: an empty header stands for none.
+        (_, _, None) => return Ok(Host(None)),
+    };
+    if said.as_str().contains('@') {
+        return Err(HostRefusal::Malformed);
+    }
+    let name = said.host();
+    let name = name.strip_suffix('.').unwrap_or(name);
+    Ok(Host(Some(name.to_ascii_lowercase().into())))
+}
+
+impl Host {
+    /// Whether it is among these names, which are in lower case.
+    pub(in crate::proxy) fn is_one_of(&self, names: &[Box<str>]) -> bool {
+        self.0.as_ref().is_some_and(|host| names.contains(host))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_of(version: Version, uri: &str, hosts: &[&str]) -> Result<Host, HostRefusal> {
+        let mut builder = Request::builder().version(version).uri(uri);
+        for host in hosts {
+            builder = builder.header(HOST, *host);
+        }
+        read(&builder.body(()).unwrap())
+    }
+
+    fn named(host: &str) -> Host {
+        Host(Some(host.into()))
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        let (h1, h2) = (Version::HTTP_11, Version::HTTP_2);
+        assert_eq!(read_of(h1, "/x", &["a"]), Ok(named("a")));
+        assert_eq!(read_of(h1, "/x", &[]), Err(HostRefusal::Missing));
+        assert_eq!(read_of(h1, "/x", &["a", "a"]), Err(HostRefusal::Several));
+        assert_eq!(read_of(h1, "http://a/x", &[]), Err(HostRefusal::Missing));
+        assert_eq!(read_of(Version::HTTP_10, "/x", &[]), Ok(Host(None)));
+        assert_eq!(read_of(h2, "http://a/x", &[]), Ok(named("a")));
+        assert_eq!(read_of(h2, "http://a/x", &["a"]), Ok(named("a")));
+        assert_eq!(
+            read_of(h2, "http://a/x", &["b"]),
+            Err(HostRefusal::Differing)
+        );
+        assert_eq!(read_of(h1, "http://a/x", &["b"]), Ok(named("a")));
+    }
+
+    #[test]
+    fn a_name_is_compared_without_case_port_and_final_dot() {
+        for spelling in [
+            "EU.example.com",
+            "eu.example.com:8443",
+            "eu.example.com.",
+            "eu.Example.COM.:1",
+        ] {
+            let host = read_of(Version::HTTP_11, "/x", &[spelling]);
+            assert_eq!(host, Ok(named("eu.example.com")), "{spelling}");
+        }
+        assert_eq!(
+            read_of(Version::HTTP_11, "/x", &["[::1]:80"]),
+            Ok(named("[::1]"))
+        );
+        assert_eq!(read_of(Version::HTTP_11, "/x", &[""]), Ok(Host(None)));
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for spelling in ["eu@us", "a b", "a/b", "a?b", "[::1", "a:b:c"] {
+            let host = read_of(Version::HTTP_11, "/x", &[spelling]);
+            assert_eq!(host, Err(HostRefusal::Malformed), "{spelling}");
+        }
+    }
+}

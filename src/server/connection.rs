@@ -1,0 +1,210 @@
+//! One client connection.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Request, Response, Version, body::Incoming};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::drain::DrainWatch;
+use super::h1_framing::Framed;
+use super::h2_stall::{Read, Streams};
+use super::timeouts::{Activity, Expired, Watched};
+use super::tls::{NoTls, Protocol, Tls};
+use crate::body::ResponseBody;
+use crate::config::settings::Settings;
+use crate::proxy::Proxy;
+
+/// So many connections at least it takes to have as many streams as there are permits.
+const CONNECTIONS_TO_HAVE_ALL: usize = 8;
+
+/// How many streams one client may have open at once on an HTTP/2 connection: a gateway that sends
+/// everybody's requests on one connection needs some, whatever the permits are.
+const STREAMS: RangeInclusive<usize> = 16..=256;
+
+/// How long a drain lets HTTP/1.1 clients finish saying what they had begun to say.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Serves a connection to its end, by TLS where the listener of this address has it.
+pub(super) async fn serve(
+    stream: TcpStream,
+    address: SocketAddr,
+    proxy: Arc<Proxy>,
+    drain: DrainWatch,
+) {
+    // Answers are written whole or streamed; waiting to fill a packet only delays them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let metrics = Arc::clone(proxy.metrics());
+    metrics.connections.inc();
+    let snapshot = proxy.snapshot();
+    let settings = Arc::clone(snapshot.settings());
+    let tls = snapshot.tls().of(address);
+    drop(snapshot);
+    let connection = Connection {
+        activity: Activity::new(),
+        remote: stream.peer_addr().ok(),
+        settings,
+        proxy,
+        drain,
+    };
+    match tls {
+        None => connection.plain(stream).await,
+        Some(tls) => connection.tls(stream, &tls).await,
+    }
+    metrics.connections.dec();
+}
+
+/// `SETTINGS_MAX_CONCURRENT_STREAMS` (RFC 9113 §6.5.2), where there are this many permits.
+fn max_streams(permits: usize) -> u32 {
+    let share = permits / CONNECTIONS_TO_HAVE_ALL;
+    let streams = share.clamp(*STREAMS.start(), *STREAMS.end());
+    u32::try_from(streams).unwrap_or(u32::MAX)
+}
+
+struct Connection {
+    /// Of the moment the connection began.
+    settings: Arc<Settings>,
+    activity: Arc<Activity>,
+    /// The client, for the audit trail.
+    remote: Option<SocketAddr>,
+    proxy: Arc<Proxy>,
+    drain: DrainWatch,
+}
+
+impl Connection {
+    /// HTTP/1.1, or HTTP/2 where the client speaks it from its first byte (RFC 9113 §3.3).
+    async fn plain(&self, stream: TcpStream) {
+        let stream = Watched::new(stream, Arc::clone(&self.activity));
+        let leaving = pin!(self.leaving());
+        self.http(Framed::new(stream), self.builder(), leaving)
+            .await;
+    }
+
+    /// What the handshake agreed on, and nothing else.
+    async fn tls(&self, stream: TcpStream, tls: &Tls) {
+        let mut leaving = pin!(self.leaving());
+        let shaken = tokio::select! {
+            shaken = tls.accept(stream, &self.activity) => shaken,
+            () = tokio::time::sleep(self.settings.timeouts.first_request) => Err(NoTls::Timeout),
+            () = leaving.as_mut() => Err(NoTls::Timeout),
+        };
+        let result = shaken.as_ref().map_or_else(NoTls::result, |_| "ok");
+        self.proxy.metrics().tls.handshake(result);
+        match shaken {
+            Ok((stream, Protocol::Http1)) => {
+                self.http(Framed::new(stream), self.builder().http1_only(), leaving)
+                    .await;
+            }
+            Ok((stream, Protocol::Http2)) => {
+                self.http(stream, self.builder().http2_only(), leaving)
+                    .await;
+            }
+            Err(error) => tracing::debug!(%error, "no TLS"),
+        }
+    }
+
+    /// Serves requests until one side has enough, a deadline passes, or the drain ends it.
+    async fn http<S>(
+        &self,
+        stream: S,
+        builder: Builder<Streams>,
+        mut leaving: Pin<&mut impl Future<Output = ()>>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let timeouts = self.settings.timeouts;
+        let service = service_fn(|request| self.answer(request));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut draining = false;
+        loop {
+            let next_check = match self.activity.check(&timeouts) {
+                Ok(next_check) => next_check,
+                Err(expired) => {
+                    tracing::debug!(?expired, "closing a connection");
+                    // A polite end where the peer may still listen; the others are gone or
+                    // hostile.
+                    if expired == Expired::Idle {
+                        connection.as_mut().graceful_shutdown();
+                        let _ = tokio::time::timeout(timeouts.header, connection.as_mut()).await;
+                    }
+                    return;
+                }
+            };
+            tokio::select! {
+                // What has been received is served, even if the drain begins.
+                biased;
+                served = connection.as_mut() => {
+                    if let Err(error) = served {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
+                    return;
+                }
+                () = leaving.as_mut(), if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = tokio::time::sleep(next_check) => {}
+            }
+        }
+    }
+
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Read<ResponseBody>>, Infallible>> + use<> {
+        let is_multiplexed = request.version() == Version::HTTP_2;
+        let in_flight = self.activity.request_begins(is_multiplexed);
+        let (proxy, drain) = (Arc::clone(&self.proxy), self.drain.clone());
+        let remote = self.remote;
+        async move {
+            let mut response = proxy.handle(request, in_flight, remote).await;
+            if drain.has_begun() && !is_multiplexed {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok(response.map(|body| Read::new(body, is_multiplexed)))
+        }
+    }
+
+    /// Returns when a draining connection is to take no more requests. HTTP/2 can say so without
+    /// losing one (RFC 9113 §6.8). HTTP/1.1 can say so only with an answer; a client that is about
+    /// to ask gets the time to, and its answer says `close`.
+    async fn leaving(&self) {
+        self.drain.clone().begun().await;
+        if !self.activity.is_multiplexed() {
+            tokio::time::sleep(FAREWELL.min(self.settings.drain.max / 2)).await;
+        }
+    }
+
+    fn builder(&self) -> Builder<Streams> {
+        let (limits, timeouts) = (&self.settings.limits, &self.settings.timeouts);
+        let mut builder = Builder::new(Streams {
+            unread_at_most: timeouts.body_idle,
+        });
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            // hyper's own, of 30 s, would end idle connections too. `Activity` knows the
+            // difference.
+            .header_read_timeout(None)
+            .max_buf_size(limits.header_bytes);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(max_streams(limits.requests))
+            // hyper's default of 16 KiB would refuse GETs that HTTP/1.1 lets through.
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+        builder
+    }
+}

@@ -1,0 +1,146 @@
+//! What goes out of the kept elements: a new JSON text around slices of the old one.
+
+use bytes::Bytes;
+
+use crate::tempo::trace::{ForeignSpans, TraceError};
+
+/// Puts kept elements out, separated by commas, after a head; in `Deny` only at the end.
+pub(super) struct Output {
+    started: bool,
+    /// What is kept of this chunk and not yet put out. Its end is not known while an element
+    /// is open.
+    run: Option<Run>,
+    hold: Option<Hold>,
+}
+
+struct Run {
+    start: usize,
+    end: Option<usize>,
+}
+
+/// What `Deny` holds back, all of it ours so far.
+struct Hold {
+    text: Vec<u8>,
+    limit: usize,
+    denied: bool,
+}
+
+impl Output {
+    pub(super) fn new(foreign: ForeignSpans, limit: usize) -> Self {
+        let hold = (foreign == ForeignSpans::Deny).then(|| Hold {
+            text: Vec::new(),
+            limit,
+            denied: false,
+        });
+        Self {
+            started: false,
+            run: None,
+            hold,
+        }
+    }
+
+    /// What is held back.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.hold.as_ref().map_or(0, |hold| hold.text.capacity())
+    }
+
+    /// Something is left out.
+    pub(super) fn leave_out(&mut self) {
+        if let Some(hold) = &mut self.hold {
+            hold.denied = true;
+            hold.text = Vec::new();
+        }
+    }
+
+    /// An element is kept: its text so far, if it began in an earlier chunk, and this chunk from
+    /// `start`.
+    pub(super) fn begin(
+        &mut self,
+        text: Vec<u8>,
+        chunk: &Bytes,
+        start: usize,
+        head: impl FnOnce() -> String,
+        out: &mut Vec<Bytes>,
+    ) -> Result<(), TraceError> {
+        if let Some(run) = &mut self.run
+            && let Some(end) = run.end
+            && text.is_empty()
+            && chunk.get(end..start) == Some(b",")
+        {
+            run.end = None;
+            return Ok(());
+        }
+        self.flush(chunk, out)?;
+        let before = if self.started {
+            Bytes::from_static(b",")
+        } else {
+            head().into()
+        };
+        self.put(before, out)?;
+        self.started = true;
+        self.put(text.into(), out)?;
+        self.run = Some(Run { start, end: None });
+        Ok(())
+    }
+
+    /// The element last begun ends before `at`.
+    pub(super) fn end(&mut self, at: usize) -> Result<(), TraceError> {
+        if let Some(run) = &mut self.run {
+            run.end = Some(at);
+            if let Some(hold) = &self.hold {
+                hold.check(at - run.start)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The chunk is used up.
+    pub(super) fn flush(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<(), TraceError> {
+        if let Some(run) = self.run.take() {
+            self.put(chunk.slice(run.start..run.end.unwrap_or(chunk.len())), out)?;
+            if run.end.is_none() {
+                self.run = Some(Run {
+                    start: 0,
+                    end: None,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer is complete. `false` if nothing of it is to be sent.
+    pub(super) fn finish(
+        &mut self,
+        tail: String,
+        out: &mut Vec<Bytes>,
+    ) -> Result<bool, TraceError> {
+        if !self.started || self.hold.as_ref().is_some_and(|hold| hold.denied) {
+            return Ok(false);
+        }
+        self.put(tail.into(), out)?;
+        out.extend(self.hold.take().map(|hold| Bytes::from(hold.text)));
+        Ok(true)
+    }
+
+    fn put(&mut self, text: Bytes, out: &mut Vec<Bytes>) -> Result<(), TraceError> {
+        match &mut self.hold {
+            Some(hold) if hold.denied => {}
+            Some(hold) => {
+                hold.check(text.len())?;
+                hold.text.extend_from_slice(&text);
+            }
+            None if text.is_empty() => {}
+            None => out.push(text),
+        }
+        Ok(())
+    }
+}
+
+impl Hold {
+    fn check(&self, more: usize) -> Result<(), TraceError> {
+        if !self.denied && self.text.len() + more > self.limit {
+            return Err(TraceError::TooLarge { limit: self.limit });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,413 @@
+//! JSON, checked and followed as it arrives in chunks.
+//!
+//! The grammar is checked in full (RFC 8259), except that strings may hold bytes that are not
+//! UTF-8; they end nowhere else for it. Containers are followed without recursion.
+
+use super::scalar::is_scalar;
+use super::text::plain_run;
+use crate::tempo::trace::TraceError;
+
+/// Containers may nest this deep. Far beyond what any decoder follows; it bounds the memory
+/// (one byte a level), not the shape of anyone's spans.
+const MAX_DEPTH: usize = 1 << 20;
+
+/// A name or scalar is kept up to this length. No name and no number Tempo writes is longer.
+const MAX_TOKEN: usize = 96;
+
+/// Follows one JSON text. Tells of the values, and of the names of members, down to a depth.
+pub(super) struct Scanner {
+    /// Values in more containers than this are checked, but not told of.
+    told: usize,
+    containers: Vec<Container>,
+    expect: Expect,
+    token: Option<Token>,
+    /// The text of the name, string or scalar last told of, without its quotes.
+    text: Vec<u8>,
+    /// Bytes in the chunks before this one.
+    before: usize,
+}
+
+/// What the scanner came to. `depth` is how many containers the value is in, `at` a place in the
+/// chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// The name of the member whose value comes next: [`Scanner::text`].
+    Name { depth: usize },
+    /// A value begins at `at`, with this byte.
+    Start { depth: usize, at: usize, byte: u8 },
+    /// A value ended before `at`. [`Scanner::text`] has it, if it was no container.
+    End { depth: usize, at: usize },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Container {
+    Array,
+    Object,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Value,
+    ValueOrClose,
+    Name,
+    NameOrClose,
+    Colon,
+    CommaOrClose,
+    Nothing,
+}
+
+/// A token that may go on in the next chunk.
+#[derive(Clone, Copy)]
+enum Token {
+    String { name: bool, escape: Escape },
+    Scalar,
+}
+
+#[derive(Clone, Copy)]
+enum Escape {
+    None,
+    Backslash,
+    /// This many hexadecimal digits are to come.
+    Hex(u8),
+}
+
+impl Scanner {
+    /// A scanner that tells of values in up to `told` containers.
+    pub(super) fn new(told: usize) -> Self {
+        Self {
+            told,
+            containers: Vec::with_capacity(32),
+            expect: Expect::Value,
+            token: None,
+            text: Vec::with_capacity(MAX_TOKEN),
+            before: 0,
+        }
+    }
+
+    /// The text of the name, string or scalar last told of, escapes and all. `None` if it is
+    /// longer than any we look for.
+    pub(super) fn text(&self) -> Option<&[u8]> {
+        (self.text.len() <= MAX_TOKEN).then_some(&self.text)
+    }
+
+    /// Goes on in `chunk` from `at` to the next event; `None` when the chunk is used up.
+    pub(super) fn next(
+        &mut self,
+        chunk: &[u8],
+        at: &mut usize,
+    ) -> Result<Option<Event>, TraceError> {
+        loop {
+            if let Some(token) = self.token {
+                if !self.finish_token(token, chunk, at)? {
+                    break;
+                }
+                let depth = self.containers.len();
+                if depth <= self.told {
+                    return Ok(Some(match self.expect {
+                        Expect::Colon => Event::Name { depth },
+                        _ => Event::End { depth, at: *at },
+                    }));
+                }
+            }
+            self.hurry(chunk, at);
+            let Some(&byte) = chunk.get(*at) else {
+                break;
+            };
+            let event = self
+                .step(byte, *at)
+                .map_err(|what| self.malformed(what, *at))?;
+            // The first byte of a scalar is part of it.
+            *at += usize::from(!matches!(self.token, Some(Token::Scalar)));
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        self.before += chunk.len();
+        Ok(None)
+    }
+
+    /// Checks that the text is complete. A bare number or literal at its very end is not: nothing
+    /// tells that it is over.
+    pub(super) fn finish(&self) -> Result<(), TraceError> {
+        if self.expect == Expect::Nothing {
+            return Ok(());
+        }
+        Err(self.malformed("it ends too early", 0))
+    }
+
+    /// An error at this place in the chunk.
+    pub(super) fn malformed(&self, what: &'static str, at: usize) -> TraceError {
+        let at = self.before + at;
+        TraceError::Json { what, at }
+    }
+
+    /// Goes on, in what is not told of, as [`step`](Self::step) would, until something is not
+    /// plain: the end of a told value or of the chunk, an escape, a scalar, a space, an error.
+    fn hurry(&mut self, chunk: &[u8], at: &mut usize) {
+        let mut rest = chunk.get(*at..).unwrap_or_default();
+        let mut expect = self.expect;
+        let Some(mut inside) = self.containers.last().copied() else {
+            return;
+        };
+        if self.containers.len() <= self.told {
+            return;
+        }
+        while let Some((&byte, after)) = rest.split_first() {
+            match byte {
+                b'"' => {
+                    let name = match expect {
+                        Expect::Name | Expect::NameOrClose => true,
+                        Expect::Value | Expect::ValueOrClose => false,
+                        _ => break,
+                    };
+                    let Some(after) = after
+                        .get(plain_run(after)..)
+                        .and_then(|end| end.strip_prefix(b"\""))
+                    else {
+                        break;
+                    };
+                    expect = Expect::CommaOrClose;
+                    rest = after;
+                    if name {
+                        expect = Expect::Colon;
+                        if let Some(value) = after.strip_prefix(b":") {
+                            expect = Expect::Value;
+                            rest = value;
+                        }
+                    }
+                    continue;
+                }
+                b',' if expect == Expect::CommaOrClose => {
+                    expect = match inside {
+                        Container::Object => Expect::Name,
+                        Container::Array => Expect::Value,
+                    };
+                }
+                b'{' | b'['
+                    if matches!(expect, Expect::Value | Expect::ValueOrClose)
+                        && self.containers.len() < MAX_DEPTH =>
+                {
+                    (inside, expect) = match byte {
+                        b'{' => (Container::Object, Expect::NameOrClose),
+                        _ => (Container::Array, Expect::ValueOrClose),
+                    };
+                    self.containers.push(inside);
+                }
+                b'}' | b']' if self.containers.len() > self.told + 1 => {
+                    let closes = match byte {
+                        b'}' => {
+                            inside == Container::Object
+                                && matches!(expect, Expect::CommaOrClose | Expect::NameOrClose)
+                        }
+                        _ => {
+                            inside == Container::Array
+                                && matches!(expect, Expect::CommaOrClose | Expect::ValueOrClose)
+                        }
+                    };
+                    if !closes {
+                        break;
+                    }
+                    self.containers.pop();
+                    inside = self.containers.last().copied().unwrap_or(inside);
+                    expect = Expect::CommaOrClose;
+                }
+                _ => break,
+            }
+            rest = after;
+        }
+        self.expect = expect;
+        *at = chunk.len() - rest.len();
+    }
+
+    /// Takes one byte outside of strings and scalars.
+    #[inline]
+    fn step(&mut self, byte: u8, at: usize) -> Result<Option<Event>, &'static str> {
+        match byte {
+            b'"' => {
+                let name = match self.expect {
+                    Expect::Value | Expect::ValueOrClose => false,
+                    Expect::Name | Expect::NameOrClose => true,
+                    _ => return Err("a string out of place"),
+                };
+                let escape = Escape::None;
+                self.text.clear();
+                self.token = Some(Token::String { name, escape });
+                Ok(if name { None } else { self.start(byte, at) })
+            }
+            b',' if self.expect == Expect::CommaOrClose => {
+                self.expect = match self.containers.last() {
+                    Some(Container::Object) => Expect::Name,
+                    _ => Expect::Value,
+                };
+                Ok(None)
+            }
+            b':' if self.expect == Expect::Colon => {
+                self.expect = Expect::Value;
+                Ok(None)
+            }
+            b'{' => self.open(Container::Object, Expect::NameOrClose, byte, at),
+            b'[' => self.open(Container::Array, Expect::ValueOrClose, byte, at),
+            b'}' if matches!(self.expect, Expect::CommaOrClose | Expect::NameOrClose) => {
+                self.close(Container::Object, at)
+            }
+            b']' if matches!(self.expect, Expect::CommaOrClose | Expect::ValueOrClose) => {
+                self.close(Container::Array, at)
+            }
+            b' ' | b'\t' | b'\n' | b'\r' => Ok(None),
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' if self.expects_value() => {
+                self.text.clear();
+                self.token = Some(Token::Scalar);
+                Ok(self.start(byte, at))
+            }
+            _ => Err("a byte out of place"),
+        }
+    }
+
+    fn expects_value(&self) -> bool {
+        matches!(self.expect, Expect::Value | Expect::ValueOrClose)
+    }
+
+    fn start(&self, byte: u8, at: usize) -> Option<Event> {
+        let depth = self.containers.len();
+        (depth <= self.told).then_some(Event::Start { depth, at, byte })
+    }
+
+    fn open(
+        &mut self,
+        container: Container,
+        expect: Expect,
+        byte: u8,
+        at: usize,
+    ) -> Result<Option<Event>, &'static str> {
+        if !self.expects_value() {
+            return Err("a bracket out of place");
+        }
+        if self.containers.len() == MAX_DEPTH {
+            return Err("containers nested too deep");
+        }
+        let event = self.start(byte, at);
+        self.containers.push(container);
+        self.expect = expect;
+        Ok(event)
+    }
+
+    fn close(&mut self, container: Container, at: usize) -> Result<Option<Event>, &'static str> {
+        if self.containers.pop() != Some(container) {
+            return Err("a bracket that closes another");
+        }
+        self.ended();
+        let depth = self.containers.len();
+        Ok((depth <= self.told).then_some(Event::End { depth, at: at + 1 }))
+    }
+
+    /// A value is complete.
+    fn ended(&mut self) {
+        self.expect = if self.containers.is_empty() {
+            Expect::Nothing
+        } else {
+            Expect::CommaOrClose
+        };
+    }
+
+    /// Takes the rest of a string or scalar; `false` if it goes on in the next chunk.
+    #[inline]
+    fn finish_token(
+        &mut self,
+        token: Token,
+        chunk: &[u8],
+        at: &mut usize,
+    ) -> Result<bool, TraceError> {
+        match token {
+            Token::String { name, escape } => {
+                if let Some(escape) = self.string(escape, chunk, at)? {
+                    self.token = Some(Token::String { name, escape });
+                    return Ok(false);
+                }
+                if name {
+                    self.expect = Expect::Colon;
+                } else {
+                    self.ended();
+                }
+            }
+            Token::Scalar => {
+                if !self.scalar(chunk, at)? {
+                    return Ok(false);
+                }
+                self.ended();
+            }
+        }
+        self.token = None;
+        Ok(true)
+    }
+
+    /// Takes the rest of a string with its closing quote, or all of the chunk; then tells within
+    /// what escape it stopped.
+    #[inline]
+    fn string(
+        &mut self,
+        mut escape: Escape,
+        chunk: &[u8],
+        at: &mut usize,
+    ) -> Result<Option<Escape>, TraceError> {
+        loop {
+            if matches!(escape, Escape::None) {
+                let rest = chunk.get(*at..).unwrap_or_default();
+                let run = plain_run(rest);
+                if self.containers.len() <= self.told {
+                    self.keep(rest.get(..run).unwrap_or_default());
+                }
+                *at += run;
+            }
+            let Some(&byte) = chunk.get(*at) else {
+                return Ok(Some(escape));
+            };
+            escape = match (escape, byte) {
+                (Escape::None, b'"') => {
+                    *at += 1;
+                    return Ok(None);
+                }
+                (Escape::None, b'\\') => Escape::Backslash,
+                (Escape::None, _) => {
+                    return Err(self.malformed("a control character in a string", *at));
+                }
+                (Escape::Backslash, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                    Escape::None
+                }
+                (Escape::Backslash, b'u') => Escape::Hex(4),
+                (Escape::Hex(1), _) if byte.is_ascii_hexdigit() => Escape::None,
+                (Escape::Hex(digits), _) if byte.is_ascii_hexdigit() => Escape::Hex(digits - 1),
+                _ => return Err(self.malformed("an escape JSON does not have", *at)),
+            };
+            if self.containers.len() <= self.told {
+                self.keep(&[byte]);
+            }
+            *at += 1;
+        }
+    }
+
+    /// Takes the rest of a number, `true`, `false` or `null`; `false` if it may go on.
+    fn scalar(&mut self, chunk: &[u8], at: &mut usize) -> Result<bool, TraceError> {
+        let rest = chunk.get(*at..).unwrap_or_default();
+        let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+        let length = rest.iter().take_while(|byte| goes_on(byte)).count();
+        self.keep(rest.get(..length).unwrap_or_default());
+        *at += length;
+        if length == rest.len() && self.text.len() <= MAX_TOKEN {
+            return Ok(false);
+        }
+        if self.text().is_some_and(is_scalar) {
+            return Ok(true);
+        }
+        Err(self.malformed("neither a number nor true, false or null", *at))
+    }
+
+    /// Keeps a token's text, and one byte more than can count.
+    fn keep(&mut self, text: &[u8]) {
+        let room = (MAX_TOKEN + 1).saturating_sub(self.text.len());
+        self.text
+            .extend_from_slice(text.get(..room).unwrap_or(text));
+    }
+}
+
+#[cfg(test)]
+mod tests;

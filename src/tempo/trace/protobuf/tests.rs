@@ -1,0 +1,366 @@
+use proptest::prelude::*;
+use prost::Message as _;
+
+use super::*;
+use crate::tempo::trace::NOT_FOUND_V2_PROTOBUF;
+use crate::tempo::trace::testing::{
+    MadeUp, ResourceSpans, Trace, TraceByIdResponse, all_recorded, is_ours, made_up, owner, owners,
+    recorded, tenants,
+};
+
+fn redact(body: &Bytes, api: TraceApi, names: &[&str]) -> Redacted {
+    redact_protobuf(body, api, &owner(names), ForeignSpans::Redact).unwrap()
+}
+
+/// The new body in one piece; empty for nothing.
+fn whole(redacted: &Redacted) -> Bytes {
+    match redacted {
+        Redacted::Nothing => Bytes::new(),
+        Redacted::Kept { body, .. } => body.concat().into(),
+    }
+}
+
+fn spans_of(body: &[u8], api: TraceApi) -> Vec<ResourceSpans> {
+    match api {
+        TraceApi::V1 => Trace::decode(body).unwrap().resource_spans,
+        TraceApi::V2 => TraceByIdResponse::decode(body)
+            .unwrap()
+            .trace
+            .map(|trace| trace.resource_spans)
+            .unwrap_or_default(),
+    }
+}
+
+/// One field whose value is bytes.
+fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut field = Vec::new();
+    put_bytes(&mut field, number, bytes);
+    field
+}
+
+fn string_attribute(key: &str, value: &str) -> Vec<u8> {
+    [
+        field(1, key.as_bytes()),
+        field(2, &field(1, value.as_bytes())),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_recorded_trace_of_mine_comes_back_but_for_its_metrics() {
+    let v1 = recorded("trace-v1-A-only-proto.pb");
+    let Redacted::Kept { body, all: true } = redact(&v1, TraceApi::V1, &["A"]) else {
+        panic!("not kept whole");
+    };
+    assert_eq!(body, [v1]);
+
+    let v2 = recorded("trace-v2-A-only-proto.pb");
+    let redacted = redact(&v2, TraceApi::V2, &["A"]);
+    assert!(matches!(redacted, Redacted::Kept { all: true, .. }));
+    let answer = TraceByIdResponse::decode(whole(&redacted)).unwrap();
+    let before = TraceByIdResponse::decode(v2).unwrap();
+    assert_ne!(before.metrics.unwrap().inspected_bytes, 0);
+    assert_eq!(answer.metrics.unwrap().inspected_bytes, 0);
+    assert_eq!(answer.trace, before.trace);
+}
+
+#[test]
+fn a_recorded_mixed_trace_loses_the_other_tenant() {
+    for api in [TraceApi::V1, TraceApi::V2] {
+        let name = match api {
+            TraceApi::V1 => "trace-v1-mixed-B-root-proto.pb",
+            TraceApi::V2 => "trace-v2-mixed-B-root-proto.pb",
+        };
+        let body = recorded(name);
+        let redacted = redact(&body, api, &["A"]);
+        assert!(matches!(redacted, Redacted::Kept { all: false, .. }));
+        let text = whole(&redacted);
+        assert_eq!(memchr::memmem::find(&text, b"SECRET"), None);
+        assert!(memchr::memmem::find(&text, b"A-greatgrandchild").is_some());
+        assert!(!trace_is_wholly_ours(&body, api, &owner(&["A"])).unwrap());
+        assert!(trace_is_wholly_ours(&body, api, &owner(&["A", "B"])).unwrap());
+        let denied = redact_protobuf(&body, api, &owner(&["A"]), ForeignSpans::Deny);
+        assert_eq!(denied, Ok(Redacted::Nothing));
+    }
+}
+
+#[test]
+fn a_trace_that_is_not_mine_is_as_one_that_is_not_there() {
+    for (name, api) in [
+        ("trace-v1-B-only-proto.pb", TraceApi::V1),
+        ("trace-v2-B-only-proto.pb", TraceApi::V2),
+        ("trace-v1-dup-keys-proto.pb", TraceApi::V1),
+        ("trace-v2-dup-keys-proto.pb", TraceApi::V2),
+        ("trace-v1-untagged-proto.pb", TraceApi::V1),
+        ("trace-v2-untagged-proto.pb", TraceApi::V2),
+        ("trace-v2-notfound-proto.pb", TraceApi::V2),
+    ] {
+        let body = recorded(name);
+        assert_eq!(redact(&body, api, &["A"]), Redacted::Nothing, "{name}");
+        assert!(!trace_is_wholly_ours(&body, api, &owner(&["A"])).unwrap());
+    }
+    assert_eq!(
+        recorded("trace-v2-notfound-proto.pb"),
+        NOT_FOUND_V2_PROTOBUF
+    );
+}
+
+#[test]
+fn every_recorded_trace_is_redacted_as_a_decoder_would() {
+    for api in [TraceApi::V1, TraceApi::V2] {
+        for (path, body) in all_recorded(api, ".pb") {
+            for names in [&["A"][..], &["B"], &["A", "B"], &["C"]] {
+                let owner = owner(names);
+                let mut ours = spans_of(&body, api);
+                ours.retain(|spans| is_ours(spans, &owner));
+                let redacted = redact(&body, api, names);
+                assert_eq!(redacted == Redacted::Nothing, ours.is_empty());
+                assert_eq!(spans_of(&whole(&redacted), api), ours, "{}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_incomplete_trace_stays_one_and_its_message_is_ours() {
+    let spans = field(1, &field(1, &field(1, &string_attribute("tenant_id", "A"))));
+    let answer = |status: &[u8]| -> Bytes {
+        let message = field(4, b"Trace exceeds maximum size of 123456 bytes");
+        let later = field(9, b"what a later Tempo may say");
+        let parts = [
+            &field(1, &spans),
+            status,
+            &field(2, b"\x08\x7b"),
+            &message,
+            &later,
+        ];
+        parts.concat().into()
+    };
+    for status in [b"\x18\x01", b"\x18\x02"] {
+        let redacted = redact(&answer(status), TraceApi::V2, &["A"]);
+        let read = TraceByIdResponse::decode(whole(&redacted)).unwrap();
+        assert_eq!((read.status, &*read.message), (1, PARTIAL_MESSAGE));
+    }
+    let complete = [field(1, &spans), vec![0x12, 0]].concat();
+    for status in [&b""[..], b"\x18\x00"] {
+        let redacted = redact(&answer(status), TraceApi::V2, &["A"]);
+        assert_eq!(whole(&redacted), complete);
+    }
+}
+
+fn resource(attributes: &[&[u8]]) -> Vec<u8> {
+    let fields = attributes.iter().map(|attribute| field(1, attribute));
+    fields.collect::<Vec<_>>().concat()
+}
+
+/// Whether a `ResourceSpans` of this resource is A's.
+fn is_mine(resource: &[u8]) -> bool {
+    let body: Bytes = field(1, &field(1, resource)).into();
+    redact(&body, TraceApi::V1, &["A"]) != Redacted::Nothing
+}
+
+#[test]
+fn one_attribute_alone_makes_a_resource_mine() {
+    let mine = string_attribute("tenant_id", "A");
+    let theirs = string_attribute("tenant_id", "B");
+    let other = string_attribute("service.name", "shop");
+    let with = |more: &[u8]| [&resource(&[&mine]), more].concat();
+    let named = |more: &[u8]| resource(&[&mine, more]);
+    for (what, resource, ours) in [
+        ("just it", resource(&[&mine]), true),
+        ("among others", resource(&[&other, &mine, &other]), true),
+        (
+            "with a count and entities",
+            with(b"\x10\x07\x1a\x01x"),
+            true,
+        ),
+        ("no attributes", vec![], false),
+        ("no such attribute", resource(&[&other]), false),
+        ("twice the same", resource(&[&mine, &mine]), false),
+        ("also another's", resource(&[&mine, &theirs]), false),
+        ("first another's", resource(&[&theirs, &mine]), false),
+        ("also without value", named(&field(1, b"tenant_id")), false),
+        (
+            "name twice",
+            named(&[&other[..], &field(1, b"tenant_id")].concat()),
+            false,
+        ),
+        ("name by index", named(b"\x18\x05\x12\x03\x0a\x01B"), false),
+        ("name as varint", named(b"\x08\x05"), false),
+        (
+            "longer name",
+            resource(&[&string_attribute("tenant_id2", "A")]),
+            false,
+        ),
+        ("attribute as varint", with(b"\x08\x01"), false),
+        ("unknown field", with(&field(4, &mine)), false),
+        ("count as bytes", with(b"\x12\x01x"), false),
+    ] {
+        assert_eq!(is_mine(&resource), ours, "{what}");
+    }
+}
+
+#[test]
+fn only_an_exact_string_makes_an_attribute_mine() {
+    let array = field(5, &field(1, &field(1, b"A")));
+    for (what, value, ours) in [
+        ("it", &b"\x0a\x01A"[..], true),
+        ("nothing", b"", false),
+        ("empty", b"\x0a\x00", false),
+        ("other case", b"\x0a\x01a", false),
+        ("longer", b"\x0a\x02AA", false),
+        ("bool", b"\x10\x01", false),
+        ("int", b"\x18\x41", false),
+        ("double", b"\x21AAAAAAAA", false),
+        ("array", &array, false),
+        ("bytes", b"\x3a\x01A", false),
+        ("string table index", b"\x40\x01", false),
+        ("string as varint", b"\x08\x41", false),
+        ("two strings", b"\x0a\x01B\x0a\x01A", false),
+        ("int, then string", b"\x18\x41\x0a\x01A", false),
+        ("string, then unknown", b"\x0a\x01A\xf8\x01\x01", false),
+        ("not UTF-8", b"\x0a\x02A\xff", false),
+    ] {
+        let attribute = [field(1, b"tenant_id"), field(2, value)].concat();
+        assert_eq!(is_mine(&resource(&[&attribute])), ours, "{what}");
+    }
+    let value_twice = [string_attribute("tenant_id", "A"), field(2, b"\x0a\x01A")].concat();
+    assert!(!is_mine(&resource(&[&value_twice])));
+}
+
+#[test]
+fn two_resources_are_nobodys() {
+    let mine = field(1, &field(1, &string_attribute("tenant_id", "A")));
+    let spans = field(2, b"");
+    for resources in [
+        [&mine[..], &mine, &spans].concat(),
+        [&mine[..], &spans, b"\x0a\x00"].concat(),
+        [&spans[..], &mine, b"\x08\x01"].concat(),
+        spans.clone(),
+        vec![],
+    ] {
+        let body: Bytes = field(1, &resources).into();
+        assert_eq!(redact(&body, TraceApi::V1, &["A"]), Redacted::Nothing);
+    }
+    let late: Bytes = field(1, &[&spans[..], &mine].concat()).into();
+    assert_eq!(whole(&redact(&late, TraceApi::V1, &["A"])), late);
+}
+
+#[test]
+fn every_attribute_of_a_conjunction_must_agree() {
+    let both = TraceOwner::new(
+        ("tenant_id".into(), tenants(&["A"])),
+        [("env".into(), tenants(&["prod", "test"]))],
+    );
+    let body = |attributes: &[(&str, &str)]| -> Bytes {
+        let attributes = attributes.iter();
+        let resource = attributes.flat_map(|(key, value)| field(1, &string_attribute(key, value)));
+        field(1, &field(1, &resource.collect::<Vec<u8>>())).into()
+    };
+    for (attributes, ours) in [
+        (&[("env", "test"), ("tenant_id", "A")][..], true),
+        (&[("env", "dev"), ("tenant_id", "A")], false),
+        (&[("env", "test"), ("tenant_id", "B")], false),
+        (&[("tenant_id", "A")], false),
+        (&[("env", "test")], false),
+    ] {
+        let wholly = trace_is_wholly_ours(&body(attributes), TraceApi::V1, &both).unwrap();
+        assert_eq!(wholly, ours, "{attributes:?}");
+    }
+}
+
+#[test]
+fn what_a_trace_holds_beside_resource_spans_goes() {
+    let mine = field(1, &field(1, &field(1, &string_attribute("tenant_id", "A"))));
+    let body: Bytes = [&mine[..], &field(2, b"?"), &mine].concat().into();
+    let redacted = redact(&body, TraceApi::V1, &["A"]);
+    assert!(matches!(redacted, Redacted::Kept { all: false, .. }));
+    assert_eq!(whole(&redacted), [&mine[..], &mine].concat());
+    assert!(!trace_is_wholly_ours(&body, TraceApi::V1, &owner(&["A"])).unwrap());
+}
+
+#[test]
+fn broken_answers_are_errors() {
+    let mine = field(1, &field(1, &field(1, &string_attribute("tenant_id", "A"))));
+    let cut = &mine[..mine.len() - 1];
+    for (what, api, body) in [
+        ("cut", TraceApi::V1, cut.to_vec()),
+        ("cut in v2", TraceApi::V2, field(1, cut)),
+        ("varint for spans", TraceApi::V1, b"\x08\x01".to_vec()),
+        ("group", TraceApi::V1, b"\x0b\x0c".to_vec()),
+        ("two traces", TraceApi::V2, field(1, &mine).repeat(2)),
+        ("varint for trace", TraceApi::V2, b"\x08\x01".to_vec()),
+        ("text", TraceApi::V1, b"{\"batches\":[]}".to_vec()),
+        (
+            "cut in the resource",
+            TraceApi::V1,
+            field(1, &field(1, b"\x0a\x05")),
+        ),
+    ] {
+        let answer = redact_protobuf(&body.into(), api, &owner(&["A"]), ForeignSpans::Redact);
+        assert!(matches!(answer, Err(TraceError::Protobuf { .. })), "{what}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_kept_is_what_a_decoder_finds_ours(
+        made in prop::collection::vec(made_up(), 0..6),
+        owner in owners(),
+        v2 in any::<bool>(),
+    ) {
+        let resource_spans: Vec<_> = made.iter().map(MadeUp::message).collect();
+        let mut ours = resource_spans.clone();
+        ours.retain(|spans| is_ours(spans, &owner));
+        let whole_trace = ours.len() == resource_spans.len();
+        let trace = Trace { resource_spans };
+        let (api, body) = if v2 {
+            let answer = TraceByIdResponse { trace: Some(trace), ..Default::default() };
+            (TraceApi::V2, answer.encode_to_vec())
+        } else {
+            (TraceApi::V1, trace.encode_to_vec())
+        };
+        let body = Bytes::from(body);
+        let redacted = redact_protobuf(&body, api, &owner, ForeignSpans::Redact).unwrap();
+        prop_assert_eq!(spans_of(&whole(&redacted), api), ours.clone());
+        match &redacted {
+            Redacted::Nothing => prop_assert!(ours.is_empty()),
+            Redacted::Kept { all, .. } => prop_assert_eq!(*all, whole_trace),
+        }
+        let denied = redact_protobuf(&body, api, &owner, ForeignSpans::Deny).unwrap();
+        prop_assert_eq!(denied, if whole_trace { redacted } else { Redacted::Nothing });
+    }
+
+    #[test]
+    fn a_mutated_answer_never_shows_more(
+        made in prop::collection::vec(made_up(), 1..5),
+        owner in owners(),
+        mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let resource_spans = made.iter().map(MadeUp::message).collect();
+        let mut body = Trace { resource_spans }.encode_to_vec();
+        for (place, byte) in mutations {
+            let place = place.index(body.len());
+            body[place] = byte;
+        }
+        for api in [TraceApi::V1, TraceApi::V2] {
+            let answer = redact_protobuf(&body.clone().into(), api, &owner, ForeignSpans::Redact);
+            if let Ok(redacted) = answer
+                && let Ok(trace) = Trace::decode(whole(&redacted))
+                && api == TraceApi::V1
+            {
+                for spans in trace.resource_spans {
+                    prop_assert!(is_ours(&spans, &owner));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn random_bytes_do_not_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let body = Bytes::from(body);
+        for api in [TraceApi::V1, TraceApi::V2] {
+            let _ = redact_protobuf(&body, api, &owner(&["A"]), ForeignSpans::Redact);
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::alerts::alerts;
 use super::common::docs::{page, pages};
-use super::repository::{root, string};
+use super::repository::{documents, root, string, yaml};
 
 /// The headings of the runbook.
 fn runbook() -> BTreeSet<String> {
@@ -88,4 +88,12 @@ fn readme_links_to_every_page() {
             page.path
         );
     }
+}
+
+#[test]
+fn minimal_configuration_in_readme_is_the_sample() {
+    let readme = page("README.md");
+    let block = readme.split("```yaml\n").nth(1).expect("a YAML block");
+    let block = block.split("```").next().unwrap();
+    assert_eq!(documents("README.md", block), [yaml("config/minimal.yaml")]);
 }

@@ -2,7 +2,7 @@
 //! that this table is true. To add a row, name the attack, the answer to it, and the test.
 //!
 //! P paths, Q parameters, L queries, V tenant values, J tokens, H headers, X framing and floods,
-//! R answers, T traces, O operation, F faults around us,
+//! R answers, T traces, O operation, F faults around us, W pressure by callers with a token,
 //! K clusters, S TLS, N limits by tenant, A the admin address, the audit trail and the log.
 #![cfg(test)]
 

@@ -3,6 +3,7 @@
 //! nothing behind.
 
 mod data;
+mod http;
 mod stage;
 mod tour;
 mod traces;

@@ -30,10 +30,9 @@ pub use self::shadow::{Comparison, ShadowMetrics, Verdict};
 use self::tenants::TenantRequests;
 pub use self::tls::TlsMetrics;
 use self::upstreams::UpstreamMetrics;
-use crate::auth::KeyStatus;
+pub use self::upstreams::UpstreamState;
 use crate::shares::UseGauge;
 use crate::tenancy::TenantSet;
-use crate::upstream::Health;
 
 /// `route`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -116,6 +115,19 @@ pub struct SpanCounters {
     pub exported: Counter,
     /// The collector did not take them.
     pub failed: Counter,
+}
+
+/// The state of an issuer's keys, as they are when metrics are written.
+#[derive(Clone, Debug)]
+pub struct IssuerState {
+    /// `iss`.
+    pub issuer: Arc<str>,
+    /// Usable keys.
+    pub keys: usize,
+    /// Fetches that brought keys.
+    pub fetches_ok: u64,
+    /// Fetches that did not.
+    pub fetches_failed: u64,
 }
 
 /// Every metric of the process; made once, shared by all.
@@ -376,7 +388,7 @@ impl Metrics {
     }
 
     /// Takes over what an issuer's key store counts.
-    fn keys(&self, status: &KeyStatus) {
+    fn keys(&self, status: &IssuerState) {
         let issuer = &status.issuer;
         let keys = i64::try_from(status.keys).unwrap_or(i64::MAX);
         self.keys
@@ -427,7 +439,7 @@ impl Metrics {
 
     /// The exposition in the `OpenMetrics` text format, with the state of these issuers' keys and
     /// of these upstreams.
-    pub fn render(&self, issuers: &[KeyStatus], upstreams: &[Arc<Health>]) -> String {
+    pub fn render(&self, issuers: &[IssuerState], upstreams: &[UpstreamState]) -> String {
         let _one_at_a_time = self
             .rendering
             .lock()
@@ -439,8 +451,7 @@ impl Metrics {
             self.keys(status);
         }
         self.upstreams.take(upstreams);
-        self.shadow
-            .take(upstreams.iter().map(|health| health.upstream()));
+        self.shadow.take(upstreams);
         let mut text = String::new();
         let encoded = encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, &self.process))

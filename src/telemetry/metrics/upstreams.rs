@@ -14,7 +14,27 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::{add, duration_histogram};
-use crate::upstream::Health;
+
+/// The state of an upstream, as it is when metrics are written.
+#[derive(Clone, Debug)]
+pub struct UpstreamState {
+    /// Its name.
+    pub name: Arc<str>,
+    /// `None` until that is known.
+    pub is_healthy: Option<bool>,
+    /// Health checks that were answered with success.
+    pub checks_ok: u64,
+    /// Health checks that were not.
+    pub checks_failed: u64,
+    /// Connections that are open.
+    pub connections_open: i64,
+    /// Connections that were ever opened.
+    pub connections_opened: u64,
+    /// Whether its certificate is not verified.
+    pub is_insecure: bool,
+    /// Whether its shadow mode is in force.
+    pub is_shadowed: bool,
+}
 
 /// `upstream`, `result`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -132,14 +152,14 @@ impl UpstreamMetrics {
     }
 
     /// Takes over the state of these upstreams, and forgets all others.
-    pub(super) fn take(&self, upstreams: &[Arc<Health>]) {
+    pub(super) fn take(&self, upstreams: &[UpstreamState]) {
         self.healthy.clear();
         self.checks.clear();
         self.connections.clear();
         self.connections_opened.clear();
         self.insecure.clear();
-        for health in upstreams {
-            self.take_one(health);
+        for state in upstreams {
+            self.take_one(state);
         }
         for name in &*self.gone.lock().unwrap_or_else(PoisonError::into_inner) {
             for result in RESULTS {
@@ -151,30 +171,27 @@ impl UpstreamMetrics {
         }
     }
 
-    fn take_one(&self, health: &Health) {
-        let upstream = health.upstream();
+    fn take_one(&self, state: &UpstreamState) {
         let labels = NameLabels {
-            upstream: Arc::clone(upstream.name()),
+            upstream: Arc::clone(&state.name),
         };
-        if let Some(is_healthy) = health.is_healthy() {
+        if let Some(is_healthy) = state.is_healthy {
             self.healthy.get_or_create(&labels).set(is_healthy.into());
         }
-        let checks = health.checks();
-        for (result, count) in [("ok", checks.good()), ("error", checks.bad())] {
-            let labels = UpstreamLabels::new(upstream.name(), result);
+        for (result, count) in [("ok", state.checks_ok), ("error", state.checks_failed)] {
+            let labels = UpstreamLabels::new(&state.name, result);
             set(&self.checks.get_or_create(&labels), count);
         }
-        let connections = upstream.connections();
         self.connections
             .get_or_create(&labels)
-            .set(connections.open());
+            .set(state.connections_open);
         set(
             &self.connections_opened.get_or_create(&labels),
-            connections.opened(),
+            state.connections_opened,
         );
         self.insecure
             .get_or_create(&labels)
-            .set(upstream.is_insecure().into());
+            .set(state.is_insecure.into());
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn list(
 
 /// A query at the root: of the clusters that it names, or, where it names none, of the upstream
 /// there. It is read and confined once, and the same goes to each.
-pub(super) async fn query(
+pub(super) fn query(
     snapshot: &Snapshot,
     route: &Route,
     endpoint: &Endpoint,

@@ -41,9 +41,9 @@ pub(super) fn unknown() -> ProxyError {
 }
 
 /// Confines a call.
-pub(super) async fn enforce(
+pub(super) fn enforce(
     snapshot: &Snapshot,
-    outward: Outward,
+    outward: &Outward,
     method: Method,
     caller: &Caller,
     request: Request<ClientBody>,
@@ -97,7 +97,7 @@ pub(super) async fn enforce(
             (
                 message,
                 WholeAnswer::Search(Page {
-                    companions: scope.companions(&outward, range),
+                    companions: scope.companions(outward, range),
                     hidden,
                     is_old,
                 }),

@@ -293,12 +293,9 @@ pub(super) async fn enforce(
     let of_caller = caller.clone();
     let outgoing = match (target, caller) {
         (Target::Clusters, Some(caller)) => clusters::list(route, &caller, request.method())?,
-        (Target::ClusterQuery(endpoint), Some(caller)) => {
-            clusters::query(
-                snapshot, route, endpoint, &caller, request, metrics, journal,
-            )
-            .await?
-        }
+        (Target::ClusterQuery(endpoint), Some(caller)) => clusters::query(
+            snapshot, route, endpoint, &caller, request, metrics, journal,
+        )?,
         (_, caller) => {
             let upstream = route.upstream.as_ref().ok_or_else(no_upstream)?;
             let outward = Outward::new(snapshot, upstream, caller.as_deref(), request.headers());
@@ -332,24 +329,18 @@ async fn by_target(
         };
     };
     match target {
-        Target::Metrics(endpoint) => {
-            metrics::enforce(
-                snapshot, outward, endpoint, &caller, request, metrics, journal,
-            )
-            .await
-        }
+        Target::Metrics(endpoint) => metrics::enforce(
+            snapshot, &outward, endpoint, &caller, request, metrics, journal,
+        ),
         Target::Traces(endpoint) => {
             traces::enforce(
                 snapshot, &outward, endpoint, &caller, request, metrics, journal,
             )
             .await
         }
-        Target::Grpc(method) => {
-            grpc::enforce(
-                snapshot, outward, *method, &caller, request, journal, metrics,
-            )
-            .await
-        }
+        Target::Grpc(method) => grpc::enforce(
+            snapshot, &outward, *method, &caller, request, journal, metrics,
+        ),
         Target::Closed(group) => closed::enforce(snapshot, &outward, *group, &caller, request),
         Target::UnknownGrpc => Err(grpc::unknown()),
         Target::Malformed(error) => {

@@ -30,9 +30,9 @@ use crate::tenancy::{Matchers, TenantScope};
 use crate::upstream::Upstream;
 
 /// Confines a request to an endpoint of the metrics API.
-pub(super) async fn enforce(
+pub(super) fn enforce(
     snapshot: &Snapshot,
-    outward: Outward,
+    outward: &Outward,
     endpoint: &Endpoint,
     caller: &Arc<Caller>,
     request: Request<ClientBody>,
@@ -43,7 +43,7 @@ pub(super) async fn enforce(
     let room = Room::for_request(snapshot, metrics, caller.holder());
     let (head, body) = input::read(request, endpoint)?;
     let send = Send {
-        outward: &outward,
+        outward,
         endpoint,
         head: &head,
         budget: &room.budget,

@@ -259,7 +259,7 @@ async fn form_that_is_not_complete_holds_no_permit() {
 async fn clients_that_leave_give_all_back() {
     let stage = Stage::scripted(&[Step::Gate, json(VECTOR)], "").await;
     let headers = [FORM, ("Content-Length", "100000")];
-    let incomplete = stage.request("POST", "/api/v1/query", &headers, &[b'x'; 50_000]);
+    let incomplete = stage.request("POST", "/api/v1/query", &headers, &vec![b'x'; 50_000]);
     let waiting = stage.kept(QUERY);
     let taken = async || {
         let mut all = [0.0; 3];

@@ -49,7 +49,7 @@ tenancy:
       tenants: ["a|b", "#c", "d: e"]
   claim: realm_access.roles
   separator: ","
-  pattern: "team-(.+)|x"
+  pattern: "team-(.+)"
   map: {a: [b, c], "d:": e}
   metrics: {label: tenant_id}
   traces: {attribute: resource.tenant.id}

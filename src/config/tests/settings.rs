@@ -443,7 +443,7 @@ fn tenancy() {
 
 #[test]
 fn a_pattern_matches_a_whole_value() {
-    for pattern in ["team-(.+)|x", "(?x) team-(.+) | x"] {
+    for pattern in ["team-.+|x", "(?x) team-.+ | x"] {
         let tenancy = tenancy_of(&format!("  claim: t\n  pattern: \"{pattern}\"\n"));
         let [rule] = <[TenantRule; 1]>::try_from(tenancy.rules).unwrap();
         let Grant::Claim(ClaimGrant {
@@ -453,12 +453,7 @@ fn a_pattern_matches_a_whole_value() {
         else {
             panic!()
         };
-        let group = |value: &str| {
-            let captures = regex.captures(value)?;
-            Some(captures.get(1)?.as_str().to_owned())
-        };
-        assert_eq!(group("team-a"), Some("a".into()));
-        assert!(regex.is_match("x"));
+        assert!(regex.is_match("team-a") && regex.is_match("x"));
         for other in ["xteam-a", "team-", "xx", "x\n", "\nx", "y\nx", "team-a\nb"] {
             assert!(!regex.is_match(other), "{other:?}");
         }

@@ -72,6 +72,12 @@ pub struct IssuerLabels {
     issuer: Arc<str>,
 }
 
+/// `warning`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WarningLabels {
+    warning: &'static str,
+}
+
 /// A part of a request's journey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -159,6 +165,7 @@ pub struct Metrics {
     reloads: Family<ResultLabels, Counter>,
     last_reload_successful: Gauge,
     last_reload_success: Gauge<f64, AtomicU64>,
+    config_warnings: Family<WarningLabels, Gauge>,
     /// Requests between their head and the end of their answer.
     pub requests_in_flight: Gauge,
     /// Requests that have a permit.
@@ -289,6 +296,12 @@ impl Metrics {
                 "config_last_reload_success_timestamp_seconds",
                 "When the config was last loaded with success",
                 Gauge::default(),
+            ),
+            config_warnings: add(
+                r,
+                "config_warnings",
+                "Warnings of the config in force, by kind",
+                Family::default(),
             ),
             requests_in_flight: add(
                 r,
@@ -434,6 +447,15 @@ impl Metrics {
         self.last_reload_successful.set(i64::from(ok));
         if ok {
             self.last_reload_success.set(now);
+        }
+    }
+
+    /// Shows how many warnings of each kind the config in force has.
+    pub fn config_warned(&self, counts: impl IntoIterator<Item = (&'static str, usize)>) {
+        for (warning, count) in counts {
+            self.config_warnings
+                .get_or_create(&WarningLabels { warning })
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 

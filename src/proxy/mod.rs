@@ -48,7 +48,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
-use hyper::{Request, Response, StatusCode, body::Incoming};
+use hyper::{Request, Response, StatusCode};
 use tracing::{Instrument as _, Span};
 
 use self::cache::Asked;
@@ -57,7 +57,7 @@ use self::enforce::Outgoing;
 use self::error::{Dialect, ErrorKind, ProxyError};
 use self::route::cluster;
 use self::snapshot::Snapshot;
-use crate::body::ResponseBody;
+use crate::body::{ReceivedBody, ResponseBody};
 use crate::server::InFlight;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{Metrics, Stage};
@@ -123,7 +123,7 @@ impl Proxy {
     /// Answers one request. Whatever happens is an answer: a panic is a 500 and a counted defect.
     pub(crate) async fn handle(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<ReceivedBody>,
         in_flight: InFlight,
         remote: Option<SocketAddr>,
     ) -> Response<ResponseBody> {
@@ -176,7 +176,7 @@ async fn caught<T>(
 /// The whole journey on one screen.
 async fn journey(
     snapshot: &Arc<Snapshot>,
-    mut request: Request<Incoming>,
+    mut request: Request<ReceivedBody>,
     exchange: &mut Exchange,
     metrics: &Arc<Metrics>,
 ) -> Result<Response<ResponseBody>, ProxyError> {

@@ -4,7 +4,7 @@
 //! is complete, its request has no permit; it is one of `limits.incomplete_bodies`, and its bytes
 //! are some of `limits.buffered_bytes`, both of which are [shared out](crate::shares). And it has
 //! to come in time: whole within `timeouts.body_total`, never silent for `timeouts.body_idle`, and
-//! on the way no slower than `limits.body_min_rate`.
+//! on the way no slower than `limits.body_bytes_per_second`.
 //!
 //! A body that is forwarded as it comes is no such body. An upload may take any time, as long as it
 //! goes on: its minimum rate counts while the client is waited for, and its request has a permit.
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Request;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 
 use super::enforce;
 use super::error::{ErrorKind, ProxyError};
@@ -21,7 +21,7 @@ use super::route::Route;
 use super::snapshot::Snapshot;
 use crate::auth::Caller;
 use crate::body::budget::Room;
-use crate::body::{Ahead, BodyError, ClientBody, CollectError, Pace, Streamed};
+use crate::body::{Ahead, BodyError, ClientBody, CollectError, Pace, ReceivedBody, Streamed};
 use crate::shares::{Holder, Pool, Resource};
 use crate::telemetry::metrics::Metrics;
 
@@ -34,7 +34,7 @@ pub(super) async fn receive(
     snapshot: &Snapshot,
     route: &Route,
     caller: Option<&Arc<Caller>>,
-    request: Request<Incoming>,
+    request: Request<ReceivedBody>,
     metrics: &Metrics,
 ) -> Result<Request<ClientBody>, ProxyError> {
     let (head, body) = request.into_parts();
@@ -52,7 +52,7 @@ pub(super) async fn receive(
 async fn whole(
     snapshot: &Snapshot,
     holder: &Holder,
-    body: Incoming,
+    body: ReceivedBody,
     metrics: &Metrics,
 ) -> Result<Bytes, ProxyError> {
     match ahead(snapshot, holder, body, metrics).await? {
@@ -68,9 +68,9 @@ async fn whole(
 pub(super) async fn ahead(
     snapshot: &Snapshot,
     holder: &Holder,
-    body: Incoming,
+    body: ReceivedBody,
     metrics: &Metrics,
-) -> Result<Ahead, ProxyError> {
+) -> Result<Ahead<Streamed<ReceivedBody>>, ProxyError> {
     let settings = snapshot.settings();
     let incomplete = Pool::new(
         Resource::IncompleteBodies,
@@ -114,7 +114,7 @@ pub(super) fn broken_off(error: &BodyError) -> ProxyError {
             format!("the request's body stalled for {idle:?} (timeouts.body_idle)")
         }
         BodyError::TooSlow(rate) => format!(
-            "the request's body comes at less than {rate} bytes a second (limits.body_min_rate)"
+            "the request's body comes at less than {rate} bytes a second (limits.body_bytes_per_second)"
         ),
         error => {
             return ProxyError::new(ErrorKind::BadRequest, "the request's body broke off")

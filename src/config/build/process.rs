@@ -1,8 +1,6 @@
 //! The sections about the process itself: `promql`, `traces`, `limits`, `timeouts`, `drain`, `reload`,
 //! `log`.
 
-use std::num::NonZeroU64;
-
 use tracing_subscriber::EnvFilter;
 
 use crate::config::read::{Field, Read, Reader};
@@ -78,6 +76,18 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     let body_bytes = sized(r, "body_bytes", default.body_bytes, 1..=GIB);
     let query_bytes = sized(r, "query_bytes", default.query_bytes, 1..=16 * MIB);
     let answer_bytes = sized(r, "answer_bytes", default.answer_bytes, 1..=16 * GIB);
+    let body_bytes_per_second = sized(
+        r,
+        "body_bytes_per_second",
+        default.body_bytes_per_second,
+        0..=GIB,
+    );
+    let answer_bytes_per_second = sized(
+        r,
+        "answer_bytes_per_second",
+        default.answer_bytes_per_second,
+        0..=GIB,
+    );
     let buffered_bytes = sized(r, "buffered_bytes", default.buffered_bytes, 1..=64 * GIB);
     let rewrite_cache_bytes = sized(
         r,
@@ -85,10 +95,6 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
         default.rewrite_cache_bytes,
         1..=16 * GIB,
     );
-    let body_min_rate = section.or(r, "body_min_rate", default.body_min_rate, |r, field| {
-        let bytes = size(r, field, 1..=GIB)?;
-        NonZeroU64::new(bytes as u64).ok_or_else(|| r.error(field, "must not be 0"))
-    });
     // The URL is a part of the head.
     let longest = header_bytes.unwrap_or(default.header_bytes);
     let uri_bytes = section.or(
@@ -110,11 +116,12 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
         header_bytes: header_bytes?,
         uri_bytes: uri_bytes?,
         body_bytes: body_bytes?,
-        body_min_rate: body_min_rate?,
+        body_bytes_per_second: body_bytes_per_second?,
         incomplete_bodies: incomplete_bodies?,
         query_bytes: query_bytes?,
         query_selectors: query_selectors?,
         answer_bytes: answer_bytes?,
+        answer_bytes_per_second: answer_bytes_per_second?,
         buffered_bytes: buffered_bytes?,
         rewrite_cache_bytes: rewrite_cache_bytes?,
     })

@@ -1,7 +1,6 @@
 //! What holds where the file says nothing.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::{
@@ -59,9 +58,6 @@ impl Default for Traces {
     }
 }
 
-/// In bytes a second: below what any link that is in use gives one of its connections.
-const MIN_RATE: NonZeroU64 = NonZeroU64::new(1024).unwrap();
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -70,11 +66,12 @@ impl Default for Limits {
             header_bytes: 64 * 1024,
             uri_bytes: 32 * 1024,
             body_bytes: 2 * 1024 * 1024,
-            body_min_rate: MIN_RATE,
+            body_bytes_per_second: 1024,
             incomplete_bodies: 1000,
             query_bytes: 64 * 1024,
             query_selectors: 1000,
             answer_bytes: 64 * 1024 * 1024,
+            answer_bytes_per_second: 1024,
             buffered_bytes: 512 * 1024 * 1024,
             rewrite_cache_bytes: 8 * 1024 * 1024,
         }

@@ -13,7 +13,6 @@ mod tokens;
 mod upstreams;
 
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,8 +136,9 @@ pub struct Limits {
     pub uri_bytes: usize,
     /// `body_bytes`: a request body that is buffered (forms, remote read), default 2 MiB.
     pub body_bytes: usize,
-    /// `body_min_rate`: bytes a second at which a request body must come, default 1 KiB.
-    pub body_min_rate: NonZeroU64,
+    /// `body_bytes_per_second`: how fast a client must send a request body, in the long run, default
+    /// 1 KiB; not bounded if it is 0.
+    pub body_bytes_per_second: usize,
     /// `incomplete_bodies`: request bodies that are being buffered at once, default 1000.
     pub incomplete_bodies: usize,
     /// `query_bytes`: one query or selector, default 64 KiB.
@@ -147,6 +147,9 @@ pub struct Limits {
     pub query_selectors: usize,
     /// `answer_bytes`: an answer that is filtered and so read whole, default 64 MiB.
     pub answer_bytes: usize,
+    /// `answer_bytes_per_second`: how fast a client must read what waits for it, averaged over
+    /// `timeouts.body_idle` of waiting, default 1 KiB; 0 for no minimum.
+    pub answer_bytes_per_second: usize,
     /// `buffered_bytes`: all bodies and answers, of all requests, that are in memory at once,
     /// default 512 MiB.
     pub buffered_bytes: usize,

@@ -1,6 +1,5 @@
 //! What a config means once it is read.
 
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::super::settings::*;
@@ -119,11 +118,12 @@ fn the_minimal_config_with_every_default() {
             header_bytes: 65_536,
             uri_bytes: 32_768,
             body_bytes: 2_097_152,
-            body_min_rate: NonZeroU64::new(1024).unwrap(),
+            body_bytes_per_second: 1024,
             incomplete_bodies: 1000,
             query_bytes: 65_536,
             query_selectors: 1000,
             answer_bytes: 67_108_864,
+            answer_bytes_per_second: 1024,
             buffered_bytes: 536_870_912,
             rewrite_cache_bytes: 8_388_608,
         },
@@ -218,7 +218,7 @@ tenancy:
 traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
 passthrough: {authentication: none, upstream: q}
-limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, body_min_rate: 10, incomplete_bodies: 11, query_bytes: 5, query_selectors: 6, answer_bytes: 7, buffered_bytes: 9, rewrite_cache_bytes: 8}
+limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, body_bytes_per_second: 10, incomplete_bodies: 11, query_bytes: 5, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
 timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, body_total: 5ms, idle: 4ms}
 drain: {min: 5s, max: 0s}
 reload: {poll_interval: 1m}
@@ -338,11 +338,12 @@ fn the_process() {
             header_bytes: 8192,
             uri_bytes: 3,
             body_bytes: 4,
-            body_min_rate: NonZeroU64::new(10).unwrap(),
+            body_bytes_per_second: 10,
             incomplete_bodies: 11,
             query_bytes: 5,
             query_selectors: 6,
             answer_bytes: 7,
+            answer_bytes_per_second: 0,
             buffered_bytes: 9,
             rewrite_cache_bytes: 8
         }

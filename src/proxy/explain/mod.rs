@@ -40,6 +40,7 @@ use super::shadow::{self, asks_while_enforcing};
 use super::snapshot::Snapshot;
 use super::{admit, authenticate, receive, route};
 use crate::auth::Caller;
+use crate::body::ReceivedBody;
 use crate::prometheus::clusters;
 use crate::telemetry::audit::Redaction;
 use crate::telemetry::metrics::Metrics;
@@ -198,6 +199,7 @@ impl Walk<'_> {
             return Ok(None);
         }
         let caller = self.caller.clone();
+        let request = request.map(ReceivedBody::new);
         let received = receive::receive(self.snapshot, &route, caller.as_ref(), request, &metrics);
         let request = received.await?;
         let (outgoing, _decision) =

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Request;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper::http::request::Parts;
 
 use super::Seen;
 use crate::auth::Caller;
-use crate::body::{Ahead, ClientBody, Pace, RequestBody};
+use crate::body::{Ahead, ClientBody, Pace, ReceivedBody, RequestBody, Streamed};
 use crate::proxy::enforce::{self, Enforced, Outgoing};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::query_log::Journal;
@@ -43,9 +43,9 @@ pub(super) async fn who(authenticated: impl Future<Output = Known>) -> Known {
 /// A request's body before it is looked at.
 pub(super) enum Received {
     /// It is empty or not to be looked at.
-    Nothing(Incoming),
+    Nothing(ReceivedBody),
     /// As far as there was room for it.
-    Ahead(Ahead),
+    Ahead(Ahead<Streamed<ReceivedBody>>),
 }
 
 /// A look at one request.
@@ -64,7 +64,7 @@ impl Look<'_> {
     ///
     /// # Errors
     /// When the client breaks its body off or is too slow, or has too many that are incomplete.
-    pub(super) async fn receive(&self, body: Incoming) -> Result<Received, ProxyError> {
+    pub(super) async fn receive(&self, body: ReceivedBody) -> Result<Received, ProxyError> {
         let caller = match &self.caller {
             Ok(caller) if !body.is_end_stream() => caller.as_deref(),
             _ => return Ok(Received::Nothing(body)),

@@ -178,6 +178,7 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections closed because the limit was reached.
     pub connections_refused: Counter,
+    slow_readers: Family<ResultLabels, Counter>,
     /// Panics caught in a request; each is a defect to report.
     pub panics: Counter,
 }
@@ -237,6 +238,16 @@ impl Metrics {
             "Look-ups of confined queries, by result (hit, miss)",
             Family::default(),
         );
+        let slow_readers = add(
+            r,
+            "slow_readers",
+            "Answers cut off because the client read them too slowly, by result (stalled, too_slow)",
+            Family::default(),
+        );
+        // There from the start, so that the first one is an increase.
+        for name in ["stalled", "too_slow"] {
+            result(&slow_readers, name);
+        }
         Self {
             routes,
             tenants,
@@ -339,6 +350,7 @@ impl Metrics {
                 "Connections closed at once because limits.connections was reached",
                 Counter::default(),
             ),
+            slow_readers,
             panics: add(
                 r,
                 "panics",
@@ -382,6 +394,14 @@ impl Metrics {
     /// What counts spans.
     pub fn span_counters(&self) -> SpanCounters {
         self.spans.clone()
+    }
+
+    /// Counts an answer that was cut off because the client read it too slowly: `stalled` or
+    /// `too_slow`.
+    pub(crate) fn answer_was_cut(&self, result: &'static str) {
+        self.slow_readers
+            .get_or_create(&ResultLabels { result })
+            .inc();
     }
 
     /// Counts an error of ours.

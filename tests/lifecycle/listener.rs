@@ -403,7 +403,7 @@ async fn stream_that_drips_is_cut_off_alone_though_it_never_stalls() {
     let script = [Step::send(BIG_ANSWER), Step::Flood(50_000_000)];
     let stage = Stage::scripted(&script, READING).await;
     let stream = TokioIo::new(stage.connect().await);
-    let (mut h2, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+    let (mut h2, connection) = http2::Builder::new(TokioExecutor::new())
         .initial_connection_window_size(1 << 24)
         .initial_stream_window_size(1 << 16)
         .handshake::<_, Full<Bytes>>(stream)

@@ -120,9 +120,12 @@ fn calls(pace: Pace) -> Result<(), Box<dyn Error>> {
 }
 
 fn scan(query: &str, matchers: &Matchers) -> Result<(), &'static str> {
-    let foreign = promql::mentions_foreign_tenant(query, matchers);
-    // It also says so of what it cannot read.
-    (!foreign).then_some(()).ok_or("the query cannot be read")
+    let shared = promql::read_shared(query, matchers);
+    // It also says no of what it cannot read.
+    shared
+        .shows_text
+        .then_some(())
+        .ok_or("the query cannot be read")
 }
 
 fn confine(query: &str, matchers: &Matchers) -> Result<promql::Confined, promql::Refusal> {
@@ -130,10 +133,5 @@ fn confine(query: &str, matchers: &Matchers) -> Result<promql::Confined, promql:
 }
 
 fn filter_rules(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable> {
-    let mentions_foreign = |query: &str| promql::mentions_foreign_tenant(query, matchers);
-    let options = RulesOptions {
-        exclude_alerts: false,
-        mentions_foreign: &mentions_foreign,
-    };
-    rules(answer, matchers, options)
+    rules(answer, matchers, RulesOptions::default())
 }

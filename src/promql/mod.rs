@@ -43,12 +43,14 @@ mod matcher;
 mod prove;
 mod refusal;
 mod scan;
+mod shared;
 mod skip;
 mod splice;
 
 pub use duration::{duration, seconds, unix_time};
 pub use extent::{Extent, extent};
 pub use refusal::{Fault, InfoHint, Position, Problem, Refusal};
+pub use shared::{ResultLabels, SharedExpression, read_shared};
 pub use splice::{Confined, Insertion};
 
 use crate::tenancy::{LabelMatcher, Matchers};
@@ -106,18 +108,6 @@ pub fn check_selector(selector: &str, limits: &Limits) -> Result<(), Refusal> {
     check_length(selector, limits)?;
     scan(selector, Kind::Selector, limits.selectors, |_| Ok(()))?;
     Ok(())
-}
-
-/// Whether the matchers of a query tell of tenants who are not the caller's: true if one of a
-/// tenant label has a foreign value, or a pattern other than `.*` and `.+`, and also **true if the
-/// query cannot be read**. For hiding the expressions of shared rules.
-pub fn mentions_foreign_tenant(query: &str, matchers: &Matchers) -> bool {
-    let mut tells = false;
-    let scan = scan(query, Kind::Expression, usize::MAX, |matcher| {
-        tells |= is_any(matcher, matchers, Matcher::tells_of_foreign);
-        Ok(())
-    });
-    tells || scan.is_err()
 }
 
 fn confine_kind(

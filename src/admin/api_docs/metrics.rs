@@ -62,7 +62,8 @@ fn about(endpoint: &Endpoint) -> About {
         Endpoint::Alerts => (
             "Alerts",
             Filtered,
-            "Alerts without the caller's tenant among their labels are left out.",
+            "Alerts without the caller's tenant among their labels are left out. Texts and values \
+             of shared rules' alerts that could hold other tenants' data are empty.",
         ),
         Endpoint::Targets => {
             let rule = "Targets without the caller's tenant among their labels are left out; \

@@ -2,6 +2,7 @@
 
 mod corpus;
 mod properties;
+mod shared;
 mod table;
 
 use super::*;
@@ -376,35 +377,6 @@ fn who_prefers_to_be_told_is_told_of_foreign_matchers() {
         r#"label_replace(up, "tenant_id", "other", "", "")"#,
     ] {
         assert!(reject(query).is_ok(), "{query}");
-    }
-}
-
-#[test]
-fn shared_rules_that_tell_of_others_are_known() {
-    let matchers = Matchers::new(
-        label_matcher("tenant_id", &["acme", "b.c"]),
-        [label_matcher("env", &["prod"])],
-    );
-    for query in [
-        r#"up{tenant_id="other"} > 1"#,
-        r#"up{tenant_id!="other"} > 1"#,
-        r#"sum(up{tenant_id=~"acme|other"})"#,
-        r#"up{tenant_id=~"oth.*"}"#,
-        r#"up{"env"="test"}"#,
-        r#"up{tenant_id="acme"} or up{tenant_id="other"}"#,
-        "up{",
-        "info(up)",
-    ] {
-        assert!(mentions_foreign_tenant(query, &matchers), "{query}");
-    }
-    for query in [
-        "up > 1",
-        r#"up{tenant_id="acme",env="prod"} > 1"#,
-        r#"up{tenant_id=~"acme|b\\.c"} > 1"#,
-        r#"sum by (tenant_id) (up{tenant_id!="", env=~".+"})"#,
-        r#"up{job="other"}"#,
-    ] {
-        assert!(!mentions_foreign_tenant(query, &matchers), "{query}");
     }
 }
 

@@ -202,10 +202,12 @@ fn answer(plan: &ResponsePlan) -> &'static str {
             "streamed; texts of warnings and errors that could name others are replaced"
         }
         ResponsePlan::Filter(Filter::Rules { .. }) => {
-            "read whole; rules, groups and alerts of other tenants are left out"
+            "buffered; rules, groups and alerts of other tenants are left out, and texts of shared \
+             rules that could hold other tenants' data are empty"
         }
         ResponsePlan::Filter(Filter::Alerts(_)) => {
-            "read whole; alerts of other tenants are left out"
+            "buffered; the alerts of these rules are the answer, without those of other tenants and \
+             texts that could hold other tenants' data"
         }
         ResponsePlan::Filter(Filter::Targets(_)) => {
             "read whole; targets of other tenants are left out"

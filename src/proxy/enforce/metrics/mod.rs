@@ -19,6 +19,7 @@ use crate::body::{ClientBody, RequestBody};
 use crate::headers;
 use crate::prometheus::clusters;
 use crate::prometheus::endpoints::Endpoint;
+use crate::prometheus::filter::RulesOptions;
 use crate::prometheus::form::Form;
 use crate::prometheus::params::{self, Allowed};
 use crate::prometheus::remote_read;
@@ -71,9 +72,13 @@ pub(super) fn enforce(
         Endpoint::Federate => ResponsePlan::Stream,
         Endpoint::Rules => ResponsePlan::Filter(Filter::Rules {
             caller: Arc::clone(caller),
-            exclude_alerts: local.exclude_alerts,
+            options: RulesOptions {
+                exclude_alerts: local.exclude_alerts,
+                by_labels: sent.iter().any(|(name, _)| name == "match[]"),
+                by_files: sent.iter().any(|(name, _)| name == "file[]"),
+            },
         }),
-        Endpoint::Alerts => ResponsePlan::Filter(Filter::Alerts(Arc::clone(caller))),
+        Endpoint::Alerts => return send.alerts(Filter::Alerts(Arc::clone(caller))),
         Endpoint::Targets => ResponsePlan::Filter(Filter::Targets(Arc::clone(caller))),
         Endpoint::Metadata => ResponsePlan::Filter(Filter::Metadata {
             names: Box::new(send.metric_names(matchers)?),
@@ -180,6 +185,18 @@ impl Send<'_> {
         let path = self.endpoint.path();
         let body = RequestBody::Whole(Some(body));
         self.enforced(Method::POST, &path, headers, body, ResponsePlan::Stream)
+    }
+
+    /// Alerts are made of the answer to `/rules`, as Prometheus and Thanos do themselves: only
+    /// there the templates of their texts stand beside them.
+    fn alerts(&self, filter: Filter) -> Result<Enforced, ProxyError> {
+        let mut form = Form::default();
+        form.push("type", "alert");
+        let send = Send {
+            endpoint: &Endpoint::Rules,
+            ..*self
+        };
+        send.form(&form, ResponsePlan::Filter(filter))
     }
 
     /// The companion of a metadata call: which metric names the tenants have.

@@ -9,6 +9,7 @@ mod guard;
 mod input;
 mod metrics;
 mod passthrough;
+mod query_size;
 mod shadow;
 mod traces;
 
@@ -270,8 +271,11 @@ pub(super) fn reads_body(
             grpc::check_format(&head.headers)?;
             Ok(true)
         }
-        Target::Closed(_)
-        | Target::UnknownGrpc
+        Target::Closed(group) => match &route.upstream {
+            Some(upstream) => closed::reads_body(upstream, *group, caller, &head.headers),
+            None => Ok(false),
+        },
+        Target::UnknownGrpc
         | Target::Malformed(_)
         | Target::Misplaced
         | Target::Clusters

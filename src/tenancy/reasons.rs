@@ -1,4 +1,4 @@
-//! Why a caller has the tenants it has, told to the operator.
+//! Explains to the operator why a caller has its tenants.
 
 use std::sync::Arc;
 
@@ -119,7 +119,7 @@ fn grant(rule: &TenantRule, what: &str) -> String {
     if rule.when == When::default() {
         granted
     } else {
-        format!("{granted}, as {}", condition(&rule.when))
+        format!("{granted}, because {}", condition(&rule.when))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whether an upstream can answer: it is asked in intervals, by its own client.
+//! Health checks of an upstream: at intervals, with the upstream's own client.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,13 +14,13 @@ use tokio::task::AbortHandle;
 use super::{Upstream, UpstreamError, with_causes};
 use crate::body::RequestBody;
 
-/// By which an upstream's log tells our checks from requests.
+/// Marks health checks in an upstream's log.
 const AGENT: HeaderValue = HeaderValue::from_static("partywall-health-check");
 
-/// As much of an answer as is read, so that its connection can be used again.
+/// The most bytes of an answer that are read, so that its connection can be reused.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// Asks one upstream until it is dropped.
+/// Checks one upstream until this is dropped.
 pub struct Health {
     shared: Arc<Shared>,
     task: AbortHandle,
@@ -32,7 +32,7 @@ struct Shared {
     checks: Arc<HealthChecks>,
 }
 
-/// Of one upstream, over all its settings.
+/// Counts the health checks of one upstream; a reload does not reset them.
 #[derive(Debug, Default)]
 pub struct HealthChecks {
     good: AtomicU64,
@@ -40,12 +40,12 @@ pub struct HealthChecks {
 }
 
 impl HealthChecks {
-    /// Answered with success.
+    /// Successful checks.
     pub fn good(&self) -> u64 {
         self.good.load(Ordering::Relaxed)
     }
 
-    /// All others.
+    /// Failed checks.
     pub fn bad(&self) -> u64 {
         self.bad.load(Ordering::Relaxed)
     }
@@ -58,7 +58,7 @@ enum State {
     Unhealthy,
 }
 
-/// Why a check failed; for the log.
+/// Why a check failed, for the log.
 #[derive(Debug, Error)]
 enum Failure {
     #[error("no answer within {0:?} (health.timeout)")]
@@ -72,8 +72,8 @@ enum Failure {
 }
 
 impl Health {
-    /// Begins to ask, at once. What is known of `previous`, an upstream of the same name, holds
-    /// until there is an answer.
+    /// Starts checking, at once. Until there is an answer, the state of `previous`, an upstream of the
+    /// same name, is kept.
     pub fn watch(upstream: Arc<Upstream>, previous: Option<&Self>) -> Self {
         let (known, checks) = match previous {
             Some(Self { shared, .. }) => (*shared.state.borrow(), Arc::clone(&shared.checks)),
@@ -88,7 +88,7 @@ impl Health {
         Self { shared, task }
     }
 
-    /// The upstream that is asked.
+    /// The upstream that is checked.
     pub fn upstream(&self) -> &Arc<Upstream> {
         &self.shared.upstream
     }
@@ -102,12 +102,12 @@ impl Health {
         }
     }
 
-    /// What came of the checks so far.
+    /// The results so far.
     pub fn checks(&self) -> &HealthChecks {
         &self.shared.checks
     }
 
-    /// Why Partywall is not ready for this upstream's sake, if it is to be.
+    /// Why Partywall is not ready because of this upstream; `None` if it does not prevent readiness.
     pub fn not_ready(&self) -> Option<String> {
         let settings = self.shared.upstream.settings();
         if !settings.health.gates_readiness {
@@ -117,11 +117,11 @@ impl Health {
         match *self.shared.state.borrow() {
             State::Unknown => Some(format!("upstream `{name}` has not been checked yet")),
             State::Healthy => None,
-            State::Unhealthy => Some(format!("upstream `{name}` is not healthy")),
+            State::Unhealthy => Some(format!("upstream `{name}` is unhealthy")),
         }
     }
 
-    /// Waits until it is known whether the upstream is healthy, where readiness depends on it.
+    /// Waits for the first result, if readiness depends on it.
     pub async fn settled(&self) {
         if self.shared.upstream.settings().health.gates_readiness {
             let mut state = self.shared.state.subscribe();
@@ -159,14 +159,14 @@ impl Shared {
         request.headers_mut().insert(USER_AGENT, AGENT);
         self.upstream.sign(request.headers_mut());
         let answer = self.upstream.send(request).await;
-        let (head, body) = answer.map_err(Failure::Unreachable)?.into_parts();
-        // Its text says nothing that its status does not.
+        let (parts, body) = answer.map_err(Failure::Unreachable)?.into_parts();
+        // The body is read only so that the connection can be reused.
         #[expect(clippy::disallowed_methods, reason = "a few bytes, at most")]
         let _ = Limited::new(body, ANSWER_BYTES).collect().await;
-        if head.status.is_success() {
+        if parts.status.is_success() {
             Ok(())
         } else {
-            Err(Failure::Status(path.clone(), head.status))
+            Err(Failure::Status(path.clone(), parts.status))
         }
     }
 
@@ -182,7 +182,7 @@ impl Shared {
         let upstream = &**self.upstream.name();
         match outcome {
             Ok(()) => tracing::info!(upstream, "the upstream is healthy"),
-            Err(why) => tracing::warn!(upstream, "the upstream is not healthy: {why}"),
+            Err(why) => tracing::warn!(upstream, "the upstream is unhealthy: {why}"),
         }
     }
 }

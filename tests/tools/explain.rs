@@ -365,7 +365,7 @@ async fn claims_are_taken_as_given_and_it_says_so() {
     );
     assert_eq!(said.code, 1);
     assert!(
-        said.err.starts_with("-:1:0: the claims are no JSON"),
+        said.err.starts_with("-:1:0: the claims are not a JSON"),
         "{said:#?}"
     );
 }

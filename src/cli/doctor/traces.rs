@@ -243,6 +243,6 @@ mod tests {
             text: 1,
             other: 1,
         };
-        assert_eq!(Sample::of(&page, "t"), expected);
+        assert_eq!(Sample::from_page(&page, "t"), expected);
     }
 }

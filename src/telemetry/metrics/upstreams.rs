@@ -1,5 +1,4 @@
-//! Metrics of upstreams. They tell of the upstreams of the moment alone: those that a reload
-//! took away vanish.
+//! Metrics of the configured upstreams. Series of upstreams that a reload removed vanish.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -16,7 +15,6 @@ use prometheus_client::registry::Registry;
 use super::{add, duration_histogram};
 use crate::upstream::Health;
 
-/// `upstream`, `result`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UpstreamLabels {
     upstream: Arc<str>,
@@ -32,13 +30,12 @@ impl UpstreamLabels {
     }
 }
 
-/// `upstream`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct NameLabels {
     upstream: Arc<str>,
 }
 
-/// What can come of a request to an upstream: an answer, or the reason of an error.
+/// The results of a request to an upstream: an answer, or the reason of an error.
 const RESULTS: [&str; 5] = [
     "answered",
     "upstream_timeout",
@@ -47,11 +44,10 @@ const RESULTS: [&str; 5] = [
     "body",
 ];
 
-/// The metrics, as registered.
 pub(super) struct UpstreamMetrics {
     requests: Family<UpstreamLabels, Counter>,
     durations: Family<NameLabels, Histogram, fn() -> Histogram>,
-    /// Names that a reload took away. Their last requests may still be under way.
+    /// Names that a reload removed. Their last requests may still be running.
     gone: Mutex<BTreeSet<Arc<str>>>,
     healthy: Family<NameLabels, Gauge>,
     checks: Family<UpstreamLabels, Counter>,
@@ -72,7 +68,7 @@ impl UpstreamMetrics {
             durations: add(
                 registry,
                 "upstream_request_duration_seconds",
-                "Time from a request sent to an upstream to the head of its answer",
+                "Time from sending a request to an upstream to the headers of its answer",
                 Family::new_with_constructor(duration_histogram),
             ),
             gone: Mutex::default(),
@@ -109,7 +105,7 @@ impl UpstreamMetrics {
         }
     }
 
-    /// Counts a request, and how long its answer's head took, or the error.
+    /// Counts a request, with the time until its answer's headers, or the error.
     pub(super) fn request(&self, upstream: &Arc<str>, result: &'static str, duration: Duration) {
         debug_assert!(RESULTS.contains(&result), "{result}");
         let labels = UpstreamLabels::new(upstream, result);
@@ -122,7 +118,7 @@ impl UpstreamMetrics {
             .observe(duration.as_secs_f64());
     }
 
-    /// Notes which names a reload took away, and which it brought back.
+    /// Records which names a reload removed, and which it added again.
     pub(super) fn replaced(&self, old: Vec<Arc<str>>, new: &[Arc<str>]) {
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         gone.extend(old);
@@ -131,7 +127,7 @@ impl UpstreamMetrics {
         }
     }
 
-    /// Takes over the state of these upstreams, and forgets all others.
+    /// Records the state of these upstreams, and removes all others.
     pub(super) fn take(&self, upstreams: &[Arc<Health>]) {
         self.healthy.clear();
         self.checks.clear();

@@ -318,7 +318,7 @@ async fn requests_do_not_feel_the_collector() {
         let complaints = rig
             .process
             .log()
-            .matches("spans cannot be exported")
+            .matches("cannot export spans")
             .count();
         assert_eq!(complaints, 1, "{}", rig.process.log());
         rig.process.signal("TERM");

@@ -9,6 +9,7 @@
 //! | [`server`] | a connection is accepted, its protocol chosen, its deadlines enforced |
 //! | [`proxy`] | one request's path: admit, authenticate, route, scope, enforce, forward, respond |
 //! | `body` | the bodies of requests and responses, and the byte budget for what is buffered |
+//! | `headers` | which headers go on, and which come back |
 //! | [`auth`] | a token becomes a verified principal |
 //! | [`tenancy`] | a principal's claims become a tenant scope |
 //! | [`promql`] | pure: a query is confined to a scope |
@@ -33,6 +34,7 @@ pub(crate) mod body;
 pub mod cli;
 pub mod config;
 pub mod grpc;
+mod headers;
 pub mod prometheus;
 pub mod promql;
 pub mod proxy;

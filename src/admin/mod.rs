@@ -8,6 +8,7 @@ pub mod api_docs;
 pub mod endpoints;
 mod explain;
 mod flush;
+mod metrics;
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -123,13 +124,8 @@ async fn answer(
             ),
         },
         Endpoint::Metrics => {
-            let snapshot = app.proxy.snapshot();
-            let issuers = snapshot.authenticator().key_status();
-            let answers = snapshot.answers().map_or(0, |answers| answers.bytes());
-            app.proxy.metrics().answers.bytes.set(answers);
-            let metrics = app.proxy.metrics().render(&issuers, snapshot.health());
             let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            typed(open_metrics, metrics)
+            typed(open_metrics, metrics::exposition(&app.proxy))
         }
         Endpoint::Reload => {
             let reloading = Arc::clone(app);

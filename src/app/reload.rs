@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 
-use super::{AppError, shadow};
+use super::error::AppError;
+use super::shadow;
 use crate::config::settings::Settings;
 use crate::config::{self, ConfigErrors, Fingerprint, Loaded, OsAccess};
 use crate::proxy::Proxy;

@@ -26,6 +26,7 @@ mod keys;
 mod pem;
 mod principal;
 mod refresh;
+mod shared;
 mod source;
 mod store;
 #[cfg(test)]

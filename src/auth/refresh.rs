@@ -13,33 +13,8 @@ use super::clock::Clock;
 use super::fetch::Provider;
 use super::jwks::{self, Jwks};
 use super::keys::{KeySet, Unusable};
-use super::store::{Current, Shared};
+use super::shared::{Current, Pacing, Shared};
 use crate::config::settings::Algorithm;
-
-/// Intervals that are not configurable.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pacing {
-    /// A fetch may take this long.
-    pub(super) fetch: Duration,
-    /// The least time between the start of a fetch and one that an unknown key triggers, since
-    /// callers without a valid token can trigger it too.
-    pub(super) gap: Duration,
-    /// A request waits this long for such a fetch.
-    pub(super) wait: Duration,
-    /// After the first failure; doubled with each further one, up to `max_retry`.
-    pub(super) first_retry: Duration,
-    pub(super) max_retry: Duration,
-}
-
-impl Pacing {
-    pub(super) const USUAL: Self = Self {
-        fetch: Duration::from_secs(10),
-        gap: Duration::from_secs(10),
-        wait: Duration::from_secs(5),
-        first_retry: Duration::from_secs(1),
-        max_retry: Duration::from_mins(1),
-    };
-}
 
 pub(super) struct Refresher {
     pub(super) issuer: Arc<str>,

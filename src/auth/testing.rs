@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::clock::Clock;
-use super::refresh::Pacing;
+use super::shared::Pacing;
 use crate::config::settings::{
     Algorithm, ClaimGrant, ClaimPath, Grant, Issuer, KeySource, Tenancy, TenantRule, TokenSource,
     Tokens, When,

@@ -32,10 +32,9 @@ use self::measure::Tallied;
 pub(crate) use self::measure::{Tally, WhenDone};
 use self::relay::Led;
 pub(crate) use self::relay::Piece;
+use crate::headers;
 use crate::prometheus::answer::{AnswerScrubber, ScrubError};
 use crate::prometheus::position::Position;
-use crate::proxy::context::Exchange;
-use crate::proxy::headers;
 use crate::tempo::trace::TraceError;
 
 /// Why a body ended before its end. The connection is closed, so the peer sees a broken body and
@@ -241,11 +240,17 @@ fn without_trusted_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
     }
 }
 
-/// What is sent to the client; carries the request's [`Exchange`] to the body's end.
+/// Is dropped at the end of a response, and told before if that comes too early.
+pub(crate) trait OnEnd: Send {
+    /// The body breaks off.
+    fn broken(&self, error: &BodyError);
+}
+
+/// What is sent to the client.
 pub(crate) struct ResponseBody {
     content: Content,
     /// Dropped with the body: that is when the request is over.
-    exchange: Option<Exchange>,
+    on_end: Option<Box<dyn OnEnd>>,
 }
 
 enum Content {
@@ -318,7 +323,7 @@ impl ResponseBody {
     fn of(content: Content) -> Self {
         Self {
             content,
-            exchange: None,
+            on_end: None,
         }
     }
 
@@ -328,8 +333,8 @@ impl ResponseBody {
     }
 
     /// Ties the end of the request to the end of this body.
-    pub(crate) fn with_exchange(mut self, exchange: Exchange) -> Self {
-        self.exchange = Some(exchange);
+    pub(crate) fn on_end(mut self, on_end: impl OnEnd + 'static) -> Self {
+        self.on_end = Some(Box::new(on_end));
         self
     }
 }
@@ -354,10 +359,8 @@ impl HttpBody for ResponseBody {
             Content::Relayed(frames) => frames.poll_recv(cx).map(|frame| frame.map(Ok)),
             Content::Led(led) => led.poll(cx),
         };
-        if let (Poll::Ready(Some(Err(BodyError::Exhausted(_)))), Some(exchange)) =
-            (&polled, &this.exchange)
-        {
-            exchange.count_refusal(budget::REASON);
+        if let (Poll::Ready(Some(Err(error))), Some(on_end)) = (&polled, &this.on_end) {
+            on_end.broken(error);
         }
         polled
     }

@@ -13,6 +13,7 @@ use super::query_log::Journal;
 use super::route::Route;
 use super::shadow::{Ledger, Seen, Witness};
 use crate::auth::{Caller, Principal};
+use crate::body::{BodyError, OnEnd, budget};
 use crate::server::InFlight;
 use crate::telemetry::audit::{self, Record, Tenants, Trail};
 use crate::telemetry::metrics::{Decision, Metrics, RouteSeries, Stage, Verdict};
@@ -285,6 +286,14 @@ impl Exchange {
             duration,
             remote: self.head.remote,
         });
+    }
+}
+
+impl OnEnd for Exchange {
+    fn broken(&self, error: &BodyError) {
+        if let BodyError::Exhausted(_) = error {
+            self.count_refusal(budget::REASON);
+        }
     }
 }
 

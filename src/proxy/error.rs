@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode};
 
-use super::headers;
-use crate::body::ResponseBody;
 use crate::grpc::status::{Code, Status};
+use crate::headers;
 use crate::prometheus::errors::error_json;
 use crate::telemetry::audit::Redaction;
 
@@ -263,7 +263,7 @@ impl ProxyError {
     }
 
     /// The answer, in the words of the API that was asked.
-    pub(crate) fn render(&self, dialect: Dialect) -> Response<ResponseBody> {
+    pub(crate) fn render(&self, dialect: Dialect) -> Response<Bytes> {
         let (content_type, body) = match dialect {
             Dialect::Grpc => {
                 return grpc_status(&Status::new(self.kind.grpc_code(), self.text.clone()));
@@ -277,7 +277,7 @@ impl ProxyError {
                 format!("{}\n", self.text).into_bytes(),
             ),
         };
-        let mut response = Response::new(ResponseBody::whole(body));
+        let mut response = Response::new(body.into());
         *response.status_mut() = self.status();
         response
             .headers_mut()
@@ -315,8 +315,8 @@ impl Dialect {
 }
 
 /// An answer that is nothing but a gRPC status.
-pub(crate) fn grpc_status(status: &Status) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::whole(""));
+pub(crate) fn grpc_status(status: &Status) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
     for (name, value) in status.trailers_only() {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);

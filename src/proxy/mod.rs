@@ -24,13 +24,12 @@
 mod admit;
 mod authenticate;
 pub mod cache;
-pub(crate) mod context;
+mod context;
 mod enforce;
 pub(crate) mod error;
 pub mod explain;
 mod fan_out;
 mod forward;
-pub(crate) mod headers;
 mod limits;
 mod location;
 mod query_log;
@@ -143,10 +142,10 @@ impl Proxy {
         let response = answered.unwrap_or_else(|error| {
             exchange.fail(&error);
             exchange.release();
-            error.render(exchange.dialect())
+            error.render(exchange.dialect()).map(ResponseBody::whole)
         });
         exchange.set_code(response.status().as_u16());
-        response.map(|body| body.with_exchange(exchange))
+        response.map(|body| body.on_end(exchange))
     }
 }
 

@@ -137,10 +137,7 @@ async fn readiness_can_depend_on_it() {
     eventually("it was asked", async || rig.metric(BAD).await > 0.5).await;
     let ready = rig.admin_get("/-/ready").await;
     assert_eq!(ready.status, 503);
-    assert_eq!(
-        ready.text(),
-        "not ready: upstream `metrics` is unhealthy\n"
-    );
+    assert_eq!(ready.text(), "not ready: upstream `metrics` is unhealthy\n");
     assert_eq!(rig.admin_status("/-/healthy").await, 200);
 
     let mut rig = rig;

@@ -12,7 +12,7 @@ use super::error::{AuthError, InvalidTokens};
 use super::jws::{self, Jws};
 use super::keys::Verdict;
 use super::principal::{Caller, Principal, Signature};
-use super::refresh::Pacing;
+use super::shared::Pacing;
 use super::source::{Found, Sources};
 use super::store::{KeyStatus, KeyStore};
 use crate::config::settings::{Issuer, Tenancy, Tokens};

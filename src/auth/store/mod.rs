@@ -1,14 +1,13 @@
 //! An issuer's keys, from the config or from the last fetch.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use arc_swap::Guard;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::clock::Clock;
 use super::error::InvalidTokens;
@@ -16,11 +15,9 @@ use super::fetch::{Location, Provider};
 use super::jwks::{self, Jwks};
 use super::keys::{Key, KeySet};
 use super::pem;
-use super::refresh::{Pacing, Refresher};
+use super::refresh::Refresher;
+use super::shared::{Current, Pacing, Shared};
 use crate::config::settings::{Algorithm, Issuer, KeySource};
-
-/// How many requests wait for a fetch at once, for each issuer; more are answered without waiting.
-const MAX_WAITING: usize = 100;
 
 /// The keys of one issuer. They are refreshed until this is dropped.
 pub(super) struct KeyStore {
@@ -37,36 +34,6 @@ struct Basis {
     source: KeySource,
     refresh_interval: Duration,
     max_stale: Duration,
-}
-
-/// Shared by the store and the task that fetches.
-pub(super) struct Shared {
-    pub(super) current: ArcSwap<Current>,
-    pub(super) fetches: watch::Sender<Fetches>,
-    waiting: Semaphore,
-    pub(super) pacing: Pacing,
-    pub(super) fetches_ok: AtomicU64,
-    pub(super) fetches_failed: AtomicU64,
-    /// Why the last fetch failed; `None` after a successful one.
-    pub(super) failure: ArcSwapOption<String>,
-}
-
-/// The keys at one time.
-#[derive(Debug)]
-pub(super) struct Current {
-    pub(super) keys: Arc<KeySet>,
-    /// Changes whenever the keys change.
-    pub(super) generation: u64,
-    /// Until when they are usable, in seconds since 1970.
-    pub(super) usable_until: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Fetches {
-    pub(super) wanted: bool,
-    pub(super) running: bool,
-    pub(super) last_start: Option<Instant>,
-    pub(super) completed: u64,
 }
 
 /// The state of an issuer's keys, for metrics and readiness.
@@ -99,15 +66,7 @@ impl KeyStore {
             generation: 0,
             usable_until: if provider.is_some() { 0 } else { u64::MAX },
         };
-        let shared = Arc::new(Shared {
-            current: ArcSwap::from_pointee(current),
-            fetches: watch::Sender::new(Fetches::default()),
-            waiting: Semaphore::new(MAX_WAITING),
-            pacing,
-            fetches_ok: AtomicU64::new(0),
-            fetches_failed: AtomicU64::new(0),
-            failure: ArcSwapOption::empty(),
-        });
+        let shared = Arc::new(Shared::new(current, pacing));
         let task = match provider {
             None => None,
             Some(provider) => {

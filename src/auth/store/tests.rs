@@ -2,6 +2,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use tokio::time::Instant;
+
+use super::super::shared::MAX_WAITING;
 use super::*;
 use crate::auth::jws;
 use crate::auth::keys::Verdict;

@@ -3,6 +3,7 @@
 //! the end.
 
 mod data;
+mod http;
 mod stage;
 mod tour;
 mod traces;

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
-use super::tour::is_ready;
+use super::http::is_ready;
 use super::{Failure, data};
 
 const ISSUER: &str = "https://sso.example.com/realms/demo";

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 
 use super::Failure;
 use super::data::TENANTS;
+use super::http::get;
 use super::stage::Proxy;
-use super::tour::get;
 
 /// A trace with spans of two tenants, as Tempo 3 answers for it.
 const RECORDED: &str = include_str!(concat!(

@@ -5,8 +5,8 @@ use hyper::http::uri::PathAndQuery;
 
 use super::{Enforced, Outward, ResponsePlan};
 use crate::body::ClientBody;
+use crate::headers;
 use crate::proxy::error::ProxyError;
-use crate::proxy::headers;
 use crate::proxy::snapshot::Snapshot;
 
 /// Forwards method, path, query, headers and body as they came.

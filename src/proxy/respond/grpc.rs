@@ -34,10 +34,10 @@ pub(super) fn respond(
 ) -> Response<ResponseBody> {
     if head.status != StatusCode::OK {
         let code = Code::of_http(head.status.as_u16());
-        return grpc_status(&errors::grpc_status(code, ""));
+        return grpc_status(&errors::grpc_status(code, "")).map(ResponseBody::whole);
     }
     if let Some(status) = status_in(&head.headers) {
-        return grpc_status(&status);
+        return grpc_status(&status).map(ResponseBody::whole);
     }
     let (sender, receiver) = mpsc::channel(1);
     let relay = Relay {

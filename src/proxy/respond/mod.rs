@@ -16,12 +16,13 @@ use hyper::{Response, StatusCode};
 use super::enforce::{Enforced, Origin, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
 use super::forward::{self, Answered};
+use super::location;
 use super::snapshot::Snapshot;
-use super::{headers, location};
 use crate::body::budget::Room;
 use crate::body::{
     BodyError, CollectError, RemapPosition, ResponseBody, Scrubber, Sieve, Streamed,
 };
+use crate::headers;
 use crate::prometheus::errors;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstream;

@@ -12,10 +12,10 @@ use hyper::Request;
 use self::cluster::{Cluster, Named};
 use self::path::{PathReading, is_guarded_segment};
 use super::error::{Dialect, ErrorKind, ProxyError};
-use super::headers;
 use super::snapshot::Snapshot;
 use crate::config::settings::{Api, ClosedGroup};
 use crate::grpc::method::Method;
+use crate::headers;
 use crate::prometheus::endpoints::{self, Class, Endpoint};
 use crate::tempo::endpoints::{
     self as tempo, Class as Traces, Endpoint as TracesEndpoint, PathError,

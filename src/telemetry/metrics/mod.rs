@@ -30,9 +30,8 @@ pub use self::shadow::{Comparison, ShadowMetrics, Verdict};
 use self::tenants::TenantRequests;
 pub use self::tls::TlsMetrics;
 use self::upstreams::UpstreamMetrics;
-use crate::auth::KeyStatus;
+pub use self::upstreams::UpstreamState;
 use crate::tenancy::TenantSet;
-use crate::upstream::Health;
 
 /// A gauge of bytes whose value is also used for accounting.
 pub type BytesGauge = Gauge<u64, AtomicU64>;
@@ -111,6 +110,18 @@ pub struct SpanCounters {
     pub exported: Counter,
     /// Not accepted by the collector.
     pub failed: Counter,
+}
+
+/// The state of an issuer's keys, when metrics are rendered.
+#[derive(Clone, Debug)]
+pub struct IssuerState {
+    pub issuer: Arc<str>,
+    /// How many keys are usable.
+    pub keys: usize,
+    /// Successful fetches.
+    pub fetches_ok: u64,
+    /// Failed fetches.
+    pub fetches_failed: u64,
 }
 
 /// All metrics of the process. There is one instance, shared by all.
@@ -348,7 +359,7 @@ impl Metrics {
     }
 
     /// Takes over what an issuer's key store counts.
-    fn keys(&self, status: &KeyStatus) {
+    fn keys(&self, status: &IssuerState) {
         let issuer = &status.issuer;
         let keys = i64::try_from(status.keys).unwrap_or(i64::MAX);
         self.keys
@@ -399,7 +410,7 @@ impl Metrics {
 
     /// The exposition in the `OpenMetrics` text format, with the state of these issuers' keys and
     /// of these upstreams.
-    pub fn render(&self, issuers: &[KeyStatus], upstreams: &[Arc<Health>]) -> String {
+    pub fn render(&self, issuers: &[IssuerState], upstreams: &[UpstreamState]) -> String {
         let _one_at_a_time = self
             .rendering
             .lock()
@@ -411,8 +422,7 @@ impl Metrics {
             self.keys(status);
         }
         self.upstreams.take(upstreams);
-        self.shadow
-            .take(upstreams.iter().map(|health| health.upstream()));
+        self.shadow.take(upstreams);
         let mut text = String::new();
         let encoded = encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, &self.process))

@@ -9,8 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::add;
-use crate::upstream::Upstream;
+use super::{UpstreamState, add};
 
 /// What would have happened to a request with enforcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -195,25 +194,24 @@ impl ShadowMetrics {
     }
 
     /// Records which of these upstreams are in shadow mode now, and removes all others.
-    pub(super) fn take<'u>(&self, upstreams: impl Iterator<Item = &'u Arc<Upstream>>) {
-        let now = std::time::SystemTime::now();
+    pub(super) fn take(&self, upstreams: &[UpstreamState]) {
         self.in_force.clear();
-        for upstream in upstreams {
+        for state in upstreams {
             let labels = NameLabels {
-                upstream: Arc::clone(upstream.name()),
+                upstream: Arc::clone(&state.name),
             };
-            let shadow = upstream.settings().shadow.as_ref();
-            let is_in_force = shadow.is_some_and(|shadow| shadow.is_in_force(now));
-            self.in_force.get_or_create(&labels).set(is_in_force.into());
-            if is_in_force {
+            self.in_force
+                .get_or_create(&labels)
+                .set(state.is_shadowed.into());
+            if state.is_shadowed {
                 for result in Comparison::ALL {
                     let labels = ComparisonLabels {
-                        upstream: Arc::clone(upstream.name()),
+                        upstream: Arc::clone(&state.name),
                         result: result.name(),
                     };
                     drop(self.comparisons.get_or_create(&labels));
                 }
-                self.sizes(upstream.name(), [0, 0], Some([0, 0]));
+                self.sizes(&state.name, [0, 0], Some([0, 0]));
             }
         }
     }

@@ -13,7 +13,26 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::{add, duration_histogram};
-use crate::upstream::Health;
+
+/// The state of an upstream when metrics are rendered.
+#[derive(Clone, Debug)]
+pub struct UpstreamState {
+    pub name: Arc<str>,
+    /// `None` before the first health check.
+    pub is_healthy: Option<bool>,
+    /// Successful health checks.
+    pub checks_ok: u64,
+    /// Failed health checks.
+    pub checks_failed: u64,
+    /// Connections open now.
+    pub connections_open: i64,
+    /// Connections opened since the start.
+    pub connections_opened: u64,
+    /// Whether its certificate is not verified.
+    pub is_insecure: bool,
+    /// Whether it is in shadow mode.
+    pub is_shadowed: bool,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UpstreamLabels {
@@ -128,14 +147,14 @@ impl UpstreamMetrics {
     }
 
     /// Records the state of these upstreams, and removes all others.
-    pub(super) fn take(&self, upstreams: &[Arc<Health>]) {
+    pub(super) fn take(&self, upstreams: &[UpstreamState]) {
         self.healthy.clear();
         self.checks.clear();
         self.connections.clear();
         self.connections_opened.clear();
         self.insecure.clear();
-        for health in upstreams {
-            self.take_one(health);
+        for state in upstreams {
+            self.take_one(state);
         }
         for name in &*self.gone.lock().unwrap_or_else(PoisonError::into_inner) {
             for result in RESULTS {
@@ -147,30 +166,27 @@ impl UpstreamMetrics {
         }
     }
 
-    fn take_one(&self, health: &Health) {
-        let upstream = health.upstream();
+    fn take_one(&self, state: &UpstreamState) {
         let labels = NameLabels {
-            upstream: Arc::clone(upstream.name()),
+            upstream: Arc::clone(&state.name),
         };
-        if let Some(is_healthy) = health.is_healthy() {
+        if let Some(is_healthy) = state.is_healthy {
             self.healthy.get_or_create(&labels).set(is_healthy.into());
         }
-        let checks = health.checks();
-        for (result, count) in [("ok", checks.good()), ("error", checks.bad())] {
-            let labels = UpstreamLabels::new(upstream.name(), result);
+        for (result, count) in [("ok", state.checks_ok), ("error", state.checks_failed)] {
+            let labels = UpstreamLabels::new(&state.name, result);
             set(&self.checks.get_or_create(&labels), count);
         }
-        let connections = upstream.connections();
         self.connections
             .get_or_create(&labels)
-            .set(connections.open());
+            .set(state.connections_open);
         set(
             &self.connections_opened.get_or_create(&labels),
-            connections.opened(),
+            state.connections_opened,
         );
         self.insecure
             .get_or_create(&labels)
-            .set(upstream.is_insecure().into());
+            .set(state.is_insecure.into());
     }
 }
 

@@ -3,7 +3,9 @@
 //! called in a few places, each of which bounds what it hands them. And what is asked for a caller
 //! without proof is never sent.
 
-#![allow(clippy::unwrap_used)] // A test's own failure.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // A test's own failure.
+
+mod layers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -114,7 +116,7 @@ fn parsers_of_others_are_called_where_their_input_is_bounded() {
 /// `forbid` in the manifest holds for every target and cannot be allowed again in a file.
 #[test]
 fn our_own_code_cannot_be_unsafe() {
-    let manifest = include_str!("../Cargo.toml");
+    let manifest = include_str!("../../Cargo.toml");
     assert!(manifest.contains("unsafe_code = \"forbid\""));
 }
 

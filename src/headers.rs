@@ -71,7 +71,7 @@ const TRUSTED_PREFIXES: [&str; 7] = [
 const USUAL: usize = 10;
 
 /// The headers of a rebuilt data API request.
-pub(super) fn for_data_request(client: &HeaderMap) -> HeaderMap {
+pub(crate) fn for_data_request(client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(USUAL);
     for (name, value) in client {
         if DATA_REQUEST.contains(name) {
@@ -87,7 +87,7 @@ pub(super) fn for_data_request(client: &HeaderMap) -> HeaderMap {
 }
 
 /// The headers of a data API answer; of one that comes twice the first.
-pub(super) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
+pub(crate) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(USUAL);
     for (name, value) in upstream {
         if DATA_RESPONSE.contains(name) {
@@ -99,7 +99,7 @@ pub(super) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
 
 /// Takes from a request that passes through what must not: hop-by-hop headers, names trusted by
 /// someone, and the headers in which a token may come.
-pub(super) fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName]) {
+pub(crate) fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName]) {
     strip_hop_by_hop(headers);
     strip_trusted(headers);
     for name in token_headers.iter().chain([&header::HOST, &header::EXPECT]) {
@@ -127,7 +127,7 @@ fn strip_trusted(headers: &mut HeaderMap) {
 }
 
 /// Takes the hop-by-hop headers, and those that `Connection` names, from a message.
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -141,7 +141,7 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// Whether a request says that it is gRPC, of whichever message format.
-pub(super) fn says_grpc(headers: &HeaderMap) -> bool {
+pub(crate) fn says_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE);
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }

@@ -1,19 +1,18 @@
 //! What a client sends, for whoever enforces: as it comes, or read before.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Frame, SizeHint};
 
-use super::{BodyError, CollectError, RequestBody, Streamed};
+use super::{BodyError, CollectError, ReceivedBody, RequestBody, Streamed};
 use crate::body::budget::Room;
 
 /// A client's body.
 pub(crate) enum ClientBody {
     /// As it comes.
-    Coming(Incoming),
+    Coming(ReceivedBody),
     /// Read before, to be looked at and sent on all the same.
     Read(Bytes),
 }
@@ -47,7 +46,7 @@ impl ClientBody {
 }
 
 /// A body that was read as far as there was room.
-pub(crate) enum Ahead<B = Streamed> {
+pub(crate) enum Ahead<B = Streamed<ReceivedBody>> {
     /// All of it.
     Whole(Bytes),
     /// Its beginning; the rest still comes.
@@ -61,7 +60,7 @@ impl<B> Ahead<B> {
 }
 
 /// A body of which only the beginning is held.
-pub(crate) struct Cut<B = Streamed> {
+pub(crate) struct Cut<B = Streamed<ReceivedBody>> {
     /// Too large, or no memory left.
     pub(super) why: CollectError,
     /// What was read, in order.
@@ -83,7 +82,7 @@ impl Cut {
 /// What was read of a body, and then the rest as it comes.
 pub struct Resumed {
     read: [Bytes; 2],
-    pub(super) rest: Streamed,
+    pub(super) rest: Streamed<ReceivedBody>,
 }
 
 impl Resumed {
@@ -103,7 +102,7 @@ impl Resumed {
 
     pub(super) fn size_hint(&self) -> SizeHint {
         let read: u64 = self.read.iter().map(|piece| piece.len() as u64).sum();
-        let rest = Pin::new(&self.rest.incoming).size_hint();
+        let rest = self.rest.incoming.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(read + rest.lower());
         if let Some(upper) = rest.upper() {

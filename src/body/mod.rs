@@ -5,6 +5,7 @@ mod client;
 mod collect;
 mod filter;
 mod measure;
+mod received;
 mod relay;
 
 use std::collections::VecDeque;
@@ -30,6 +31,7 @@ use self::filter::Sieved;
 pub(crate) use self::filter::{Sieve, account};
 use self::measure::Tallied;
 pub(crate) use self::measure::{Tally, WhenDone};
+pub(crate) use self::received::ReceivedBody;
 use self::relay::Led;
 pub(crate) use self::relay::Piece;
 use crate::headers;
@@ -68,8 +70,8 @@ pub(crate) type RemapPosition = Box<dyn Fn(Position) -> Option<Position> + Send 
 pub(crate) type Scrubber = AnswerScrubber<RemapPosition>;
 
 /// A body that comes from a peer, with a bound on the silence between two pieces.
-pub struct Streamed {
-    incoming: Incoming,
+pub struct Streamed<B = Incoming> {
+    incoming: B,
     idle: Duration,
     /// Made at the first wait: most bodies are there at once.
     timer: Option<Pin<Box<Sleep>>>,
@@ -80,9 +82,12 @@ pub struct Streamed {
     pieces: Option<Arc<AtomicUsize>>,
 }
 
-impl Streamed {
+impl<B> Streamed<B>
+where
+    B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin,
+{
     /// Streams `incoming`, failing when it is silent for `idle`.
-    pub fn new(incoming: Incoming, idle: Duration) -> Self {
+    pub fn new(incoming: B, idle: Duration) -> Self {
         Self {
             incoming,
             idle,
@@ -149,12 +154,15 @@ impl Streamed {
 
     /// Reads as [`collect`](Self::collect) does, and gives back what was read where that was not
     /// all.
-    pub(crate) async fn ahead(self, room: &Room) -> Result<Ahead, BodyError> {
+    pub(crate) async fn ahead(self, room: &Room) -> Result<Ahead<Self>, BodyError> {
         ahead(self, room).await
     }
 }
 
-impl HttpBody for Streamed {
+impl<B> HttpBody for Streamed<B>
+where
+    B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin,
+{
     type Data = Bytes;
     type Error = BodyError;
 
@@ -177,7 +185,7 @@ pub enum RequestBody {
     /// Bytes we built.
     Whole(Option<Bytes>),
     /// The client's body, as it comes.
-    Streamed(Streamed),
+    Streamed(Streamed<ReceivedBody>),
     /// One whose beginning was read before.
     Resumed(Box<Resumed>),
 }

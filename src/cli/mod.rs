@@ -38,8 +38,8 @@ enum Command {
     /// Run the proxy until SIGTERM or Ctrl-C.
     #[command(after_help = serve::EXAMPLES)]
     Serve(ConfigArgs),
-    /// Check a config file: print every error with its line and column, and exit with 1 if there is
-    /// one.
+    /// Check a config file: print every error and warning with its line and column, and exit with 1
+    /// if there is an error.
     #[command(after_help = check::EXAMPLES)]
     Check(ConfigArgs),
     /// Show what Partywall does with a request, and why: the caller, the tenants, and what is

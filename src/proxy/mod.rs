@@ -46,7 +46,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
-use hyper::{Request, Response, StatusCode, body::Incoming};
+use hyper::{Request, Response, StatusCode};
 use tracing::{Instrument as _, Span};
 
 use self::cache::Asked;
@@ -55,7 +55,7 @@ use self::enforce::Outgoing;
 use self::error::{Dialect, ErrorKind, ProxyError};
 use self::route::cluster;
 use self::snapshot::Snapshot;
-use crate::body::{ClientBody, ResponseBody};
+use crate::body::{ClientBody, ReceivedBody, ResponseBody};
 use crate::server::InFlight;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{Metrics, Stage};
@@ -121,7 +121,7 @@ impl Proxy {
     /// Answers one request. Whatever happens is an answer: a panic is a 500 and a counted defect.
     pub(crate) async fn handle(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<ReceivedBody>,
         in_flight: InFlight,
         remote: Option<SocketAddr>,
     ) -> Response<ResponseBody> {
@@ -174,7 +174,7 @@ async fn caught<T>(
 /// The whole journey on one screen.
 async fn journey(
     snapshot: &Arc<Snapshot>,
-    mut request: Request<Incoming>,
+    mut request: Request<ReceivedBody>,
     exchange: &mut Exchange,
     metrics: &Arc<Metrics>,
 ) -> Result<Response<ResponseBody>, ProxyError> {

@@ -12,8 +12,8 @@ use super::limits::Places;
 use super::rewrites::Rewrites;
 use super::shadow::Ledger;
 use crate::auth::{Authenticator, InvalidTokens};
-use crate::config::Loaded;
-use crate::config::settings::{Settings, Upstream as UpstreamSettings};
+use crate::config::settings::{Api, Settings, Upstream as UpstreamSettings};
+use crate::config::{ConfigWarning, Loaded};
 use crate::promql;
 use crate::server::tls::{InvalidTls, TlsListeners};
 use crate::upstream::{Health, InvalidUpstream, Upstream};
@@ -21,6 +21,7 @@ use crate::upstream::{Health, InvalidUpstream, Upstream};
 /// An immutable set of rules, with the pools and caches that belong to them.
 pub struct Snapshot {
     settings: Arc<Settings>,
+    warnings: Vec<ConfigWarning>,
     tls: TlsListeners,
     authenticator: Authenticator,
     upstreams: Vec<Arc<Upstream>>,
@@ -69,7 +70,7 @@ impl Snapshot {
         let upstreams: Vec<Arc<Upstream>> = settings
             .upstreams
             .iter()
-            .map(|wanted| upstream(wanted, previous))
+            .map(|wanted| upstream(wanted, &settings, previous))
             .collect::<Result<_, _>>()?;
         let authenticator = Authenticator::new(
             &settings.tokens,
@@ -84,10 +85,12 @@ impl Snapshot {
             .collect();
         let before = previous.map(|previous| (previous.settings.limits.requests, &previous.places));
         let places = Places::new(settings.limits.requests, before);
+        let by_org_id = settings.tenancy.traces_org_id;
         Ok(Self {
+            warnings: loaded.warnings,
             health: upstreams
                 .iter()
-                .map(|upstream| health(upstream, previous))
+                .map(|upstream| health(upstream, by_org_id, previous))
                 .collect(),
             rewrites: Rewrites::new(settings.limits.rewrite_cache_bytes),
             tls,
@@ -104,6 +107,11 @@ impl Snapshot {
     /// The config it was made from.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
+    }
+
+    /// What the config says that is probably not meant.
+    pub fn warnings(&self) -> &[ConfigWarning] {
+        &self.warnings
     }
 
     /// The certificates of listeners.
@@ -183,13 +191,18 @@ impl Snapshot {
 /// The upstream of the same settings with its open connections, or a new one.
 fn upstream(
     wanted: &UpstreamSettings,
+    settings: &Settings,
     previous: Option<&Snapshot>,
 ) -> Result<Arc<Upstream>, SnapshotError> {
+    let is_as_before = previous.is_some_and(|previous| {
+        previous.settings.tenancy.traces_org_id == settings.tenancy.traces_org_id
+    });
     let previous = previous.and_then(|previous| {
         let mut all = previous.upstreams.iter();
         all.find(|upstream| *upstream.name() == wanted.name)
     });
-    if let Some(warm) = previous.filter(|previous| previous.settings() == wanted) {
+    // What is known of `X-Scope-OrgID` is of an upstream that was asked for it.
+    if let Some(warm) = previous.filter(|previous| is_as_before && previous.settings() == wanted) {
         return Ok(Arc::clone(warm));
     }
     let new = Upstream::new(wanted, previous.map(|previous| &**previous));
@@ -200,7 +213,8 @@ fn upstream(
 }
 
 /// The watch that is already kept, or a new one.
-fn health(upstream: &Arc<Upstream>, previous: Option<&Snapshot>) -> Arc<Health> {
+fn health(upstream: &Arc<Upstream>, by_org_id: bool, previous: Option<&Snapshot>) -> Arc<Health> {
+    let needs_org_id = by_org_id && upstream.api() == Api::Tempo;
     let previous = previous.and_then(|previous| {
         let mut all = previous.health.iter();
         all.find(|health| health.upstream().name() == upstream.name())
@@ -209,7 +223,7 @@ fn health(upstream: &Arc<Upstream>, previous: Option<&Snapshot>) -> Arc<Health> 
         Some(kept) if Arc::ptr_eq(kept.upstream(), upstream) => Arc::clone(kept),
         previous => {
             let previous = previous.map(|previous| &**previous);
-            Arc::new(Health::watch(Arc::clone(upstream), previous))
+            Arc::new(Health::watch(Arc::clone(upstream), needs_org_id, previous))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From the tree to [`Settings`]: one file a group of sections, read in the order of the file.
 
 mod cache;
+mod claims;
 mod issuers;
 mod listeners;
 mod process;

@@ -6,6 +6,7 @@ use super::rules::{self, Dimension};
 use crate::config::read::{Field, Read, Reader, Section};
 use crate::config::settings::{Api, FurtherDimension, Grant, Tenancy, TenantRule};
 use crate::config::values::{count, flag, is_name, shown, text};
+use crate::config::warning::WarningCode;
 
 /// What the rules may refer to, and must provide for.
 pub(super) struct Known {
@@ -128,13 +129,28 @@ fn label<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Arc<str>
             "must be a label name: letters, digits and _, no digit first",
         ));
     }
-    if label == "__name__" {
-        return Err(r.error(
-            field,
-            "__name__ is the metric's name and tells no tenants apart",
-        ));
-    }
-    Ok((field.clone(), label.into()))
+    let why = match &*label {
+        "__name__" => "__name__ is the metric's name and tells no tenants apart",
+        _ if label.starts_with("__") => {
+            "labels that begin with __ are Prometheus' own: series have none when they are stored"
+        }
+        "le" | "quantile" => {
+            "tells the parts of a histogram or summary apart, and functions of PromQL drop and set \
+             it: choose another label"
+        }
+        "alertname" | "alertstate" => {
+            "is set by alerting rules, to the alert's name and state: choose another label"
+        }
+        "job" | "instance" => {
+            let message = "Prometheus sets this label by its scrape config, or, with honor_labels, \
+                           each target does: a tenant whose targets name another one writes into \
+                           that one's series. Let ingestion set a label of its own";
+            r.warn(field, WarningCode::ScrapeLabel, message);
+            return Ok((field.clone(), label.into()));
+        }
+        _ => return Ok((field.clone(), label.into())),
+    };
+    Err(r.error(field, why))
 }
 
 /// `resource.tenant_id`: tenants are told apart by resource, never by what one span says.

@@ -40,7 +40,7 @@ use super::shadow::{self, asks_while_enforcing};
 use super::snapshot::Snapshot;
 use super::{admit, authenticate, route};
 use crate::auth::Caller;
-use crate::body::ClientBody;
+use crate::body::{ClientBody, ReceivedBody};
 use crate::prometheus::clusters;
 use crate::telemetry::audit::Redaction;
 use crate::telemetry::metrics::Metrics;
@@ -199,7 +199,7 @@ impl Walk<'_> {
             return Ok(None);
         }
         let caller = self.caller.clone();
-        let request = request.map(ClientBody::Coming);
+        let request = request.map(|body| ClientBody::Coming(ReceivedBody::new(body)));
         let (outgoing, _decision) =
             enforce::enforce(self.snapshot, &route, caller, request, &metrics, &journal).await?;
         Ok(Some(outgoing))

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
-use hyper::body::Incoming;
 use hyper::http::request::Parts;
 
 use super::Seen;
 use crate::auth::Caller;
 use crate::body::budget::Room;
-use crate::body::{Ahead, ClientBody, CollectError, RequestBody, Streamed};
+use crate::body::{Ahead, ClientBody, CollectError, ReceivedBody, RequestBody, Streamed};
 use crate::proxy::enforce::{self, Enforced, Outgoing};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::query_log::Journal;
@@ -57,7 +56,7 @@ impl Look<'_> {
     /// When the client breaks its body off.
     pub(super) async fn at(
         self,
-        body: Incoming,
+        body: ReceivedBody,
     ) -> Result<(Seen<Option<Enforced>>, RequestBody), ProxyError> {
         let idle = self.snapshot.settings().timeouts.body_idle;
         let unread = |body| ClientBody::Coming(body).into_request(idle);

@@ -23,7 +23,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response};
 
 use self::compare::Twin;
 pub(in crate::proxy) use self::compare::Witness;
@@ -39,7 +39,7 @@ use super::route::Route;
 use super::route::cluster;
 use super::snapshot::Snapshot;
 use super::{authenticate, enforce, limits, respond};
-use crate::body::ResponseBody;
+use crate::body::{ReceivedBody, ResponseBody};
 use crate::telemetry::metrics::{Metrics, Stage, Verdict};
 
 /// Tells whoever tries what would have become of the request.
@@ -60,7 +60,7 @@ pub(super) fn count_closed(in_force: &InForce<'_>, metrics: &Metrics) {
 pub(super) async fn serve(
     snapshot: &Arc<Snapshot>,
     in_force: &InForce<'_>,
-    request: Request<Incoming>,
+    request: Request<ReceivedBody>,
     exchange: &mut Exchange,
     metrics: &Arc<Metrics>,
 ) -> Result<Response<ResponseBody>, ProxyError> {

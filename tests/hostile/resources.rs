@@ -391,7 +391,7 @@ const PROMETHEUS_ANSWERS: &[(&str, &str)] = &[
     ),
     (
         "/api/v1/alerts",
-        r#"{"status":"success","data":{"alerts":[{"labels":{"tenant_id":"acme"},"value":$}]}}"#,
+        r#"{"status":"success","data":{"groups":[{"rules":[{"type":"alerting","query":"up","labels":{},"alerts":[{"labels":{"tenant_id":"acme"},"value":$}]}]}]}}"#,
     ),
     (
         "/api/v1/targets",

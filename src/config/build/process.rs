@@ -66,6 +66,8 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     };
     let connections = counted(r, "connections", default.connections);
     let requests = counted(r, "requests", default.requests);
+    let query_depth = counted(r, "query_depth", default.query_depth);
+    let query_nodes = counted(r, "query_nodes", default.query_nodes);
     let query_selectors = counted(r, "query_selectors", default.query_selectors);
     let mut sized = |r: &mut Reader<'_>, key, default, range| {
         section.or(r, key, default, |r, field| size(r, field, range))
@@ -74,6 +76,7 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     let header_bytes = sized(r, "header_bytes", default.header_bytes, 8 * KIB..=MIB);
     let body_bytes = sized(r, "body_bytes", default.body_bytes, 1..=GIB);
     let query_bytes = sized(r, "query_bytes", default.query_bytes, 1..=16 * MIB);
+    let format_bytes = sized(r, "format_bytes", default.format_bytes, 1..=GIB);
     let answer_bytes = sized(r, "answer_bytes", default.answer_bytes, 1..=16 * GIB);
     let answer_bytes_per_second = sized(
         r,
@@ -110,6 +113,9 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
         uri_bytes: uri_bytes?,
         body_bytes: body_bytes?,
         query_bytes: query_bytes?,
+        query_depth: query_depth?,
+        query_nodes: query_nodes?,
+        format_bytes: format_bytes?,
         query_selectors: query_selectors?,
         answer_bytes: answer_bytes?,
         answer_bytes_per_second: answer_bytes_per_second?,

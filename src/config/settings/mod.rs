@@ -138,6 +138,15 @@ pub struct Limits {
     pub body_bytes: usize,
     /// `query_bytes`: one query or selector, default 64 KiB.
     pub query_bytes: usize,
+    /// `query_depth`: brackets and unary operators within each other in one query or selector,
+    /// default 100.
+    pub query_depth: usize,
+    /// `query_nodes`: names, values, operators and brackets of one query, or of all selectors of a
+    /// request, default 4000.
+    pub query_nodes: usize,
+    /// `format_bytes`: a text for `format_query` or `parse_query`, times the depth of its tree,
+    /// default 256 KiB.
+    pub format_bytes: usize,
     /// `query_selectors`: in one query, default 1000.
     pub query_selectors: usize,
     /// `answer_bytes`: an answer that is filtered and so read whole, default 64 MiB.

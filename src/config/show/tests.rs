@@ -31,6 +31,7 @@ tokens:
       algorithms: [RS256, EdDSA]
       authorized_parties: ["it's \"quoted\" and \u00fcml\u00e4uted"]
       leeway: 0s
+      max_lifetime: 1h
       discovery: true
       ca_file: ca.pem
       refresh_interval: 1s
@@ -75,6 +76,9 @@ limits:
   header_bytes: 9000
   body_bytes: 4
   query_bytes: 5
+  query_depth: 10
+  query_nodes: 11
+  format_bytes: 12
   query_selectors: 6
   answer_bytes: 7
   answer_bytes_per_second: 10

@@ -79,6 +79,7 @@ fn the_minimal_config_with_every_default() {
                 algorithms: vec![Algorithm::RS256],
                 authorized_parties: vec![],
                 leeway: Duration::from_secs(30),
+                max_lifetime: None,
                 keys: KeySource::Discovery {
                     ca_file: None,
                     bearer_token_file: None,
@@ -119,6 +120,9 @@ fn the_minimal_config_with_every_default() {
             uri_bytes: 32_768,
             body_bytes: 2_097_152,
             query_bytes: 65_536,
+            query_depth: 100,
+            query_nodes: 4000,
+            format_bytes: 262_144,
             query_selectors: 1000,
             answer_bytes: 67_108_864,
             answer_bytes_per_second: 1024,
@@ -187,6 +191,7 @@ tokens:
       algorithms: [HS256]
       authorized_parties: [c]
       leeway: 0s
+      max_lifetime: 12h
       hmac_secret: 0123456789abcdef0123456789abcdef
       refresh_interval: 1s
       max_stale: 1s
@@ -215,7 +220,7 @@ tenancy:
 traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
 passthrough: {authentication: none, upstream: q}
-limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, query_bytes: 5, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
+limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, query_bytes: 5, query_depth: 10, query_nodes: 11, format_bytes: 12, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
 timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, idle: 4ms}
 drain: {min: 5s, max: 0s}
 reload: {poll_interval: 1m}
@@ -290,6 +295,7 @@ fn tokens() {
             algorithms: vec![Algorithm::HS256],
             authorized_parties: vec!["c".into()],
             leeway: Duration::ZERO,
+            max_lifetime: Some(Duration::from_hours(12)),
             keys: KeySource::Hmac(Secret::new("0123456789abcdef0123456789abcdef".into())),
             refresh_interval: Duration::from_secs(1),
             max_stale: Duration::from_secs(1),
@@ -336,6 +342,9 @@ fn the_process() {
             uri_bytes: 3,
             body_bytes: 4,
             query_bytes: 5,
+            query_depth: 10,
+            query_nodes: 11,
+            format_bytes: 12,
             query_selectors: 6,
             answer_bytes: 7,
             answer_bytes_per_second: 0,

@@ -7,7 +7,6 @@ use super::super::{Enforced, matchers_of};
 use crate::auth::Caller;
 use crate::body::budget::Room;
 use crate::prometheus::filter::{self, MetricNames, RulesOptions};
-use crate::promql;
 use crate::proxy::error::ProxyError;
 use crate::proxy::respond;
 use crate::telemetry::metrics::Metrics;
@@ -22,10 +21,10 @@ pub(crate) enum Filter {
     Rules {
         /// Whose.
         caller: Arc<Caller>,
-        /// Without their alerts.
-        exclude_alerts: bool,
+        /// How.
+        options: RulesOptions,
     },
-    /// Alerts of the caller's tenants.
+    /// Alerts of the caller's tenants, made of the rules that the upstream was asked for.
     Alerts(Arc<Caller>),
     /// Targets of the caller's tenants.
     Targets(Arc<Caller>),
@@ -47,18 +46,8 @@ impl Filter {
         metrics: &Metrics,
     ) -> Result<Vec<u8>, ProxyError> {
         let filtered = match self {
-            Self::Rules {
-                caller,
-                exclude_alerts,
-            } => {
-                let matchers = matchers_of(&caller)?;
-                let mentions_foreign =
-                    |query: &str| promql::mentions_foreign_tenant(query, matchers);
-                let options = RulesOptions {
-                    exclude_alerts,
-                    mentions_foreign: &mentions_foreign,
-                };
-                filter::rules(answer, matchers, options)
+            Self::Rules { caller, options } => {
+                filter::rules(answer, matchers_of(&caller)?, options)
             }
             Self::Alerts(caller) => filter::alerts(answer, matchers_of(&caller)?),
             Self::Targets(caller) => filter::targets(answer, matchers_of(&caller)?),

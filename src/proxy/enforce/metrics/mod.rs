@@ -12,13 +12,14 @@ use hyper::{Method, Request};
 
 use self::confine::ConfineOnce;
 pub(crate) use self::filter::Filter;
-use super::{Enforced, Origin, Outward, ResponsePlan, guard, input};
+use super::{Enforced, Origin, Outward, ResponsePlan, guard, input, query_size};
 use crate::auth::Caller;
 use crate::body::budget::{Budget, Room};
 use crate::body::{ClientBody, RequestBody};
 use crate::headers;
 use crate::prometheus::clusters;
 use crate::prometheus::endpoints::Endpoint;
+use crate::prometheus::filter::RulesOptions;
 use crate::prometheus::form::Form;
 use crate::prometheus::params::{self, Allowed};
 use crate::prometheus::remote_read;
@@ -49,10 +50,13 @@ pub(super) async fn enforce(
         budget: &room.budget,
     };
     if *endpoint == Endpoint::RemoteRead {
-        guard::remote_read(snapshot, caller, &body, room.bytes)?;
+        let message =
+            remote_read::decode(&body, room.bytes).map_err(|error| refused_read(&error))?;
+        query_size::remote_read(snapshot, &message)?;
+        guard::remote_read(snapshot, caller, &message)?;
         let body = match matchers {
             Some(matchers) => room.budget.hold(
-                remote_read::confine(&body, matchers, room.bytes)
+                remote_read::confine(&message, matchers, room.bytes)
                     .map_err(|error| refused_read(&error))?,
             )?,
             None => body,
@@ -61,6 +65,7 @@ pub(super) async fn enforce(
     }
     let form = input::parameters(&head, &body)?;
     refuse_clusters(snapshot, &form)?;
+    query_size::metrics(snapshot, endpoint, &form)?;
     journal.asked_with(form.iter());
     let Some(matchers) = matchers else {
         return send.form(&form, ResponsePlan::AllTenants);
@@ -71,9 +76,13 @@ pub(super) async fn enforce(
         Endpoint::Federate => ResponsePlan::Stream,
         Endpoint::Rules => ResponsePlan::Filter(Filter::Rules {
             caller: Arc::clone(caller),
-            exclude_alerts: local.exclude_alerts,
+            options: RulesOptions {
+                exclude_alerts: local.exclude_alerts,
+                by_labels: sent.iter().any(|(name, _)| name == "match[]"),
+                by_files: sent.iter().any(|(name, _)| name == "file[]"),
+            },
         }),
-        Endpoint::Alerts => ResponsePlan::Filter(Filter::Alerts(Arc::clone(caller))),
+        Endpoint::Alerts => return send.alerts(Filter::Alerts(Arc::clone(caller))),
         Endpoint::Targets => ResponsePlan::Filter(Filter::Targets(Arc::clone(caller))),
         Endpoint::Metadata => ResponsePlan::Filter(Filter::Metadata {
             names: Box::new(send.metric_names(matchers)?),
@@ -180,6 +189,18 @@ impl Send<'_> {
         let path = self.endpoint.path();
         let body = RequestBody::Whole(Some(body));
         self.enforced(Method::POST, &path, headers, body, ResponsePlan::Stream)
+    }
+
+    /// Alerts are made of the answer to `/rules`, as Prometheus and Thanos do themselves: only
+    /// there the templates of their texts stand beside them.
+    fn alerts(&self, filter: Filter) -> Result<Enforced, ProxyError> {
+        let mut form = Form::default();
+        form.push("type", "alert");
+        let send = Send {
+            endpoint: &Endpoint::Rules,
+            ..*self
+        };
+        send.form(&form, ResponsePlan::Filter(filter))
     }
 
     /// The companion of a metadata call: which metric names the tenants have.

@@ -69,6 +69,15 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     let query_depth = counted(r, "query_depth", default.query_depth);
     let query_nodes = counted(r, "query_nodes", default.query_nodes);
     let query_selectors = counted(r, "query_selectors", default.query_selectors);
+    let unauthenticated_connections_per_address = section.or(
+        r,
+        "unauthenticated_connections_per_address",
+        default.unauthenticated_connections_per_address,
+        |r, field| {
+            let bound = count(r, field, 0..=1_000_000)?;
+            Ok((bound > 0).then_some(bound))
+        },
+    );
     let mut sized = |r: &mut Reader<'_>, key, default, range| {
         section.or(r, key, default, |r, field| size(r, field, range))
     };
@@ -108,6 +117,7 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     section.finish(r)?;
     Ok(Limits {
         connections: connections?,
+        unauthenticated_connections_per_address: unauthenticated_connections_per_address?,
         requests: requests?,
         header_bytes: header_bytes?,
         uri_bytes: uri_bytes?,
@@ -131,12 +141,19 @@ pub(super) fn timeouts(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Timeouts> 
     let header = section.or(r, "header", default.header, positive_duration);
     let body_idle = section.or(r, "body_idle", default.body_idle, positive_duration);
     let idle = section.or(r, "idle", default.idle, positive_duration);
+    let unauthenticated_idle = section.or(
+        r,
+        "unauthenticated_idle",
+        default.unauthenticated_idle,
+        positive_duration,
+    );
     section.finish(r)?;
     Ok(Timeouts {
         first_request: first_request?,
         header: header?,
         body_idle: body_idle?,
         idle: idle?,
+        unauthenticated_idle: unauthenticated_idle?,
     })
 }
 

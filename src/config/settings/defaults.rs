@@ -12,6 +12,7 @@ impl Default for Admin {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            hosts: Vec::new(),
         }
     }
 }
@@ -62,6 +63,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            unauthenticated_connections_per_address: Some(1000),
             requests: 1000,
             header_bytes: 64 * 1024,
             uri_bytes: 32 * 1024,
@@ -86,6 +88,7 @@ impl Default for Timeouts {
             header: Duration::from_secs(10),
             body_idle: Duration::from_secs(30),
             idle: Duration::from_mins(2),
+            unauthenticated_idle: Duration::from_secs(10),
         }
     }
 }

@@ -81,6 +81,9 @@ pub struct Settings {
 pub struct Admin {
     /// `address`: IP address and port, default `127.0.0.1:8081`. Not reloadable.
     pub address: SocketAddr,
+    /// `hosts`: names that it may be asked by, besides `localhost` and every IP address; in lower
+    /// case.
+    pub hosts: Vec<Box<str>>,
 }
 
 /// `promql`.
@@ -127,6 +130,9 @@ pub struct Passthrough {
 pub struct Limits {
     /// `connections`: open at once, all listeners together, default 10 000.
     pub connections: usize,
+    /// `unauthenticated_connections_per_address`: open at once from one client address (of IPv6, one
+    /// /64) that never showed a valid token, default 1000; `None`, written 0, is unbounded.
+    pub unauthenticated_connections_per_address: Option<usize>,
     /// `requests`: in flight at once, default 1000; more are answered 503.
     pub requests: usize,
     /// `header_bytes`: a request's head, default 64 KiB.
@@ -172,6 +178,8 @@ pub struct Timeouts {
     pub body_idle: Duration,
     /// `idle`: a connection without a request, default 2 min.
     pub idle: Duration,
+    /// `unauthenticated_idle`: the same, where no request on it had a valid token, default 10 s.
+    pub unauthenticated_idle: Duration,
 }
 
 /// `drain`: on SIGTERM.

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use self::tree::{Tree, list, map};
 use super::settings::{
-    Admin, Audit, AuditOutput, AuditQueries, Drain, ForeignMatchers, ForeignSpans, Limits, Log,
-    Metrics, Passthrough, PromQl, Reload, SearchMetadata, Settings, Timeouts, Traces, Tracing,
+    Audit, AuditOutput, AuditQueries, Drain, ForeignMatchers, ForeignSpans, Limits, Log, Metrics,
+    Passthrough, PromQl, Reload, SearchMetadata, Settings, Timeouts, Traces, Tracing,
 };
 
 /// What stands for a secret.
@@ -27,7 +27,7 @@ const HIDDEN: &str = "***";
 pub fn show(settings: &Settings) -> String {
     let Settings {
         listeners,
-        admin: Admin { address },
+        admin,
         upstreams,
         tokens,
         tenancy,
@@ -50,7 +50,7 @@ pub fn show(settings: &Settings) -> String {
     } = settings;
     map([
         ("listeners", list(listeners, listeners::listener)),
-        ("admin", map([("address", Tree::text(address))])),
+        ("admin", listeners::admin(admin)),
         ("upstreams", list(upstreams, upstreams::upstream)),
         ("tokens", tokens::tokens(tokens)),
         ("tenancy", tenancy::tenancy(tenancy)),
@@ -139,6 +139,7 @@ fn traces_tree(traces: Traces) -> Tree {
 fn limits_tree(limits: &Limits) -> Tree {
     let Limits {
         connections,
+        unauthenticated_connections_per_address,
         requests,
         header_bytes,
         uri_bytes,
@@ -155,6 +156,10 @@ fn limits_tree(limits: &Limits) -> Tree {
     } = limits;
     map([
         ("connections", Tree::plain(connections)),
+        (
+            "unauthenticated_connections_per_address",
+            Tree::plain(unauthenticated_connections_per_address.unwrap_or(0)),
+        ),
         ("requests", Tree::plain(requests)),
         ("header_bytes", Tree::plain(header_bytes)),
         ("uri_bytes", Tree::plain(uri_bytes)),
@@ -180,12 +185,14 @@ fn timeouts_tree(timeouts: &Timeouts) -> Tree {
         header,
         body_idle,
         idle,
+        unauthenticated_idle,
     } = timeouts;
     map([
         ("first_request", duration(*first_request)),
         ("header", duration(*header)),
         ("body_idle", duration(*body_idle)),
         ("idle", duration(*idle)),
+        ("unauthenticated_idle", duration(*unauthenticated_idle)),
     ])
 }
 

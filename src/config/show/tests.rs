@@ -7,7 +7,7 @@ use crate::config::settings::{Settings, UpstreamTimeouts};
 /// Nothing at its default, and no secret.
 const EVERYTHING: &str = r##"
 listeners: [{address: 0.0.0.0:8443}, {address: "[::1]:1"}]
-admin: {address: 127.0.0.1:9}
+admin: {address: 127.0.0.1:9, hosts: [a.test, b.test]}
 upstreams:
   - name: thanos
     api: prometheus
@@ -72,6 +72,7 @@ traces: {search_metadata: mask, foreign_spans: deny}
 passthrough: {authentication: none, upstream: tempo}
 limits:
   connections: 1
+  unauthenticated_connections_per_address: 3
   requests: 2
   header_bytes: 9000
   body_bytes: 4
@@ -83,7 +84,7 @@ limits:
   answer_bytes: 7
   answer_bytes_per_second: 10
   rewrite_cache_bytes: 8
-timeouts: {first_request: 1s, header: 2s, body_idle: 3s, idle: 4s}
+timeouts: {first_request: 1s, header: 2s, body_idle: 3s, idle: 4s, unauthenticated_idle: 5s}
 drain: {min: 5s, max: 6s}
 reload: {poll_interval: 7s}
 log: {format: json, level: "info,hyper=warn"}

@@ -29,6 +29,7 @@ fn the_minimal_config_with_every_default() {
         }],
         admin: Admin {
             address: "127.0.0.1:8081".parse().unwrap(),
+            hosts: vec![],
         },
         upstreams: vec![Upstream {
             name: "thanos".into(),
@@ -115,6 +116,7 @@ fn the_minimal_config_with_every_default() {
         },
         limits: Limits {
             connections: 10_000,
+            unauthenticated_connections_per_address: Some(1000),
             requests: 1000,
             header_bytes: 65_536,
             uri_bytes: 32_768,
@@ -136,6 +138,7 @@ fn the_minimal_config_with_every_default() {
             header: Duration::from_secs(10),
             body_idle: Duration::from_secs(30),
             idle: Duration::from_mins(2),
+            unauthenticated_idle: Duration::from_secs(10),
         },
         drain: Drain {
             min: Duration::ZERO,
@@ -162,7 +165,7 @@ fn the_minimal_config_with_every_default() {
 /// Nothing in it is a default.
 const FULL: &str = r#"
 listeners: [{address: 0.0.0.0:80}, {address: "[::1]:81"}]
-admin: {address: 127.0.0.1:82}
+admin: {address: 127.0.0.1:82, hosts: [Partywall.monitoring.svc]}
 upstreams:
   - name: t
     api: tempo
@@ -220,8 +223,8 @@ tenancy:
 traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
 passthrough: {authentication: none, upstream: q}
-limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, query_bytes: 5, query_depth: 10, query_nodes: 11, format_bytes: 12, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
-timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, idle: 4ms}
+limits: {connections: 1, unauthenticated_connections_per_address: 0, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, query_bytes: 5, query_depth: 10, query_nodes: 11, format_bytes: 12, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
+timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, idle: 4ms, unauthenticated_idle: 5ms}
 drain: {min: 5s, max: 0s}
 reload: {poll_interval: 1m}
 log: {format: json, level: "warn,partywall=debug"}
@@ -236,6 +239,10 @@ fn listeners_and_upstreams() {
     });
     assert_eq!(settings.listeners, addresses);
     assert_eq!(settings.admin.address, "127.0.0.1:82".parse().unwrap());
+    assert_eq!(
+        settings.admin.hosts,
+        ["partywall.monitoring.svc".to_owned().into_boxed_str()]
+    );
     let [tempo, thanos, _] = <[Upstream; 3]>::try_from(settings.upstreams).unwrap();
     assert_eq!(
         tempo.credentials,
@@ -337,6 +344,7 @@ fn the_process() {
         settings.limits,
         Limits {
             connections: 1,
+            unauthenticated_connections_per_address: None,
             requests: 2,
             header_bytes: 8192,
             uri_bytes: 3,
@@ -359,7 +367,8 @@ fn the_process() {
             first_request: ms(1),
             header: ms(2),
             body_idle: ms(3),
-            idle: ms(4)
+            idle: ms(4),
+            unauthenticated_idle: ms(5)
         }
     );
     assert_eq!(

@@ -6,6 +6,7 @@ use hyper::header::{AUTHORIZATION, HeaderName};
 use serde_json::{Map, Value};
 
 use crate::config::settings::{Algorithm, Tenancy};
+use crate::shares::Holder;
 use crate::tenancy::{self, ScopeRefusal, TenantScope};
 
 /// The subject of a verified token. Only the verifier makes one, and [`Caller::supposed`] for
@@ -64,6 +65,7 @@ impl Principal {
 pub struct Caller {
     pub(super) principal: Principal,
     pub(super) scope: Result<TenantScope, ScopeRefusal>,
+    pub(super) holder: Holder,
 }
 
 impl Caller {
@@ -84,11 +86,20 @@ impl Caller {
             header: AUTHORIZATION,
             signature: None,
         };
-        Self { principal, scope }
+        Self {
+            principal,
+            scope,
+            holder: Holder::alone(),
+        }
     }
 
     pub fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// Whose share of permits and memory its requests take from.
+    pub fn holder(&self) -> &Holder {
+        &self.holder
     }
 
     /// The tenants, or why there are none, which is a 403 on a data path.

@@ -5,7 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::{BytesGauge, ResultLabels, add};
+use super::{ResultLabels, UseGauge, add};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StoreLabels {
@@ -43,7 +43,7 @@ impl Lookup {
 pub struct AnswerCacheMetrics {
     lookups: [Counter; Lookup::ALL.len()],
     /// Bytes of the answers cached in memory.
-    pub bytes: BytesGauge,
+    pub bytes: UseGauge,
     /// Failed commands of Redis.
     pub redis_errors: Counter,
 }
@@ -71,7 +71,7 @@ impl AnswerCacheMetrics {
                 registry,
                 "answer_cache_bytes",
                 "Bytes of answers cached in memory, bounded by cache.memory_bytes",
-                BytesGauge::default(),
+                UseGauge::default(),
             ),
             redis_errors: errors.get_or_create_owned(&StoreLabels { store: "redis" }),
         }

@@ -33,10 +33,8 @@ use self::tenants::TenantRequests;
 pub use self::tls::TlsMetrics;
 use self::upstreams::UpstreamMetrics;
 pub use self::upstreams::UpstreamState;
+use crate::shares::UseGauge;
 use crate::tenancy::TenantSet;
-
-/// A gauge of bytes whose value is also used for accounting.
-pub type BytesGauge = Gauge<u64, AtomicU64>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RouteLabels {
@@ -127,7 +125,6 @@ pub struct IssuerState {
     pub keys: usize,
     /// Successful fetches.
     pub fetches_ok: u64,
-    /// Failed fetches.
     pub fetches_failed: u64,
 }
 
@@ -160,8 +157,12 @@ pub struct Metrics {
     config_warnings: Family<WarningLabels, Gauge>,
     /// Requests between their headers and the end of their answer.
     pub requests_in_flight: Gauge,
+    /// Requests that have a permit.
+    pub admitted_requests: UseGauge,
+    /// Request bodies of which not all has been received.
+    pub incomplete_bodies: UseGauge,
     /// Bytes of bodies held in memory.
-    pub buffered_bytes: BytesGauge,
+    pub buffered_bytes: UseGauge,
     /// Client connections.
     pub connections: ConnectionMetrics,
     slow_readers: Family<ResultLabels, Counter>,
@@ -305,11 +306,23 @@ impl Metrics {
                 "Requests being served",
                 Gauge::default(),
             ),
+            admitted_requests: add(
+                r,
+                "admitted_requests",
+                "Requests that have a permit, bounded by limits.requests",
+                UseGauge::default(),
+            ),
+            incomplete_bodies: add(
+                r,
+                "incomplete_bodies",
+                "Request bodies being received, bounded by limits.incomplete_bodies",
+                UseGauge::default(),
+            ),
             buffered_bytes: add(
                 r,
                 "buffered_bytes",
                 "Bytes of bodies held in memory, bounded by limits.buffered_bytes",
-                BytesGauge::default(),
+                UseGauge::default(),
             ),
             connections: ConnectionMetrics::register(r),
             slow_readers,

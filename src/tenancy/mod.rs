@@ -1,4 +1,4 @@
-//! Who may see what: from verified claims to the matchers every query must carry. Pure.
+//! Tenancy: from verified claims to the matchers that every query must have. No I/O.
 
 mod guard;
 mod matchers;

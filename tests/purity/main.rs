@@ -50,7 +50,7 @@ const GUARDED: [(&str, &[&str]); 4] = [
             "auth/jwks/mod.rs",
             "cli/demo/tour.rs",
             "cli/demo/traces.rs",
-            "cli/doctor/asker.rs",
+            "cli/doctor/probe.rs",
             "cli/doctor/issuers.rs",
             "cli/explain/mod.rs",
             "config/files.rs",

@@ -484,8 +484,8 @@ async fn r5_texts_of_shared_rules_never_hold_another_tenants_name_or_data() {
     };
     assert_eq!(
         names(&alerts["data"]["alerts"], "/labels/alertname"),
-        "LeakCompared LeakCounted LeakJoined LeakLimit LeakParenthesised LeakPattern LeakReplaced LeakRewritten \
-         LeakRewrittenInParentheses LeakTemplates LeakValue"
+        "LeakCompared LeakCounted LeakJoined LeakLimit LeakParenthesised LeakPattern \
+         LeakReplaced LeakRewritten LeakRewrittenInParentheses LeakTemplates LeakValue"
     );
     let groups = &rules.json()["data"]["groups"];
     let leaks = groups

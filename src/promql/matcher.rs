@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::cursor::{Cursor, is_label_start};
-use super::literal::unquote;
 use super::refusal::{Problem, Refusal};
+use crate::query_size::unquote;
 use crate::tenancy::LabelMatcher;
 
 /// `label op "value"` between braces, as the query spells it.

@@ -41,7 +41,7 @@ pub(crate) struct Exchange {
     failure: Option<Failure>,
     code: u16,
     admitted: Option<Admitted>,
-    _in_flight: InFlight,
+    in_flight: InFlight,
 }
 
 /// What is known of a request before anything is decided.
@@ -98,7 +98,7 @@ impl Exchange {
             failure: None,
             code: CLIENT_GONE,
             admitted: None,
-            _in_flight: in_flight,
+            in_flight,
             metrics,
             trail,
         }
@@ -124,8 +124,11 @@ impl Exchange {
         self.clusters = names;
     }
 
-    /// Notes the caller, once known.
+    /// Notes the caller, once known: its connection is not a stranger's from then on.
     pub(crate) fn set_caller(&mut self, caller: Option<Arc<Caller>>) {
+        if caller.is_some() {
+            self.in_flight.authenticated();
+        }
         self.caller = caller;
     }
 

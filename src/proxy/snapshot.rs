@@ -14,7 +14,7 @@ use super::shadow::Ledger;
 use crate::auth::{Authenticator, InvalidTokens};
 use crate::config::settings::{Api, Settings, Upstream as UpstreamSettings};
 use crate::config::{ConfigWarning, Loaded};
-use crate::promql;
+use crate::query_size;
 use crate::server::tls::{InvalidTls, TlsListeners};
 use crate::upstream::{Health, InvalidUpstream, Upstream};
 
@@ -179,11 +179,14 @@ impl Snapshot {
         &self.ledger
     }
 
-    /// Bounds on queries.
-    pub fn promql_limits(&self) -> promql::Limits {
-        promql::Limits {
-            query_bytes: self.settings.limits.query_bytes,
-            selectors: self.settings.limits.query_selectors,
+    /// Bounds on every query text.
+    pub fn query_limits(&self) -> query_size::Limits {
+        let limits = &self.settings.limits;
+        query_size::Limits {
+            bytes: limits.query_bytes,
+            depth: limits.query_depth,
+            nodes: limits.query_nodes,
+            format_bytes: limits.format_bytes,
         }
     }
 }

@@ -28,3 +28,4 @@ mod neighbours;
 mod operator;
 mod resources;
 mod secure;
+mod strangers;

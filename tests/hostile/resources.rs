@@ -195,7 +195,8 @@ async fn x3_ten_thousand_idle_connections_are_carried() {
         println!("!!! {count} idle connections instead of 10000: raise `ulimit -n` for all");
     }
     let stage = Stage::recorded(&format!(
-        "timeouts: {{first_request: 5m}}\nlimits: {{connections: {}}}\n",
+        "timeouts: {{first_request: 5m}}\n\
+         limits: {{connections: {}, requests: 100, unauthenticated_connections_per_address: 0}}\n",
         count + 100
     ))
     .await;

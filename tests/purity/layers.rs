@@ -16,7 +16,7 @@ use regex::Regex;
 type Module = Vec<String>;
 
 /// Where circles are still to be cut; this list only shrinks.
-const NOT_YET: [&str; 4] = ["body", "config::build", "proxy", "upstream"];
+const NOT_YET: [&str; 3] = ["body", "proxy", "upstream"];
 
 /// What is imported from what; both are files.
 struct Graph {

@@ -124,7 +124,7 @@ fn treatment(policy: Policy) -> Option<Treatment> {
     match policy {
         Policy::Query | Policy::Selectors => Some(Treatment::Confined),
         Policy::CheckedSelectors | Policy::Labels => Some(Treatment::Checked),
-        Policy::Pass | Policy::PassQuery | Policy::PassList => Some(Treatment::Passed),
+        Policy::Pass | Policy::PrintedQuery | Policy::PassList => Some(Treatment::Passed),
         Policy::Local(_) => Some(Treatment::Local),
         Policy::Forbid(_) | Policy::ForbidIfOn(_) => None,
     }

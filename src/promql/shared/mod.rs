@@ -5,11 +5,11 @@ mod functions;
 use std::borrow::Cow;
 
 use super::cursor::{Cursor, is_keyword, is_word_start};
-use super::literal::unquote;
 use super::matcher::Matcher;
 use super::refusal::{Problem, Refusal};
 use super::scan::{Kind, scan};
 use super::skip;
+use crate::query_size::unquote;
 use crate::tenancy::{LabelMatcher, Matchers};
 use functions::{
     AGGREGATIONS, Argument, MERGING_FUNCTIONS, OPERATORS, SEPARATE_FUNCTIONS, argument,

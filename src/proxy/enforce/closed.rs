@@ -3,26 +3,31 @@
 
 use hyper::Request;
 
-use super::{Enforced, Outward, passthrough};
+use super::{Enforced, Outward, passthrough, query_size};
 use crate::auth::Caller;
 use crate::body::ClientBody;
 use crate::config::settings::ClosedGroup;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::snapshot::Snapshot;
+use crate::telemetry::metrics::Metrics;
 use crate::tenancy::TenantScope;
 
 /// Forwards for an admin what the config opens; refuses all else.
-pub(super) fn enforce(
+pub(super) async fn enforce(
     snapshot: &Snapshot,
     outward: &Outward,
     group: ClosedGroup,
     caller: &Caller,
     request: Request<ClientBody>,
+    metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
     let settings = outward.upstream.settings();
     let is_open = settings.open_to_admins.contains(&group);
     match super::scope(caller)? {
-        TenantScope::AllTenants if is_open => passthrough::enforce(snapshot, outward, request),
+        TenantScope::AllTenants if is_open => {
+            let request = query_size::closed(snapshot, settings.api, request, metrics).await?;
+            passthrough::enforce(snapshot, outward, request)
+        }
         TenantScope::AllTenants => Err(closed(format!(
             "this endpoint is closed; to open it to callers with all tenants, add `{}` to \
              open_to_admins of upstream `{}`",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::{Method, Request};
 
 use super::metrics::{self, Send};
-use super::{Outgoing, Outward, ResponsePlan, input};
+use super::{Outgoing, Outward, ResponsePlan, input, query_size};
 use crate::auth::Caller;
 use crate::body::ClientBody;
 use crate::body::budget::Room;
@@ -76,6 +76,7 @@ pub(super) async fn query(
     let (head, body) = input::read(request, endpoint, snapshot, metrics).await?;
     let (names, form) = clusters::split(input::parameters(&head, &body)?);
     let upstreams = of_names(route, caller, &names)?;
+    query_size::metrics(snapshot, endpoint, &form)?;
     journal.asked_with(form.iter());
     let (sent, origin) = match matchers {
         None => (form, None),

@@ -8,7 +8,7 @@ use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
 
 use super::traces::{Page, TracesScope, WholeAnswer, org_id};
-use super::{Enforced, Outward, ResponsePlan, guard, input, traces};
+use super::{Enforced, Outward, ResponsePlan, guard, input, query_size, traces};
 use crate::auth::Caller;
 use crate::body::budget::Budget;
 use crate::body::{ClientBody, RequestBody};
@@ -53,6 +53,7 @@ pub(super) async fn enforce(
     let (head, body) = request.into_parts();
     check_format(&head.headers)?;
     let message = one_message(snapshot, body, metrics).await?;
+    query_size::grpc(snapshot, method, &message)?;
     guard::grpc(snapshot, caller, method, &message)?;
     let budget = Budget::of(snapshot, metrics);
     let framed = |message: &[u8]| {

@@ -9,6 +9,7 @@ mod guard;
 mod input;
 mod metrics;
 mod passthrough;
+mod query_size;
 mod shadow;
 mod traces;
 
@@ -299,7 +300,9 @@ async fn by_target(
             )
             .await
         }
-        Target::Closed(group) => closed::enforce(snapshot, &outward, *group, &caller, request),
+        Target::Closed(group) => {
+            closed::enforce(snapshot, &outward, *group, &caller, request, metrics).await
+        }
         Target::UnknownGrpc => Err(grpc::unknown()),
         Target::Malformed(error) => {
             Err(ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("path"))

@@ -2,6 +2,7 @@
 //! a request.
 
 mod answers;
+mod connections;
 mod process;
 mod routes;
 mod shadow;
@@ -23,6 +24,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 pub use self::answers::{AnswerCacheMetrics, Lookup};
+pub use self::connections::ConnectionMetrics;
 use self::process::Process;
 use self::routes::Routes;
 pub use self::routes::{Decision, RouteSeries};
@@ -172,10 +174,8 @@ pub struct Metrics {
     pub requests_in_flight: Gauge,
     /// Bytes of bodies held in memory.
     pub buffered_bytes: BytesGauge,
-    /// Open client connections.
-    pub connections: Gauge,
-    /// Connections closed because the limit was reached.
-    pub connections_refused: Counter,
+    /// Client connections.
+    pub connections: ConnectionMetrics,
     slow_readers: Family<ResultLabels, Counter>,
     /// Panics caught in a request; each is a defect to report.
     pub panics: Counter,
@@ -324,18 +324,7 @@ impl Metrics {
                 "Bytes of bodies held in memory, bounded by limits.buffered_bytes",
                 BytesGauge::default(),
             ),
-            connections: add(
-                r,
-                "connections",
-                "Open client connections",
-                Gauge::default(),
-            ),
-            connections_refused: add(
-                r,
-                "connections_refused",
-                "Connections closed at once because limits.connections was reached",
-                Counter::default(),
-            ),
+            connections: ConnectionMetrics::register(r),
             slow_readers,
             panics: add(
                 r,

@@ -44,11 +44,13 @@ impl<'a> ConfineOnce<'a> {
     }
 
     fn confine(&self, text: Text, original: &str) -> Result<Arc<Confined>, Refusal> {
-        let limits = self.snapshot.promql_limits();
+        let max_selectors = self.snapshot.settings().limits.query_selectors;
         let foreign = self.snapshot.settings().promql.foreign_matchers;
         let by_rules = || match text {
-            Text::Query => promql::confine(original, self.matchers, foreign, &limits),
-            Text::Selector => promql::confine_selector(original, self.matchers, foreign, &limits),
+            Text::Query => promql::confine(original, self.matchers, foreign, max_selectors),
+            Text::Selector => {
+                promql::confine_selector(original, self.matchers, foreign, max_selectors)
+            }
         };
         let rewrites = self.snapshot.rewrites();
         let (confined, hit) = rewrites.get_or_confine(text, original, self.matchers, by_rules)?;
@@ -72,7 +74,7 @@ impl Confine for ConfineOnce<'_> {
     }
 
     fn check_selector(&mut self, selector: &str) -> Result<(), Refusal> {
-        promql::check_selector(selector, &self.snapshot.promql_limits())
+        promql::check_selector(selector)
     }
 }
 
@@ -92,7 +94,7 @@ pub(super) fn refusal(error: ParamError<Refusal>) -> ProxyError {
         ParamError::Refused(refusal) => {
             let kind = match refusal.fault() {
                 Fault::Malformed => ErrorKind::BadRequest,
-                Fault::TooLarge => ErrorKind::TooLarge,
+                Fault::TooLarge => ErrorKind::Unprocessable,
                 Fault::Denied => ErrorKind::Forbidden,
             };
             ProxyError::new(kind, text).because(refusal.kind())

@@ -12,7 +12,7 @@ use hyper::{Method, Request};
 
 use self::confine::ConfineOnce;
 pub(crate) use self::filter::Filter;
-use super::{Enforced, Origin, Outward, ResponsePlan, guard, input};
+use super::{Enforced, Origin, Outward, ResponsePlan, guard, input, query_size};
 use crate::auth::Caller;
 use crate::body::budget::{Budget, Room};
 use crate::body::{ClientBody, RequestBody};
@@ -50,10 +50,13 @@ pub(super) async fn enforce(
         budget: &room.budget,
     };
     if *endpoint == Endpoint::RemoteRead {
-        guard::remote_read(snapshot, caller, &body, room.bytes)?;
+        let message =
+            remote_read::decode(&body, room.bytes).map_err(|error| refused_read(&error))?;
+        query_size::remote_read(snapshot, &message)?;
+        guard::remote_read(snapshot, caller, &message)?;
         let body = match matchers {
             Some(matchers) => room.budget.hold(
-                remote_read::confine(&body, matchers, room.bytes)
+                remote_read::confine(&message, matchers, room.bytes)
                     .map_err(|error| refused_read(&error))?,
             )?,
             None => body,
@@ -62,6 +65,7 @@ pub(super) async fn enforce(
     }
     let form = input::parameters(&head, &body)?;
     refuse_clusters(snapshot, &form)?;
+    query_size::metrics(snapshot, endpoint, &form)?;
     journal.asked_with(form.iter());
     let Some(matchers) = matchers else {
         return send.form(&form, ResponsePlan::AllTenants);

@@ -13,7 +13,7 @@ use hyper::{Method, Request};
 use self::answer::{Companions, Hidden};
 pub(in crate::proxy) use self::answer::{Page, TracesAnswer, WholeAnswer};
 pub(super) use self::scope::{TracesScope, refusal};
-use super::{Enforced, Outward, ResponsePlan, guard, input};
+use super::{Enforced, Outward, ResponsePlan, guard, input, query_size};
 use crate::auth::Caller;
 use crate::body::{ClientBody, RequestBody};
 use crate::headers;
@@ -50,6 +50,7 @@ pub(super) async fn enforce(
     }
     let form = input::parameters(&head, &[])?;
     journal.asked_with(form.iter());
+    query_size::traces(snapshot, endpoint, &form)?;
     guard::traces(snapshot, caller, endpoint, form.iter())?;
     let scope = match scope {
         TracesScope::All => return unconfined(outward, endpoint, &head, &form, HeaderMap::new()),

@@ -1,16 +1,16 @@
 //! `/api/v1/rules`, and `/api/v1/alerts` made of it: an alert's texts can be judged only beside
 //! the rule that they come of, and rules hold their alerts.
 
+mod shape;
 mod shared;
 mod template;
 
 use std::borrow::Cow;
 
+use self::shape::{Alert, Answer, Group, Rule};
 use self::shared::SharedRule;
 use super::super::errors::scrub_rule_error;
-use super::super::json::{
-    self, Envelope, Labels, Nested, Nesting, Object, ObjectWriter, Text, Unreadable,
-};
+use super::super::json::{self, Envelope, Labels, Nested, ObjectWriter, Text, Unreadable};
 use super::{admits, write_answer};
 use crate::tenancy::Matchers;
 
@@ -118,36 +118,6 @@ fn write_alerts_of(
         kept.push(out);
     }
     Ok(())
-}
-
-type Answer<'a> = Object<'a, Nested<'a, Data>>;
-type Group<'a> = Object<'a, Nested<'a, Rules>>;
-type Rule<'a> = Object<'a, Nested<'a, Alerts>>;
-type Alert<'a> = Object<'a>;
-
-enum Data {}
-enum Groups {}
-enum Rules {}
-enum Alerts {}
-
-impl<'a> Nesting<'a> for Data {
-    const KEY: &'static str = "data";
-    type Value = Object<'a, Nested<'a, Groups>>;
-}
-
-impl<'a> Nesting<'a> for Groups {
-    const KEY: &'static str = "groups";
-    type Value = Vec<Group<'a>>;
-}
-
-impl<'a> Nesting<'a> for Rules {
-    const KEY: &'static str = "rules";
-    type Value = Vec<Rule<'a>>;
-}
-
-impl<'a> Nesting<'a> for Alerts {
-    const KEY: &'static str = "alerts";
-    type Value = Option<Vec<Object<'a>>>;
 }
 
 /// What a group may show of itself, in both products; `rules` are written again.

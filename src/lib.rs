@@ -12,6 +12,7 @@
 //! | `headers` | which headers go on, and which come back |
 //! | [`auth`] | a token becomes a verified principal |
 //! | [`tenancy`] | a principal's claims become a tenant scope |
+//! | [`tenant`], [`closed_group`] | what configs and APIs both name: a tenant, a group of endpoints that tenants cannot use |
 //! | [`promql`] | pure: a query is confined to a scope |
 //! | [`query_size`] | pure: bounds on the work that a query text is to the store |
 //! | [`prometheus`] | pure: the metrics API, parameters read, answers filtered |
@@ -19,6 +20,7 @@
 //! | [`tempo`] | pure: the traces API, parameters read, answers filtered, traces redacted to a scope |
 //! | [`grpc`] | pure: methods, frames, statuses |
 //! | `wire` | pure: protobuf, walked without decoding |
+//! | [`shares`] | fair shares of permits, bodies being received and buffered bytes |
 //! | [`upstream`] | the pooled client, its TLS, credentials, timeouts and health |
 //! | [`config`] | a YAML file becomes an immutable snapshot, and does so again on reload |
 //! | [`telemetry`] | metrics, logs, the audit trail |
@@ -33,6 +35,7 @@ pub mod app;
 pub mod auth;
 pub(crate) mod body;
 pub mod cli;
+pub mod closed_group;
 pub mod config;
 pub mod grpc;
 mod headers;
@@ -41,9 +44,11 @@ pub mod promql;
 pub mod proxy;
 pub mod query_size;
 pub mod server;
+pub mod shares;
 pub mod telemetry;
 pub mod tempo;
 pub mod tenancy;
+pub mod tenant;
 #[cfg(test)]
 mod testing;
 pub mod traceql;

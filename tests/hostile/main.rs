@@ -26,6 +26,7 @@ mod framing;
 mod http2;
 mod neighbours;
 mod operator;
+mod pressure;
 mod resources;
 mod secure;
 mod strangers;

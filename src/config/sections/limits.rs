@@ -21,8 +21,13 @@ pub struct Limits {
     /// `uri_bytes`: a request's path and query, default 32 KiB, or `header_bytes` where that is
     /// less.
     pub uri_bytes: usize,
-    /// `body_bytes`: a request body that is read whole (forms, remote read), default 2 MiB.
+    /// `body_bytes`: a request body that is buffered (forms, remote read), default 2 MiB.
     pub body_bytes: usize,
+    /// `body_bytes_per_second`: how fast a client must send a request body, in the long run, default
+    /// 1 KiB; 0 for no minimum.
+    pub body_bytes_per_second: usize,
+    /// `incomplete_bodies`: request bodies that are being buffered at once, default 1000.
+    pub incomplete_bodies: usize,
     /// `query_bytes`: one query or selector, default 64 KiB.
     pub query_bytes: usize,
     /// `query_depth`: brackets and unary operators within each other in one query or selector,
@@ -57,6 +62,8 @@ impl Default for Limits {
             header_bytes: 64 * 1024,
             uri_bytes: 32 * 1024,
             body_bytes: 2 * 1024 * 1024,
+            body_bytes_per_second: 1024,
+            incomplete_bodies: 1000,
             query_bytes: 64 * 1024,
             query_depth: 100,
             query_nodes: 4000,
@@ -78,6 +85,7 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     };
     let connections = counted(r, "connections", default.connections);
     let requests = counted(r, "requests", default.requests);
+    let incomplete_bodies = counted(r, "incomplete_bodies", default.incomplete_bodies);
     let query_depth = counted(r, "query_depth", default.query_depth);
     let query_nodes = counted(r, "query_nodes", default.query_nodes);
     let query_selectors = counted(r, "query_selectors", default.query_selectors);
@@ -99,6 +107,12 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     let query_bytes = sized(r, "query_bytes", default.query_bytes, 1..=16 * MIB);
     let format_bytes = sized(r, "format_bytes", default.format_bytes, 1..=GIB);
     let answer_bytes = sized(r, "answer_bytes", default.answer_bytes, 1..=16 * GIB);
+    let body_bytes_per_second = sized(
+        r,
+        "body_bytes_per_second",
+        default.body_bytes_per_second,
+        0..=GIB,
+    );
     let answer_bytes_per_second = sized(
         r,
         "answer_bytes_per_second",
@@ -134,6 +148,8 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
         header_bytes: header_bytes?,
         uri_bytes: uri_bytes?,
         body_bytes: body_bytes?,
+        body_bytes_per_second: body_bytes_per_second?,
+        incomplete_bodies: incomplete_bodies?,
         query_bytes: query_bytes?,
         query_depth: query_depth?,
         query_nodes: query_nodes?,

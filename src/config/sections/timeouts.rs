@@ -20,6 +20,10 @@ pub struct Timeouts {
     /// `body_idle`: between two pieces of a request body, default 30 s.
     #[serde(serialize_with = "serialize::duration")]
     pub body_idle: Duration,
+    /// `body_total`: from the first to the last byte of a request body that is buffered, default
+    /// 1 min.
+    #[serde(serialize_with = "serialize::duration")]
+    pub body_total: Duration,
     /// `idle`: a connection without a request, default 2 min.
     #[serde(serialize_with = "serialize::duration")]
     pub idle: Duration,
@@ -34,6 +38,7 @@ impl Default for Timeouts {
             first_request: Duration::from_secs(10),
             header: Duration::from_secs(10),
             body_idle: Duration::from_secs(30),
+            body_total: Duration::from_mins(1),
             idle: Duration::from_mins(2),
             unauthenticated_idle: Duration::from_secs(10),
         }
@@ -46,6 +51,7 @@ pub(super) fn timeouts(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Timeouts> 
     let first_request = section.or(r, "first_request", default.first_request, positive_duration);
     let header = section.or(r, "header", default.header, positive_duration);
     let body_idle = section.or(r, "body_idle", default.body_idle, positive_duration);
+    let body_total = section.or(r, "body_total", default.body_total, positive_duration);
     let idle = section.or(r, "idle", default.idle, positive_duration);
     let unauthenticated_idle = section.or(
         r,
@@ -58,6 +64,7 @@ pub(super) fn timeouts(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Timeouts> 
         first_request: first_request?,
         header: header?,
         body_idle: body_idle?,
+        body_total: body_total?,
         idle: idle?,
         unauthenticated_idle: unauthenticated_idle?,
     })

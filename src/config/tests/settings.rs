@@ -121,6 +121,8 @@ fn the_minimal_config_with_every_default() {
             header_bytes: 65_536,
             uri_bytes: 32_768,
             body_bytes: 2_097_152,
+            body_bytes_per_second: 1024,
+            incomplete_bodies: 1000,
             query_bytes: 65_536,
             query_depth: 100,
             query_nodes: 4000,
@@ -137,6 +139,7 @@ fn the_minimal_config_with_every_default() {
             first_request: Duration::from_secs(10),
             header: Duration::from_secs(10),
             body_idle: Duration::from_secs(30),
+            body_total: Duration::from_mins(1),
             idle: Duration::from_mins(2),
             unauthenticated_idle: Duration::from_secs(10),
         },
@@ -223,8 +226,8 @@ tenancy:
 traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
 passthrough: {authentication: none, upstream: q}
-limits: {connections: 1, unauthenticated_connections_per_address: 0, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, query_bytes: 5, query_depth: 10, query_nodes: 11, format_bytes: 12, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
-timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, idle: 4ms, unauthenticated_idle: 5ms}
+limits: {connections: 1, unauthenticated_connections_per_address: 0, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, body_bytes_per_second: 10, incomplete_bodies: 13, query_bytes: 5, query_depth: 10, query_nodes: 11, format_bytes: 12, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
+timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, body_total: 5ms, idle: 4ms, unauthenticated_idle: 5ms}
 drain: {min: 5s, max: 0s}
 reload: {poll_interval: 1m}
 log: {format: json, level: "warn,partywall=debug"}
@@ -349,6 +352,8 @@ fn the_process() {
             header_bytes: 8192,
             uri_bytes: 3,
             body_bytes: 4,
+            body_bytes_per_second: 10,
+            incomplete_bodies: 13,
             query_bytes: 5,
             query_depth: 10,
             query_nodes: 11,
@@ -367,6 +372,7 @@ fn the_process() {
             first_request: ms(1),
             header: ms(2),
             body_idle: ms(3),
+            body_total: ms(5),
             idle: ms(4),
             unauthenticated_idle: ms(5)
         }

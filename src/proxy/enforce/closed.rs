@@ -2,6 +2,7 @@
 //! config opens them, and then only for callers with all tenants.
 
 use hyper::Request;
+use hyper::header::HeaderMap;
 
 use super::{Enforced, Outward, passthrough, query_size};
 use crate::auth::Caller;
@@ -9,25 +10,42 @@ use crate::body::ClientBody;
 use crate::config::settings::ClosedGroup;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::snapshot::Snapshot;
-use crate::telemetry::metrics::Metrics;
 use crate::tenancy::TenantScope;
+use crate::upstream::Upstream;
 
 /// Forwards for an admin what the config opens; refuses all else.
-pub(super) async fn enforce(
+pub(super) fn enforce(
     snapshot: &Snapshot,
     outward: &Outward,
     group: ClosedGroup,
     caller: &Caller,
     request: Request<ClientBody>,
-    metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
-    let settings = outward.upstream.settings();
+    check(&outward.upstream, group, caller)?;
+    let request = query_size::closed(snapshot, outward.upstream.api(), request)?;
+    passthrough::enforce(snapshot, outward, request)
+}
+
+/// Whether the request's body is looked at.
+///
+/// # Errors
+/// When the request is refused whatever its body is.
+pub(super) fn reads_body(
+    upstream: &Upstream,
+    group: ClosedGroup,
+    caller: &Caller,
+    headers: &HeaderMap,
+) -> Result<bool, ProxyError> {
+    check(upstream, group, caller)?;
+    query_size::is_form(headers)
+}
+
+/// Whether the caller may use the endpoint.
+fn check(upstream: &Upstream, group: ClosedGroup, caller: &Caller) -> Result<(), ProxyError> {
+    let settings = upstream.settings();
     let is_open = settings.open_to_admins.contains(&group);
     match super::scope(caller)? {
-        TenantScope::AllTenants if is_open => {
-            let request = query_size::closed(snapshot, settings.api, request, metrics).await?;
-            passthrough::enforce(snapshot, outward, request)
-        }
+        TenantScope::AllTenants if is_open => Ok(()),
         TenantScope::AllTenants => Err(closed(format!(
             "this endpoint is closed; to open it to callers with all tenants, add `{}` to \
              open_to_admins of upstream `{}`",

@@ -62,7 +62,7 @@ pub(super) fn list(
 
 /// A query at the root: of the clusters that it names, or, where it names none, of the upstream
 /// there. It is read and confined once, and the same goes to each.
-pub(super) async fn query(
+pub(super) fn query(
     snapshot: &Snapshot,
     route: &Route,
     endpoint: &Endpoint,
@@ -72,8 +72,8 @@ pub(super) async fn query(
     journal: &Journal,
 ) -> Result<Outgoing, ProxyError> {
     let matchers = metrics::admitted(endpoint, caller, request.method())?;
-    let room = Room::for_request(snapshot, metrics);
-    let (head, body) = input::read(request, endpoint, snapshot, metrics).await?;
+    let room = Room::for_request(snapshot, metrics, caller.holder());
+    let (head, body) = input::read(request, endpoint)?;
     let (names, form) = clusters::split(input::parameters(&head, &body)?);
     let upstreams = of_names(route, caller, &names)?;
     query_size::metrics(snapshot, endpoint, &form)?;
@@ -92,7 +92,7 @@ pub(super) async fn query(
             Some(_) => ResponsePlan::Scrub(origin.clone()),
         };
         let way = Send {
-            outward: &Outward::new(upstream, Some(caller), &head.headers),
+            outward: &Outward::new(snapshot, upstream, Some(caller), &head.headers),
             endpoint,
             head: &head,
             budget: &room.budget,

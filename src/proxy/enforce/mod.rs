@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Version};
 
 use super::error::{ErrorKind, ProxyError};
@@ -26,12 +27,12 @@ use super::snapshot::Snapshot;
 use crate::auth::Caller;
 use crate::body::{ClientBody, RemapPosition, RequestBody};
 use crate::promql::Confined;
+use crate::shares::Holder;
 use crate::telemetry::metrics::{Decision, Metrics};
 use crate::tenancy::{Matchers, TenantScope};
 use crate::upstream::Upstream;
 
 pub(super) use self::grpc::GrpcAnswer;
-pub(super) use self::input::unread;
 pub(super) use self::metrics::Filter;
 pub(super) use self::shadow::as_it_came;
 pub(super) use self::traces::{TracesAnswer, WholeAnswer};
@@ -43,6 +44,7 @@ pub(super) struct Enforced {
     upstream: Arc<Upstream>,
     request: Request<RequestBody>,
     plan: ResponsePlan,
+    holder: Holder,
 }
 
 /// What enforcement makes of a request.
@@ -138,9 +140,14 @@ impl Enforced {
         &self.plan
     }
 
+    /// For whom it and its answer take up memory.
+    pub(super) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
     /// Gives it up to be sent.
-    pub(super) fn into_parts(self) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan) {
-        (self.upstream, self.request, self.plan)
+    pub(super) fn into_parts(self) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan, Holder) {
+        (self.upstream, self.request, self.plan, self.holder)
     }
 }
 
@@ -151,15 +158,27 @@ struct Outward {
     upstream: Arc<Upstream>,
     /// The caller's own token, where the upstream is to see it.
     token: Option<HeaderValue>,
+    /// For whom what is sent, and its answer, take up memory.
+    holder: Holder,
 }
 
 impl Outward {
-    fn new(upstream: &Arc<Upstream>, caller: Option<&Caller>, headers: &HeaderMap) -> Self {
+    fn new(
+        snapshot: &Snapshot,
+        upstream: &Arc<Upstream>,
+        caller: Option<&Caller>,
+        headers: &HeaderMap,
+    ) -> Self {
+        let holder = snapshot.authenticator().holder_of(caller).clone();
         let upstream = Arc::clone(upstream);
         let token = caller
             .filter(|_| upstream.forwards_token())
             .and_then(|caller| bearer(caller, headers));
-        Self { upstream, token }
+        Self {
+            upstream,
+            token,
+            holder,
+        }
     }
 
     fn request(
@@ -215,6 +234,7 @@ impl Outward {
             upstream: Arc::clone(&self.upstream),
             request,
             plan,
+            holder: self.holder.clone(),
         }
     }
 }
@@ -230,6 +250,40 @@ fn bearer(caller: &Caller, headers: &HeaderMap) -> Option<HeaderValue> {
     Some(bearer)
 }
 
+/// Whether enforcement looks at the request's body, which then has to be received before.
+///
+/// # Errors
+/// When the request is refused whatever its body is.
+pub(super) fn reads_body(
+    snapshot: &Snapshot,
+    route: &Route,
+    caller: &Caller,
+    head: &Parts,
+) -> Result<bool, ProxyError> {
+    match &route.target {
+        Target::Metrics(endpoint) | Target::ClusterQuery(endpoint) => {
+            metrics::admitted(endpoint, caller, &head.method)?;
+            input::check(head, true, endpoint)?;
+            Ok(true)
+        }
+        Target::Traces(endpoint) => traces::reads_body(snapshot, endpoint, caller, head),
+        Target::Grpc(_) => {
+            grpc::check_format(&head.headers)?;
+            Ok(true)
+        }
+        Target::Closed(group) => match &route.upstream {
+            Some(upstream) => closed::reads_body(upstream, *group, caller, &head.headers),
+            None => Ok(false),
+        },
+        Target::UnknownGrpc
+        | Target::Malformed(_)
+        | Target::Misplaced
+        | Target::Clusters
+        | Target::NoCluster
+        | Target::PassThrough => Ok(false),
+    }
+}
+
 /// Enforces the route's rule, and says what was decided.
 pub(super) async fn enforce(
     snapshot: &Snapshot,
@@ -243,15 +297,12 @@ pub(super) async fn enforce(
     let of_caller = caller.clone();
     let outgoing = match (target, caller) {
         (Target::Clusters, Some(caller)) => clusters::list(route, &caller, request.method())?,
-        (Target::ClusterQuery(endpoint), Some(caller)) => {
-            clusters::query(
-                snapshot, route, endpoint, &caller, request, metrics, journal,
-            )
-            .await?
-        }
+        (Target::ClusterQuery(endpoint), Some(caller)) => clusters::query(
+            snapshot, route, endpoint, &caller, request, metrics, journal,
+        )?,
         (_, caller) => {
             let upstream = route.upstream.as_ref().ok_or_else(no_upstream)?;
-            let outward = Outward::new(upstream, caller.as_deref(), request.headers());
+            let outward = Outward::new(snapshot, upstream, caller.as_deref(), request.headers());
             let enforced =
                 by_target(snapshot, target, outward, caller, request, metrics, journal).await?;
             Outgoing::One(enforced)
@@ -282,27 +333,19 @@ async fn by_target(
         };
     };
     match target {
-        Target::Metrics(endpoint) => {
-            metrics::enforce(
-                snapshot, outward, endpoint, &caller, request, metrics, journal,
-            )
-            .await
-        }
+        Target::Metrics(endpoint) => metrics::enforce(
+            snapshot, &outward, endpoint, &caller, request, metrics, journal,
+        ),
         Target::Traces(endpoint) => {
             traces::enforce(
                 snapshot, &outward, endpoint, &caller, request, metrics, journal,
             )
             .await
         }
-        Target::Grpc(method) => {
-            grpc::enforce(
-                snapshot, outward, *method, &caller, request, journal, metrics,
-            )
-            .await
-        }
-        Target::Closed(group) => {
-            closed::enforce(snapshot, &outward, *group, &caller, request, metrics).await
-        }
+        Target::Grpc(method) => grpc::enforce(
+            snapshot, &outward, *method, &caller, request, journal, metrics,
+        ),
+        Target::Closed(group) => closed::enforce(snapshot, &outward, *group, &caller, request),
         Target::UnknownGrpc => Err(grpc::unknown()),
         Target::Malformed(error) => {
             Err(ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("path"))

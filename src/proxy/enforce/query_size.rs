@@ -17,7 +17,6 @@ use crate::promql;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::snapshot::Snapshot;
 use crate::query_size::{Limits, Oversize, Size};
-use crate::telemetry::metrics::Metrics;
 use crate::tempo::endpoints::Endpoint as TracesEndpoint;
 use crate::tempo::params::table::SEARCH;
 use crate::tempo::requests::{self, Text};
@@ -101,20 +100,28 @@ pub(super) fn grpc(
     })?
 }
 
+/// Whether the body of a request to an endpoint that is closed to tenants is a form, and so has to
+/// be buffered. One that is another kind of form is refused.
+pub(super) fn is_form(headers: &HeaderMap) -> Result<bool, ProxyError> {
+    let may_be_form = may_be_form(headers);
+    if may_be_form {
+        input::expect_form(headers)?;
+    }
+    Ok(may_be_form)
+}
+
 /// Checks a request to an endpoint that is closed to tenants and of which nothing but its form is
-/// known. A body that is a form is buffered for it; one that is another kind of form is refused.
-pub(super) async fn closed(
+/// known.
+pub(super) fn closed(
     snapshot: &Snapshot,
     api: Api,
     request: Request<ClientBody>,
-    metrics: &Metrics,
 ) -> Result<Request<ClientBody>, ProxyError> {
     let (head, mut body) = request.into_parts();
     let mut read = Bytes::new();
-    if may_be_form(&head.headers) {
-        input::expect_form(&head.headers)?;
-        read = input::whole(body, snapshot, metrics).await?;
-        body = ClientBody::Read(read.clone());
+    if is_form(&head.headers)? {
+        read = input::whole(body)?;
+        body = ClientBody::Buffered(read.clone());
     }
     let mut texts = Texts::of(snapshot);
     let measure = match api {

@@ -31,9 +31,9 @@ use crate::tenancy::{Matchers, TenantScope};
 use crate::upstream::Upstream;
 
 /// Confines a request to an endpoint of the metrics API.
-pub(super) async fn enforce(
+pub(super) fn enforce(
     snapshot: &Snapshot,
-    outward: Outward,
+    outward: &Outward,
     endpoint: &Endpoint,
     caller: &Arc<Caller>,
     request: Request<ClientBody>,
@@ -41,10 +41,10 @@ pub(super) async fn enforce(
     journal: &Journal,
 ) -> Result<Enforced, ProxyError> {
     let matchers = admitted(endpoint, caller, request.method())?;
-    let room = Room::for_request(snapshot, metrics);
-    let (head, body) = input::read(request, endpoint, snapshot, metrics).await?;
+    let room = Room::for_request(snapshot, metrics, caller.holder());
+    let (head, body) = input::read(request, endpoint)?;
     let send = Send {
-        outward: &outward,
+        outward,
         endpoint,
         head: &head,
         budget: &room.budget,

@@ -18,6 +18,7 @@
 //! | [`tempo`] | pure: the traces API, parameters read, answers filtered, traces redacted to a scope |
 //! | [`grpc`] | pure: methods, frames, statuses |
 //! | `wire` | pure: protobuf, walked without decoding |
+//! | [`shares`] | fair shares of permits, bodies being received and buffered bytes |
 //! | [`upstream`] | the pooled client, its TLS, credentials, timeouts and health |
 //! | [`config`] | a YAML file becomes an immutable snapshot, and does so again on reload |
 //! | [`telemetry`] | metrics, logs, the audit trail |
@@ -39,6 +40,7 @@ pub mod prometheus;
 pub mod promql;
 pub mod proxy;
 pub mod server;
+pub mod shares;
 pub mod telemetry;
 pub mod tempo;
 pub mod tenancy;

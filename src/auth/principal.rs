@@ -6,6 +6,7 @@ use hyper::header::{AUTHORIZATION, HeaderName};
 use serde_json::{Map, Value};
 
 use crate::config::settings::{Algorithm, Tenancy};
+use crate::shares::Holder;
 use crate::tenancy::{self, ScopeRefusal, TenantScope};
 
 /// Who a verified token speaks for. Only the verifier makes one, but for
@@ -66,6 +67,7 @@ impl Principal {
 pub struct Caller {
     pub(super) principal: Principal,
     pub(super) scope: Result<TenantScope, ScopeRefusal>,
+    pub(super) holder: Holder,
 }
 
 impl Caller {
@@ -86,12 +88,21 @@ impl Caller {
             header: AUTHORIZATION,
             signature: None,
         };
-        Self { principal, scope }
+        Self {
+            principal,
+            scope,
+            holder: Holder::alone(),
+        }
     }
 
     /// Who.
     pub fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// Whose share of permits and memory its requests take from.
+    pub fn holder(&self) -> &Holder {
+        &self.holder
     }
 
     /// What; or why no tenant's data, which is a 403 on a data path.

@@ -1,66 +1,39 @@
 //! One account of all the bodies that are held in memory: `limits.buffered_bytes`.
 //!
-//! Whoever reads a body whole, or holds a part of one back, asks here for every byte first, and
-//! the bytes go back by themselves when the memory does.
-
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+//! Whoever buffers a body, or holds a part of one back, asks here for every byte first, and
+//! the bytes go back by themselves when the memory does. They count for the caller whose request
+//! it is, which has no more than its [fair share](crate::shares).
 
 use bytes::Bytes;
-use thiserror::Error;
 
-use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::snapshot::Snapshot;
-use crate::telemetry::metrics::{BytesGauge, Metrics};
+use crate::shares::{Claim, Exceeded, Holder, Pool, Resource};
+use crate::telemetry::metrics::Metrics;
 
-/// The account, and the most that may be in it.
+/// The account, and the caller that it is asked for.
 #[derive(Clone)]
 pub(crate) struct Budget {
-    /// What `/metrics` shows is the account itself.
-    held: BytesGauge,
-    limit: usize,
-}
-
-/// All of `limits.buffered_bytes` is in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error(
-    "the {limit} bytes that bodies may take in memory (limits.buffered_bytes) are in use; try \
-     again in a moment"
-)]
-pub struct Exhausted {
-    limit: usize,
-}
-
-/// For the metrics' `reason` label.
-pub(crate) const REASON: &str = "buffered_bytes";
-
-impl From<Exhausted> for ProxyError {
-    fn from(exhausted: Exhausted) -> Self {
-        Self::new(ErrorKind::Overloaded, exhausted.to_string())
-            .because(REASON)
-            .retry_after(Duration::from_secs(1))
-    }
+    pool: Pool,
+    holder: Holder,
 }
 
 impl Budget {
     /// The account of the process, with the limit of this snapshot.
-    pub(crate) fn of(snapshot: &Snapshot, metrics: &Metrics) -> Self {
+    pub(crate) fn of(snapshot: &Snapshot, metrics: &Metrics, holder: &Holder) -> Self {
+        let limit = snapshot.settings().limits.buffered_bytes;
         Self {
-            held: metrics.buffered_bytes.clone(),
-            limit: snapshot.settings().limits.buffered_bytes,
+            pool: Pool::new(Resource::BufferedBytes, &metrics.buffered_bytes, limit),
+            holder: holder.clone(),
         }
     }
 
     /// A share of it, with nothing taken yet.
     pub(crate) fn share(&self) -> Share {
-        Share {
-            budget: self.clone(),
-            bytes: 0,
-        }
+        Share(self.pool.claim(&self.holder))
     }
 
     /// Holds what was made here until its memory is free again.
-    pub(crate) fn hold(&self, bytes: impl Into<Bytes>) -> Result<Bytes, Exhausted> {
+    pub(crate) fn hold(&self, bytes: impl Into<Bytes>) -> Result<Bytes, Exceeded> {
         let bytes = bytes.into();
         let mut share = self.share();
         share.resize(bytes.len())?;
@@ -69,53 +42,26 @@ impl Budget {
 }
 
 /// What one buffer has of a [`Budget`]; its drop gives it back.
-pub(crate) struct Share {
-    budget: Budget,
-    bytes: usize,
-}
+pub(crate) struct Share(Claim);
 
 impl Share {
     /// Takes or gives back, so that it is of this size.
     ///
     /// # Errors
     /// When there is not so much left; what was taken before stays taken.
-    pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), Exhausted> {
-        let account = self.budget.held.inner();
-        if bytes > self.bytes {
-            let more = (bytes - self.bytes) as u64;
-            let limit = self.budget.limit as u64;
-            account
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
-                    held.checked_add(more).filter(|held| *held <= limit)
-                })
-                .map_err(|_| Exhausted {
-                    limit: self.budget.limit,
-                })?;
-        } else if bytes < self.bytes {
-            account.fetch_sub((self.bytes - bytes) as u64, Ordering::Relaxed);
-        }
-        self.bytes = bytes;
-        Ok(())
+    pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), Exceeded> {
+        self.0.resize(bytes)
     }
 
     /// Ties it to the memory it was taken for: it goes back with the last reference to that.
     pub(crate) fn bind(self, bytes: Bytes) -> Bytes {
-        if self.bytes == 0 {
+        if self.0.amount() == 0 {
             return bytes;
         }
         Bytes::from_owner(Held {
             bytes,
             _share: self,
         })
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        if self.bytes > 0 {
-            let account = self.budget.held.inner();
-            account.fetch_sub(self.bytes as u64, Ordering::Relaxed);
-        }
     }
 }
 
@@ -130,7 +76,7 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// How much may be read whole: of one body, and of all together.
+/// How much may be buffered: of one body, and of all together.
 #[derive(Clone)]
 pub(crate) struct Room {
     /// The most bytes of one body, and the key that says so.
@@ -140,18 +86,18 @@ pub(crate) struct Room {
 
 impl Room {
     /// For a request's body.
-    pub(crate) fn for_request(snapshot: &Snapshot, metrics: &Metrics) -> Self {
+    pub(crate) fn for_request(snapshot: &Snapshot, metrics: &Metrics, holder: &Holder) -> Self {
         Self {
             bytes: snapshot.settings().limits.body_bytes,
-            budget: Budget::of(snapshot, metrics),
+            budget: Budget::of(snapshot, metrics, holder),
         }
     }
 
     /// For an upstream's answer.
-    pub(crate) fn for_answer(snapshot: &Snapshot, metrics: &Metrics) -> Self {
+    pub(crate) fn for_answer(snapshot: &Snapshot, metrics: &Metrics, holder: &Holder) -> Self {
         Self {
             bytes: snapshot.settings().limits.answer_bytes,
-            budget: Budget::of(snapshot, metrics),
+            budget: Budget::of(snapshot, metrics, holder),
         }
     }
 
@@ -167,21 +113,22 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shares::{By, Group, UseGauge};
 
     fn budget(limit: usize) -> Budget {
         Budget {
-            held: BytesGauge::default(),
-            limit,
+            pool: Pool::new(Resource::BufferedBytes, &UseGauge::default(), limit),
+            holder: Holder::alone(),
         }
     }
 
     fn held(budget: &Budget) -> u64 {
-        budget.held.get()
+        budget.pool.used()
     }
 
     #[test]
     fn what_is_taken_is_given_back_with_the_last_reference_to_the_memory() {
-        let budget = budget(10);
+        let budget = budget(12);
         let whole = budget.hold(vec![1; 8]).unwrap();
         let slice = whole.slice(2..4);
         assert!(budget.hold(vec![1; 3]).is_err());
@@ -189,31 +136,28 @@ mod tests {
         assert_eq!(held(&budget), 8, "the slice keeps all of it");
         drop(slice);
         assert_eq!(held(&budget), 0);
-        assert!(budget.hold(vec![1; 10]).is_ok());
+        assert!(budget.hold(vec![1; 9]).is_ok());
     }
 
     #[test]
     fn a_share_that_cannot_grow_keeps_what_it_has() {
-        let budget = budget(10);
+        let budget = budget(12);
         let mut share = budget.share();
         share.resize(6).unwrap();
-        assert_eq!(share.resize(11), Err(Exhausted { limit: 10 }));
-        assert_eq!(share.resize(usize::MAX), Err(Exhausted { limit: 10 }));
+        let exceeded = |by| {
+            Err(Exceeded {
+                resource: Resource::BufferedBytes,
+                limit: 12,
+                by,
+            })
+        };
+        assert_eq!(share.resize(10), exceeded(By::Group(Group::Tenants)));
+        assert_eq!(share.resize(13), exceeded(By::All));
+        assert_eq!(share.resize(usize::MAX), exceeded(By::All));
         assert_eq!(held(&budget), 6);
         share.resize(2).unwrap();
         assert_eq!(held(&budget), 2);
         drop(share);
         assert_eq!(held(&budget), 0);
-    }
-
-    #[test]
-    fn a_lowered_limit_counts_what_was_taken_under_the_old_one() {
-        let before = budget(10);
-        let _kept = before.hold(vec![1; 8]).unwrap();
-        let after = Budget {
-            limit: 4,
-            ..before.clone()
-        };
-        assert!(after.hold(vec![1; 1]).is_err());
     }
 }

@@ -1,47 +1,47 @@
-//! What a client sends, for whoever enforces: as it comes, or read before.
+//! What a client sends, for whoever enforces: streamed, or buffered before.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 
-use super::{BodyError, CollectError, RequestBody, Streamed};
-use crate::body::budget::Room;
+use super::{BodyError, CollectError, Pace, RequestBody, Streamed};
 
 /// A client's body.
 pub(crate) enum ClientBody {
-    /// As it comes.
-    Coming(Incoming),
-    /// Read before, to be looked at and sent on all the same.
-    Read(Bytes),
+    /// As it comes. It may be forwarded, and cannot be looked at.
+    Streaming(Incoming),
+    /// Received before.
+    Buffered(Bytes),
 }
 
 impl ClientBody {
     /// Whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
         match self {
-            Self::Coming(incoming) => incoming.is_end_stream(),
-            Self::Read(bytes) => bytes.is_empty(),
+            Self::Streaming(incoming) => incoming.is_end_stream(),
+            Self::Buffered(bytes) => bytes.is_empty(),
         }
     }
 
-    /// All of it, if there is room.
-    pub(crate) async fn whole(self, idle: Duration, room: &Room) -> Result<Bytes, CollectError> {
+    /// All of it; `None` where it was not received.
+    pub(crate) fn received(self) -> Option<Bytes> {
         match self {
-            Self::Coming(incoming) => Streamed::new(incoming, idle).collect(room).await,
-            Self::Read(bytes) if bytes.len() > room.bytes => Err(CollectError::TooLarge),
-            Self::Read(bytes) => Ok(bytes),
+            body if body.is_empty() => Some(Bytes::new()),
+            Self::Streaming(_) => None,
+            Self::Buffered(bytes) => Some(bytes),
         }
     }
 
     /// What is sent on, without looking at it.
-    pub(crate) fn into_request(self, idle: Duration) -> RequestBody {
+    pub(crate) fn into_request(self, pace: Pace) -> RequestBody {
         match self {
             body if body.is_empty() => RequestBody::Empty,
-            Self::Coming(incoming) => RequestBody::Streamed(Streamed::new(incoming, idle)),
-            Self::Read(bytes) => RequestBody::Whole(Some(bytes)),
+            Self::Streaming(incoming) => {
+                RequestBody::Streamed(Streamed::from_client(incoming, pace))
+            }
+            Self::Buffered(bytes) => RequestBody::Whole(Some(bytes)),
         }
     }
 }
@@ -63,10 +63,17 @@ impl<B> Ahead<B> {
 /// A body of which only the beginning is held.
 pub(crate) struct Cut<B = Streamed> {
     /// Too large, or no memory left.
-    pub(super) why: CollectError,
+    why: CollectError,
     /// What was read, in order.
     read: [Bytes; 2],
     rest: B,
+}
+
+impl<B> Cut<B> {
+    /// Why it was not read further.
+    pub(crate) fn why(self) -> CollectError {
+        self.why
+    }
 }
 
 impl Cut {

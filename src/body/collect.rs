@@ -1,4 +1,4 @@
-//! Bodies that have to be read whole, within a bound and the budget.
+//! Bodies that have to be buffered, within a bound and the budget.
 
 use std::pin::Pin;
 
@@ -6,7 +6,8 @@ use bytes::Bytes;
 use hyper::body::Body as HttpBody;
 
 use super::{Ahead, BodyError};
-use crate::body::budget::{Exhausted, Room, Share};
+use crate::body::budget::{Room, Share};
+use crate::shares::Exceeded;
 
 /// Reads a whole body, if there is room for it.
 pub(super) async fn whole<B>(body: B, room: &Room) -> Result<Bytes, CollectError>
@@ -15,7 +16,7 @@ where
 {
     match ahead(body, room).await {
         Ok(Ahead::Whole(bytes)) => Ok(bytes),
-        Ok(Ahead::Cut(cut)) => Err(cut.why),
+        Ok(Ahead::Cut(cut)) => Err(cut.why()),
         Err(broken) => Err(CollectError::Broken(broken)),
     }
 }
@@ -71,7 +72,7 @@ fn reserve(
     length: usize,
     limit: usize,
     share: &mut Share,
-) -> Result<(), Exhausted> {
+) -> Result<(), Exceeded> {
     if length <= buffer.capacity() {
         return Ok(());
     }
@@ -90,7 +91,7 @@ pub(crate) enum CollectError {
     /// It is larger than the limit.
     TooLarge,
     /// There is no memory left for it.
-    Exhausted(Exhausted),
+    Exhausted(Exceeded),
     /// It ended early or stalled.
     Broken(BodyError),
 }

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::Frame;
 
-use super::{BodyError, Exhausted, Scrubber, Share, Streamed};
+use super::{BodyError, Scrubber, Share, Streamed};
+use crate::shares::Exceeded;
 use crate::tempo::trace::JsonFilter;
 
 /// An answer that is filtered as it passes.
@@ -73,7 +74,7 @@ pub(crate) fn account(
     kept: usize,
     out: &[Bytes],
     came: usize,
-) -> Result<(), Exhausted> {
+) -> Result<(), Exceeded> {
     let waiting: usize = out.iter().map(Bytes::len).sum();
     held.resize(kept + waiting.saturating_sub(came))
 }

@@ -5,10 +5,11 @@ mod client;
 mod collect;
 mod filter;
 mod measure;
+mod patience;
 mod relay;
 
 use std::collections::VecDeque;
-use std::future::Future;
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,9 +20,8 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep};
 
-use self::budget::{Exhausted, Room, Share};
+use self::budget::{Room, Share};
 use self::client::Resumed;
 pub(crate) use self::client::{Ahead, ClientBody};
 pub(crate) use self::collect::CollectError;
@@ -30,11 +30,14 @@ use self::filter::Sieved;
 pub(crate) use self::filter::{Sieve, account};
 use self::measure::Tallied;
 pub(crate) use self::measure::{Tally, WhenDone};
+pub(crate) use self::patience::Pace;
+use self::patience::Patience;
 use self::relay::Led;
 pub(crate) use self::relay::Piece;
 use crate::headers;
 use crate::prometheus::answer::{AnswerScrubber, ScrubError};
 use crate::prometheus::position::Position;
+use crate::shares::Exceeded;
 use crate::tempo::trace::TraceError;
 
 /// Why a body ended before its end. The connection is closed, so the peer sees a broken body and
@@ -47,6 +50,9 @@ pub enum BodyError {
     /// Nothing came for too long.
     #[error("no data for {0:?}")]
     Idle(Duration),
+    /// A client's came too slowly, in bytes a second.
+    #[error("less than {0} bytes a second")]
+    TooSlow(NonZeroU64),
     /// A streamed answer turned out not to be what it seemed.
     #[error(transparent)]
     Unscrubbable(#[from] ScrubError),
@@ -55,7 +61,7 @@ pub enum BodyError {
     Unredactable(#[from] TraceError),
     /// There is no memory left for what has to be held back of it.
     #[error(transparent)]
-    Exhausted(#[from] Exhausted),
+    Exhausted(#[from] Exceeded),
     /// Who read it was stopped.
     #[error("it was not read to its end")]
     Stopped,
@@ -67,15 +73,10 @@ pub(crate) type RemapPosition = Box<dyn Fn(Position) -> Option<Position> + Send 
 /// The scrubber of a confined query's answer.
 pub(crate) type Scrubber = AnswerScrubber<RemapPosition>;
 
-/// A body that comes from a peer, with a bound on the silence between two pieces.
+/// A body that comes from a peer, which is waited for only so long.
 pub struct Streamed {
     incoming: Incoming,
-    idle: Duration,
-    /// Made at the first wait: most bodies are there at once.
-    timer: Option<Pin<Box<Sleep>>>,
-    /// Whether the timer runs. It does not while nobody asks for the next piece, because whoever
-    /// takes the pieces is slow: that silence is not the peer's.
-    waiting: bool,
+    patience: Patience,
     /// Counts the pieces, for whoever wants to know that they still come.
     pieces: Option<Arc<AtomicUsize>>,
 }
@@ -83,35 +84,34 @@ pub struct Streamed {
 impl Streamed {
     /// Streams `incoming`, failing when it is silent for `idle`.
     pub fn new(incoming: Incoming, idle: Duration) -> Self {
+        Self::with(incoming, Patience::new(idle))
+    }
+
+    /// Streams a client's body, failing when it comes more slowly than this.
+    pub(crate) fn from_client(incoming: Incoming, pace: Pace) -> Self {
+        Self::with(incoming, Patience::with_client(pace))
+    }
+
+    fn with(incoming: Incoming, patience: Patience) -> Self {
         Self {
             incoming,
-            idle,
-            timer: None,
-            waiting: false,
+            patience,
             pieces: None,
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
-            self.waiting = false;
+            let data = frame
+                .as_ref()
+                .and_then(|frame| frame.as_ref().ok()?.data_ref());
+            self.patience.received(data.map_or(0, Bytes::len));
             if let Some(pieces) = &self.pieces {
                 pieces.fetch_add(1, Ordering::Relaxed);
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
         }
-        let idle = self.idle;
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-        if !self.waiting {
-            self.waiting = true;
-            timer.as_mut().reset(Instant::now() + idle);
-        }
-        timer
-            .as_mut()
-            .poll(cx)
-            .map(|()| Some(Err(BodyError::Idle(idle))))
+        self.patience.poll_over(cx).map(|error| Some(Err(error)))
     }
 
     /// The next piece, data or trailers; `None` at the end.

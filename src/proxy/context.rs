@@ -13,7 +13,7 @@ use super::query_log::Journal;
 use super::route::Route;
 use super::shadow::{Ledger, Seen, Witness};
 use crate::auth::{Caller, Principal};
-use crate::body::{BodyError, OnEnd, budget};
+use crate::body::{BodyError, OnEnd};
 use crate::server::InFlight;
 use crate::telemetry::audit::{self, Record, Tenants, Trail};
 use crate::telemetry::metrics::{Decision, Metrics, RouteSeries, Stage, Verdict};
@@ -291,8 +291,8 @@ impl Exchange {
 
 impl OnEnd for Exchange {
     fn broken(&self, error: &BodyError) {
-        if let BodyError::Exhausted(_) = error {
-            self.count_refusal(budget::REASON);
+        if let BodyError::Exhausted(exceeded) = error {
+            self.count_refusal(exceeded.reason());
         }
     }
 }

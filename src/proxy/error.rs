@@ -10,6 +10,7 @@ use hyper::{Request, Response, StatusCode};
 use crate::grpc::status::{Code, Status};
 use crate::headers;
 use crate::prometheus::errors::error_json;
+use crate::shares::{By, Exceeded};
 use crate::telemetry::audit::Redaction;
 
 /// What went wrong, as far as the status and the metrics care.
@@ -286,6 +287,21 @@ impl ProxyError {
             response.headers_mut().insert(name, value.clone());
         }
         response
+    }
+}
+
+/// Where all of something is in use, we are overloaded. Where only a share of it is, we are not, and
+/// nobody is to take us for it: a balancer that ejects who answers 503 would do so for all tenants
+/// at the wish of one.
+impl From<Exceeded> for ProxyError {
+    fn from(exceeded: Exceeded) -> Self {
+        let kind = match exceeded.by {
+            By::All => ErrorKind::Overloaded,
+            By::Group(_) | By::Subject => ErrorKind::TooManyRequests,
+        };
+        Self::new(kind, exceeded.to_string())
+            .because(exceeded.reason())
+            .retry_after(Duration::from_secs(1))
     }
 }
 

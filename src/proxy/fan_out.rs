@@ -75,11 +75,11 @@ async fn one(
     metrics: &Arc<Metrics>,
 ) -> Result<Part, ProxyError> {
     let within = enforced.whole_within();
+    let room = Room::for_answer(snapshot, metrics, enforced.holder());
     let answer = async {
         let answered = forward::forward(enforced, metrics).await?;
         let response = respond::respond(answered, snapshot, metrics).await?;
         let status = response.status().as_u16();
-        let room = Room::for_answer(snapshot, metrics);
         let whole = response.into_body().collect(&room).await;
         let whole = whole.map_err(|error| respond::uncollected(error, &room))?;
         Part::answered(status, whole).map_err(|error| respond::unreadable(&error))

@@ -7,7 +7,9 @@ use hyper::{Response, body::Incoming};
 
 use super::enforce::{Enforced, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
+use super::receive;
 use crate::body::BodyError;
+use crate::shares::Holder;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Upstream, UpstreamError, with_causes};
 
@@ -19,11 +21,13 @@ pub(super) struct Answered {
     pub upstream: Arc<Upstream>,
     /// What must happen to it.
     pub plan: ResponsePlan,
+    /// For whom it takes up memory.
+    pub holder: Holder,
 }
 
 /// Sends an enforced request.
 pub(super) async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Answered, ProxyError> {
-    let (upstream, request, plan) = enforced.into_parts();
+    let (upstream, request, plan, holder) = enforced.into_parts();
     let sent = Instant::now();
     match upstream.send(request).await {
         Ok(response) => {
@@ -32,6 +36,7 @@ pub(super) async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Ans
                 response,
                 upstream,
                 plan,
+                holder,
             })
         }
         Err(error) => {
@@ -49,13 +54,7 @@ fn refusal(error: &UpstreamError) -> ProxyError {
             format!("the upstream did not answer within {within:?} (timeouts.response_head)"),
         ),
         UpstreamError::Unreachable(cause) => match clients_fault(cause) {
-            Some(BodyError::Idle(idle)) => ProxyError::new(
-                ErrorKind::RequestTimeout,
-                format!("the request's body stalled for {idle:?} (timeouts.body_idle)"),
-            ),
-            Some(broken) => ProxyError::new(ErrorKind::BadRequest, "the request's body broke off")
-                .because("body")
-                .caused_by(broken),
+            Some(broken) => receive::broken_off(broken),
             None => ProxyError::new(
                 ErrorKind::UpstreamUnreachable,
                 "the upstream cannot be reached; try again, or ask the operator",

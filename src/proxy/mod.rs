@@ -7,7 +7,8 @@
 //! | [`route`] | a [`route::Route`] from a closed table |
 //! | [`authenticate`] | a caller whose token is believed |
 //! | [`route::cluster::permit`] | that the caller may use the route's cluster |
-//! | [`limits`] | its places among the requests in flight |
+//! | [`receive`] | its body, where enforcement looks at it |
+//! | [`limits`] | its permit among the requests in flight |
 //! | [`enforce`] | an [`enforce::Enforced`] request, confined to the caller's scope |
 //! | [`cache`] | an answer that was kept, if there is one |
 //! | [`forward`] | the upstream's answer: takes nothing but an `Enforced` |
@@ -33,6 +34,7 @@ mod forward;
 mod limits;
 mod location;
 mod query_log;
+mod receive;
 mod respond;
 mod rewrites;
 mod route;
@@ -55,7 +57,7 @@ use self::enforce::Outgoing;
 use self::error::{Dialect, ErrorKind, ProxyError};
 use self::route::cluster;
 use self::snapshot::Snapshot;
-use crate::body::{ClientBody, ResponseBody};
+use crate::body::ResponseBody;
 use crate::server::InFlight;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{Metrics, Stage};
@@ -194,11 +196,11 @@ async fn journey(
     let caller = exchange.timed(Stage::Authenticate, pin!(caller)).await?;
     exchange.set_caller(caller.clone());
     cluster::permit(&route, caller.as_deref())?;
-    exchange.admit(limits::admit(snapshot, caller.as_ref())?);
-    let journal = exchange.journal();
     let wants_fresh = cache::wants_fresh(snapshot, request.headers());
+    let request = receive::receive(snapshot, &route, caller.as_ref(), request, metrics).await?;
+    exchange.admit(limits::admit(snapshot, caller.as_ref(), metrics)?);
+    let journal = exchange.journal();
     let asking = caller.clone();
-    let request = request.map(ClientBody::Coming);
     let enforced = enforce::enforce(snapshot, &route, caller, request, metrics, &journal);
     let (outgoing, decision) = exchange.timed(Stage::Enforce, pin!(enforced)).await?;
     exchange.set_decision(decision);

@@ -8,7 +8,7 @@ use hyper::header::HeaderName;
 use thiserror::Error;
 
 use super::cache::{AnswerCache, InvalidRedis};
-use super::limits::Places;
+use super::limits::Tenants;
 use super::rewrites::Rewrites;
 use super::shadow::Ledger;
 use crate::auth::{Authenticator, InvalidTokens};
@@ -27,7 +27,7 @@ pub struct Snapshot {
     health: Vec<Arc<Health>>,
     rewrites: Rewrites,
     token_headers: Vec<HeaderName>,
-    places: Places,
+    tenants: Arc<Tenants>,
     ledger: Arc<Ledger>,
     answers: Option<Arc<AnswerCache>>,
 }
@@ -60,7 +60,7 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
-    /// Makes a snapshot. What `previous` has and still fits is kept: connections, keys, places.
+    /// Makes a snapshot. What `previous` has and still fits is kept: connections, keys, what is counted of tenants.
     /// Upstreams are watched from now on.
     pub fn build(loaded: Loaded, previous: Option<&Self>) -> Result<Self, SnapshotError> {
         let settings = Arc::new(loaded.settings);
@@ -82,8 +82,6 @@ impl Snapshot {
             .iter()
             .filter_map(|source| source.header.parse().ok())
             .collect();
-        let before = previous.map(|previous| (previous.settings.limits.requests, &previous.places));
-        let places = Places::new(settings.limits.requests, before);
         Ok(Self {
             health: upstreams
                 .iter()
@@ -94,7 +92,7 @@ impl Snapshot {
             authenticator,
             upstreams,
             token_headers,
-            places,
+            tenants: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.tenants)),
             ledger: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.ledger)),
             answers: answers(&settings, previous)?,
             settings,
@@ -161,9 +159,9 @@ impl Snapshot {
         self.answers.as_ref()
     }
 
-    /// The places of requests in flight.
-    pub(crate) fn places(&self) -> &Places {
-        &self.places
+    /// What tenants with `tenant_limits` are doing.
+    pub(crate) fn tenants(&self) -> &Arc<Tenants> {
+        &self.tenants
     }
 
     /// What shadow mode noted lately.

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +24,12 @@ use crate::body::ResponseBody;
 use crate::config::settings::Settings;
 use crate::proxy::Proxy;
 
-/// Streams one client may have open at once on an HTTP/2 connection.
-const MAX_STREAMS: u32 = 256;
+/// So many connections at least it takes to have as many streams as there are permits.
+const CONNECTIONS_TO_HAVE_ALL: usize = 8;
+
+/// How many streams one client may have open at once on an HTTP/2 connection: a gateway that sends
+/// everybody's requests on one connection needs some, whatever the permits are.
+const STREAMS: RangeInclusive<usize> = 16..=256;
 
 /// How long a drain lets HTTP/1.1 clients finish saying what they had begun to say.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -58,6 +63,13 @@ pub(super) async fn serve(
         Some(tls) => connection.tls(stream, &tls).await,
     }
     metrics.connections.dec();
+}
+
+/// `SETTINGS_MAX_CONCURRENT_STREAMS` (RFC 9113 §6.5.2), where there are this many permits.
+fn max_streams(permits: usize) -> u32 {
+    let share = permits / CONNECTIONS_TO_HAVE_ALL;
+    let streams = share.clamp(*STREAMS.start(), *STREAMS.end());
+    u32::try_from(streams).unwrap_or(u32::MAX)
 }
 
 struct Connection {
@@ -190,7 +202,7 @@ impl Connection {
         builder
             .http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
+            .max_concurrent_streams(max_streams(limits.requests))
             // hyper's default of 16 KiB would refuse GETs that HTTP/1.1 lets through.
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
         builder

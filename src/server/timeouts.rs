@@ -222,6 +222,7 @@ mod tests {
         first_request: Duration::from_secs(10),
         header: Duration::from_secs(5),
         body_idle: Duration::from_secs(30),
+        body_total: Duration::from_mins(1),
         idle: Duration::from_mins(2),
     };
 

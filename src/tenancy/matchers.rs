@@ -78,7 +78,7 @@ impl TenantSet {
     }
 
     /// The tenants, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Tenant> {
+    pub fn iter(&self) -> impl Iterator<Item = &Tenant> + Clone {
         self.0.iter()
     }
 }

@@ -26,5 +26,6 @@ mod framing;
 mod http2;
 mod neighbours;
 mod operator;
+mod pressure;
 mod resources;
 mod secure;

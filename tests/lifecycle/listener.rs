@@ -134,7 +134,7 @@ async fn a_body_that_stalls_is_a_408() {
 
 #[tokio::test]
 async fn a_body_that_comes_slowly_but_steadily_is_served() {
-    let stage = Stage::recorded(DEADLINES).await;
+    let stage = Stage::recorded(&format!("{DEADLINES}limits: {{body_min_rate: 1}}\n")).await;
     let headers = [FORM, ("Content-Length", "8")];
     for target in ["/api/v1/query", "/somewhere/else"] {
         let mut stream = stage.connect().await;
@@ -150,6 +150,150 @@ async fn a_body_that_comes_slowly_but_steadily_is_served() {
         assert_eq!(answer.status, 200, "{target}: {answer:?}");
         stage.upstream.take_one();
     }
+}
+
+/// Sends the head of a form and then a byte each 100 ms, until it is answered.
+async fn drip<U>(stage: &Stage<U>, target: &str, length: &str) -> RawAnswer {
+    let headers = [FORM, ("Content-Length", length)];
+    let mut stream = stage.connect().await;
+    let head = stage.request("POST", target, &headers, b"query=up&x=");
+    stream.write_all(&head).await.unwrap();
+    let (mut read, mut write) = stream.split();
+    let drip = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if write.write_all(b"x").await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        answer = read_answer(&mut read) => answer,
+        () = drip => unreachable!("it goes on until there is an answer"),
+    }
+}
+
+#[tokio::test]
+async fn drip_below_the_minimum_rate_is_a_408() {
+    let stage = Stage::recorded(DEADLINES).await;
+    for target in ["/api/v1/query", "/somewhere/else"] {
+        let answer = drip(&stage, target, "1000").await;
+        assert_eq!(answer.status, 408, "{target}: {answer:?}");
+        let text = answer.text();
+        assert!(text.contains("less than 1024 bytes a second"), "{text}");
+        assert!(text.contains("limits.body_min_rate"), "{text}");
+    }
+    assert!(stage.upstream.take().is_empty());
+}
+
+#[tokio::test]
+async fn form_that_is_not_complete_in_time_is_a_408_and_an_upload_is_not() {
+    let rest = "timeouts: {body_total: 500ms}\nlimits: {body_min_rate: 1}\n";
+    let stage = Stage::recorded(rest).await;
+    let started = Instant::now();
+    let answer = drip(&stage, "/api/v1/query", "1000").await;
+    assert_eq!(answer.status, 408, "{answer:?}");
+    let text = answer.text();
+    assert!(
+        text.contains("within 500ms (timeouts.body_total)"),
+        "{text}"
+    );
+    assert!(started.elapsed() < PATIENCE);
+    assert!(stage.upstream.take().is_empty());
+    // One that lasts twice as long.
+    let answer = drip(&stage, ELSEWHERE, "21").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+/// On HTTP/2 only the stream ends.
+#[tokio::test]
+async fn stream_whose_form_is_not_complete_in_time_ends_alone() {
+    let stage = Stage::recorded("timeouts: {body_total: 500ms}\n").await;
+    let stream = TokioIo::new(stage.connect().await);
+    let (mut h2, connection) = http2::handshake(TokioExecutor::new(), stream)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let (unfinished, body) = mpsc::unbounded_channel::<Result<Frame<Bytes>, Infallible>>();
+    unfinished
+        .send(Ok(Frame::data(Bytes::from_static(b"query=up&"))))
+        .unwrap();
+    let body = StreamBody::new(UnboundedReceiverStream(body)).boxed();
+    let slow = hyper::Request::post("http://partywall/api/v1/query")
+        .header("authorization", &stage.bearer)
+        .header(FORM.0, FORM.1)
+        .body(body)
+        .unwrap();
+    let answer = h2.send_request(slow).await.unwrap();
+    assert_eq!(answer.status(), 408);
+    let next = hyper::Request::get(format!("http://partywall{QUERY}"))
+        .header("authorization", &stage.bearer)
+        .body(Empty::new().boxed())
+        .unwrap();
+    let answer = h2.send_request(next).await.expect("the connection lives");
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn form_that_is_not_complete_holds_no_permit() {
+    let stage = Stage::recorded("limits: {requests: 1}\n").await;
+    let mut stream = stage.connect().await;
+    let headers = [FORM, ("Content-Length", "8")];
+    let head = stage.request("POST", "/api/v1/query", &headers, b"query=");
+    stream.write_all(&head).await.unwrap();
+    eventually("it is being received", async || {
+        stage.metric("partywall_incomplete_bodies").await > 0.5
+    })
+    .await;
+    assert_eq!(stage.get(QUERY).await.status, 200);
+    stream.write_all(b"up").await.unwrap();
+    assert_eq!(read_answer(&mut stream).await.status, 200);
+    eventually("it is complete", async || {
+        stage.metric("partywall_incomplete_bodies").await < 0.5
+    })
+    .await;
+}
+
+/// Clients that leave, whatever they were doing, leave nothing taken.
+#[tokio::test]
+async fn clients_that_leave_give_all_back() {
+    let stage = Stage::scripted(&[Step::Gate, json(VECTOR)], "").await;
+    let headers = [FORM, ("Content-Length", "100000")];
+    let incomplete = stage.request("POST", "/api/v1/query", &headers, &[b'x'; 50_000]);
+    let waiting = stage.kept(QUERY);
+    let taken = async || {
+        let mut all = [0.0; 3];
+        let series = ["admitted_requests", "incomplete_bodies", "buffered_bytes"];
+        for (value, name) in all.iter_mut().zip(series) {
+            *value = stage.metric(&format!("partywall_{name} ")).await;
+        }
+        all
+    };
+    let mut clients = Vec::new();
+    for bytes in [&incomplete, &waiting].repeat(5) {
+        let mut stream = stage.connect().await;
+        stream.write_all(bytes).await.unwrap();
+        clients.push(stream);
+    }
+    let mut frames = Vec::new();
+    for _ in 0..5 {
+        let mut h2 = stage.connect_h2().await;
+        let request = stage.h2_request(QUERY);
+        frames.push(tokio::spawn(async move { h2.send_request(request).await }));
+    }
+    eventually("all of it is taken", async || {
+        let [requests, bodies, bytes] = taken().await;
+        requests > 9.5 && bodies > 4.5 && bytes > 200_000.0
+    })
+    .await;
+    drop(clients);
+    for stream in frames {
+        stream.abort();
+    }
+    eventually("nothing is taken", async || {
+        taken().await.iter().all(|taken| *taken < 0.5)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -348,10 +492,15 @@ async fn requests_beyond_the_limit_are_asked_to_come_back() {
     let ok = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
     let script = [Step::Gate, Step::send(ok)];
     let stage = Stage::scripted(&script, "limits: {requests: 2}\n").await;
+    // Of another tenant, or it would have less than both.
+    let other = format!("Bearer {}", stage.proxy.signer.tenant("beta"));
     let mut first = stage.connect().await;
     first.write_all(&stage.kept("/a")).await.unwrap();
     let mut h2 = stage.connect_h2().await;
-    let second = tokio::spawn(h2.send_request(stage.h2_request("/b")));
+    let mut request = stage.h2_request("/b");
+    let other = other.parse().unwrap();
+    request.headers_mut().insert("authorization", other);
+    let second = tokio::spawn(h2.send_request(request));
     eventually("both are upstream", async || {
         stage.upstream.seen().len() == 2
     })

@@ -16,7 +16,8 @@ use super::shared::Pacing;
 use super::source::{Found, Sources};
 use super::store::{KeyStatus, KeyStore};
 use crate::config::settings::{Issuer, Tenancy, Tokens};
-use crate::tenancy;
+use crate::shares::{Holder, Shares};
+use crate::tenancy::{self, ScopeRefusal, Tenant, TenantScope};
 
 /// Knows who is asking. One for each snapshot of the config.
 pub struct Authenticator {
@@ -25,6 +26,7 @@ pub struct Authenticator {
     issuers: Vec<TrustedIssuer>,
     tenancy: Arc<Tenancy>,
     cache: TokenCache,
+    shares: Arc<Shares>,
     clock: Arc<dyn Clock>,
 }
 
@@ -81,6 +83,9 @@ impl Authenticator {
             issuers: issuers.collect::<Result<_, _>>()?,
             tenancy,
             cache: TokenCache::new(tokens.cache_entries),
+            shares: reuse
+                .map(|reuse| Arc::clone(&reuse.shares))
+                .unwrap_or_default(),
             clock,
         })
     }
@@ -132,6 +137,23 @@ impl Authenticator {
     /// How many verified tokens are kept.
     pub fn cached_tokens(&self) -> usize {
         self.cache.len()
+    }
+
+    /// Whose share of permits and memory a request takes from. It outlives a reload.
+    pub fn holder_of<'a>(&'a self, caller: Option<&'a Caller>) -> &'a Holder {
+        caller.map_or_else(|| self.shares.anonymous(), Caller::holder)
+    }
+
+    fn holder(&self, principal: &Principal, scope: &Result<TenantScope, ScopeRefusal>) -> Holder {
+        let (issuer, subject) = (principal.issuer(), principal.subject());
+        match scope {
+            Ok(TenantScope::Tenants(tenants)) => {
+                let tenants = tenants.tenants().iter().map(Tenant::as_str);
+                self.shares.of_tenants(issuer, subject, tenants)
+            }
+            Ok(TenantScope::AllTenants) => self.shares.of_all_tenants(issuer, subject),
+            Err(_refusal) => self.shares.of_no_tenants(issuer, subject),
+        }
     }
 
     /// Returns once every issuer's keys were fetched or could not be, or when the time is up:
@@ -192,7 +214,11 @@ impl Authenticator {
             }),
         };
         Ok(cache::Entry {
-            caller: Arc::new(Caller { principal, scope }),
+            caller: Arc::new(Caller {
+                holder: self.holder(&principal, &scope),
+                principal,
+                scope,
+            }),
             validity,
             issuer: place,
             generation,

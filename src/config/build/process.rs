@@ -1,6 +1,8 @@
 //! The sections about the process itself: `promql`, `traces`, `limits`, `timeouts`, `drain`, `reload`,
 //! `log`.
 
+use std::num::NonZeroU64;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::read::{Field, Read, Reader};
@@ -66,6 +68,7 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     };
     let connections = counted(r, "connections", default.connections);
     let requests = counted(r, "requests", default.requests);
+    let incomplete_bodies = counted(r, "incomplete_bodies", default.incomplete_bodies);
     let query_selectors = counted(r, "query_selectors", default.query_selectors);
     let mut sized = |r: &mut Reader<'_>, key, default, range| {
         section.or(r, key, default, |r, field| size(r, field, range))
@@ -82,6 +85,10 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
         default.rewrite_cache_bytes,
         1..=16 * GIB,
     );
+    let body_min_rate = section.or(r, "body_min_rate", default.body_min_rate, |r, field| {
+        let bytes = size(r, field, 1..=GIB)?;
+        NonZeroU64::new(bytes as u64).ok_or_else(|| r.error(field, "must not be 0"))
+    });
     // The URL is a part of the head.
     let longest = header_bytes.unwrap_or(default.header_bytes);
     let uri_bytes = section.or(
@@ -103,6 +110,8 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
         header_bytes: header_bytes?,
         uri_bytes: uri_bytes?,
         body_bytes: body_bytes?,
+        body_min_rate: body_min_rate?,
+        incomplete_bodies: incomplete_bodies?,
         query_bytes: query_bytes?,
         query_selectors: query_selectors?,
         answer_bytes: answer_bytes?,
@@ -117,12 +126,14 @@ pub(super) fn timeouts(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Timeouts> 
     let first_request = section.or(r, "first_request", default.first_request, positive_duration);
     let header = section.or(r, "header", default.header, positive_duration);
     let body_idle = section.or(r, "body_idle", default.body_idle, positive_duration);
+    let body_total = section.or(r, "body_total", default.body_total, positive_duration);
     let idle = section.or(r, "idle", default.idle, positive_duration);
     section.finish(r)?;
     Ok(Timeouts {
         first_request: first_request?,
         header: header?,
         body_idle: body_idle?,
+        body_total: body_total?,
         idle: idle?,
     })
 }

@@ -1,6 +1,7 @@
 //! What holds where the file says nothing.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::{
@@ -58,6 +59,9 @@ impl Default for Traces {
     }
 }
 
+/// In bytes a second: below what any link that is in use gives one of its connections.
+const MIN_RATE: NonZeroU64 = NonZeroU64::new(1024).unwrap();
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -66,6 +70,8 @@ impl Default for Limits {
             header_bytes: 64 * 1024,
             uri_bytes: 32 * 1024,
             body_bytes: 2 * 1024 * 1024,
+            body_min_rate: MIN_RATE,
+            incomplete_bodies: 1000,
             query_bytes: 64 * 1024,
             query_selectors: 1000,
             answer_bytes: 64 * 1024 * 1024,
@@ -81,6 +87,7 @@ impl Default for Timeouts {
             first_request: Duration::from_secs(10),
             header: Duration::from_secs(10),
             body_idle: Duration::from_secs(30),
+            body_total: Duration::from_mins(1),
             idle: Duration::from_mins(2),
         }
     }

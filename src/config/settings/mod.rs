@@ -13,6 +13,7 @@ mod tokens;
 mod upstreams;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,8 +135,12 @@ pub struct Limits {
     /// `uri_bytes`: a request's path and query, default 32 KiB, or `header_bytes` where that is
     /// less.
     pub uri_bytes: usize,
-    /// `body_bytes`: a request body that is read whole (forms, remote read), default 2 MiB.
+    /// `body_bytes`: a request body that is buffered (forms, remote read), default 2 MiB.
     pub body_bytes: usize,
+    /// `body_min_rate`: bytes a second at which a request body must come, default 1 KiB.
+    pub body_min_rate: NonZeroU64,
+    /// `incomplete_bodies`: request bodies that are being buffered at once, default 1000.
+    pub incomplete_bodies: usize,
     /// `query_bytes`: one query or selector, default 64 KiB.
     pub query_bytes: usize,
     /// `query_selectors`: in one query, default 1000.
@@ -158,6 +163,9 @@ pub struct Timeouts {
     pub header: Duration,
     /// `body_idle`: between two pieces of a request body, default 30 s.
     pub body_idle: Duration,
+    /// `body_total`: from the first to the last byte of a request body that is buffered, default
+    /// 1 min.
+    pub body_total: Duration,
     /// `idle`: a connection without a request, default 2 min.
     pub idle: Duration,
 }

@@ -143,6 +143,8 @@ fn limits_tree(limits: &Limits) -> Tree {
         header_bytes,
         uri_bytes,
         body_bytes,
+        body_min_rate,
+        incomplete_bodies,
         query_bytes,
         query_selectors,
         answer_bytes,
@@ -155,6 +157,8 @@ fn limits_tree(limits: &Limits) -> Tree {
         ("header_bytes", Tree::plain(header_bytes)),
         ("uri_bytes", Tree::plain(uri_bytes)),
         ("body_bytes", Tree::plain(body_bytes)),
+        ("body_min_rate", Tree::plain(body_min_rate)),
+        ("incomplete_bodies", Tree::plain(incomplete_bodies)),
         ("query_bytes", Tree::plain(query_bytes)),
         ("query_selectors", Tree::plain(query_selectors)),
         ("answer_bytes", Tree::plain(answer_bytes)),
@@ -168,12 +172,14 @@ fn timeouts_tree(timeouts: &Timeouts) -> Tree {
         first_request,
         header,
         body_idle,
+        body_total,
         idle,
     } = timeouts;
     map([
         ("first_request", duration(*first_request)),
         ("header", duration(*header)),
         ("body_idle", duration(*body_idle)),
+        ("body_total", duration(*body_total)),
         ("idle", duration(*idle)),
     ])
 }

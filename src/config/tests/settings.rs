@@ -1,5 +1,6 @@
 //! What a config means once it is read.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::super::settings::*;
@@ -118,6 +119,8 @@ fn the_minimal_config_with_every_default() {
             header_bytes: 65_536,
             uri_bytes: 32_768,
             body_bytes: 2_097_152,
+            body_min_rate: NonZeroU64::new(1024).unwrap(),
+            incomplete_bodies: 1000,
             query_bytes: 65_536,
             query_selectors: 1000,
             answer_bytes: 67_108_864,
@@ -130,6 +133,7 @@ fn the_minimal_config_with_every_default() {
             first_request: Duration::from_secs(10),
             header: Duration::from_secs(10),
             body_idle: Duration::from_secs(30),
+            body_total: Duration::from_mins(1),
             idle: Duration::from_mins(2),
         },
         drain: Drain {
@@ -214,8 +218,8 @@ tenancy:
 traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
 passthrough: {authentication: none, upstream: q}
-limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, query_bytes: 5, query_selectors: 6, answer_bytes: 7, buffered_bytes: 9, rewrite_cache_bytes: 8}
-timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, idle: 4ms}
+limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, body_min_rate: 10, incomplete_bodies: 11, query_bytes: 5, query_selectors: 6, answer_bytes: 7, buffered_bytes: 9, rewrite_cache_bytes: 8}
+timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, body_total: 5ms, idle: 4ms}
 drain: {min: 5s, max: 0s}
 reload: {poll_interval: 1m}
 log: {format: json, level: "warn,partywall=debug"}
@@ -334,6 +338,8 @@ fn the_process() {
             header_bytes: 8192,
             uri_bytes: 3,
             body_bytes: 4,
+            body_min_rate: NonZeroU64::new(10).unwrap(),
+            incomplete_bodies: 11,
             query_bytes: 5,
             query_selectors: 6,
             answer_bytes: 7,
@@ -348,6 +354,7 @@ fn the_process() {
             first_request: ms(1),
             header: ms(2),
             body_idle: ms(3),
+            body_total: ms(5),
             idle: ms(4)
         }
     );

@@ -15,13 +15,14 @@ use super::response::{Found, Kept};
 use super::single_flight::{Landing, Leader};
 use super::store::Ticket;
 use super::{AnswerCache, mark};
-use crate::body::budget::{Budget, Exhausted};
+use crate::body::budget::Budget;
 use crate::body::{Piece, ResponseBody};
 use crate::prometheus::completeness::is_complete;
 use crate::proxy::enforce::Enforced;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::snapshot::Snapshot;
 use crate::proxy::{forward, respond};
+use crate::shares::Exceeded;
 use crate::telemetry::metrics::{Lookup, Metrics};
 
 /// The right, and the duty, to ask.
@@ -70,6 +71,8 @@ impl Lead {
         enforced: Enforced,
         metrics: &Arc<Metrics>,
     ) {
+        let budget = Budget::of(snapshot, metrics, enforced.holder());
+        let tenants = enforced.holder().tenants_alone();
         let fetched = tokio::select! {
             fetched = ask(snapshot, enforced, metrics) => fetched,
             () = self.is_useless(client.closed()) => return,
@@ -101,14 +104,17 @@ impl Lead {
             status,
             response: Ok(Response::from_parts(head, led)),
         });
-        let budget = Budget::of(snapshot, metrics);
         let gathered = tokio::select! {
             gathered = gather(body, &pieces, self.cache.settings.max_answer_bytes, &budget) => gathered,
             () = self.is_useless(pieces.closed()) => return,
         };
         drop(pieces);
         match gathered {
-            Some(gathered) => self.keep(headers, gathered, &budget, metrics).await,
+            Some(gathered) => {
+                // A cached answer serves all callers with these tenants, not just this one.
+                let budget = Budget::of(snapshot, metrics, &tenants);
+                self.keep(headers, gathered, &budget, metrics).await;
+            }
             None => self.leader.land(Landing::Nothing),
         }
     }
@@ -234,11 +240,8 @@ fn held(data: &[u8], fits: bool, budget: &Budget) -> Option<Bytes> {
 }
 
 /// The answer in one piece, if it says all that was asked for.
-async fn whole_and_complete(mut pieces: Vec<Bytes>, budget: &Budget) -> Option<Bytes> {
-    let whole = match pieces.len() {
-        0 | 1 => pieces.pop()?,
-        _ => joined(&pieces, budget).ok()?,
-    };
+async fn whole_and_complete(pieces: Vec<Bytes>, budget: &Budget) -> Option<Bytes> {
+    let whole = joined(&pieces, budget).ok()?;
     drop(pieces);
     // A few milliseconds for the largest.
     let reading = whole.clone();
@@ -246,7 +249,7 @@ async fn whole_and_complete(mut pieces: Vec<Bytes>, budget: &Budget) -> Option<B
     complete.is_ok_and(|complete| complete).then_some(whole)
 }
 
-fn joined(pieces: &[Bytes], budget: &Budget) -> Result<Bytes, Exhausted> {
+fn joined(pieces: &[Bytes], budget: &Budget) -> Result<Bytes, Exceeded> {
     let mut share = budget.share();
     share.resize(pieces.iter().map(Bytes::len).sum())?;
     Ok(share.bind(pieces.concat().into()))

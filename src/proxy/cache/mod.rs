@@ -153,7 +153,7 @@ pub(super) async fn ask(
         Asked::Alone(Some(Lookup::Bypass))
     } else {
         let patience = enforced.upstream().settings().timeouts.response_head;
-        let budget = Budget::of(snapshot, metrics);
+        let budget = Budget::of(snapshot, metrics, enforced.holder());
         let finding = cache.find(question, &budget, metrics);
         let found = tokio::time::timeout(patience, finding).await;
         found.unwrap_or(Asked::Alone(Some(Lookup::Miss)))

@@ -72,8 +72,8 @@ pub(super) async fn query(
     journal: &Journal,
 ) -> Result<Outgoing, ProxyError> {
     let matchers = metrics::admitted(endpoint, caller, request.method())?;
-    let room = Room::for_request(snapshot, metrics);
-    let (head, body) = input::read(request, endpoint, snapshot, metrics).await?;
+    let room = Room::for_request(snapshot, metrics, caller.holder());
+    let (head, body) = input::read(request, endpoint)?;
     let (names, form) = clusters::split(input::parameters(&head, &body)?);
     let upstreams = of_names(route, caller, &names)?;
     journal.asked_with(form.iter());
@@ -91,7 +91,7 @@ pub(super) async fn query(
             Some(_) => ResponsePlan::Scrub(origin.clone()),
         };
         let way = Send {
-            outward: &Outward::new(upstream, Some(caller), &head.headers),
+            outward: &Outward::new(snapshot, upstream, Some(caller), &head.headers),
             endpoint,
             head: &head,
             budget: &room.budget,

@@ -52,9 +52,9 @@ pub(super) async fn enforce(
 ) -> Result<Enforced, ProxyError> {
     let (head, body) = request.into_parts();
     check_format(&head.headers)?;
-    let message = one_message(snapshot, body, metrics).await?;
+    let message = one_message(snapshot, body)?;
     guard::grpc(snapshot, caller, method, &message)?;
-    let budget = Budget::of(snapshot, metrics);
+    let budget = Budget::of(snapshot, metrics, caller.holder());
     let framed = |message: &[u8]| {
         let message = budget.hold(framed(message)?)?;
         Ok::<_, ProxyError>(RequestBody::Whole(Some(message)))
@@ -158,7 +158,7 @@ fn old_search(search: &TagSearch) -> OldSearch {
     }
 }
 
-fn check_format(headers: &HeaderMap) -> Result<(), ProxyError> {
+pub(super) fn check_format(headers: &HeaderMap) -> Result<(), ProxyError> {
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -172,13 +172,9 @@ fn check_format(headers: &HeaderMap) -> Result<(), ProxyError> {
 }
 
 /// The message of a call that has just one.
-async fn one_message(
-    snapshot: &Snapshot,
-    body: ClientBody,
-    metrics: &Metrics,
-) -> Result<Bytes, ProxyError> {
+fn one_message(snapshot: &Snapshot, body: ClientBody) -> Result<Bytes, ProxyError> {
     let limit = snapshot.settings().limits.body_bytes;
-    let body = input::whole(body, snapshot, metrics).await?;
+    let body = input::whole(body)?;
     let mut decoder = Decoder::new(limit);
     decoder.push(&body);
     let frame_error = |error: frame::FrameError| {

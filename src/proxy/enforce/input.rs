@@ -5,29 +5,30 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
-use crate::body::budget::Room;
-use crate::body::{BodyError, ClientBody, CollectError};
+use crate::body::ClientBody;
 use crate::prometheus::endpoints::Endpoint;
 use crate::prometheus::form::{Form, FormError};
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::snapshot::Snapshot;
-use crate::telemetry::metrics::Metrics;
 
-/// Reads the request's body whole: a form, or remote read's snappy message. A GET has none.
-pub(super) async fn read(
+/// The request's body: a form, or remote read's snappy message. A GET has none.
+pub(super) fn read(
     request: Request<ClientBody>,
     endpoint: &Endpoint,
-    snapshot: &Snapshot,
-    metrics: &Metrics,
 ) -> Result<(Parts, Bytes), ProxyError> {
     let (head, body) = request.into_parts();
+    check(&head, !body.is_empty(), endpoint)?;
+    Ok((head, whole(body)?))
+}
+
+/// Whether the headers say that there is a body, if there is one, and one that is read here.
+pub(super) fn check(head: &Parts, has_body: bool, endpoint: &Endpoint) -> Result<(), ProxyError> {
     if head.method == Method::GET {
-        if !body.is_empty() {
+        if has_body {
             return Err(bad(
                 "a GET with a body; send the parameters in the URL or use POST",
             ));
         }
-        return Ok((head, Bytes::new()));
+        return Ok(());
     }
     if *endpoint == Endpoint::RemoteRead {
         // Prometheus reads it so whatever these headers say (storage/remote/codec.go).
@@ -35,23 +36,17 @@ pub(super) async fn read(
     } else {
         expect_encoding(&head.headers, "identity")?;
         // A POST without a body may leave its type out.
-        if !body.is_empty() {
+        if has_body {
             expect_form(&head.headers)?;
         }
     }
-    Ok((head, whole(body, snapshot, metrics).await?))
+    Ok(())
 }
 
-/// Reads a body whole, within its limits.
-pub(super) async fn whole(
-    body: ClientBody,
-    snapshot: &Snapshot,
-    metrics: &Metrics,
-) -> Result<Bytes, ProxyError> {
-    let room = Room::for_request(snapshot, metrics);
-    body.whole(snapshot.settings().timeouts.body_idle, &room)
-        .await
-        .map_err(|error| unread(error, room.bytes))
+/// A body that was received before, as [`reads_body`](super::reads_body) asks for.
+pub(super) fn whole(body: ClientBody) -> Result<Bytes, ProxyError> {
+    body.received()
+        .ok_or_else(|| super::misled("this request's body was not received"))
 }
 
 /// The parameters of the URL and of the body, as Go merges them.
@@ -104,22 +99,6 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
         .to_str()
         .map(Some)
         .map_err(|_| unsupported("the request's Content headers are not text"))
-}
-
-/// Why a body could not be read, for the client.
-pub(in crate::proxy) fn unread(error: CollectError, limit: usize) -> ProxyError {
-    match error {
-        CollectError::TooLarge => ProxyError::new(
-            ErrorKind::TooLarge,
-            format!("the request's body has more than {limit} bytes (limits.body_bytes)"),
-        ),
-        CollectError::Exhausted(exhausted) => exhausted.into(),
-        CollectError::Broken(BodyError::Idle(idle)) => ProxyError::new(
-            ErrorKind::RequestTimeout,
-            format!("the request's body stalled for {idle:?} (timeouts.body_idle)"),
-        ),
-        CollectError::Broken(error) => bad("the request's body broke off").caused_by(&error),
-    }
 }
 
 fn bad(text: &'static str) -> ProxyError {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Version};
 
 use super::error::{ErrorKind, ProxyError};
@@ -25,12 +26,12 @@ use super::snapshot::Snapshot;
 use crate::auth::Caller;
 use crate::body::{ClientBody, RemapPosition, RequestBody};
 use crate::promql::Confined;
+use crate::shares::Holder;
 use crate::telemetry::metrics::{Decision, Metrics};
 use crate::tenancy::{Matchers, TenantScope};
 use crate::upstream::Upstream;
 
 pub(super) use self::grpc::GrpcAnswer;
-pub(super) use self::input::unread;
 pub(super) use self::metrics::Filter;
 pub(super) use self::shadow::as_it_came;
 pub(super) use self::traces::{TracesAnswer, WholeAnswer};
@@ -42,6 +43,7 @@ pub(super) struct Enforced {
     upstream: Arc<Upstream>,
     request: Request<RequestBody>,
     plan: ResponsePlan,
+    holder: Holder,
 }
 
 /// What enforcement makes of a request.
@@ -137,9 +139,14 @@ impl Enforced {
         &self.plan
     }
 
+    /// For whom it and its answer take up memory.
+    pub(super) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
     /// Gives it up to be sent.
-    pub(super) fn into_parts(self) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan) {
-        (self.upstream, self.request, self.plan)
+    pub(super) fn into_parts(self) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan, Holder) {
+        (self.upstream, self.request, self.plan, self.holder)
     }
 }
 
@@ -150,15 +157,27 @@ struct Outward {
     upstream: Arc<Upstream>,
     /// The caller's own token, where the upstream is to see it.
     token: Option<HeaderValue>,
+    /// For whom what is sent, and its answer, take up memory.
+    holder: Holder,
 }
 
 impl Outward {
-    fn new(upstream: &Arc<Upstream>, caller: Option<&Caller>, headers: &HeaderMap) -> Self {
+    fn new(
+        snapshot: &Snapshot,
+        upstream: &Arc<Upstream>,
+        caller: Option<&Caller>,
+        headers: &HeaderMap,
+    ) -> Self {
+        let holder = snapshot.authenticator().holder_of(caller).clone();
         let upstream = Arc::clone(upstream);
         let token = caller
             .filter(|_| upstream.forwards_token())
             .and_then(|caller| bearer(caller, headers));
-        Self { upstream, token }
+        Self {
+            upstream,
+            token,
+            holder,
+        }
     }
 
     fn request(
@@ -214,6 +233,7 @@ impl Outward {
             upstream: Arc::clone(&self.upstream),
             request,
             plan,
+            holder: self.holder.clone(),
         }
     }
 }
@@ -227,6 +247,37 @@ fn bearer(caller: &Caller, headers: &HeaderMap) -> Option<HeaderValue> {
     let mut bearer = HeaderValue::from_str(&format!("Bearer {}", value.to_str().ok()?)).ok()?;
     bearer.set_sensitive(true);
     Some(bearer)
+}
+
+/// Whether enforcement looks at the request's body, which then has to be received before.
+///
+/// # Errors
+/// When the request is refused whatever its body is.
+pub(super) fn reads_body(
+    snapshot: &Snapshot,
+    route: &Route,
+    caller: &Caller,
+    head: &Parts,
+) -> Result<bool, ProxyError> {
+    match &route.target {
+        Target::Metrics(endpoint) | Target::ClusterQuery(endpoint) => {
+            metrics::admitted(endpoint, caller, &head.method)?;
+            input::check(head, true, endpoint)?;
+            Ok(true)
+        }
+        Target::Traces(endpoint) => traces::reads_body(snapshot, endpoint, caller, head),
+        Target::Grpc(_) => {
+            grpc::check_format(&head.headers)?;
+            Ok(true)
+        }
+        Target::Closed(_)
+        | Target::UnknownGrpc
+        | Target::Malformed(_)
+        | Target::Misplaced
+        | Target::Clusters
+        | Target::NoCluster
+        | Target::PassThrough => Ok(false),
+    }
 }
 
 /// Enforces the route's rule, and says what was decided.
@@ -250,7 +301,7 @@ pub(super) async fn enforce(
         }
         (_, caller) => {
             let upstream = route.upstream.as_ref().ok_or_else(no_upstream)?;
-            let outward = Outward::new(upstream, caller.as_deref(), request.headers());
+            let outward = Outward::new(snapshot, upstream, caller.as_deref(), request.headers());
             let enforced =
                 by_target(snapshot, target, outward, caller, request, metrics, journal).await?;
             Outgoing::One(enforced)

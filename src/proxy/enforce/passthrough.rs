@@ -4,7 +4,7 @@ use hyper::Request;
 use hyper::http::uri::PathAndQuery;
 
 use super::{Enforced, Outward, ResponsePlan};
-use crate::body::ClientBody;
+use crate::body::{ClientBody, Pace};
 use crate::headers;
 use crate::proxy::error::ProxyError;
 use crate::proxy::snapshot::Snapshot;
@@ -18,7 +18,7 @@ pub(super) fn enforce(
     let (mut parts, body) = request.into_parts();
     headers::strip_request(&mut parts.headers, snapshot.token_headers());
     let path_and_query = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let body = body.into_request(snapshot.settings().timeouts.body_idle);
+    let body = body.into_request(Pace::of_client(snapshot.settings()));
     outward.request(
         parts.method,
         path_and_query,

@@ -31,7 +31,7 @@ pub(in crate::proxy) fn as_it_came(
     body: RequestBody,
 ) -> Result<Enforced, ProxyError> {
     let route = in_force.route();
-    let mut outward = Outward::new(in_force.upstream(), caller, &head.headers);
+    let mut outward = Outward::new(snapshot, in_force.upstream(), caller, &head.headers);
     if outward.token.is_none() && outward.upstream.forwards_token() {
         outward.token = head.headers.get(AUTHORIZATION).cloned();
     }

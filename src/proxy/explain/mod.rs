@@ -38,9 +38,8 @@ use super::route::Route;
 use super::route::cluster;
 use super::shadow::{self, asks_while_enforcing};
 use super::snapshot::Snapshot;
-use super::{admit, authenticate, route};
+use super::{admit, authenticate, receive, route};
 use crate::auth::Caller;
-use crate::body::ClientBody;
 use crate::prometheus::clusters;
 use crate::telemetry::audit::Redaction;
 use crate::telemetry::metrics::Metrics;
@@ -199,7 +198,8 @@ impl Walk<'_> {
             return Ok(None);
         }
         let caller = self.caller.clone();
-        let request = request.map(ClientBody::Coming);
+        let received = receive::receive(self.snapshot, &route, caller.as_ref(), request, &metrics);
+        let request = received.await?;
         let (outgoing, _decision) =
             enforce::enforce(self.snapshot, &route, caller, request, &metrics, &journal).await?;
         Ok(Some(outgoing))

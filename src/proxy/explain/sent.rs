@@ -36,7 +36,7 @@ pub(super) fn show(
     asked: &Asked,
     enforced: Enforced,
 ) -> Sent {
-    let (upstream, request, plan) = enforced.into_parts();
+    let (upstream, request, plan, _holder) = enforced.into_parts();
     let mut original = asked.0.clone();
     let mut take = |name: &str| {
         let place = original.iter().position(|(known, _)| known == name)?;

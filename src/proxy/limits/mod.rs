@@ -1,86 +1,66 @@
-//! Admission: a place among all requests in flight, and among those of the caller's tenants.
+//! Admission: a permit among those of all requests in flight, and among those of the caller's
+//! tenants.
 //!
-//! Both are asked for once it is known who is calling, so that nobody without a token can take a
-//! place from those who have one. Until then a request is bounded by its connection's deadlines
-//! and by how many may wait for an issuer's keys at once.
+//! It is asked for once it is known who is calling, so that nobody without a token can take a
+//! permit from those who have one, and once the request's body is there, so that nobody holds one
+//! while it is still sending. Until then a request is bounded by its connection's deadlines, by how
+//! many may wait for an issuer's keys at once, and by what [`receive`](super::receive) says of
+//! bodies.
+//!
+//! `limits.requests` is shared out ([`shares`](crate::shares)); `tenant_limits` are bounds of each
+//! tenant's own.
 
 mod usage;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
-
 use self::usage::{Refusal, Usages};
 use super::error::{ErrorKind, ProxyError};
 use super::snapshot::Snapshot;
 use crate::auth::Caller;
 use crate::config::settings::TenantLimits;
+use crate::shares::{Claim, Pool, Resource};
+use crate::telemetry::metrics::Metrics;
 use crate::tenancy::{TenantScope, TenantSet};
 
-/// The places there are. What is taken outlives a reload.
-pub(crate) struct Places {
-    requests: Arc<Semaphore>,
-    /// Of those, for callers without a token: paths that ask for none must not become the way to
-    /// keep everybody else out.
-    anonymous: Arc<Semaphore>,
-    tenants: Arc<Tenants>,
-}
-
-/// A request's places; its drop gives them back.
+/// A request's permits; its drop gives them back.
 pub(crate) struct Admitted {
-    _requests: OwnedSemaphorePermit,
-    _anonymous: Option<OwnedSemaphorePermit>,
+    _request: Claim,
     _tenants: Option<InTenants>,
 }
 
-impl Places {
-    /// For this many requests. Kept from the snapshot before, where that has as many; what is
-    /// known of tenants is kept in any case.
-    pub(crate) fn new(requests: usize, previous: Option<(usize, &Self)>) -> Self {
-        let tenants = previous.map(|(_, places)| Arc::clone(&places.tenants));
-        let tenants = tenants.unwrap_or_default();
-        match previous {
-            Some((before, places)) if before == requests => Self {
-                requests: Arc::clone(&places.requests),
-                anonymous: Arc::clone(&places.anonymous),
-                tenants,
-            },
-            _ => Self {
-                requests: Arc::new(Semaphore::new(requests)),
-                anonymous: Arc::new(Semaphore::new(requests.div_ceil(2))),
-                tenants,
-            },
-        }
-    }
-}
-
-/// Takes a place for a request of this caller: all that it needs, or none.
+/// Takes a permit for a request of this caller: all that it needs, or none.
 pub(super) fn admit(
     snapshot: &Snapshot,
     caller: Option<&Arc<Caller>>,
+    metrics: &Metrics,
 ) -> Result<Admitted, ProxyError> {
-    match admit_in_shadow(snapshot, caller)? {
+    match admit_in_shadow(snapshot, caller, metrics)? {
         (admitted, None) => Ok(admitted),
         (_given_back, Some(over)) => Err(over),
     }
 }
 
-/// The same where `tenant_limits` is not enforced: a place among all requests it needs; for one
+/// The same where `tenant_limits` is not enforced: a permit among all requests it needs; for one
 /// among its tenants that is not to be had, there is what would have been said.
 pub(super) fn admit_in_shadow(
     snapshot: &Snapshot,
     caller: Option<&Arc<Caller>>,
+    metrics: &Metrics,
 ) -> Result<(Admitted, Option<ProxyError>), ProxyError> {
-    let places = snapshot.places();
-    let requests = take(&places.requests)?;
-    let anonymous = match caller {
-        Some(_) => None,
-        None => Some(take(&places.anonymous)?),
-    };
+    let permits = Pool::new(
+        Resource::Requests,
+        &metrics.admitted_requests,
+        snapshot.settings().limits.requests,
+    );
+    let holder = snapshot
+        .authenticator()
+        .holder_of(caller.map(|caller| &**caller));
+    let request = permits.take_one(holder)?;
     let limits = &snapshot.settings().tenant_limits;
     let entered = match caller {
-        Some(caller) if limits.counts() => InTenants::enter(&places.tenants, limits, caller),
+        Some(caller) if limits.counts() => InTenants::enter(snapshot.tenants(), limits, caller),
         _ => Ok(None),
     };
     let (tenants, over) = match entered {
@@ -88,27 +68,15 @@ pub(super) fn admit_in_shadow(
         Err(over) => (None, Some(over)),
     };
     let admitted = Admitted {
-        _requests: requests,
-        _anonymous: anonymous,
+        _request: request,
         _tenants: tenants,
     };
     Ok((admitted, over))
 }
 
-fn take(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ProxyError> {
-    let taken = Arc::clone(places).try_acquire_owned();
-    taken.map_err(|_: TryAcquireError| {
-        ProxyError::new(
-            ErrorKind::Overloaded,
-            "limits.requests are in flight; try again in a moment",
-        )
-        .retry_after(Duration::from_secs(1))
-    })
-}
-
-/// What every tenant seen lately is doing.
+/// What every tenant seen lately is doing. It outlives a reload.
 #[derive(Default)]
-struct Tenants(Mutex<Usages>);
+pub(crate) struct Tenants(Mutex<Usages>);
 
 impl Tenants {
     fn lock(&self) -> MutexGuard<'_, Usages> {
@@ -116,7 +84,7 @@ impl Tenants {
     }
 }
 
-/// A place in each of the caller's tenants.
+/// A permit in each of the caller's tenants.
 struct InTenants {
     tenants: Arc<Tenants>,
     caller: Arc<Caller>,

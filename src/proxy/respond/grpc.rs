@@ -11,12 +11,13 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use super::build;
-use crate::body::budget::{Exhausted, Room};
+use crate::body::budget::Room;
 use crate::body::{ResponseBody, Streamed};
 use crate::grpc::frame::{self, Decoder};
 use crate::grpc::status::{Code, Status, percent_decode};
 use crate::proxy::enforce::{GrpcAnswer, WholeAnswer};
 use crate::proxy::error::grpc_status;
+use crate::shares::Exceeded;
 use crate::telemetry::metrics::Metrics;
 use crate::tempo::answer::Format;
 use crate::tempo::errors;
@@ -137,7 +138,7 @@ impl Relay {
     }
 }
 
-fn out_of_room(exhausted: Exhausted) -> Status {
+fn out_of_room(exhausted: Exceeded) -> Status {
     tracing::warn!(%exhausted, "a gRPC answer is cut off");
     Status::new(Code::ResourceExhausted, exhausted.to_string())
 }

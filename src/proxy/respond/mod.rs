@@ -46,6 +46,7 @@ pub(super) async fn respond(
         response,
         upstream,
         plan,
+        holder,
     } = answered;
     let (head, incoming) = response.into_parts();
     let body = Streamed::new(incoming, upstream.settings().timeouts.body_idle);
@@ -59,7 +60,7 @@ pub(super) async fn respond(
         keep_redirect_here(&mut headers, &upstream)?;
         return Ok(build(status, headers, ResponseBody::streamed(body)));
     }
-    let room = Room::for_answer(snapshot, metrics);
+    let room = Room::for_answer(snapshot, metrics, &holder);
     if let ResponsePlan::Grpc(answer) = plan {
         return Ok(grpc::respond(&head, body, answer, room, metrics));
     }

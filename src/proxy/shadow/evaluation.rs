@@ -5,17 +5,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::http::request::Parts;
 
 use super::Seen;
 use crate::auth::Caller;
-use crate::body::budget::Room;
-use crate::body::{Ahead, ClientBody, CollectError, RequestBody, Streamed};
+use crate::body::{Ahead, ClientBody, Pace, RequestBody};
 use crate::proxy::enforce::{self, Enforced, Outgoing};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::query_log::Journal;
+use crate::proxy::receive;
 use crate::proxy::route::{Route, Target};
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
@@ -39,6 +40,14 @@ pub(super) async fn who(authenticated: impl Future<Output = Known>) -> Known {
     })
 }
 
+/// A request's body before it is looked at.
+pub(super) enum Received {
+    /// It is empty or not to be looked at.
+    Nothing(Incoming),
+    /// As far as there was room for it.
+    Ahead(Ahead),
+}
+
 /// A look at one request.
 pub(super) struct Look<'a> {
     pub(super) snapshot: &'a Snapshot,
@@ -51,39 +60,53 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// What would have become of it, and the body to send.
+    /// Receives the body, where it is to be looked at.
     ///
     /// # Errors
-    /// When the client breaks its body off.
-    pub(super) async fn at(
-        self,
-        body: Incoming,
-    ) -> Result<(Seen<Option<Enforced>>, RequestBody), ProxyError> {
-        let idle = self.snapshot.settings().timeouts.body_idle;
-        let unread = |body| ClientBody::Coming(body).into_request(idle);
+    /// When the client breaks its body off or is too slow, or has too many that are incomplete.
+    pub(super) async fn receive(&self, body: Incoming) -> Result<Received, ProxyError> {
         let caller = match &self.caller {
-            Ok(caller) => caller.clone(),
-            Err(error) => return Ok((self.refused(error), unread(body))),
+            Ok(caller) if !body.is_end_stream() => caller.as_deref(),
+            _ => return Ok(Received::Nothing(body)),
         };
-        if self.route.target == Target::PassThrough {
-            return Ok((Seen::unchanged(), unread(body)));
+        if self.route.target == Target::PassThrough || asks_while_enforcing(self.route, caller) {
+            return Ok(Received::Nothing(body));
         }
-        if asks_while_enforcing(self.route, caller.as_deref()) {
-            return Ok((Seen::undecided(), unread(body)));
-        }
-        let room = Room::for_request(self.snapshot, self.metrics);
-        let ahead = Streamed::new(body, idle).ahead(&room).await;
-        let read = match ahead {
-            Ok(Ahead::Whole(read)) => read,
-            Ok(Ahead::Cut(cut)) => {
-                let (why, body) = cut.into_request();
-                let error = enforce::unread(why, room.bytes);
-                return Ok((self.refused(&error), body));
+        let holder = self.snapshot.authenticator().holder_of(caller);
+        let ahead = receive::ahead(self.snapshot, holder, body, self.metrics);
+        ahead.await.map(Received::Ahead)
+    }
+
+    /// What would have become of it, and the body to send.
+    pub(super) async fn at(self, received: Received) -> (Seen<Option<Enforced>>, RequestBody) {
+        let pace = Pace::of_client(self.snapshot.settings());
+        let (body, cut) = match received {
+            Received::Nothing(body) => (ClientBody::Streaming(body), None),
+            Received::Ahead(Ahead::Whole(bytes)) => (ClientBody::Buffered(bytes), None),
+            Received::Ahead(Ahead::Cut(cut)) => {
+                let cut = cut.into_request();
+                (ClientBody::Buffered(Bytes::new()), Some(cut))
             }
-            Err(broken) => return Err(enforce::unread(CollectError::Broken(broken), room.bytes)),
         };
-        let seen = self.enforced(caller, ClientBody::Read(read.clone())).await;
-        Ok((seen, ClientBody::Read(read).into_request(idle)))
+        let seen = match (&self.caller, &cut) {
+            (Err(error), _) => self.refused(error),
+            (Ok(_), _) if self.route.target == Target::PassThrough => Seen::unchanged(),
+            (Ok(caller), _) if asks_while_enforcing(self.route, caller.as_deref()) => {
+                Seen::undecided()
+            }
+            (Ok(_), Some((why, _rest))) => self.refused(&receive::unreceived(why, self.snapshot)),
+            (Ok(caller), None) => {
+                let seen = match &body {
+                    ClientBody::Buffered(bytes) => bytes.clone(),
+                    // It is empty.
+                    ClientBody::Streaming(_) => Bytes::new(),
+                };
+                self.enforced(caller.clone(), ClientBody::Buffered(seen))
+                    .await
+            }
+        };
+        let body = cut.map_or_else(|| body.into_request(pace), |(_why, rest)| rest);
+        (seen, body)
     }
 
     async fn enforced(

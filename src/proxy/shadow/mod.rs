@@ -10,7 +10,7 @@
 //! | `ledger` | what was noted lately, and how many twins are under way |
 //!
 //! What protects the process holds as ever: framing, the bounds of heads and URLs, the admission of
-//! paths, `limits.requests`. A path with two readings is still refused, since one of them may be
+//! paths, `limits.requests`, the time that a body may take. A path with two readings is still refused, since one of them may be
 //! that of an endpoint that writes, or of another upstream.
 
 mod compare;
@@ -79,20 +79,23 @@ pub(super) async fn serve(
     });
     let known = caller.as_ref().ok().cloned().flatten();
     exchange.set_caller(known.clone());
-    let (admitted, over) = limits::admit_in_shadow(snapshot, known.as_ref())?;
-    exchange.admit(admitted);
-
     let journal = exchange.journal();
-    let look = Look {
+    let mut look = Look {
         snapshot,
         route,
-        caller: over.map_or(caller, Err),
+        caller,
         head: &head,
         metrics,
         journal: &journal,
     };
-    let looked = look.at(body);
-    let (seen, body) = exchange.timed(Stage::Enforce, pin!(looked)).await?;
+    let received = look.receive(body).await?;
+    let (admitted, over) = limits::admit_in_shadow(snapshot, known.as_ref(), metrics)?;
+    exchange.admit(admitted);
+    if let Some(over) = over {
+        look.caller = Err(over);
+    }
+    let looked = look.at(received);
+    let (seen, body) = exchange.timed(Stage::Enforce, pin!(looked)).await;
     let upstream = in_force.upstream().name();
     metrics
         .shadow

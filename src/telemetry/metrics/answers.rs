@@ -5,7 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::{BytesGauge, ResultLabels, add};
+use super::{ResultLabels, UseGauge, add};
 
 /// `store`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,7 +44,7 @@ impl Lookup {
 pub struct AnswerCacheMetrics {
     lookups: [Counter; Lookup::ALL.len()],
     /// Bytes that are kept in memory.
-    pub bytes: BytesGauge,
+    pub bytes: UseGauge,
     /// Commands that Redis did not do.
     pub redis_errors: Counter,
 }
@@ -72,7 +72,7 @@ impl AnswerCacheMetrics {
                 registry,
                 "answer_cache_bytes",
                 "Bytes of answers kept in memory, bounded by cache.memory_bytes",
-                BytesGauge::default(),
+                UseGauge::default(),
             ),
             redis_errors: errors.get_or_create_owned(&StoreLabels { store: "redis" }),
         }

@@ -31,10 +31,8 @@ use self::tenants::TenantRequests;
 pub use self::tls::TlsMetrics;
 use self::upstreams::UpstreamMetrics;
 pub use self::upstreams::UpstreamState;
+use crate::shares::UseGauge;
 use crate::tenancy::TenantSet;
-
-/// A gauge of bytes that is also the account it shows.
-pub type BytesGauge = Gauge<u64, AtomicU64>;
 
 /// `route`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -163,8 +161,12 @@ pub struct Metrics {
     last_reload_success: Gauge<f64, AtomicU64>,
     /// Requests between their head and the end of their answer.
     pub requests_in_flight: Gauge,
+    /// Requests that have a permit.
+    pub admitted_requests: UseGauge,
+    /// Request bodies of which not all has been received.
+    pub incomplete_bodies: UseGauge,
     /// Bytes of bodies held in memory.
-    pub buffered_bytes: BytesGauge,
+    pub buffered_bytes: UseGauge,
     /// Open client connections.
     pub connections: Gauge,
     /// Connections closed because the limit was reached.
@@ -294,11 +296,23 @@ impl Metrics {
                 "Requests being served",
                 Gauge::default(),
             ),
+            admitted_requests: add(
+                r,
+                "admitted_requests",
+                "Requests that have a permit, bounded by limits.requests",
+                UseGauge::default(),
+            ),
+            incomplete_bodies: add(
+                r,
+                "incomplete_bodies",
+                "Request bodies being received, bounded by limits.incomplete_bodies",
+                UseGauge::default(),
+            ),
             buffered_bytes: add(
                 r,
                 "buffered_bytes",
                 "Bytes of bodies held in memory, bounded by limits.buffered_bytes",
-                BytesGauge::default(),
+                UseGauge::default(),
             ),
             connections: add(
                 r,

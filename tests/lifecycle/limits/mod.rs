@@ -340,7 +340,7 @@ async fn strangers_without_a_token_leave_places_to_callers() {
     let refused = super::common::raw::exchange(stage.proxy.authority(), &anonymous).await;
     assert_eq!(
         (refused.status, refused.header("retry-after")),
-        (503, Some("1"))
+        (429, Some("1"))
     );
     let mut caller = stage.connect().await;
     caller.write_all(&stage.kept(QUERY)).await.unwrap();

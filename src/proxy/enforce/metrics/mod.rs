@@ -40,8 +40,8 @@ pub(super) async fn enforce(
     journal: &Journal,
 ) -> Result<Enforced, ProxyError> {
     let matchers = admitted(endpoint, caller, request.method())?;
-    let room = Room::for_request(snapshot, metrics);
-    let (head, body) = input::read(request, endpoint, snapshot, metrics).await?;
+    let room = Room::for_request(snapshot, metrics, caller.holder());
+    let (head, body) = input::read(request, endpoint)?;
     let send = Send {
         outward: &outward,
         endpoint,

@@ -53,7 +53,7 @@ pub(super) async fn enforce(
     body: &[u8],
     metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
-    let room = Room::for_answer(snapshot, metrics);
+    let room = Room::for_answer(snapshot, metrics, &outward.holder);
     let difference: Difference = serde_json::from_slice(body).map_err(|error| {
         let text = format!("the body is no trace difference: {error}");
         ProxyError::new(ErrorKind::BadRequest, text)

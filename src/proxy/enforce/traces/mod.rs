@@ -29,6 +29,20 @@ use crate::tempo::tags::Asked;
 use crate::tempo::trace::TraceApi;
 use crate::traceql::{OldSearch, Refusal};
 
+/// Whether the endpoint is asked by what is in the body.
+pub(super) fn reads_body(
+    snapshot: &Snapshot,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    head: &Parts,
+) -> Result<bool, ProxyError> {
+    if head.method != endpoint.method() {
+        return Err(ProxyError::method_not_allowed(&[endpoint.method()]));
+    }
+    TracesScope::of(snapshot, caller)?;
+    Ok(*endpoint == Endpoint::TraceDiff)
+}
+
 /// Confines a request to an endpoint of the traces API.
 pub(super) async fn enforce(
     snapshot: &Snapshot,
@@ -45,7 +59,7 @@ pub(super) async fn enforce(
     }
     let scope = TracesScope::of(snapshot, caller)?;
     if *endpoint == Endpoint::TraceDiff {
-        let body = input::whole(body, snapshot, metrics).await?;
+        let body = input::whole(body)?;
         return diff::enforce(snapshot, outward, scope, &head, &body, metrics).await;
     }
     let form = input::parameters(&head, &[])?;

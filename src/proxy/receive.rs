@@ -1,0 +1,126 @@
+//! Bodies that decide what is enforced are received whole before the request gets its permit.
+//!
+//! A client may take its time over a body, and must not hold up anyone meanwhile. So until a body
+//! is complete, its request has no permit; it is one of `limits.incomplete_bodies`, and its bytes
+//! are some of `limits.buffered_bytes`, both of which are [shared out](crate::shares). And it has
+//! to come in time: whole within `timeouts.body_total`, never silent for `timeouts.body_idle`, and
+//! on the way no slower than `limits.body_min_rate`.
+//!
+//! A body that is forwarded as it comes is no such body. An upload may take any time, as long as it
+//! goes on: its minimum rate counts while the client is waited for, and its request has a permit.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::Request;
+use hyper::body::{Body as _, Incoming};
+
+use super::enforce;
+use super::error::{ErrorKind, ProxyError};
+use super::route::Route;
+use super::snapshot::Snapshot;
+use crate::auth::Caller;
+use crate::body::budget::Room;
+use crate::body::{Ahead, BodyError, ClientBody, CollectError, Pace, Streamed};
+use crate::shares::{Holder, Pool, Resource};
+use crate::telemetry::metrics::Metrics;
+
+/// Receives the request's body, where enforcement looks at it.
+///
+/// # Errors
+/// When the request is refused whatever its body is, or the body is too large, too slow, or finds
+/// no room.
+pub(super) async fn receive(
+    snapshot: &Snapshot,
+    route: &Route,
+    caller: Option<&Arc<Caller>>,
+    request: Request<Incoming>,
+    metrics: &Metrics,
+) -> Result<Request<ClientBody>, ProxyError> {
+    let (head, body) = request.into_parts();
+    let body = match caller {
+        Some(caller)
+            if !body.is_end_stream() && enforce::reads_body(snapshot, route, caller, &head)? =>
+        {
+            ClientBody::Buffered(whole(snapshot, caller.holder(), body, metrics).await?)
+        }
+        _ => ClientBody::Streaming(body),
+    };
+    Ok(Request::from_parts(head, body))
+}
+
+async fn whole(
+    snapshot: &Snapshot,
+    holder: &Holder,
+    body: Incoming,
+    metrics: &Metrics,
+) -> Result<Bytes, ProxyError> {
+    match ahead(snapshot, holder, body, metrics).await? {
+        Ahead::Whole(bytes) => Ok(bytes),
+        Ahead::Cut(cut) => Err(unreceived(&cut.why(), snapshot)),
+    }
+}
+
+/// Receives a body as far as there is room for it.
+///
+/// # Errors
+/// When it does not come in time, or breaks off.
+pub(super) async fn ahead(
+    snapshot: &Snapshot,
+    holder: &Holder,
+    body: Incoming,
+    metrics: &Metrics,
+) -> Result<Ahead, ProxyError> {
+    let settings = snapshot.settings();
+    let incomplete = Pool::new(
+        Resource::IncompleteBodies,
+        &metrics.incomplete_bodies,
+        settings.limits.incomplete_bodies,
+    );
+    let _incomplete = incomplete.take_one(holder)?;
+    let room = Room::for_request(snapshot, metrics, holder);
+    let body = Streamed::from_client(body, Pace::of_client(settings));
+    let within = settings.timeouts.body_total;
+    let late = |_elapsed| {
+        let text =
+            format!("the request's body was not complete within {within:?} (timeouts.body_total)");
+        ProxyError::new(ErrorKind::RequestTimeout, text)
+    };
+    let received = tokio::time::timeout(within, body.ahead(&room)).await;
+    received
+        .map_err(late)?
+        .map_err(|broken| broken_off(&broken))
+}
+
+/// Why a body was not received, for the client.
+pub(super) fn unreceived(error: &CollectError, snapshot: &Snapshot) -> ProxyError {
+    match error {
+        CollectError::TooLarge => {
+            let limit = snapshot.settings().limits.body_bytes;
+            ProxyError::new(
+                ErrorKind::TooLarge,
+                format!("the request's body has more than {limit} bytes (limits.body_bytes)"),
+            )
+        }
+        CollectError::Exhausted(exhausted) => (*exhausted).into(),
+        CollectError::Broken(broken) => broken_off(broken),
+    }
+}
+
+/// A client's body did not come to its end.
+pub(super) fn broken_off(error: &BodyError) -> ProxyError {
+    let text = match error {
+        BodyError::Idle(idle) => {
+            format!("the request's body stalled for {idle:?} (timeouts.body_idle)")
+        }
+        BodyError::TooSlow(rate) => format!(
+            "the request's body comes at less than {rate} bytes a second (limits.body_min_rate)"
+        ),
+        error => {
+            return ProxyError::new(ErrorKind::BadRequest, "the request's body broke off")
+                .because("body")
+                .caused_by(error);
+        }
+    };
+    ProxyError::new(ErrorKind::RequestTimeout, text)
+}

@@ -14,6 +14,7 @@ pub(super) fn exposition(proxy: &Proxy) -> String {
     let cached = snapshot.answers().map_or(0, |answers| answers.bytes());
     proxy.metrics().answers.bytes.set(cached);
     let issuers: Vec<IssuerState> = snapshot
+        .rules()
         .authenticator()
         .key_status()
         .into_iter()

@@ -1,6 +1,7 @@
 //! Why a request got no answer, and how the client is told in its own dialect.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -185,7 +186,7 @@ impl ProxyError {
     }
 
     /// Adds what only the log may say.
-    pub(crate) fn caused_by(mut self, cause: &dyn std::fmt::Display) -> Self {
+    pub(crate) fn caused_by(mut self, cause: &dyn Display) -> Self {
         self.cause = Some(cause.to_string().into());
         self
     }
@@ -218,6 +219,19 @@ impl ProxyError {
         let mut error = Self::new(ErrorKind::Unauthenticated, text).because(reason);
         error.header = challenge.map(|challenge| Box::new((WWW_AUTHENTICATE, challenge)));
         error
+    }
+
+    /// An upstream's answer that cannot be passed on.
+    pub(crate) fn unreadable(why: &dyn Display) -> Self {
+        let text = "the upstream's answer cannot be checked for other tenants' data, so it is not \
+                    passed on";
+        Self::new(ErrorKind::UpstreamAnswer, text).caused_by(why)
+    }
+
+    /// A defect of ours stopped the request.
+    pub(crate) fn defect() -> Self {
+        let text = "a defect of Partywall stopped this request; please report it";
+        Self::new(ErrorKind::Internal, text)
     }
 
     /// Asks the client to come back, in whole seconds (RFC 9110 §10.2.3): never too early.

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use hyper::{Response, body::Incoming};
 
+use super::context::RequestContext;
 use super::enforce::{Enforced, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
 use super::receive;
 use crate::body::BodyError;
 use crate::shares::Holder;
-use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Upstream, UpstreamError, with_causes};
 
 /// An upstream's answer, and what enforcement planned for it.
@@ -26,12 +26,17 @@ pub(super) struct Answered {
 }
 
 /// Sends an enforced request.
-pub(super) async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Answered, ProxyError> {
+pub(super) async fn forward(
+    enforced: Enforced,
+    context: &RequestContext,
+) -> Result<Answered, ProxyError> {
     let (upstream, request, plan, holder) = enforced.into_parts();
     let sent = Instant::now();
     match upstream.send(request).await {
         Ok(response) => {
-            metrics.upstream_request(upstream.name(), "answered", sent.elapsed());
+            context
+                .metrics
+                .upstream_request(upstream.name(), "answered", sent.elapsed());
             Ok(Answered {
                 response,
                 upstream,
@@ -41,7 +46,9 @@ pub(super) async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Ans
         }
         Err(error) => {
             let error = refusal(&error);
-            metrics.upstream_request(upstream.name(), error.reason(), sent.elapsed());
+            context
+                .metrics
+                .upstream_request(upstream.name(), error.reason(), sent.elapsed());
             Err(error)
         }
     }

@@ -3,26 +3,27 @@
 
 use hyper::Request;
 
-use super::{Enforced, Outward, passthrough};
+use super::{Enforced, UpstreamTarget, passthrough};
 use crate::auth::Caller;
 use crate::body::ClientBody;
 use crate::config::settings::ClosedGroup;
+use crate::proxy::authorize::scope;
+use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::snapshot::Snapshot;
 use crate::tenancy::TenantScope;
 
 /// Forwards for an admin what the config opens; refuses all else.
 pub(super) fn enforce(
-    snapshot: &Snapshot,
-    outward: &Outward,
+    context: &RequestContext,
+    target: &UpstreamTarget,
     group: ClosedGroup,
     caller: &Caller,
     request: Request<ClientBody>,
 ) -> Result<Enforced, ProxyError> {
-    let settings = outward.upstream.settings();
+    let settings = target.upstream().settings();
     let is_open = settings.open_to_admins.contains(&group);
-    match super::scope(caller)? {
-        TenantScope::AllTenants if is_open => passthrough::enforce(snapshot, outward, request),
+    match scope(caller)? {
+        TenantScope::AllTenants if is_open => passthrough::enforce(context, target, request),
         TenantScope::AllTenants => Err(closed(format!(
             "this endpoint is closed; to open it to callers with all tenants, add `{}` to \
              open_to_admins of upstream `{}`",

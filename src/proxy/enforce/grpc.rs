@@ -7,29 +7,20 @@ use bytes::Bytes;
 use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
 
-use super::traces::{Page, TracesScope, WholeAnswer, org_id};
-use super::{Enforced, Outward, ResponsePlan, guard, input, traces};
+use super::traces::{TracesScope, org_id};
+use super::{
+    Enforced, GrpcAnswer, Page, ResponsePlan, UpstreamTarget, WholeAnswer, guard, input, traces,
+};
 use crate::auth::Caller;
-use crate::body::budget::Budget;
 use crate::body::{ClientBody, RequestBody};
 use crate::grpc::frame::{self, Decoder};
 use crate::grpc::method::{self, Method};
 use crate::headers;
+use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::query_log::Journal;
-use crate::proxy::snapshot::Snapshot;
-use crate::telemetry::metrics::Metrics;
 use crate::tempo::requests::{self, RequestError, TagSearch};
 use crate::tempo::tags::Asked;
 use crate::traceql::{OldSearch, Refusal};
-
-/// What happens to the answer's messages.
-pub(in crate::proxy) enum GrpcAnswer {
-    /// They are the caller's in every byte.
-    AsTheyCome,
-    /// Each is filtered.
-    Filtered(Arc<WholeAnswer>),
-}
 
 /// A call that is not served, whoever asks.
 pub(super) fn unknown() -> ProxyError {
@@ -41,20 +32,18 @@ pub(super) fn unknown() -> ProxyError {
 }
 
 /// Confines a call.
-pub(super) async fn enforce(
-    snapshot: &Snapshot,
-    outward: Outward,
+pub(super) fn enforce(
+    context: &RequestContext,
+    target: &UpstreamTarget,
     method: Method,
     caller: &Caller,
     request: Request<ClientBody>,
-    journal: &Journal,
-    metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
     let (head, body) = request.into_parts();
     check_format(&head.headers)?;
-    let message = one_message(snapshot, body)?;
-    guard::grpc(snapshot, caller, method, &message)?;
-    let budget = Budget::of(snapshot, metrics, caller.holder());
+    let message = one_message(context, body)?;
+    guard::grpc(context, caller, method, &message)?;
+    let budget = context.budget(caller.holder());
     let framed = |message: &[u8]| {
         let message = budget.hold(framed(message)?)?;
         Ok::<_, ProxyError>(RequestBody::Whole(Some(message)))
@@ -62,9 +51,9 @@ pub(super) async fn enforce(
     let mut headers = for_upstream(&head.headers);
     let as_it_is = |headers| {
         let plan = ResponsePlan::Grpc(GrpcAnswer::AsTheyCome);
-        outward.grpc(method.client_path(), headers, framed(&message)?, plan)
+        target.grpc(method.client_path(), headers, framed(&message)?, plan)
     };
-    let scope = match TracesScope::of(snapshot, caller)? {
+    let scope = match TracesScope::of(context, caller)? {
         TracesScope::All => return as_it_is(headers),
         TracesScope::OrgId(id) => {
             headers.extend(org_id::header(id));
@@ -74,13 +63,13 @@ pub(super) async fn enforce(
         TracesScope::Confined(scope) => scope,
     };
     let noted = |query: &str, rewritten: Result<String, Refusal>| {
-        journal.asked(query);
-        rewritten.inspect(|rewritten| journal.sent(rewritten))
+        context.queries.asked(query);
+        rewritten.inspect(|rewritten| context.queries.sent(rewritten))
     };
     let tag_filter = |query: &str| {
         let filter = scope.tag_filter(query);
-        journal.asked(query);
-        journal.sent(&filter);
+        context.queries.asked(query);
+        context.queries.sent(&filter);
         filter
     };
     let (message, answer) = match method {
@@ -97,7 +86,7 @@ pub(super) async fn enforce(
             (
                 message,
                 WholeAnswer::Search(Page {
-                    companions: scope.companions(&outward, range),
+                    ownership: scope.ownership(target, range),
                     hidden,
                     is_old,
                 }),
@@ -143,7 +132,7 @@ pub(super) async fn enforce(
         Method::HealthCheck => return Err(unknown()),
     };
     let plan = ResponsePlan::Grpc(GrpcAnswer::Filtered(Arc::new(answer)));
-    outward.grpc(method.upstream_path(), headers, framed(&message)?, plan)
+    target.grpc(method.upstream_path(), headers, framed(&message)?, plan)
 }
 
 fn asked(is_v1: bool) -> Asked {
@@ -172,8 +161,8 @@ pub(super) fn check_format(headers: &HeaderMap) -> Result<(), ProxyError> {
 }
 
 /// The message of a call that has just one.
-fn one_message(snapshot: &Snapshot, body: ClientBody) -> Result<Bytes, ProxyError> {
-    let limit = snapshot.settings().limits.body_bytes;
+fn one_message(context: &RequestContext, body: ClientBody) -> Result<Bytes, ProxyError> {
+    let limit = context.settings().limits.body_bytes;
     let body = input::whole(body)?;
     let mut decoder = Decoder::new(limit);
     decoder.push(&body);

@@ -16,13 +16,18 @@ pub(super) fn read(
     endpoint: &Endpoint,
 ) -> Result<(Parts, Bytes), ProxyError> {
     let (head, body) = request.into_parts();
-    check(&head, !body.is_empty(), endpoint)?;
+    check(&head.method, &head.headers, !body.is_empty(), endpoint)?;
     Ok((head, whole(body)?))
 }
 
 /// Whether the headers say that there is a body, if there is one, and one that is read here.
-pub(super) fn check(head: &Parts, has_body: bool, endpoint: &Endpoint) -> Result<(), ProxyError> {
-    if head.method == Method::GET {
+pub(super) fn check(
+    method: &Method,
+    headers: &HeaderMap,
+    has_body: bool,
+    endpoint: &Endpoint,
+) -> Result<(), ProxyError> {
+    if *method == Method::GET {
         if has_body {
             return Err(bad(
                 "a GET with a body; send the parameters in the URL or use POST",
@@ -32,12 +37,12 @@ pub(super) fn check(head: &Parts, has_body: bool, endpoint: &Endpoint) -> Result
     }
     if *endpoint == Endpoint::RemoteRead {
         // Prometheus reads it so whatever these headers say (storage/remote/codec.go).
-        expect_encoding(&head.headers, "snappy")?;
+        expect_encoding(headers, "snappy")?;
     } else {
-        expect_encoding(&head.headers, "identity")?;
+        expect_encoding(headers, "identity")?;
         // A POST without a body may leave its type out.
         if has_body {
-            expect_form(&head.headers)?;
+            expect_form(headers)?;
         }
     }
     Ok(())

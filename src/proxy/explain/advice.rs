@@ -2,13 +2,13 @@
 
 use super::explanation::Refused;
 use crate::proxy::error::ProxyError;
-use crate::proxy::snapshot::Snapshot;
+use crate::proxy::rules::Rules;
 
 /// A refusal, with what would allow it.
-pub(super) fn refused(snapshot: &Snapshot, error: &ProxyError) -> Refused {
+pub(super) fn refused(rules: &Rules, error: &ProxyError) -> Refused {
     let reason = error.reason();
     let to_allow = match reason {
-        "keys_unavailable" => snapshot.authenticator().not_ready(),
+        "keys_unavailable" => rules.authenticator().not_ready(),
         _ => advice(reason, error.text()).map(str::to_owned),
     };
     Refused {

@@ -4,31 +4,24 @@ use std::sync::Arc;
 
 use crate::prometheus::params::{Confine, ParamError};
 use crate::promql::{self, Confined, Fault, Refusal};
+use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::rewrites::Text;
-use crate::proxy::snapshot::Snapshot;
-use crate::telemetry::metrics::Metrics;
 use crate::tenancy::Matchers;
 
 /// Confines the texts of one request.
 pub(super) struct ConfineOnce<'a> {
-    snapshot: &'a Snapshot,
+    context: &'a RequestContext,
     matchers: &'a Matchers,
-    metrics: &'a Metrics,
     /// The request's one query, for positions in the upstream's texts.
     query: Option<Arc<Confined>>,
 }
 
 impl<'a> ConfineOnce<'a> {
-    pub(super) fn new(
-        snapshot: &'a Snapshot,
-        matchers: &'a Matchers,
-        metrics: &'a Metrics,
-    ) -> Self {
+    pub(super) fn new(context: &'a RequestContext, matchers: &'a Matchers) -> Self {
         Self {
-            snapshot,
+            context,
             matchers,
-            metrics,
             query: None,
         }
     }
@@ -44,15 +37,15 @@ impl<'a> ConfineOnce<'a> {
     }
 
     fn confine(&self, text: Text, original: &str) -> Result<Arc<Confined>, Refusal> {
-        let limits = self.snapshot.promql_limits();
-        let foreign = self.snapshot.settings().promql.foreign_matchers;
+        let limits = self.context.rules.promql_limits();
+        let foreign = self.context.settings().promql.foreign_matchers;
         let by_rules = || match text {
             Text::Query => promql::confine(original, self.matchers, foreign, &limits),
             Text::Selector => promql::confine_selector(original, self.matchers, foreign, &limits),
         };
-        let rewrites = self.snapshot.rewrites();
+        let rewrites = &self.context.rewrites;
         let (confined, hit) = rewrites.get_or_confine(text, original, self.matchers, by_rules)?;
-        self.metrics.rewrite(hit);
+        self.context.metrics.rewrite(hit);
         Ok(confined)
     }
 }
@@ -72,7 +65,7 @@ impl Confine for ConfineOnce<'_> {
     }
 
     fn check_selector(&mut self, selector: &str) -> Result<(), Refusal> {
-        promql::check_selector(selector, &self.snapshot.promql_limits())
+        promql::check_selector(selector, &self.context.rules.promql_limits())
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! P paths, Q parameters, L queries, V tenant values, J tokens, H headers, X framing and floods,
 //! R answers, T traces, O operation, F faults around us,
-//! K clusters, S TLS, N limits by tenant, A the admin address, the audit trail and the log.
+//! K clusters, S TLS, N limits by tenant, A the admin address, the audit trail and the log,
+//! W pressure on others, B hops before and behind us.
 #![cfg(test)]
 
 use std::collections::BTreeSet;
@@ -109,6 +110,8 @@ const THREATS: &[Row] = &[
     row("O5", "secrets in the log", &["tests/front_door/headers::h4_the_callers_token_stays_here", "tests/lifecycle/audit::no_token_is_written_anywhere", "tests/lifecycle/audit::queries_are_told_as_the_config_says"]),
     row("O6", "a signal in the middle of requests", &["tests/lifecycle/drain::under_load_nothing_accepted_is_lost", "tests/lifecycle/drain::requests_in_flight_are_answered"]),
     row("O7", "more than the limits allow", &["tests/lifecycle/listener::requests_beyond_the_limit_are_asked_to_come_back", "tests/lifecycle/listener::connections_beyond_the_limit_are_closed_at_once"]),
+    row("O8", "a config that is valid and gives too much", &["src/config/tests/warnings::all_tenants_for_every_caller_is_refused", "src/config/tests/warnings::all_tenants_by_a_claim_of_any_issuer_is_warned_of", "src/config/tests/warnings::pattern_takes_its_one_group_from_every_value", "src/config/tests/warnings::registered_claims_are_no_tenants", "src/config/tests/warnings::registered_claims_decide_no_rule", "src/config/tests/warnings::subject_of_several_issuers_is_warned_of", "src/config/tests/warnings::labels_with_a_meaning_of_their_own_are_no_tenants", "src/config/tests/warnings::headers_of_http_itself_carry_no_token", "tests/lifecycle/upstreams_tls::verification_can_be_switched_off_and_is_warned_of"]),
+    row("O9", "a Tempo that ignores the tenant it is told", &["tests/lifecycle/health::tempo_that_ignores_org_ids_keeps_it_unready", "tests/tools/doctor::a_tempo_without_multitenancy_behind_org_ids_is_found"]),
     row("F1", "an upstream that is not there, or silent", &["tests/front_door/errors::an_upstream_that_is_not_there_is_a_502", "tests/lifecycle/upstream::no_head_in_time_is_a_504", "tests/hostile/faults::a_head_that_drips_is_a_504"]),
     row("F2", "an answer that breaks off", &["tests/lifecycle/answers::a_query_answer_that_breaks_off_is_never_a_whole_one", "tests/lifecycle/answers::an_answer_that_is_read_whole_and_breaks_off_is_a_502", "tests/traces/recorded/shown::a_trace_that_breaks_off_is_no_whole_trace"]),
     row("F3", "redirects", &["tests/lifecycle/answers::redirects_elsewhere_stay_with_us"]),
@@ -133,6 +136,9 @@ const THREATS: &[Row] = &[
     row("A3", "lines written into the trail or the log", &["tests/hostile/operator::a3_nobody_writes_lines_into_the_trail_or_the_log", "tests/hostile/operator::a3_records_are_bounded", "src/telemetry/audit/text::what_a_terminal_obeys_is_shown"]),
     row("A4", "a trace context that says more", &["tests/hostile/operator::a4_a_trace_context_says_nothing_else", "src/telemetry/traceparent::what_is_not_valid_is_taken_out_with_its_state", "tests/lifecycle/tracing/mod::an_invalid_one_goes_nowhere"]),
     row("A5", "secrets in `/-/config` and in errors", &["tests/hostile/operator::a5_the_shown_config_has_no_secret", "tests/hostile/operator::a5_no_error_of_a_config_tells_a_secret", "tests/lifecycle/admin::the_effective_config_is_shown_without_secrets"]),
+    row("W3", "slow readers of large answers", &["tests/lifecycle/listener::reader_that_drips_is_cut_off_though_it_never_stalls", "tests/lifecycle/listener::stream_that_drips_is_cut_off_alone_though_it_never_stalls", "tests/lifecycle/listener::stream_of_few_bytes_is_not_cut_off_while_nothing_waits", "src/server/pace::client_that_takes_a_drip_before_each_stall_is_cut_off", "src/server/pace::fast_beginning_does_not_pay_for_a_drip"]),
+    row("W4", "upstream work for a client that is gone", &["tests/lifecycle/leaving::upstream_request_ends_at_once_when_its_http1_client_leaves", "tests/lifecycle/leaving::upstream_request_ends_at_once_when_its_http2_client_leaves", "tests/lifecycle/leaving::grpc_call_ends_upstream_at_once_when_its_client_leaves", "tests/lifecycle/leaving::ownership_query_ends_at_once_when_the_client_leaves", "tests/lifecycle/leaving::shadow_mode_leaves_the_upstream_with_the_client_and_compares_nothing", "tests/lifecycle/leaving::half_closed_client_that_leaves_later_is_noticed", "tests/lifecycle/named_clusters/several::who_leaves_is_waited_for_by_no_cluster", "tests/lifecycle/answer_cache/flights::when_all_have_left_the_upstream_is_left_too"]),
+    row("B2", "a refusal before the body, on a pooled connection", &["tests/lifecycle/refused_bodies::pooled_requests_after_refused_ones_all_succeed", "tests/lifecycle/refused_bodies::connection_after_a_refusal_is_closed_only_if_the_answer_said_so", "tests/lifecycle/refused_bodies::refusal_of_a_large_upload_arrives_whole", "tests/lifecycle/refused_bodies::refused_client_that_awaits_100_continue_gets_none", "tests/lifecycle/refused_bodies::early_answer_of_an_upstream_says_close_while_the_body_still_comes", "tests/lifecycle/refused_bodies::http2_refusal_resets_its_stream_alone"]),
 ];
 
 /// The rows that every version of this table has to have.

@@ -56,6 +56,7 @@ fn upstream(health: &Health) -> UpstreamState {
         connections_open: connections.open(),
         connections_opened: connections.opened(),
         is_insecure: upstream.is_insecure(),
+        ignores_org_id: health.ignores_org_id(),
         is_shadowed: shadow.is_some_and(|shadow| shadow.is_in_force(SystemTime::now())),
     }
 }

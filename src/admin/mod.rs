@@ -188,7 +188,12 @@ fn effective_config(app: &App) -> String {
             write!(out, "# At {at} {first}:\n{lines}")
         }
     };
-    let settings = Arc::clone(app.proxy.snapshot().settings());
+    let snapshot = app.proxy.snapshot();
+    for warning in snapshot.warnings() {
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "# {warning}");
+    }
+    let settings = Arc::clone(snapshot.settings());
     if app.reloader.needs_restart(&settings) {
         out.push_str(
             "# What differs from the start in listeners, admin and log waits for a restart.\n",

@@ -12,9 +12,10 @@ use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 
 use super::error::AppError;
-use super::shadow;
 use crate::config::settings::Settings;
-use crate::config::{self, ConfigErrors, Fingerprint, Loaded, OsAccess};
+use crate::config::{
+    self, ConfigErrors, ConfigWarning, Fingerprint, Loaded, OsAccess, WarningCode,
+};
 use crate::proxy::Proxy;
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::audit::Audit;
@@ -63,7 +64,7 @@ pub fn start(path: &Path, loaded: Loaded) -> Result<(Arc<Proxy>, Arc<Reloader>),
     };
     metrics.reloaded(true, seconds(last.at));
     snapshot.tls().report(&metrics, seconds(last.at));
-    shadow::warn(&first);
+    warn(&metrics, snapshot.warnings());
     let proxy = Arc::new(Proxy::new(snapshot, metrics, audit, spans));
     let reloader = Reloader {
         path: path.to_owned(),
@@ -180,13 +181,24 @@ impl Reloader {
         snapshot
             .tls()
             .report(self.proxy.metrics(), seconds(SystemTime::now()));
-        shadow::warn(snapshot.settings());
+        warn(self.proxy.metrics(), snapshot.warnings());
         self.proxy.replace(snapshot);
         self.proxy.audit().replace(trail);
         self.proxy.spans().replace(spans);
         self.proxy.metrics().count_tenants(per_tenant);
         Ok(())
     }
+}
+
+/// Says what the config in force has that is probably not meant, at each load of it.
+fn warn(metrics: &Metrics, warnings: &[ConfigWarning]) {
+    for warning in warnings {
+        tracing::warn!(code = warning.code.name(), "{warning}");
+    }
+    metrics.config_warned(WarningCode::ALL.map(|code| {
+        let of_this = warnings.iter().filter(|warning| warning.code == code);
+        (code.name(), of_this.count())
+    }));
 }
 
 /// Whether both listen at the same addresses: what needs a restart of `listeners` and `admin`.

@@ -1,5 +1,5 @@
-//! Shadow mode is never quiet: it is warned of at every load of the config, once an hour, and when
-//! it ends.
+//! Shadow mode is never quiet: besides the warning at every load of the config, it is logged once
+//! an hour, and when it ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,13 +13,6 @@ const REMIND_AFTER: Duration = Duration::from_hours(1);
 
 /// How soon an end is noticed for the log. For requests it holds at once.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
-
-/// Warns of every upstream whose config has `shadow`.
-pub(super) fn warn(settings: &Settings) {
-    for shadowed in shadowed(settings, SystemTime::now()) {
-        log(&shadowed);
-    }
-}
 
 /// Those that are in shadow mode now, for readiness.
 pub(super) fn in_force(settings: &Settings) -> Vec<String> {

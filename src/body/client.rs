@@ -1,17 +1,16 @@
 //! What a client sends, for whoever enforces: streamed, or buffered before.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Frame, SizeHint};
 
-use super::{BodyError, CollectError, Pace, RequestBody, Streamed};
+use super::{BodyError, CollectError, Pace, ReceivedBody, RequestBody, Streamed};
 
 /// A client's body.
 pub(crate) enum ClientBody {
     /// As it comes. It may be forwarded, and cannot be looked at.
-    Streaming(Incoming),
+    Streaming(ReceivedBody),
     /// Received before.
     Buffered(Bytes),
 }
@@ -47,7 +46,7 @@ impl ClientBody {
 }
 
 /// A body that was read as far as there was room.
-pub(crate) enum Ahead<B = Streamed> {
+pub(crate) enum Ahead<B = Streamed<ReceivedBody>> {
     /// All of it.
     Whole(Bytes),
     /// Its beginning; the rest still comes.
@@ -61,7 +60,7 @@ impl<B> Ahead<B> {
 }
 
 /// A body of which only the beginning is held.
-pub(crate) struct Cut<B = Streamed> {
+pub(crate) struct Cut<B = Streamed<ReceivedBody>> {
     /// Too large, or no memory left.
     why: CollectError,
     /// What was read, in order.
@@ -90,7 +89,7 @@ impl Cut {
 /// What was read of a body, and then the rest as it comes.
 pub struct Resumed {
     read: [Bytes; 2],
-    pub(super) rest: Streamed,
+    pub(super) rest: Streamed<ReceivedBody>,
 }
 
 impl Resumed {
@@ -110,7 +109,7 @@ impl Resumed {
 
     pub(super) fn size_hint(&self) -> SizeHint {
         let read: u64 = self.read.iter().map(|piece| piece.len() as u64).sum();
-        let rest = Pin::new(&self.rest.incoming).size_hint();
+        let rest = self.rest.incoming.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(read + rest.lower());
         if let Some(upper) = rest.upper() {

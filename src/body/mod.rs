@@ -6,6 +6,7 @@ mod collect;
 mod filter;
 mod measure;
 mod patience;
+mod received;
 mod relay;
 
 use std::collections::VecDeque;
@@ -31,6 +32,7 @@ use self::measure::Tallied;
 pub(crate) use self::measure::{Tally, WhenDone};
 pub(crate) use self::patience::Pace;
 use self::patience::Patience;
+pub(crate) use self::received::ReceivedBody;
 use self::relay::Led;
 pub(crate) use self::relay::Piece;
 use crate::headers;
@@ -84,25 +86,28 @@ pub(crate) type RemapPosition = Box<dyn Fn(Position) -> Option<Position> + Send 
 pub(crate) type Scrubber = AnswerScrubber<RemapPosition>;
 
 /// A body that comes from a peer, which is waited for only so long.
-pub struct Streamed {
-    incoming: Incoming,
+pub struct Streamed<B = Incoming> {
+    incoming: B,
     patience: Patience,
     /// Counts the pieces, for whoever wants to know that they still come.
     pieces: Option<Arc<AtomicUsize>>,
 }
 
-impl Streamed {
+impl<B> Streamed<B>
+where
+    B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin,
+{
     /// Streams `incoming`, failing when it is silent for `idle`.
-    pub fn new(incoming: Incoming, idle: Duration) -> Self {
+    pub fn new(incoming: B, idle: Duration) -> Self {
         Self::with(incoming, Patience::new(idle))
     }
 
     /// Streams a client's body, failing when it comes more slowly than this.
-    pub(crate) fn from_client(incoming: Incoming, pace: Pace) -> Self {
+    pub(crate) fn from_client(incoming: B, pace: Pace) -> Self {
         Self::with(incoming, Patience::with_client(pace))
     }
 
-    fn with(incoming: Incoming, patience: Patience) -> Self {
+    fn with(incoming: B, patience: Patience) -> Self {
         Self {
             incoming,
             patience,
@@ -159,12 +164,15 @@ impl Streamed {
 
     /// Reads as [`collect`](Self::collect) does, and gives back what was read where that was not
     /// all.
-    pub(crate) async fn ahead(self, room: &Room) -> Result<Ahead, BodyError> {
+    pub(crate) async fn ahead(self, room: &Room) -> Result<Ahead<Self>, BodyError> {
         ahead(self, room).await
     }
 }
 
-impl HttpBody for Streamed {
+impl<B> HttpBody for Streamed<B>
+where
+    B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin,
+{
     type Data = Bytes;
     type Error = BodyError;
 
@@ -187,7 +195,7 @@ pub enum RequestBody {
     /// Bytes we built.
     Whole(Option<Bytes>),
     /// The client's body, as it comes.
-    Streamed(Streamed),
+    Streamed(Streamed<ReceivedBody>),
     /// One whose beginning was read before.
     Resumed(Box<Resumed>),
 }

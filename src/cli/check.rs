@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use crate::config;
 
@@ -15,8 +14,8 @@ Examples:
 pub(super) fn run(path: &Path) -> ExitCode {
     match config::load(path, &config::OsAccess) {
         Ok(loaded) => {
-            for shadowed in config::shadowed(&loaded.settings, SystemTime::now()) {
-                eprintln!("{}: warning: {shadowed}", path.display());
+            for warning in &loaded.warnings {
+                eprintln!("{warning}");
             }
             println!("{}: valid", path.display());
             ExitCode::SUCCESS

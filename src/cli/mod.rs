@@ -38,7 +38,8 @@ enum Command {
     /// Run the proxy until SIGTERM or Ctrl-C.
     #[command(after_help = serve::EXAMPLES)]
     Serve(ConfigArgs),
-    /// Check a config file: prints every error with its line, exits 1 if there is one.
+    /// Check a config file: prints every error and warning with its line, exits 1 if there is an
+    /// error.
     #[command(after_help = check::EXAMPLES)]
     Check(ConfigArgs),
     /// Say what would become of a request, and why: who asks, with which tenants, what is sent on

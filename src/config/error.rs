@@ -50,7 +50,7 @@ impl fmt::Display for ConfigError {
 }
 
 /// Text with its control characters escaped.
-struct OneLine<'a>(&'a str);
+pub(super) struct OneLine<'a>(pub(super) &'a str);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

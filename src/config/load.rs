@@ -8,12 +8,15 @@ use super::error::ConfigErrors;
 use super::fingerprint::Fingerprint;
 use super::read::{Field, Reader};
 use super::settings::Settings;
+use super::warning::ConfigWarning;
 
 /// A config that was read without an error.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// What it says.
     pub settings: Settings,
+    /// What it says that is probably not meant, in the order of the file.
+    pub warnings: Vec<ConfigWarning>,
     /// Tells whether it still says so.
     pub fingerprint: Fingerprint,
 }
@@ -27,9 +30,10 @@ pub fn load(path: &Path, access: &dyn Access) -> Result<Loaded, ConfigErrors> {
     let settings = reader
         .tree()
         .and_then(|tree| build::settings(&mut reader, &Field::root(&tree)));
-    let (settings, fingerprint) = reader.finish(settings)?;
+    let (settings, warnings, fingerprint) = reader.finish(settings)?;
     Ok(Loaded {
         settings,
+        warnings,
         fingerprint,
     })
 }

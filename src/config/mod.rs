@@ -19,6 +19,7 @@ mod show;
 mod suggest;
 mod url;
 mod values;
+mod warning;
 mod yaml;
 
 pub use access::{Access, MAX_FILE_BYTES, OsAccess};
@@ -27,6 +28,7 @@ pub use fingerprint::Fingerprint;
 pub use load::{Loaded, load};
 pub use shadowed::{Shadowed, shadowed};
 pub use show::show;
+pub use warning::{ConfigWarning, WarningCode};
 
 #[cfg(test)]
 mod tests;

@@ -94,7 +94,7 @@ pub fn load(path: &Path, access: &dyn Access) -> Result<Policies, ConfigErrors> 
     let policies = reader
         .tree()
         .and_then(|tree| policies(&mut reader, &Field::root(&tree)));
-    reader.finish(policies).map(|(policies, _)| policies)
+    reader.finish(policies).map(|(policies, ..)| policies)
 }
 
 fn policies(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Policies> {

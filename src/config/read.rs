@@ -12,6 +12,7 @@ use super::access::Access;
 use super::error::{ConfigError, ConfigErrors, Position};
 use super::fingerprint::Fingerprint;
 use super::suggest::nearest;
+use super::warning::{ConfigWarning, WarningCode};
 use super::yaml::{self, Entry, Node, Value};
 
 /// There is no value, and an error says why.
@@ -25,6 +26,7 @@ pub(super) struct Reader<'a> {
     access: &'a dyn Access,
     file: Arc<Path>,
     errors: Vec<ConfigError>,
+    warnings: Vec<ConfigWarning>,
     /// Each file is read once, so that the fingerprint tells of the very bytes that were used.
     files: BTreeMap<PathBuf, Result<Arc<[u8]>, String>>,
     /// Every key that was asked for, by its path without indices.
@@ -45,6 +47,7 @@ impl<'a> Reader<'a> {
             access,
             file: file.into(),
             errors: Vec::new(),
+            warnings: Vec::new(),
             files: BTreeMap::new(),
             #[cfg(test)]
             known: std::collections::BTreeSet::new(),
@@ -63,6 +66,22 @@ impl<'a> Reader<'a> {
     /// Collects an error about a value.
     pub(super) fn error(&mut self, field: &Field<'_>, message: impl Into<String>) -> Reported {
         self.collect(Some(field.node.at), &field.path, message.into())
+    }
+
+    /// Warns of a value that is valid. The message must not show a secret.
+    pub(super) fn warn(
+        &mut self,
+        field: &Field<'_>,
+        code: WarningCode,
+        message: impl Into<String>,
+    ) {
+        self.warnings.push(ConfigWarning {
+            code,
+            file: Arc::clone(&self.file),
+            position: field.node.at,
+            key: field.path.to_string(),
+            message: message.into(),
+        });
     }
 
     fn collect(&mut self, position: Option<Position>, key: &str, message: String) -> Reported {
@@ -99,14 +118,20 @@ impl<'a> Reader<'a> {
             .clone()
     }
 
-    /// What was read: with any error, only the errors count.
-    pub(super) fn finish<T>(self, read: Read<T>) -> Result<(T, Fingerprint), ConfigErrors> {
+    /// What was read and what to warn of: with any error, only the errors count.
+    pub(super) fn finish<T>(
+        mut self,
+        read: Read<T>,
+    ) -> Result<(T, Vec<ConfigWarning>, Fingerprint), ConfigErrors> {
         let mut fingerprint = Fingerprint::default();
         for (path, content) in &self.files {
             fingerprint.record(path, content.as_deref().ok());
         }
         match read {
-            Ok(read) if self.errors.is_empty() => Ok((read, fingerprint)),
+            Ok(read) if self.errors.is_empty() => {
+                self.warnings.sort_by_key(|warning| warning.position);
+                Ok((read, self.warnings, fingerprint))
+            }
             _ => Err(ConfigErrors::new(self.errors, fingerprint)),
         }
     }

@@ -23,13 +23,19 @@ pub fn shadowed(settings: &Settings, now: SystemTime) -> Vec<Shadowed> {
     upstreams
         .filter_map(|upstream| {
             let shadow: &Shadow = upstream.shadow.as_ref()?;
-            Some(Shadowed {
-                upstream: Arc::clone(&upstream.name),
-                until: shadow.until(),
-                is_in_force: shadow.is_in_force(now),
-            })
+            Some(Shadowed::of(Arc::clone(&upstream.name), shadow, now))
         })
         .collect()
+}
+
+impl Shadowed {
+    pub(super) fn of(upstream: Arc<str>, shadow: &Shadow, now: SystemTime) -> Self {
+        Self {
+            upstream,
+            until: shadow.until(),
+            is_in_force: shadow.is_in_force(now),
+        }
+    }
 }
 
 impl fmt::Display for Shadowed {

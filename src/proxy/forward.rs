@@ -31,6 +31,14 @@ pub(super) async fn forward(
     context: &RequestContext,
 ) -> Result<Answered, ProxyError> {
     let (upstream, request, plan, holder) = enforced.into_parts();
+    if upstream.ignores_org_id() {
+        return Err(ProxyError::new(
+            ErrorKind::UpstreamAnswer,
+            "the traces store does not keep tenants apart, so nothing is asked of it; ask the \
+             operator, whom `/-/ready` and the log tell more",
+        )
+        .because("org_id_ignored"));
+    }
     let sent = Instant::now();
     match upstream.send(request).await {
         Ok(response) => {

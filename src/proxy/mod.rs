@@ -58,14 +58,14 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response};
 use tracing::{Instrument as _, Span};
 
 use self::defect::caught;
 use self::error::Dialect;
 use self::record::{Head, RequestRecord, method_name};
 use self::snapshot::Snapshot;
-use crate::body::ResponseBody;
+use crate::body::{ReceivedBody, ResponseBody};
 use crate::server::InFlight;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
@@ -131,7 +131,7 @@ impl Proxy {
     /// Answers one request. Whatever happens is an answer: a panic is a 500 and a counted defect.
     pub(crate) async fn handle(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<ReceivedBody>,
         in_flight: InFlight,
         remote: Option<SocketAddr>,
     ) -> Response<ResponseBody> {

@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
@@ -31,7 +31,7 @@ use super::route::{self, Route, entry};
 use super::rules::Rules;
 use super::{authenticate, authorize, receive};
 use crate::auth::Caller;
-use crate::body::ClientBody;
+use crate::body::{ClientBody, ReceivedBody};
 use crate::telemetry::metrics::Decision;
 
 /// A request whose headers have one reading.
@@ -158,7 +158,7 @@ impl<B> Authorized<B> {
     }
 }
 
-impl Authorized<Incoming> {
+impl Authorized<ReceivedBody> {
     /// Receives the body, where enforcement looks at it.
     pub(super) async fn receive(self, context: &RequestContext) -> Result<Complete, ProxyError> {
         let Self(Authenticated {

@@ -10,11 +10,10 @@
 //! goes on: its minimum rate counts while the client is waited for, and its request has a permit.
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 
 use super::context::RequestContext;
 use super::error::{ErrorKind, ProxyError};
-use crate::body::{Ahead, BodyError, CollectError, Pace, Streamed};
+use crate::body::{Ahead, BodyError, CollectError, Pace, ReceivedBody, Streamed};
 use crate::shares::{Holder, Pool, Resource};
 
 /// Receives a body.
@@ -24,7 +23,7 @@ use crate::shares::{Holder, Pool, Resource};
 pub(super) async fn whole(
     context: &RequestContext,
     holder: &Holder,
-    body: Incoming,
+    body: ReceivedBody,
 ) -> Result<Bytes, ProxyError> {
     match ahead(context, holder, body).await? {
         Ahead::Whole(bytes) => Ok(bytes),
@@ -39,7 +38,7 @@ pub(super) async fn whole(
 pub(super) async fn ahead(
     context: &RequestContext,
     holder: &Holder,
-    body: Incoming,
+    body: ReceivedBody,
 ) -> Result<Ahead, ProxyError> {
     let settings = context.settings();
     let incomplete = Pool::new(

@@ -4,7 +4,6 @@
 use std::pin::pin;
 use std::time::Instant;
 
-use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 
 use super::cache::{self, Asked};
@@ -16,14 +15,14 @@ use super::pipeline::{Admitted, Decided, Received};
 use super::record::RequestRecord;
 use super::snapshot::Snapshot;
 use super::{fan_out, respond, shadow};
-use crate::body::ResponseBody;
+use crate::body::{ReceivedBody, ResponseBody};
 use crate::telemetry::metrics::Stage;
 
 /// One request from its headers to the headers of its answer.
 pub(super) async fn serve(
     snapshot: &Snapshot,
     context: &RequestContext,
-    request: Request<Incoming>,
+    request: Request<ReceivedBody>,
     record: &mut RequestRecord,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let runtime = snapshot.runtime();

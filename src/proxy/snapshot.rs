@@ -15,8 +15,8 @@ use super::rewrites::Rewrites;
 use super::rules::Rules;
 use super::shadow::ShadowState;
 use crate::auth::InvalidTokens;
-use crate::config::Loaded;
-use crate::config::settings::{Settings, Upstream as UpstreamSettings};
+use crate::config::settings::{Api, Settings, Upstream as UpstreamSettings};
+use crate::config::{ConfigWarning, Loaded};
 use crate::server::tls::{InvalidTls, TlsListeners};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Health, InvalidUpstream, Upstream};
@@ -25,6 +25,7 @@ use crate::upstream::{Health, InvalidUpstream, Upstream};
 pub struct Snapshot {
     rules: Arc<Rules>,
     runtime: Runtime,
+    warnings: Vec<ConfigWarning>,
     tls: TlsListeners,
 }
 
@@ -78,13 +79,14 @@ impl Snapshot {
         let upstreams: Vec<Arc<Upstream>> = settings
             .upstreams
             .iter()
-            .map(|wanted| upstream(wanted, previous))
+            .map(|wanted| upstream(wanted, &settings, previous))
             .collect::<Result<_, _>>()?;
         let before = previous.map(|previous| &previous.runtime);
+        let by_org_id = settings.tenancy.traces_org_id;
         let runtime = Runtime {
             health: upstreams
                 .iter()
-                .map(|upstream| health(upstream, before))
+                .map(|upstream| health(upstream, by_org_id, before))
                 .collect(),
             rewrites: Arc::new(Rewrites::new(settings.limits.rewrite_cache_bytes)),
             tenants: before.map_or_else(Arc::default, |before| Arc::clone(&before.tenants)),
@@ -99,6 +101,7 @@ impl Snapshot {
         Ok(Self {
             rules: Arc::new(rules),
             runtime,
+            warnings: loaded.warnings,
             tls,
         })
     }
@@ -116,6 +119,11 @@ impl Snapshot {
     /// The config it was made from.
     pub fn settings(&self) -> &Arc<Settings> {
         self.rules.settings()
+    }
+
+    /// What the config says that is probably not meant.
+    pub fn warnings(&self) -> &[ConfigWarning] {
+        &self.warnings
     }
 
     /// The certificates of listeners.
@@ -168,13 +176,18 @@ impl Snapshot {
 /// The upstream of the same settings with its open connections, or a new one.
 fn upstream(
     wanted: &UpstreamSettings,
+    settings: &Settings,
     previous: Option<&Snapshot>,
 ) -> Result<Arc<Upstream>, SnapshotError> {
+    let is_as_before = previous.is_some_and(|previous| {
+        previous.settings().tenancy.traces_org_id == settings.tenancy.traces_org_id
+    });
     let previous = previous.and_then(|previous| {
         let mut all = previous.rules.upstreams().iter();
         all.find(|upstream| *upstream.name() == wanted.name)
     });
-    if let Some(warm) = previous.filter(|previous| previous.settings() == wanted) {
+    // What is known of `X-Scope-OrgID` is of an upstream that was asked for it.
+    if let Some(warm) = previous.filter(|previous| is_as_before && previous.settings() == wanted) {
         return Ok(Arc::clone(warm));
     }
     let new = Upstream::new(wanted, previous.map(|previous| &**previous));
@@ -185,7 +198,8 @@ fn upstream(
 }
 
 /// The watch that is already kept, or a new one.
-fn health(upstream: &Arc<Upstream>, previous: Option<&Runtime>) -> Arc<Health> {
+fn health(upstream: &Arc<Upstream>, by_org_id: bool, previous: Option<&Runtime>) -> Arc<Health> {
+    let needs_org_id = by_org_id && upstream.api() == Api::Tempo;
     let previous = previous.and_then(|previous| {
         let mut all = previous.health.iter();
         all.find(|health| health.upstream().name() == upstream.name())
@@ -194,7 +208,7 @@ fn health(upstream: &Arc<Upstream>, previous: Option<&Runtime>) -> Arc<Health> {
         Some(kept) if Arc::ptr_eq(kept.upstream(), upstream) => Arc::clone(kept),
         previous => {
             let previous = previous.map(|previous| &**previous);
-            Arc::new(Health::watch(Arc::clone(upstream), previous))
+            Arc::new(Health::watch(Arc::clone(upstream), needs_org_id, previous))
         }
     }
 }

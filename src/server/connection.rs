@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version, body::Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,9 +18,11 @@ use tokio::net::TcpStream;
 use super::drain::DrainWatch;
 use super::h1_framing::Framed;
 use super::h2_stall::{Read, Streams};
-use super::timeouts::{Activity, Expired, Watched};
+use super::half_close::HalfClose;
+use super::pace::ReadingLimits;
+use super::timeouts::{Activity, Expired, TimedIo};
 use super::tls::{NoTls, Protocol, Tls};
-use crate::body::ResponseBody;
+use crate::body::{ReceivedBody, ResponseBody};
 use crate::config::settings::Settings;
 use crate::proxy::Proxy;
 
@@ -85,10 +87,10 @@ struct Connection {
 impl Connection {
     /// HTTP/1.1, or HTTP/2 where the client speaks it from its first byte (RFC 9113 §3.3).
     async fn plain(&self, stream: TcpStream) {
-        let stream = Watched::new(stream, Arc::clone(&self.activity));
+        let stream = Framed::new(TimedIo::new(stream, Arc::clone(&self.activity)));
+        let stream = HalfClose::new(stream, Arc::clone(&self.activity));
         let leaving = pin!(self.leaving());
-        self.http(Framed::new(stream), self.builder(), leaving)
-            .await;
+        self.http(stream, self.builder(), leaving).await;
     }
 
     /// What the handshake agreed on, and nothing else.
@@ -124,14 +126,18 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let timeouts = self.settings.timeouts;
+        let reading = self.reading_limits();
         let service = service_fn(|request| self.answer(request));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut draining = false;
         loop {
-            let next_check = match self.activity.check(&timeouts) {
+            let next_check = match self.activity.check(&timeouts, &reading) {
                 Ok(next_check) => next_check,
                 Err(expired) => {
                     tracing::debug!(?expired, "closing a connection");
+                    if let Expired::TooSlow(why) = expired {
+                        self.proxy.metrics().answer_was_cut(why.name());
+                    }
                     // A polite end where the peer may still listen; the others are gone or
                     // hostile.
                     if expired == Expired::Idle {
@@ -163,13 +169,26 @@ impl Connection {
         &self,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Read<ResponseBody>>, Infallible>> + use<> {
-        let is_multiplexed = request.version() == Version::HTTP_2;
-        let in_flight = self.activity.request_begins(is_multiplexed);
+        let version = request.version();
+        let is_multiplexed = version == Version::HTTP_2;
+        let in_flight = self.activity.request_begins(version);
         let (proxy, drain) = (Arc::clone(&self.proxy), self.drain.clone());
         let remote = self.remote;
+        let awaits_continue = request.headers().contains_key(EXPECT);
+        let (head, incoming) = request.into_parts();
+        let (body, rest) = if is_multiplexed {
+            (ReceivedBody::new(incoming), None)
+        } else {
+            ReceivedBody::with_rest(incoming)
+        };
+        let request = Request::from_parts(head, body);
         async move {
             let mut response = proxy.handle(request, in_flight, remote).await;
-            if drain.has_begun() && !is_multiplexed {
+            let carries_another = match rest {
+                Some(rest) => rest.discard(awaits_continue).await,
+                None => true,
+            };
+            if !is_multiplexed && (!carries_another || drain.has_begun()) {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
@@ -187,10 +206,18 @@ impl Connection {
         }
     }
 
+    fn reading_limits(&self) -> ReadingLimits {
+        ReadingLimits {
+            stall: self.settings.timeouts.body_idle,
+            min_rate: self.settings.limits.answer_bytes_per_second,
+        }
+    }
+
     fn builder(&self) -> Builder<Streams> {
-        let (limits, timeouts) = (&self.settings.limits, &self.settings.timeouts);
+        let limits = &self.settings.limits;
         let mut builder = Builder::new(Streams {
-            unread_at_most: timeouts.body_idle,
+            limits: self.reading_limits(),
+            metrics: Arc::clone(self.proxy.metrics()),
         });
         builder
             .http1()

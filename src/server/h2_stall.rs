@@ -1,4 +1,4 @@
-//! An HTTP/2 stream whose peer grants no window any more holds its request's permit and its
+//! An HTTP/2 stream whose peer grants too little window holds its request's permit and its
 //! upstream connection, while the connection itself is well. It is reset alone.
 //!
 //! hyper asks a body for the next piece only when the last one could be sent. So a piece that was
@@ -8,26 +8,40 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
+
+use super::pace::{Pace, ReadingLimits, TooSlow};
+use crate::telemetry::metrics::Metrics;
 
 /// The most that is handed out at once on an HTTP/2 stream.
 const PIECE: usize = 32 * 1024;
 
-tokio::task_local! {
-    /// Since when the stream of this task waits for its peer.
-    static UNREAD_SINCE: Cell<Option<Instant>>;
+/// How the peer of one stream reads.
+#[derive(Clone, Copy)]
+struct Reading {
+    began: Instant,
+    pace: Pace,
+    /// The length of the last piece that was handed out.
+    piece: usize,
 }
 
-/// Runs HTTP/2 streams, each until its end or until its peer has not read for so long.
-#[derive(Clone, Copy, Debug)]
+tokio::task_local! {
+    /// Of this task's stream.
+    static READING: Cell<Reading>;
+}
+
+/// Runs HTTP/2 streams, each until its end or until its peer reads too slowly.
+#[derive(Clone)]
 pub(super) struct Streams {
-    pub(super) unread_at_most: Duration,
+    pub(super) limits: ReadingLimits,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl<F> Executor<F> for Streams
@@ -36,27 +50,57 @@ where
     F::Output: Send,
 {
     fn execute(&self, stream: F) {
-        let unread_at_most = self.unread_at_most;
-        tokio::spawn(UNREAD_SINCE.scope(Cell::new(None), async move {
+        let Self { limits, metrics } = self.clone();
+        let reading = Reading {
+            began: Instant::now(),
+            pace: Pace::default(),
+            piece: 0,
+        };
+        tokio::spawn(READING.scope(Cell::new(reading), async move {
             // A stream that is dropped is reset.
             tokio::select! {
                 _ = stream => {}
-                () = unread_for(unread_at_most) => tracing::debug!("resetting an unread stream"),
+                why = too_slow(&limits) => metrics.answer_was_cut(why.name()),
             }
         }));
     }
 }
 
-/// Returns when the stream of this task has been unread for so long.
-async fn unread_for(at_most: Duration) {
+/// Returns when the peer of this task's stream reads too slowly.
+async fn too_slow(limits: &ReadingLimits) -> TooSlow {
     loop {
-        let now = Instant::now();
-        let deadline = UNREAD_SINCE.with(Cell::get).unwrap_or(now) + at_most;
-        if deadline <= now {
-            return;
+        let checked = with_reading(|reading, now| reading.pace.check(now, limits));
+        match checked {
+            Some(Ok(next_check)) => sleep(next_check).await,
+            Some(Err(why)) => return why,
+            None => std::future::pending().await,
         }
-        sleep_until(deadline).await;
     }
+}
+
+/// `None` outside a stream's task.
+fn with_reading<T>(f: impl FnOnce(&mut Reading, Duration) -> T) -> Option<T> {
+    let in_task = READING.try_with(|cell| {
+        let mut reading = cell.get();
+        let now = reading.began.elapsed();
+        let result = f(&mut reading, now);
+        cell.set(reading);
+        result
+    });
+    in_task.ok()
+}
+
+/// A piece of so many bytes, or the headers, waits for the peer.
+fn waits(length: usize) {
+    with_reading(|reading, now| {
+        reading.piece = length;
+        reading.pace.waits(now);
+    });
+}
+
+/// The peer has taken it.
+fn was_taken() {
+    with_reading(|reading, now| reading.pace.took(now, std::mem::take(&mut reading.piece)));
 }
 
 /// A body in small pieces that notes when they are read. Outside an HTTP/2 stream's task it passes
@@ -72,7 +116,7 @@ impl<B> Read<B> {
     /// `body`, whose answer's head is being handed out, on an HTTP/2 stream or not.
     pub(super) fn new(body: B, is_stream: bool) -> Self {
         if is_stream {
-            note(Some(Instant::now()));
+            waits(0);
         }
         Self {
             body,
@@ -89,11 +133,6 @@ impl<B> Read<B> {
         }
         Bytes::copy_from_slice(&std::mem::take(&mut self.rest))
     }
-}
-
-fn note(since: Option<Instant>) {
-    // An error means that this is no stream's task.
-    let _ = UNREAD_SINCE.try_with(|unread| unread.set(since));
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Read<B> {
@@ -124,8 +163,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Read<B> {
         if !self.is_stream {
             return Pin::new(&mut self.body).poll_frame(cx);
         }
+        was_taken();
         let polled = self.poll_piece(cx);
-        note(polled.is_ready().then(Instant::now));
+        if let Poll::Ready(frame) = &polled {
+            let frame = frame.as_ref().and_then(|frame| frame.as_ref().ok());
+            let data = frame.and_then(Frame::data_ref);
+            waits(data.map_or(0, Bytes::len));
+        }
         polled
     }
 

@@ -8,6 +8,8 @@ mod connection_limit;
 pub mod drain;
 mod h1_framing;
 mod h2_stall;
+mod half_close;
+mod pace;
 pub mod tls;
 
 use std::net::SocketAddr;

@@ -3,20 +3,29 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use hyper::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::pace::{Pace, ReadingLimits, TooSlow};
 use crate::config::settings::Timeouts;
 
-/// How long the answer to a client that has ended its side may take. Such a client may still listen
-/// (`printf … | nc`), but far more often it has gone, and what it asked for burdens the upstream;
-/// TCP does not tell which.
-const LAST_WORD: Duration = Duration::from_secs(2);
+/// Says that a client may send its body (RFC 9110 §15.2.1). No answer begins so.
+pub(super) const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// How long a client gets to read the last answer, after which its connection is closed. Whatever
+/// it still sends is discarded meanwhile: the system would answer bytes that nobody reads with a
+/// reset, which may overtake the answer (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// The most that is discarded then: no form that is read whole is longer, by default.
+const LINGER_BYTES: usize = 2 * 1024 * 1024;
 
 /// Shared by a connection's stream, its service and its watchdog. Times are in milliseconds since
 /// the connection was accepted, plus one, so that 0 can mean "not now".
@@ -26,12 +35,23 @@ pub(super) struct Activity {
     in_flight: AtomicU32,
     served_any: AtomicBool,
     multiplexed: AtomicBool,
+    /// Whether the client of the last request knows interim answers.
+    interims: AtomicBool,
+    /// How many requests there were.
+    requests: AtomicU64,
+    /// Bytes that were sent, interim answers aside.
+    sent: AtomicU64,
+    /// As many of them as were sent before the last request.
+    sent_before: AtomicU64,
     /// When the last request ended.
     idle_since: AtomicU64,
     /// When the first byte after that came.
     head_since: AtomicU64,
-    /// When a write first found the peer not reading.
-    stuck_since: AtomicU64,
+    /// Whether the last write found the peer not reading.
+    stuck: AtomicBool,
+    /// Whether `pace` has begun.
+    paced: AtomicBool,
+    pace: Mutex<Pace>,
 }
 
 /// Which deadline has passed.
@@ -40,7 +60,7 @@ pub(super) enum Expired {
     FirstRequest,
     Head,
     Idle,
-    Stuck,
+    TooSlow(TooSlow),
 }
 
 impl Activity {
@@ -52,7 +72,13 @@ impl Activity {
             multiplexed: AtomicBool::new(false),
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(0),
-            stuck_since: AtomicU64::new(0),
+            interims: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            sent_before: AtomicU64::new(0),
+            stuck: AtomicBool::new(false),
+            paced: AtomicBool::new(false),
+            pace: Mutex::default(),
         })
     }
 
@@ -61,12 +87,18 @@ impl Activity {
         u64::try_from(elapsed).unwrap_or(u64::MAX - 1) + 1
     }
 
-    /// A request's head is there. `multiplexed` says that its connection carries others too, so
-    /// that bytes between requests mean nothing (HTTP/2 pings).
-    pub(super) fn request_begins(self: &Arc<Self>, multiplexed: bool) -> InFlight {
+    /// A request's head is there. On HTTP/2 its connection carries others too, so that bytes
+    /// between requests mean nothing (pings).
+    pub(super) fn request_begins(self: &Arc<Self>, version: Version) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.served_any.store(true, Ordering::Relaxed);
-        self.multiplexed.store(multiplexed, Ordering::Relaxed);
+        let is_multiplexed = version == Version::HTTP_2;
+        self.multiplexed.store(is_multiplexed, Ordering::Relaxed);
+        let has_interims = version == Version::HTTP_11;
+        self.interims.store(has_interims, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let sent = self.sent.load(Ordering::Relaxed);
+        self.sent_before.store(sent, Ordering::Relaxed);
         self.head_since.store(0, Ordering::Relaxed);
         InFlight(Arc::clone(self))
     }
@@ -76,8 +108,38 @@ impl Activity {
         self.multiplexed.load(Ordering::Relaxed)
     }
 
-    fn is_serving(&self) -> bool {
+    /// Whether a request is being answered.
+    pub(super) fn is_serving(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) > 0
+    }
+
+    /// The number of the last request.
+    pub(super) fn request_number(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client of the last request can be sent an interim answer.
+    pub(super) fn allows_interim(&self) -> bool {
+        self.interims.load(Ordering::Relaxed) && !self.is_stuck()
+    }
+
+    /// Whether some of the answer to the last request was sent.
+    pub(super) fn answer_has_begun(&self) -> bool {
+        self.bytes_sent() != self.sent_before.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of answers that were sent.
+    pub(super) fn bytes_sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client does not take what it is sent.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn bytes_came(&self) {
@@ -89,16 +151,46 @@ impl Activity {
         }
     }
 
-    fn write_was(&self, stuck: bool) {
-        if !stuck {
-            self.stuck_since.store(0, Ordering::Relaxed);
-        } else if self.stuck_since.load(Ordering::Relaxed) == 0 {
-            self.stuck_since.store(self.now(), Ordering::Relaxed);
+    /// Notes what came of a write that begins with `first`.
+    fn write_was(&self, polled: &Poll<io::Result<usize>>, first: &[u8]) {
+        match polled {
+            Poll::Ready(Ok(written)) => {
+                if first != INTERIM {
+                    self.sent.fetch_add(*written as u64, Ordering::Relaxed);
+                }
+                if self.paced.load(Ordering::Relaxed) {
+                    self.stuck.store(false, Ordering::Relaxed);
+                    self.pace().took(self.accepted.elapsed(), *written);
+                }
+            }
+            Poll::Pending => {
+                self.stuck.store(true, Ordering::Relaxed);
+                self.paced.store(true, Ordering::Relaxed);
+                self.pace().waits(self.accepted.elapsed());
+            }
+            Poll::Ready(Err(_)) => {}
         }
     }
 
     /// The deadline that has passed, or how long until the next one can.
-    pub(super) fn check(&self, timeouts: &Timeouts) -> Result<Duration, Expired> {
+    pub(super) fn check(
+        &self,
+        timeouts: &Timeouts,
+        reading: &ReadingLimits,
+    ) -> Result<Duration, Expired> {
+        let mut reads_in_time = Duration::MAX;
+        if self.paced.load(Ordering::Relaxed) {
+            let checked = self.pace().check(self.accepted.elapsed(), reading);
+            reads_in_time = checked.map_err(Expired::TooSlow)?;
+            if self.is_stuck() {
+                return Ok(reads_in_time);
+            }
+        }
+        self.deadline(timeouts).map(|left| left.min(reads_in_time))
+    }
+
+    /// The same of a client that reads.
+    fn deadline(&self, timeouts: &Timeouts) -> Result<Duration, Expired> {
         let now = self.now();
         let left = |since: u64, allowed: Duration, expired: Expired| {
             let passed = Duration::from_millis(now.saturating_sub(since));
@@ -108,10 +200,6 @@ impl Activity {
                 Ok(allowed.saturating_sub(passed))
             }
         };
-        let stuck_since = self.stuck_since.load(Ordering::Relaxed);
-        if stuck_since != 0 {
-            return left(stuck_since, timeouts.body_idle, Expired::Stuck);
-        }
         if self.in_flight.load(Ordering::Relaxed) > 0 {
             return Ok(timeouts.body_idle);
         }
@@ -142,25 +230,37 @@ impl Drop for InFlight {
     }
 }
 
-/// A stream that tells its [`Activity`] what happens on it.
-pub(super) struct Watched<S> {
-    stream: S,
+/// A socket that tells its [`Activity`] what happens on it, and that lingers when it is closed.
+pub(super) struct TimedIo {
+    stream: TcpStream,
     activity: Arc<Activity>,
-    /// Runs once the peer has ended its side while it is served.
-    last_word: Option<Pin<Box<Sleep>>>,
+    peer_has_ended: bool,
+    linger: Option<Linger>,
 }
 
-impl<S> Watched<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+/// Our side has ended, the peer's has not.
+struct Linger {
+    until: Pin<Box<Sleep>>,
+    bytes_left: usize,
+}
+
+impl TimedIo {
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
         Self {
             stream,
             activity,
-            last_word: None,
+            peer_has_ended: false,
+            linger: None,
         }
+    }
+
+    /// Whether the peer has reset the connection.
+    pub(super) fn has_failed(&self) -> bool {
+        !matches!(self.stream.take_error(), Ok(None))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl AsyncRead for TimedIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -170,24 +270,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {
             self.activity.bytes_came();
-        } else if self.activity.is_serving() {
-            let last_word = self
-                .last_word
-                .get_or_insert_with(|| Box::pin(sleep(LAST_WORD)));
-            ready!(last_word.as_mut().poll(cx));
+        } else {
+            self.peer_has_ended = true;
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl AsyncWrite for TimedIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.activity.write_was(polled.is_pending());
+        self.activity.write_was(&polled, buf);
         polled
     }
 
@@ -197,7 +294,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.activity.write_was(polled.is_pending());
+        let first = bufs.first().map_or(&[][..], |first| first);
+        self.activity.write_was(&polled, first);
         polled
     }
 
@@ -210,7 +308,33 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        let linger = match &mut this.linger {
+            Some(linger) => linger,
+            none => {
+                ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+                if this.peer_has_ended {
+                    return Poll::Ready(Ok(()));
+                }
+                none.insert(Linger {
+                    until: Box::pin(sleep(LINGER)),
+                    bytes_left: LINGER_BYTES,
+                })
+            }
+        };
+        loop {
+            let mut discarded = [0; 4096];
+            let mut discarded = ReadBuf::new(&mut discarded);
+            match Pin::new(&mut this.stream).poll_read(cx, &mut discarded) {
+                Poll::Ready(Ok(())) if !discarded.filled().is_empty() => {}
+                Poll::Ready(_ended) => return Poll::Ready(Ok(())),
+                Poll::Pending => return linger.until.as_mut().poll(cx).map(Ok),
+            }
+            match linger.bytes_left.checked_sub(discarded.filled().len()) {
+                Some(left) => linger.bytes_left = left,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
     }
 }
 
@@ -226,39 +350,56 @@ mod tests {
         idle: Duration::from_mins(2),
     };
 
+    const READING: ReadingLimits = ReadingLimits {
+        stall: TIMEOUTS.body_idle,
+        min_rate: 0,
+    };
+
     #[tokio::test(start_paused = true)]
     async fn each_deadline_passes_in_its_state_alone() {
         let activity = Activity::new();
-        assert_eq!(activity.check(&TIMEOUTS), Ok(Duration::from_secs(10)));
+        assert_eq!(
+            activity.check(&TIMEOUTS, &READING),
+            Ok(Duration::from_secs(10))
+        );
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(activity.check(&TIMEOUTS), Err(Expired::FirstRequest));
+        assert_eq!(
+            activity.check(&TIMEOUTS, &READING),
+            Err(Expired::FirstRequest)
+        );
 
-        let request = activity.request_begins(false);
+        let request = activity.request_begins(Version::HTTP_11);
         tokio::time::advance(Duration::from_secs(1000)).await;
-        assert!(activity.check(&TIMEOUTS).is_ok());
-        activity.write_was(true);
+        assert!(activity.check(&TIMEOUTS, &READING).is_ok());
+        activity.write_was(&Poll::Pending, b"");
         tokio::time::advance(Duration::from_secs(30)).await;
-        assert_eq!(activity.check(&TIMEOUTS), Err(Expired::Stuck));
-        activity.write_was(false);
+        assert_eq!(
+            activity.check(&TIMEOUTS, &READING),
+            Err(Expired::TooSlow(TooSlow::Stalled))
+        );
+        activity.write_was(&Poll::Ready(Ok(1)), b"");
         drop(request);
 
         tokio::time::advance(Duration::from_secs(119)).await;
-        assert!(activity.check(&TIMEOUTS).is_ok());
+        assert!(activity.check(&TIMEOUTS, &READING).is_ok());
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(activity.check(&TIMEOUTS), Err(Expired::Idle));
+        assert_eq!(activity.check(&TIMEOUTS, &READING), Err(Expired::Idle));
 
         activity.bytes_came();
-        assert_eq!(activity.check(&TIMEOUTS), Ok(Duration::from_secs(5)));
+        assert_eq!(
+            activity.check(&TIMEOUTS, &READING),
+            Ok(Duration::from_secs(5))
+        );
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(activity.check(&TIMEOUTS), Err(Expired::Head));
+        assert_eq!(activity.check(&TIMEOUTS, &READING), Err(Expired::Head));
     }
 
     #[tokio::test(start_paused = true)]
     async fn bytes_between_multiplexed_requests_start_no_head() {
         let activity = Activity::new();
-        drop(activity.request_begins(true));
+        drop(activity.request_begins(Version::HTTP_2));
         activity.bytes_came();
         tokio::time::advance(Duration::from_mins(1)).await;
-        assert!(activity.check(&TIMEOUTS).is_ok());
+        assert!(activity.check(&TIMEOUTS, &READING).is_ok());
     }
 }

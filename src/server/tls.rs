@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::timeouts::{Activity, Watched};
+use super::timeouts::{Activity, TimedIo};
 use crate::config::settings::{ClientCertificates, Listener, ListenerTls};
 use crate::telemetry::metrics::Metrics;
 
@@ -134,12 +134,12 @@ impl Tls {
         &self,
         mut stream: TcpStream,
         activity: &Arc<Activity>,
-    ) -> Result<(TlsStream<Watched<TcpStream>>, Protocol), NoTls> {
+    ) -> Result<(TlsStream<TimedIo>, Protocol), NoTls> {
         if speaks_http(&stream).await? {
             answer_plainly(&mut stream).await?;
             return Err(NoTls::Plain);
         }
-        let watched = Watched::new(stream, Arc::clone(activity));
+        let watched = TimedIo::new(stream, Arc::clone(activity));
         let stream = self.acceptor.accept(watched).await?;
         let agreed = stream.get_ref().1.alpn_protocol();
         // HTTP/2 is never spoken without being named (RFC 9113 §3.3).

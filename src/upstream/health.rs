@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Limited};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::{Request, StatusCode};
 use thiserror::Error;
@@ -17,8 +18,23 @@ use crate::body::RequestBody;
 /// By which an upstream's log tells our checks from requests.
 const AGENT: HeaderValue = HeaderValue::from_static("partywall-health-check");
 
+/// For the log and for readiness.
+const IGNORED: &str = "tenancy.traces.org_id is set, but this Tempo ignores X-Scope-OrgID and \
+                       shows every tenant all spans: set multitenancy_enabled: true in Tempo, or \
+                       tenancy.traces.attribute here";
+
+/// Whether a 401 is Tempo's for want of `X-Scope-OrgID` (grafana/dskit, user/id.go).
+fn says_no_org_id(text: &[u8]) -> bool {
+    text.trim_ascii() == b"no org id"
+}
+
 /// As much of an answer as is read, so that its connection can be used again.
 const ANSWER_BYTES: usize = 64 * 1024;
+
+/// Answered only where Tempo does not require an organisation: a list of names, of a time that
+/// holds no blocks. Every handler of Tempo's API is behind the same middleware, which answers 401
+/// `no org id` (grafana/tempo, cmd/tempo/app/modules.go; `middleware/http_auth.go` of grafana/dskit).
+const ORG_ID_PROBE: &str = "/api/v2/search/tags?start=1&end=2";
 
 /// Asks one upstream until it is dropped.
 pub struct Health {
@@ -29,6 +45,8 @@ pub struct Health {
 struct Shared {
     upstream: Arc<Upstream>,
     state: watch::Sender<State>,
+    /// `None` where no organisation is needed.
+    org_id: Option<watch::Sender<OrgId>>,
     checks: Arc<HealthChecks>,
 }
 
@@ -58,6 +76,19 @@ enum State {
     Unhealthy,
 }
 
+/// Whether a Tempo keeps tenants apart by `X-Scope-OrgID`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OrgId {
+    /// Not asked yet.
+    Unknown,
+    /// Asked, and no answer said so or otherwise; nothing else is known either.
+    Untold,
+    /// A request without the header is refused.
+    Required,
+    /// A request without the header is answered: with it, every tenant gets all spans.
+    Ignored,
+}
+
 /// Why a check failed; for the log.
 #[derive(Debug, Error)]
 enum Failure {
@@ -74,7 +105,10 @@ enum Failure {
 impl Health {
     /// Begins to ask, at once. What is known of `previous`, an upstream of the same name, holds
     /// until there is an answer.
-    pub fn watch(upstream: Arc<Upstream>, previous: Option<&Self>) -> Self {
+    ///
+    /// With `needs_org_id`, it is also found out whether the upstream, a Tempo, requires
+    /// `X-Scope-OrgID`.
+    pub fn watch(upstream: Arc<Upstream>, needs_org_id: bool, previous: Option<&Self>) -> Self {
         let (known, checks) = match previous {
             Some(Self { shared, .. }) => (*shared.state.borrow(), Arc::clone(&shared.checks)),
             None => (State::Unknown, Arc::default()),
@@ -82,6 +116,7 @@ impl Health {
         let shared = Arc::new(Shared {
             upstream,
             state: watch::Sender::new(known),
+            org_id: needs_org_id.then(|| watch::Sender::new(OrgId::Unknown)),
             checks,
         });
         let task = tokio::spawn(Arc::clone(&shared).run()).abort_handle();
@@ -102,6 +137,12 @@ impl Health {
         }
     }
 
+    /// Whether the upstream is found to ignore `X-Scope-OrgID`; `None` where nothing depends on it.
+    pub fn ignores_org_id(&self) -> Option<bool> {
+        self.shared.org_id.as_ref()?;
+        Some(self.shared.upstream.ignores_org_id())
+    }
+
     /// What came of the checks so far.
     pub fn checks(&self) -> &HealthChecks {
         &self.shared.checks
@@ -110,10 +151,18 @@ impl Health {
     /// Why Partywall is not ready for this upstream's sake, if it is to be.
     pub fn not_ready(&self) -> Option<String> {
         let settings = self.shared.upstream.settings();
+        let name = &settings.name;
+        match self.shared.org_id.as_ref().map(|org_id| *org_id.borrow()) {
+            Some(OrgId::Unknown) => {
+                return Some(format!("upstream `{name}` has not been checked yet"));
+            }
+            Some(OrgId::Ignored) => return Some(format!("upstream `{name}`: {IGNORED}")),
+            // One that is down keeps no other upstream's requests away.
+            Some(OrgId::Untold | OrgId::Required) | None => {}
+        }
         if !settings.health.gates_readiness {
             return None;
         }
-        let name = &settings.name;
         match *self.shared.state.borrow() {
             State::Unknown => Some(format!("upstream `{name}` has not been checked yet")),
             State::Healthy => None,
@@ -123,6 +172,10 @@ impl Health {
 
     /// Waits until it is known whether the upstream is healthy, where readiness depends on it.
     pub async fn settled(&self) {
+        if let Some(org_id) = &self.shared.org_id {
+            let mut org_id = org_id.subscribe();
+            let _ = org_id.wait_for(|org_id| *org_id != OrgId::Unknown).await;
+        }
         if self.shared.upstream.settings().health.gates_readiness {
             let mut state = self.shared.state.subscribe();
             // The sender lives as long as `self`.
@@ -140,7 +193,8 @@ impl Drop for Health {
 impl Shared {
     async fn run(self: Arc<Self>) {
         loop {
-            self.note(self.check().await);
+            let (checked, ()) = futures_util::future::join(self.check(), self.check_org_id()).await;
+            self.note(checked);
             tokio::time::sleep(self.upstream.settings().health.interval).await;
         }
     }
@@ -154,20 +208,53 @@ impl Shared {
 
     async fn ask(&self) -> Result<(), Failure> {
         let path = &self.upstream.settings().health.path;
+        let (status, _) = self.get(path).await?;
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(Failure::Status(path.clone(), status))
+        }
+    }
+
+    async fn check_org_id(&self) {
+        let Some(known) = &self.org_id else { return };
+        let within = self.upstream.settings().health.timeout;
+        let answer = tokio::time::timeout(within, self.get(ORG_ID_PROBE)).await;
+        let new = match answer {
+            Ok(Ok((status, _))) if status.is_success() => OrgId::Ignored,
+            Ok(Ok((StatusCode::UNAUTHORIZED, text))) if says_no_org_id(&text) => OrgId::Required,
+            _ if *known.borrow() == OrgId::Unknown => OrgId::Untold,
+            // What was known is as good as before.
+            _ => return,
+        };
+        let ignored = new == OrgId::Ignored;
+        self.upstream
+            .ignores_org_id
+            .store(ignored, Ordering::Relaxed);
+        if known.send_replace(new) == new {
+            return;
+        }
+        let upstream = &**self.upstream.name();
+        match new {
+            OrgId::Ignored => tracing::error!(upstream, "{IGNORED}"),
+            OrgId::Required => tracing::info!(upstream, "the upstream requires X-Scope-OrgID"),
+            OrgId::Unknown | OrgId::Untold => {}
+        }
+    }
+
+    /// The status and the begin of the text.
+    async fn get(&self, path: &str) -> Result<(StatusCode, Bytes), Failure> {
         let mut request = Request::new(RequestBody::Empty);
         *request.uri_mut() = self.upstream.uri(path).map_err(Failure::Path)?;
         request.headers_mut().insert(USER_AGENT, AGENT);
         self.upstream.sign(request.headers_mut());
         let answer = self.upstream.send(request).await;
         let (head, body) = answer.map_err(Failure::Unreachable)?.into_parts();
-        // Its text says nothing that its status does not.
         #[expect(clippy::disallowed_methods, reason = "a few bytes, at most")]
-        let _ = Limited::new(body, ANSWER_BYTES).collect().await;
-        if head.status.is_success() {
-            Ok(())
-        } else {
-            Err(Failure::Status(path.clone(), head.status))
-        }
+        let text = Limited::new(body, ANSWER_BYTES).collect().await;
+        // One that is too long, or breaks off, says nothing.
+        let text = text.map(Collected::to_bytes).unwrap_or_default();
+        Ok((head.status, text))
     }
 
     fn note(&self, outcome: Result<(), Failure>) {

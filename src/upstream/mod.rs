@@ -6,7 +6,7 @@ mod tls;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -32,6 +32,8 @@ const POOL_IDLE: Duration = Duration::from_secs(90);
 /// its warm connections.
 pub struct Upstream {
     settings: Settings,
+    /// What [`Health`] found out: see [`Self::ignores_org_id`].
+    ignores_org_id: AtomicBool,
     client: Client<Connector, RequestBody>,
     /// HTTP/2 from the first byte, as gRPC needs it.
     grpc_client: Client<Connector, RequestBody>,
@@ -79,13 +81,6 @@ impl Upstream {
             .map_err(|_| InvalidUpstream::Authority(url.authority.clone()))?;
         let host = HeaderValue::from_str(authority.as_str())
             .map_err(|_| InvalidUpstream::Authority(url.authority.clone()))?;
-        if settings.tls.trust == Trust::Anyone {
-            tracing::warn!(
-                upstream = &*settings.name,
-                "tls.insecure_skip_verify: whoever answers at the upstream's address is believed \
-                 and gets its credentials; use it for tests alone"
-            );
-        }
         let connections =
             previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.connections));
         let tls = tls::client_config(&settings.tls)?;
@@ -112,6 +107,7 @@ impl Upstream {
             host,
             authorization: authorization(&settings.credentials)?,
             settings: settings.clone(),
+            ignores_org_id: AtomicBool::new(false),
             connections,
         })
     }
@@ -124,6 +120,12 @@ impl Upstream {
     /// Whether it is believed whatever certificate it shows.
     pub fn is_insecure(&self) -> bool {
         self.settings.tls.trust == Trust::Anyone
+    }
+
+    /// Whether it is a Tempo that is to keep tenants apart by `X-Scope-OrgID` and does not: it
+    /// would answer each tenant with all spans.
+    pub fn ignores_org_id(&self) -> bool {
+        self.ignores_org_id.load(Ordering::Relaxed)
     }
 
     /// The settings it was made from.

@@ -50,6 +50,20 @@ pub async fn exchange(authority: &str, request: &[u8]) -> RawAnswer {
 }
 
 pub async fn read_answer(stream: &mut TcpStream) -> RawAnswer {
+    parse(&read_all(stream).await)
+}
+
+/// The same without each `interim`.
+pub async fn read_answer_behind(stream: &mut TcpStream, interim: &str) -> RawAnswer {
+    let all = read_all(stream).await;
+    parse(
+        String::from_utf8_lossy(&all)
+            .replace(interim, "")
+            .as_bytes(),
+    )
+}
+
+async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     let mut piece = vec![0; 16 * 1024];
     while let Ok(Ok(length)) = tokio::time::timeout(PATIENCE, stream.read(&mut piece)).await {
@@ -58,7 +72,7 @@ pub async fn read_answer(stream: &mut TcpStream) -> RawAnswer {
         }
         all.extend_from_slice(&piece[..length]);
     }
-    parse(&all)
+    all
 }
 
 fn parse(all: &[u8]) -> RawAnswer {

@@ -6,13 +6,13 @@
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http_body_util::{BodyExt, Empty, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
@@ -92,6 +92,7 @@ struct State {
     seen: Mutex<Vec<Seen>>,
     rules: Mutex<Vec<Rule>>,
     pieces: AtomicUsize,
+    without_org_id: AtomicU16,
 }
 
 pub struct TempoUpstream {
@@ -110,6 +111,7 @@ impl TempoUpstream {
             seen: Mutex::default(),
             rules: Mutex::default(),
             pieces: AtomicUsize::new(1),
+            without_org_id: AtomicU16::new(401),
         });
         let server = tokio::spawn(accept(listener, Arc::clone(&state)));
         Self { url, state, server }
@@ -125,6 +127,12 @@ impl TempoUpstream {
     pub fn reply(&self, path: &str, reply: TempoReply) {
         let path = path.to_owned();
         self.rule(move |seen| (seen.path() == path).then(|| reply.clone()));
+    }
+
+    /// With what it answers the proxy's own question whether a request needs `X-Scope-OrgID`: 401
+    /// with multitenancy, 200 without.
+    pub fn without_org_id(&self, status: u16) {
+        self.state.without_org_id.store(status, Ordering::Relaxed);
     }
 
     /// In how many pieces bodies are sent from now on.
@@ -324,9 +332,17 @@ async fn serve(
 ) -> Result<Response<Body>, Box<dyn std::error::Error + Send + Sync>> {
     let (head, body) = request.into_parts();
     if is_health_check(&head.headers) {
-        return Ok(Response::new(BodyExt::boxed_unsync(
-            Empty::new().map_err(|never| match never {}),
-        )));
+        let is_without_org_id =
+            head.uri.path() != "/ready" && !head.headers.contains_key("x-scope-orgid");
+        let (status, text) = if is_without_org_id {
+            let status = state.without_org_id.load(Ordering::Relaxed);
+            (status, if status == 401 { "no org id\n" } else { "{}" })
+        } else {
+            (200, "")
+        };
+        let body = Full::from(text).map_err(|never| match never {});
+        let answer = Response::builder().status(status);
+        return Ok(answer.body(BodyExt::boxed_unsync(body))?);
     }
     let body = body.collect().await?;
     let target = head

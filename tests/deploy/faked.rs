@@ -44,9 +44,10 @@ impl Access for Pod<'_> {
     }
 }
 
-/// What a config says; fails with every error of the loader. `name` is for that.
+/// What a config says; fails with every error and every warning of the loader. `name` is for that.
 pub fn load(name: &str, config: &str) -> Settings {
-    config::load(Path::new(MOUNTED), &Pod { config })
-        .unwrap_or_else(|errors| panic!("{name}:\n{errors}"))
-        .settings
+    let loaded = config::load(Path::new(MOUNTED), &Pod { config })
+        .unwrap_or_else(|errors| panic!("{name}:\n{errors}"));
+    assert!(loaded.warnings.is_empty(), "{name}: {:?}", loaded.warnings);
+    loaded.settings
 }

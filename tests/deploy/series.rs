@@ -9,7 +9,7 @@ use promql_parser::util::{ExprVisitor, walk_expr};
 use tempfile::TempDir;
 
 use super::common::client::{Ask, Client};
-use super::common::partywall::{Partywall, Setup};
+use super::common::partywall::{Partywall, Setup, Tempo};
 use super::common::process::free_port;
 use super::common::tls::Authority;
 
@@ -46,6 +46,11 @@ impl Exposed {
                  /open, shadow: {{until: {}, tenants_see_each_other: true}}}}",
                 humantime::format_rfc3339(SystemTime::now() + Duration::from_hours(1))
             )],
+            // Found to be neither with nor without multitenancy, as it is not there.
+            tempo: Some(Tempo {
+                tenancy: "org_id: true".to_owned(),
+                ..Setup::tempo(nowhere).tempo.expect("a Tempo")
+            }),
             rest: "metrics: {per_tenant: {}}\n".to_owned(),
             ..Setup::new(nowhere)
         })

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::common::client::{Ask, Client};
+use super::common::tempo_upstream::TempoUpstream;
 use super::common::upstream::{Behaviour, Reply, Upstream};
 use super::rig::{ACME, Rig, replace};
 use super::stage::eventually;
@@ -327,4 +329,94 @@ async fn an_upstream_that_is_gone_is_neither_asked_nor_shown() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(gone.take_checks().is_empty());
     assert_eq!(rig.ask_below("/gone", &ACME).await.status, 403);
+}
+
+const ORG_ID_IGNORED: &str = r#"partywall_upstream_org_id_ignored{upstream="tempo"}"#;
+
+/// In front of a metrics upstream and this Tempo, of which `tenancy.traces.org_id` is asked.
+async fn by_org_id(tempo: &TempoUpstream) -> Rig {
+    let change = |config: &mut super::rig::Config, _: &std::path::Path| {
+        config.more = vec![format!(
+            "{{name: tempo, api: tempo, url: '{}', health: {{interval: 50ms}}}}",
+            tempo.url
+        )];
+        config.tenancy += "\n  traces: {org_id: true}";
+    };
+    let lay = |dir: &std::path::Path, config: &super::rig::Config| {
+        let path = dir.join("partywall.yaml");
+        std::fs::write(&path, config.to_string()).expect("a config file");
+        path
+    };
+    Rig::launch(change, lay).await
+}
+
+async fn readiness(rig: &Rig) -> (u16, String) {
+    let answer = rig.admin_get("/-/ready").await;
+    (answer.status.as_u16(), answer.text())
+}
+
+async fn search(rig: &Rig) -> u16 {
+    let ask = Ask::get("/api/search", &[("q", "{}")]);
+    let answer = Client::default().ask(&rig.url(), &ask, Some(&ACME)).await;
+    answer.status.as_u16()
+}
+
+#[tokio::test]
+async fn tempo_that_ignores_org_ids_keeps_it_unready() {
+    let tempo = TempoUpstream::start().await;
+    tempo.without_org_id(200);
+    let rig = by_org_id(&tempo).await;
+    let ignored = async || rig.metric(ORG_ID_IGNORED).await > 0.5;
+    eventually("it is found out", async || ignored().await).await;
+    for _ in 0..5 {
+        let (status, text) = readiness(&rig).await;
+        assert_eq!(status, 503);
+        assert!(
+            text.contains("upstream `tempo`: tenancy.traces.org_id is set, but this Tempo ignores"),
+            "{text}"
+        );
+    }
+    assert_eq!(said(&rig, "ERROR"), 1, "{}", rig.process.log());
+    assert_eq!(search(&rig).await, 502);
+    assert!(tempo.take().is_empty());
+
+    tempo.without_org_id(401);
+    eventually("it is ready", async || readiness(&rig).await.0 == 200).await;
+    assert!(!ignored().await);
+    assert_eq!(search(&rig).await, 200);
+
+    tempo.without_org_id(200);
+    eventually("it is not any more", async || {
+        readiness(&rig).await.0 == 503
+    })
+    .await;
+    let mut rig = rig;
+    rig.config.tenancy = rig
+        .config
+        .tenancy
+        .replace("org_id: true", "attribute: resource.tenant_id");
+    rig.replace();
+    eventually("it is as the config says now", async || {
+        readiness(&rig).await.0 == 200 && search(&rig).await == 200
+    })
+    .await;
+    rig.config.tenancy = rig
+        .config
+        .tenancy
+        .replace("attribute: resource.tenant_id", "org_id: true");
+    rig.replace();
+    eventually("it is not again", async || readiness(&rig).await.0 == 503).await;
+    // What is known holds while Tempo cannot say.
+    tempo.without_org_id(503);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(readiness(&rig).await.0, 503);
+}
+
+#[tokio::test]
+async fn tempo_that_is_down_keeps_no_metrics_away() {
+    let tempo = TempoUpstream::start().await;
+    tempo.without_org_id(503);
+    let rig = by_org_id(&tempo).await;
+    eventually("it is ready", async || readiness(&rig).await.0 == 200).await;
+    assert_eq!(rig.status(&ACME).await, 200);
 }

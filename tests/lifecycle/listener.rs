@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::common::raw::{exchange, read_answer};
 use super::stage::{FORM, QUERY, Stage, eventually, until_closed, until_seen};
-use super::wire::Step;
+use super::wire::{Step, Wire};
 
 const DEADLINES: &str =
     "timeouts: {first_request: 400ms, header: 400ms, body_idle: 400ms, idle: 2s}\n";
@@ -356,6 +356,95 @@ async fn a_stream_that_got_stuck_is_let_go_alone() {
     let answer = h2.send_request(stage.h2_request("/small")).await.unwrap();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "ok");
+}
+
+/// Far below the rate of any reader that the tests have else.
+const READING: &str = "limits: {answer_bytes_per_second: 10MiB}\ntimeouts: {body_idle: 2s}\n";
+
+async fn until_let_go(stage: &Stage<Wire>) {
+    eventually("the upstream is let go", async || {
+        stage.upstream.deserted() == 1
+    })
+    .await;
+    eventually("nothing is in flight", async || {
+        stage.metric("partywall_http_requests_in_flight").await < 0.5
+    })
+    .await;
+    let cut = r#"partywall_slow_readers_total{result="too_slow"}"#;
+    assert!((stage.metric(cut).await - 1.0).abs() < 0.1);
+}
+
+/// W3: a client that takes a little before each deadline holds its permit for no longer.
+#[tokio::test]
+async fn reader_that_drips_is_cut_off_though_it_never_stalls() {
+    let script = [Step::send(BIG_ANSWER), Step::Flood(50_000_000)];
+    let stage = Stage::scripted(&script, READING).await;
+    let mut stream = stage.connect().await;
+    stream.write_all(&stage.kept("/big")).await.unwrap();
+    let dripping = async {
+        let mut piece = vec![0; 1_000_000];
+        // Enough for the kernel to take more, again and again.
+        while stream.read_exact(&mut piece).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let (started, ()) = tokio::join!(async { Instant::now() }, dripping);
+    assert!(started.elapsed() > Duration::from_secs(2), "not at once");
+    until_let_go(&stage).await;
+    assert!(stage.upstream.flooded() < 45_000_000);
+}
+
+/// The same on a stream of HTTP/2, whose connection is well.
+#[tokio::test]
+async fn stream_that_drips_is_cut_off_alone_though_it_never_stalls() {
+    let script = [Step::send(BIG_ANSWER), Step::Flood(50_000_000)];
+    let stage = Stage::scripted(&script, READING).await;
+    let stream = TokioIo::new(stage.connect().await);
+    let (mut h2, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_connection_window_size(1 << 24)
+        .initial_stream_window_size(1 << 16)
+        .handshake::<_, Full<Bytes>>(stream)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let answer = h2.send_request(stage.h2_request("/big")).await.unwrap();
+    let mut body = answer.into_body();
+    let mut drips = 0;
+    while let Some(Ok(_)) = body.frame().await {
+        drips += 1;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!(drips > 4, "{drips}");
+    until_let_go(&stage).await;
+    stage.upstream.script(&[Step::send(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok",
+    )]);
+    let answer = h2.send_request(stage.h2_request("/small")).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "ok");
+}
+
+/// A live tail: a few bytes now and then, which are read at once.
+#[tokio::test]
+async fn stream_of_few_bytes_is_not_cut_off_while_nothing_waits() {
+    let event = Step::send("5\r\nevent\r\n");
+    let mut script = vec![Step::send(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+    )];
+    for _ in 0..14 {
+        script.extend([event.clone(), Step::Pause(Duration::from_millis(500))]);
+    }
+    script.push(Step::send("0\r\n\r\n"));
+    let stage = Stage::scripted(&script, READING).await;
+    let http1 = stage.get("/tail");
+    let http2 = async {
+        let mut h2 = stage.connect_h2().await;
+        let answer = h2.send_request(stage.h2_request("/tail")).await.unwrap();
+        answer.into_body().collect().await.unwrap().to_bytes()
+    };
+    let (http1, http2) = tokio::join!(http1, http2);
+    assert_eq!(http1.text().matches("event").count(), 14, "{http1:?}");
+    assert_eq!(http2.len(), 14 * 5);
 }
 
 #[tokio::test]

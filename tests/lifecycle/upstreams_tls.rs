@@ -153,7 +153,8 @@ async fn grpc_goes_by_the_same_tls() {
     assert!(seen.client.is_some());
 }
 
-const WARNING: &str = "tls.insecure_skip_verify";
+const WARNING: &str = "upstreams[0].tls.insecure_skip_verify: any certificate is trusted";
+const WARNED: &str = r#"partywall_config_warnings{warning="insecure_skip_verify"}"#;
 const INSECURE: &str = r#"partywall_upstream_tls_insecure{upstream="metrics"}"#;
 
 #[tokio::test]
@@ -163,6 +164,9 @@ async fn verification_can_be_switched_off_and_is_warned_of() {
     let mut rig = rig(&upstream, "{insecure_skip_verify: true}", &[]).await;
     assert_status(&rig, "insecure", 200).await;
     assert!(rig.metric(INSECURE).await > 0.5);
+    assert!((rig.metric(WARNED).await - 1.0).abs() < 1e-9);
+    let shown = async |rig: &Rig| rig.admin_get("/-/config").await.text();
+    assert!(shown(&rig).await.contains(WARNING));
     let warnings = || rig.process.log().matches(WARNING).count();
     assert_eq!(warnings(), 1);
 
@@ -170,22 +174,24 @@ async fn verification_can_be_switched_off_and_is_warned_of() {
     rig.rewrite();
     assert_eq!(rig.post_reload().await.status, 200);
     let warnings = || rig.process.log().matches(WARNING).count();
-    assert_eq!(warnings(), 1, "not brought by this reload");
+    assert_eq!(warnings(), 2, "at each load");
 
     rig.config.options.clear();
     rig.rewrite();
     assert_eq!(rig.post_reload().await.status, 200);
     assert_status(&rig, "verified again", 502).await;
     assert!(rig.metric(INSECURE).await < 0.5);
+    assert!(rig.metric(WARNED).await < 0.5);
+    assert!(!shown(&rig).await.contains(WARNING));
 
     rig.config.options = with_tls("{insecure_skip_verify: true}");
     rig.rewrite();
     assert_eq!(rig.post_reload().await.status, 200);
-    assert_eq!(rig.process.log().matches(WARNING).count(), 2);
+    assert_eq!(rig.process.log().matches(WARNING).count(), 3);
     assert_status(&rig, "insecure again", 200).await;
     let log = rig.process.log();
     assert!(
-        log.contains("WARN") && log.contains("upstream=\"metrics\""),
+        log.contains("WARN") && log.contains("code=\"insecure_skip_verify\""),
         "{log}"
     );
 }

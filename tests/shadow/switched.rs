@@ -36,7 +36,7 @@ async fn it_ends_by_itself() {
     );
     let log = proxy.process.log();
     assert!(
-        log.contains("SHADOW MODE: upstream metrics is in shadow mode"),
+        log.contains("upstreams[0].shadow: upstream metrics is in shadow mode"),
         "{log}"
     );
     let config = Client::default()
@@ -88,7 +88,7 @@ async fn a_reload_switches_it_on_and_off() {
         proxy
             .process
             .log()
-            .contains("SHADOW MODE: upstream metrics is")
+            .contains("upstreams[0].shadow: upstream metrics is in shadow mode")
     );
     std::fs::write(proxy.config(), &without).expect("written");
     eventually("it is enforced again", async || {

@@ -64,7 +64,7 @@ fn check_warns_and_refuses_every_slip() {
     assert!(good.status.success());
     let warning = said(&good.stderr);
     assert!(
-        warning.contains("p.yaml: warning: upstream thanos is in shadow mode until "),
+        warning.contains("warning: upstreams[0].shadow: upstream thanos is in shadow mode until "),
         "{warning}"
     );
     let passed = shadow_until(SystemTime::now() - Duration::from_mins(1), "");

@@ -85,7 +85,14 @@ async fn examine(args: &DoctorArgs) -> Result<Report, String> {
     issuers::examine(&mut report, &loaded, token, within).await?;
     let Loaded { settings, .. } = loaded;
     for upstream in &settings.upstreams {
-        examine_upstream(&mut report, &settings, upstream, token, within).await;
+        Box::pin(examine_upstream(
+            &mut report,
+            &settings,
+            upstream,
+            token,
+            within,
+        ))
+        .await;
     }
     report.end();
     Ok(report)

@@ -1,6 +1,7 @@
 //! From the tree to [`Settings`]: one file a group of sections, read in the order of the file.
 
 mod cache;
+mod claims;
 mod issuers;
 mod listeners;
 mod process;
@@ -28,7 +29,7 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
     let bound = listeners::bound_once(r, &listeners, &admin);
     let upstreams = section.required(r, "upstreams", upstreams::upstreams);
     let tokens = section.required(r, "tokens", tokens::tokens);
-    let known = tenancy::Known {
+    let known = rules::Known {
         issuers: match &tokens {
             Ok(tokens) => tokens.issuers.clone(),
             Err(reported) => Err(*reported),

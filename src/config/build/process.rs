@@ -78,6 +78,12 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     let body_bytes = sized(r, "body_bytes", default.body_bytes, 1..=GIB);
     let query_bytes = sized(r, "query_bytes", default.query_bytes, 1..=16 * MIB);
     let answer_bytes = sized(r, "answer_bytes", default.answer_bytes, 1..=16 * GIB);
+    let answer_bytes_per_second = sized(
+        r,
+        "answer_bytes_per_second",
+        default.answer_bytes_per_second,
+        0..=GIB,
+    );
     let buffered_bytes = sized(r, "buffered_bytes", default.buffered_bytes, 1..=64 * GIB);
     let rewrite_cache_bytes = sized(
         r,
@@ -115,6 +121,7 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
         query_bytes: query_bytes?,
         query_selectors: query_selectors?,
         answer_bytes: answer_bytes?,
+        answer_bytes_per_second: answer_bytes_per_second?,
         buffered_bytes: buffered_bytes?,
         rewrite_cache_bytes: rewrite_cache_bytes?,
     })

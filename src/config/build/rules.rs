@@ -4,12 +4,22 @@ use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
 
-use super::tenancy::Known;
+use super::claims;
 use crate::config::read::{Alternative, Field, Read, Reader, Section};
-use crate::config::settings::{ClaimGrant, ClaimPath, Grant, Pattern, TenantRule, When};
+use crate::config::settings::{Api, ClaimGrant, ClaimPath, Grant, Pattern, TenantRule, When};
 use crate::config::values::{expanded, flag, text};
+use crate::config::warning::WarningCode;
 use crate::config::yaml::Value;
 use crate::tenancy::Tenant;
+
+/// What the rules may refer to, and must provide for.
+pub(super) struct Known {
+    /// The issuers' names; with an error among them, nothing is said about unknown ones.
+    pub(super) issuers: Read<Vec<Arc<str>>>,
+    pub(super) apis: Vec<Api>,
+    /// The names of the clusters; with an error among them, nothing is said about unknown ones.
+    pub(super) clusters: Read<Vec<Arc<str>>>,
+}
 
 /// The longest `pattern`, in bytes.
 const MAX_PATTERN_BYTES: usize = 1024;
@@ -31,7 +41,8 @@ pub(super) enum Dimension {
 impl Dimension {
     /// What a rule can grant.
     fn grants(self) -> [(&'static str, Alternative<Grant>); 3] {
-        let claim: Alternative<Grant> = |r, field| claim_path(r, field).map(bare).map(Grant::Claim);
+        let claim: Alternative<Grant> =
+            |r, field| granting_claim(r, field).map(bare).map(Grant::Claim);
         let some: Alternative<Grant> = |r, field| r.some_of(field, tenant).map(Grant::Tenants);
         let all: Alternative<Grant> = |r, field| flag(r, field).map(|()| Grant::AllTenants);
         match self {
@@ -53,7 +64,7 @@ pub(super) fn rules(
     let listed = section.optional(r, "rules", |r, field| {
         r.some_of(field, |r, field| rule(r, field, dimension, known))
     });
-    let short = section.optional(r, "claim", claim_path);
+    let short = section.optional(r, "claim", granting_claim);
     let has_claim = !matches!(short, Ok(None));
     let refinement = refinement(r, section, has_claim);
 
@@ -65,6 +76,12 @@ pub(super) fn rules(
     }
     let listed = listed.unwrap_or_default();
     all_reached(r, &listed, short.is_some())?;
+    if dimension == Dimension::Tenants {
+        all_tenants_of_some(r, &listed, known)?;
+    }
+    if let Some(claim) = &short {
+        of_one_issuer(r, section, claim, &When::default(), known);
+    }
     let refinement = refinement?;
     let short = short.map(|claim| TenantRule {
         when: When::default(),
@@ -96,6 +113,69 @@ fn all_reached(
     }
 }
 
+/// `all_tenants` is for some callers: for all of them there would be nothing to keep apart.
+fn all_tenants_of_some(
+    r: &mut Reader<'_>,
+    listed: &[(Field<'_>, TenantRule)],
+    known: &Known,
+) -> Read<()> {
+    let Ok(issuers) = &known.issuers else {
+        return Ok(());
+    };
+    let mut last = None;
+    let has_all = |issuer: &Arc<str>| {
+        let decides = |rule: &TenantRule| {
+            let of_this = rule.when.issuer.as_ref().is_none_or(|one| one == issuer);
+            rule.when.claim.is_none() && of_this
+        };
+        let decides = listed.iter().find(|(_, rule)| decides(rule));
+        let all = decides.filter(|(_, rule)| rule.grant == Grant::AllTenants);
+        last = all.map(|(field, _)| field).or(last);
+        all.is_some()
+    };
+    if !issuers.is_empty()
+        && issuers.iter().all(has_all)
+        && let Some(field) = last
+    {
+        let message = "`all_tenants` would hold for every caller: each issuer of tokens.issuers \
+                       has such a rule that asks for no claim. Ask for `claim` and `values`";
+        return Err(r.error(field, message));
+    }
+    if issuers.len() > 1 {
+        for (field, rule) in listed {
+            if rule.grant == Grant::AllTenants && rule.when.issuer.is_none() {
+                let message = "`all_tenants` is granted by a claim of any issuer: whoever runs one \
+                               of them can write it. Add `issuer` to `when`";
+                r.warn(field, WarningCode::AllTenantsOfAnyIssuer, message);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Warns where the same `sub` of two issuers, two users, would be one tenant.
+fn of_one_issuer(
+    r: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    claim: &ClaimPath,
+    when: &When,
+    known: &Known,
+) {
+    let several = known
+        .issuers
+        .as_ref()
+        .is_ok_and(|issuers| issuers.len() > 1);
+    if several
+        && when.issuer.is_none()
+        && claim.0 == [claims::SUBJECT]
+        && let Some(field) = section.get("claim")
+    {
+        let message = "`sub` is unique within one issuer only, and there are several: users of two \
+                       issuers can share a tenant. Write a rule with `when: {issuer}` for each";
+        r.warn(&field, WarningCode::SubjectOfAnyIssuer, message);
+    }
+}
+
 fn rule<'n>(
     r: &mut Reader<'_>,
     field: &Field<'n>,
@@ -118,6 +198,10 @@ fn rule<'n>(
         }
         _ => Ok(()),
     };
+    if let (Ok(Grant::Claim(grant)), Ok(when)) = (&grant, &when) {
+        let when = when.clone().unwrap_or_default();
+        of_one_issuer(r, &mut section, &grant.claim, &when, known);
+    }
     section.finish(r)?;
     allowed?;
     let rule = TenantRule {
@@ -139,7 +223,11 @@ fn when(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> Read<When> {
             _ => Ok(issuer),
         }
     });
-    let claim = section.optional(r, "claim", claim_path);
+    let claim = section.optional(r, "claim", |r, field| {
+        let claim = claim_path(r, field)?;
+        claims::decides(r, field, &claim)?;
+        Ok(claim)
+    });
     let values = section.optional(r, "values", |r, field| r.some_of(field, text));
     section.finish(r)?;
     let (issuer, claim, values) = (issuer?, claim?, values?);
@@ -150,6 +238,12 @@ fn when(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> Read<When> {
         _ => return Err(r.error(field, "`claim` and `values` go together")),
     };
     Ok(When { issuer, claim })
+}
+
+fn granting_claim(r: &mut Reader<'_>, field: &Field<'_>) -> Read<ClaimPath> {
+    let claim = claim_path(r, field)?;
+    claims::grants(r, field, &claim)?;
+    Ok(claim)
 }
 
 /// `a.b.c`, or a list of keys where one holds dots.
@@ -234,10 +328,31 @@ fn pattern(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Pattern> {
     }
     let (before, after) = Pattern::ANCHORS;
     // Alone first: `a)|(b` must not become sound by the anchors around it.
-    compile(&source)
+    let regex = compile(&source)
         .and_then(|_| compile(&format!("{before}{source}{after}")))
-        .map(Pattern)
-        .map_err(|error| r.error(field, reason(&error)))
+        .map_err(|error| r.error(field, reason(&error)))?;
+    one_group(r, field, &regex)?;
+    Ok(Pattern(regex))
+}
+
+/// The first group is the tenant, in every value that matches.
+fn one_group(r: &mut Reader<'_>, field: &Field<'_>, regex: &Regex) -> Read<()> {
+    // The whole match counts as one.
+    match regex.captures_len() {
+        ..=1 => Ok(()),
+        2 if regex.static_captures_len() == Some(2) => Ok(()),
+        2 => {
+            let message = "a value can match without the group, and is never a tenant then: put \
+                           the group into every alternative, or use none";
+            Err(r.error(field, message))
+        }
+        _ => {
+            let message = "has several groups, of which the first alone is the tenant, and values \
+                           that match without it are left out: write (?:…) for the others";
+            r.warn(field, WarningCode::PatternGroups, message);
+            Ok(())
+        }
+    }
 }
 
 fn compile(source: &str) -> Result<Regex, regex::Error> {

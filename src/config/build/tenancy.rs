@@ -2,19 +2,11 @@
 
 use std::sync::Arc;
 
-use super::rules::{self, Dimension};
+use super::rules::{self, Dimension, Known};
 use crate::config::read::{Field, Read, Reader, Section};
 use crate::config::settings::{Api, FurtherDimension, Grant, Tenancy, TenantRule};
 use crate::config::values::{count, flag, is_name, shown, text};
-
-/// What the rules may refer to, and must provide for.
-pub(super) struct Known {
-    /// The issuers' names; with an error among them, nothing is said about unknown ones.
-    pub(super) issuers: Read<Vec<Arc<str>>>,
-    pub(super) apis: Vec<Api>,
-    /// The names of the clusters; with an error among them, nothing is said about unknown ones.
-    pub(super) clusters: Read<Vec<Arc<str>>>,
-}
+use crate::config::warning::WarningCode;
 
 pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> Read<Tenancy> {
     let mut section = r.section(field)?;
@@ -128,13 +120,28 @@ fn label<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Arc<str>
             "must be a label name: letters, digits and _, no digit first",
         ));
     }
-    if label == "__name__" {
-        return Err(r.error(
-            field,
-            "__name__ is the metric's name and tells no tenants apart",
-        ));
-    }
-    Ok((field.clone(), label.into()))
+    let why = match &*label {
+        "__name__" => "__name__ is the metric's name and tells no tenants apart",
+        _ if label.starts_with("__") => {
+            "labels that begin with __ are Prometheus' own: series have none when they are stored"
+        }
+        "le" | "quantile" => {
+            "tells the parts of a histogram or summary apart, and functions of PromQL drop and set \
+             it: choose another label"
+        }
+        "alertname" | "alertstate" => {
+            "is set by alerting rules, to the alert's name and state: choose another label"
+        }
+        "job" | "instance" => {
+            let message = "Prometheus sets this label by its scrape config, or, with honor_labels, \
+                           each target does: a tenant whose targets name another one writes into \
+                           that one's series. Let ingestion set a label of its own";
+            r.warn(field, WarningCode::ScrapeLabel, message);
+            return Ok((field.clone(), label.into()));
+        }
+        _ => return Ok((field.clone(), label.into())),
+    };
+    Err(r.error(field, why))
 }
 
 /// `resource.tenant_id`: tenants are told apart by resource, never by what one span says.

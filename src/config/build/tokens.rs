@@ -7,6 +7,28 @@ use crate::config::read::{Field, Read, Reader};
 use crate::config::settings::{TokenSource, Tokens};
 use crate::config::values::{KIB, MIB, count, size, text};
 
+/// Headers that say where, how and over which hop a message is sent (RFC 9110 §7, RFC 9112), and
+/// cookies, of which one header holds many (RFC 6265 §4.2.1).
+const MEANT_OTHERWISE: [&str; 17] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
 /// The tokens, and the issuers' names even if something else is wrong.
 pub(super) struct TokensAndIssuers {
     pub(super) all: Read<Tokens>,
@@ -73,6 +95,11 @@ fn source<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, TokenSo
     let mut section = r.section(field)?;
     let header = section.required(r, "header", |r, field| {
         let header = http_token(r, field)?.to_ascii_lowercase();
+        if MEANT_OTHERWISE.contains(&&*header) {
+            let message = "HTTP itself gives this header a meaning, so it never holds a bare \
+                           token: choose `authorization` or a header of your own";
+            return Err(r.error(field, message));
+        }
         Ok((field.clone(), header))
     });
     let scheme = section.optional(r, "scheme", http_token);

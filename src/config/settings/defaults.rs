@@ -75,6 +75,7 @@ impl Default for Limits {
             query_bytes: 64 * 1024,
             query_selectors: 1000,
             answer_bytes: 64 * 1024 * 1024,
+            answer_bytes_per_second: 1024,
             buffered_bytes: 512 * 1024 * 1024,
             rewrite_cache_bytes: 8 * 1024 * 1024,
         }

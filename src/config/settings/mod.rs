@@ -147,6 +147,9 @@ pub struct Limits {
     pub query_selectors: usize,
     /// `answer_bytes`: an answer that is filtered and so read whole, default 64 MiB.
     pub answer_bytes: usize,
+    /// `answer_bytes_per_second`: how fast a client must read what waits for it, averaged over
+    /// `timeouts.body_idle` of waiting, default 1 KiB; 0 for no minimum.
+    pub answer_bytes_per_second: usize,
     /// `buffered_bytes`: all bodies and answers, of all requests, that are in memory at once,
     /// default 512 MiB.
     pub buffered_bytes: usize,

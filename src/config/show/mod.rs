@@ -148,6 +148,7 @@ fn limits_tree(limits: &Limits) -> Tree {
         query_bytes,
         query_selectors,
         answer_bytes,
+        answer_bytes_per_second,
         buffered_bytes,
         rewrite_cache_bytes,
     } = limits;
@@ -162,6 +163,10 @@ fn limits_tree(limits: &Limits) -> Tree {
         ("query_bytes", Tree::plain(query_bytes)),
         ("query_selectors", Tree::plain(query_selectors)),
         ("answer_bytes", Tree::plain(answer_bytes)),
+        (
+            "answer_bytes_per_second",
+            Tree::plain(answer_bytes_per_second),
+        ),
         ("buffered_bytes", Tree::plain(buffered_bytes)),
         ("rewrite_cache_bytes", Tree::plain(rewrite_cache_bytes)),
     ])

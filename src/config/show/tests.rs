@@ -49,7 +49,7 @@ tenancy:
       tenants: ["a|b", "#c", "d: e"]
   claim: realm_access.roles
   separator: ","
-  pattern: "team-(.+)|x"
+  pattern: "team-(.+)"
   map: {a: [b, c], "d:": e}
   metrics: {label: tenant_id}
   traces: {attribute: resource.tenant.id}
@@ -77,6 +77,7 @@ limits:
   query_bytes: 5
   query_selectors: 6
   answer_bytes: 7
+  answer_bytes_per_second: 10
   rewrite_cache_bytes: 8
 timeouts: {first_request: 1s, header: 2s, body_idle: 3s, idle: 4s}
 drain: {min: 5s, max: 6s}

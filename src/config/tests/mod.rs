@@ -10,6 +10,7 @@ mod rules;
 mod settings;
 mod shadow;
 mod upstreams;
+mod warnings;
 
 use std::collections::HashMap;
 use std::env::VarError;
@@ -49,6 +50,16 @@ impl Fake {
             Ok(loaded) => Ok(loaded.settings),
             Err(errors) => Err(errors.to_string().lines().map(str::to_owned).collect()),
         }
+    }
+}
+
+impl Fake {
+    /// The warnings of a valid config, without the file's name.
+    fn warnings(&self) -> Result<Vec<String>, String> {
+        let loaded = load(Path::new("/etc/p.yaml"), self).map_err(|errors| errors.to_string())?;
+        let texts = loaded.warnings.iter().map(ToString::to_string);
+        let without_file = |text: String| text.strip_prefix("/etc/p.yaml:").unwrap().to_owned();
+        Ok(texts.map(without_file).collect())
     }
 }
 

@@ -124,6 +124,7 @@ fn the_minimal_config_with_every_default() {
             query_bytes: 65_536,
             query_selectors: 1000,
             answer_bytes: 67_108_864,
+            answer_bytes_per_second: 1024,
             buffered_bytes: 536_870_912,
             rewrite_cache_bytes: 8_388_608,
         },
@@ -218,7 +219,7 @@ tenancy:
 traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
 passthrough: {authentication: none, upstream: q}
-limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, body_min_rate: 10, incomplete_bodies: 11, query_bytes: 5, query_selectors: 6, answer_bytes: 7, buffered_bytes: 9, rewrite_cache_bytes: 8}
+limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, body_min_rate: 10, incomplete_bodies: 11, query_bytes: 5, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
 timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, body_total: 5ms, idle: 4ms}
 drain: {min: 5s, max: 0s}
 reload: {poll_interval: 1m}
@@ -343,6 +344,7 @@ fn the_process() {
             query_bytes: 5,
             query_selectors: 6,
             answer_bytes: 7,
+            answer_bytes_per_second: 0,
             buffered_bytes: 9,
             rewrite_cache_bytes: 8
         }
@@ -443,7 +445,7 @@ fn tenancy() {
 
 #[test]
 fn a_pattern_matches_a_whole_value() {
-    for pattern in ["team-(.+)|x", "(?x) team-(.+) | x"] {
+    for pattern in ["team-.+|x", "(?x) team-.+ | x"] {
         let tenancy = tenancy_of(&format!("  claim: t\n  pattern: \"{pattern}\"\n"));
         let [rule] = <[TenantRule; 1]>::try_from(tenancy.rules).unwrap();
         let Grant::Claim(ClaimGrant {
@@ -453,12 +455,7 @@ fn a_pattern_matches_a_whole_value() {
         else {
             panic!()
         };
-        let group = |value: &str| {
-            let captures = regex.captures(value)?;
-            Some(captures.get(1)?.as_str().to_owned())
-        };
-        assert_eq!(group("team-a"), Some("a".into()));
-        assert!(regex.is_match("x"));
+        assert!(regex.is_match("team-a") && regex.is_match("x"));
         for other in ["xteam-a", "team-", "xx", "x\n", "\nx", "y\nx", "team-a\nb"] {
             assert!(!regex.is_match(other), "{other:?}");
         }

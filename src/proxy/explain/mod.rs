@@ -39,6 +39,7 @@ use super::query_log::QueryLog;
 use super::shadow;
 use super::snapshot::Snapshot;
 use crate::auth::Caller;
+use crate::body::ReceivedBody;
 use crate::prometheus::clusters;
 use crate::telemetry::audit::Redaction;
 use crate::telemetry::metrics::Metrics;
@@ -55,10 +56,11 @@ pub async fn dry_run(snapshot: &Snapshot, question: Question) -> Explanation {
     } = question;
     let asked = request.body().clone();
     let walked: Mutex<Option<Explanation>> = Mutex::new(None);
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
         let shown = shown.clone();
         let (identity, asked, walked) = (&identity, &asked, &walked);
         async move {
+            let request = Request::map(request, ReceivedBody::new);
             let explanation = explain(snapshot, identity, shown, asked, request).await;
             let mut walked = walked.lock().unwrap_or_else(PoisonError::into_inner);
             *walked = Some(explanation);
@@ -90,7 +92,7 @@ async fn explain(
     identity: &Identity,
     shown: String,
     body: &Bytes,
-    request: Request<Incoming>,
+    request: Request<ReceivedBody>,
 ) -> Explanation {
     let mut explanation = Explanation::of(shown);
     let asked = sent::Asked::of(&request, body);
@@ -160,13 +162,13 @@ struct Walk<'a> {
 impl Walk<'_> {
     async fn go(
         mut self,
-        request: Request<Incoming>,
+        request: Request<ReceivedBody>,
     ) -> (Option<Arc<Caller>>, Result<Enforcement, ProxyError>) {
         let result = self.steps(request).await;
         (self.caller, result)
     }
 
-    async fn steps(&mut self, request: Request<Incoming>) -> Result<Enforcement, ProxyError> {
+    async fn steps(&mut self, request: Request<ReceivedBody>) -> Result<Enforcement, ProxyError> {
         let (context, settings) = (self.context, self.context.settings());
         let routed = Received::new(&context.rules, request)?.route()?;
         self.explanation.route = Some(route(&routed));
@@ -185,8 +187,8 @@ impl Walk<'_> {
 
     async fn authenticate(
         &self,
-        routed: Routed<Incoming>,
-    ) -> Result<Authenticated<Incoming>, ProxyError> {
+        routed: Routed<ReceivedBody>,
+    ) -> Result<Authenticated<ReceivedBody>, ProxyError> {
         match self.identity {
             Identity::Claims { issuer, claims } if routed.route().needs_token() => {
                 let tenancy = &self.context.settings().tenancy;
@@ -198,7 +200,7 @@ impl Walk<'_> {
     }
 }
 
-fn route(routed: &Routed<Incoming>) -> RouteView {
+fn route(routed: &Routed<ReceivedBody>) -> RouteView {
     let route = routed.route();
     let in_force = shadow::in_force(route);
     let in_force = in_force.filter(|in_force| in_force.is_for(routed.method()));

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 
 use super::ShadowVerdict;
-use crate::body::{Ahead, ClientBody, Pace, RequestBody};
+use crate::body::{Ahead, ClientBody, Pace, ReceivedBody, RequestBody};
 use crate::proxy::context::RequestContext;
 use crate::proxy::defect::caught_now;
 use crate::proxy::enforce::{Enforced, Enforcement};
@@ -44,7 +44,7 @@ pub(super) struct Evaluation {
 /// When the client breaks its body off or is too slow, or has too many that are incomplete.
 pub(super) async fn receive(
     authorized: Result<Authorized<()>, ProxyError>,
-    body: Incoming,
+    body: ReceivedBody,
     context: &RequestContext,
 ) -> Result<Evaluation, ProxyError> {
     let pace = Pace::of_client(context.settings());

@@ -22,8 +22,8 @@ mod verdict;
 use std::pin::pin;
 use std::time::Instant;
 
+use hyper::Response;
 use hyper::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Response, body::Incoming};
 
 use self::compare::ConfinedCopy;
 use self::evaluation::Evaluated;
@@ -38,7 +38,7 @@ use super::record::RequestRecord;
 use super::route::Route;
 use super::snapshot::Runtime;
 use super::{enforce, limits};
-use crate::body::ResponseBody;
+use crate::body::{ReceivedBody, ResponseBody};
 use crate::telemetry::metrics::{Metrics, Stage, Verdict};
 
 /// Tells whoever tries what would have become of the request.
@@ -60,7 +60,7 @@ pub(super) async fn serve(
     runtime: &Runtime,
     context: &RequestContext,
     in_force: InForce,
-    routed: Routed<Incoming>,
+    routed: Routed<ReceivedBody>,
     record: &mut RequestRecord,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let (routed, body) = routed.detach_body();

@@ -79,6 +79,10 @@ impl Guard {
         }
     }
 
+    fn is_between_requests(&self) -> bool {
+        self.state == State::Head && self.head.lines == 0 && self.line.length == 0
+    }
+
     /// Follows the next bytes; says from which on they are not to be passed.
     fn follow(&mut self, bytes: &[u8]) -> Result<(), Ambiguous> {
         let mut rest = bytes;
@@ -272,6 +276,16 @@ impl<S> Framed<S> {
             guard: Guard::new(),
             refusal: None,
         }
+    }
+
+    /// The stream below.
+    pub(super) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// Whether all that came is whole HTTP/1 requests.
+    pub(super) fn is_between_requests(&self) -> bool {
+        self.refusal.is_none() && self.guard.is_between_requests()
     }
 }
 

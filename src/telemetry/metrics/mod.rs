@@ -72,6 +72,12 @@ pub struct IssuerLabels {
     issuer: Arc<str>,
 }
 
+/// `warning`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WarningLabels {
+    warning: &'static str,
+}
+
 /// A part of a request's journey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -159,6 +165,7 @@ pub struct Metrics {
     reloads: Family<ResultLabels, Counter>,
     last_reload_successful: Gauge,
     last_reload_success: Gauge<f64, AtomicU64>,
+    config_warnings: Family<WarningLabels, Gauge>,
     /// Requests between their head and the end of their answer.
     pub requests_in_flight: Gauge,
     /// Requests that have a permit.
@@ -171,6 +178,7 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections closed because the limit was reached.
     pub connections_refused: Counter,
+    slow_readers: Family<ResultLabels, Counter>,
     /// Panics caught in a request; each is a defect to report.
     pub panics: Counter,
 }
@@ -230,6 +238,16 @@ impl Metrics {
             "Look-ups of confined queries, by result (hit, miss)",
             Family::default(),
         );
+        let slow_readers = add(
+            r,
+            "slow_readers",
+            "Answers cut off because the client read them too slowly, by result (stalled, too_slow)",
+            Family::default(),
+        );
+        // There from the start, so that the first one is an increase.
+        for name in ["stalled", "too_slow"] {
+            result(&slow_readers, name);
+        }
         Self {
             routes,
             tenants,
@@ -290,6 +308,12 @@ impl Metrics {
                 "When the config was last loaded with success",
                 Gauge::default(),
             ),
+            config_warnings: add(
+                r,
+                "config_warnings",
+                "Warnings of the config in force, by kind",
+                Family::default(),
+            ),
             requests_in_flight: add(
                 r,
                 "http_requests_in_flight",
@@ -326,6 +350,7 @@ impl Metrics {
                 "Connections closed at once because limits.connections was reached",
                 Counter::default(),
             ),
+            slow_readers,
             panics: add(
                 r,
                 "panics",
@@ -369,6 +394,14 @@ impl Metrics {
     /// What counts spans.
     pub fn span_counters(&self) -> SpanCounters {
         self.spans.clone()
+    }
+
+    /// Counts an answer that was cut off because the client read it too slowly: `stalled` or
+    /// `too_slow`.
+    pub(crate) fn answer_was_cut(&self, result: &'static str) {
+        self.slow_readers
+            .get_or_create(&ResultLabels { result })
+            .inc();
     }
 
     /// Counts an error of ours.
@@ -434,6 +467,15 @@ impl Metrics {
         self.last_reload_successful.set(i64::from(ok));
         if ok {
             self.last_reload_success.set(now);
+        }
+    }
+
+    /// Shows how many warnings of each kind the config in force has.
+    pub fn config_warned(&self, counts: impl IntoIterator<Item = (&'static str, usize)>) {
+        for (warning, count) in counts {
+            self.config_warnings
+                .get_or_create(&WarningLabels { warning })
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 

@@ -32,6 +32,8 @@ pub struct UpstreamState {
     pub connections_opened: u64,
     /// Whether its certificate is not verified.
     pub is_insecure: bool,
+    /// Whether it ignores `X-Scope-OrgID`; `None` where nothing depends on it.
+    pub ignores_org_id: Option<bool>,
     /// Whether its shadow mode is in force.
     pub is_shadowed: bool,
 }
@@ -78,6 +80,7 @@ pub(super) struct UpstreamMetrics {
     connections: Family<NameLabels, Gauge>,
     connections_opened: Family<NameLabels, Counter>,
     insecure: Family<NameLabels, Gauge>,
+    org_id_ignored: Family<NameLabels, Gauge>,
 }
 
 impl UpstreamMetrics {
@@ -126,6 +129,13 @@ impl UpstreamMetrics {
                 "Whether an upstream's certificate is not verified (tls.insecure_skip_verify)",
                 Family::default(),
             ),
+            org_id_ignored: add(
+                registry,
+                "upstream_org_id_ignored",
+                "Whether a Tempo ignores X-Scope-OrgID, by which tenancy.traces.org_id lets it \
+                 keep tenants apart",
+                Family::default(),
+            ),
         }
     }
 
@@ -158,6 +168,7 @@ impl UpstreamMetrics {
         self.connections.clear();
         self.connections_opened.clear();
         self.insecure.clear();
+        self.org_id_ignored.clear();
         for state in upstreams {
             self.take_one(state);
         }
@@ -192,6 +203,11 @@ impl UpstreamMetrics {
         self.insecure
             .get_or_create(&labels)
             .set(state.is_insecure.into());
+        if let Some(ignored) = state.ignores_org_id {
+            self.org_id_ignored
+                .get_or_create(&labels)
+                .set(ignored.into());
+        }
     }
 }
 

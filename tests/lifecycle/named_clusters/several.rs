@@ -438,17 +438,24 @@ async fn who_leaves_is_waited_for_by_no_cluster() {
     let bearer = format!("Bearer {}", *STAFF);
     let target = "/api/v1/query?query=up&cluster=h1&cluster=h2";
     let bytes = request("GET", target, &[("Authorization", &bearer)], b"");
-    let mut stream = TcpStream::connect(named.authority()).await.unwrap();
-    stream.write_all(&bytes).await.unwrap();
-    eventually("both are asked", async || {
-        scripts.iter().all(|wire| !wire.seen().is_empty())
-    })
-    .await;
-    drop(stream);
-    eventually("both are left", async || {
-        scripts.iter().all(|wire| wire.deserted() > 0)
-    })
-    .await;
+    // The best of several: a busy machine may take a second now and then.
+    let mut best = Duration::MAX;
+    for times in 1..=5 {
+        let mut stream = TcpStream::connect(named.authority()).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        eventually("both are asked", async || {
+            scripts.iter().all(|wire| wire.seen().len() == times)
+        })
+        .await;
+        let left = Instant::now();
+        drop(stream);
+        eventually("both are left", async || {
+            scripts.iter().all(|wire| wire.deserted() == times)
+        })
+        .await;
+        best = best.min(left.elapsed());
+    }
+    assert!(best < Duration::from_secs(1), "{best:?}");
     eventually("the request is over", async || {
         named.rig.metric("partywall_http_requests_in_flight").await < 0.5
     })

@@ -6,14 +6,17 @@ mod shadow;
 mod tls;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::config::files;
 use crate::config::read::{Field, Read, Reader};
 use crate::config::settings::{
     Api, CLUSTERS, ClosedGroup, Credentials, HealthCheck, Upstream, UpstreamTimeouts, UpstreamTls,
 };
+use crate::config::shadowed::Shadowed;
 use crate::config::url;
 use crate::config::values::{choice, count, expanded, flag, positive_duration, secret, short_name};
+use crate::config::warning::WarningCode;
 
 const APIS: [(&str, Api); 2] = [("prometheus", Api::Prometheus), ("tempo", Api::Tempo)];
 
@@ -218,7 +221,14 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
     let health = section.or(r, "health", HealthCheck::of(assumed), |r, field| {
         health::health(r, field, assumed)
     });
-    let shadow = section.optional(r, "shadow", shadow::shadow);
+    let shadow = section.optional(r, "shadow", |r, field| {
+        let shadow = shadow::shadow(r, field)?;
+        if let Ok((_, name)) = &name {
+            let shadowed = Shadowed::of(Arc::clone(name), &shadow, SystemTime::now());
+            r.warn(field, WarningCode::ShadowMode, shadowed.to_string());
+        }
+        Ok(shadow)
+    });
     let finished = section.finish(r);
     let upstream = || {
         finished?;

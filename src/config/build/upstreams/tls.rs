@@ -7,6 +7,7 @@ use crate::config::identity;
 use crate::config::read::{Field, Read, Reader};
 use crate::config::settings::{BaseUrl, Trust, UpstreamTls};
 use crate::config::values::{flag, text};
+use crate::config::warning::WarningCode;
 
 pub(super) fn tls(r: &mut Reader<'_>, field: &Field<'_>, url: &Read<BaseUrl>) -> Read<UpstreamTls> {
     let useful = match url {
@@ -26,7 +27,12 @@ pub(super) fn tls(r: &mut Reader<'_>, field: &Field<'_>, url: &Read<BaseUrl>) ->
     let trust = match (ca_file?, anyone?) {
         (None, None) => Trust::System,
         (Some(certificates), None) => Trust::Only(certificates),
-        (None, Some(_)) => Trust::Anyone,
+        (None, Some(field)) => {
+            let message = "any certificate is trusted: whoever answers at the upstream's address \
+                           gets its credentials and every query; use it for tests alone";
+            r.warn(&field, WarningCode::InsecureSkipVerify, message);
+            Trust::Anyone
+        }
         (Some(_), Some(field)) => {
             let message = "with it no certificate is verified, so ca_file is of no use: leave out \
                            one of the two";

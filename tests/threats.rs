@@ -2,9 +2,8 @@
 //! that this table is true. To add a row, name the attack, the answer to it, and the test.
 //!
 //! P paths, Q parameters, L queries, V tenant values, J tokens, H headers, X framing and floods,
-//! R answers, T traces, O operation, F faults around us,
-//! K clusters, S TLS, N limits by tenant, A the admin address, the audit trail and the log,
-//! W pressure on others, B hops before and behind us.
+//! R answers, T traces, O operation, F faults around us, W pressure by callers with a token,
+//! K clusters, S TLS, N limits by tenant, A the admin address, the audit trail and the log.
 #![cfg(test)]
 
 use std::collections::BTreeSet;
@@ -105,7 +104,7 @@ const THREATS: &[Row] = &[
     row("T12", "traces too large to be held", &["tests/hostile/resources::many_huge_traces_at_once", "tests/hostile/resources::huge_protobuf_traces_are_read_up_to_a_limit"]),
     row("O1", "a bad config file", &["tests/lifecycle/reload::a_bad_file_changes_nothing_and_says_so", "tests/lifecycle/reload::at_start_a_bad_file_is_the_end"]),
     row("O2", "a reload in the middle of a request", &["tests/lifecycle/reload::under_load_no_request_fails_or_mixes_two_configs", "tests/lifecycle/reload::a_swapped_config_map_takes_effect", "tests/lifecycle/reload::half_a_file_is_not_taken_for_a_whole_one"]),
-    row("O3", "a panic", &["src/proxy/mod::o3_a_panic_is_a_500_and_is_counted", "tests/hostile/faults::o3_a_panic_in_a_library_is_nobodys_answer"]),
+    row("O3", "a panic", &["src/proxy/defect::o3_a_panic_is_a_500_and_is_counted", "tests/hostile/faults::o3_a_panic_in_a_library_is_nobodys_answer"]),
     row("O4", "the admin endpoint from outside", &["tests/lifecycle/admin::it_has_these_paths_and_methods_alone", "tests/front_door/paths::p12_what_is_not_a_tenants_is_closed", "tests/hostile/operator::o4_the_two_ports_share_nothing"]),
     row("O5", "secrets in the log", &["tests/front_door/headers::h4_the_callers_token_stays_here", "tests/lifecycle/audit::no_token_is_written_anywhere", "tests/lifecycle/audit::queries_are_told_as_the_config_says"]),
     row("O6", "a signal in the middle of requests", &["tests/lifecycle/drain::under_load_nothing_accepted_is_lost", "tests/lifecycle/drain::requests_in_flight_are_answered"]),
@@ -136,9 +135,6 @@ const THREATS: &[Row] = &[
     row("A3", "lines written into the trail or the log", &["tests/hostile/operator::a3_nobody_writes_lines_into_the_trail_or_the_log", "tests/hostile/operator::a3_records_are_bounded", "src/telemetry/audit/text::what_a_terminal_obeys_is_shown"]),
     row("A4", "a trace context that says more", &["tests/hostile/operator::a4_a_trace_context_says_nothing_else", "src/telemetry/traceparent::what_is_not_valid_is_taken_out_with_its_state", "tests/lifecycle/tracing/mod::an_invalid_one_goes_nowhere"]),
     row("A5", "secrets in `/-/config` and in errors", &["tests/hostile/operator::a5_the_shown_config_has_no_secret", "tests/hostile/operator::a5_no_error_of_a_config_tells_a_secret", "tests/lifecycle/admin::the_effective_config_is_shown_without_secrets"]),
-    row("W3", "slow readers of large answers", &["tests/lifecycle/listener::reader_that_drips_is_cut_off_though_it_never_stalls", "tests/lifecycle/listener::stream_that_drips_is_cut_off_alone_though_it_never_stalls", "tests/lifecycle/listener::stream_of_few_bytes_is_not_cut_off_while_nothing_waits", "src/server/pace::client_that_takes_a_drip_before_each_stall_is_cut_off", "src/server/pace::fast_beginning_does_not_pay_for_a_drip"]),
-    row("W4", "upstream work for a client that is gone", &["tests/lifecycle/leaving::upstream_request_ends_at_once_when_its_http1_client_leaves", "tests/lifecycle/leaving::upstream_request_ends_at_once_when_its_http2_client_leaves", "tests/lifecycle/leaving::grpc_call_ends_upstream_at_once_when_its_client_leaves", "tests/lifecycle/leaving::ownership_query_ends_at_once_when_the_client_leaves", "tests/lifecycle/leaving::shadow_mode_leaves_the_upstream_with_the_client_and_compares_nothing", "tests/lifecycle/leaving::half_closed_client_that_leaves_later_is_noticed", "tests/lifecycle/named_clusters/several::who_leaves_is_waited_for_by_no_cluster", "tests/lifecycle/answer_cache/flights::when_all_have_left_the_upstream_is_left_too"]),
-    row("B2", "a refusal before the body, on a pooled connection", &["tests/lifecycle/refused_bodies::pooled_requests_after_refused_ones_all_succeed", "tests/lifecycle/refused_bodies::connection_after_a_refusal_is_closed_only_if_the_answer_said_so", "tests/lifecycle/refused_bodies::refusal_of_a_large_upload_arrives_whole", "tests/lifecycle/refused_bodies::refused_client_that_awaits_100_continue_gets_none", "tests/lifecycle/refused_bodies::early_answer_of_an_upstream_says_close_while_the_body_still_comes", "tests/lifecycle/refused_bodies::http2_refusal_resets_its_stream_alone"]),
 ];
 
 /// The rows that every version of this table has to have.

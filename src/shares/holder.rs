@@ -205,6 +205,7 @@ fn subject_key<'t>(
 
 impl Holder {
     /// The same tenants, and no one subject of theirs: for what outlives a request.
+    #[must_use]
     pub fn tenants_alone(&self) -> Self {
         Self::of(self.0.group, self.0.groups.iter().cloned(), None)
     }

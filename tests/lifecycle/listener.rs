@@ -1,16 +1,22 @@
 //! Connections: both protocols on one port, each deadline, each limit.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use futures_util::stream::{self, StreamExt as _};
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::body::Frame;
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
-use super::common::raw::{exchange, read_answer};
-use super::stage::{FORM, QUERY, Stage, eventually, until_closed, until_seen};
-use super::wire::{Step, Wire};
+use super::common::raw::{RawAnswer, exchange, read_answer};
+use super::stage::{
+    ELSEWHERE, FORM, PATIENCE, QUERY, Stage, VECTOR, eventually, json, until_closed, until_seen,
+};
+use super::wire::Step;
 
 const DEADLINES: &str =
     "timeouts: {first_request: 400ms, header: 400ms, body_idle: 400ms, idle: 2s}\n";
@@ -106,7 +112,7 @@ async fn a_head_that_drips_is_let_go() {
             }
         });
         let mut said = Vec::new();
-        let _ = tokio::time::timeout(super::stage::PATIENCE, reads.read_to_end(&mut said))
+        let _ = tokio::time::timeout(PATIENCE, reads.read_to_end(&mut said))
             .await
             .expect("the proxy closes");
         assert!(started.elapsed() >= AT_LEAST, "{:?}", started.elapsed());
@@ -152,32 +158,30 @@ async fn a_body_that_comes_slowly_but_steadily_is_served() {
     }
 }
 
-/// Sends the head of a form and then a byte each 100 ms, until it is answered.
-async fn drip<U>(stage: &Stage<U>, target: &str, length: &str) -> RawAnswer {
-    let headers = [FORM, ("Content-Length", length)];
+/// Sends a body of so many bytes, most of them one each 100 ms, until it is answered.
+async fn drip<U>(stage: &Stage<U>, target: &str, length: usize) -> RawAnswer {
+    const FIRST: &[u8] = b"query=up&x=";
+    let text = length.to_string();
+    let head = stage.request("POST", target, &[FORM, ("Content-Length", &text)], FIRST);
     let mut stream = stage.connect().await;
-    let head = stage.request("POST", target, &headers, b"query=up&x=");
     stream.write_all(&head).await.unwrap();
-    let (mut read, mut write) = stream.split();
-    let drip = async {
-        loop {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            if write.write_all(b"x").await.is_err() {
-                std::future::pending::<()>().await;
-            }
+    for _ in FIRST.len()..length {
+        let mut first = [0];
+        let answered = stream.peek(&mut first);
+        let answered = tokio::time::timeout(Duration::from_millis(100), answered);
+        if answered.await.is_ok() {
+            break;
         }
-    };
-    tokio::select! {
-        answer = read_answer(&mut read) => answer,
-        () = drip => unreachable!("it goes on until there is an answer"),
+        stream.write_all(b"x").await.unwrap();
     }
+    read_answer(&mut stream).await
 }
 
 #[tokio::test]
 async fn drip_below_the_minimum_rate_is_a_408() {
     let stage = Stage::recorded(DEADLINES).await;
     for target in ["/api/v1/query", "/somewhere/else"] {
-        let answer = drip(&stage, target, "1000").await;
+        let answer = drip(&stage, target, 1000).await;
         assert_eq!(answer.status, 408, "{target}: {answer:?}");
         let text = answer.text();
         assert!(text.contains("less than 1024 bytes a second"), "{text}");
@@ -191,7 +195,7 @@ async fn form_that_is_not_complete_in_time_is_a_408_and_an_upload_is_not() {
     let rest = "timeouts: {body_total: 500ms}\nlimits: {body_min_rate: 1}\n";
     let stage = Stage::recorded(rest).await;
     let started = Instant::now();
-    let answer = drip(&stage, "/api/v1/query", "1000").await;
+    let answer = drip(&stage, "/api/v1/query", 1000).await;
     assert_eq!(answer.status, 408, "{answer:?}");
     let text = answer.text();
     assert!(
@@ -201,7 +205,7 @@ async fn form_that_is_not_complete_in_time_is_a_408_and_an_upload_is_not() {
     assert!(started.elapsed() < PATIENCE);
     assert!(stage.upstream.take().is_empty());
     // One that lasts twice as long.
-    let answer = drip(&stage, ELSEWHERE, "21").await;
+    let answer = drip(&stage, ELSEWHERE, 21).await;
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
@@ -209,16 +213,12 @@ async fn form_that_is_not_complete_in_time_is_a_408_and_an_upload_is_not() {
 #[tokio::test]
 async fn stream_whose_form_is_not_complete_in_time_ends_alone() {
     let stage = Stage::recorded("timeouts: {body_total: 500ms}\n").await;
-    let stream = TokioIo::new(stage.connect().await);
-    let (mut h2, connection) = http2::handshake(TokioExecutor::new(), stream)
-        .await
-        .unwrap();
+    let io = TokioIo::new(stage.connect().await);
+    let (mut h2, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(connection);
-    let (unfinished, body) = mpsc::unbounded_channel::<Result<Frame<Bytes>, Infallible>>();
-    unfinished
-        .send(Ok(Frame::data(Bytes::from_static(b"query=up&"))))
-        .unwrap();
-    let body = StreamBody::new(UnboundedReceiverStream(body)).boxed();
+    let begun = Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"query=up&")));
+    let unfinished = stream::iter([begun]).chain(stream::pending());
+    let body = StreamBody::new(unfinished).boxed_unsync();
     let slow = hyper::Request::post("http://partywall/api/v1/query")
         .header("authorization", &stage.bearer)
         .header(FORM.0, FORM.1)
@@ -228,7 +228,7 @@ async fn stream_whose_form_is_not_complete_in_time_ends_alone() {
     assert_eq!(answer.status(), 408);
     let next = hyper::Request::get(format!("http://partywall{QUERY}"))
         .header("authorization", &stage.bearer)
-        .body(Empty::new().boxed())
+        .body(Empty::new().boxed_unsync())
         .unwrap();
     let answer = h2.send_request(next).await.expect("the connection lives");
     assert_eq!(answer.status(), 200);
@@ -259,7 +259,7 @@ async fn form_that_is_not_complete_holds_no_permit() {
 async fn clients_that_leave_give_all_back() {
     let stage = Stage::scripted(&[Step::Gate, json(VECTOR)], "").await;
     let headers = [FORM, ("Content-Length", "100000")];
-    let incomplete = stage.request("POST", "/api/v1/query", &headers, &[b'x'; 50_000]);
+    let incomplete = stage.request("POST", "/api/v1/query", &headers, &vec![b'x'; 50_000]);
     let waiting = stage.kept(QUERY);
     let taken = async || {
         let mut all = [0.0; 3];
@@ -328,7 +328,7 @@ async fn a_stream_that_got_stuck_is_let_go_alone() {
     let stage = Stage::scripted(&script, DEADLINES).await;
     // Large windows for the connection, so that one stream does not hold up the other.
     let stream = TokioIo::new(stage.connect().await);
-    let (mut h2, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+    let (mut h2, connection) = http2::Builder::new(TokioExecutor::new())
         .initial_connection_window_size(1 << 24)
         .initial_stream_window_size(1 << 16)
         .handshake::<_, Full<Bytes>>(stream)
@@ -356,95 +356,6 @@ async fn a_stream_that_got_stuck_is_let_go_alone() {
     let answer = h2.send_request(stage.h2_request("/small")).await.unwrap();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "ok");
-}
-
-/// Far below the rate of any reader that the tests have else.
-const READING: &str = "limits: {answer_bytes_per_second: 10MiB}\ntimeouts: {body_idle: 2s}\n";
-
-async fn until_let_go(stage: &Stage<Wire>) {
-    eventually("the upstream is let go", async || {
-        stage.upstream.deserted() == 1
-    })
-    .await;
-    eventually("nothing is in flight", async || {
-        stage.metric("partywall_http_requests_in_flight").await < 0.5
-    })
-    .await;
-    let cut = r#"partywall_slow_readers_total{result="too_slow"}"#;
-    assert!((stage.metric(cut).await - 1.0).abs() < 0.1);
-}
-
-/// W3: a client that takes a little before each deadline holds its permit for no longer.
-#[tokio::test]
-async fn reader_that_drips_is_cut_off_though_it_never_stalls() {
-    let script = [Step::send(BIG_ANSWER), Step::Flood(50_000_000)];
-    let stage = Stage::scripted(&script, READING).await;
-    let mut stream = stage.connect().await;
-    stream.write_all(&stage.kept("/big")).await.unwrap();
-    let dripping = async {
-        let mut piece = vec![0; 1_000_000];
-        // Enough for the kernel to take more, again and again.
-        while stream.read_exact(&mut piece).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-    };
-    let (started, ()) = tokio::join!(async { Instant::now() }, dripping);
-    assert!(started.elapsed() > Duration::from_secs(2), "not at once");
-    until_let_go(&stage).await;
-    assert!(stage.upstream.flooded() < 45_000_000);
-}
-
-/// The same on a stream of HTTP/2, whose connection is well.
-#[tokio::test]
-async fn stream_that_drips_is_cut_off_alone_though_it_never_stalls() {
-    let script = [Step::send(BIG_ANSWER), Step::Flood(50_000_000)];
-    let stage = Stage::scripted(&script, READING).await;
-    let stream = TokioIo::new(stage.connect().await);
-    let (mut h2, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
-        .initial_connection_window_size(1 << 24)
-        .initial_stream_window_size(1 << 16)
-        .handshake::<_, Full<Bytes>>(stream)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    let answer = h2.send_request(stage.h2_request("/big")).await.unwrap();
-    let mut body = answer.into_body();
-    let mut drips = 0;
-    while let Some(Ok(_)) = body.frame().await {
-        drips += 1;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
-    assert!(drips > 4, "{drips}");
-    until_let_go(&stage).await;
-    stage.upstream.script(&[Step::send(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok",
-    )]);
-    let answer = h2.send_request(stage.h2_request("/small")).await.unwrap();
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(body, "ok");
-}
-
-/// A live tail: a few bytes now and then, which are read at once.
-#[tokio::test]
-async fn stream_of_few_bytes_is_not_cut_off_while_nothing_waits() {
-    let event = Step::send("5\r\nevent\r\n");
-    let mut script = vec![Step::send(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
-    )];
-    for _ in 0..14 {
-        script.extend([event.clone(), Step::Pause(Duration::from_millis(500))]);
-    }
-    script.push(Step::send("0\r\n\r\n"));
-    let stage = Stage::scripted(&script, READING).await;
-    let http1 = stage.get("/tail");
-    let http2 = async {
-        let mut h2 = stage.connect_h2().await;
-        let answer = h2.send_request(stage.h2_request("/tail")).await.unwrap();
-        answer.into_body().collect().await.unwrap().to_bytes()
-    };
-    let (http1, http2) = tokio::join!(http1, http2);
-    assert_eq!(http1.text().matches("event").count(), 14, "{http1:?}");
-    assert_eq!(http2.len(), 14 * 5);
 }
 
 #[tokio::test]
@@ -504,7 +415,7 @@ async fn a_clients_pause_is_not_the_upstreams() {
     })
     .await;
     let stream = TokioIo::new(stage.connect().await);
-    let (mut h2, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+    let (mut h2, connection) = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(u32::try_from(WINDOW).unwrap())
         .handshake::<_, Full<Bytes>>(stream)
         .await

@@ -85,14 +85,8 @@ async fn examine(args: &DoctorArgs) -> Result<Report, String> {
     issuers::examine(&mut report, &loaded, token, within).await?;
     let Loaded { settings, .. } = loaded;
     for upstream in &settings.upstreams {
-        Box::pin(examine_upstream(
-            &mut report,
-            &settings,
-            upstream,
-            token,
-            within,
-        ))
-        .await;
+        let examined = examine_upstream(&mut report, &settings, upstream, token, within);
+        Box::pin(examined).await;
     }
     report.end();
     Ok(report)

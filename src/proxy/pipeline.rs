@@ -235,7 +235,7 @@ impl Complete {
     }
 
     /// Needs no permit: what comes of it is only looked at.
-    pub(super) fn to_be_evaluated(self) -> Admitted {
+    pub(super) fn for_evaluation(self) -> Admitted {
         Admitted(self.0)
     }
 }

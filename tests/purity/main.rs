@@ -160,7 +160,7 @@ fn only_shadow_mode_sends_what_nothing_was_enforced_on() {
         ("Enforced {", &["proxy/enforce/enforced/mod.rs"]),
         // What is enforced without a permit is not sent.
         (
-            ".to_be_evaluated(",
+            ".for_evaluation(",
             &["proxy/explain/mod.rs", "proxy/shadow/evaluation.rs"],
         ),
         (".supposing(", &["proxy/explain/mod.rs"]),

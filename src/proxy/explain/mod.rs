@@ -181,7 +181,7 @@ impl Walk<'_> {
                 dimensions(settings, principal.issuer(), principal.claims());
         }
         let complete = authenticated.authorize()?.receive(context).await?;
-        let decided = complete.to_be_evaluated().enforce(context)?;
+        let decided = complete.for_evaluation().enforce(context)?;
         Ok(decided.enforcement)
     }
 

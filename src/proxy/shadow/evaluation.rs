@@ -92,7 +92,7 @@ impl Evaluation {
     pub(super) fn enforce(self, over: Option<ProxyError>, context: &RequestContext) -> Evaluated {
         let Self { request, body } = self;
         let request = request.and_then(|request| over.map_or(Ok(request), Err));
-        let enforce = |request: Complete| request.to_be_evaluated().enforce(context);
+        let enforce = |request: Complete| request.for_evaluation().enforce(context);
         let decided = request.and_then(|request| caught_now(|| enforce(request), &context.metrics));
         let (verdict, confined) = match decided {
             Ok(Decided {

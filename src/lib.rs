@@ -13,6 +13,7 @@
 //! | [`auth`] | a token becomes a verified principal |
 //! | [`tenancy`] | a principal's claims become a tenant scope |
 //! | [`promql`] | pure: a query is confined to a scope |
+//! | [`query_size`] | pure: bounds on the work that a query text is to the store |
 //! | [`prometheus`] | pure: the metrics API, parameters read, answers filtered |
 //! | [`traceql`] | pure: a TraceQL query is confined to a scope |
 //! | [`tempo`] | pure: the traces API, parameters read, answers filtered, traces redacted to a scope |
@@ -39,6 +40,7 @@ mod headers;
 pub mod prometheus;
 pub mod promql;
 pub mod proxy;
+pub mod query_size;
 pub mod server;
 pub mod shares;
 pub mod telemetry;

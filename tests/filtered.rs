@@ -47,6 +47,9 @@ beta_secret_total 7
 # HELP pets What beta breeds.
 # TYPE pets gauge
 pets 30
+# HELP hoard What beta has.
+# TYPE hoard gauge
+hoard{vault=\"beta-vault\"} 70707
 ";
 
 const IDLE_METRICS: &str = "\
@@ -93,7 +96,7 @@ const MIXED_FOREIGN: &str = r"      - alert: BetaJobs
 ";
 
 /// One rule for all tenants, with an alert for each.
-const SHARED_RULES: &str = r"
+const SHARED_RULES: &str = r#"
 groups:
   - name: shared
     rules:
@@ -101,7 +104,79 @@ groups:
         expr: load > 5
         labels: {severity: warning}
         annotations: {summary: 'load is {{ $value }}'}
-";
+      - alert: SharedTexts
+        expr: load > 5
+        labels:
+          where: '{{ $labels.instance | stripPort }}'
+          whose: '{{ $labels.tenant_id | toUpper }}'
+        annotations:
+          plain: page the platform
+          all: >-
+            {{ $labels.job | title }} of {{ .Labels.tenant_id }}: {{ printf "%.1f%%" $value }},
+            {{ $value | humanize }}, {{ humanizeDuration $value }}, {{ humanizeTimestamp $value }},
+            {{ $value | humanizePercentage }}
+          trimmed: |
+            a
+            {{- printf " (%s) " $labels.tenant_id -}}
+            b
+      - alert: SharedByTenant
+        expr: sum by (tenant_id) (load) > 10
+        annotations: {summary: 'load is {{ $value | humanize1024 }}'}
+"#;
+
+/// Shared rules with alerts of all tenants that tell of beta: by a name in the expression, by
+/// values of its series, or in a template.
+const LEAKS: &str = r#"
+groups:
+  - name: leaks
+    rules:
+      - alert: LeakReplaced
+        expr: label_replace(load, "peer", "beta", "", "") > 5
+        annotations: {peer: 'next to {{ $labels.peer }}'}
+      - alert: LeakJoined
+        expr: load > on () group_left (peer) label_replace(sum(load) * 0, "peer", "beta", "", "")
+      - alert: LeakCounted
+        expr: load > on () group_left (secret) count_values("secret", sum(hoard))
+        annotations: {secret: '{{ $labels.secret }}'}
+      - alert: LeakCompared
+        expr: load > 5 unless on (job) label_replace(vector(1), "job", "beta", "", "")
+      - alert: LeakPattern
+        expr: label_replace(load, "x", "$1", "tenant_id", "(beta|acme).*") > 5
+      - alert: LeakValue
+        expr: load * 0 + on () group_left () sum(hoard) > 5
+        annotations: {value: 'it has {{ $value | humanize }} or {{ printf "%.0f" $value }}'}
+      - alert: LeakRewritten
+        expr: label_replace(hoard, "tenant_id", "acme", "", "") > 5
+        annotations: {value: '{{ $value }} in {{ $labels.vault }}'}
+      - alert: LeakLimit
+        expr: topk(scalar(sum(hoard)), load) > 5
+      - alert: LeakTemplates
+        expr: load > 5
+        labels:
+          queried: '{{ with query "sum(hoard)" }}{{ . | first | value }}{{ end }}'
+          compared: '{{ if eq $labels.tenant_id "beta" }}beta{{ else }}not beta{{ end }}'
+          variable: '{{ $x := "beta" }}{{ $x }}'
+        annotations:
+          queried: '{{ with query "sum(hoard)" }}{{ . | first | value }}{{ end }}'
+          first: '{{ first (query "sum(hoard)") | value }}'
+          piped: '{{ query "hoard" | first | label "vault" }}'
+          built: '{{ printf "%s{vault!=''x''}" "hoard" | query | first | value }}'
+          ranged: '{{ range query "hoard" }}{{ .Labels.vault }}{{ end }}'
+          sorted: '{{ range (query "hoard" | sortByLabel "vault") }}{{ .Labels.vault }}{{ end }}'
+          compared: '{{ if eq $labels.tenant_id "beta" }}beta{{ else }}not beta{{ end }}'
+          matched: '{{ if match "beta" $labels.tenant_id }}beta{{ else }}not beta{{ end }}'
+          variable: '{{ $x := "beta" }}{{ $x }}'
+          with: '{{ with "beta" }}{{ . }}{{ end }}'
+          replaced: '{{ reReplaceAll "acme" "beta" $labels.tenant_id }}'
+          external: '{{ $externalLabels.cluster }}'
+          format: '{{ printf "beta and %s" $labels.tenant_id }}'
+          escaped: '{{ "\\x62eta" }}'
+          upper: '{{ "BETA" | toLower }}'
+          link: '{{ graphLink "load{tenant_id=''beta''}" }}'
+          defined: '{{ define "beta" }}beta{{ end }}{{ template "beta" }}'
+          comment: '{{/* beta */}}'
+          mixed: '{{ $value }}{{ with query "hoard" }} {{ . | first | label "vault" }}{{ end }}'
+"#;
 
 /// What a tenant's own store would not have.
 const FOREIGN_RULES: &str = r#"
@@ -158,8 +233,9 @@ impl Scene {
                 ("mixed.yml", &format!("{MIXED_OWN}{MIXED_FOREIGN}")),
                 ("shared.yml", SHARED_RULES),
                 ("foreign.yml", FOREIGN_RULES),
+                ("leaks.yml", LEAKS),
             ]),
-            ..Extras::default()
+            external_labels: "cluster: beta-one".to_owned(),
         };
         let private = Extras {
             scrape_configs: scrape(&acme),
@@ -182,10 +258,11 @@ impl Scene {
             client: Client::default(),
             _exporters: exporters.into(),
         };
-        // HighLoad, HighLoadUnlessBeta: 3 each; AcmeLoad, AcmeJobs: 2 each; BetaLoad, BetaJobs,
-        // BetaPets, NobodysLoad.
-        scene.until_firing(&scene.shared.url, 14).await;
-        scene.until_firing(&scene.private.url, 6).await;
+        // HighLoad, HighLoadUnlessBeta, SharedTexts: 3 each; AcmeLoad, AcmeJobs: 2 each; BetaLoad,
+        // BetaJobs, BetaPets, NobodysLoad, SharedByTenant. Leaks: LeakJoined, LeakValue 5 each,
+        // LeakRewritten 1, the other six 3 each.
+        scene.until_firing(&scene.shared.url, 18 + 29).await;
+        scene.until_firing(&scene.private.url, 9).await;
         scene
     }
 
@@ -320,7 +397,16 @@ async fn filtered_answers_are_those_of_a_private_store() {
             .pointer_mut("/data/alerts")
             .and_then(Value::as_array_mut)
         {
-            alerts.retain(|alert| alert["labels"]["alertname"] != "HighLoadUnlessBeta");
+            alerts.retain(|alert| {
+                let name = alert["labels"]["alertname"].as_str().unwrap();
+                name != "HighLoadUnlessBeta" && !name.starts_with("Leak")
+            });
+        }
+        if let Some(groups) = got
+            .pointer_mut("/data/groups")
+            .and_then(Value::as_array_mut)
+        {
+            groups.retain(|group| group["name"] != "leaks");
         }
         assert_eq!(
             got, expected,
@@ -351,6 +437,64 @@ async fn nothing_of_another_tenant_is_in_a_filtered_answer() {
             "dropped:1",
         ] {
             assert!(!got.contains(foreign), "{path} tells of {foreign}: {got}");
+        }
+    }
+}
+
+/// R5: of a shared rule and its alerts, what tells of beta is hidden or empty, in both answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r5_texts_of_shared_rules_never_hold_another_tenants_name_or_data() {
+    let scene = Scene::set().await;
+    let ask = Ask::get("/api/v1/alerts", &[]);
+    let all = scene.client.ask(&scene.shared.url, &ask, None).await.text();
+    for secret in [
+        "70707",
+        "beta-vault",
+        "not beta",
+        "beta and acme",
+        "beta-one",
+        "next to beta",
+    ] {
+        assert!(all.contains(secret), "nothing to hide of {secret}: {all}");
+    }
+    let alerts = scene.as_tenant("acme", &ask).await;
+    let ask = Ask::get("/api/v1/rules", &[]);
+    let rules = scene.as_tenant("acme", &ask).await;
+    for answer in [&alerts, &rules] {
+        let text = answer.text();
+        for secret in ["beta", "70707", "7.071", "70.71"] {
+            assert!(!text.contains(secret), "{secret} is shown: {text}");
+        }
+    }
+    // The alerts themselves stay, and so do the rules whose expressions name no one.
+    let alerts = alerts.json();
+    let names = |list: &Value, key: &str| {
+        let of = |one: &Value| one.pointer(key).unwrap().as_str().unwrap().to_owned();
+        let all = list.as_array().unwrap().iter().map(of);
+        let mut leaks: Vec<String> = all.filter(|name| name.starts_with("Leak")).collect();
+        leaks.sort();
+        leaks.dedup();
+        leaks.join(" ")
+    };
+    assert_eq!(
+        names(&alerts["data"]["alerts"], "/labels/alertname"),
+        "LeakCompared LeakCounted LeakJoined LeakLimit LeakPattern LeakReplaced LeakRewritten \
+         LeakTemplates LeakValue"
+    );
+    let groups = &rules.json()["data"]["groups"];
+    let leaks = groups
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|group| group["name"] == "leaks");
+    let leaks = &leaks.unwrap()["rules"];
+    assert_eq!(
+        names(leaks, "/name"),
+        "LeakCounted LeakLimit LeakTemplates LeakValue"
+    );
+    for rule in leaks.as_array().unwrap() {
+        for (name, text) in rule["labels"].as_object().unwrap() {
+            assert_eq!(text, "", "{name}");
         }
     }
 }
@@ -552,13 +696,18 @@ async fn a_base_path_upstream_changes_nothing() {
     let client = Client::default();
     let token = proxy.signer.tenant("acme");
     let alert = |tenant: &str| json!({"labels": {"tenant_id": tenant}, "state": "firing"});
-    let all = json!({"status": "success", "data": {"alerts": [alert("acme"), alert("beta")]}});
+    let rule = json!({"type": "alerting", "name": "x", "query": "up", "health": "ok", "labels": {},
+        "annotations": {}, "alerts": [alert("acme"), alert("beta")]});
+    let all = json!({"status": "success", "data": {"groups": [{"rules": [rule]}]}});
     upstream.reply(Reply::json(&all.to_string()));
     let got = client
         .ask(&proxy.url, &Ask::get("/api/v1/alerts", &[]), Some(&token))
         .await;
     assert_eq!(got.json()["data"]["alerts"], json!([alert("acme")]));
-    assert_eq!(upstream.take_one().target, "/prom/x/api/v1/alerts");
+    assert_eq!(
+        upstream.take_one().target,
+        "/prom/x/api/v1/rules?type=alert"
+    );
     let ask = Ask::get("/api/v1/query", &[("query", "up")]);
     upstream.reply(Reply::json(
         r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#,

@@ -489,18 +489,10 @@ fn answer_text(path: &str, asked: &str) -> String {
         "/api/v1/rules" => {
             let groups = each(&|tenant, secret| {
                 format!(
-                    r#"{{"name":"{secret}","file":"f","interval":60,"rules":[{{"type":"recording","name":"a:b","query":"up","labels":{{"tenant_id":"{tenant}","s":"{secret}"}},"health":"ok"}}]}}"#
+                    r#"{{"name":"{secret}","file":"f","interval":60,"rules":[{{"type":"alerting","state":"firing","name":"A","query":"up","labels":{{"tenant_id":"{tenant}","s":"{secret}"}},"annotations":{{}},"alerts":[{{"labels":{{"tenant_id":"{tenant}"}},"annotations":{{"s":"{secret}"}},"state":"firing","activeAt":"2026-01-01T00:00:00Z","value":"1"}}],"health":"ok"}}]}}"#
                 )
             });
             format!(r#"{{"status":"success","data":{{"groups":[{groups}]}}}}"#)
-        }
-        "/api/v1/alerts" => {
-            let alerts = each(&|tenant, secret| {
-                format!(
-                    r#"{{"labels":{{"tenant_id":"{tenant}"}},"annotations":{{"s":"{secret}"}},"state":"firing","activeAt":"2026-01-01T00:00:00Z","value":"1"}}"#
-                )
-            });
-            format!(r#"{{"status":"success","data":{{"alerts":[{alerts}]}}}}"#)
         }
         "/api/v1/query" | "/api/v1/query_range" => {
             let series = each(&|tenant, secret| {

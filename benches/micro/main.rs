@@ -24,7 +24,7 @@ use partywall::prometheus::filter::{RulesOptions, rules};
 use partywall::prometheus::form::Form;
 use partywall::promql::{self, ForeignMatchers};
 use partywall::tenancy::{Matchers, resolve};
-use partywall::traceql::{self, TraceIntrinsics, confine_metrics, confine_search};
+use partywall::traceql::{TraceIntrinsics, confine_metrics, confine_search};
 
 use harness::Table;
 use inputs::{matchers, predicate};
@@ -44,10 +44,7 @@ const TRACEQL_METRICS: &str = "{ resource.service.name = \"checkout\" && status 
     | rate() by (span.http.route)";
 
 /// As the default config has them.
-const LIMITS: promql::Limits = promql::Limits {
-    query_bytes: 64 * 1024,
-    selectors: 1000,
-};
+const MAX_SELECTORS: usize = 1000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let pace = Pace::new(harness::is_quick());
@@ -71,19 +68,19 @@ fn calls(pace: Pace) -> Result<(), Box<dyn Error>> {
     let matchers = matchers(1)?;
     let predicate = predicate(1)?;
 
+    let nanos = pace.nanos(|| Ok::<_, String>(promql::size(PROMQL)))?;
+    row("PromQL: measured", PROMQL.len(), nanos);
     let nanos = pace.nanos(|| scan(PROMQL, &matchers))?;
     row("PromQL: scanned", PROMQL.len(), nanos);
     let nanos = pace.nanos(|| confine(PROMQL, &matchers))?;
     row("PromQL: confined and proven", PROMQL.len(), nanos);
-
     let nanos = pace.nanos(|| confine(PROMQL_PLAIN, &matchers))?;
     row("PromQL: the same, no regexes", PROMQL_PLAIN.len(), nanos);
 
     let trust = TraceIntrinsics::Trust;
-    let limits = traceql::Limits::default();
-    let nanos = pace.nanos(|| confine_search(TRACEQL, &predicate, trust, limits))?;
+    let nanos = pace.nanos(|| confine_search(TRACEQL, &predicate, trust, usize::MAX))?;
     row("TraceQL: search confined and proven", TRACEQL.len(), nanos);
-    let nanos = pace.nanos(|| confine_metrics(TRACEQL_METRICS, &predicate, trust, limits))?;
+    let nanos = pace.nanos(|| confine_metrics(TRACEQL_METRICS, &predicate, trust, usize::MAX))?;
     row(
         "TraceQL: metrics confined and proven",
         TRACEQL_METRICS.len(),
@@ -120,20 +117,18 @@ fn calls(pace: Pace) -> Result<(), Box<dyn Error>> {
 }
 
 fn scan(query: &str, matchers: &Matchers) -> Result<(), &'static str> {
-    let foreign = promql::mentions_foreign_tenant(query, matchers);
-    // It also says so of what it cannot read.
-    (!foreign).then_some(()).ok_or("the query cannot be read")
+    let shared = promql::read_shared(query, matchers);
+    // It also says no of what it cannot read.
+    shared
+        .shows_text
+        .then_some(())
+        .ok_or("the query cannot be read")
 }
 
 fn confine(query: &str, matchers: &Matchers) -> Result<promql::Confined, promql::Refusal> {
-    promql::confine(query, matchers, ForeignMatchers::Intersect, &LIMITS)
+    promql::confine(query, matchers, ForeignMatchers::Intersect, MAX_SELECTORS)
 }
 
 fn filter_rules(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable> {
-    let mentions_foreign = |query: &str| promql::mentions_foreign_tenant(query, matchers);
-    let options = RulesOptions {
-        exclude_alerts: false,
-        mentions_foreign: &mentions_foreign,
-    };
-    rules(answer, matchers, options)
+    rules(answer, matchers, RulesOptions::default())
 }

@@ -62,6 +62,7 @@ fn settings(jwks: String) -> Tokens {
             algorithms: vec![Algorithm::RS256],
             authorized_parties: Vec::new(),
             leeway: Duration::from_secs(30),
+            max_lifetime: None,
             keys: KeySource::Jwks(jwks),
             refresh_interval: Duration::from_mins(5),
             max_stale: Duration::from_hours(24),

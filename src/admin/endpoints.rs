@@ -62,8 +62,7 @@ impl Endpoint {
     /// The methods it answers, as `Allow` lists them.
     pub fn methods(self) -> &'static [&'static str] {
         match self {
-            Self::Reload => &["POST", "PUT"],
-            Self::Explain | Self::Flush => &["POST"],
+            Self::Reload | Self::Explain | Self::Flush => &["POST"],
             Self::Healthy
             | Self::Ready
             | Self::Metrics

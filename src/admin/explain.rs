@@ -58,12 +58,6 @@ async fn explain(
     proxy: &Proxy,
     request: Request<Incoming>,
 ) -> Result<Explanation, (StatusCode, String)> {
-    // Which a web page that a browser shows cannot say without being asked first.
-    let content_type = request.headers().get(CONTENT_TYPE);
-    if content_type.is_none_or(|value| value != "application/json") {
-        let text = "send the question as application/json";
-        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, text.to_owned()));
-    }
     #[expect(clippy::disallowed_methods, reason = "the operator's own, and bounded")]
     let body = Limited::new(request.into_body(), LONGEST).collect();
     let body = match tokio::time::timeout(WITHIN, body).await {

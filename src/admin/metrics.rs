@@ -8,8 +8,15 @@ use crate::proxy::Proxy;
 use crate::telemetry::metrics::{IssuerState, UpstreamState};
 use crate::upstream::Health;
 
-/// The exposition in the `OpenMetrics` text format.
-pub(super) fn exposition(proxy: &Proxy) -> String {
+/// The exposition in the `OpenMetrics` text format, while so many client connections have not shown
+/// a valid token.
+pub(super) fn exposition(proxy: &Proxy, unauthenticated: usize) -> String {
+    let unauthenticated = i64::try_from(unauthenticated).unwrap_or(i64::MAX);
+    proxy
+        .metrics()
+        .connections
+        .unauthenticated
+        .set(unauthenticated);
     let snapshot = proxy.snapshot();
     let cached = snapshot.answers().map_or(0, |answers| answers.bytes());
     proxy.metrics().answers.bytes.set(cached);

@@ -8,45 +8,50 @@ pub mod api_docs;
 pub mod endpoints;
 mod explain;
 mod flush;
+mod gate;
 mod metrics;
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+    ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{self, Handle};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use self::endpoints::Endpoint;
-use crate::app::App;
+use crate::app::{App, descriptors};
 use crate::config;
+use crate::server::accept::{Acceptor, Spare};
+use crate::server::{Bounds, ConnectionTable, Entered, Entry};
 
-/// Open connections; one too many is closed at once. Probes and scrapers need a handful.
-const MAX_CONNECTIONS: usize = 64;
+/// How long a connection may be idle, and how long a request's head may take. Health checks and
+/// scrapes come with pauses; a minute covers the usual ones.
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Ends the listener when it is dropped.
 pub struct Running {
     _stop: oneshot::Sender<Infallible>,
 }
 
-/// Answers on a thread of its own until what it returns is dropped. Reloads run in the runtime of
+/// Answers at `address` (as in the config) on a thread of its own until what it returns is dropped. Reloads run in the runtime of
 /// whoever calls this: what they begin goes on there.
 ///
 /// # Errors
 /// When there can be no thread or runtime.
-pub fn spawn(listener: TcpListener, app: Arc<App>) -> io::Result<Running> {
+pub fn spawn(listener: TcpListener, address: SocketAddr, app: Arc<App>) -> io::Result<Running> {
     let main = Handle::current();
     let listener = listener.into_std()?;
     let runtime = runtime::Builder::new_current_thread()
@@ -59,7 +64,7 @@ pub fn spawn(listener: TcpListener, app: Arc<App>) -> io::Result<Running> {
             runtime.block_on(async {
                 match TcpListener::from_std(listener) {
                     Ok(listener) => tokio::select! {
-                        () = serve(listener, app, main) => {}
+                        () = serve(listener, address, app, main) => {}
                         _dropped = &mut stopped => {}
                     },
                     Err(error) => tracing::error!(%error, "cannot serve the admin address"),
@@ -69,37 +74,83 @@ pub fn spawn(listener: TcpListener, app: Arc<App>) -> io::Result<Running> {
     Ok(Running { _stop: stop })
 }
 
-async fn serve(listener: TcpListener, app: Arc<App>, main: Handle) {
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+async fn serve(listener: TcpListener, address: SocketAddr, app: Arc<App>, main: Handle) {
+    let table = Arc::new(ConnectionTable::default());
+    let spare = Arc::new(Spare::new(descriptors::ADMIN_SPARE));
+    let acceptor = Acceptor::new(listener, address, Arc::clone(app.proxy.metrics()));
+    // Nobody shows a token here, so all are alike.
+    let bounds = Bounds {
+        total: descriptors::ADMIN_CONNECTIONS,
+        unauthenticated_per_address: None,
+    };
     loop {
-        let Ok((stream, _peer)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        let (stream, peer) = acceptor.accept(Some(&spare)).await;
+        let Entered { entry, .. } = table.enter(peer.ip(), bounds).await;
+        let Some(entry) = entry else {
             continue;
         };
-        let Ok(slot) = Arc::clone(&connections).try_acquire_owned() else {
-            continue;
-        };
-        let (app, main) = (Arc::clone(&app), main.clone());
+        let (app, main, spare) = (Arc::clone(&app), main.clone(), Arc::clone(&spare));
         tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let (app, main) = (Arc::clone(&app), main.clone());
-                async move { Ok::<_, Infallible>(answer(&app, &main, request).await) }
-            });
-            // Health checks and scrapes come with pauses; a minute covers the usual ones.
-            let served = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_mins(1))
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Err(error) = served {
-                tracing::debug!(%error, "an admin connection ended early");
-            }
-            drop(slot);
+            connection(stream, &entry, &app, &main).await;
+            // The descriptor that was given up for this connection, if it was, is free again.
+            spare.refill();
+            drop(entry);
         });
     }
 }
 
+async fn connection(stream: TcpStream, entry: &Entry, app: &Arc<App>, main: &Handle) {
+    let service = service_fn(|request| {
+        let (app, main, busy) = (Arc::clone(app), main.clone(), entry.begin_request());
+        async move {
+            let response = answer(&app, &main, request).await;
+            drop(busy);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!(%error, "an admin connection ended early");
+        },
+        () = entry.evicted() => tracing::debug!("an admin connection made room for another"),
+    }
+}
+
 async fn answer(
+    app: &Arc<App>,
+    main: &Handle,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let checked = gate::check(&request, &app.proxy.snapshot().settings().admin.hosts);
+    let mut response = match checked {
+        Ok(()) => dispatch(app, main, request).await,
+        Err(refused) => {
+            if let Some(suppressed) = app.admin_refusals.now() {
+                let header = |name| request.headers().get(name).map(HeaderValue::as_bytes);
+                let header = |name| header(name).unwrap_or_default().escape_ascii().to_string();
+                let (host, origin) = (header(HOST), header(ORIGIN));
+                tracing::warn!(
+                    host,
+                    origin,
+                    suppressed,
+                    "refused by the admin address: {}",
+                    refused.text().trim_end()
+                );
+            }
+            text(refused.status(), refused.text())
+        }
+    };
+    // No answer is a script or a style for a page that embeds it.
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn dispatch(
     app: &Arc<App>,
     main: &Handle,
     request: Request<Incoming>,
@@ -109,6 +160,11 @@ async fn answer(
     };
     if !endpoint.methods().contains(&request.method().as_str()) {
         return not_allowed(endpoint.methods());
+    }
+    if !endpoint.methods().contains(&"GET")
+        && let Err(refused) = gate::check_json(request.headers())
+    {
+        return text(refused.status(), refused.text());
     }
     match endpoint {
         Endpoint::Healthy => text(StatusCode::OK, "healthy\n"),
@@ -125,7 +181,10 @@ async fn answer(
         },
         Endpoint::Metrics => {
             let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            typed(open_metrics, metrics::exposition(&app.proxy))
+            typed(
+                open_metrics,
+                metrics::exposition(&app.proxy, app.connections.unauthenticated()),
+            )
         }
         Endpoint::Reload => {
             let reloading = Arc::clone(app);
@@ -163,7 +222,6 @@ fn reference_page() -> Response<Full<Bytes>> {
     let headers = response.headers_mut();
     let strictest = HeaderValue::from_static("default-src 'none'");
     headers.insert(CONTENT_SECURITY_POLICY, policy.unwrap_or(strictest));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::descriptors;
 use crate::config::ConfigErrors;
 use crate::proxy::snapshot::SnapshotError;
 use crate::telemetry::audit::AuditError;
@@ -22,6 +23,12 @@ pub enum AppError {
     /// Where spans are to go.
     #[error(transparent)]
     Spans(#[from] SpansError),
+    /// The limit of open files.
+    #[error(
+        "the hard limit of open files is {0}, and Partywall needs {fewest}: raise it \
+         (ulimit -Hn, LimitNOFILE)", fewest = descriptors::FEWEST
+    )]
+    Descriptors(usize),
     /// An address, a signal handler.
     #[error(transparent)]
     Io(#[from] std::io::Error),

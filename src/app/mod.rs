@@ -1,5 +1,6 @@
 //! The process: a config file becomes listeners, an admin endpoint and, at the end, a drain.
 
+pub(crate) mod descriptors;
 mod error;
 mod process;
 pub mod reload;

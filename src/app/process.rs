@@ -9,12 +9,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::error::AppError;
 use super::state::App;
-use super::{reload, shadow};
+use super::{descriptors, reload, shadow};
 use crate::admin;
 use crate::config::{self, OsAccess};
 use crate::server::{self, drain};
 use crate::telemetry::audit::Audit;
-use crate::telemetry::log;
+use crate::telemetry::log::{self, Throttle};
 
 /// How long the end of the process waits for a collector to take the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(2);
@@ -25,10 +25,16 @@ pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
     let loaded = config::load(config_path, &OsAccess)?;
     let settings = loaded.settings.clone();
     log::init(&settings.log);
-    let (proxy, reloader) = reload::start(config_path, loaded)?;
+    let descriptors = descriptors::raise();
+    if let Some(few) = descriptors.filter(|available| *available < descriptors::FEWEST) {
+        return Err(AppError::Descriptors(few));
+    }
+    let (proxy, reloader) = reload::start(config_path, loaded, descriptors)?;
     let app = Arc::new(App {
         proxy,
         reloader,
+        connections: Arc::default(),
+        admin_refusals: Throttle::default(),
         draining: AtomicBool::new(false),
     });
 
@@ -43,16 +49,16 @@ pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
 
-    let admin = admin::spawn(admin_listener, Arc::clone(&app))?;
+    let admin = admin::spawn(admin_listener, settings.admin.address, Arc::clone(&app))?;
     let watch = tokio::spawn(reload::watch(Arc::clone(&app.reloader), hangup));
     let reminder = tokio::spawn(shadow::remind(Arc::clone(&app.proxy)));
-    let slots = server::Slots::default();
     let (drain, drain_watch) = drain::channel();
     for (listener, configured) in listeners {
         let address = listener.local_addr()?;
         tracing::info!(%address, "listening");
-        let (proxy, slots, drain) = (Arc::clone(&app.proxy), slots.clone(), drain_watch.clone());
-        tokio::spawn(server::serve(listener, configured, proxy, slots, drain));
+        let (proxy, table) = (Arc::clone(&app.proxy), Arc::clone(&app.connections));
+        let drain = drain_watch.clone();
+        tokio::spawn(server::serve(listener, configured, proxy, table, drain));
     }
     drop(drain_watch);
     tracing::info!(address = %settings.admin.address, "admin listening");

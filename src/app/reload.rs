@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 
+use super::descriptors;
 use super::error::AppError;
 use crate::config::settings::Settings;
 use crate::config::{
@@ -35,6 +36,8 @@ pub struct Reloader {
     proxy: Arc<Proxy>,
     /// Of the process's start: what cannot be reloaded is still as it says.
     first: Arc<Settings>,
+    /// How many files may be open; `None` if that is unlimited.
+    descriptors: Option<usize>,
     /// Of the last content looked at, good or bad: a bad file is reported once, not every poll.
     seen: Mutex<Fingerprint>,
     last: StdMutex<LastLoad>,
@@ -49,9 +52,14 @@ pub struct LastLoad {
     pub result: Result<(), String>,
 }
 
-/// Makes the first snapshot from a loaded config.
-pub fn start(path: &Path, loaded: Loaded) -> Result<(Arc<Proxy>, Arc<Reloader>), AppError> {
+/// Makes the first snapshot from a loaded config, within so many open files (`None` is unlimited).
+pub fn start(
+    path: &Path,
+    mut loaded: Loaded,
+    descriptors: Option<usize>,
+) -> Result<(Arc<Proxy>, Arc<Reloader>), AppError> {
     let metrics = Arc::new(Metrics::new());
+    descriptors::clamp(&mut loaded.settings, descriptors).report(descriptors, &metrics);
     let seen = loaded.fingerprint.clone();
     let snapshot = Snapshot::build(loaded, None)?;
     let first = Arc::clone(snapshot.settings());
@@ -69,6 +77,7 @@ pub fn start(path: &Path, loaded: Loaded) -> Result<(Arc<Proxy>, Arc<Reloader>),
     let reloader = Reloader {
         path: path.to_owned(),
         first,
+        descriptors,
         proxy: Arc::clone(&proxy),
         seen: Mutex::new(seen),
         last: StdMutex::new(last),
@@ -163,7 +172,8 @@ impl Reloader {
         result
     }
 
-    async fn apply(&self, loaded: Loaded) -> Result<(), String> {
+    async fn apply(&self, mut loaded: Loaded) -> Result<(), String> {
+        let clamped = descriptors::clamp(&mut loaded.settings, self.descriptors);
         let new = &loaded.settings;
         if self.needs_restart(new) {
             tracing::warn!("changes of listen addresses and log need a restart");
@@ -182,6 +192,7 @@ impl Reloader {
             .tls()
             .report(self.proxy.metrics(), seconds(SystemTime::now()));
         warn(self.proxy.metrics(), snapshot.warnings());
+        clamped.report(self.descriptors, self.proxy.metrics());
         self.proxy.replace(snapshot);
         self.proxy.audit().replace(trail);
         self.proxy.spans().replace(spans);
@@ -207,7 +218,7 @@ fn same_addresses(one: &Settings, other: &Settings) -> bool {
         let listeners = settings.listeners.iter();
         listeners.map(|listener| listener.address).collect()
     };
-    one.admin == other.admin && listeners(one) == listeners(other)
+    one.admin.address == other.admin.address && listeners(one) == listeners(other)
 }
 
 fn fingerprint(read: &Result<Loaded, ConfigErrors>) -> &Fingerprint {

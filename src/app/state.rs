@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::reload::Reloader;
 use super::shadow;
 use crate::proxy::Proxy;
+use crate::server::ConnectionTable;
+use crate::telemetry::log::Throttle;
 
 /// The state that the admin endpoint reports and the drain changes.
 pub struct App {
@@ -13,6 +15,10 @@ pub struct App {
     pub proxy: Arc<Proxy>,
     /// Loads the config again.
     pub reloader: Arc<Reloader>,
+    /// The clients' connections.
+    pub connections: Arc<ConnectionTable>,
+    /// For the log lines of requests that the admin address does not answer.
+    pub(crate) admin_refusals: Throttle,
     pub(super) draining: AtomicBool,
 }
 

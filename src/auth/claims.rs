@@ -17,6 +17,9 @@ pub(super) struct Validity {
     from: u64,
     /// The second after the last, leeway included.
     until: u64,
+    /// Until this second the token would be valid for longer than its issuer's may be, leeway
+    /// included.
+    too_long_until: u64,
 }
 
 impl Validity {
@@ -26,6 +29,9 @@ impl Validity {
         }
         if now < self.from {
             return Err(AuthError::NotYetValid);
+        }
+        if now < self.too_long_until {
+            return Err(AuthError::Lifetime);
         }
         Ok(())
     }
@@ -52,7 +58,7 @@ pub(super) fn check(claims: &Map<String, Value>, expected: &Issuer) -> Result<Va
     }
     check_audience(claims, &expected.audiences)?;
     check_authorized_party(claims, &expected.authorized_parties)?;
-    validity(claims, expected.leeway.as_secs())
+    validity(claims, expected)
 }
 
 fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), AuthError> {
@@ -87,7 +93,8 @@ fn check_authorized_party(claims: &Map<String, Value>, ours: &[String]) -> Resul
     }
 }
 
-fn validity(claims: &Map<String, Value>, leeway: u64) -> Result<Validity, AuthError> {
+fn validity(claims: &Map<String, Value>, expected: &Issuer) -> Result<Validity, AuthError> {
+    let leeway = expected.leeway.as_secs();
     let expires = claims
         .get("exp")
         .ok_or(AuthError::Claims("exp is missing"))?;
@@ -103,8 +110,23 @@ fn validity(claims: &Map<String, Value>, leeway: u64) -> Result<Validity, AuthEr
             from = from.max(begin);
         }
     }
+    let longest = expected.max_lifetime.map(|longest| longest.as_secs());
+    let issued_at = claims
+        .get("iat")
+        .and_then(|iat| whole_seconds(iat, f64::ceil));
+    let too_long_until = match (longest, issued_at) {
+        (None, _) => 0,
+        (Some(longest), Some(issued_at)) => {
+            if expires_at.saturating_sub(issued_at) > longest {
+                return Err(AuthError::Lifetime);
+            }
+            0
+        }
+        (Some(longest), None) => expires_at.saturating_sub(longest).saturating_sub(leeway),
+    };
     Ok(Validity {
         expires_at,
+        too_long_until,
         from: from.saturating_sub(leeway),
         until: expires_at.saturating_add(leeway),
     })
@@ -141,6 +163,7 @@ mod tests {
             algorithms: vec![Algorithm::RS256],
             authorized_parties: Vec::new(),
             leeway: Duration::from_secs(30),
+            max_lifetime: None,
             keys: KeySource::Jwks(String::new()),
             refresh_interval: Duration::from_mins(5),
             max_stale: Duration::from_hours(24),
@@ -231,6 +254,39 @@ mod tests {
         let mut null = with("nbf", json!(null));
         null.insert("nbf".to_owned(), Value::Null);
         assert_eq!(outcome(&expected(), &null), Err("claims"));
+    }
+
+    #[test]
+    fn token_valid_for_longer_than_its_issuer_allows_is_refused() {
+        let hour = Issuer {
+            max_lifetime: Some(Duration::from_hours(1)),
+            ..expected()
+        };
+        let outcome = |issuer: &Issuer, iat: Value, exp: u64| {
+            let mut claims = with("iat", iat);
+            claims.insert("exp".to_owned(), json!(exp));
+            outcome(issuer, &claims)
+        };
+        let century = NOW + 100 * 366 * 86_400;
+        for (iat, exp, result) in [
+            (json!(NOW), NOW + 3600, Ok(())),
+            (json!(NOW), NOW + 3601, Err("lifetime")),
+            (json!(NOW - 3000), NOW + 600, Ok(())),
+            (json!(NOW - 3000), NOW + 601, Err("lifetime")),
+            (json!(NOW), century, Err("lifetime")),
+            // Nobody gains by an `iat` in the future or behind `exp`.
+            (json!(century - 3600), century, Err("not_yet_valid")),
+            (json!(NOW + 20), NOW + 10, Ok(())),
+            // Without `iat` it is the time that is left, and clocks may disagree.
+            (json!(null), NOW + 3630, Ok(())),
+            (json!(null), NOW + 3631, Err("lifetime")),
+            (json!(null), century, Err("lifetime")),
+        ] {
+            let text = format!("{iat} {exp}");
+            assert_eq!(outcome(&hour, iat.clone(), exp), result, "{text}");
+            let unbounded = outcome(&expected(), iat, exp);
+            assert_ne!(unbounded, Err("lifetime"), "{text}");
+        }
     }
 
     #[test]

@@ -54,6 +54,12 @@ pub enum AuthError {
     /// `nbf` or `iat` lies in the future.
     #[error("the token is not valid yet (nbf, iat): compare the clocks")]
     NotYetValid,
+    /// From `iat` (or now) to `exp` it is longer than the issuer's `max_lifetime`.
+    #[error(
+        "the token is valid for longer (iat to exp) than tokens of its issuer may be here \
+         (max_lifetime): get one that is valid for a shorter time"
+    )]
+    Lifetime,
     /// `aud` names none of ours.
     #[error("the token is meant for another audience (aud)")]
     Audience,
@@ -103,6 +109,7 @@ impl AuthError {
             Self::Signature => "signature",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
+            Self::Lifetime => "lifetime",
             Self::Audience => "audience",
             Self::AuthorizedParty => "authorized_party",
             Self::Claims(_) => "claims",

@@ -155,6 +155,7 @@ pub(super) fn issuer(keys: KeySource) -> Issuer {
         algorithms: vec![Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA],
         authorized_parties: Vec::new(),
         leeway: Duration::from_secs(30),
+        max_lifetime: None,
         keys,
         refresh_interval: Duration::from_mins(5),
         max_stale: Duration::from_hours(24),

@@ -15,8 +15,8 @@ use crate::config::settings::Settings;
 pub(crate) struct Pace {
     /// The longest silence: `timeouts.body_idle`.
     idle: Duration,
-    /// Bytes a second, in the long run: `limits.body_min_rate`.
-    min_rate: NonZeroU64,
+    /// Bytes a second, in the long run: `limits.body_bytes_per_second`.
+    min_rate: Option<NonZeroU64>,
 }
 
 impl Pace {
@@ -24,7 +24,7 @@ impl Pace {
     pub(crate) fn of_client(settings: &Settings) -> Self {
         Self {
             idle: settings.timeouts.body_idle,
-            min_rate: settings.limits.body_min_rate,
+            min_rate: NonZeroU64::new(settings.limits.body_bytes_per_second as u64),
         }
     }
 }
@@ -57,7 +57,7 @@ impl Patience {
 
     pub(super) fn with_client(pace: Pace) -> Self {
         Self {
-            min_rate: Some(pace.min_rate),
+            min_rate: pace.min_rate,
             ..Self::new(pace.idle)
         }
     }
@@ -103,7 +103,7 @@ mod tests {
     fn client(bytes_a_second: u64) -> Patience {
         Patience::with_client(Pace {
             idle: IDLE,
-            min_rate: NonZeroU64::new(bytes_a_second).unwrap(),
+            min_rate: NonZeroU64::new(bytes_a_second),
         })
     }
 

@@ -205,6 +205,11 @@ pub(super) struct Labels<'a> {
 }
 
 impl Labels<'_> {
+    /// Every label with its value, in the order it came.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (&**name, &*value.0))
+    }
+
     /// The label's value; an empty one is none, as in Prometheus.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let value = self.pairs.iter().find(|(n, _)| n == name);

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::cursor::{Cursor, is_label_start};
-use super::literal::unquote;
 use super::refusal::{Problem, Refusal};
+use crate::query_size::unquote;
 use crate::tenancy::LabelMatcher;
 
 /// `label op "value"` between braces, as the query spells it.
@@ -81,12 +81,24 @@ impl<'q> Matcher<'q> {
 
     /// Whether the matcher is of this label, however the name is spelled.
     pub(super) fn is_of(&self, label: &str) -> bool {
+        self.name().is_some_and(|name| *name == *label.as_bytes())
+    }
+
+    /// The label's name without quotes; `None` where Prometheus finds a fault in it.
+    pub(super) fn name(&self) -> Option<Cow<'q, [u8]>> {
         match self.label.as_bytes().first() {
-            Some(b'"' | b'\'' | b'`') => {
-                unquote(self.label).is_some_and(|name| *name == *label.as_bytes())
-            }
-            _ => self.label == label,
+            Some(b'"' | b'\'' | b'`') => unquote(self.label),
+            _ => Some(Cow::Borrowed(self.label.as_bytes())),
         }
+    }
+
+    /// Whether it selects nothing but series of `own`.
+    pub(super) fn holds_only_own(&self, own: &LabelMatcher) -> bool {
+        let Named::Tenants(tenants) = self.named() else {
+            return false;
+        };
+        matches!(self.op, Op::Equal | Op::Regex)
+            && tenants.iter().all(|tenant| own.tenants().contains(tenant))
     }
 
     /// Whether it asks for series of a tenant who is not one of `own`.

@@ -38,17 +38,20 @@
 mod cursor;
 mod duration;
 mod extent;
-mod literal;
 mod matcher;
 mod prove;
 mod refusal;
 mod scan;
+mod shared;
+mod size;
 mod skip;
 mod splice;
 
 pub use duration::{duration, seconds, unix_time};
 pub use extent::{Extent, extent};
 pub use refusal::{Fault, InfoHint, Position, Problem, Refusal};
+pub use shared::{ResultLabels, SharedExpression, read_shared};
+pub use size::size;
 pub use splice::{Confined, Insertion};
 
 use crate::tenancy::{LabelMatcher, Matchers};
@@ -56,15 +59,6 @@ use matcher::Matcher;
 use prove::prove;
 use scan::{Kind, scan};
 use splice::splice;
-
-/// How large a query may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of one query or selector.
-    pub query_bytes: usize,
-    /// Selectors in one query.
-    pub selectors: usize,
-}
 
 /// What happens to a query that itself names a tenant the caller does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,14 +73,16 @@ pub enum ForeignMatchers {
 
 /// Writes the matchers into every selector of a query and proves that they are there.
 ///
-/// It takes microseconds, most of them for the proof, so the result is worth keeping.
+/// It takes microseconds, most of them for the proof, so the result is worth keeping. How large a
+/// query may be is checked before, by [`query_size`](crate::query_size): callers who are not
+/// confined are bounded too.
 pub fn confine(
     query: &str,
     matchers: &Matchers,
     foreign: ForeignMatchers,
-    limits: &Limits,
+    max_selectors: usize,
 ) -> Result<Confined, Refusal> {
-    confine_kind(query, Kind::Expression, matchers, foreign, limits)
+    confine_kind(query, Kind::Expression, matchers, foreign, max_selectors)
 }
 
 /// Like [`confine`], for one `match[]`: exactly one selector, and no other token. (Prometheus
@@ -95,29 +91,16 @@ pub fn confine_selector(
     selector: &str,
     matchers: &Matchers,
     foreign: ForeignMatchers,
-    limits: &Limits,
+    max_selectors: usize,
 ) -> Result<Confined, Refusal> {
-    confine_kind(selector, Kind::Selector, matchers, foreign, limits)
+    confine_kind(selector, Kind::Selector, matchers, foreign, max_selectors)
 }
 
 /// Checks that a `match[]` is exactly one selector, for where it goes up as it is because the
 /// answer is filtered.
-pub fn check_selector(selector: &str, limits: &Limits) -> Result<(), Refusal> {
-    check_length(selector, limits)?;
-    scan(selector, Kind::Selector, limits.selectors, |_| Ok(()))?;
+pub fn check_selector(selector: &str) -> Result<(), Refusal> {
+    scan(selector, Kind::Selector, 1, |_| Ok(()))?;
     Ok(())
-}
-
-/// Whether the matchers of a query tell of tenants who are not the caller's: true if one of a
-/// tenant label has a foreign value, or a pattern other than `.*` and `.+`, and also **true if the
-/// query cannot be read**. For hiding the expressions of shared rules.
-pub fn mentions_foreign_tenant(query: &str, matchers: &Matchers) -> bool {
-    let mut tells = false;
-    let scan = scan(query, Kind::Expression, usize::MAX, |matcher| {
-        tells |= is_any(matcher, matchers, Matcher::tells_of_foreign);
-        Ok(())
-    });
-    tells || scan.is_err()
 }
 
 fn confine_kind(
@@ -125,10 +108,9 @@ fn confine_kind(
     kind: Kind,
     matchers: &Matchers,
     foreign: ForeignMatchers,
-    limits: &Limits,
+    max_selectors: usize,
 ) -> Result<Confined, Refusal> {
-    check_length(text, limits)?;
-    let scan = scan(text, kind, limits.selectors, |matcher| {
+    let scan = scan(text, kind, max_selectors, |matcher| {
         if foreign == ForeignMatchers::Reject
             && is_any(matcher, matchers, Matcher::asks_for_foreign)
         {
@@ -141,16 +123,6 @@ fn confine_kind(
     let confined = splice(text, &scan.sites, matchers)?;
     prove(text, kind, &confined, matchers)?;
     Ok(confined)
-}
-
-fn check_length(query: &str, limits: &Limits) -> Result<(), Refusal> {
-    if query.len() > limits.query_bytes {
-        return Err(Refusal::TooLong {
-            bytes: query.len(),
-            limit: limits.query_bytes,
-        });
-    }
-    Ok(())
 }
 
 /// Whether the matcher is of a tenant label and the test holds for that label's tenants.

@@ -165,7 +165,7 @@ mod tests {
     use super::super::splice::splice;
     use super::*;
     use crate::promql::tests::{acme, acme_and_globex};
-    use crate::promql::{ForeignMatchers, Limits, confine};
+    use crate::promql::{ForeignMatchers, confine};
 
     /// Proves a query with matchers at these sites only.
     fn proof_of(query: &str, sites: &[(usize, Form)]) -> Result<(), Refusal> {
@@ -255,13 +255,9 @@ mod tests {
     #[test]
     fn regexes_are_not_compiled() {
         let query = r#"a{b=~"(", c!~"\\w{1000}", d = "e"} + topk(1, {f =~ `x|y`})"#;
-        let limits = Limits {
-            query_bytes: 1000,
-            selectors: 10,
-        };
         let foreign = ForeignMatchers::Intersect;
         for matchers in [acme(), acme_and_globex()] {
-            let confined = confine(query, &matchers, foreign, &limits).unwrap();
+            let confined = confine(query, &matchers, foreign, 10).unwrap();
             let mut regexes = Vec::new();
             scan(confined.text(), Kind::Expression, 10, |matcher| {
                 regexes.extend(literal(matcher.op).map(|op| (matcher.op_at, op)));

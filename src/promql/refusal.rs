@@ -7,14 +7,6 @@ use thiserror::Error;
 /// Why a query is not passed on. The text says what, where and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// Longer than [`Limits::query_bytes`](super::Limits::query_bytes).
-    #[error("the query is {bytes} bytes long, more than {limit} (limits.query_bytes)")]
-    TooLong {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
     /// Too long once the matchers are in it.
     #[error(
         "with the matchers of your tenants the query is {bytes} bytes long; the limit is \
@@ -26,7 +18,7 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
-    /// More selectors than [`Limits::selectors`](super::Limits::selectors).
+    /// More selectors than `limits.query_selectors`.
     #[error("the query has more than {limit} selectors (limits.query_selectors)")]
     TooManySelectors {
         /// The limit.
@@ -65,7 +57,7 @@ pub enum Refusal {
 pub enum Fault {
     /// `bad_data`, 400.
     Malformed,
-    /// Over a limit, 413.
+    /// Over a limit, 422.
     TooLarge,
     /// Understood and not allowed, 403.
     Denied,
@@ -75,7 +67,6 @@ impl Refusal {
     /// A closed set of names, for a metric's label.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::TooLong { .. } => "too_long",
             Self::ConfinedTooLong { .. } => "confined_too_long",
             Self::TooManySelectors { .. } => "too_many_selectors",
             Self::Malformed { .. } => "malformed",
@@ -88,9 +79,7 @@ impl Refusal {
     /// What it is to the client.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::TooLong { .. } | Self::ConfinedTooLong { .. } | Self::TooManySelectors { .. } => {
-                Fault::TooLarge
-            }
+            Self::ConfinedTooLong { .. } | Self::TooManySelectors { .. } => Fault::TooLarge,
             Self::Malformed { .. } => Fault::Malformed,
             Self::ForeignTenant { .. } | Self::UnconfinedInfo { .. } | Self::Disagreement => {
                 Fault::Denied

@@ -4,7 +4,7 @@
 //! is complete, its request has no permit; it is one of `limits.incomplete_bodies`, and its bytes
 //! are some of `limits.buffered_bytes`, both of which are [shared out](crate::shares). And it has
 //! to come in time: whole within `timeouts.body_total`, never silent for `timeouts.body_idle`, and
-//! on the way no slower than `limits.body_min_rate`.
+//! on the way no slower than `limits.body_bytes_per_second`.
 //!
 //! A body that is forwarded as it comes is no such body. An upload may take any time, as long as it
 //! goes on: its minimum rate counts while the client is waited for, and its request has a permit.
@@ -39,7 +39,7 @@ pub(super) async fn ahead(
     context: &RequestContext,
     holder: &Holder,
     body: ReceivedBody,
-) -> Result<Ahead, ProxyError> {
+) -> Result<Ahead<Streamed<ReceivedBody>>, ProxyError> {
     let settings = context.settings();
     let incomplete = Pool::new(
         Resource::IncompleteBodies,
@@ -83,7 +83,7 @@ pub(super) fn broken_off(error: &BodyError) -> ProxyError {
             format!("the request's body stalled for {idle:?} (timeouts.body_idle)")
         }
         BodyError::TooSlow(rate) => format!(
-            "the request's body comes at less than {rate} bytes a second (limits.body_min_rate)"
+            "the request's body comes at less than {rate} bytes a second (limits.body_bytes_per_second)"
         ),
         error => {
             return ProxyError::new(ErrorKind::BadRequest, "the request's body broke off")

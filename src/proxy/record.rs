@@ -41,7 +41,7 @@ pub(crate) struct RequestRecord {
     failure: Option<Failure>,
     code: u16,
     permits: Option<Permits>,
-    _in_flight: InFlight,
+    in_flight: InFlight,
 }
 
 /// What is known of a request before anything is decided.
@@ -114,7 +114,7 @@ impl RequestRecord {
             failure: None,
             code: CLIENT_GONE,
             permits: None,
-            _in_flight: in_flight,
+            in_flight,
             metrics,
             trail,
         }
@@ -140,8 +140,11 @@ impl RequestRecord {
         self.clusters = names;
     }
 
-    /// Notes the caller, once known.
+    /// Notes the caller, once known: its connection is not a stranger's from then on.
     pub(crate) fn set_caller(&mut self, caller: Option<Arc<Caller>>) {
+        if caller.is_some() {
+            self.in_flight.authenticated();
+        }
         self.caller = caller;
     }
 

@@ -6,7 +6,7 @@ use hyper::header::HeaderName;
 
 use crate::auth::{Authenticator, InvalidTokens};
 use crate::config::settings::Settings;
-use crate::promql;
+use crate::query_size;
 use crate::upstream::Upstream;
 
 /// The rules of one config. What they use but do not say, such as caches and permits, is in
@@ -63,11 +63,14 @@ impl Rules {
         &self.token_headers
     }
 
-    /// Bounds on queries.
-    pub fn promql_limits(&self) -> promql::Limits {
-        promql::Limits {
-            query_bytes: self.settings.limits.query_bytes,
-            selectors: self.settings.limits.query_selectors,
+    /// Bounds on every query text.
+    pub fn query_limits(&self) -> query_size::Limits {
+        let limits = &self.settings.limits;
+        query_size::Limits {
+            bytes: limits.query_bytes,
+            depth: limits.query_depth,
+            nodes: limits.query_nodes,
+            format_bytes: limits.format_bytes,
         }
     }
 }

@@ -15,6 +15,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::connection_table::Entry;
 use super::drain::DrainWatch;
 use super::h1_framing::Framed;
 use super::h2_stall::{Read, Streams};
@@ -40,6 +41,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) async fn serve(
     stream: TcpStream,
     address: SocketAddr,
+    entry: &Entry,
     proxy: Arc<Proxy>,
     drain: DrainWatch,
 ) {
@@ -48,13 +50,13 @@ pub(super) async fn serve(
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let metrics = Arc::clone(proxy.metrics());
-    metrics.connections.inc();
+    metrics.connections.open.inc();
     let snapshot = proxy.snapshot();
     let settings = Arc::clone(snapshot.settings());
     let tls = snapshot.tls().of(address);
     drop(snapshot);
     let connection = Connection {
-        activity: Activity::new(),
+        activity: Arc::clone(entry.activity()),
         remote: stream.peer_addr().ok(),
         settings,
         proxy,
@@ -64,7 +66,7 @@ pub(super) async fn serve(
         None => connection.plain(stream).await,
         Some(tls) => connection.tls(stream, &tls).await,
     }
-    metrics.connections.dec();
+    metrics.connections.open.dec();
 }
 
 /// `SETTINGS_MAX_CONCURRENT_STREAMS` (RFC 9113 §6.5.2), where there are this many permits.
@@ -100,6 +102,7 @@ impl Connection {
             shaken = tls.accept(stream, &self.activity) => shaken,
             () = tokio::time::sleep(self.settings.timeouts.first_request) => Err(NoTls::Timeout),
             () = leaving.as_mut() => Err(NoTls::Timeout),
+            () = self.activity.evicted() => Err(NoTls::Evicted),
         };
         let result = shaken.as_ref().map_or_else(NoTls::result, |_| "ok");
         self.proxy.metrics().tls.handshake(result);
@@ -142,7 +145,11 @@ impl Connection {
                     // hostile.
                     if expired == Expired::Idle {
                         connection.as_mut().graceful_shutdown();
-                        let _ = tokio::time::timeout(timeouts.header, connection.as_mut()).await;
+                        tokio::select! {
+                            _ = connection.as_mut() => {}
+                            () = tokio::time::sleep(timeouts.header) => {}
+                            () = self.activity.evicted() => {}
+                        }
                     }
                     return;
                 }
@@ -160,6 +167,8 @@ impl Connection {
                     draining = true;
                     connection.as_mut().graceful_shutdown();
                 }
+                // Nobody waits for a polite end here: the newcomer does for the descriptor.
+                () = self.activity.evicted() => return,
                 () = tokio::time::sleep(next_check) => {}
             }
         }

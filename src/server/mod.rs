@@ -1,26 +1,29 @@
 //! From a bound address to served connections: accept, shake hands, choose the protocol, keep the
 //! deadlines, drain.
 
+pub(crate) mod accept;
 mod connection;
-mod timeouts;
-pub(crate) use timeouts::InFlight;
-mod connection_limit;
+mod connection_table;
 pub mod drain;
 mod h1_framing;
 mod h2_stall;
 mod half_close;
 mod pace;
+mod timeouts;
 pub mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-pub use self::connection_limit::Slots;
+use self::accept::Acceptor;
+pub use self::connection_table::ConnectionTable;
+pub(crate) use self::connection_table::{Bounds, Entered, Entry};
 use self::drain::DrainWatch;
+pub(crate) use self::timeouts::InFlight;
 use crate::proxy::Proxy;
+use crate::telemetry::log::Throttle;
 
 /// The most that are taken over from the kernel when the drain begins: what its own default allows
 /// to wait (`net.core.somaxconn`). More can only be a flood.
@@ -41,61 +44,87 @@ pub async fn serve(
     listener: TcpListener,
     address: SocketAddr,
     proxy: Arc<Proxy>,
-    slots: Slots,
+    table: Arc<ConnectionTable>,
     drain: DrainWatch,
 ) {
     let mut closing = drain.clone();
-    let admit = |stream| admit(stream, address, &proxy, &slots, &drain);
+    let acceptor = Acceptor::new(listener, address, Arc::clone(proxy.metrics()));
+    let gate = Gate {
+        address,
+        proxy,
+        table,
+        drain,
+        throttle: Throttle::default(),
+    };
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (stream, peer) = tokio::select! {
+            accepted = acceptor.accept(None) => accepted,
             () = closing.begun() => break,
         };
-        match accepted {
-            Ok((stream, _peer)) => admit(stream),
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                // Out of file descriptors, mostly: without a pause this loop would spin.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
+        gate.admit(stream, peer).await;
     }
-    for stream in backlog(listener) {
-        admit(stream);
+    for (stream, peer) in backlog(acceptor.into_listener()) {
+        gate.admit(stream, peer).await;
     }
 }
 
 /// Connections that the kernel has taken and we have not: to their clients they are open, and
 /// closing the listener would reset them. Asks the kernel itself, since tokio may not have heard
 /// of them yet.
-fn backlog(listener: TcpListener) -> impl Iterator<Item = TcpStream> {
+fn backlog(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
     let listener = listener.into_std().ok();
     let next = move || {
-        let (stream, _peer) = listener.as_ref()?.accept().ok()?;
+        let (stream, peer) = listener.as_ref()?.accept().ok()?;
         stream.set_nonblocking(true).ok()?;
-        TcpStream::from_std(stream).ok()
+        Some((TcpStream::from_std(stream).ok()?, peer))
     };
     std::iter::from_fn(next).take(MAX_BACKLOG)
 }
 
-/// Serves a connection, if it is not one too many.
-fn admit(
-    stream: TcpStream,
+/// What a listener's connections need.
+struct Gate {
     address: SocketAddr,
-    proxy: &Arc<Proxy>,
-    slots: &Slots,
-    drain: &DrainWatch,
-) {
-    let limit = proxy.snapshot().settings().limits.connections;
-    let Some(slot) = slots.take(limit) else {
-        proxy.metrics().connections_refused.inc();
-        return;
-    };
-    let (proxy, drain) = (Arc::clone(proxy), drain.clone());
-    tokio::spawn(async move {
-        connection::serve(stream, address, proxy, drain).await;
-        drop(slot);
-    });
+    proxy: Arc<Proxy>,
+    table: Arc<ConnectionTable>,
+    drain: DrainWatch,
+    throttle: Throttle,
+}
+
+impl Gate {
+    /// Serves a connection, if there is room for it.
+    async fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+        let limits = self.proxy.snapshot().settings().limits;
+        let bounds = Bounds {
+            total: limits.connections,
+            unauthenticated_per_address: limits.unauthenticated_connections_per_address,
+        };
+        let metrics = &self.proxy.metrics().connections;
+        let Entered { entry, evicted } = self.table.enter(peer.ip(), bounds).await;
+        for reason in evicted {
+            metrics.evicted(reason.as_str());
+            self.warn(peer, reason.text());
+        }
+        let Some(entry) = entry else {
+            metrics.refused.inc();
+            self.warn(
+                peer,
+                "refused a connection: all of limits.connections have requests in progress",
+            );
+            return;
+        };
+        let (proxy, drain, address) = (Arc::clone(&self.proxy), self.drain.clone(), self.address);
+        tokio::spawn(async move {
+            connection::serve(stream, address, &entry, proxy, drain).await;
+            drop(entry);
+        });
+    }
+
+    /// Warns at most once in a while: whoever opens connections must not fill the log.
+    fn warn(&self, peer: SocketAddr, what: &str) {
+        if let Some(suppressed) = self.throttle.now() {
+            tracing::warn!(listener = %self.address, newcomer = %peer, suppressed, "{what}");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -43,10 +43,11 @@ async fn the_default_deadlines_are_those_of_the_config() {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (_drain, watch) = drain::channel();
-    tokio::spawn(serve(listener, address, proxy(), Slots::default(), watch));
+    let table = Arc::new(ConnectionTable::default());
+    tokio::spawn(serve(listener, address, proxy(), table, watch));
 
     let ask = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
-    for (said, seconds) in [("", 10), (ask, 120)] {
+    for (said, seconds) in [("", 10), (ask, 10)] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let began = Instant::now();
         stream.write_all(said.as_bytes()).await.unwrap();

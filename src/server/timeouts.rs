@@ -4,13 +4,14 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::pace::{Pace, ReadingLimits, TooSlow};
@@ -26,6 +27,12 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// The most that is discarded then: no form that is read whole is longer, by default.
 const LINGER_BYTES: usize = 2 * 1024 * 1024;
+
+/// Where open connections are entered.
+pub(super) trait Table: std::fmt::Debug + Send + Sync {
+    /// A valid token came by a connection for the first time.
+    fn authenticated(&self, id: u64);
+}
 
 /// Shared by a connection's stream, its service and its watchdog. Times are in milliseconds since
 /// the connection was accepted, plus one, so that 0 can mean "not now".
@@ -43,7 +50,15 @@ pub(super) struct Activity {
     sent: AtomicU64,
     /// As many of them as were sent before the last request.
     sent_before: AtomicU64,
-    /// When the last request ended.
+    /// Whether a request on it had a valid token.
+    authenticated: AtomicBool,
+    /// It is to be closed, to make room for another.
+    is_evicted: AtomicBool,
+    evicted: Notify,
+    /// Where it has its entry, and which.
+    table: Weak<dyn Table>,
+    id: u64,
+    /// When the last request began or ended.
     idle_since: AtomicU64,
     /// When the first byte after that came.
     head_since: AtomicU64,
@@ -64,12 +79,18 @@ pub(super) enum Expired {
 }
 
 impl Activity {
-    pub(super) fn new() -> Arc<Self> {
+    /// Of a connection that has this entry in `table` and was accepted just now.
+    pub(super) fn of_entry(table: Weak<dyn Table>, id: u64) -> Arc<Self> {
         Arc::new(Self {
             accepted: Instant::now(),
             in_flight: AtomicU32::new(0),
             served_any: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
+            authenticated: AtomicBool::new(false),
+            is_evicted: AtomicBool::new(false),
+            evicted: Notify::new(),
+            table,
+            id,
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(0),
             interims: AtomicBool::new(false),
@@ -100,12 +121,37 @@ impl Activity {
         let sent = self.sent.load(Ordering::Relaxed);
         self.sent_before.store(sent, Ordering::Relaxed);
         self.head_since.store(0, Ordering::Relaxed);
+        self.idle_since.store(self.now(), Ordering::Relaxed);
         InFlight(Arc::clone(self))
     }
 
     /// Whether the last request came on HTTP/2.
     pub(super) fn is_multiplexed(&self) -> bool {
         self.multiplexed.load(Ordering::Relaxed)
+    }
+
+    /// Since when no request has begun or ended.
+    pub(super) fn quiet_since(&self) -> Instant {
+        let since = self.idle_since.load(Ordering::Relaxed).saturating_sub(1);
+        self.accepted + Duration::from_millis(since)
+    }
+
+    /// Asks for its end.
+    pub(super) fn evict(&self) {
+        self.is_evicted.store(true, Ordering::Relaxed);
+        self.evicted.notify_one();
+    }
+
+    /// Returns once its end is asked for. There is one waiter.
+    pub(super) async fn evicted(&self) {
+        while !self.is_evicted.load(Ordering::Relaxed) {
+            self.evicted.notified().await;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_evicted(&self) -> bool {
+        self.is_evicted.load(Ordering::Relaxed)
     }
 
     /// Whether a request is being answered.
@@ -210,18 +256,30 @@ impl Activity {
         if head_since != 0 {
             return left(head_since, timeouts.header, Expired::Head);
         }
-        left(
-            self.idle_since.load(Ordering::Relaxed),
-            timeouts.idle,
-            Expired::Idle,
-        )
-        // Bytes of a next head may come at any time, and start a shorter deadline.
-        .map(|idle| idle.min(timeouts.header))
+        let idle = if self.authenticated.load(Ordering::Relaxed) {
+            timeouts.idle
+        } else {
+            timeouts.idle.min(timeouts.unauthenticated_idle)
+        };
+        left(self.idle_since.load(Ordering::Relaxed), idle, Expired::Idle)
+            // Bytes of a next head may come at any time, and start a shorter deadline.
+            .map(|idle| idle.min(timeouts.header))
     }
 }
 
 /// A request being served; its drop ends it.
 pub(crate) struct InFlight(Arc<Activity>);
+
+impl InFlight {
+    /// Its caller showed a valid token.
+    pub(crate) fn authenticated(&self) {
+        if !self.0.authenticated.swap(true, Ordering::Relaxed)
+            && let Some(table) = self.0.table.upgrade()
+        {
+            table.authenticated(self.0.id);
+        }
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -348,7 +406,23 @@ mod tests {
         body_idle: Duration::from_secs(30),
         body_total: Duration::from_mins(1),
         idle: Duration::from_mins(2),
+        unauthenticated_idle: Duration::from_secs(7),
     };
+
+    #[derive(Debug)]
+    struct NoTable;
+
+    impl Table for NoTable {
+        fn authenticated(&self, _id: u64) {}
+    }
+
+    fn no_table() -> Weak<dyn Table> {
+        Weak::<NoTable>::new()
+    }
+
+    fn activity() -> Arc<Activity> {
+        Activity::of_entry(no_table(), 1)
+    }
 
     const READING: ReadingLimits = ReadingLimits {
         stall: TIMEOUTS.body_idle,
@@ -357,7 +431,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_deadline_passes_in_its_state_alone() {
-        let activity = Activity::new();
+        let activity = activity();
         assert_eq!(
             activity.check(&TIMEOUTS, &READING),
             Ok(Duration::from_secs(10))
@@ -378,6 +452,7 @@ mod tests {
             Err(Expired::TooSlow(TooSlow::Stalled))
         );
         activity.write_was(&Poll::Ready(Ok(1)), b"");
+        request.authenticated();
         drop(request);
 
         tokio::time::advance(Duration::from_secs(119)).await;
@@ -395,9 +470,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn connection_without_a_valid_token_is_idle_for_a_shorter_time() {
+        let activity = activity();
+        drop(activity.request_begins(Version::HTTP_11));
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert!(activity.check(&TIMEOUTS, &READING).is_ok());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(activity.check(&TIMEOUTS, &READING), Err(Expired::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn bytes_between_multiplexed_requests_start_no_head() {
-        let activity = Activity::new();
-        drop(activity.request_begins(Version::HTTP_2));
+        let activity = activity();
+        let request = activity.request_begins(Version::HTTP_2);
+        request.authenticated();
+        drop(request);
         activity.bytes_came();
         tokio::time::advance(Duration::from_mins(1)).await;
         assert!(activity.check(&TIMEOUTS, &READING).is_ok());

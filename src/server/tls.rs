@@ -206,6 +206,8 @@ pub(super) enum NoTls {
     Plain,
     #[error("the handshake took too long")]
     Timeout,
+    #[error("the connection made room for another")]
+    Evicted,
     #[error(transparent)]
     Handshake(#[from] io::Error),
 }
@@ -217,6 +219,7 @@ impl NoTls {
         let error = match self {
             Self::Plain => return "plain",
             Self::Timeout => return "timeout",
+            Self::Evicted => return "evicted",
             Self::Handshake(error) => error,
         };
         let cause = error.get_ref().and_then(|cause| cause.downcast_ref());

@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal as _;
 use std::panic::PanicHookInfo;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -38,5 +40,46 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     } else {
         let backtrace = std::backtrace::Backtrace::force_capture();
         tracing::error!(place, %backtrace, "panic");
+    }
+}
+
+/// How often a [`Throttle`] lets one line through.
+const THROTTLED_TO: Duration = Duration::from_secs(10);
+
+/// Holds back lines that others can bring about at will.
+#[derive(Debug, Default)]
+pub(crate) struct Throttle(Mutex<Throttled>);
+
+#[derive(Debug, Default)]
+struct Throttled {
+    last: Option<Instant>,
+    suppressed: u64,
+}
+
+impl Throttle {
+    /// Whether a line may be written now, and how many were held back before it.
+    pub(crate) fn now(&self) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.last.is_some_and(|last| last.elapsed() < THROTTLED_TO) {
+            state.suppressed += 1;
+            return None;
+        }
+        state.last = Some(Instant::now());
+        Some(std::mem::take(&mut state.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn throttle_lets_one_line_through_and_counts_the_others() {
+        let throttle = Throttle::default();
+        assert_eq!(throttle.now(), Some(0));
+        assert_eq!((throttle.now(), throttle.now()), (None, None));
+        let long_ago = Instant::now().checked_sub(THROTTLED_TO);
+        throttle.0.lock().unwrap().last = long_ago;
+        assert_eq!(throttle.now(), Some(2));
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Limits, Refusal, TenantPredicate, TraceIntrinsics, confine_metrics, confine_search};
+use super::{
+    MAX_BYTES, Refusal, TenantPredicate, TraceIntrinsics, confine_metrics, confine_search,
+};
 use crate::tenancy::{Tenant, TenantSet};
 
 struct Example {
@@ -44,10 +46,10 @@ fn predicate() -> TenantPredicate {
 
 fn confine(example: &Example, policy: TraceIntrinsics) -> Result<String, Refusal> {
     if example.is_metrics {
-        confine_metrics(&example.query, &predicate(), policy, Limits::default())
+        confine_metrics(&example.query, &predicate(), policy, MAX_BYTES)
             .map(|confined| confined.query)
     } else {
-        confine_search(&example.query, &predicate(), policy, Limits::default())
+        confine_search(&example.query, &predicate(), policy, MAX_BYTES)
     }
 }
 

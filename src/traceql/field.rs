@@ -46,32 +46,28 @@ impl Reader<'_> {
             loop {
                 match self.next.token {
                     Token::Op(op) if is_field_operator(op) => {
-                        value = self.reduce(&mut stack, value, Some(op))?;
+                        value = reduce(&mut stack, value, Some(op))?;
                         self.take()?;
                         if matches!(op, Op::Equal | Op::NotEqual) && self.next.token == Token::Nil {
                             self.take()?;
                             value = compared_with_nil(op, value)?;
                             continue;
                         }
-                        if op == Op::Pow {
-                            self.descend(value.at)?;
-                        }
                         stack.push(Pending::Binary(op, value));
                         break;
                     }
                     Token::CloseParens => {
-                        value = self.reduce(&mut stack, value, None)?;
+                        value = reduce(&mut stack, value, None)?;
                         match stack.pop() {
                             Some(Pending::Parens(open)) => {
                                 self.take()?;
-                                self.ascend();
                                 value.at = open;
                             }
                             _ => return Ok(value),
                         }
                     }
                     _ => {
-                        value = self.reduce(&mut stack, value, None)?;
+                        value = reduce(&mut stack, value, None)?;
                         return match stack.pop() {
                             None => Ok(value),
                             Some(_) => Err(self.unexpected("an operator or )")),
@@ -88,13 +84,11 @@ impl Reader<'_> {
         match at.token {
             Token::OpenParens => {
                 self.take()?;
-                self.descend(at)?;
                 stack.push(Pending::Parens(at));
                 Ok(None)
             }
             Token::Op(op @ (Op::Sub | Op::Not)) => {
                 self.take()?;
-                self.descend(at)?;
                 stack.push(Pending::Unary(op, at));
                 Ok(None)
             }
@@ -108,7 +102,6 @@ impl Reader<'_> {
                     self.take()?;
                     return Ok(Some(literal(Type::Bool, at)));
                 }
-                self.descend(at)?;
                 stack.push(Pending::NilLeft(op, at));
                 Ok(None)
             }
@@ -138,43 +131,33 @@ impl Reader<'_> {
             _ => Err(self.unexpected("a field expression")),
         }
     }
+}
 
-    /// Applies the operators that take `value` before `next` could; all up to the parenthesis
-    /// if there is no next one.
-    fn reduce(
-        &mut self,
-        stack: &mut Vec<Pending>,
-        mut value: Value,
-        next: Option<Op>,
-    ) -> Result<Value, Fault> {
-        let binds = |op: Op| next.is_none_or(|next| op.binds_before(next));
-        while let Some(top) = stack.pop() {
-            match top {
-                Pending::Binary(op, left) if binds(op) => {
-                    if op == Op::Pow {
-                        self.ascend();
-                    }
-                    value = binary(op, left, value)?;
-                }
-                Pending::Unary(op, at) if binds(op) => {
-                    self.ascend();
-                    value = unary(op, at, value)?;
-                }
-                Pending::NilLeft(op, at) if binds(op) => {
-                    self.ascend();
-                    value = Value {
-                        at,
-                        ..compared_with_nil(op, value)?
-                    };
-                }
-                waits => {
-                    stack.push(waits);
-                    break;
-                }
+/// Applies the operators that take `value` before `next` could; all up to the parenthesis
+/// if there is no next one.
+fn reduce(stack: &mut Vec<Pending>, mut value: Value, next: Option<Op>) -> Result<Value, Fault> {
+    let binds = |op: Op| next.is_none_or(|next| op.binds_before(next));
+    while let Some(top) = stack.pop() {
+        match top {
+            Pending::Binary(op, left) if binds(op) => {
+                value = binary(op, left, value)?;
+            }
+            Pending::Unary(op, at) if binds(op) => {
+                value = unary(op, at, value)?;
+            }
+            Pending::NilLeft(op, at) if binds(op) => {
+                value = Value {
+                    at,
+                    ..compared_with_nil(op, value)?
+                };
+            }
+            waits => {
+                stack.push(waits);
+                break;
             }
         }
-        Ok(value)
     }
+    Ok(value)
 }
 
 fn is_field_operator(op: Op) -> bool {

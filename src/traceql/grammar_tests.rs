@@ -1,10 +1,10 @@
 //! The oddities of Tempo's lexer and grammar, one line each. Verdicts are those of Tempo.
 
 use super::reader::{Outline, read};
-use super::{Limits, Refusal, RefusalKind, TraceIntrinsics};
+use super::{Refusal, RefusalKind, TraceIntrinsics};
 
 fn outline(query: &str) -> Result<Outline, Refusal> {
-    read(query, TraceIntrinsics::Trust, Limits::default())
+    read(query, TraceIntrinsics::Trust)
 }
 
 #[track_caller]
@@ -465,14 +465,14 @@ fn trace_level_intrinsics_are_refused_wherever_they_stand() {
             format!("{{ }} | compare({{ {name} != nil }})"),
             format!("({{ }} | rate()) / ({{ {name} != nil }} | rate())"),
         ] {
-            let refusal = read(&query, TraceIntrinsics::Refuse, Limits::default()).unwrap_err();
+            let refusal = read(&query, TraceIntrinsics::Refuse).unwrap_err();
             assert_eq!(refusal.kind(), RefusalKind::Denied, "{query}");
             assert!(refusal.to_string().contains(name), "{query}: {refusal}");
             accepted(&[&query]);
         }
     }
     let harmless = "{ .rootName && span.traceDuration > 1 && trace:id = `1` }";
-    read(harmless, TraceIntrinsics::Refuse, Limits::default()).unwrap();
+    read(harmless, TraceIntrinsics::Refuse).unwrap();
 }
 
 #[test]
@@ -508,37 +508,8 @@ fn a_refusal_says_where() {
 }
 
 #[test]
-fn length_and_depth_are_bounded() {
-    let limits = Limits {
-        query_bytes: 20,
-        depth: 3,
-    };
-    let read = |query: &str| read(query, TraceIntrinsics::Trust, limits);
-    assert!(read("{ ((( .a ))) }").is_ok());
-    assert!(matches!(
-        read("{ (((( .a )))) }"),
-        Err(Refusal::TooDeep { limit: 3, .. })
-    ));
-    assert!(matches!(read("{ !-!-.a }"), Err(Refusal::TooDeep { .. })));
-    assert!(matches!(read("(((({}))))"), Err(Refusal::TooDeep { .. })));
-    assert!(matches!(
-        read("{ 1^2^3^4^5=1 }"),
-        Err(Refusal::TooDeep { .. })
-    ));
-    assert!(read("{ .a+.a+.a+.a+.a=1 }").is_ok());
-    assert!(matches!(
-        read("{ .aaaaaaaaaaaaaaaaaa }"),
-        Err(Refusal::TooLong { limit: 20 })
-    ));
-}
-
-#[test]
 fn deep_nesting_needs_no_call_stack() {
-    let limits = Limits {
-        query_bytes: 1 << 20,
-        depth: usize::MAX,
-    };
-    let check = move || {
+    let check = || {
         for (open, middle, close) in [
             ("(", "{}", ")"),
             ("{ (", " .a ", ") }"),
@@ -556,7 +527,7 @@ fn deep_nesting_needs_no_call_stack() {
                 open.repeat(depth),
                 close.repeat(depth)
             );
-            read(&query, TraceIntrinsics::Trust, limits).unwrap();
+            read(&query, TraceIntrinsics::Trust).unwrap();
         }
     };
     std::thread::Builder::new()

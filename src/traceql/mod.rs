@@ -28,9 +28,14 @@ mod reader;
 mod refusal;
 mod scalar;
 mod search;
+mod size;
 mod stage;
 mod tags;
 mod token;
+
+/// The longest confined query in tests.
+#[cfg(test)]
+const MAX_BYTES: usize = 128 * 1024;
 
 #[cfg(test)]
 mod corpus_tests;
@@ -41,27 +46,8 @@ pub use confine::{ConfinedMetrics, confine_metrics, confine_search, is_metrics, 
 pub use predicate::{TenantPredicate, UnwritableTenant};
 pub use refusal::{Place, Refusal, RefusalKind};
 pub use search::{OldSearch, go_duration};
+pub use size::{size, size_of_tag, size_of_tags};
 pub use tags::tag_filter;
-
-/// How much of a query is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The longest query, in bytes. What it becomes when confined may have twice as many.
-    pub query_bytes: usize,
-    /// How deeply parentheses and unary operators may nest.
-    pub depth: usize,
-}
-
-impl Default for Limits {
-    /// Half of the query size that Tempo allows by default, and far more depth than people
-    /// write.
-    fn default() -> Self {
-        Self {
-            query_bytes: 64 * 1024,
-            depth: 128,
-        }
-    }
-}
 
 /// What to do with `rootName`, `rootServiceName`, `traceDuration` and their `trace:` forms.
 /// They describe the whole trace, whoever its spans belong to.

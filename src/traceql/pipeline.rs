@@ -116,7 +116,7 @@ impl Reader<'_> {
                 continue;
             };
             loop {
-                operand = self.complete(&mut stack, operand)?;
+                operand = complete(&mut stack, operand)?;
                 match self.next.token {
                     Token::Op(op) => {
                         operand = self.reduce_pipelines(&mut stack, operand, Some(op))?;
@@ -141,7 +141,6 @@ impl Reader<'_> {
                         }
                         operand = Operand { kind, at: open };
                         self.take()?;
-                        self.ascend();
                     }
                     _ => {
                         operand = self.reduce_pipelines(&mut stack, operand, None)?;
@@ -165,7 +164,6 @@ impl Reader<'_> {
         let kind = match at.token {
             Token::OpenParens => {
                 self.take()?;
-                self.descend(at)?;
                 let inside = self.next.start;
                 stack.push(Pending::Parens {
                     open: at,
@@ -176,7 +174,6 @@ impl Reader<'_> {
             }
             Token::Op(Op::Sub) => {
                 self.take()?;
-                self.descend(at)?;
                 stack.push(Pending::Minus(at));
                 return Ok(None);
             }
@@ -192,34 +189,6 @@ impl Reader<'_> {
             _ => return Err(self.unexpected("{, ( or a stage")),
         };
         Ok(Some(Operand { kind, at }))
-    }
-
-    /// What an operand becomes by what stands directly before it.
-    fn complete(&mut self, stack: &mut Vec<Pending>, operand: Operand) -> Result<Operand, Fault> {
-        let mut operand = operand;
-        while let Some(Pending::Minus(at)) = stack.last() {
-            let Kind::Scalar(scalar) = operand.kind else {
-                return Err(fault(operand.at, Problem::Unexpected("a number after -")));
-            };
-            operand = Operand {
-                kind: Kind::Scalar(scalar.negated()),
-                at: *at,
-            };
-            stack.pop();
-            self.ascend();
-        }
-        if let Some(Pending::Binary(
-            _,
-            Operand {
-                kind: Kind::Pipelines,
-                ..
-            },
-        )) = stack.last()
-            && operand.kind == (Kind::Spanset { in_parens: true })
-        {
-            operand.kind = Kind::Pipelines;
-        }
-        Ok(operand)
     }
 
     fn reduce_pipelines(
@@ -308,6 +277,33 @@ impl Reader<'_> {
             _ => misfit(),
         }
     }
+}
+
+/// What an operand becomes by what stands directly before it.
+fn complete(stack: &mut Vec<Pending>, operand: Operand) -> Result<Operand, Fault> {
+    let mut operand = operand;
+    while let Some(Pending::Minus(at)) = stack.last() {
+        let Kind::Scalar(scalar) = operand.kind else {
+            return Err(fault(operand.at, Problem::Unexpected("a number after -")));
+        };
+        operand = Operand {
+            kind: Kind::Scalar(scalar.negated()),
+            at: *at,
+        };
+        stack.pop();
+    }
+    if let Some(Pending::Binary(
+        _,
+        Operand {
+            kind: Kind::Pipelines,
+            ..
+        },
+    )) = stack.last()
+        && operand.kind == (Kind::Spanset { in_parens: true })
+    {
+        operand.kind = Kind::Pipelines;
+    }
+    Ok(operand)
 }
 
 /// What a parenthesis makes of its inside, and whether that inside is a leaf pipeline: of a span

@@ -1,10 +1,9 @@
-//! What the parsers of pipelines and of field expressions share: a token of lookahead, the
-//! nesting limit, and the leaves both have, attributes and intrinsics.
+//! What the parsers of pipelines and of field expressions share: a token of lookahead, and the leaves both have, attributes and intrinsics.
 
+use super::TraceIntrinsics;
 use super::lexer::{Lexer, unquoted_name};
 use super::refusal::{Fault, Problem, Refusal};
 use super::token::{Lexeme, Scope, Token, Type, Word};
-use super::{Limits, TraceIntrinsics};
 
 /// What confining has to know of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,16 +18,8 @@ pub(super) struct Outline {
 
 /// Reads a whole query, and refuses what Tempo's parser or validation would refuse and what
 /// must not go up.
-pub(super) fn read(
-    query: &str,
-    policy: TraceIntrinsics,
-    limits: Limits,
-) -> Result<Outline, Refusal> {
-    if query.len() > limits.query_bytes {
-        let limit = limits.query_bytes;
-        return Err(Refusal::TooLong { limit });
-    }
-    Reader::new(query, policy, limits.depth)
+pub(super) fn read(query: &str, policy: TraceIntrinsics) -> Result<Outline, Refusal> {
+    Reader::new(query, policy)
         .and_then(Reader::query)
         .map_err(|fault| fault.refusal(query))
 }
@@ -39,8 +30,6 @@ pub(super) struct Reader<'a> {
     /// The token that is not yet taken.
     pub(super) next: Lexeme,
     policy: TraceIntrinsics,
-    depth: usize,
-    depth_limit: usize,
     /// The first `compare()`.
     pub(super) compare: Option<Lexeme>,
     /// Whether metrics are filtered, ranked or calculated with.
@@ -56,7 +45,7 @@ pub(super) struct Field {
 }
 
 impl<'a> Reader<'a> {
-    fn new(text: &'a str, policy: TraceIntrinsics, depth_limit: usize) -> Result<Self, Fault> {
+    fn new(text: &'a str, policy: TraceIntrinsics) -> Result<Self, Fault> {
         if let Some(at) = memchr::memchr(0, text.as_bytes()) {
             let problem = Problem::Syntax("invalid character NUL");
             return Err(Fault {
@@ -72,8 +61,6 @@ impl<'a> Reader<'a> {
             lexer,
             next,
             policy,
-            depth: 0,
-            depth_limit,
             compare: None,
             has_second_stage: false,
         })
@@ -101,20 +88,6 @@ impl<'a> Reader<'a> {
 
     pub(super) fn text_of(&self, lexeme: Lexeme) -> &'a str {
         self.text.get(lexeme.start..lexeme.end).unwrap_or("")
-    }
-
-    /// Goes one level down, at this token.
-    pub(super) fn descend(&mut self, at: Lexeme) -> Result<(), Fault> {
-        self.depth += 1;
-        if self.depth > self.depth_limit {
-            let limit = self.depth_limit;
-            return Err(fault(at, Problem::TooDeep { limit }));
-        }
-        Ok(())
-    }
-
-    pub(super) fn ascend(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
     }
 
     /// Takes an attribute or intrinsic.

@@ -33,8 +33,10 @@ impl fmt::Display for Place {
 /// Whose fault a refusal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// Tempo would refuse it too, or it is over a limit: HTTP 400, gRPC `INVALID_ARGUMENT`.
+    /// Tempo would refuse it too: HTTP 400, gRPC `INVALID_ARGUMENT`.
     Malformed,
+    /// Over a limit: HTTP 422, gRPC `INVALID_ARGUMENT`.
+    TooLarge,
     /// Tempo would answer, but the answer cannot be kept to the tenant: HTTP 403, gRPC
     /// `PERMISSION_DENIED`.
     Denied,
@@ -43,18 +45,15 @@ pub enum RefusalKind {
 /// Why a query does not go up. The texts may quote the query and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// The query, or what it becomes when confined, is over the limit in bytes.
-    #[error("the query is longer than {limit} bytes (limits.query_bytes)")]
-    TooLong {
-        /// The limit, in bytes.
-        limit: usize,
-    },
-    /// Parentheses and unary operators are nested over the limit.
-    #[error("{place}: nested too deeply: at most {limit} levels are read")]
-    TooDeep {
-        /// The first level too many.
-        place: Place,
-        /// The limit, in levels.
+    /// Too long once the tenants' stages are in it.
+    #[error(
+        "with the filters of your tenants the query is {bytes} bytes long; the limit is {limit} \
+         (twice limits.query_bytes): use fewer pipelines, or a token with fewer tenants"
+    )]
+    ConfinedTooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
         limit: usize,
     },
     /// It does not parse.
@@ -115,9 +114,8 @@ impl Refusal {
     /// Whose fault it is.
     pub fn kind(&self) -> RefusalKind {
         match self {
-            Self::TooLong { .. }
-            | Self::TooDeep { .. }
-            | Self::Syntax { .. }
+            Self::ConfinedTooLong { .. } => RefusalKind::TooLarge,
+            Self::Syntax { .. }
             | Self::Invalid { .. }
             | Self::NotMetrics
             | Self::Parameter { .. } => RefusalKind::Malformed,
@@ -142,9 +140,6 @@ pub(super) enum Problem {
     Invalid(&'static str),
     TraceIntrinsic,
     Hint,
-    TooDeep {
-        limit: usize,
-    },
 }
 
 impl Fault {
@@ -183,7 +178,6 @@ impl Fault {
                 let name = quoted();
                 Refusal::Hint { place, name }
             }
-            Problem::TooDeep { limit } => Refusal::TooDeep { place, limit },
         }
     }
 }

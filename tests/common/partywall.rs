@@ -33,6 +33,8 @@ pub struct Setup {
     /// Further top-level YAML.
     pub rest: String,
     pub signer: Signer,
+    /// The soft and the hard limit of open files; as the tests' own if `None`.
+    pub open_files: Option<(u32, u32)>,
 }
 
 /// The traces upstream.
@@ -54,6 +56,7 @@ impl Setup {
             upstream_options: Vec::new(),
             rest: String::new(),
             signer: Signer::rs256(),
+            open_files: None,
         }
     }
 
@@ -77,7 +80,16 @@ impl Partywall {
         std::fs::write(dir.path().join("keys"), &setup.signer.key_file).expect("a key file");
         let config = dir.path().join("partywall.yaml");
         std::fs::write(&config, config_text(&setup, &dir, port, admin)).expect("a config file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_partywall"));
+        let binary = env!("CARGO_BIN_EXE_partywall");
+        let mut command = match setup.open_files {
+            None => Command::new(binary),
+            Some((soft, hard)) => {
+                let mut shell = Command::new("sh");
+                let limits = format!("ulimit -Sn {soft}; ulimit -Hn {hard}; exec \"$0\" \"$@\"");
+                shell.args(["-c", &limits, binary]);
+                shell
+            }
+        };
         command.arg("serve").arg("--config").arg(&config);
         let mut process = Guarded::spawn("partywall", command, &dir.path().join("log"));
         let (client, ready) = (

@@ -103,12 +103,11 @@ pub fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]
     if !body.is_empty() && !headers.iter().any(says_length) {
         all.push(("Content-Length", &length));
     }
-    if headers
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case("connection"))
-    {
-        all.retain(|(name, _)| *name != "Connection");
-    }
+    all.retain(|(name, _)| {
+        !headers
+            .iter()
+            .any(|(given, _)| given.eq_ignore_ascii_case(name))
+    });
     all.extend(headers);
     for (name, value) in all {
         text.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());

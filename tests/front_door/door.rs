@@ -7,7 +7,7 @@ use super::common::upstream::{Seen, Upstream};
 pub const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
 /// Every refusal there is.
-pub const REFUSALS: [u16; 9] = [400, 401, 403, 404, 405, 413, 414, 415, 431];
+pub const REFUSALS: [u16; 10] = [400, 401, 403, 404, 405, 413, 414, 415, 422, 431];
 
 pub struct Door {
     pub upstream: Upstream,

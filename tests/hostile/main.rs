@@ -29,3 +29,4 @@ mod operator;
 mod pressure;
 mod resources;
 mod secure;
+mod strangers;

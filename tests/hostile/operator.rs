@@ -29,7 +29,8 @@ fn is_of_trail(line: &str) -> bool {
 const EXPLAIN: &str = "/-/explain";
 
 async fn explain(admin: &str, headers: &[(&str, &str)], question: &[u8]) -> RawAnswer {
-    let bytes = request("POST", EXPLAIN, headers, question);
+    let headers = [&[("Host", "localhost")], headers].concat();
+    let bytes = request("POST", EXPLAIN, &headers, question);
     exchange(admin.trim_start_matches("http://"), &bytes).await
 }
 
@@ -39,7 +40,7 @@ async fn explain(admin: &str, headers: &[(&str, &str)], question: &[u8]) -> RawA
 async fn a1_a_web_page_asks_nothing_of_the_admin_address() {
     let rig = Rig::start(|_, _| {}).await;
     let question = json!({"claims": {"tenant_id": "acme"}, "query": "up"}).to_string();
-    let origin = ("Origin", "https://evil.test");
+    let json = ("Content-Type", "application/json");
     for content_type in [
         "text/plain",
         "text/plain; application/json",
@@ -47,25 +48,139 @@ async fn a1_a_web_page_asks_nothing_of_the_admin_address() {
         "multipart/form-data; boundary=application/json",
         "",
     ] {
-        let headers = [origin, ("Content-Type", content_type)];
+        let headers = [("Content-Type", content_type)];
         let answer = explain(&rig.admin(), &headers, question.as_bytes()).await;
         assert_eq!(answer.status, 415, "{content_type}: {answer:?}");
     }
-    let answer = explain(&rig.admin(), &[origin], question.as_bytes()).await;
+    let answer = explain(&rig.admin(), &[], question.as_bytes()).await;
     assert_eq!(answer.status, 415, "{answer:?}");
-    let json = [origin, ("Content-Type", "application/json")];
-    let answer = explain(&rig.admin(), &json, question.as_bytes()).await;
+    let answer = explain(&rig.admin(), &[json], question.as_bytes()).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("access-control-allow-origin"), None);
+    let origin = ("Origin", "https://evil.test");
+    let answer = explain(&rig.admin(), &[json, origin], question.as_bytes()).await;
+    assert_eq!(answer.status, 403, "{answer:?}");
     // Its question whether it may.
     for path in [EXPLAIN, "/-/reload", "/-/config", "/metrics"] {
-        let headers = [origin, ("Access-Control-Request-Method", "POST")];
+        let ask = ("Access-Control-Request-Method", "POST");
+        let headers = [("Host", "localhost"), origin, ask];
         let bytes = request("OPTIONS", path, &headers, b"");
         let answer = exchange(rig.admin().trim_start_matches("http://"), &bytes).await;
-        assert_eq!(answer.status, 405, "{path}: {answer:?}");
+        assert_eq!(answer.status, 403, "{path}: {answer:?}");
         assert!(!answer.head.to_lowercase().contains("access-control"));
     }
     assert!(rig.upstream.take().is_empty(), "explaining sends nothing");
+}
+
+/// Of every endpoint, whatever a browser can be made to send: by a name that was rebound to the
+/// admin address, or from a page of another site.
+#[tokio::test]
+async fn b3_requests_that_a_web_page_caused_are_refused_by_every_endpoint() {
+    let rig = Rig::start(|_, _| {}).await;
+    let admin = rig.admin().trim_start_matches("http://").to_owned();
+    let endpoints = [
+        ("GET", "/-/healthy"),
+        ("GET", "/-/ready"),
+        ("GET", "/metrics"),
+        ("GET", "/-/config"),
+        ("GET", "/-/api"),
+        ("GET", "/-/api/openapi.json"),
+        ("GET", "/-/nope"),
+        ("HEAD", "/-/config"),
+        ("POST", "/-/reload"),
+        ("POST", "/-/cache/flush"),
+        ("POST", EXPLAIN),
+    ];
+    let reloads = rig.reloads().await;
+    let json = ("Content-Type", "application/json");
+    for (method, path) in endpoints {
+        let ask = async |headers: &[(&str, &str)]| {
+            let headers = [&[json], headers].concat();
+            let bytes = request(method, path, &headers, b"{}");
+            exchange(&admin, &bytes).await
+        };
+        for headers in [
+            [("Host", "evil.test"), ("X", "")].as_slice(),
+            &[
+                ("Host", "evil.test:8081"),
+                ("Origin", "http://evil.test:8081"),
+            ],
+            &[("Host", "evil.test."), ("Sec-Fetch-Site", "same-origin")],
+            &[("Host", "localhost"), ("Sec-Fetch-Site", "cross-site")],
+            &[("Host", "localhost"), ("Sec-Fetch-Site", "same-site")],
+            &[("Host", &admin), ("Origin", "null")],
+            &[("Host", &admin), ("Origin", "http://localhost:3000")],
+            &[("Host", "localhost"), ("Host", "localhost")],
+            &[("Host", "")],
+        ] {
+            let answer = ask(headers).await;
+            assert_eq!(
+                answer.status, 403,
+                "{method} {path} {headers:?}: {answer:?}"
+            );
+            let says_what_to_do = method == "HEAD" || answer.text().contains("admin address");
+            assert!(says_what_to_do && answer.body.len() < 300, "{answer:?}");
+            assert!(!answer.text().contains("evil"), "{answer:?}");
+        }
+        // An absolute target counts before the header.
+        let target = format!("http://evil.test{path}");
+        let bytes = request(method, &target, &[("Host", "localhost"), json], b"");
+        assert_eq!(
+            exchange(&admin, &bytes).await.status,
+            403,
+            "{method} {target}"
+        );
+        if method != "GET" || path == "/-/nope" {
+            continue;
+        }
+        // By what probes, scrapes, port-forwards and the operator's own browser send.
+        let none = ("Sec-Fetch-Site", "none");
+        for headers in [
+            [("Host", admin.as_str())].as_slice(),
+            &[("Host", "localhost:9999"), none],
+            &[("Host", "LOCALHOST.")],
+            &[("Host", "10.4.5.6:8081"), ("User-Agent", "kube-probe/1.34")],
+            &[("Host", "[fd00::7]:8081")],
+            &[("Host", "localhost:1"), ("Origin", "http://localhost:1")],
+        ] {
+            let answer = ask(headers).await;
+            assert_eq!(answer.status, 200, "{path} {headers:?}: {answer:?}");
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        }
+        let old = format!("GET {path} HTTP/1.0\r\n\r\n");
+        let answer = exchange(&admin, old.as_bytes()).await;
+        assert_eq!(answer.status, 200, "{path} without a host: {answer:?}");
+    }
+    assert_eq!(rig.reloads().await, reloads, "nothing was reloaded");
+    let log = rig.process.log();
+    let refused = log
+        .lines()
+        .filter(|line| line.contains("refused by the admin address"));
+    assert_eq!(refused.count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn b3_state_changes_by_what_a_form_can_send_are_refused() {
+    let rig = Rig::start(|config, _| config.rest = "cache: {}\n".to_owned()).await;
+    let admin = rig.admin().trim_start_matches("http://").to_owned();
+    let reloads = rig.reloads().await;
+    for path in ["/-/reload", "/-/cache/flush"] {
+        for content_type in ["text/plain", "application/x-www-form-urlencoded", ""] {
+            let headers = [("Host", "localhost"), ("Content-Type", content_type)];
+            let bytes = request("POST", path, &headers, b"x");
+            let answer = exchange(&admin, &bytes).await;
+            assert_eq!(answer.status, 415, "{path} {content_type}");
+            assert!(answer.text().contains("curl -X POST -H"), "{answer:?}");
+        }
+        let bytes = request("POST", path, &[("Host", "localhost")], b"");
+        assert_eq!(exchange(&admin, &bytes).await.status, 415, "{path}");
+    }
+    assert_eq!(rig.reloads().await, reloads);
+    for path in ["/-/reload", "/-/cache/flush"] {
+        let headers = [("Host", "localhost"), ("Content-Type", "application/json")];
+        let bytes = request("POST", path, &headers, b"");
+        assert_eq!(exchange(&admin, &bytes).await.status, 200, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -116,7 +231,7 @@ async fn a2_questions_of_the_admin_address_are_bounded() {
     let mut endless = TcpStream::connect(rig.admin().trim_start_matches("http://"))
         .await
         .unwrap();
-    let head = "POST /-/explain HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+    let head = "POST /-/explain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                 Transfer-Encoding: chunked\r\n\r\n";
     endless.write_all(head.as_bytes()).await.unwrap();
     let piece = format!("10000\r\n{}\r\n", " ".repeat(64 * 1024));
@@ -140,7 +255,7 @@ async fn a2_a_slow_question_holds_nobody_up() {
     for _ in 0..20 {
         let admin = rig.admin().trim_start_matches("http://").to_owned();
         let mut stream = TcpStream::connect(admin).await.unwrap();
-        let head = "POST /-/explain HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+        let head = "POST /-/explain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
                     Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
         stream.write_all(head.as_bytes()).await.unwrap();
         slow.push(stream);
@@ -466,7 +581,7 @@ async fn o4_the_two_ports_share_nothing() {
     }
     assert!(stage.upstream.take().is_empty());
     let proxy: &Partywall = &stage.proxy;
-    let bytes = stage.request("GET", QUERY, &[], b"");
+    let bytes = stage.request("GET", QUERY, &[("Host", "localhost")], b"");
     let answer = exchange(proxy.admin.trim_start_matches("http://"), &bytes).await;
     assert_eq!(answer.status, 404);
     assert!(stage.upstream.take().is_empty());

@@ -24,7 +24,7 @@ const SCARCE: &str = "timeouts: {body_idle: 1s}\nlimits: {requests: 40, buffered
 /// Drip is fast enough here: bodies are incomplete for as long as the attack goes on.
 const PATIENT: &str = "\
 timeouts: {body_idle: 1s}
-limits: {requests: 40, incomplete_bodies: 40, body_min_rate: 1, buffered_bytes: 24MiB}
+limits: {requests: 40, incomplete_bodies: 40, body_bytes_per_second: 1, buffered_bytes: 24MiB}
 ";
 /// What a busy machine may add to any time that is measured.
 const ALLOWANCE: Duration = Duration::from_secs(1);

@@ -195,7 +195,8 @@ async fn x3_ten_thousand_idle_connections_are_carried() {
         println!("!!! {count} idle connections instead of 10000: raise `ulimit -n` for all");
     }
     let stage = Stage::recorded(&format!(
-        "timeouts: {{first_request: 5m}}\nlimits: {{connections: {}}}\n",
+        "timeouts: {{first_request: 5m}}\n\
+         limits: {{connections: {}, requests: 100, unauthenticated_connections_per_address: 0}}\n",
         count + 100
     ))
     .await;
@@ -391,7 +392,7 @@ const PROMETHEUS_ANSWERS: &[(&str, &str)] = &[
     ),
     (
         "/api/v1/alerts",
-        r#"{"status":"success","data":{"alerts":[{"labels":{"tenant_id":"acme"},"value":$}]}}"#,
+        r#"{"status":"success","data":{"groups":[{"rules":[{"type":"alerting","query":"up","labels":{},"alerts":[{"labels":{"tenant_id":"acme"},"value":$}]}]}]}}"#,
     ),
     (
         "/api/v1/targets",

@@ -70,7 +70,9 @@ async fn what_is_not_one_json_text_is_not_filtered_but_refused() {
     let whole = [
         (
             "/api/v1/alerts",
-            format!(r#"{{"status":"success","data":{{"alerts":[{alert}]}}}}"#),
+            format!(
+                r#"{{"status":"success","data":{{"groups":[{{"rules":[{{"type":"alerting","query":"up","health":"ok","labels":{{}},"alerts":[{alert}]}}]}}]}}}}"#
+            ),
         ),
         (
             "/api/v1/rules",

@@ -214,7 +214,7 @@ async fn answers_are_filtered_below_a_prefix_too() {
         )
     };
     clusters.eu.reply(Reply::json(&format!(
-        r#"{{"status":"success","data":{{"alerts":[{},{}]}}}}"#,
+        r#"{{"status":"success","data":{{"groups":[{{"rules":[{{"type":"alerting","query":"up","health":"ok","labels":{{}},"alerts":[{},{}]}}]}}]}}}}"#,
         alerts("acme"),
         alerts("globex")
     )));

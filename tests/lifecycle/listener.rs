@@ -16,7 +16,7 @@ use super::common::raw::{RawAnswer, exchange, read_answer};
 use super::stage::{
     ELSEWHERE, FORM, PATIENCE, QUERY, Stage, VECTOR, eventually, json, until_closed, until_seen,
 };
-use super::wire::Step;
+use super::wire::{Step, Wire};
 
 const DEADLINES: &str =
     "timeouts: {first_request: 400ms, header: 400ms, body_idle: 400ms, idle: 2s}\n";
@@ -140,7 +140,10 @@ async fn a_body_that_stalls_is_a_408() {
 
 #[tokio::test]
 async fn a_body_that_comes_slowly_but_steadily_is_served() {
-    let stage = Stage::recorded(&format!("{DEADLINES}limits: {{body_min_rate: 1}}\n")).await;
+    let stage = Stage::recorded(&format!(
+        "{DEADLINES}limits: {{body_bytes_per_second: 1}}\n"
+    ))
+    .await;
     let headers = [FORM, ("Content-Length", "8")];
     for target in ["/api/v1/query", "/somewhere/else"] {
         let mut stream = stage.connect().await;
@@ -185,14 +188,14 @@ async fn drip_below_the_minimum_rate_is_a_408() {
         assert_eq!(answer.status, 408, "{target}: {answer:?}");
         let text = answer.text();
         assert!(text.contains("less than 1024 bytes a second"), "{text}");
-        assert!(text.contains("limits.body_min_rate"), "{text}");
+        assert!(text.contains("limits.body_bytes_per_second"), "{text}");
     }
     assert!(stage.upstream.take().is_empty());
 }
 
 #[tokio::test]
 async fn form_that_is_not_complete_in_time_is_a_408_and_an_upload_is_not() {
-    let rest = "timeouts: {body_total: 500ms}\nlimits: {body_min_rate: 1}\n";
+    let rest = "timeouts: {body_total: 500ms}\nlimits: {body_bytes_per_second: 1}\n";
     let stage = Stage::recorded(rest).await;
     let started = Instant::now();
     let answer = drip(&stage, "/api/v1/query", 1000).await;
@@ -358,6 +361,95 @@ async fn a_stream_that_got_stuck_is_let_go_alone() {
     assert_eq!(body, "ok");
 }
 
+/// Far below the rate of any reader that the tests have else.
+const READING: &str = "limits: {answer_bytes_per_second: 10MiB}\ntimeouts: {body_idle: 2s}\n";
+
+async fn until_let_go(stage: &Stage<Wire>) {
+    eventually("the upstream is let go", async || {
+        stage.upstream.deserted() == 1
+    })
+    .await;
+    eventually("nothing is in flight", async || {
+        stage.metric("partywall_http_requests_in_flight").await < 0.5
+    })
+    .await;
+    let cut = r#"partywall_slow_readers_total{result="too_slow"}"#;
+    assert!((stage.metric(cut).await - 1.0).abs() < 0.1);
+}
+
+/// W3: a client that takes a little before each deadline holds its permit for no longer.
+#[tokio::test]
+async fn reader_that_drips_is_cut_off_though_it_never_stalls() {
+    let script = [Step::send(BIG_ANSWER), Step::Flood(50_000_000)];
+    let stage = Stage::scripted(&script, READING).await;
+    let mut stream = stage.connect().await;
+    stream.write_all(&stage.kept("/big")).await.unwrap();
+    let dripping = async {
+        let mut piece = vec![0; 1_000_000];
+        // Enough for the kernel to take more, again and again.
+        while stream.read_exact(&mut piece).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let (started, ()) = tokio::join!(async { Instant::now() }, dripping);
+    assert!(started.elapsed() > Duration::from_secs(2), "not at once");
+    until_let_go(&stage).await;
+    assert!(stage.upstream.flooded() < 45_000_000);
+}
+
+/// The same on a stream of HTTP/2, whose connection is well.
+#[tokio::test]
+async fn stream_that_drips_is_cut_off_alone_though_it_never_stalls() {
+    let script = [Step::send(BIG_ANSWER), Step::Flood(50_000_000)];
+    let stage = Stage::scripted(&script, READING).await;
+    let stream = TokioIo::new(stage.connect().await);
+    let (mut h2, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_connection_window_size(1 << 24)
+        .initial_stream_window_size(1 << 16)
+        .handshake::<_, Full<Bytes>>(stream)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let answer = h2.send_request(stage.h2_request("/big")).await.unwrap();
+    let mut body = answer.into_body();
+    let mut drips = 0;
+    while let Some(Ok(_)) = body.frame().await {
+        drips += 1;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!(drips > 4, "{drips}");
+    until_let_go(&stage).await;
+    stage.upstream.script(&[Step::send(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok",
+    )]);
+    let answer = h2.send_request(stage.h2_request("/small")).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "ok");
+}
+
+/// A live tail: a few bytes now and then, which are read at once.
+#[tokio::test]
+async fn stream_of_few_bytes_is_not_cut_off_while_nothing_waits() {
+    let event = Step::send("5\r\nevent\r\n");
+    let mut script = vec![Step::send(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+    )];
+    for _ in 0..14 {
+        script.extend([event.clone(), Step::Pause(Duration::from_millis(500))]);
+    }
+    script.push(Step::send("0\r\n\r\n"));
+    let stage = Stage::scripted(&script, READING).await;
+    let http1 = stage.get("/tail");
+    let http2 = async {
+        let mut h2 = stage.connect_h2().await;
+        let answer = h2.send_request(stage.h2_request("/tail")).await.unwrap();
+        answer.into_body().collect().await.unwrap().to_bytes()
+    };
+    let (http1, http2) = tokio::join!(http1, http2);
+    assert_eq!(http1.text().matches("event").count(), 14, "{http1:?}");
+    assert_eq!(http2.len(), 14 * 5);
+}
+
 #[tokio::test]
 async fn a_slow_reader_is_served_whole() {
     let script = [Step::send(BIG_ANSWER), Step::Flood(50_000_000)];
@@ -467,22 +559,27 @@ async fn an_idle_http2_connection_lives_until_idle_passes() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_are_closed_at_once() {
-    let stage = Stage::recorded("limits: {connections: 2}\n").await;
+async fn connection_beyond_the_limit_is_closed_at_once_while_all_others_are_busy() {
+    let ok = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
+    let script = [Step::Gate, Step::send(ok)];
+    let stage = Stage::scripted(&script, "limits: {connections: 2}\n").await;
     let mut held = Vec::new();
-    for _ in 0..2 {
+    for path in ["/a", "/b"] {
         let mut stream = stage.connect().await;
-        stream.write_all(&stage.kept(QUERY)).await.unwrap();
-        until_seen(&mut stream, "}}").await;
+        stream.write_all(&stage.kept(path)).await.unwrap();
         held.push(stream);
     }
+    eventually("both are upstream", async || {
+        stage.upstream.seen().len() == 2
+    })
+    .await;
     let (said, _) = until_closed(&mut stage.connect().await).await;
     assert!(said.is_empty(), "{said:?}");
     assert!((stage.metric("partywall_connections_refused_total").await - 1.0).abs() < 0.5);
     assert!((stage.metric("partywall_connections ").await - 2.0).abs() < 0.5);
     held.pop();
     eventually("there is room again", async || {
-        stage.get(QUERY).await.status == 200
+        (stage.metric("partywall_connections ").await - 1.0).abs() < 0.5
     })
     .await;
 }

@@ -23,6 +23,8 @@ pub static ACME: LazyLock<String> = LazyLock::new(|| Signer::hs256(SECRET).tenan
 pub struct Config {
     pub port: u16,
     pub admin: u16,
+    /// Further keys of `admin`.
+    pub admin_options: Vec<String>,
     /// Further keys of the listener, and further listeners.
     pub listener: String,
     pub upstream: String,
@@ -46,6 +48,7 @@ impl Config {
         Self {
             port: free_port(),
             admin: free_port(),
+            admin_options: Vec::new(),
             listener: String::new(),
             upstream: upstream.to_owned(),
             credentials: "{}".to_owned(),
@@ -70,6 +73,7 @@ impl fmt::Display for Config {
         let Self {
             port,
             admin,
+            admin_options,
             listener,
             upstream,
             credentials,
@@ -85,6 +89,7 @@ impl fmt::Display for Config {
             "" => String::new(),
             given => format!("\n    {given}"),
         };
+        let admin_options = lines("  ", admin_options);
         let mut options: String = match credentials.as_str() {
             "{}" => String::new(),
             given => format!("\n    credentials: {given}"),
@@ -96,7 +101,7 @@ impl fmt::Display for Config {
 listeners:
   - address: 127.0.0.1:{port}{listener}
 admin:
-  address: 127.0.0.1:{admin}
+  address: 127.0.0.1:{admin}{admin_options}
 upstreams:
   - name: metrics
     api: prometheus
@@ -226,7 +231,8 @@ impl Rig {
     }
 
     pub async fn post_reload(&self) -> Answer {
-        let request = hyper::Request::post(format!("{}/-/reload", self.admin()));
+        let request = hyper::Request::post(format!("{}/-/reload", self.admin()))
+            .header("content-type", "application/json");
         let request = request.body(http_body_util::Full::default());
         self.client.send(request.expect("a request")).await
     }

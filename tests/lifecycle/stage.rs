@@ -97,6 +97,18 @@ impl<U> Stage<U> {
         exchange(self.proxy.authority(), &bytes).await
     }
 
+    /// A request with these headers and no others.
+    pub async fn send_as(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> RawAnswer {
+        let bytes = request(method, target, headers, body.as_bytes());
+        exchange(self.proxy.authority(), &bytes).await
+    }
+
     pub async fn get(&self, target: &str) -> RawAnswer {
         self.send("GET", target, &[], b"").await
     }

@@ -352,3 +352,21 @@ async fn the_audit_trail_tells_whom_enforcement_would_break() {
     );
     assert!(records[0]["remote"].as_str().is_some());
 }
+
+#[tokio::test]
+async fn query_over_a_limit_is_reported() {
+    let upstream = Upstream::start().await;
+    let proxy = shadowed(&upstream.url, "limits: {query_depth: 3, format_bytes: 5}\n").await;
+    for token in [proxy.signer.tenant("acme"), proxy.signer.admin()] {
+        for (path, query, expected) in [
+            ("query", "((((up))))", "denied; reason=too_deep"),
+            ("format_query", "1+1+1", "denied; reason=too_much_to_print"),
+        ] {
+            let asked = Ask::get(&format!("/api/v1/{path}"), &[("query", query)]);
+            let answer = ask(&proxy, &asked, Some(&token)).await;
+            assert_eq!(answer.status, 200);
+            assert_eq!(verdict(&answer), expected);
+            assert_eq!(upstream.take_one().param("query"), [query]);
+        }
+    }
+}

@@ -30,7 +30,7 @@ impl Config {
 listeners: [{{address: 127.0.0.1:8080}}]
 upstreams: [{{name: store, {upstream}}}]
 tokens:
-  issuers: [{{issuer: {ISSUER}, audiences: [{AUDIENCE}], algorithms: [HS256], {issuer}}}]
+  issuers: [{{issuer: {ISSUER}, audiences: [{AUDIENCE}], algorithms: [HS256], max_lifetime: 24h, {issuer}}}]
 tenancy:
   claim: tenant_id
 {tenancy}"
@@ -452,5 +452,22 @@ fn a_config_with_errors_is_not_examined() {
     assert!(
         said.err.contains("p.yaml:1:12: listeners: must be a list"),
         "{said:#?}"
+    );
+}
+
+#[tokio::test]
+async fn issuer_without_a_longest_lifetime_is_found() {
+    let upstream = Upstream::start().await;
+    let config = Config::metrics(&upstream.url, "");
+    let bounded = config.doctor(&[]).await;
+    assert_eq!(verdict(&bounded, "lifetime").0, "ok", "{bounded:#?}");
+    let file = config.dir.path().join("p.yaml");
+    let text = std::fs::read_to_string(&file).expect("a file");
+    std::fs::write(&file, text.replace("max_lifetime: 24h, ", "")).expect("a file");
+    let unbounded = config.doctor(&[]).await;
+    assert_eq!(verdict(&unbounded, "lifetime").0, "warn", "{unbounded:#?}");
+    assert!(
+        unbounded.out.contains("set `max_lifetime`"),
+        "{unbounded:#?}"
     );
 }

@@ -223,7 +223,7 @@ async fn companions_are_not_sent() {
 #[tokio::test]
 async fn refusals_are_those_of_the_proxy_and_say_what_would_allow_them() {
     let rig = Rig::open(
-        "promql:\n  foreign_matchers: reject\nlimits:\n  query_bytes: 50\n  query_selectors: 2\n",
+        "promql:\n  foreign_matchers: reject\nlimits:\n  query_bytes: 50\n  query_depth: 3\n  query_nodes: 12\n  format_bytes: 60\n  query_selectors: 2\n",
     )
     .await;
     let cases = [
@@ -239,6 +239,22 @@ async fn refusals_are_those_of_the_proxy_and_say_what_would_allow_them() {
             "/api/v1/query?query=a-b-c",
             "too_many_selectors",
             "limits.query_selectors",
+        ),
+        (
+            "/api/v1/query?query=((((1))))",
+            "too_deep",
+            "limits.query_depth",
+        ),
+        ("/api/search?q=(((({}))))", "too_deep", "limits.query_depth"),
+        (
+            "/api/v1/query?query=1*1*1*1*1*1*1",
+            "too_many_nodes",
+            "limits.query_nodes",
+        ),
+        (
+            "/api/v1/format_query?query=1*1*1*1*1*1111111",
+            "too_much_to_print",
+            "limits.format_bytes",
         ),
         ("/api/v1/query?query=up&storeMatch[]=a", "parameter", ""),
         ("/api/v1//query", "path", ""),

@@ -51,7 +51,8 @@ fn about(endpoint: Endpoint) -> About {
         ),
         Endpoint::Reload => (
             "Read the config again",
-            "A config with an error changes nothing.",
+            "A config with an error changes nothing. Send it as `application/json`; a body is not \
+             needed.",
         ),
         Endpoint::Explain => (
             "What would become of a request",
@@ -60,7 +61,8 @@ fn about(endpoint: Endpoint) -> About {
         ),
         Endpoint::Flush => (
             "Forget kept answers",
-            "Of the upstream that `?upstream=NAME` names, or, without it, of all.",
+            "Of the upstream that `?upstream=NAME` names, or, without it, of all. Send it as \
+             `application/json`; a body is not needed.",
         ),
         Endpoint::Reference => ("This reference, for a browser", "It runs no script."),
         Endpoint::OpenApi => ("This reference, as OpenAPI 3.1", "For tools."),
@@ -109,7 +111,7 @@ fn answers(endpoint: Endpoint) -> Vec<Answer> {
         schema: None,
         text,
     };
-    match endpoint {
+    let mut answers = match endpoint {
         Endpoint::Healthy => vec![one(200, TEXT, "It is.")],
         Endpoint::Ready => vec![
             one(200, TEXT, "They should."),
@@ -134,11 +136,7 @@ fn answers(endpoint: Endpoint) -> Vec<Answer> {
                 schema: Some("Problem"),
                 ..one(status, JSON, text)
             };
-            vec![
-                explained,
-                wrong(400, "It is no question."),
-                wrong(415, "It is not sent as application/json."),
-            ]
+            vec![explained, wrong(400, "It is no question.")]
         }
         Endpoint::Flush => vec![
             one(200, TEXT, "They are forgotten."),
@@ -152,5 +150,15 @@ fn answers(endpoint: Endpoint) -> Vec<Answer> {
         ],
         Endpoint::Reference => vec![one(200, "text/html", "A page.")],
         Endpoint::OpenApi => vec![one(200, JSON, "The document.")],
+    };
+    answers.push(one(
+        403,
+        TEXT,
+        "The request names a host that is neither an IP address nor `localhost` nor in \
+         `admin.hosts`, or it comes from a web page of another site.",
+    ));
+    if !endpoint.methods().contains(&"GET") {
+        answers.push(one(415, TEXT, "It is not sent as `application/json`."));
     }
+    answers
 }

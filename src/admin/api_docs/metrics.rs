@@ -62,7 +62,8 @@ fn about(endpoint: &Endpoint) -> About {
         Endpoint::Alerts => (
             "Alerts",
             Filtered,
-            "Alerts without the caller's tenant among their labels are left out.",
+            "Alerts without the caller's tenant among their labels are left out. Texts and values \
+             of shared rules' alerts that could hold other tenants' data are empty.",
         ),
         Endpoint::Targets => {
             let rule = "Targets without the caller's tenant among their labels are left out; \
@@ -123,7 +124,7 @@ fn treatment(policy: Policy) -> Option<Treatment> {
     match policy {
         Policy::Query | Policy::Selectors => Some(Treatment::Confined),
         Policy::CheckedSelectors | Policy::Labels => Some(Treatment::Checked),
-        Policy::Pass | Policy::PassQuery | Policy::PassList => Some(Treatment::Passed),
+        Policy::Pass | Policy::PrintedQuery | Policy::PassList => Some(Treatment::Passed),
         Policy::Local(_) => Some(Treatment::Local),
         Policy::Forbid(_) | Policy::ForbidIfOn(_) => None,
     }

@@ -8,7 +8,7 @@ use super::finding::{Finding, Report};
 use crate::auth::Authenticator;
 use crate::cli::terminal;
 use crate::config::Loaded;
-use crate::config::settings::KeySource;
+use crate::config::settings::{Issuer, KeySource};
 use crate::proxy::explain::{Explanation, Outcome, Question, dry_run};
 use crate::proxy::snapshot::Snapshot;
 
@@ -41,11 +41,23 @@ pub(super) async fn examine(
             Finding::fail(format!("none from {source}: {why}"), fix)
         };
         report.of(&issuer.issuer).add("keys", finding);
+        report.of(&issuer.issuer).add("lifetime", lifetime(issuer));
     }
     if let Some(token) = token {
         of_token(report, loaded, token, within).await?;
     }
     Ok(())
+}
+
+/// Whether a token that its issuer made valid for centuries is trusted for as long.
+fn lifetime(issuer: &Issuer) -> Finding {
+    match issuer.max_lifetime {
+        Some(longest) => Finding::ok(format!("tokens are valid for at most {longest:?}")),
+        None => Finding::warn(
+            "a token is accepted however far ahead its `exp` is",
+            "set `max_lifetime` of the issuer to the longest time that it issues tokens for",
+        ),
+    }
 }
 
 fn source(keys: &KeySource) -> &'static str {

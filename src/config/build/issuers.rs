@@ -56,6 +56,9 @@ fn issuer<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
         }
         Ok(leeway)
     });
+    let max_lifetime = section.or(r, "max_lifetime", None, |r, field| {
+        positive_duration(r, field).map(Some)
+    });
     let keys = keys(r, &mut section);
     let fit = match (&keys, &algorithms) {
         (Ok(keys), Ok(algorithms)) => keys_fit(r, &section, keys, algorithms),
@@ -92,6 +95,7 @@ fn issuer<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
             algorithms: algorithms?,
             authorized_parties: authorized_parties?,
             leeway: leeway?,
+            max_lifetime: max_lifetime?,
             keys: keys?,
             refresh_interval: refresh_interval?,
             max_stale: max_stale?,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use super::upstreams::place;
 use crate::config::files;
 use crate::config::read::{Field, Read, Reader};
 use crate::config::settings::{Admin, ClientCertificates, Listener, ListenerTls};
@@ -21,11 +22,17 @@ pub(super) fn listener<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field
 }
 
 /// `admin`.
-pub(super) fn admin<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Bound<'n>> {
+pub(super) fn admin<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Admin)> {
     let mut section = r.section(field)?;
     let bound = section.required(r, "address", bound);
+    let hosts = section.or(r, "hosts", Vec::new(), |r, field| {
+        let hosts = r.some_of(field, place::host)?;
+        Ok(hosts.into_iter().map(|(_, host)| host).collect())
+    });
     section.finish(r)?;
-    bound
+    let (field, address) = bound?;
+    let hosts = hosts?;
+    Ok((field, Admin { address, hosts }))
 }
 
 fn bound<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Bound<'n>> {
@@ -65,7 +72,7 @@ fn tls(r: &mut Reader<'_>, field: &Field<'_>) -> Read<ListenerTls> {
 pub(super) fn bound_once<'n>(
     r: &mut Reader<'_>,
     listeners: &Read<Vec<(Field<'n>, Listener)>>,
-    admin: &Read<Option<Bound<'n>>>,
+    admin: &Read<Option<(Field<'n>, Admin)>>,
 ) -> Read<()> {
     let (Ok(listeners), Ok(admin)) = (listeners, admin) else {
         return Ok(());
@@ -78,7 +85,7 @@ pub(super) fn bound_once<'n>(
     let listeners = listeners
         .iter()
         .map(|(field, listener)| (field, &listener.address));
-    let admin = admin.iter().map(|(field, address)| (field, address));
+    let admin = admin.iter().map(|(field, admin)| (field, &admin.address));
     for (field, address) in listeners.chain(admin) {
         if let Some((other, place)) = taken.iter().find(|(other, _)| overlap(*other, *address)) {
             let message = format!("{other} is already in use {place}");

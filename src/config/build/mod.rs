@@ -79,7 +79,7 @@ pub(super) fn settings(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
             .into_iter()
             .map(|(_, listener)| listener)
             .collect(),
-        admin: admin?.map_or_else(Admin::default, |(_, address)| Admin { address }),
+        admin: admin?.map_or_else(Admin::default, |(_, admin)| admin),
         passthrough: Passthrough {
             authenticated,
             upstream: upstream.or_else(first_default),

@@ -1,8 +1,6 @@
 //! The sections about the process itself: `promql`, `traces`, `limits`, `timeouts`, `drain`, `reload`,
 //! `log`.
 
-use std::num::NonZeroU64;
-
 use tracing_subscriber::EnvFilter;
 
 use crate::config::read::{Field, Read, Reader};
@@ -69,7 +67,18 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     let connections = counted(r, "connections", default.connections);
     let requests = counted(r, "requests", default.requests);
     let incomplete_bodies = counted(r, "incomplete_bodies", default.incomplete_bodies);
+    let query_depth = counted(r, "query_depth", default.query_depth);
+    let query_nodes = counted(r, "query_nodes", default.query_nodes);
     let query_selectors = counted(r, "query_selectors", default.query_selectors);
+    let unauthenticated_connections_per_address = section.or(
+        r,
+        "unauthenticated_connections_per_address",
+        default.unauthenticated_connections_per_address,
+        |r, field| {
+            let bound = count(r, field, 0..=1_000_000)?;
+            Ok((bound > 0).then_some(bound))
+        },
+    );
     let mut sized = |r: &mut Reader<'_>, key, default, range| {
         section.or(r, key, default, |r, field| size(r, field, range))
     };
@@ -77,7 +86,14 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     let header_bytes = sized(r, "header_bytes", default.header_bytes, 8 * KIB..=MIB);
     let body_bytes = sized(r, "body_bytes", default.body_bytes, 1..=GIB);
     let query_bytes = sized(r, "query_bytes", default.query_bytes, 1..=16 * MIB);
+    let format_bytes = sized(r, "format_bytes", default.format_bytes, 1..=GIB);
     let answer_bytes = sized(r, "answer_bytes", default.answer_bytes, 1..=16 * GIB);
+    let body_bytes_per_second = sized(
+        r,
+        "body_bytes_per_second",
+        default.body_bytes_per_second,
+        0..=GIB,
+    );
     let answer_bytes_per_second = sized(
         r,
         "answer_bytes_per_second",
@@ -91,10 +107,6 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
         default.rewrite_cache_bytes,
         1..=16 * GIB,
     );
-    let body_min_rate = section.or(r, "body_min_rate", default.body_min_rate, |r, field| {
-        let bytes = size(r, field, 1..=GIB)?;
-        NonZeroU64::new(bytes as u64).ok_or_else(|| r.error(field, "must not be 0"))
-    });
     // The URL is a part of the head.
     let longest = header_bytes.unwrap_or(default.header_bytes);
     let uri_bytes = section.or(
@@ -112,13 +124,17 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     section.finish(r)?;
     Ok(Limits {
         connections: connections?,
+        unauthenticated_connections_per_address: unauthenticated_connections_per_address?,
         requests: requests?,
         header_bytes: header_bytes?,
         uri_bytes: uri_bytes?,
         body_bytes: body_bytes?,
-        body_min_rate: body_min_rate?,
+        body_bytes_per_second: body_bytes_per_second?,
         incomplete_bodies: incomplete_bodies?,
         query_bytes: query_bytes?,
+        query_depth: query_depth?,
+        query_nodes: query_nodes?,
+        format_bytes: format_bytes?,
         query_selectors: query_selectors?,
         answer_bytes: answer_bytes?,
         answer_bytes_per_second: answer_bytes_per_second?,
@@ -135,6 +151,12 @@ pub(super) fn timeouts(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Timeouts> 
     let body_idle = section.or(r, "body_idle", default.body_idle, positive_duration);
     let body_total = section.or(r, "body_total", default.body_total, positive_duration);
     let idle = section.or(r, "idle", default.idle, positive_duration);
+    let unauthenticated_idle = section.or(
+        r,
+        "unauthenticated_idle",
+        default.unauthenticated_idle,
+        positive_duration,
+    );
     section.finish(r)?;
     Ok(Timeouts {
         first_request: first_request?,
@@ -142,6 +164,7 @@ pub(super) fn timeouts(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Timeouts> 
         body_idle: body_idle?,
         body_total: body_total?,
         idle: idle?,
+        unauthenticated_idle: unauthenticated_idle?,
     })
 }
 

@@ -1,7 +1,6 @@
 //! What holds where the file says nothing.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::{
@@ -13,6 +12,7 @@ impl Default for Admin {
     fn default() -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            hosts: Vec::new(),
         }
     }
 }
@@ -59,20 +59,21 @@ impl Default for Traces {
     }
 }
 
-/// In bytes a second: below what any link that is in use gives one of its connections.
-const MIN_RATE: NonZeroU64 = NonZeroU64::new(1024).unwrap();
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            unauthenticated_connections_per_address: Some(1000),
             requests: 1000,
             header_bytes: 64 * 1024,
             uri_bytes: 32 * 1024,
             body_bytes: 2 * 1024 * 1024,
-            body_min_rate: MIN_RATE,
+            body_bytes_per_second: 1024,
             incomplete_bodies: 1000,
             query_bytes: 64 * 1024,
+            query_depth: 100,
+            query_nodes: 4000,
+            format_bytes: 256 * 1024,
             query_selectors: 1000,
             answer_bytes: 64 * 1024 * 1024,
             answer_bytes_per_second: 1024,
@@ -90,6 +91,7 @@ impl Default for Timeouts {
             body_idle: Duration::from_secs(30),
             body_total: Duration::from_mins(1),
             idle: Duration::from_mins(2),
+            unauthenticated_idle: Duration::from_secs(10),
         }
     }
 }

@@ -13,7 +13,6 @@ mod tokens;
 mod upstreams;
 
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +81,9 @@ pub struct Settings {
 pub struct Admin {
     /// `address`: IP address and port, default `127.0.0.1:8081`. Not reloadable.
     pub address: SocketAddr,
+    /// `hosts`: names that it may be asked by, besides `localhost` and every IP address; in lower
+    /// case.
+    pub hosts: Vec<Box<str>>,
 }
 
 /// `promql`.
@@ -128,6 +130,9 @@ pub struct Passthrough {
 pub struct Limits {
     /// `connections`: open at once, all listeners together, default 10 000.
     pub connections: usize,
+    /// `unauthenticated_connections_per_address`: open at once from one client address (of IPv6, one
+    /// /64) that never showed a valid token, default 1000; `None`, written 0, is unbounded.
+    pub unauthenticated_connections_per_address: Option<usize>,
     /// `requests`: in flight at once, default 1000; more are answered 503.
     pub requests: usize,
     /// `header_bytes`: a request's head, default 64 KiB.
@@ -137,12 +142,22 @@ pub struct Limits {
     pub uri_bytes: usize,
     /// `body_bytes`: a request body that is buffered (forms, remote read), default 2 MiB.
     pub body_bytes: usize,
-    /// `body_min_rate`: bytes a second at which a request body must come, default 1 KiB.
-    pub body_min_rate: NonZeroU64,
+    /// `body_bytes_per_second`: how fast a client must send a request body, in the long run, default
+    /// 1 KiB; not bounded if it is 0.
+    pub body_bytes_per_second: usize,
     /// `incomplete_bodies`: request bodies that are being buffered at once, default 1000.
     pub incomplete_bodies: usize,
     /// `query_bytes`: one query or selector, default 64 KiB.
     pub query_bytes: usize,
+    /// `query_depth`: brackets and unary operators within each other in one query or selector,
+    /// default 100.
+    pub query_depth: usize,
+    /// `query_nodes`: names, values, operators and brackets of one query, or of all selectors of a
+    /// request, default 4000.
+    pub query_nodes: usize,
+    /// `format_bytes`: a text for `format_query` or `parse_query`, times the depth of its tree,
+    /// default 256 KiB.
+    pub format_bytes: usize,
     /// `query_selectors`: in one query, default 1000.
     pub query_selectors: usize,
     /// `answer_bytes`: an answer that is filtered and so read whole, default 64 MiB.
@@ -171,6 +186,8 @@ pub struct Timeouts {
     pub body_total: Duration,
     /// `idle`: a connection without a request, default 2 min.
     pub idle: Duration,
+    /// `unauthenticated_idle`: the same, where no request on it had a valid token, default 10 s.
+    pub unauthenticated_idle: Duration,
 }
 
 /// `drain`: on SIGTERM.

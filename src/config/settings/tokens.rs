@@ -45,6 +45,9 @@ pub struct Issuer {
     pub authorized_parties: Vec<String>,
     /// `leeway`: how far clocks may disagree, default 30 s, at most 5 min.
     pub leeway: Duration,
+    /// `max_lifetime`: the longest time from `iat` to `exp`; where a token has no `iat`, from now.
+    /// `None` for no bound.
+    pub max_lifetime: Option<Duration>,
     /// Where the keys are.
     pub keys: KeySource,
     /// `refresh_interval`: how often remote keys are fetched, default 5 min.

@@ -1,14 +1,28 @@
 //! `listeners`.
 
 use super::HIDDEN;
-use super::tree::{Tree, map};
-use crate::config::settings::{CertificateChain, ClientCertificates, Listener, ListenerTls};
+use super::tree::{Tree, list, map};
+use crate::config::settings::{Admin, CertificateChain, ClientCertificates, Listener, ListenerTls};
 
 pub(super) fn listener(listener: &Listener) -> Tree {
     let Listener { address, tls } = listener;
     map([
         ("address", Tree::text(address)),
         ("tls", tls.as_ref().map_or(Tree::Absent, tls_tree)),
+    ])
+}
+
+pub(super) fn admin(admin: &Admin) -> Tree {
+    let Admin { address, hosts } = admin;
+    map([
+        ("address", Tree::text(address)),
+        (
+            "hosts",
+            match &**hosts {
+                [] => Tree::Absent,
+                hosts => list(hosts, Tree::text),
+            },
+        ),
     ])
 }
 

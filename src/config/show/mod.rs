@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use self::tree::{Tree, list, map};
 use super::settings::{
-    Admin, Audit, AuditOutput, AuditQueries, Drain, ForeignMatchers, ForeignSpans, Limits, Log,
-    Metrics, Passthrough, PromQl, Reload, SearchMetadata, Settings, Timeouts, Traces, Tracing,
+    Audit, AuditOutput, AuditQueries, Drain, ForeignMatchers, ForeignSpans, Limits, Log, Metrics,
+    Passthrough, PromQl, Reload, SearchMetadata, Settings, Timeouts, Traces, Tracing,
 };
 
 /// What stands for a secret.
@@ -27,7 +27,7 @@ const HIDDEN: &str = "***";
 pub fn show(settings: &Settings) -> String {
     let Settings {
         listeners,
-        admin: Admin { address },
+        admin,
         upstreams,
         tokens,
         tenancy,
@@ -50,7 +50,7 @@ pub fn show(settings: &Settings) -> String {
     } = settings;
     map([
         ("listeners", list(listeners, listeners::listener)),
-        ("admin", map([("address", Tree::text(address))])),
+        ("admin", listeners::admin(admin)),
         ("upstreams", list(upstreams, upstreams::upstream)),
         ("tokens", tokens::tokens(tokens)),
         ("tenancy", tenancy::tenancy(tenancy)),
@@ -139,13 +139,17 @@ fn traces_tree(traces: Traces) -> Tree {
 fn limits_tree(limits: &Limits) -> Tree {
     let Limits {
         connections,
+        unauthenticated_connections_per_address,
         requests,
         header_bytes,
         uri_bytes,
         body_bytes,
-        body_min_rate,
+        body_bytes_per_second,
         incomplete_bodies,
         query_bytes,
+        query_depth,
+        query_nodes,
+        format_bytes,
         query_selectors,
         answer_bytes,
         answer_bytes_per_second,
@@ -154,13 +158,20 @@ fn limits_tree(limits: &Limits) -> Tree {
     } = limits;
     map([
         ("connections", Tree::plain(connections)),
+        (
+            "unauthenticated_connections_per_address",
+            Tree::plain(unauthenticated_connections_per_address.unwrap_or(0)),
+        ),
         ("requests", Tree::plain(requests)),
         ("header_bytes", Tree::plain(header_bytes)),
         ("uri_bytes", Tree::plain(uri_bytes)),
         ("body_bytes", Tree::plain(body_bytes)),
-        ("body_min_rate", Tree::plain(body_min_rate)),
+        ("body_bytes_per_second", Tree::plain(body_bytes_per_second)),
         ("incomplete_bodies", Tree::plain(incomplete_bodies)),
         ("query_bytes", Tree::plain(query_bytes)),
+        ("query_depth", Tree::plain(query_depth)),
+        ("query_nodes", Tree::plain(query_nodes)),
+        ("format_bytes", Tree::plain(format_bytes)),
         ("query_selectors", Tree::plain(query_selectors)),
         ("answer_bytes", Tree::plain(answer_bytes)),
         (
@@ -179,6 +190,7 @@ fn timeouts_tree(timeouts: &Timeouts) -> Tree {
         body_idle,
         body_total,
         idle,
+        unauthenticated_idle,
     } = timeouts;
     map([
         ("first_request", duration(*first_request)),
@@ -186,6 +198,7 @@ fn timeouts_tree(timeouts: &Timeouts) -> Tree {
         ("body_idle", duration(*body_idle)),
         ("body_total", duration(*body_total)),
         ("idle", duration(*idle)),
+        ("unauthenticated_idle", duration(*unauthenticated_idle)),
     ])
 }
 

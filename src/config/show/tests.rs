@@ -7,7 +7,7 @@ use crate::config::settings::{Settings, UpstreamTimeouts};
 /// Nothing at its default, and no secret.
 const EVERYTHING: &str = r##"
 listeners: [{address: 0.0.0.0:8443}, {address: "[::1]:1"}]
-admin: {address: 127.0.0.1:9}
+admin: {address: 127.0.0.1:9, hosts: [a.test, b.test]}
 upstreams:
   - name: thanos
     api: prometheus
@@ -31,6 +31,7 @@ tokens:
       algorithms: [RS256, EdDSA]
       authorized_parties: ["it's \"quoted\" and \u00fcml\u00e4uted"]
       leeway: 0s
+      max_lifetime: 1h
       discovery: true
       ca_file: ca.pem
       refresh_interval: 1s
@@ -71,15 +72,19 @@ traces: {search_metadata: mask, foreign_spans: deny}
 passthrough: {authentication: none, upstream: tempo}
 limits:
   connections: 1
+  unauthenticated_connections_per_address: 3
   requests: 2
   header_bytes: 9000
   body_bytes: 4
   query_bytes: 5
+  query_depth: 10
+  query_nodes: 11
+  format_bytes: 12
   query_selectors: 6
   answer_bytes: 7
   answer_bytes_per_second: 10
   rewrite_cache_bytes: 8
-timeouts: {first_request: 1s, header: 2s, body_idle: 3s, idle: 4s}
+timeouts: {first_request: 1s, header: 2s, body_idle: 3s, idle: 4s, unauthenticated_idle: 5s}
 drain: {min: 5s, max: 6s}
 reload: {poll_interval: 7s}
 log: {format: json, level: "info,hyper=warn"}

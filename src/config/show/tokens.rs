@@ -35,6 +35,7 @@ fn issuer(issuer: &Issuer) -> Tree {
         algorithms,
         authorized_parties,
         leeway,
+        max_lifetime,
         keys,
         refresh_interval,
         max_stale,
@@ -48,6 +49,8 @@ fn issuer(issuer: &Issuer) -> Tree {
         entries.push(("authorized_parties", list(authorized_parties, Tree::text)));
     }
     entries.push(("leeway", duration(*leeway)));
+    let max_lifetime = max_lifetime.map_or(Tree::Absent, duration);
+    entries.push(("max_lifetime", max_lifetime));
     entries.extend(key_source(keys));
     entries.extend([
         ("refresh_interval", duration(*refresh_interval)),

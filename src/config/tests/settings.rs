@@ -1,6 +1,5 @@
 //! What a config means once it is read.
 
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::super::settings::*;
@@ -30,6 +29,7 @@ fn the_minimal_config_with_every_default() {
         }],
         admin: Admin {
             address: "127.0.0.1:8081".parse().unwrap(),
+            hosts: vec![],
         },
         upstreams: vec![Upstream {
             name: "thanos".into(),
@@ -80,6 +80,7 @@ fn the_minimal_config_with_every_default() {
                 algorithms: vec![Algorithm::RS256],
                 authorized_parties: vec![],
                 leeway: Duration::from_secs(30),
+                max_lifetime: None,
                 keys: KeySource::Discovery {
                     ca_file: None,
                     bearer_token_file: None,
@@ -115,13 +116,17 @@ fn the_minimal_config_with_every_default() {
         },
         limits: Limits {
             connections: 10_000,
+            unauthenticated_connections_per_address: Some(1000),
             requests: 1000,
             header_bytes: 65_536,
             uri_bytes: 32_768,
             body_bytes: 2_097_152,
-            body_min_rate: NonZeroU64::new(1024).unwrap(),
+            body_bytes_per_second: 1024,
             incomplete_bodies: 1000,
             query_bytes: 65_536,
+            query_depth: 100,
+            query_nodes: 4000,
+            format_bytes: 262_144,
             query_selectors: 1000,
             answer_bytes: 67_108_864,
             answer_bytes_per_second: 1024,
@@ -136,6 +141,7 @@ fn the_minimal_config_with_every_default() {
             body_idle: Duration::from_secs(30),
             body_total: Duration::from_mins(1),
             idle: Duration::from_mins(2),
+            unauthenticated_idle: Duration::from_secs(10),
         },
         drain: Drain {
             min: Duration::ZERO,
@@ -162,7 +168,7 @@ fn the_minimal_config_with_every_default() {
 /// Nothing in it is a default.
 const FULL: &str = r#"
 listeners: [{address: 0.0.0.0:80}, {address: "[::1]:81"}]
-admin: {address: 127.0.0.1:82}
+admin: {address: 127.0.0.1:82, hosts: [Partywall.monitoring.svc]}
 upstreams:
   - name: t
     api: tempo
@@ -191,6 +197,7 @@ tokens:
       algorithms: [HS256]
       authorized_parties: [c]
       leeway: 0s
+      max_lifetime: 12h
       hmac_secret: 0123456789abcdef0123456789abcdef
       refresh_interval: 1s
       max_stale: 1s
@@ -219,8 +226,8 @@ tenancy:
 traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
 passthrough: {authentication: none, upstream: q}
-limits: {connections: 1, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, body_min_rate: 10, incomplete_bodies: 11, query_bytes: 5, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
-timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, body_total: 5ms, idle: 4ms}
+limits: {connections: 1, unauthenticated_connections_per_address: 0, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, body_bytes_per_second: 10, incomplete_bodies: 13, query_bytes: 5, query_depth: 10, query_nodes: 11, format_bytes: 12, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
+timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, body_total: 5ms, idle: 4ms, unauthenticated_idle: 5ms}
 drain: {min: 5s, max: 0s}
 reload: {poll_interval: 1m}
 log: {format: json, level: "warn,partywall=debug"}
@@ -235,6 +242,10 @@ fn listeners_and_upstreams() {
     });
     assert_eq!(settings.listeners, addresses);
     assert_eq!(settings.admin.address, "127.0.0.1:82".parse().unwrap());
+    assert_eq!(
+        settings.admin.hosts,
+        ["partywall.monitoring.svc".to_owned().into_boxed_str()]
+    );
     let [tempo, thanos, _] = <[Upstream; 3]>::try_from(settings.upstreams).unwrap();
     assert_eq!(
         tempo.credentials,
@@ -294,6 +305,7 @@ fn tokens() {
             algorithms: vec![Algorithm::HS256],
             authorized_parties: vec!["c".into()],
             leeway: Duration::ZERO,
+            max_lifetime: Some(Duration::from_hours(12)),
             keys: KeySource::Hmac(Secret::new("0123456789abcdef0123456789abcdef".into())),
             refresh_interval: Duration::from_secs(1),
             max_stale: Duration::from_secs(1),
@@ -335,13 +347,17 @@ fn the_process() {
         settings.limits,
         Limits {
             connections: 1,
+            unauthenticated_connections_per_address: None,
             requests: 2,
             header_bytes: 8192,
             uri_bytes: 3,
             body_bytes: 4,
-            body_min_rate: NonZeroU64::new(10).unwrap(),
-            incomplete_bodies: 11,
+            body_bytes_per_second: 10,
+            incomplete_bodies: 13,
             query_bytes: 5,
+            query_depth: 10,
+            query_nodes: 11,
+            format_bytes: 12,
             query_selectors: 6,
             answer_bytes: 7,
             answer_bytes_per_second: 0,
@@ -357,7 +373,8 @@ fn the_process() {
             header: ms(2),
             body_idle: ms(3),
             body_total: ms(5),
-            idle: ms(4)
+            idle: ms(4),
+            unauthenticated_idle: ms(5)
         }
     );
     assert_eq!(

@@ -5,14 +5,12 @@
 //! [`Unreadable`](super::Unreadable), upon which nothing of the answer may be passed on.
 //! Warnings are scrubbed as in [`super::warnings`]; no query is sent, so no place in one is named.
 
-mod alerts;
 mod metadata;
 mod rules;
 mod targets;
 
-pub use alerts::alerts;
 pub use metadata::{MAX_METRIC_NAMES, MetricNames, metadata};
-pub use rules::{RulesOptions, rules};
+pub use rules::{RulesOptions, alerts, rules};
 pub use targets::targets;
 
 use super::answer::write_warnings;
@@ -120,18 +118,13 @@ mod tests {
 
     const RECORDED: [&[u8]; 3] = [
         include_bytes!("../../../tests/fixtures/prometheus/rules-2.42.json"),
-        include_bytes!("../../../tests/fixtures/prometheus/alerts-2.42.json"),
+        include_bytes!("../../../tests/fixtures/prometheus/rules-2.42.json"),
         include_bytes!("../../../tests/fixtures/prometheus/targets-2.42.json"),
     ];
 
     fn filtered(which: usize, answer: &[u8]) -> Result<Vec<u8>, Unreadable> {
-        let mentions_foreign = |query: &str| query.contains("globex");
-        let options = RulesOptions {
-            exclude_alerts: false,
-            mentions_foreign: &mentions_foreign,
-        };
         match which {
-            0 => rules(answer, &acme(), options),
+            0 => rules(answer, &acme(), RulesOptions::default()),
             1 => alerts(answer, &acme()),
             _ => targets(answer, &acme()),
         }
@@ -168,9 +161,12 @@ mod tests {
             let all: Vec<Value> = owners.iter().map(one).collect();
             let own = |one: &&Value| one["labels"]["tenant_id"] == "acme";
             let kept: Vec<&Value> = all.iter().filter(own).collect();
-            let alerts_of = |list: Value| json!({"status": "success", "data": {"alerts": list}});
-            let out = filtered(1, alerts_of(json!(all)).to_string().as_bytes()).unwrap();
-            prop_assert_eq!(read(&out), alerts_of(json!(kept)));
+            let rule = json!({"type": "alerting", "name": "x", "query": "up == 0", "health": "ok",
+                "labels": {}, "annotations": {"a": "b"}, "alerts": all});
+            let answer = json!({"status": "success", "data": {"groups": [{"rules": [rule]}]}});
+            let out = filtered(1, answer.to_string().as_bytes()).unwrap();
+            let expected = json!({"status": "success", "data": {"alerts": kept}});
+            prop_assert_eq!(read(&out), expected);
 
             let without = |mut one: Value| {
                 if let Some(labels) = one.as_object_mut().unwrap().get_mut("discoveredLabels") {

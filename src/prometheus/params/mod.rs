@@ -170,7 +170,7 @@ impl<'a> Decision<'a> {
                     .map_err(ParamError::Refused)?;
                 self.allowed.sent.push(name, value);
             }
-            Policy::PassQuery => self.allowed.sent.push(name, value),
+            Policy::PrintedQuery => self.allowed.sent.push(name, value),
             Policy::Labels if matchers.of_label(&value).is_some() => {
                 let reason = "the tenant label cannot be taken off the series";
                 return Err(ParamError::Forbidden { name, reason });

@@ -15,8 +15,8 @@ pub enum Policy {
     CheckedSelectors,
     /// Counts once; goes up.
     Pass,
-    /// Counts once; goes up, however long: a query no data is selected with.
-    PassQuery,
+    /// Counts once; forwarded unmodified: a query that is printed, and selects nothing.
+    PrintedQuery,
     /// A list; goes up.
     PassList,
     /// A list of labels that are taken off the series; goes up unless a tenant label is in it.
@@ -34,7 +34,7 @@ impl Policy {
     pub fn counts_once(self) -> bool {
         matches!(
             self,
-            Self::Query | Self::Pass | Self::PassQuery | Self::Local(_)
+            Self::Query | Self::Pass | Self::PrintedQuery | Self::Local(_)
         )
     }
 }
@@ -172,4 +172,4 @@ const METADATA: Table = &[
         Policy::Local(LocalParameter::MetadataLimitPerMetric),
     ),
 ];
-const PURE_QUERY: Table = &[("query", Policy::PassQuery)];
+const PURE_QUERY: Table = &[("query", Policy::PrintedQuery)];

@@ -9,10 +9,12 @@
 //! nothing.
 
 mod ranges;
+mod sizes;
 
 use thiserror::Error;
 
 pub use self::ranges::ranges;
+pub use self::sizes::sizes;
 use crate::tenancy::{MatchOp, Matchers};
 use crate::wire::{self, Malformed, Message, Value};
 
@@ -36,21 +38,22 @@ pub enum RemoteReadError {
     TooManyQueries,
 }
 
-/// Confines the body of `POST /api/v1/read`: a snappy block in, a snappy block out. The message
-/// may be `max_decoded` bytes long.
+/// Confines a decoded message; the result is a body for `POST /api/v1/read`, a snappy block. The
+/// message may be `max_decoded` bytes long.
 pub fn confine(
-    body: &[u8],
+    message: &[u8],
     matchers: &Matchers,
     max_decoded: usize,
 ) -> Result<Vec<u8>, RemoteReadError> {
-    let message = decompress(body, max_decoded)?;
-    let confined = confine_message(&message, &encode_matchers(matchers))?;
+    let confined = confine_message(message, &encode_matchers(matchers))?;
     snap::raw::Encoder::new()
         .compress_vec(&confined)
         .map_err(|_| RemoteReadError::TooLong(max_decoded))
 }
 
-fn decompress(body: &[u8], max_decoded: usize) -> Result<Vec<u8>, RemoteReadError> {
+/// The message in a body of `POST /api/v1/read`, a snappy block. It may be `max_decoded` bytes
+/// long.
+pub fn decode(body: &[u8], max_decoded: usize) -> Result<Vec<u8>, RemoteReadError> {
     let length = snap::raw::decompress_len(body).map_err(|_| RemoteReadError::NotSnappy)?;
     if length > max_decoded {
         return Err(RemoteReadError::TooLong(max_decoded));

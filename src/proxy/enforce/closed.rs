@@ -2,8 +2,9 @@
 //! config opens them, and then only for callers with all tenants.
 
 use hyper::Request;
+use hyper::header::HeaderMap;
 
-use super::{Enforced, UpstreamTarget, passthrough};
+use super::{Enforced, UpstreamTarget, passthrough, query_size};
 use crate::auth::Caller;
 use crate::body::ClientBody;
 use crate::config::settings::ClosedGroup;
@@ -11,6 +12,7 @@ use crate::proxy::authorize::scope;
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::tenancy::TenantScope;
+use crate::upstream::Upstream;
 
 /// Forwards for an admin what the config opens; refuses all else.
 pub(super) fn enforce(
@@ -20,10 +22,31 @@ pub(super) fn enforce(
     caller: &Caller,
     request: Request<ClientBody>,
 ) -> Result<Enforced, ProxyError> {
-    let settings = target.upstream().settings();
+    check(target.upstream(), group, caller)?;
+    let request = query_size::closed(context, target.upstream().api(), request)?;
+    passthrough::enforce(context, target, request)
+}
+
+/// Whether the request's body is looked at.
+///
+/// # Errors
+/// When the request is refused whatever its body is.
+pub(super) fn reads_body(
+    upstream: &Upstream,
+    group: ClosedGroup,
+    caller: &Caller,
+    headers: &HeaderMap,
+) -> Result<bool, ProxyError> {
+    check(upstream, group, caller)?;
+    query_size::is_form(headers)
+}
+
+/// Whether the caller may use the endpoint.
+fn check(upstream: &Upstream, group: ClosedGroup, caller: &Caller) -> Result<(), ProxyError> {
+    let settings = upstream.settings();
     let is_open = settings.open_to_admins.contains(&group);
     match scope(caller)? {
-        TenantScope::AllTenants if is_open => passthrough::enforce(context, target, request),
+        TenantScope::AllTenants if is_open => Ok(()),
         TenantScope::AllTenants => Err(closed(format!(
             "this endpoint is closed; to open it to callers with all tenants, add `{}` to \
              open_to_admins of upstream `{}`",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::{Method, Request};
 
 use super::metrics::{self, Send};
-use super::{Enforcement, ResponsePlan, UpstreamTarget, input};
+use super::{Enforcement, ResponsePlan, UpstreamTarget, input, query_size};
 use crate::auth::Caller;
 use crate::body::ClientBody;
 use crate::config::settings::Api;
@@ -71,6 +71,7 @@ pub(super) fn query(
     let (head, body) = input::read(request, endpoint)?;
     let (names, form) = clusters::split(input::parameters(&head, &body)?);
     let upstreams = of_names(route, caller, &names)?;
+    query_size::metrics(context, endpoint, &form)?;
     context.queries.asked_with(form.iter());
     let (sent, origin) = match matchers {
         None => (form, None),

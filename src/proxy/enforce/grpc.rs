@@ -9,7 +9,8 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
 
 use super::traces::{TracesScope, org_id};
 use super::{
-    Enforced, GrpcAnswer, Page, ResponsePlan, UpstreamTarget, WholeAnswer, guard, input, traces,
+    Enforced, GrpcAnswer, Page, ResponsePlan, UpstreamTarget, WholeAnswer, guard, input,
+    query_size, traces,
 };
 use crate::auth::Caller;
 use crate::body::{ClientBody, RequestBody};
@@ -42,6 +43,7 @@ pub(super) fn enforce(
     let (head, body) = request.into_parts();
     check_format(&head.headers)?;
     let message = one_message(context, body)?;
+    query_size::grpc(context, method, &message)?;
     guard::grpc(context, caller, method, &message)?;
     let budget = context.budget(caller.holder());
     let framed = |message: &[u8]| {

@@ -67,17 +67,16 @@ fn look_into(guard: &Guard<'_>, query: &str) -> Result<(), GuardRefusal> {
     Ok(())
 }
 
-/// Judges each query of a remote read.
+/// Judges each query of a remote read, decoded.
 pub(super) fn remote_read(
     context: &RequestContext,
     caller: &Caller,
-    body: &[u8],
-    max_decoded: usize,
+    message: &[u8],
 ) -> Result<(), ProxyError> {
     let Some(guard) = of(context, caller)? else {
         return Ok(());
     };
-    let ranges = remote_read::ranges(body, max_decoded).map_err(|error| refused_read(&error))?;
+    let ranges = remote_read::ranges(message).map_err(|error| refused_read(&error))?;
     for range in ranges {
         guard
             .check_range("the range of this remote read", range)

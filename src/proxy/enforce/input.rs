@@ -67,7 +67,7 @@ pub(super) fn parameters<'a>(head: &'a Parts, body: &'a [u8]) -> Result<Form<'a>
 
 /// One `Content-Type`, and that of a form. Prometheus reads multipart forms too; nothing sends
 /// them, and two readers may differ on them.
-fn expect_form(headers: &HeaderMap) -> Result<(), ProxyError> {
+pub(super) fn expect_form(headers: &HeaderMap) -> Result<(), ProxyError> {
     let is_form = single(headers, &CONTENT_TYPE)?.is_some_and(|value| {
         let (media_type, parameters) = value.split_once(';').unwrap_or((value, ""));
         let parameters = parameters.trim();

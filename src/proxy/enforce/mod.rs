@@ -10,6 +10,7 @@ mod guard;
 mod input;
 mod metrics;
 mod passthrough;
+mod query_size;
 mod traces;
 mod unmodified;
 
@@ -68,8 +69,11 @@ pub(super) fn reads_body(
             grpc::check_format(request.headers())?;
             Ok(true)
         }
-        Target::Closed(_)
-        | Target::UnknownGrpc
+        Target::Closed(group) => match &route.upstream {
+            Some(upstream) => closed::reads_body(upstream, *group, caller, request.headers()),
+            None => Ok(false),
+        },
+        Target::UnknownGrpc
         | Target::Malformed(_)
         | Target::Misplaced
         | Target::Clusters

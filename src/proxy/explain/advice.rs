@@ -43,6 +43,10 @@ fn advice(reason: &str, text: &str) -> Option<&'static str> {
         "expired" | "not_yet_valid" => {
             "get a new token; if the clocks disagree, set them, or raise `leeway` of the issuer"
         }
+        "lifetime" => {
+            "let the identity provider issue tokens for a shorter time, or raise `max_lifetime` of \
+             the issuer"
+        }
         "too_long" if text.contains("token") => "raise tokens.max_bytes",
         // The tenants.
         "no_tenants" => {
@@ -60,6 +64,9 @@ fn advice(reason: &str, text: &str) -> Option<&'static str> {
             "set promql.foreign_matchers: intersect, and it finds nothing there instead"
         }
         "too_long" => "raise limits.query_bytes",
+        "too_deep" => "raise limits.query_depth",
+        "too_many_nodes" => "raise limits.query_nodes",
+        "too_much_to_print" => "raise limits.format_bytes",
         "too_many_selectors" => "raise limits.query_selectors",
         "trace_intrinsic" => TRUST,
         "traceql" if text.contains("describes the whole trace") => TRUST,

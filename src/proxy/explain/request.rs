@@ -196,9 +196,7 @@ fn usual_path(settings: &Settings, query: &str, api: Option<Api>) -> &'static st
     });
     match api {
         Api::Prometheus => "/api/v1/query",
-        Api::Tempo if traceql::is_metrics(query, traceql::Limits::default()) => {
-            "/api/metrics/query_range"
-        }
+        Api::Tempo if traceql::is_metrics(query) => "/api/metrics/query_range",
         Api::Tempo => "/api/search",
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn show(
     let marks = Marks {
         matchers: caller.and_then(matchers),
         foreign: rules.settings().promql.foreign_matchers,
-        limits: rules.promql_limits(),
+        max_selectors: rules.settings().limits.query_selectors,
         api: upstream.api(),
     };
     let query = request.uri().query().unwrap_or_default().as_bytes();
@@ -102,7 +102,7 @@ fn matchers(caller: &Caller) -> Option<&Matchers> {
 struct Marks<'a> {
     matchers: Option<&'a Matchers>,
     foreign: ForeignMatchers,
-    limits: promql::Limits,
+    max_selectors: usize,
     api: Api,
 }
 
@@ -116,7 +116,7 @@ impl Marks<'_> {
         }
         let exact = match self.api {
             Api::Prometheus => self.in_promql(name, original, sent),
-            Api::Tempo => in_traceql(original, sent, self.limits.query_bytes),
+            Api::Tempo => in_traceql(original, sent),
         };
         exact.unwrap_or_else(|| vec![difference(original, sent)])
     }
@@ -127,7 +127,7 @@ impl Marks<'_> {
         } else {
             promql::confine_selector
         };
-        confine(original, self.matchers?, self.foreign, &self.limits)
+        confine(original, self.matchers?, self.foreign, self.max_selectors)
             .ok()
             .filter(|confined| confined.text() == sent)
             .map(|confined| insertions(&confined))
@@ -135,12 +135,8 @@ impl Marks<'_> {
 }
 
 /// The same stage stands before each leaf pipeline.
-fn in_traceql(original: &str, sent: &str, query_bytes: usize) -> Option<Vec<Place>> {
-    let limits = traceql::Limits {
-        query_bytes,
-        ..traceql::Limits::default()
-    };
-    let leaves = traceql::leaf_pipelines(original, limits);
+fn in_traceql(original: &str, sent: &str) -> Option<Vec<Place>> {
+    let leaves = traceql::leaf_pipelines(original);
     let added = sent.len().checked_sub(original.len())?;
     let each = added.checked_div(leaves.len())?;
     let first = *leaves.first()?;
@@ -202,10 +198,12 @@ fn answer(plan: &ResponsePlan) -> &'static str {
             "streamed; texts of warnings and errors that could name others are replaced"
         }
         ResponsePlan::Filter(Filter::Rules { .. }) => {
-            "read whole; rules, groups and alerts of other tenants are left out"
+            "buffered; rules, groups and alerts of other tenants are left out, and texts of shared \
+             rules that could hold other tenants' data are empty"
         }
         ResponsePlan::Filter(Filter::Alerts(_)) => {
-            "read whole; alerts of other tenants are left out"
+            "buffered; the alerts of these rules are the answer, without those of other tenants and \
+             texts that could hold other tenants' data"
         }
         ResponsePlan::Filter(Filter::Targets(_)) => {
             "read whole; targets of other tenants are left out"
@@ -240,7 +238,7 @@ mod tests {
     fn a_stage_is_marked_before_each_leaf() {
         let original = "({ .a } | by(name)) && ({ .b } | by(name))";
         let sent = "({ .t = 1 } | { .a } | by(name)) && ({ .t = 1 } | { .b } | by(name))";
-        let places = in_traceql(original, sent, 1000).unwrap();
+        let places = in_traceql(original, sent).unwrap();
         let marked: Vec<_> = places
             .iter()
             .map(|&(from, to)| sent.get(from..to))

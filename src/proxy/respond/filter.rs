@@ -2,8 +2,7 @@
 
 use super::{JSON, side_request, unreadable};
 use crate::body::budget::Room;
-use crate::prometheus::filter::{self, MetricNames, RulesOptions};
-use crate::promql;
+use crate::prometheus::filter::{self, MetricNames};
 use crate::proxy::authorize::matchers_of;
 use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::Filter;
@@ -17,18 +16,7 @@ pub(super) async fn apply(
     context: &RequestContext,
 ) -> Result<Vec<u8>, ProxyError> {
     let filtered = match plan {
-        Filter::Rules {
-            caller,
-            exclude_alerts,
-        } => {
-            let matchers = matchers_of(&caller)?;
-            let mentions_foreign = |query: &str| promql::mentions_foreign_tenant(query, matchers);
-            let options = RulesOptions {
-                exclude_alerts,
-                mentions_foreign: &mentions_foreign,
-            };
-            filter::rules(answer, matchers, options)
-        }
+        Filter::Rules { caller, options } => filter::rules(answer, matchers_of(&caller)?, options),
         Filter::Alerts(caller) => filter::alerts(answer, matchers_of(&caller)?),
         Filter::Targets(caller) => filter::targets(answer, matchers_of(&caller)?),
         Filter::Metadata { names, limit: most } => {

@@ -2,6 +2,7 @@
 //! a request.
 
 mod answers;
+mod connections;
 mod process;
 mod routes;
 mod shadow;
@@ -23,6 +24,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 pub use self::answers::{AnswerCacheMetrics, Lookup};
+pub use self::connections::ConnectionMetrics;
 use self::process::Process;
 use self::routes::Routes;
 pub use self::routes::{Decision, RouteSeries};
@@ -174,10 +176,8 @@ pub struct Metrics {
     pub incomplete_bodies: UseGauge,
     /// Bytes of bodies held in memory.
     pub buffered_bytes: UseGauge,
-    /// Open client connections.
-    pub connections: Gauge,
-    /// Connections closed because the limit was reached.
-    pub connections_refused: Counter,
+    /// Client connections.
+    pub connections: ConnectionMetrics,
     slow_readers: Family<ResultLabels, Counter>,
     /// Panics caught in a request; each is a defect to report.
     pub panics: Counter,
@@ -338,18 +338,7 @@ impl Metrics {
                 "Bytes of bodies held in memory, bounded by limits.buffered_bytes",
                 UseGauge::default(),
             ),
-            connections: add(
-                r,
-                "connections",
-                "Open client connections",
-                Gauge::default(),
-            ),
-            connections_refused: add(
-                r,
-                "connections_refused",
-                "Connections closed at once because limits.connections was reached",
-                Counter::default(),
-            ),
+            connections: ConnectionMetrics::register(r),
             slow_readers,
             panics: add(
                 r,

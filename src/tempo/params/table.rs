@@ -34,7 +34,8 @@ pub fn of(endpoint: &Endpoint) -> Table {
 }
 
 /// Without a query, tags and a range every other parameter is a tag, too.
-pub(super) const SEARCH: Table = &[
+/// Of `/api/search`, where others may be tags.
+pub const SEARCH: Table = &[
     ("q", Policy::Query),
     ("tags", Policy::OldForm),
     ("minDuration", Policy::OldForm),

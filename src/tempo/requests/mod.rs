@@ -10,6 +10,7 @@ use super::answer::Unreadable;
 use super::params::Range;
 use super::tag_name::{TagName, TagNameError};
 use super::tags::Asked;
+use crate::grpc::method::Method;
 use crate::wire::{self, Field, Malformed};
 
 /// A request that is not taken; `E` is why a query cannot be confined. All are the client's.
@@ -278,6 +279,47 @@ pub fn metrics_query_instant<E>(
     }
     put_query(&mut kept, 1, confine(query))?;
     Ok(kept)
+}
+
+/// A text of a request that the store has to read.
+pub enum Text<'a> {
+    /// TraceQL.
+    Query(&'a str),
+    /// A tag of an old search, its name and value.
+    Tag(&'a str, &'a str),
+}
+
+/// Shows every text of a request message to `look`, as often as it is there, up to the first that
+/// it refuses.
+pub fn texts<E>(
+    method: Method,
+    message: &[u8],
+    mut look: impl FnMut(Text<'_>) -> Result<(), E>,
+) -> Result<Result<(), E>, Unreadable> {
+    let query = match method {
+        Method::Search => 8,
+        Method::SearchTags
+        | Method::SearchTagsV2
+        | Method::SearchTagValues
+        | Method::SearchTagValuesV2 => 2,
+        Method::MetricsQueryRange | Method::MetricsQueryInstant => 1,
+        Method::HealthCheck => return Ok(Ok(())),
+    };
+    for field in wire::fields(message) {
+        let field = field?;
+        let looked = match field.number {
+            number if number == query => look(Text::Query(field.text()?)),
+            1 if method == Method::Search => {
+                let (name, value) = read_pair(field)?;
+                look(Text::Tag(name, value))
+            }
+            _ => Ok(()),
+        };
+        if looked.is_err() {
+            return Ok(looked);
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// The numbers of the fields seen, each of which may come once.

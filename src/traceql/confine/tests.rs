@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::tenancy::{Tenant, TenantSet};
+use crate::traceql::MAX_BYTES;
 use crate::traceql::RefusalKind;
 
 fn predicate(tenants: &[&str]) -> TenantPredicate {
@@ -14,7 +15,7 @@ fn search(query: &str) -> Result<String, Refusal> {
         query,
         &predicate(&["a"]),
         TraceIntrinsics::Refuse,
-        Limits::default(),
+        MAX_BYTES,
     )
 }
 
@@ -23,7 +24,7 @@ fn metrics(query: &str) -> Result<ConfinedMetrics, Refusal> {
         query,
         &predicate(&["a"]),
         TraceIntrinsics::Refuse,
-        Limits::default(),
+        MAX_BYTES,
     )
 }
 
@@ -63,7 +64,7 @@ fn every_operand_of_metrics_arithmetic_begins_with_the_stage() {
 #[test]
 fn several_tenants_are_alternatives_within_the_stage() {
     let both = predicate(&["a", "b"]);
-    let confined = confine_search("{}", &both, TraceIntrinsics::Refuse, Limits::default());
+    let confined = confine_search("{}", &both, TraceIntrinsics::Refuse, MAX_BYTES);
     assert_eq!(
         confined.unwrap(),
         r#"{ resource.t = "a" || resource.t = "b" } | {}"#
@@ -85,15 +86,21 @@ fn metrics_endpoints_want_metrics() {
 fn what_a_query_becomes_is_bounded_too() {
     let leaf = "({}|rate())+";
     let many = format!("{}({{}}|rate())", leaf.repeat(5000));
-    assert!(many.len() < Limits::default().query_bytes);
-    assert_eq!(metrics(&many), Err(Refusal::TooLong { limit: 128 * 1024 }));
+    assert!(many.len() < MAX_BYTES / 2);
+    assert_eq!(
+        metrics(&many),
+        Err(Refusal::ConfinedTooLong {
+            bytes: 175_034,
+            limit: MAX_BYTES
+        })
+    );
 }
 
 #[test]
 fn a_missing_or_foreign_stage_is_noticed() {
     let (query, insertion) = ("({} | {}) && ({})", r#"{ resource.t = "a" } | "#);
-    let outline = read(query, TraceIntrinsics::Refuse, Limits::default()).unwrap();
-    let check = |confined: &str| prove(query, &outline, confined, insertion, Limits::default());
+    let outline = read(query, TraceIntrinsics::Refuse).unwrap();
+    let check = |confined: &str| prove(query, &outline, confined, insertion);
     let good = format!("({insertion}{{}} | {{}}) && ({insertion}{{}})");
     assert_eq!(check(&good), Ok(()));
     for bad in [
@@ -203,7 +210,7 @@ proptest! {
         let predicate = TenantPredicate::new([("t", &tenants)]).unwrap();
         let query = marked.replace('§', "");
         let confined =
-            confine_search(&query, &predicate, TraceIntrinsics::Refuse, Limits::default());
+            confine_search(&query, &predicate, TraceIntrinsics::Refuse, MAX_BYTES);
         prop_assert_eq!(confined.unwrap(), marked.replace('§', &format!("{} | ", predicate.stage())));
     }
 

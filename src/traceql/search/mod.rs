@@ -11,10 +11,10 @@
 pub use self::duration::go_duration;
 use std::fmt::Write as _;
 
+use super::TraceIntrinsics;
 use super::confine::confine_search;
 use super::predicate::{TenantPredicate, attribute_name, string};
 use super::refusal::Refusal;
-use super::{Limits, TraceIntrinsics};
 
 mod duration;
 mod logfmt;
@@ -77,9 +77,9 @@ impl OldSearch {
         &self,
         predicate: &TenantPredicate,
         policy: TraceIntrinsics,
-        limits: Limits,
+        max_bytes: usize,
     ) -> Result<String, Refusal> {
-        confine_search(&self.traceql(policy), predicate, policy, limits)
+        confine_search(&self.traceql(policy), predicate, policy, max_bytes)
     }
 
     fn traceql(&self, policy: TraceIntrinsics) -> String {

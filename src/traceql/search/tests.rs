@@ -1,11 +1,12 @@
 use super::*;
 use crate::tenancy::{Tenant, TenantSet};
+use crate::traceql::MAX_BYTES;
 use crate::traceql::RefusalKind;
 
 fn confine(search: &OldSearch, policy: TraceIntrinsics) -> Result<String, Refusal> {
     let tenants = TenantSet::new([Tenant::new("a").unwrap()]).unwrap();
     let predicate = TenantPredicate::new([("t", &tenants)]).unwrap();
-    search.confine(&predicate, policy, Limits::default())
+    search.confine(&predicate, policy, MAX_BYTES)
 }
 
 fn from(tags: &str, min: &str, max: &str) -> Result<String, Refusal> {

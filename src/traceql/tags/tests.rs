@@ -98,8 +98,6 @@ fn all_else_leaves_the_tenants_filter_alone() {
     ] {
         assert_eq!(filter_for(&["a"], query), ALONE, "{query}");
     }
-    let long = format!("{{ span.x = \"{}\" }}", "y".repeat(1 << 20));
-    assert_eq!(filter_for(&["a"], &long), ALONE);
 }
 
 #[test]
@@ -120,7 +118,7 @@ proptest! {
     ) {
         for query in [query, format!("{{ {inside} }}")] {
             let filter = filter_for(&["a", "b{c"], &query);
-            prop_assert!(read(&filter, TraceIntrinsics::Refuse, Limits::default()).is_ok());
+            prop_assert!(read(&filter, TraceIntrinsics::Refuse).is_ok());
             let rest = filter.strip_prefix(r#"{ resource.t =~ "^(?:a\x7cb\\\x7bc)$""#).unwrap();
             let rest = rest.strip_suffix(" }").unwrap();
             prop_assert!(rest.is_empty() || rest.starts_with(" && "), "{}", filter);

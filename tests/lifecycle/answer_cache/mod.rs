@@ -71,7 +71,8 @@ impl<U> Stage<U> {
 }
 
 async fn flush(admin: &str, query: &str) -> Answer {
-    let request = hyper::Request::post(format!("{admin}/-/cache/flush{query}"));
+    let request = hyper::Request::post(format!("{admin}/-/cache/flush{query}"))
+        .header("content-type", "application/json");
     let request = request.body(http_body_util::Full::default());
     Client::default().send(request.expect("a request")).await
 }

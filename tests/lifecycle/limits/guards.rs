@@ -528,7 +528,7 @@ async fn the_limits_of_every_query_name_themselves() {
             &Ask::get("/api/v1/query", &[("query", query)]),
         )
         .await;
-        assert_eq!(answer.status, 413);
+        assert_eq!(answer.status, 422);
         assert!(answer.text().contains(told), "{}", answer.text());
     }
 }

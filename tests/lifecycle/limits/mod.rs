@@ -1,8 +1,9 @@
 //! Limits and fairness: places, rates, the length of a URL; in `guards` what a query may ask for,
-//! in `memory` what all bodies together may take.
+//! in `queries` what its text may be, in `memory` what all bodies together may take.
 
 mod guards;
 mod memory;
+mod queries;
 
 use std::time::Duration;
 

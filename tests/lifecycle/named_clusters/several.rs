@@ -35,6 +35,31 @@ fn assert_failed(part: &Value, error_type: &str, text: &str) {
     assert!(part["error"].as_str().unwrap().contains(text), "{part}");
 }
 
+/// Callers with all tenants too.
+#[tokio::test]
+async fn query_over_a_limit_is_sent_to_no_cluster() {
+    let named = Named::with(|config| {
+        config.rest += "limits: {query_depth: 3}\n";
+    })
+    .await;
+    for token in [&STAFF, &SRE] {
+        for (method, target, body) in [
+            (
+                "GET",
+                "/api/v1/query?cluster=us&cluster=eu&query=((((up))))",
+                "",
+            ),
+            ("POST", "/api/v1/query?cluster=us", "query=((((up))))"),
+            ("GET", "/clusters/eu/api/v1/query?query=((((up))))", ""),
+            ("GET", "/api/v1/query?query=((((up))))", ""),
+        ] {
+            let answer = named.send(method, target, token, body).await;
+            assert_eq!(answer.status, 422, "{target}: {answer:?}");
+            assert!(named.asked().is_empty(), "{target}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn each_cluster_is_asked_once_confined_and_answers_for_itself() {
     let named = Named::start().await;

@@ -1,7 +1,7 @@
 //! `upstreams`.
 
 mod health;
-mod place;
+pub(super) mod place;
 mod shadow;
 mod tls;
 

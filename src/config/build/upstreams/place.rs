@@ -32,7 +32,10 @@ pub(super) fn path_prefix(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Arc<str
 }
 
 /// A host name as requests are compared with it: lower case, no port, no dot at the end.
-pub(super) fn host<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Box<str>)> {
+pub(in crate::config::build) fn host<'n>(
+    r: &mut Reader<'_>,
+    field: &Field<'n>,
+) -> Read<(Field<'n>, Box<str>)> {
     let host = text(r, field)?.to_ascii_lowercase();
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     if !host.bytes().all(allowed) || host.ends_with('.') {

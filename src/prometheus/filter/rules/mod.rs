@@ -1,7 +1,12 @@
-//! `/api/v1/rules`.
+//! `/api/v1/rules`, and `/api/v1/alerts` made of it: an alert's texts can be judged only beside
+//! the rule that they come of, and rules hold their alerts.
+
+mod shared;
+mod template;
 
 use std::borrow::Cow;
 
+use self::shared::SharedRule;
 use super::super::errors::scrub_rule_error;
 use super::super::json::{
     self, Envelope, Labels, Nested, Nesting, Object, ObjectWriter, Text, Unreadable,
@@ -10,41 +15,44 @@ use super::{admits, write_answer};
 use crate::tenancy::Matchers;
 
 /// How rules are filtered.
-#[derive(Clone, Copy)]
-pub struct RulesOptions<'a> {
+#[derive(Clone, Copy, Default)]
+pub struct RulesOptions {
     /// The caller wants rules without their alerts (`exclude_alerts`), which then are `null`.
     pub exclude_alerts: bool,
-    /// Whether a rule's expression names a tenant that is not the caller's.
-    pub mentions_foreign: &'a dyn Fn(&str) -> bool,
+    /// The upstream chose rules by their labels (`match[]`). A shared rule with a label that is
+    /// not shown is left out, or one could find out by asking what the label is.
+    pub by_labels: bool,
+    /// The upstream chose groups by their files (`file[]`). A group of shared rules whose file is
+    /// in a folder, which is not shown, is left out, for the same reason.
+    pub by_files: bool,
 }
 
 /// Keeps the tenant's own rules, and of the rules that are shared those with alerts of the tenant.
 ///
-/// * **Own** is a rule whose labels satisfy every matcher. It stays as it came, but for alerts
+/// * **Own** is a rule whose labels satisfy every matcher. It stays unmodified, but for alerts
 ///   that carry a foreign value of a tenant label, and for an error that quotes series: rules are
 ///   evaluated over all tenants'.
 /// * **Shared** is any other alerting rule, one with a template for its tenant label among them.
-///   It stays with the alerts that satisfy every matcher, if there are any and its expression
-///   names no foreign tenant; its state is that of these alerts, and its error goes. Its
-///   annotations are the templates that are filled in for every owner of an alert, so they stay,
-///   but for those that use a tenant label together with a literal (`{{ if eq $labels.tenant_id
-///   "b" }}`, `{{ query "up{tenant_id='b'}" }}`): these become empty.
+///   It stays with the alerts that satisfy every matcher, if there are any and its expression may
+///   be shown ([`SharedExpression`](crate::promql::SharedExpression)); its state is that of these
+///   alerts, and its error goes. Its labels and annotations, which are templates, and what
+///   Prometheus made of them for the tenant's alerts, become empty unless it is certain that
+///   nothing of another tenant is in them; so does the value of an alert.
 /// * Any other recording rule goes: its series are not the tenant's.
 ///
-/// Groups with nothing left go, and so does `groupNextToken`: the answer is whole. Times and
-/// health are the rule's, measured over all tenants.
+/// Groups with nothing left go, and so does `groupNextToken`: the answer is whole. Of a group
+/// without a rule of the tenant's own, the file is shown without its folder. Times and health are
+/// the rule's, measured over all tenants.
 pub fn rules(
     answer: &[u8],
     matchers: &Matchers,
-    options: RulesOptions<'_>,
+    options: RulesOptions,
 ) -> Result<Vec<u8>, Unreadable> {
     let object: Answer<'_> = json::read(answer, "it is not the JSON that rules are in")?;
     let envelope = Envelope::of(&object)?;
-    let data = object.nested().ok_or(Unreadable("it has no `data`"))?;
-    let groups = data.nested().ok_or(Unreadable("it has no groups"))?;
     let filter = Filter { matchers, options };
     let mut kept = Vec::new();
-    for group in groups {
+    for group in groups(&object)? {
         let rules = filter.rules_of(group)?;
         if !rules.is_empty() {
             kept.push((group, rules));
@@ -52,17 +60,75 @@ pub fn rules(
     }
     write_answer(&envelope, answer.len(), |out| {
         let mut data = ObjectWriter::new(out);
+        let mut result = Ok(());
         json::write_array(data.key("groups"), kept, |out, (group, rules)| {
-            write_group(out, group, &rules);
+            if let Err(error) = write_group(out, group, &rules) {
+                result = Err(error);
+            }
+        });
+        data.end();
+        result
+    })
+}
+
+/// The answer to `/api/v1/alerts`, made of that to `/api/v1/rules`: the alerts whose labels satisfy
+/// every matcher, with what may be shown of them. Those of a shared rule whose expression is not
+/// shown are among them: they carry the tenant's label.
+pub fn alerts(rules: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable> {
+    let object: Answer<'_> = json::read(rules, "it is not the JSON that rules are in")?;
+    let envelope = Envelope::of(&object)?;
+    let mut kept = Vec::new();
+    for group in groups(&object)? {
+        for rule in rules_in(group)? {
+            write_alerts_of(rule, matchers, &mut kept)?;
+        }
+    }
+    write_answer(&envelope, rules.len(), |out| {
+        let mut data = ObjectWriter::new(out);
+        json::write_array(data.key("alerts"), kept, |out, alert| {
+            out.extend_from_slice(&alert);
         });
         data.end();
         Ok(())
     })
 }
 
+fn write_alerts_of(
+    rule: &Rule<'_>,
+    matchers: &Matchers,
+    kept: &mut Vec<Vec<u8>>,
+) -> Result<(), Unreadable> {
+    let mut own_alerts = Vec::new();
+    for alert in alerts_in(rule) {
+        if admits(matchers, &alert.labels("labels")?) {
+            own_alerts.push(alert);
+        }
+    }
+    if own_alerts.is_empty() {
+        return Ok(());
+    }
+    let labels = rule.labels("labels")?;
+    let annotations = rule.labels("annotations")?;
+    let shared = if admits(matchers, &labels) {
+        None
+    } else {
+        Some(SharedRule::read(rule, &labels, &annotations, matchers)?)
+    };
+    for alert in own_alerts {
+        let mut out = Vec::new();
+        match &shared {
+            Some(shared) => shared.write_alert(&mut out, alert)?,
+            None => json::write_object(&mut out, alert),
+        }
+        kept.push(out);
+    }
+    Ok(())
+}
+
 type Answer<'a> = Object<'a, Nested<'a, Data>>;
 type Group<'a> = Object<'a, Nested<'a, Rules>>;
 type Rule<'a> = Object<'a, Nested<'a, Alerts>>;
+type Alert<'a> = Object<'a>;
 
 enum Data {}
 enum Groups {}
@@ -89,7 +155,7 @@ impl<'a> Nesting<'a> for Alerts {
     type Value = Option<Vec<Object<'a>>>;
 }
 
-/// What a group may show of itself, in both products; `rules` are written anew.
+/// What a group may show of itself, in both products; `rules` are written again.
 const GROUP_KEYS: [&str; 8] = [
     "name",
     "file",
@@ -117,83 +183,101 @@ const SHARED_RULE_KEYS: [&str; 12] = [
     "type",
 ];
 
-fn write_group(out: &mut Vec<u8>, group: &Group<'_>, rules: &[Vec<u8>]) {
+fn groups<'r, 'a>(answer: &'r Answer<'a>) -> Result<&'r [Group<'a>], Unreadable> {
+    let data = answer.nested().ok_or(Unreadable("it has no `data`"))?;
+    let groups = data.nested().ok_or(Unreadable("it has no groups"))?;
+    Ok(groups)
+}
+
+fn rules_in<'r, 'a>(group: &'r Group<'a>) -> Result<&'r [Rule<'a>], Unreadable> {
+    let rules = group.nested().ok_or(Unreadable("a group has no rules"))?;
+    Ok(rules)
+}
+
+fn alerts_in<'r, 'a>(rule: &'r Rule<'a>) -> &'r [Alert<'a>] {
+    rule.nested().and_then(Option::as_deref).unwrap_or_default()
+}
+
+/// A rule that is kept.
+struct Kept {
+    is_own: bool,
+    written: Vec<u8>,
+}
+
+fn write_group(out: &mut Vec<u8>, group: &Group<'_>, rules: &[Kept]) -> Result<(), Unreadable> {
+    let has_own = rules.iter().any(|rule| rule.is_own);
     let mut writer = ObjectWriter::new(out);
     for (key, value) in group.members().filter(|(key, _)| GROUP_KEYS.contains(key)) {
         match value {
             Nested::Read(_) => json::write_array(writer.key(key), rules, |out, rule| {
-                out.extend_from_slice(rule);
+                out.extend_from_slice(&rule.written);
             }),
+            Nested::Raw(_) if key == "file" && !has_own => {
+                let file = file_of(group)?;
+                json::write_string(writer.key(key), name_of_file(&file));
+            }
             Nested::Raw(value) => writer.raw(key, value),
         }
     }
     writer.end();
+    Ok(())
+}
+
+fn file_of<'a>(group: &Group<'a>) -> Result<Cow<'a, str>, Unreadable> {
+    group.text("file", "a group has no file")
+}
+
+fn name_of_file(file: &str) -> &str {
+    file.rsplit(['/', '\\']).next().unwrap_or_default()
 }
 
 struct Filter<'a> {
     matchers: &'a Matchers,
-    options: RulesOptions<'a>,
-}
-
-/// What of a kept rule is not as it came.
-#[derive(Default)]
-struct Changes<'r, 'a> {
-    shared: bool,
-    state: Option<&'static str>,
-    alerts: Option<Vec<&'r Object<'a>>>,
+    options: RulesOptions,
 }
 
 impl Filter<'_> {
     /// The rules of a group that are kept, written.
-    fn rules_of(&self, group: &Group<'_>) -> Result<Vec<Vec<u8>>, Unreadable> {
-        let rules = group.nested().ok_or(Unreadable("a group has no rules"))?;
+    fn rules_of(&self, group: &Group<'_>) -> Result<Vec<Kept>, Unreadable> {
         let mut kept = Vec::new();
-        for rule in rules {
-            if let Some(changes) = self.keep(rule)? {
-                kept.push(self.write(rule, &changes)?);
+        for rule in rules_in(group)? {
+            kept.extend(self.keep(rule)?);
+        }
+        if self.options.by_files && !kept.iter().any(|rule| rule.is_own) && !kept.is_empty() {
+            let file = file_of(group)?;
+            if name_of_file(&file) != file {
+                kept.clear();
             }
         }
         Ok(kept)
     }
 
-    fn keep<'r, 'a>(&self, rule: &'r Rule<'a>) -> Result<Option<Changes<'r, 'a>>, Unreadable> {
-        let own = admits(self.matchers, &rule.labels("labels")?);
-        match &*rule.text("type", "a rule has no type")? {
-            "recording" => Ok(own.then(Changes::default)),
-            "alerting" => self.keep_alerting(rule, own),
-            _ => Err(Unreadable("a rule's type is not known")),
-        }
+    fn keep(&self, rule: &Rule<'_>) -> Result<Option<Kept>, Unreadable> {
+        let labels = rule.labels("labels")?;
+        let is_own = admits(self.matchers, &labels);
+        let written = match &*rule.text("type", "a rule has no type")? {
+            "recording" if is_own => Some(self.write_own(rule, None)?),
+            "recording" => None,
+            "alerting" if is_own => Some(self.write_own(rule, self.own_alerts(rule)?.as_deref())?),
+            "alerting" => self.write_shared(rule, &labels)?,
+            _ => return Err(Unreadable("a rule's type is not known")),
+        };
+        Ok(written.map(|written| Kept { is_own, written }))
     }
 
-    fn keep_alerting<'r, 'a>(
+    /// An own rule's alerts without those of others; `None` if that is all of them.
+    fn own_alerts<'r, 'a>(
         &self,
         rule: &'r Rule<'a>,
-        own: bool,
-    ) -> Result<Option<Changes<'r, 'a>>, Unreadable> {
-        let all = rule.nested().and_then(Option::as_deref).unwrap_or_default();
-        let mut kept = Vec::new();
+    ) -> Result<Option<Vec<&'r Alert<'a>>>, Unreadable> {
+        let all = alerts_in(rule);
+        let mut own = Vec::new();
         for alert in all {
-            let labels = alert.labels("labels")?;
-            if admits(self.matchers, &labels) || (own && !self.is_foreign(&labels)) {
-                kept.push(alert);
+            if !self.is_foreign(&alert.labels("labels")?) {
+                own.push(alert);
             }
         }
-        if !own {
-            let query = rule.text("query", "a rule has no query")?;
-            if kept.is_empty() || (self.options.mentions_foreign)(&query) {
-                return Ok(None);
-            }
-        }
-        let as_it_came = own && kept.len() == all.len();
-        Ok(Some(Changes {
-            shared: !own,
-            state: if as_it_came {
-                None
-            } else {
-                Some(state_of(&kept)?)
-            },
-            alerts: if as_it_came { None } else { Some(kept) },
-        }))
+        Ok((own.len() < all.len()).then_some(own))
     }
 
     /// Whether a tenant label is there with a value that is not the caller's.
@@ -205,87 +289,99 @@ impl Filter<'_> {
         })
     }
 
-    fn write(&self, rule: &Rule<'_>, changes: &Changes<'_, '_>) -> Result<Vec<u8>, Unreadable> {
+    /// Writes an own rule, with these alerts if they are not all it has.
+    fn write_own(
+        &self,
+        rule: &Rule<'_>,
+        alerts: Option<&[&Alert<'_>]>,
+    ) -> Result<Vec<u8>, Unreadable> {
+        let state = match alerts {
+            Some(alerts) => Some(state_of(alerts)?),
+            None => None,
+        };
         let mut out = Vec::new();
         let mut writer = ObjectWriter::new(&mut out);
         for (key, value) in rule.members() {
-            if changes.shared && !SHARED_RULE_KEYS.contains(&key) {
-                continue;
-            }
-            let value = match value {
-                Nested::Read(all) => {
-                    self.write_alerts(writer.key(key), all.as_deref(), changes);
-                    continue;
+            match (key, value) {
+                (_, Nested::Read(all)) => {
+                    let out = writer.key(key);
+                    match (alerts, all) {
+                        _ if self.options.exclude_alerts => out.extend_from_slice(b"null"),
+                        (Some(own), _) => {
+                            json::write_array(out, own, |out, alert| {
+                                json::write_object(out, alert);
+                            });
+                        }
+                        (None, Some(all)) => json::write_array(out, all, json::write_object),
+                        (None, None) => out.extend_from_slice(b"null"),
+                    }
                 }
-                Nested::Raw(value) => value,
-            };
-            match key {
-                "state" if let Some(state) = changes.state => {
-                    json::write_string(writer.key(key), state);
-                }
-                "lastError" => {
+                ("state", Nested::Raw(value)) => match state {
+                    Some(state) => json::write_string(writer.key(key), state),
+                    None => writer.raw(key, value),
+                },
+                ("lastError", Nested::Raw(value)) => {
                     let text: Text<'_> = json::read_raw(value, "a rule's error is not a text")?;
                     json::write_string(writer.key(key), scrub_rule_error(&text.0));
                 }
-                "annotations" if changes.shared => {
-                    let annotations = json::read_raw(value, "annotations are not an object")?;
-                    self.write_annotations(writer.key(key), &annotations)?;
-                }
-                _ => writer.raw(key, value),
+                (_, Nested::Raw(value)) => writer.raw(key, value),
             }
         }
         writer.end();
         Ok(out)
     }
 
-    fn write_alerts(
+    /// Writes a shared rule with the alerts that are the caller's, if it may be shown.
+    fn write_shared(
         &self,
-        out: &mut Vec<u8>,
-        all: Option<&[Object<'_>]>,
-        changes: &Changes<'_, '_>,
-    ) {
-        match (&changes.alerts, all) {
-            _ if self.options.exclude_alerts => out.extend_from_slice(b"null"),
-            (Some(kept), _) => {
-                json::write_array(out, kept, |out, alert| json::write_object(out, alert));
+        rule: &Rule<'_>,
+        labels: &Labels<'_>,
+    ) -> Result<Option<Vec<u8>>, Unreadable> {
+        let mut alerts = Vec::new();
+        for alert in alerts_in(rule) {
+            if admits(self.matchers, &alert.labels("labels")?) {
+                alerts.push(alert);
             }
-            (None, Some(all)) => json::write_array(out, all, json::write_object),
-            (None, None) => out.extend_from_slice(b"null"),
         }
-    }
-
-    fn write_annotations(
-        &self,
-        out: &mut Vec<u8>,
-        annotations: &Object<'_>,
-    ) -> Result<(), Unreadable> {
-        let mut writer = ObjectWriter::new(out);
-        for (key, value) in annotations.iter() {
-            let text: Text<'_> = json::read_raw(value, "an annotation is not a text")?;
-            if self.uses_tenant_with_literal(&text.0) {
-                json::write_string(writer.key(key), "");
-            } else {
-                writer.raw(key, value);
+        if alerts.is_empty() {
+            return Ok(None);
+        }
+        let annotations = rule.labels("annotations")?;
+        let shared = SharedRule::read(rule, labels, &annotations, self.matchers)?;
+        if !shared.shows_expression || (self.options.by_labels && !shared.shows_all_labels(labels))
+        {
+            return Ok(None);
+        }
+        let mut out = Vec::new();
+        let mut writer = ObjectWriter::new(&mut out);
+        for (key, value) in rule.members() {
+            match (key, value) {
+                (key, _) if !SHARED_RULE_KEYS.contains(&key) => {}
+                (_, Nested::Read(_)) if self.options.exclude_alerts => {
+                    writer.key(key).extend_from_slice(b"null");
+                }
+                (_, Nested::Read(_)) => {
+                    let mut result = Ok(());
+                    json::write_array(writer.key(key), &alerts, |out, alert| {
+                        if let Err(error) = shared.write_alert(out, alert) {
+                            result = Err(error);
+                        }
+                    });
+                    result?;
+                }
+                ("state", _) => json::write_string(writer.key(key), state_of(&alerts)?),
+                ("labels", _) => shared.write_labels(writer.key(key), labels),
+                ("annotations", _) => shared.write_annotations(writer.key(key), &annotations),
+                (_, Nested::Raw(value)) => writer.raw(key, value),
             }
         }
         writer.end();
-        Ok(())
-    }
-
-    /// Whether an action of a template holds a tenant label and a quote.
-    fn uses_tenant_with_literal(&self, template: &str) -> bool {
-        template.split("{{").skip(1).any(|action| {
-            action.contains(['"', '\'', '`'])
-                && self
-                    .matchers
-                    .iter()
-                    .any(|matcher| action.contains(matcher.label()))
-        })
+        Ok(Some(out))
     }
 }
 
 /// The state of a rule with just these alerts: that of the one that is furthest.
-fn state_of(alerts: &[&Object<'_>]) -> Result<&'static str, Unreadable> {
+fn state_of(alerts: &[&Alert<'_>]) -> Result<&'static str, Unreadable> {
     const BY_RANK: [&str; 4] = ["unknown", "inactive", "pending", "firing"];
     let mut highest = "inactive";
     let rank = |state: &str| BY_RANK.iter().position(|known| *known == state);

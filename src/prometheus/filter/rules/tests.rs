@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::testing::{acme, matcher, text};
@@ -10,10 +11,9 @@ fn filtered(answer: &[u8]) -> Result<Value, Unreadable> {
 }
 
 fn filtered_with(answer: &[u8], exclude_alerts: bool) -> Result<Value, Unreadable> {
-    let mentions_foreign = |query: &str| query.contains("globex");
     let options = RulesOptions {
         exclude_alerts,
-        mentions_foreign: &mentions_foreign,
+        ..RulesOptions::default()
     };
     rules(answer, &acme(), options).map(|out| serde_json::from_str(&text(out)).unwrap())
 }
@@ -94,17 +94,7 @@ fn a_recorded_answer_keeps_own_rules_and_own_alerts_of_shared_ones() {
 
 #[test]
 fn own_rules_stay_byte_for_byte() {
-    let out = text(
-        rules(
-            RECORDED,
-            &acme(),
-            RulesOptions {
-                exclude_alerts: false,
-                mentions_foreign: &|_| false,
-            },
-        )
-        .unwrap(),
-    );
+    let out = text(rules(RECORDED, &acme(), RulesOptions::default()).unwrap());
     let recorded = std::str::from_utf8(RECORDED).unwrap();
     let (own, _) = recorded.split_once(r#",{"name":"globex","#).unwrap();
     let (_, own) = own.split_once('[').unwrap();
@@ -130,6 +120,7 @@ fn a_shared_rule_that_is_not_for_this_tenant_goes_with_its_group() {
         json!({"alerts": []}),
         json!({"alerts": null}),
         json!({"query": "up{tenant_id=\"globex\"} or up"}),
+        json!({"query": "label_replace(up, \"peer\", \"globex\", \"\", \"\")"}),
         json!({"alerts": [{"labels": {"tenant_id": ""}, "state": "firing"}, {"state": "firing"}]}),
         json!({"type": "recording"}),
         json!({"type": "recording", "labels": {"tenant_id": "globex"}}),
@@ -162,17 +153,205 @@ fn an_own_rule_loses_only_foreign_alerts() {
     assert_eq!(rule_of(&failed).unwrap()["lastError"], harmless);
 }
 
+/// A shared rule's alert of acme, with a label, an annotation and a value.
+fn acme_with(label: &str, annotation: &str) -> Value {
+    json!({"labels": {"alertname": "Shared", "tenant_id": "acme", "job": "node", "l": label},
+        "annotations": {"a": annotation}, "state": "firing", "activeAt": "2026-11-21T08:08:13Z",
+        "value": "9e+00"})
+}
+
+/// What is shown of a rule with this template for a label and an annotation, and of its alert.
+fn shown(template: &str, made: &str) -> Value {
+    let rule = rule_of(
+        &json!({"labels": {"l": template}, "annotations": {"a": template},
+        "alerts": [acme_with(made, made)]}),
+    )
+    .unwrap();
+    assert_eq!(rule["labels"]["l"], rule["annotations"]["a"]);
+    let alert = &rule["alerts"][0];
+    assert_eq!(alert["labels"]["l"], alert["annotations"]["a"]);
+    assert_eq!(alert["labels"]["job"], "node");
+    json!([rule["labels"]["l"], alert["labels"]["l"]])
+}
+
 #[test]
-fn annotations_that_may_name_others_become_empty() {
-    let shared = json!({"annotations": {
-        "plain": "{{ $labels.tenant_id }} at {{ printf \"%.2f\" $value }}",
-        "query": "{{ query \"up{tenant_id='globex'}\" }}",
-        "branch": "{{ if eq $labels.tenant_id `globex` }}call Ann{{ end }}",
-    }});
+fn texts_of_a_shared_rule_are_shown_where_it_is_certain_what_they_hold() {
+    for (template, made) in [
+        ("page the platform", "page the platform"),
+        ("{{ $labels.tenant_id }}: {{ $value }}", "acme: 9"),
+        (
+            "{{ printf \"%.1f%%\" $value }} in {{ .Labels.job | toUpper }}",
+            "9.0% in NODE",
+        ),
+    ] {
+        assert_eq!(shown(template, made), json!([template, made]));
+    }
+    // Understood, but what stands there is not of this template.
+    assert_eq!(shown("page us", "globex"), json!(["page us", ""]));
     assert_eq!(
-        rule_of(&shared).unwrap()["annotations"],
-        json!({"plain": "{{ $labels.tenant_id }} at {{ printf \"%.2f\" $value }}", "query": "", "branch": ""})
+        shown("{{ $value }}", "globex 9"),
+        json!(["{{ $value }}", ""])
     );
+    // The metric's name is no label of the alert's.
+    let name = "{{ $labels.__name__ }}";
+    assert_eq!(shown(name, "globex_up"), json!([name, ""]));
+    for template in [
+        "{{ query \"up\" | first | value }}",
+        "{{ $x := \"globex\" }}{{ $x }}",
+        "{{ with $labels.tenant_id }}{{ . }}{{ end }}",
+        "{{ range query \"up\" }}{{ .Labels.tenant_id }}{{ end }}",
+        "{{ if eq $labels.tenant_id `globex` }}call Ann{{ end }}",
+        "{{ $externalLabels.tenant_id }}",
+    ] {
+        assert_eq!(shown(template, "globex"), json!(["", ""]), "{template}");
+        assert_eq!(shown(template, "acme"), json!(["", ""]), "{template}");
+    }
+}
+
+#[test]
+fn an_annotation_that_the_rule_does_not_have_is_not_shown() {
+    let alerts = json!([acme_with("x", "globex")]);
+    let rule = rule_of(&json!({"annotations": {}, "alerts": alerts})).unwrap();
+    assert_eq!(rule["alerts"][0]["annotations"], json!({"a": ""}));
+    // A label that no template makes is the series'.
+    assert_eq!(rule["alerts"][0]["labels"]["l"], "x");
+}
+
+#[test]
+fn tenant_labels_of_a_shared_rule_are_never_of_others() {
+    let both = Matchers::new(matcher("tenant_id", &["acme"]), [matcher("env", &["prod"])]);
+    let alert = json!({"labels": {"tenant_id": "acme", "env": "prod"}, "state": "firing",
+        "annotations": {}, "value": "9"});
+    let of = |labels: Value| {
+        let answer = with_rule(&json!({"labels": labels, "alerts": [alert]}));
+        let out = rules(&answer, &both, RulesOptions::default()).unwrap();
+        let out: Value = serde_json::from_slice(&out).unwrap();
+        out["data"]["groups"][0]["rules"][0].clone()
+    };
+    let rule = of(json!({"env": "test"}));
+    assert_eq!(rule["labels"]["env"], "");
+    assert_eq!(rule["alerts"][0]["labels"], alert["labels"]);
+    let rule = of(json!({"env": "prod"}));
+    assert_eq!(rule["labels"]["env"], "prod");
+    // The series may have been of another.
+    assert_eq!(rule["alerts"][0]["value"], "");
+    let rule = of(json!({"env": "{{ query `up` }}"}));
+    assert_eq!(
+        (&rule["labels"]["env"], &rule["alerts"][0]["labels"]["env"]),
+        (&json!(""), &json!("prod"))
+    );
+    let rule = of(json!({"env": "{{ $labels.env }}"}));
+    assert_eq!(rule["alerts"][0]["value"], "9");
+}
+
+#[test]
+fn numbers_are_shown_only_if_they_come_of_own_series() {
+    let of = |patch: Value| {
+        let mut rule =
+            json!({"annotations": {"a": "{{ $value }}"}, "alerts": [acme_with("", "9")]});
+        for (key, value) in patch.as_object().unwrap() {
+            rule[key] = value.clone();
+        }
+        let rule = rule_of(&rule).unwrap();
+        let alert = &rule["alerts"][0];
+        json!([alert["value"], alert["annotations"]["a"]])
+    };
+    assert_eq!(of(json!({})), json!(["9e+00", "9"]));
+    for patch in [
+        json!({"query": "up / on () group_left () sum(up)"}),
+        json!({"query": "up > scalar(load)"}),
+        // Its alerts are still those of the rule that it replaced.
+        json!({"health": "unknown"}),
+        json!({"health": "err"}),
+        json!({"labels": {"tenant_id": "{{ $labels.team }}"}}),
+    ] {
+        assert_eq!(of(patch.clone()), json!(["", ""]), "{patch}");
+    }
+}
+
+#[test]
+fn a_label_that_is_not_shown_cannot_be_found_out_by_match() {
+    let answer = |template: &str| {
+        with_rule(&json!({"labels": {"l": template}, "alerts": [acme_with("", "")]}))
+    };
+    let options = RulesOptions {
+        by_labels: true,
+        ..RulesOptions::default()
+    };
+    let shows = |template: &str| {
+        text(rules(&answer(template), &acme(), options).unwrap()).contains("Shared")
+    };
+    assert!(shows("page") && shows("{{ $labels.job }}"));
+    assert!(!shows("{{ if eq $labels.tenant_id \"globex\" }}x{{ end }}"));
+}
+
+#[test]
+fn the_folder_of_shared_rules_is_neither_shown_nor_found_out() {
+    let in_folder = |patch: Value, by_files: bool| {
+        let answer =
+            text(with_rule(&patch)).replace(r#""file":"f""#, r#""file":"/etc/globex/f.yml""#);
+        let options = RulesOptions {
+            by_files,
+            ..RulesOptions::default()
+        };
+        let out = rules(answer.as_bytes(), &acme(), options).unwrap();
+        let out: Value = serde_json::from_slice(&out).unwrap();
+        out["data"]["groups"][0]["file"].clone()
+    };
+    assert_eq!(in_folder(json!({}), false), "f.yml");
+    assert_eq!(in_folder(json!({}), true), Value::Null);
+    let own = json!({"labels": {"tenant_id": "acme"}});
+    assert_eq!(in_folder(own.clone(), false), "/etc/globex/f.yml");
+    assert_eq!(in_folder(own, true), "/etc/globex/f.yml");
+}
+
+const RECORDED_ALERTS: &[u8] =
+    include_bytes!("../../../../tests/fixtures/prometheus/alerts-2.42.json");
+
+fn alerts_of(rules: &[u8]) -> Value {
+    serde_json::from_slice(&alerts(rules, &acme()).unwrap()).unwrap()
+}
+
+#[test]
+fn alerts_made_of_rules_are_those_that_prometheus_answers() {
+    let out = alerts_of(RECORDED);
+    let mut recorded: Value = serde_json::from_slice(RECORDED_ALERTS).unwrap();
+    let list = recorded["data"]["alerts"].as_array_mut().unwrap();
+    let all = list.len();
+    list.retain(|alert| alert["labels"]["tenant_id"] == "acme");
+    assert!(!list.is_empty() && list.len() < all);
+    assert_eq!(out, recorded);
+}
+
+#[test]
+fn alerts_of_a_hidden_rule_are_there_without_its_texts() {
+    let mut own = acme_with("globex", "globex");
+    own["labels"]["peer"] = json!("globex");
+    own["annotations"]["peer"] = json!("globex");
+    let out = alerts_of(&with_rule(&json!({
+        "query": "up == on () group_left (peer) label_replace(up, \"peer\", \"globex\", \"\", \"\")",
+        "labels": {"l": "{{ query \"up\" }}"},
+        "annotations": {"a": "{{ with query \"up\" }}{{ . }}{{ end }}", "peer": "{{ $labels.peer }}"},
+        "alerts": [own, alert("globex", "firing")],
+    })));
+    assert_eq!(
+        out["data"]["alerts"],
+        json!([{"labels": {"alertname": "Shared", "tenant_id": "acme", "job": "node", "l": "",
+                "peer": ""},
+            "annotations": {"a": "", "peer": ""}, "state": "firing", "activeAt": "2026-11-21T08:08:13Z",
+            "value": ""}])
+    );
+}
+
+#[test]
+fn alerts_of_own_rules_are_unmodified() {
+    let own = json!({"labels": {"tenant_id": "acme"}, "query": "sum(up)",
+        "annotations": {"a": "{{ query \"up\" | first | value }}"},
+        "alerts": [acme_with("x", "9"), alert("globex", "firing"), {"labels": {}}]});
+    let out = alerts_of(&with_rule(&own));
+    assert_eq!(out["data"]["alerts"], json!([acme_with("x", "9")]));
+    let none = alerts_of(&with_rule(&json!({"alerts": null})));
+    assert_eq!(none["data"]["alerts"], json!([]));
 }
 
 #[test]
@@ -197,10 +376,7 @@ fn alerts_are_excluded_after_they_decided() {
 #[test]
 fn every_matcher_counts() {
     let both = Matchers::new(matcher("tenant_id", &["acme"]), [matcher("env", &["prod"])]);
-    let options = RulesOptions {
-        exclude_alerts: false,
-        mentions_foreign: &|_| false,
-    };
+    let options = RulesOptions::default();
     let of = |labels: Value, alert: Value| {
         let alerts = json!([{"labels": alert, "state": "firing"}]);
         let answer = with_rule(&json!({"labels": labels, "alerts": alerts}));
@@ -230,6 +406,7 @@ fn what_is_not_understood_is_not_passed_on() {
         json!({"alerts": [alert("acme", "exploded")]}),
         json!({"alerts": [{"labels": {"tenant_id": "acme"}}]}),
         json!({"query": 1}),
+        json!({"health": 1}),
         json!({"annotations": {"a": 1}}),
     ] {
         assert!(filtered(&with_rule(&patch)).is_err(), "{patch}");
@@ -259,4 +436,77 @@ fn what_is_not_understood_is_not_passed_on() {
         );
     }
     assert!(filtered(&good.as_bytes()[..good.len() - 1]).is_err());
+}
+
+/// A shared rule, with `globex` in one of the positions where another tenant's name or data can
+/// come to stand.
+fn planted() -> impl Strategy<Value = Value> {
+    const QUERIES: [&str; 6] = [
+        "up == 0",
+        "up{tenant_id!=\"globex\"}",
+        "label_replace(up, \"x\", \"globex\", \"\", \"\")",
+        "up == on () group_left () count_values(\"globex corp\", up)",
+        "label_join(up, \"x\", \"globex\", \"y\")",
+        "up and \"globex\"",
+    ];
+    const TEMPLATES: [&str; 12] = [
+        "plain",
+        "{{ $labels.job }}",
+        "{{ $labels.peer }}",
+        "{{ $value }}",
+        "{{ humanize $value }} at {{ $labels.tenant_id }}",
+        "{{ query \"up{tenant_id='globex'}\" | first | value }}",
+        "{{ $x := \"globex\" }}{{ $x }}",
+        "{{ with \"globex\" }}{{ . }}{{ end }}",
+        "{{ range query \"up\" }}globex{{ end }}",
+        "{{ if eq $labels.tenant_id \"globex\" }}a{{ end }}",
+        "{{ printf \"globex %s\" $labels.job }}",
+        "{{ $labels.job | reReplaceAll \".*\" \"globex\" }}",
+    ];
+    let template = || prop::sample::select(&TEMPLATES[..]);
+    let made =
+        || prop::sample::select(&["globex", "9", "node", "9 globex", "", "globex at acme"][..]);
+    let extra = prop::sample::select(
+        &[
+            "lastError",
+            "source_tenants",
+            "duration_globex",
+            "keep",
+            "annotations_globex",
+        ][..],
+    );
+    let query = prop::sample::select(&QUERIES[..]);
+    let parts = (
+        query,
+        template(),
+        template(),
+        made(),
+        made(),
+        extra,
+        any::<bool>(),
+    );
+    parts.prop_map(|(query, label, annotation, made_label, made_annotation, extra, ok)| {
+        let mut alert = acme_with(made_label, made_annotation);
+        alert["generatorURL"] = json!("globex");
+        let mut rule = json!({"query": query, "labels": {"l": label}, "annotations": {"a": annotation},
+            "alerts": [alert, self::alert("globex", "firing")],
+            "health": if ok { "ok" } else { "err" }});
+        rule[extra] = json!("globex");
+        rule
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn what_is_planted_in_a_shared_rule_is_never_shown(patch in planted()) {
+        let answer = with_rule(&patch);
+        for options in [false, true] {
+            let out = filtered_with(&answer, options).unwrap().to_string();
+            prop_assert!(!out.contains("globex"), "{}", out);
+        }
+        let out = alerts_of(&answer).to_string();
+        prop_assert!(!out.contains("globex") && out.contains("acme"), "{}", out);
+    }
 }

@@ -6,6 +6,7 @@ use super::Enforced;
 use super::traces::{TracesAnswer, WholeAnswer};
 use crate::auth::Caller;
 use crate::body::RemapPosition;
+use crate::prometheus::filter::RulesOptions;
 use crate::promql::Confined;
 
 /// What must happen to the answer.
@@ -66,10 +67,10 @@ pub(in crate::proxy) enum Filter {
     Rules {
         /// Whose.
         caller: Arc<Caller>,
-        /// Without their alerts.
-        exclude_alerts: bool,
+        /// How.
+        options: RulesOptions,
     },
-    /// Alerts of the caller's tenants.
+    /// Alerts of the caller's tenants, made of the rules that the upstream was asked for.
     Alerts(Arc<Caller>),
     /// Targets of the caller's tenants.
     Targets(Arc<Caller>),

@@ -37,11 +37,13 @@ impl<'a> ConfineOnce<'a> {
     }
 
     fn confine(&self, text: Text, original: &str) -> Result<Arc<Confined>, Refusal> {
-        let limits = self.context.rules.promql_limits();
+        let max_selectors = self.context.settings().limits.query_selectors;
         let foreign = self.context.settings().promql.foreign_matchers;
         let by_rules = || match text {
-            Text::Query => promql::confine(original, self.matchers, foreign, &limits),
-            Text::Selector => promql::confine_selector(original, self.matchers, foreign, &limits),
+            Text::Query => promql::confine(original, self.matchers, foreign, max_selectors),
+            Text::Selector => {
+                promql::confine_selector(original, self.matchers, foreign, max_selectors)
+            }
         };
         let rewrites = &self.context.rewrites;
         let (confined, hit) = rewrites.get_or_confine(text, original, self.matchers, by_rules)?;
@@ -65,7 +67,7 @@ impl Confine for ConfineOnce<'_> {
     }
 
     fn check_selector(&mut self, selector: &str) -> Result<(), Refusal> {
-        promql::check_selector(selector, &self.context.rules.promql_limits())
+        promql::check_selector(selector)
     }
 }
 
@@ -85,7 +87,7 @@ pub(super) fn refusal(error: ParamError<Refusal>) -> ProxyError {
         ParamError::Refused(refusal) => {
             let kind = match refusal.fault() {
                 Fault::Malformed => ErrorKind::BadRequest,
-                Fault::TooLarge => ErrorKind::TooLarge,
+                Fault::TooLarge => ErrorKind::Unprocessable,
                 Fault::Denied => ErrorKind::Forbidden,
             };
             ProxyError::new(kind, text).because(refusal.kind())

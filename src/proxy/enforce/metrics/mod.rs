@@ -11,13 +11,14 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
 use self::confine::ConfineOnce;
-use super::{Enforced, Filter, Origin, ResponsePlan, UpstreamTarget, guard, input};
+use super::{Enforced, Filter, Origin, ResponsePlan, UpstreamTarget, guard, input, query_size};
 use crate::auth::Caller;
 use crate::body::budget::Budget;
 use crate::body::{ClientBody, RequestBody};
 use crate::headers;
 use crate::prometheus::clusters;
 use crate::prometheus::endpoints::Endpoint;
+use crate::prometheus::filter::RulesOptions;
 use crate::prometheus::form::Form;
 use crate::prometheus::params::{self, Allowed};
 use crate::prometheus::remote_read;
@@ -45,10 +46,13 @@ pub(super) fn enforce(
         budget: &room.budget,
     };
     if *endpoint == Endpoint::RemoteRead {
-        guard::remote_read(context, caller, &body, room.bytes)?;
+        let message =
+            remote_read::decode(&body, room.bytes).map_err(|error| guard::refused_read(&error))?;
+        query_size::remote_read(context, &message)?;
+        guard::remote_read(context, caller, &message)?;
         let body = match matchers {
             Some(matchers) => room.budget.hold(
-                remote_read::confine(&body, matchers, room.bytes)
+                remote_read::confine(&message, matchers, room.bytes)
                     .map_err(|error| guard::refused_read(&error))?,
             )?,
             None => body,
@@ -57,6 +61,7 @@ pub(super) fn enforce(
     }
     let form = input::parameters(&head, &body)?;
     refuse_clusters(context, &form)?;
+    query_size::metrics(context, endpoint, &form)?;
     context.queries.asked_with(form.iter());
     let Some(matchers) = matchers else {
         return send.form(&form, ResponsePlan::AllTenants);
@@ -66,9 +71,13 @@ pub(super) fn enforce(
         Endpoint::Federate => ResponsePlan::Stream,
         Endpoint::Rules => ResponsePlan::Filter(Filter::Rules {
             caller: Arc::clone(caller),
-            exclude_alerts: local.exclude_alerts,
+            options: RulesOptions {
+                exclude_alerts: local.exclude_alerts,
+                by_labels: sent.iter().any(|(name, _)| name == "match[]"),
+                by_files: sent.iter().any(|(name, _)| name == "file[]"),
+            },
         }),
-        Endpoint::Alerts => ResponsePlan::Filter(Filter::Alerts(Arc::clone(caller))),
+        Endpoint::Alerts => return send.alerts(Filter::Alerts(Arc::clone(caller))),
         Endpoint::Targets => ResponsePlan::Filter(Filter::Targets(Arc::clone(caller))),
         Endpoint::Metadata => ResponsePlan::Filter(Filter::Metadata {
             names: Box::new(send.metric_names(matchers)?),
@@ -171,7 +180,19 @@ impl Send<'_> {
         self.enforced(Method::POST, &path, headers, body, ResponsePlan::Stream)
     }
 
-    /// The companion of a metadata call: which metric names the tenants have.
+    /// Alerts are made of the answer to `/rules`, as Prometheus and Thanos do themselves: only
+    /// there the templates of their texts stand beside them.
+    fn alerts(&self, filter: Filter) -> Result<Enforced, ProxyError> {
+        let mut form = Form::default();
+        form.push("type", "alert");
+        let send = Send {
+            endpoint: &Endpoint::Rules,
+            ..*self
+        };
+        send.form(&form, ResponsePlan::Filter(filter))
+    }
+
+    /// The side request of a metadata call: which metric names the tenants have.
     fn metric_names(&self, matchers: &Matchers) -> Result<Enforced, ProxyError> {
         let names = Endpoint::LabelValues("__name__".into());
         let mut form = Form::default();

@@ -13,6 +13,7 @@ pub(in crate::proxy) use self::diff::OwnTraces;
 pub(super) use self::scope::{TracesScope, refusal};
 use super::{
     Enforced, Enforcement, Page, ResponsePlan, TracesAnswer, UpstreamTarget, guard, input,
+    query_size,
 };
 use crate::auth::Caller;
 use crate::body::ClientBody;
@@ -72,6 +73,7 @@ fn by_form(
 ) -> Result<Enforced, ProxyError> {
     let form = input::parameters(head, &[])?;
     context.queries.asked_with(form.iter());
+    query_size::traces(context, endpoint, &form)?;
     guard::traces(context, caller, endpoint, form.iter())?;
     let scope = match scope {
         TracesScope::All => return unconfined(target, endpoint, head, &form, HeaderMap::new()),

@@ -17,9 +17,7 @@ use crate::tempo::params::Range;
 use crate::tempo::tag_name::TagName;
 use crate::tempo::trace::{TraceApi, TraceOwner};
 use crate::tenancy::{Attribute, TenantScope, TenantSet, Tenants};
-use crate::traceql::{
-    self, Limits, OldSearch, Refusal, RefusalKind, TenantPredicate, TraceIntrinsics,
-};
+use crate::traceql::{self, OldSearch, Refusal, RefusalKind, TenantPredicate, TraceIntrinsics};
 
 /// How a caller is confined.
 pub(in crate::proxy::enforce) enum TracesScope {
@@ -37,7 +35,8 @@ pub(in crate::proxy::enforce) struct Confined {
     attributes: Box<[Attribute]>,
     metadata: SearchMetadata,
     foreign_spans: ForeignSpans,
-    limits: Limits,
+    /// Of a confined query.
+    max_bytes: usize,
 }
 
 impl TracesScope {
@@ -74,10 +73,7 @@ impl Confined {
             attributes: attributes.into(),
             metadata: settings.traces.search_metadata,
             foreign_spans: settings.traces.foreign_spans,
-            limits: Limits {
-                query_bytes: settings.limits.query_bytes,
-                ..Limits::default()
-            },
+            max_bytes: settings.limits.query_bytes.saturating_mul(2),
         })
     }
 
@@ -95,18 +91,18 @@ impl Confined {
     }
 
     pub(in crate::proxy::enforce) fn search(&self, query: &str) -> Result<String, Refusal> {
-        traceql::confine_search(query, &self.predicate, self.intrinsics(), self.limits)
+        traceql::confine_search(query, &self.predicate, self.intrinsics(), self.max_bytes)
     }
 
     pub(in crate::proxy::enforce) fn old_search(
         &self,
         search: &OldSearch,
     ) -> Result<String, Refusal> {
-        search.confine(&self.predicate, self.intrinsics(), self.limits)
+        search.confine(&self.predicate, self.intrinsics(), self.max_bytes)
     }
 
     pub(in crate::proxy::enforce) fn metrics(&self, query: &str) -> Result<String, Refusal> {
-        traceql::confine_metrics(query, &self.predicate, self.intrinsics(), self.limits)
+        traceql::confine_metrics(query, &self.predicate, self.intrinsics(), self.max_bytes)
             .map(|confined| confined.query)
     }
 
@@ -189,6 +185,8 @@ pub(in crate::proxy::enforce) fn refusal(error: &Refusal) -> ProxyError {
         RefusalKind::Malformed => ProxyError::new(ErrorKind::BadRequest, error.to_string())
             .because("malformed")
             .quoting_the_query(),
+        RefusalKind::TooLarge => ProxyError::new(ErrorKind::Unprocessable, error.to_string())
+            .because("confined_too_long"),
         RefusalKind::Denied => ProxyError::new(ErrorKind::Forbidden, error.to_string())
             .because("traceql")
             .quoting_the_query(),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// The bytes that a quoted string stands for (`"\xff"` is no UTF-8); `None` where Prometheus
 /// finds a fault in it.
-pub(super) fn unquote(quoted: &str) -> Option<Cow<'_, [u8]>> {
+pub(crate) fn unquote(quoted: &str) -> Option<Cow<'_, [u8]>> {
     let (&quote, rest) = quoted.as_bytes().split_first()?;
     let (&end, body) = rest.split_last()?;
     if end != quote || !matches!(quote, b'"' | b'\'' | b'`') {

@@ -1,0 +1,186 @@
+//! What a tenant is shown of a rule that is evaluated over all tenants' series.
+
+use super::template::Template;
+use super::{Alert, Rule};
+use crate::prometheus::json::{self, Labels, ObjectWriter, Unreadable};
+use crate::promql::{self, ResultLabels, SharedExpression};
+use crate::tenancy::Matchers;
+
+/// Labels or annotations of a rule.
+type Texts<'t> = Vec<Entry<'t>>;
+
+/// One of them. Its template is `None` where it is not understood.
+struct Entry<'t> {
+    name: &'t str,
+    template: Option<Template<'t>>,
+}
+
+/// A shared rule. `'t` is that of its texts.
+pub(super) struct SharedRule<'t> {
+    matchers: &'t Matchers,
+    labels: Texts<'t>,
+    annotations: Texts<'t>,
+    /// The expression may be shown.
+    pub(super) shows_expression: bool,
+    shows_numbers: bool,
+    labels_of_series: ResultLabels,
+}
+
+/// What a shared rule's alert may show of itself, in both products.
+const ALERT_KEYS: [&str; 7] = [
+    "labels",
+    "annotations",
+    "state",
+    "activeAt",
+    "keepFiringSince",
+    "value",
+    "partialResponseStrategy",
+];
+
+/// The label that every alert has of its rule's name (`labels.AlertName`).
+const ALERT_NAME: &str = "alertname";
+
+impl<'t> SharedRule<'t> {
+    /// Reads a rule's expression and templates.
+    ///
+    /// Numbers are those of one tenant only where the expression says so, no template replaces
+    /// the tenant labels, and the rule has been evaluated since it was loaded: before, and where
+    /// its evaluation fails, Prometheus shows the alerts of the rule that it replaced
+    /// (`Group.CopyState`), and values of an earlier expression.
+    pub(super) fn read(
+        rule: &Rule<'_>,
+        labels: &'t Labels<'_>,
+        annotations: &'t Labels<'_>,
+        matchers: &'t Matchers,
+    ) -> Result<Self, Unreadable> {
+        let query = rule.text("query", "a rule has no query")?;
+        let SharedExpression {
+            shows_text,
+            shows_values,
+            labels: labels_of_series,
+        } = promql::read_shared(&query, matchers);
+        let is_evaluated = match rule.get("health") {
+            Some(_) => rule.text("health", "a rule's health is not a text")? == "ok",
+            None => false,
+        };
+        let labels = texts(labels);
+        let keeps_tenant = labels.iter().all(|Entry { name, template }| {
+            let is_same = |template: &Template<'_>| template.is_label(name);
+            matchers.of_label(name).is_none() || template.as_ref().is_some_and(is_same)
+        });
+        Ok(Self {
+            matchers,
+            labels,
+            annotations: texts(annotations),
+            shows_expression: shows_text,
+            shows_numbers: shows_values && keeps_tenant && is_evaluated,
+            labels_of_series,
+        })
+    }
+
+    /// Whether every template of its labels is shown.
+    pub(super) fn shows_all_labels(&self, labels: &Labels<'_>) -> bool {
+        let mut labels = labels.iter();
+        labels.all(|(name, text)| self.shows_label(name, text))
+    }
+
+    /// Writes the rule's own labels. A fixed value of a tenant label is shown if it is the
+    /// caller's.
+    pub(super) fn write_labels(&self, out: &mut Vec<u8>, labels: &Labels<'_>) {
+        write_texts(out, labels, |name, text| self.shows_label(name, text));
+    }
+
+    /// Writes the rule's own annotations, which are templates.
+    pub(super) fn write_annotations(&self, out: &mut Vec<u8>, annotations: &Labels<'_>) {
+        write_texts(out, annotations, |name, _| {
+            has(&self.annotations, name, |_| true)
+        });
+    }
+
+    fn shows_label(&self, name: &str, text: &str) -> bool {
+        let is_understood = has(&self.labels, name, |_| true);
+        let is_own = self
+            .matchers
+            .of_label(name)
+            .is_none_or(|own| text.contains("{{") || own.admits(Some(text)));
+        is_understood && is_own
+    }
+
+    /// Writes an alert of the caller's, with those of its texts that hold nothing but the
+    /// template's words, labels of the caller's series, and numbers that come of these.
+    pub(super) fn write_alert(
+        &self,
+        out: &mut Vec<u8>,
+        alert: &Alert<'_>,
+    ) -> Result<(), Unreadable> {
+        let labels = alert.labels("labels")?;
+        let of_series = |name: &str| labels.get(name).filter(|_| self.is_of_series(name));
+        let makes = |template: &Template<'_>, text: &str| {
+            template.makes(text, of_series, self.shows_numbers)
+        };
+        let mut writer = ObjectWriter::new(out);
+        for (key, value) in alert.iter().filter(|(key, _)| ALERT_KEYS.contains(key)) {
+            match key {
+                "labels" => write_texts(writer.key(key), &labels, |name, text| {
+                    if name == ALERT_NAME || self.matchers.of_label(name).is_some() {
+                        return true;
+                    }
+                    match find(&self.labels, name) {
+                        Some(_) => has(&self.labels, name, |template| makes(template, text)),
+                        None => self.is_of_series(name),
+                    }
+                }),
+                "annotations" => {
+                    let annotations = alert.labels(key)?;
+                    write_texts(writer.key(key), &annotations, |name, text| {
+                        has(&self.annotations, name, |template| makes(template, text))
+                    });
+                }
+                "value" if !self.shows_numbers => json::write_string(writer.key(key), ""),
+                _ => writer.raw(key, value),
+            }
+        }
+        writer.end();
+        Ok(())
+    }
+
+    /// Whether an alert has this label from the caller's own series. One that a template of the
+    /// rule writes is taken for it where the template is understood: what it holds is checked.
+    fn is_of_series(&self, name: &str) -> bool {
+        let is_written = match &self.labels_of_series {
+            ResultLabels::OwnSeries => false,
+            ResultLabels::OwnSeriesExcept(written) => written.iter().any(|label| label == name),
+            ResultLabels::NotKnown => self.matchers.of_label(name).is_none(),
+        };
+        !is_written && find(&self.labels, name).is_none_or(|entry| entry.template.is_some())
+    }
+}
+
+fn texts<'t>(labels: &'t Labels<'_>) -> Texts<'t> {
+    let read = |(name, text)| Entry {
+        name,
+        template: Template::read(text),
+    };
+    labels.iter().map(read).collect()
+}
+
+fn find<'a, 't>(texts: &'a Texts<'t>, name: &str) -> Option<&'a Entry<'t>> {
+    texts.iter().find(|entry| entry.name == name)
+}
+
+/// Whether the rule has a template of this name that is understood, and that passes the test.
+fn has(texts: &Texts<'_>, name: &str, test: impl Fn(&Template<'_>) -> bool) -> bool {
+    find(texts, name)
+        .and_then(|entry| entry.template.as_ref())
+        .is_some_and(test)
+}
+
+/// Writes labels or annotations; a text that is not shown becomes empty.
+fn write_texts(out: &mut Vec<u8>, all: &Labels<'_>, shows: impl Fn(&str, &str) -> bool) {
+    let mut writer = ObjectWriter::new(out);
+    for (name, text) in all.iter() {
+        let kept = if shows(name, text) { text } else { "" };
+        json::write_string(writer.key(name), kept);
+    }
+    writer.end();
+}

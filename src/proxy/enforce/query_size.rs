@@ -1,0 +1,193 @@
+//! Bounds on every query text that is forwarded, whoever sends it: callers with all tenants can
+//! keep the store just as busy.
+
+use bytes::Bytes;
+use hyper::Request;
+use hyper::header::{CONTENT_TYPE, HeaderMap};
+
+use super::input;
+use crate::body::ClientBody;
+use crate::config::settings::Api;
+use crate::grpc::method::Method as GrpcMethod;
+use crate::prometheus::endpoints::Endpoint;
+use crate::prometheus::form::Form;
+use crate::prometheus::params::table::{self, Policy};
+use crate::prometheus::remote_read;
+use crate::promql;
+use crate::proxy::context::RequestContext;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::query_size::{Limits, Oversize, Size};
+use crate::tempo::endpoints::Endpoint as TracesEndpoint;
+use crate::tempo::params::table::SEARCH;
+use crate::tempo::requests::{self, Text};
+use crate::traceql;
+
+/// Parameters of endpoints that no table lists and that may hold a query or selector.
+const QUERY_NAMES: [&str; 5] = ["query", "match[]", "match_target", "q", "expr"];
+
+/// Checks the texts of a call of the metrics API.
+pub(super) fn metrics(
+    context: &RequestContext,
+    endpoint: &Endpoint,
+    form: &Form<'_>,
+) -> Result<(), ProxyError> {
+    let policy = |name: &str| {
+        let mut listed = table::of(endpoint).iter();
+        listed
+            .find(|(known, _)| *known == name)
+            .map(|(_, policy)| *policy)
+    };
+    let mut texts = Texts::of(context);
+    for (name, value) in form.iter() {
+        match policy(name) {
+            Some(Policy::Query) => texts.one(value, promql::size)?,
+            Some(Policy::PrintedQuery) => texts.printed(value)?,
+            Some(Policy::Selectors | Policy::CheckedSelectors) => {
+                texts.one_of_several(value, promql::size)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks the matchers of a remote read, decoded.
+pub(super) fn remote_read(context: &RequestContext, message: &[u8]) -> Result<(), ProxyError> {
+    let mut texts = Texts::of(context);
+    let sizes = remote_read::sizes(message).map_err(|error| super::guard::refused_read(&error))?;
+    sizes.iter().try_for_each(|size| texts.add(size))
+}
+
+/// Checks the texts of a call of the traces API.
+pub(super) fn traces(
+    context: &RequestContext,
+    endpoint: &TracesEndpoint,
+    form: &Form<'_>,
+) -> Result<(), ProxyError> {
+    let mut texts = Texts::of(context);
+    let mut has_query = false;
+    for (name, value) in form.iter() {
+        match name {
+            "q" | "query" => texts.one(value, traceql::size)?,
+            "tags" => texts.one(value, traceql::size_of_tags)?,
+            _ => continue,
+        }
+        has_query |= !value.is_empty();
+    }
+    // Without a query, a search takes what it does not know for tags.
+    if has_query || *endpoint != TracesEndpoint::Search {
+        return Ok(());
+    }
+    form.iter()
+        .filter(|(name, _)| SEARCH.iter().all(|(listed, _)| listed != name))
+        .try_for_each(|(name, value)| texts.add(&traceql::size_of_tag(name, value)))
+}
+
+/// Checks the texts of a gRPC call of the traces API.
+pub(super) fn grpc(
+    context: &RequestContext,
+    method: GrpcMethod,
+    message: &[u8],
+) -> Result<(), ProxyError> {
+    let mut texts = Texts::of(context);
+    requests::texts(method, message, |text| match text {
+        Text::Query(query) => texts.one(query, traceql::size),
+        Text::Tag(name, value) => texts.add(&traceql::size_of_tag(name, value)),
+    })
+    .map_err(|unreadable| {
+        ProxyError::new(ErrorKind::BadRequest, unreadable.to_string()).because("parameters")
+    })?
+}
+
+/// Whether the body of a request to an endpoint that is closed to tenants is a form, and so has to
+/// be buffered. One that is another kind of form is refused.
+pub(super) fn is_form(headers: &HeaderMap) -> Result<bool, ProxyError> {
+    let may_be_form = may_be_form(headers);
+    if may_be_form {
+        input::expect_form(headers)?;
+    }
+    Ok(may_be_form)
+}
+
+/// Checks a request to an endpoint that is closed to tenants and of which nothing but its form is
+/// known.
+pub(super) fn closed(
+    context: &RequestContext,
+    api: Api,
+    request: Request<ClientBody>,
+) -> Result<Request<ClientBody>, ProxyError> {
+    let (head, mut body) = request.into_parts();
+    let mut read = Bytes::new();
+    if is_form(&head.headers)? {
+        read = input::whole(body)?;
+        body = ClientBody::Buffered(read.clone());
+    }
+    let mut texts = Texts::of(context);
+    let measure = match api {
+        Api::Prometheus => promql::size,
+        Api::Tempo => traceql::size,
+    };
+    for (name, value) in input::parameters(&head, &read)?.iter() {
+        if QUERY_NAMES.contains(&name) {
+            texts.one_of_several(value, measure)?;
+        }
+    }
+    Ok(Request::from_parts(head, body))
+}
+
+/// Whether Go reads parameters from a body of this type, of whatever method.
+fn may_be_form(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_TYPE).iter().any(|value| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        let found = |word| memchr::memmem::find(&value, word).is_some();
+        found(b"form-urlencoded") || found(b"multipart")
+    })
+}
+
+/// The texts of one request.
+struct Texts {
+    limits: Limits,
+    /// Of the texts that the store reads all of.
+    total: Size,
+}
+
+impl Texts {
+    fn of(context: &RequestContext) -> Self {
+        Self {
+            limits: context.rules.query_limits(),
+            total: Size::default(),
+        }
+    }
+
+    /// Checks a text that counts once. Where it is there again, it counts for itself: the store
+    /// reads one.
+    fn one(&self, text: &str, measure: fn(&str) -> Size) -> Result<(), ProxyError> {
+        self.limits.check(text, measure).map_err(refused).map(drop)
+    }
+
+    /// Checks a query that is printed, not evaluated.
+    fn printed(&self, text: &str) -> Result<(), ProxyError> {
+        let size = self.limits.check(text, promql::size).map_err(refused)?;
+        self.limits.check_print(&size).map_err(refused)
+    }
+
+    /// Checks a text of a list, all of which the store reads.
+    fn one_of_several(&mut self, text: &str, measure: fn(&str) -> Size) -> Result<(), ProxyError> {
+        let size = self.limits.check(text, measure).map_err(refused)?;
+        self.total.nodes = self.total.nodes.saturating_add(size.nodes);
+        self.limits.check_nodes(self.total.nodes).map_err(refused)
+    }
+
+    /// Adds a part of what is one text to the store.
+    fn add(&mut self, size: &Size) -> Result<(), ProxyError> {
+        self.total.bytes = self.total.bytes.saturating_add(size.bytes);
+        self.total.nodes = self.total.nodes.saturating_add(size.nodes);
+        self.limits.check_bytes(self.total.bytes).map_err(refused)?;
+        self.limits.check_nodes(self.total.nodes).map_err(refused)
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn refused(oversize: Oversize) -> ProxyError {
+    ProxyError::new(ErrorKind::Unprocessable, oversize.to_string()).because(oversize.kind())
+}

@@ -1,0 +1,264 @@
+//! Bounds on the work that a query text is to the store that reads it. Pure.
+//!
+//! A short text can keep a store busy for minutes: Prometheus evaluates a chain of operators in
+//! time quadratic in its length, prints an expression (`format_query`) in time cubic in its depth,
+//! and compiles `a{1000}` to a thousand instructions. So every query text is measured before the
+//! store is asked, whoever asks, by [`Limits::check`].
+//!
+//! A text is measured token by token, not by grammar: what a caller with all tenants sends need
+//! not be a language that Partywall knows. The readers of the languages (`promql::size`,
+//! `traceql::size`) feed a [`Meter`].
+
+mod literal;
+mod regex;
+
+use thiserror::Error;
+
+pub(crate) use self::literal::unquote;
+pub(crate) use self::regex::{repetitions, repetitions_of_literal};
+
+/// What a query text may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one text.
+    pub bytes: usize,
+    /// Levels of brackets and unary operators within each other, in one text.
+    pub depth: usize,
+    /// Parts of one text, or of all selectors of one request: names, values, operators, brackets,
+    /// and what counted repetition (`a{1000}`) adds to regexes.
+    pub nodes: usize,
+    /// Bytes of a text to be printed, times the depth of its tree. See [`Size::to_print`].
+    pub format_bytes: usize,
+}
+
+/// A text over a limit, for the client. None quotes the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Oversize {
+    /// Over [`Limits::bytes`].
+    #[error("the query is {bytes} bytes long, more than {limit} (limits.query_bytes)")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Over [`Limits::depth`].
+    #[error(
+        "the query is nested {depth} levels deep, more than {limit} (limits.query_depth); \
+         brackets, calls and unary operators within each other count"
+    )]
+    TooDeep {
+        /// Its deepest level.
+        depth: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Over [`Limits::nodes`].
+    #[error(
+        "the query has {nodes} parts, more than {limit} (limits.query_nodes); names, values, \
+         operators, brackets and counted repetitions in regular expressions count"
+    )]
+    TooManyNodes {
+        /// Its parts.
+        nodes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Over [`Limits::format_bytes`].
+    #[error(
+        "to print the query, {bytes} bytes (its length times its depth, where operators in a row \
+         count) have to be worked through, more than {limit} (limits.format_bytes)"
+    )]
+    TooMuchToPrint {
+        /// [`Size::to_print`].
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl Oversize {
+    /// A closed set of names, for a metric's label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::TooLong { .. } => "too_long",
+            Self::TooDeep { .. } => "too_deep",
+            Self::TooManyNodes { .. } => "too_many_nodes",
+            Self::TooMuchToPrint { .. } => "too_much_to_print",
+        }
+    }
+}
+
+impl Limits {
+    /// Measures a text by the reader of its language, and refuses one that is over a limit.
+    pub fn check(&self, text: &str, measure: fn(&str) -> Size) -> Result<Size, Oversize> {
+        self.check_bytes(text.len())?;
+        let size = measure(text);
+        if size.depth > self.depth {
+            return Err(Oversize::TooDeep {
+                depth: size.depth,
+                limit: self.depth,
+            });
+        }
+        self.check_nodes(size.nodes)?;
+        Ok(size)
+    }
+
+    /// Refuses so many bytes in one text.
+    pub fn check_bytes(&self, bytes: usize) -> Result<(), Oversize> {
+        let limit = self.bytes;
+        if bytes > limit {
+            return Err(Oversize::TooLong { bytes, limit });
+        }
+        Ok(())
+    }
+
+    /// Refuses so many parts.
+    pub fn check_nodes(&self, nodes: usize) -> Result<(), Oversize> {
+        let limit = self.nodes;
+        if nodes > limit {
+            return Err(Oversize::TooManyNodes { nodes, limit });
+        }
+        Ok(())
+    }
+
+    /// Refuses a text of this size for the calls that print it (`format_query`, `parse_query`).
+    pub fn check_print(&self, size: &Size) -> Result<(), Oversize> {
+        let (bytes, limit) = (size.to_print(), self.format_bytes);
+        if bytes > limit {
+            return Err(Oversize::TooMuchToPrint { bytes, limit });
+        }
+        Ok(())
+    }
+}
+
+/// How large a text is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Its length.
+    pub bytes: usize,
+    /// The most brackets and unary operators that are open at one place.
+    pub depth: usize,
+    /// Its parts.
+    pub nodes: usize,
+    /// No tree of it is higher, however operators in a row associate.
+    pub height: usize,
+}
+
+impl Size {
+    /// What printing the text works through. Prometheus prints an expression level by level, and
+    /// at each level prints everything inside to see whether it fits a line
+    /// (`promql/parser/prettier.go`); `parse_query` copies the JSON of everything inside.
+    pub fn to_print(&self) -> usize {
+        self.bytes.saturating_mul(self.height.max(1))
+    }
+}
+
+/// Counts what the tokens of a text are.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    /// The brackets that are open around the innermost.
+    outer: Vec<Frame>,
+    frame: Frame,
+    /// Brackets and unary operators that are open here.
+    open: usize,
+    deepest: usize,
+    nodes: usize,
+    /// Whether an operand stands before: the next operator is a binary one.
+    after_operand: bool,
+}
+
+/// What stands between two brackets, so far.
+#[derive(Debug, Default)]
+struct Frame {
+    /// Unary operators before the operand that is being read.
+    unary: usize,
+    /// Operators since the last comma.
+    operators: usize,
+    /// The highest bracket since the last comma.
+    tallest: usize,
+    /// The highest of what is before the last comma.
+    before: usize,
+}
+
+impl Frame {
+    fn height(&self) -> usize {
+        self.before.max(self.tallest + self.operators)
+    }
+}
+
+impl Meter {
+    pub(crate) fn after_operand(&self) -> bool {
+        self.after_operand
+    }
+
+    /// A name, a number or a string that counts `more` than other operands.
+    pub(crate) fn operand(&mut self, more: usize) {
+        self.nodes = self.nodes.saturating_add(1).saturating_add(more);
+        self.after_operand = true;
+    }
+
+    /// A unary operator, or a binary one if an operand stands before.
+    pub(crate) fn operator(&mut self) {
+        self.nodes += 1;
+        self.frame.operators += 1;
+        if self.after_operand {
+            self.end_unary();
+        } else {
+            self.frame.unary += 1;
+            self.deepen();
+        }
+        self.after_operand = false;
+    }
+
+    /// An opening bracket of any kind.
+    pub(crate) fn open(&mut self) {
+        self.nodes += 1;
+        self.deepen();
+        self.outer.push(std::mem::take(&mut self.frame));
+        self.after_operand = false;
+    }
+
+    /// A closing one; without an opening one it is nothing.
+    pub(crate) fn close(&mut self) {
+        self.after_operand = true;
+        let Some(outer) = self.outer.pop() else {
+            return;
+        };
+        self.end_unary();
+        self.open -= 1;
+        let height = std::mem::replace(&mut self.frame, outer).height() + 1;
+        self.frame.tallest = self.frame.tallest.max(height);
+    }
+
+    pub(crate) fn comma(&mut self) {
+        self.end_unary();
+        self.after_operand = false;
+        self.frame = Frame {
+            before: self.frame.height(),
+            ..Frame::default()
+        };
+    }
+
+    /// The size of a text of so many bytes.
+    pub(crate) fn finish(mut self, bytes: usize) -> Size {
+        while !self.outer.is_empty() {
+            self.close();
+        }
+        Size {
+            bytes,
+            depth: self.deepest,
+            nodes: self.nodes,
+            height: self.frame.height(),
+        }
+    }
+
+    fn deepen(&mut self) {
+        self.open += 1;
+        self.deepest = self.deepest.max(self.open);
+    }
+
+    fn end_unary(&mut self) {
+        self.open -= std::mem::take(&mut self.frame.unary);
+    }
+}

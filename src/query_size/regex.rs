@@ -1,0 +1,244 @@
+//! What counted repetition (`a{1000}`) adds to a regular expression.
+//!
+//! Go compiles `x{n}` to `n` copies of `x`, up to 3 million instructions in one expression, and
+//! then matches values in time linear in that. A text without repetition cannot compile to more
+//! than a few instructions a byte, so its length bounds it.
+//!
+//! Source: Go's `regexp/syntax/parse.go` and RE2's syntax page. What Go refuses need not be
+//! counted: it is refused before it is compiled.
+
+use super::literal::unquote;
+
+/// Go's `maxHeight`: an expression of more nested groups is refused.
+const MAX_GROUPS: usize = 1000;
+/// Go refuses a repetition of more, as RE2 does.
+const MAX_COUNT: usize = 1000;
+
+/// What repetition adds to the expression that a quoted string of PromQL or TraceQL holds; 0 where
+/// it is no string that the store reads.
+pub(crate) fn repetitions_of_literal(quoted: &str) -> usize {
+    // An escape may be a brace.
+    if memchr::memchr2(b'{', b'\\', quoted.as_bytes()).is_none() {
+        return 0;
+    }
+    unquote(quoted).map_or(0, |expression| repetitions(&expression))
+}
+
+/// How many atoms are in the expanded expression, less those that are written.
+pub(crate) fn repetitions(expression: &[u8]) -> usize {
+    if memchr::memchr(b'{', expression).is_none() {
+        return 0;
+    }
+    let mut reader = Reader {
+        rest: expression,
+        ..Reader::default()
+    };
+    while let Some((&byte, rest)) = reader.rest.split_first() {
+        reader.rest = rest;
+        if !reader.atom(byte) {
+            break;
+        }
+    }
+    reader.added
+}
+
+#[derive(Default)]
+struct Reader<'e> {
+    rest: &'e [u8],
+    /// The sizes of the groups around the innermost.
+    outer: Vec<usize>,
+    /// The size of the innermost group so far.
+    group: usize,
+    /// The size of what a repetition here would repeat.
+    last: usize,
+    added: usize,
+}
+
+impl Reader<'_> {
+    /// Reads what begins with this byte; false where Go would have given up.
+    fn atom(&mut self, byte: u8) -> bool {
+        match byte {
+            b'\\' => self.escape(),
+            b'[' => {
+                self.class();
+                self.push(1);
+            }
+            b'(' => {
+                if self.outer.len() == MAX_GROUPS {
+                    return false;
+                }
+                self.outer.push(std::mem::take(&mut self.group));
+                self.last = 0;
+            }
+            b')' => {
+                let inside = self.group;
+                self.group = self.outer.pop().unwrap_or_default();
+                self.push(inside.saturating_add(1));
+            }
+            b'|' => {
+                self.push(1);
+                self.last = 0;
+            }
+            b'*' | b'+' | b'?' => {
+                self.group = self.group.saturating_add(1);
+                self.last = self.last.saturating_add(1);
+            }
+            b'{' => match count(self.rest) {
+                Some((count, length)) => {
+                    self.rest = self.rest.get(length..).unwrap_or_default();
+                    self.repeat(count);
+                }
+                None => self.push(1),
+            },
+            _ => self.push(1),
+        }
+        true
+    }
+
+    fn push(&mut self, size: usize) {
+        self.group = self.group.saturating_add(size);
+        self.last = size;
+    }
+
+    fn repeat(&mut self, count: usize) {
+        let added = self.last.saturating_mul(count.saturating_sub(1));
+        self.added = self.added.saturating_add(added);
+        self.group = self.group.saturating_add(added);
+        self.last = self.last.saturating_add(added);
+    }
+
+    /// After a backslash.
+    fn escape(&mut self) {
+        let Some((&kind, rest)) = self.rest.split_first() else {
+            return;
+        };
+        self.rest = rest;
+        match kind {
+            b'Q' => {
+                let end = memchr::memmem::find(rest, b"\\E");
+                let quoted = end.unwrap_or(rest.len());
+                for _ in 0..quoted {
+                    self.push(1);
+                }
+                let after = end.map_or(rest.len(), |end| end + 2);
+                self.rest = rest.get(after..).unwrap_or_default();
+            }
+            // `\pN`, `\p{Greek}`, `\x41`, `\x{10ffff}`.
+            b'p' | b'P' | b'x' => {
+                if rest.first() == Some(&b'{') {
+                    let end = memchr::memchr(b'}', rest).map_or(rest.len(), |end| end + 1);
+                    self.rest = rest.get(end..).unwrap_or_default();
+                }
+                self.push(1);
+            }
+            _ => self.push(1),
+        }
+    }
+
+    /// After the `[` of a class, up to behind its `]`.
+    fn class(&mut self) {
+        let mut rest = self.rest;
+        rest = rest.strip_prefix(b"^").unwrap_or(rest);
+        rest = rest.strip_prefix(b"]").unwrap_or(rest);
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = match byte {
+                b']' => {
+                    rest = after;
+                    break;
+                }
+                b'\\' => after.get(1..).unwrap_or_default(),
+                // `[:alpha:]`
+                b'[' if after.first() == Some(&b':') => {
+                    let end = memchr::memmem::find(after, b":]").map_or(0, |end| end + 2);
+                    after.get(end..).unwrap_or_default()
+                }
+                _ => after,
+            };
+        }
+        self.rest = rest;
+    }
+}
+
+/// The greatest count of a repetition whose `{` stands before, and the length of the rest of it.
+/// Where this is none, the brace is a literal one.
+fn count(text: &[u8]) -> Option<(usize, usize)> {
+    let end = memchr::memchr(b'}', text.get(..16.min(text.len()))?)?;
+    let inside = std::str::from_utf8(text.get(..end)?).ok()?;
+    let number = |digits: &str| {
+        let is_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_digits.then(|| digits.parse::<usize>().ok()).flatten()
+    };
+    let (least, most) = inside.split_once(',').unwrap_or((inside, inside));
+    let least = number(least)?;
+    let most = if most.is_empty() {
+        least
+    } else {
+        number(most)?
+    };
+    let count = least.max(most);
+    (count <= MAX_COUNT).then_some((count, end + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repetition_counts_what_it_repeats() {
+        for (expression, added) in [
+            ("", 0),
+            ("abc", 0),
+            ("a{3}", 2),
+            ("ba{3}", 2),
+            ("a{2,5}", 4),
+            ("a{5,}", 4),
+            ("a{0}", 0),
+            ("a{1}", 0),
+            ("[a-z0-9]{10}", 9),
+            ("[]{5}]{3}", 2),
+            ("[^]{5}]{3}", 2),
+            ("[[:alpha:]{9}]{3}", 2),
+            ("[\\]{5}]{3}", 2),
+            (r"\d{4}-\d{2}", 4),
+            (r"\({4}", 3),
+            (r"\p{Greek}{4}", 3),
+            (r"\x{41}{4}", 3),
+            (r"\Q(a){5}\E{3}", 2),
+            // A group is as large as what is in it, and itself.
+            ("(ab){3}", 6),
+            ("(?:ab|c){3}", 14),
+            ("(a{3}){4}", 2 + 3 * 4),
+            ("x(ab){3}y", 6),
+            ("a+{3}", 4),
+            // No repetition, or one that Go refuses.
+            ("a{", 0),
+            ("a{b}", 0),
+            ("a{,3}", 0),
+            ("a{1001}", 0),
+            ("a{+3}", 0),
+            ("{{3}}", 2),
+        ] {
+            assert_eq!(repetitions(expression.as_bytes()), added, "{expression}");
+        }
+    }
+
+    #[test]
+    fn a_braces_escape_hides_no_repetition() {
+        for quoted in [r#""a{9}""#, r#""a\x7b9}""#, r#""a\1739\175""#, "`a{9}`"] {
+            assert_eq!(repetitions_of_literal(quoted), 8, "{quoted}");
+        }
+        assert_eq!(repetitions_of_literal(r"`a\x7b9}`"), 0);
+        assert_eq!(repetitions_of_literal(r#""\q{9}""#), 0);
+    }
+
+    #[test]
+    fn nested_groups_are_read_as_far_as_go_reads_them() {
+        let deep = |groups: usize| {
+            let expression = format!("{}a{}{{2}}", "(".repeat(groups), ")".repeat(groups));
+            repetitions(expression.as_bytes())
+        };
+        assert_eq!(deep(3), 4);
+        assert_eq!(deep(1000), 1001);
+        assert_eq!(deep(100_000), 0);
+    }
+}

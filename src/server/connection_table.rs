@@ -1,0 +1,511 @@
+//! Which connections are open, and which of them is closed when there is room for no more.
+//!
+//! A connection costs its client nothing, and anybody who reaches the port can open thousands. So
+//! a full table does not refuse the newcomer: it closes the connection that has been quiet for
+//! longest among those that never showed a valid token, and only where there is none of those, the
+//! one that has been idle for longest among the others. A newcomer with a token has until as many
+//! more have come as the table holds to show it, and then outlives every stranger.
+//!
+//! *Quiet* counts from the last time that a request began or ended, and from the accept where there
+//! was none. Neither a handshake in progress nor bytes of an unfinished head make a connection less
+//! quiet, nor does an answer that its client does not read.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use hyper::Version;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::timeouts::{Activity, InFlight, Table};
+
+/// How long a newcomer waits for the connection that makes room for it. It ends as soon as its task
+/// runs.
+const EVICTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is counted together: an IPv4 address, or the 64 bits that a site's IPv6 addresses share,
+/// since a single host has 2^64 of those to choose from (RFC 4291 §2.5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Source(IpAddr);
+
+impl Source {
+    fn of(address: IpAddr) -> Self {
+        // A socket on `[::]` reports IPv4 clients as IPv6 ones.
+        match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let prefix = address.to_bits() & !u128::from(u64::MAX);
+                Self(IpAddr::V6(Ipv6Addr::from_bits(prefix)))
+            }
+            address @ IpAddr::V4(_) => Self(address),
+        }
+    }
+}
+
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// All together.
+    pub(crate) total: usize,
+    /// Of one source, without a valid token so far; unbounded if `None`.
+    pub(crate) unauthenticated_per_address: Option<usize>,
+}
+
+/// Why a connection was closed before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Evicted {
+    /// The table was full.
+    Limit,
+    /// Its address had too many connections without a valid token.
+    Address,
+}
+
+impl Evicted {
+    /// A word for metrics, of a closed set.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Address => "address",
+        }
+    }
+
+    /// For the log.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Limit => {
+                "limits.connections is reached: closed the connection that was quiet for longest, \
+                 of a client without a valid token if there was one"
+            }
+            Self::Address => {
+                "limits.unauthenticated_connections_per_address is reached: closed that address's \
+                 connection that was quiet for longest"
+            }
+        }
+    }
+}
+
+/// What became of a newcomer.
+pub(crate) struct Entered {
+    /// To be held for as long as the connection is open. `None` where there is no room: every
+    /// connection had a valid token and has a request in progress.
+    pub(crate) entry: Option<Entry>,
+    /// What was closed to make room for it.
+    pub(crate) evicted: Vec<Evicted>,
+}
+
+/// The open connections; shared by all listeners that share a limit.
+#[derive(Debug, Default)]
+pub struct ConnectionTable {
+    state: Mutex<State>,
+    /// An entry was removed.
+    freed: Notify,
+}
+
+/// When a connection was last known to do something, and which one it is.
+type Quiet = (Instant, u64);
+
+#[derive(Debug, Default)]
+struct State {
+    last_id: u64,
+    open: HashMap<u64, Open>,
+    /// By [`Open::quiet_since`]; those that are being closed are in none of the three.
+    unauthenticated: BTreeSet<Quiet>,
+    by_source: HashMap<Source, BTreeSet<Quiet>>,
+    authenticated: BTreeSet<Quiet>,
+}
+
+#[derive(Debug)]
+struct Open {
+    activity: Arc<Activity>,
+    source: Source,
+    /// As it is in the sets. The activity's own may be later: the sets are corrected only where
+    /// somebody looks, so that requests take no lock.
+    quiet_since: Instant,
+    is_authenticated: bool,
+}
+
+/// One open connection; its drop makes room for another.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    table: Arc<ConnectionTable>,
+    id: u64,
+    activity: Arc<Activity>,
+}
+
+impl Entry {
+    /// What the connection is doing.
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// A request begins on the connection, which ends with what is returned.
+    pub(crate) fn begin_request(&self) -> InFlight {
+        self.activity.request_begins(Version::HTTP_11)
+    }
+
+    /// Returns once the connection has to make room for another: its holder is to close it.
+    pub(crate) async fn evicted(&self) {
+        self.activity.evicted().await;
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.table.state().remove(self.id);
+        self.table.freed.notify_waiters();
+    }
+}
+
+impl ConnectionTable {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a connection that was just accepted, and closes others where they are in its way.
+    pub(crate) async fn enter(self: &Arc<Self>, peer: IpAddr, bounds: Bounds) -> Entered {
+        let source = Source::of(peer);
+        let deadline = Instant::now() + EVICTED_WITHIN;
+        let mut evicted = self.bound_source(source, bounds.unauthenticated_per_address);
+        let entry = loop {
+            let mut freed = pin!(self.freed.notified());
+            // From here on no removal is missed.
+            freed.as_mut().enable();
+            {
+                let mut state = self.state();
+                if state.open.len() < bounds.total {
+                    break Some(self.insert(&mut state, source));
+                }
+                // Of those that are being closed already, one makes room, but another newcomer may
+                // have taken it by then.
+                if !state.has_room_coming(bounds.total) {
+                    if state.evict_longest_quiet().is_none() {
+                        break None;
+                    }
+                    evicted.push(Evicted::Limit);
+                }
+            }
+            if timeout_at(deadline, freed).await.is_err() {
+                break None;
+            }
+        };
+        Entered { entry, evicted }
+    }
+
+    fn bound_source(&self, source: Source, bound: Option<usize>) -> Vec<Evicted> {
+        let mut evicted = Vec::new();
+        let Some(bound) = bound else { return evicted };
+        let mut state = self.state();
+        while state.by_source.get(&source).map_or(0, BTreeSet::len) >= bound {
+            if state.evict_longest_quiet_of(source).is_none() {
+                break;
+            }
+            evicted.push(Evicted::Address);
+        }
+        evicted
+    }
+
+    fn insert(self: &Arc<Self>, state: &mut State, source: Source) -> Entry {
+        state.last_id += 1;
+        let id = state.last_id;
+        let table: Weak<Self> = Arc::downgrade(self);
+        let activity = Activity::of_entry(table, id);
+        let open = Open {
+            quiet_since: activity.quiet_since(),
+            activity: Arc::clone(&activity),
+            source,
+            is_authenticated: false,
+        };
+        state.link(id, &open);
+        state.open.insert(id, open);
+        Entry {
+            table: Arc::clone(self),
+            id,
+            activity,
+        }
+    }
+
+    /// How many never showed a valid token.
+    pub(crate) fn unauthenticated(&self) -> usize {
+        self.state().unauthenticated.len()
+    }
+}
+
+impl Table for ConnectionTable {
+    fn authenticated(&self, id: u64) {
+        let mut state = self.state();
+        let Some(mut open) = state.open.remove(&id) else {
+            return;
+        };
+        // One that is being closed stays so.
+        if state.unlink(id, &open) {
+            open.is_authenticated = true;
+            state.link(id, &open);
+        }
+        state.open.insert(id, open);
+    }
+}
+
+impl State {
+    fn link(&mut self, id: u64, open: &Open) {
+        let quiet = (open.quiet_since, id);
+        if open.is_authenticated {
+            self.authenticated.insert(quiet);
+        } else {
+            self.unauthenticated.insert(quiet);
+            self.by_source.entry(open.source).or_default().insert(quiet);
+        }
+    }
+
+    /// Whether it was there.
+    fn unlink(&mut self, id: u64, open: &Open) -> bool {
+        let quiet = (open.quiet_since, id);
+        if open.is_authenticated {
+            return self.authenticated.remove(&quiet);
+        }
+        if let Some(all) = self.by_source.get_mut(&open.source) {
+            all.remove(&quiet);
+            if all.is_empty() {
+                self.by_source.remove(&open.source);
+            }
+        }
+        self.unauthenticated.remove(&quiet)
+    }
+
+    fn remove(&mut self, id: u64) {
+        if let Some(open) = self.open.remove(&id) {
+            self.unlink(id, &open);
+        }
+    }
+
+    /// Whether so many are being closed that one more has room.
+    fn has_room_coming(&self, total: usize) -> bool {
+        self.unauthenticated.len() + self.authenticated.len() < total
+    }
+
+    /// Corrects what the sets say of a connection; whether they were right.
+    fn is_current(&mut self, id: u64, quiet_since: Instant) -> bool {
+        let Some(mut open) = self.open.remove(&id) else {
+            return true;
+        };
+        let is_current = open.quiet_since >= quiet_since;
+        if !is_current {
+            self.unlink(id, &open);
+            open.quiet_since = quiet_since;
+            self.link(id, &open);
+        }
+        self.open.insert(id, open);
+        is_current
+    }
+
+    fn activity(&self, id: u64) -> Option<Arc<Activity>> {
+        self.open.get(&id).map(|open| Arc::clone(&open.activity))
+    }
+
+    /// Each correction has a request that caused it, so a look costs no more than they did.
+    fn evict_longest_quiet_of(&mut self, source: Source) -> Option<()> {
+        loop {
+            let (_, id) = *self.by_source.get(&source)?.first()?;
+            let activity = self.activity(id)?;
+            if self.is_current(id, activity.quiet_since()) {
+                return self.evict(id, &activity);
+            }
+        }
+    }
+
+    fn evict_longest_quiet(&mut self) -> Option<()> {
+        while let Some((_, id)) = self.unauthenticated.first().copied() {
+            let activity = self.activity(id)?;
+            if self.is_current(id, activity.quiet_since()) {
+                return self.evict(id, &activity);
+            }
+        }
+        // A request in progress whose caller had a token is never given up for a newcomer.
+        let now = Instant::now();
+        loop {
+            let (quiet_since, id) = *self.authenticated.first()?;
+            if quiet_since >= now {
+                return None;
+            }
+            let activity = self.activity(id)?;
+            let quiet_since = if activity.is_serving() {
+                now
+            } else {
+                activity.quiet_since()
+            };
+            if self.is_current(id, quiet_since) {
+                return self.evict(id, &activity);
+            }
+        }
+    }
+
+    fn evict(&mut self, id: u64, activity: &Activity) -> Option<()> {
+        let open = self.open.remove(&id)?;
+        self.unlink(id, &open);
+        self.open.insert(id, open);
+        activity.evict();
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEW: Bounds = Bounds {
+        total: 3,
+        unauthenticated_per_address: None,
+    };
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    async fn enter(table: &Arc<ConnectionTable>, bounds: Bounds) -> Entry {
+        tokio::time::advance(Duration::from_millis(10)).await;
+        let entered = table.enter(address(1), bounds).await;
+        entered.entry.expect("there is room")
+    }
+
+    fn is_evicted(entry: &Entry) -> bool {
+        entry.activity().is_evicted()
+    }
+
+    /// Ends the connection as its task would, once it is evicted.
+    fn closing(entry: Entry) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(async move { entry.activity().evicted().await })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn full_table_closes_the_longest_quiet_stranger() {
+        let table = Arc::new(ConnectionTable::default());
+        let first = enter(&table, FEW).await;
+        let second = enter(&table, FEW).await;
+        let third = enter(&table, FEW).await;
+        // A request, even one that is refused, makes it less quiet than the second.
+        drop(first.activity().request_begins(Version::HTTP_11));
+        let second = closing(second);
+        tokio::task::yield_now().await;
+        let entered = table.enter(address(2), FEW).await;
+        assert_eq!(entered.evicted, [Evicted::Limit]);
+        let newcomer = entered.entry.expect("room");
+        assert!(second.is_finished());
+        assert!(!is_evicted(&first) && !is_evicted(&third) && !is_evicted(&newcomer));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stranger_with_a_request_in_progress_is_closed_too() {
+        let table = Arc::new(ConnectionTable::default());
+        let first = enter(&table, FEW).await;
+        let _unread = first.activity().request_begins(Version::HTTP_2);
+        let (_second, _third) = (enter(&table, FEW).await, enter(&table, FEW).await);
+        let first = closing(first);
+        tokio::task::yield_now().await;
+        assert!(table.enter(address(1), FEW).await.entry.is_some());
+        assert!(first.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connection_that_showed_a_token_outlives_every_stranger() {
+        let table = Arc::new(ConnectionTable::default());
+        let known = enter(&table, FEW).await;
+        known
+            .activity()
+            .request_begins(Version::HTTP_11)
+            .authenticated();
+        assert_eq!(table.unauthenticated(), 0);
+        let mut strangers = Vec::new();
+        for _ in 0..20 {
+            strangers.push(closing(enter(&table, FEW).await));
+            tokio::task::yield_now().await;
+        }
+        assert!(!is_evicted(&known));
+        let open = strangers.iter().filter(|task| !task.is_finished()).count();
+        assert_eq!(open, 2);
+        assert_eq!(table.unauthenticated(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connections_with_tokens_make_room_where_there_are_no_strangers() {
+        let table = Arc::new(ConnectionTable::default());
+        let mut known = Vec::new();
+        let mut requests = Vec::new();
+        for _ in 0..3 {
+            let entry = enter(&table, FEW).await;
+            let request = entry.activity().request_begins(Version::HTTP_11);
+            request.authenticated();
+            requests.push(request);
+            known.push(entry);
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let entered = table.enter(address(2), FEW).await;
+        assert!(entered.entry.is_none(), "all are busy");
+        assert!(!known.iter().any(is_evicted));
+        drop(requests.remove(1));
+        let idle = closing(known.remove(1));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(table.enter(address(2), FEW).await.entry.is_some());
+        assert!(idle.is_finished() && !known.iter().any(is_evicted));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn address_with_too_many_strangers_loses_its_own_longest_quiet() {
+        let table = Arc::new(ConnectionTable::default());
+        let bounds = Bounds {
+            total: 100,
+            unauthenticated_per_address: Some(2),
+        };
+        let known = enter(&table, bounds).await;
+        known
+            .activity()
+            .request_begins(Version::HTTP_11)
+            .authenticated();
+        let others = table.enter(address(9), bounds).await.entry;
+        let first = enter(&table, bounds).await;
+        let second = enter(&table, bounds).await;
+        let entered = table.enter(address(1), bounds).await;
+        assert!(entered.entry.is_some());
+        assert_eq!(entered.evicted, [Evicted::Address]);
+        assert!(is_evicted(&first));
+        assert!(
+            !is_evicted(&second)
+                && !is_evicted(&known)
+                && !others.is_none_or(|entry| is_evicted(&entry))
+        );
+    }
+
+    /// As by two listeners.
+    #[tokio::test(start_paused = true)]
+    async fn newcomers_at_once_each_get_a_place() {
+        let table = Arc::new(ConnectionTable::default());
+        for _ in 0..3 {
+            drop(closing(enter(&table, FEW).await));
+        }
+        tokio::time::advance(Duration::from_millis(10)).await;
+        let newcomers = (0..3).map(|_| table.enter(address(2), FEW));
+        let entered = futures_util::future::join_all(newcomers).await;
+        assert!(entered.iter().all(|entered| entered.entry.is_some()));
+        assert_eq!(table.unauthenticated(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn newcomer_does_not_wait_for_ever_for_what_does_not_end() {
+        let table = Arc::new(ConnectionTable::default());
+        let bounds = Bounds { total: 1, ..FEW };
+        let stuck = enter(&table, bounds).await;
+        assert!(table.enter(address(1), bounds).await.entry.is_none());
+        drop(stuck);
+        assert!(table.enter(address(1), bounds).await.entry.is_some());
+        assert_eq!(table.unauthenticated(), 0);
+    }
+
+    #[test]
+    fn addresses_of_one_site_are_one_source() {
+        let source = |text: &str| Source::of(text.parse().unwrap());
+        assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:1:2:3"));
+        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
+        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
+        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
+    }
+}

@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn reason(token: &str) -> &'static str {
-        parse(token).unwrap_err().reason()
+        parse(token).unwrap_err().reason().label()
     }
 
     #[test]

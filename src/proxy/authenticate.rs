@@ -21,11 +21,11 @@ pub(super) async fn authenticate(
     }
     match context.rules.authenticator().authenticate(headers).await {
         Ok(caller) => {
-            context.metrics.token("ok");
+            context.metrics.token(None);
             Ok(Some(caller))
         }
         Err(error) => {
-            context.metrics.token(error.reason());
+            context.metrics.token(Some(error.reason()));
             Err(refusal(&error))
         }
     }

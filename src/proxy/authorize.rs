@@ -4,6 +4,7 @@
 use super::error::{ErrorKind, ProxyError};
 use super::route::{Route, Target};
 use crate::auth::Caller;
+use crate::reason::Reason;
 use crate::tenancy::{Matchers, TenantScope};
 
 /// Refuses a route of a cluster that its caller may not use, or that there is not: alike.
@@ -27,13 +28,13 @@ pub(super) fn authorize(route: &Route, caller: Option<&Caller>) -> Result<(), Pr
 pub(super) fn no_cluster() -> ProxyError {
     let text = "there is no such cluster, or this token may not use it; GET /clusters lists those \
                 that it may use";
-    ProxyError::new(ErrorKind::Forbidden, text).because("no_cluster")
+    ProxyError::new(ErrorKind::Forbidden, text).because(Reason::NoCluster)
 }
 
 /// The caller's scope.
 pub(super) fn scope(caller: &Caller) -> Result<&TenantScope, ProxyError> {
     caller.scope().map_err(|refusal| {
-        ProxyError::new(ErrorKind::Forbidden, refusal.to_string()).because("no_tenants")
+        ProxyError::new(ErrorKind::Forbidden, refusal.to_string()).because(Reason::NoTenants)
     })
 }
 
@@ -48,6 +49,6 @@ pub(super) fn matchers_of(caller: &Caller) -> Result<&Matchers, ProxyError> {
             ErrorKind::Forbidden,
             "tenancy.metrics.label is not configured",
         )
-        .because("no_label")
+        .because(Reason::NoLabel)
     })
 }

@@ -43,7 +43,7 @@ pub(super) async fn ask(
             record.count_refusal(error.reason());
             tracing::info!(
                 cluster = &**name,
-                reason = error.reason(),
+                reason = error.reason().label(),
                 error = error.log_text(),
                 "a cluster's answer is an error"
             );

@@ -10,6 +10,7 @@ use super::enforce::{Enforced, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
 use super::receive;
 use crate::body::BodyError;
+use crate::reason::Reason;
 use crate::shares::Holder;
 use crate::upstream::{Upstream, UpstreamError, with_causes};
 
@@ -37,7 +38,7 @@ pub(super) async fn forward(
             "the traces store does not keep tenants apart, so nothing is asked of it; ask the \
              operator, whom `/-/ready` and the log tell more",
         )
-        .because("org_id_ignored"));
+        .because(Reason::OrgIdIgnored));
     }
     let sent = Instant::now();
     match upstream.send(request).await {
@@ -54,9 +55,11 @@ pub(super) async fn forward(
         }
         Err(error) => {
             let error = refusal(&error);
-            context
-                .metrics
-                .upstream_request(upstream.name(), error.reason(), sent.elapsed());
+            context.metrics.upstream_request(
+                upstream.name(),
+                error.reason().label(),
+                sent.elapsed(),
+            );
             Err(error)
         }
     }

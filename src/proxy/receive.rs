@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::context::RequestContext;
 use super::error::{ErrorKind, ProxyError};
 use crate::body::{Ahead, BodyError, CollectError, Pace, ReceivedBody, Streamed};
+use crate::reason::Reason;
 use crate::shares::{Holder, Pool, Resource};
 
 /// Receives a body.
@@ -87,7 +88,7 @@ pub(super) fn broken_off(error: &BodyError) -> ProxyError {
         ),
         error => {
             return ProxyError::new(ErrorKind::BadRequest, "the request's body broke off")
-                .because("body")
+                .because(Reason::Body)
                 .caused_by(error);
         }
     };

@@ -14,6 +14,7 @@ use super::route::Route;
 use super::shadow::{ShadowState, ShadowVerdict};
 use crate::auth::{Caller, Principal};
 use crate::body::{BodyError, OnEnd};
+use crate::reason::Reason;
 use crate::server::InFlight;
 use crate::telemetry::audit::{self, Record, Tenants, Trail};
 use crate::telemetry::metrics::{Decision, Metrics, RouteSeries, Stage, Verdict};
@@ -59,7 +60,7 @@ pub(crate) struct Head {
 /// An error of ours.
 struct Failure {
     status: u16,
-    reason: &'static str,
+    reason: Reason,
     text: String,
 }
 
@@ -213,7 +214,7 @@ impl RequestRecord {
     }
 
     /// Counts a refusal that came too late to be said in the answer.
-    pub(crate) fn count_refusal(&self, reason: &'static str) {
+    pub(crate) fn count_refusal(&self, reason: Reason) {
         self.metrics.refused(self.route.name(), reason);
     }
 
@@ -267,7 +268,7 @@ impl RequestRecord {
             method: self.head.method,
             code: self.code,
             decision: self.decision,
-            reason: self.failure.as_ref().map(|failure| failure.reason),
+            reason: self.failure.as_ref().map(|failure| failure.reason.label()),
             queries,
             rewritten,
         });
@@ -286,14 +287,13 @@ impl RequestRecord {
         let principal = self.caller.as_deref().map(Caller::principal);
         let failure = self.failure.as_ref();
         let verdict = shadow.map(|shadow| &shadow.verdict);
-        let would_be = verdict.map(|verdict| verdict.reason);
+        let reason = failure.map(|failure| failure.reason);
+        let reason = reason.or_else(|| verdict.and_then(|verdict| verdict.reason));
         let noted = self.queries.noted();
         self.trail.write(&Record {
             decision: self.decision,
             shadow: verdict.map(ShadowVerdict::noted),
-            reason: failure
-                .map(|failure| failure.reason)
-                .or(would_be.filter(|reason| !reason.is_empty())),
+            reason: reason.map(Reason::label),
             error: failure
                 .map(|failure| failure.text.as_str())
                 .or_else(|| verdict.and_then(ShadowVerdict::text)),

@@ -11,6 +11,7 @@ use crate::config::settings::ClosedGroup;
 use crate::proxy::authorize::scope;
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::reason::Reason;
 use crate::tenancy::TenantScope;
 use crate::upstream::Upstream;
 
@@ -69,9 +70,9 @@ pub(super) fn misplaced() -> ProxyError {
         "this path may be a data API below a prefix; put the prefix into the upstream's url and \
          call the API without it, or make it an upstream's path_prefix",
     )
-    .because("misplaced")
+    .because(Reason::Misplaced)
 }
 
 fn closed(text: String) -> ProxyError {
-    ProxyError::new(ErrorKind::Forbidden, text).because("closed")
+    ProxyError::new(ErrorKind::Forbidden, text).because(Reason::Closed)
 }

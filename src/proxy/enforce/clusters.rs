@@ -16,6 +16,7 @@ use crate::proxy::authorize::{no_cluster, scope};
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::route::{Route, no_upstream};
+use crate::reason::Reason;
 use crate::upstream::Upstream;
 
 /// The most clusters that one request may name. All are asked at once.
@@ -117,7 +118,7 @@ fn of_names<'r>(
 ) -> Result<Vec<Named<'r>>, ProxyError> {
     if names.len() > MAX_CLUSTERS {
         let text = format!("at most {MAX_CLUSTERS} clusters can be asked at once");
-        return Err(ProxyError::new(ErrorKind::BadRequest, text).because("parameters"));
+        return Err(ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Parameters));
     }
     let scope = scope(caller)?;
     names

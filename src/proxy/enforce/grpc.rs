@@ -19,6 +19,7 @@ use crate::grpc::method::{self, Method};
 use crate::headers;
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::reason::Reason;
 use crate::tempo::requests::{self, RequestError, TagSearch};
 use crate::tempo::tags::Asked;
 use crate::traceql::{OldSearch, Refusal};
@@ -174,7 +175,7 @@ fn one_message(context: &RequestContext, body: ClientBody) -> Result<Bytes, Prox
             frame::FrameError::TooLong { .. } => ErrorKind::TooLarge,
             _ => ErrorKind::BadRequest,
         };
-        ProxyError::new(kind, error.to_string()).because("grpc_frame")
+        ProxyError::new(kind, error.to_string()).because(Reason::GrpcFrame)
     };
     let message = decoder.message().map_err(frame_error)?;
     let more = decoder.message().map_err(frame_error)?;
@@ -183,7 +184,7 @@ fn one_message(context: &RequestContext, body: ClientBody) -> Result<Bytes, Prox
         (Some(message), None) => Ok(message),
         _ => Err(
             ProxyError::new(ErrorKind::BadRequest, "the call takes exactly one message")
-                .because("grpc_frame"),
+                .because(Reason::GrpcFrame),
         ),
     }
 }
@@ -203,16 +204,20 @@ fn for_upstream(client: &HeaderMap) -> HeaderMap {
 }
 
 fn framed(message: &[u8]) -> Result<Bytes, ProxyError> {
-    frame::encode(message)
-        .ok_or_else(|| ProxyError::new(ErrorKind::TooLarge, "the message is too long"))
+    frame::encode(message).ok_or_else(|| {
+        ProxyError::new(ErrorKind::TooLarge, "the message is too long")
+            .because(Reason::MessageTooLarge)
+    })
 }
 
 fn refusal(error: RequestError<Refusal>) -> ProxyError {
     match error {
         RequestError::Query(error) => traces::refusal(&error),
         RequestError::Field(_) => {
-            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because("parameter")
+            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because(Reason::Parameter)
         }
-        error => ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("parameters"),
+        error => {
+            ProxyError::new(ErrorKind::BadRequest, error.to_string()).because(Reason::Parameters)
+        }
     }
 }

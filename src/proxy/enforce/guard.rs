@@ -11,6 +11,7 @@ use crate::promql;
 use crate::proxy::authorize::scope;
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::reason::Reason;
 use crate::tempo;
 use crate::tenancy::{Guard, GuardRefusal, TenantScope};
 
@@ -91,7 +92,7 @@ pub(super) fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
         remote_read::RemoteReadError::TooLong(_) => ErrorKind::TooLarge,
         _ => ErrorKind::BadRequest,
     };
-    ProxyError::new(kind, error.to_string()).because("remote_read")
+    ProxyError::new(kind, error.to_string()).because(Reason::RemoteRead)
 }
 
 /// Judges a call of the traces API.
@@ -131,5 +132,5 @@ pub(super) fn grpc(
 
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn refused(refusal: GuardRefusal) -> ProxyError {
-    ProxyError::new(ErrorKind::Unprocessable, refusal.to_string()).because(refusal.kind())
+    ProxyError::new(ErrorKind::Unprocessable, refusal.to_string()).because(refusal.reason())
 }

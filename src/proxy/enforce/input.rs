@@ -9,6 +9,7 @@ use crate::body::ClientBody;
 use crate::prometheus::endpoints::Endpoint;
 use crate::prometheus::form::{Form, FormError};
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::reason::Reason;
 
 /// The request's body: a form, or remote read's snappy message. A GET has none.
 pub(super) fn read(
@@ -61,7 +62,7 @@ pub(super) fn parameters<'a>(head: &'a Parts, body: &'a [u8]) -> Result<Form<'a>
         url.merge(Form::parse(body)?)
     };
     read().map_err(|error| {
-        ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("parameters")
+        ProxyError::new(ErrorKind::BadRequest, error.to_string()).because(Reason::Parameters)
     })
 }
 
@@ -107,7 +108,7 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
 }
 
 fn bad(text: &'static str) -> ProxyError {
-    ProxyError::new(ErrorKind::BadRequest, text).because("body")
+    ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Body)
 }
 
 fn unsupported(text: &'static str) -> ProxyError {

@@ -30,6 +30,7 @@ use super::error::{ErrorKind, ProxyError};
 use super::route::{Route, Target, no_upstream};
 use crate::auth::Caller;
 use crate::body::ClientBody;
+use crate::reason::Reason;
 use crate::telemetry::metrics::Decision;
 
 /// What enforcement makes of a request.
@@ -149,7 +150,7 @@ fn by_target(
         }
         Target::UnknownGrpc => Err(grpc::unknown()),
         Target::Malformed(error) => {
-            Err(ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("path"))
+            Err(ProxyError::new(ErrorKind::BadRequest, error.to_string()).because(Reason::Path))
         }
         Target::Misplaced => Err(closed::misplaced()),
         Target::NoCluster => Err(misled("this endpoint has no upstream of its own")),

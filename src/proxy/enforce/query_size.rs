@@ -17,6 +17,7 @@ use crate::promql;
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::query_size::{Limits, Oversize, Size};
+use crate::reason::Reason;
 use crate::tempo::endpoints::Endpoint as TracesEndpoint;
 use crate::tempo::params::table::SEARCH;
 use crate::tempo::requests::{self, Text};
@@ -95,7 +96,7 @@ pub(super) fn grpc(
         Text::Tag(name, value) => texts.add(&traceql::size_of_tag(name, value)),
     })
     .map_err(|unreadable| {
-        ProxyError::new(ErrorKind::BadRequest, unreadable.to_string()).because("parameters")
+        ProxyError::new(ErrorKind::BadRequest, unreadable.to_string()).because(Reason::Parameters)
     })?
 }
 
@@ -189,5 +190,5 @@ impl Texts {
 
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn refused(oversize: Oversize) -> ProxyError {
-    ProxyError::new(ErrorKind::Unprocessable, oversize.to_string()).because(oversize.kind())
+    ProxyError::new(ErrorKind::Unprocessable, oversize.to_string()).because(oversize.reason())
 }

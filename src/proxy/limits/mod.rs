@@ -21,6 +21,7 @@ use super::error::{ErrorKind, ProxyError};
 
 use crate::auth::Caller;
 use crate::config::settings::TenantLimits;
+use crate::reason::Reason;
 use crate::shares::{Claim, Pool, Resource};
 use crate::tenancy::{TenantScope, TenantSet};
 
@@ -131,7 +132,7 @@ fn refused(refusal: Refusal<'_>) -> ProxyError {
                 "tenant `{tenant}` already has {limit} requests in flight, which is tenant_limits \
                  requests; try again when one has ended"
             ),
-            "tenant_requests",
+            Reason::TenantRequests,
             Duration::from_secs(1),
         ),
         Refusal::TooOften { rate, after, .. } => (
@@ -142,7 +143,7 @@ fn refused(refusal: Refusal<'_>) -> ProxyError {
                 rate.burst,
                 after.as_secs_f64()
             ),
-            "tenant_rate",
+            Reason::TenantRate,
             *after,
         ),
     };

@@ -5,6 +5,7 @@ use hyper::{Method, Request};
 use super::host::{self, Host};
 use super::path::{self, PathReading};
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::reason::Reason;
 
 /// Checks the length and the method, and gives the host.
 pub(in crate::proxy) fn check<B>(
@@ -19,14 +20,14 @@ pub(in crate::proxy) fn check<B>(
         ));
     }
     host::read(request).map_err(|refusal| {
-        ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because("host")
+        ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because(Reason::Host)
     })
 }
 
 /// The path as read.
 pub(in crate::proxy) fn path<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyError> {
     path::read(request.uri().path()).map_err(|refusal| {
-        ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because("path")
+        ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because(Reason::Path)
     })
 }
 

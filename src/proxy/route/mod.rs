@@ -18,6 +18,7 @@ use crate::config::settings::{Api, ClosedGroup};
 use crate::grpc::method::Method;
 use crate::headers;
 use crate::prometheus::endpoints::{self, Class, Endpoint};
+use crate::reason::Reason;
 use crate::tempo::endpoints::{
     self as tempo, Class as Traces, Endpoint as TracesEndpoint, PathError,
 };
@@ -148,7 +149,7 @@ fn ours<B>(target: Target, cluster: &Cluster<'_>, request: &Request<B>) -> Route
 /// Nothing is configured there.
 pub(in crate::proxy) fn no_upstream() -> ProxyError {
     let text = "no upstream is configured for this API, host and path prefix";
-    ProxyError::new(ErrorKind::Forbidden, text).because("no_upstream")
+    ProxyError::new(ErrorKind::Forbidden, text).because(Reason::NoUpstream)
 }
 
 /// The rule of a path, and the API it belongs to if it is not passed through.

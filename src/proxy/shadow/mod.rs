@@ -52,7 +52,9 @@ pub(super) fn in_force(route: &Route) -> Option<InForce> {
 /// Counts a request that shadow mode is not for, at an upstream where it is in force.
 pub(super) fn count_closed(in_force: &InForce, metrics: &Metrics) {
     let (upstream, route) = (in_force.upstream().name(), in_force.route().name());
-    metrics.shadow.request(upstream, route, Verdict::Closed, "");
+    metrics
+        .shadow
+        .request(upstream, route, Verdict::Closed, None);
 }
 
 /// Answers a request as a plain proxy would.

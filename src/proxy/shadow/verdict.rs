@@ -3,6 +3,7 @@
 use hyper::header::HeaderValue;
 
 use crate::proxy::error::ProxyError;
+use crate::reason::Reason;
 use crate::telemetry::audit::{Redaction, Shadowed};
 use crate::telemetry::metrics::{Decision, Verdict};
 
@@ -10,8 +11,8 @@ use crate::telemetry::metrics::{Decision, Verdict};
 pub(in crate::proxy) struct ShadowVerdict {
     /// What would have become of it.
     pub(in crate::proxy) verdict: Verdict,
-    /// Of a denial, the `reason` of `partywall_refusals_total`; else empty.
-    pub(in crate::proxy) reason: &'static str,
+    /// Of a refusal.
+    pub(in crate::proxy) reason: Option<Reason>,
     refusal: Option<Refusal>,
 }
 
@@ -40,7 +41,7 @@ impl ShadowVerdict {
     fn of(verdict: Verdict) -> Self {
         Self {
             verdict,
-            reason: "",
+            reason: None,
             refusal: None,
         }
     }
@@ -54,7 +55,7 @@ impl ShadowVerdict {
             } else {
                 Verdict::Denied
             },
-            reason: error.reason(),
+            reason: Some(error.reason()),
             refusal: Some(Refusal {
                 status: status.as_u16(),
                 text: error.audit_text(redaction),
@@ -65,10 +66,10 @@ impl ShadowVerdict {
     /// For the answer: `denied; reason=missing`.
     pub(super) fn header(&self) -> Option<HeaderValue> {
         let verdict = self.verdict.name();
-        if self.reason.is_empty() {
+        let Some(reason) = self.reason else {
             return Some(HeaderValue::from_static(verdict));
-        }
-        HeaderValue::from_str(&format!("{verdict}; reason={}", self.reason)).ok()
+        };
+        HeaderValue::from_str(&format!("{verdict}; reason={}", reason.label())).ok()
     }
 
     /// For the audit trail.

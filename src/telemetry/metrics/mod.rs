@@ -33,6 +33,7 @@ use self::tenants::TenantRequests;
 pub use self::tls::TlsMetrics;
 use self::upstreams::UpstreamMetrics;
 pub use self::upstreams::UpstreamState;
+use crate::reason::Reason;
 use crate::shares::UseGauge;
 use crate::tenancy::TenantSet;
 
@@ -394,18 +395,20 @@ impl Metrics {
     }
 
     /// Counts an error of ours.
-    pub fn refused(&self, route: &'static str, reason: &'static str) {
+    pub fn refused(&self, route: &'static str, reason: Reason) {
+        let reason = reason.label();
         self.refusals
             .get_or_create(&RefusalLabels { route, reason })
             .inc();
     }
 
-    /// Counts a look at a token: `ok` or the reason it is not believed.
-    pub fn token(&self, result: &'static str) {
-        if result == "ok" {
+    /// Counts a look at a token: `ok`, or the reason it was refused for.
+    pub fn token(&self, refused: Option<Reason>) {
+        let Some(reason) = refused else {
             self.tokens_ok.inc();
             return;
-        }
+        };
+        let result = reason.label();
         self.tokens.get_or_create(&ResultLabels { result }).inc();
     }
 
@@ -535,7 +538,7 @@ mod tests {
         route.decided(Decision::Confined);
         metrics.stage(Stage::Enforce, Duration::from_micros(20));
         metrics.upstream_request(&"thanos".into(), "answered", Duration::from_millis(3));
-        metrics.refused("query", "foreign_tenant");
+        metrics.refused("query", Reason::ForeignTenant);
         metrics.reloaded(true, 1.5);
         let text = metrics.render(&[], &[]);
         for line in [

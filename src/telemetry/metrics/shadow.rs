@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::{UpstreamState, add};
+use crate::reason::Reason;
 
 /// What would have become of a request, were all enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -157,13 +158,13 @@ impl ShadowMetrics {
         upstream: &Arc<str>,
         route: &'static str,
         verdict: Verdict,
-        reason: &'static str,
+        reason: Option<Reason>,
     ) {
         let labels = RequestLabels {
             upstream: Arc::clone(upstream),
             route,
             verdict: verdict.name(),
-            reason,
+            reason: reason.map_or("", Reason::label),
         };
         self.requests.get_or_create(&labels).inc();
     }

@@ -18,6 +18,7 @@ use crate::body::RequestBody;
 use crate::prometheus::form::Form;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::rules::Rules;
+use crate::reason::Reason;
 use crate::shares::Holder;
 use crate::tempo::answer::Format;
 use crate::upstream::Upstream;
@@ -115,7 +116,7 @@ impl UpstreamTarget {
                 ErrorKind::BadRequest,
                 "the request is too long to be sent on",
             )
-            .because("uri")
+            .because(Reason::Uri)
             .caused_by(&error)
         })?;
         let mut request = Request::new(body);

@@ -7,6 +7,7 @@ use crate::promql::{self, Confined, Fault, Refusal};
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::rewrites::Text;
+use crate::reason::Reason;
 use crate::tenancy::Matchers;
 
 /// Confines the texts of one request.
@@ -76,13 +77,13 @@ pub(super) fn refusal(error: ParamError<Refusal>) -> ProxyError {
     let text = error.to_string();
     match error {
         ParamError::Forbidden { .. } => {
-            ProxyError::new(ErrorKind::Forbidden, text).because("parameter")
+            ProxyError::new(ErrorKind::Forbidden, text).because(Reason::Parameter)
         }
         ParamError::Ambiguous(_) | ParamError::Invalid(_) => {
-            ProxyError::new(ErrorKind::BadRequest, text).because("parameters")
+            ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Parameters)
         }
         ParamError::TooLong(_) | ParamError::TooMuch => {
-            ProxyError::new(ErrorKind::TooLarge, text).because("parameters")
+            ProxyError::new(ErrorKind::TooLarge, text).because(Reason::Parameters)
         }
         ParamError::Refused(refusal) => {
             let kind = match refusal.fault() {
@@ -90,7 +91,7 @@ pub(super) fn refusal(error: ParamError<Refusal>) -> ProxyError {
                 Fault::TooLarge => ErrorKind::Unprocessable,
                 Fault::Denied => ErrorKind::Forbidden,
             };
-            ProxyError::new(kind, text).because(refusal.kind())
+            ProxyError::new(kind, text).because(refusal.reason())
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::prometheus::remote_read;
 use crate::proxy::authorize::{matchers_of, scope};
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::reason::Reason;
 use crate::tenancy::{Matchers, TenantScope};
 use crate::upstream::Upstream;
 
@@ -128,7 +129,7 @@ fn refuse_clusters(context: &RequestContext, form: &Form<'_>) -> Result<(), Prox
     }
     let text = "parameter `cluster` is not allowed here: it goes with /api/v1/query and \
                 query_range, at the root; all else is below /clusters/{name}";
-    Err(ProxyError::new(ErrorKind::Forbidden, text).because("parameter"))
+    Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::Parameter))
 }
 
 /// How far back a metric name counts for `/api/v1/metadata`, in seconds. Metadata is of targets

@@ -14,6 +14,7 @@ use crate::prometheus::form::Form;
 use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::{Enforced, Enforcement, ResponsePlan, TracesAnswer, UpstreamTarget};
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::reason::Reason;
 use crate::tempo::answer::Format;
 use crate::tempo::endpoints::{Endpoint, Version, check_trace_id};
 use crate::tempo::trace::{TraceApi, TraceOwner, trace_is_wholly_ours};
@@ -84,7 +85,7 @@ pub(super) fn enforce(
     let difference: Difference = serde_json::from_slice(body).map_err(|error| {
         let text = format!("the body is no trace difference: {error}");
         ProxyError::new(ErrorKind::BadRequest, text)
-            .because("body")
+            .because(Reason::Body)
             .quoting_the_query()
     })?;
     let mut headers = headers::for_data_request(&head.headers);
@@ -134,13 +135,13 @@ fn check_ours(trace: &Bytes, owner: &TraceOwner) -> Result<(), ProxyError> {
     }
     let text =
         "a difference is made only of traces that are there and all of whose spans are yours";
-    Err(ProxyError::new(ErrorKind::Forbidden, text).because("trace_diff"))
+    Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::TraceDiff))
 }
 
 /// The side request for one of the traces.
 fn trace(target: &UpstreamTarget, side: &Side) -> Result<Enforced, ProxyError> {
     check_trace_id(&side.id).map_err(|error| {
-        ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("path")
+        ProxyError::new(ErrorKind::BadRequest, error.to_string()).because(Reason::Path)
     })?;
     let endpoint = Endpoint::TraceById {
         version: Version::V2,

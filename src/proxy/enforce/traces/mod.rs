@@ -21,6 +21,7 @@ use crate::headers;
 use crate::prometheus::form::Form;
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::reason::Reason;
 use crate::tempo::answer::Format;
 use crate::tempo::endpoints::{Endpoint, Version};
 use crate::tempo::params::{self, OldForm, ParamError, Params};
@@ -215,10 +216,10 @@ fn parameter(error: ParamError<Refusal>) -> ProxyError {
     match error {
         ParamError::Query(error) => refusal(&error),
         ParamError::Internal(_) | ParamError::Unsupported(_) => {
-            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because("parameter")
+            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because(Reason::Parameter)
         }
         error => ProxyError::new(ErrorKind::BadRequest, error.to_string())
-            .because("parameters")
+            .because(Reason::Parameters)
             .quoting_the_query(),
     }
 }

@@ -12,6 +12,7 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::enforced::Hidden;
 use crate::proxy::enforce::{TraceOwnership, TracesAnswer, UpstreamTarget, VerifyTraces};
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::reason::Reason;
 use crate::tempo::answer::Format;
 use crate::tempo::params::Range;
 use crate::tempo::tag_name::TagName;
@@ -66,7 +67,7 @@ impl Confined {
             .iter()
             .map(|attribute| (&*attribute.name, &attribute.tenants));
         let predicate = TenantPredicate::new(named).map_err(|error| {
-            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because("no_tenants")
+            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because(Reason::NoTenants)
         })?;
         Ok(Self {
             predicate,
@@ -117,7 +118,7 @@ impl Confined {
         }
         let text = "the values of this tag describe whole traces, whoever their spans belong to; \
                     ask for `name` or `resource.service.name` instead";
-        Err(ProxyError::new(ErrorKind::Forbidden, text).because("trace_intrinsic"))
+        Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::TagIntrinsic))
     }
 
     /// The only values that a tag may have, if it may be a tenant attribute.
@@ -181,14 +182,15 @@ impl Confined {
 
 /// A query that was refused, for the client.
 pub(in crate::proxy::enforce) fn refusal(error: &Refusal) -> ProxyError {
-    match error.kind() {
-        RefusalKind::Malformed => ProxyError::new(ErrorKind::BadRequest, error.to_string())
-            .because("malformed")
-            .quoting_the_query(),
-        RefusalKind::TooLarge => ProxyError::new(ErrorKind::Unprocessable, error.to_string())
-            .because("confined_too_long"),
-        RefusalKind::Denied => ProxyError::new(ErrorKind::Forbidden, error.to_string())
-            .because("traceql")
-            .quoting_the_query(),
+    let (kind, quotes) = match error.kind() {
+        RefusalKind::Malformed => (ErrorKind::BadRequest, true),
+        RefusalKind::TooLarge => (ErrorKind::Unprocessable, false),
+        RefusalKind::Denied => (ErrorKind::Forbidden, true),
+    };
+    let refusal = ProxyError::new(kind, error.to_string()).because(error.reason());
+    if quotes {
+        refusal.quoting_the_query()
+    } else {
+        refusal
     }
 }

@@ -22,6 +22,7 @@ use super::path;
 use crate::config::settings::{Api, CLUSTERS, Upstream as UpstreamSettings};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::rules::Rules;
+use crate::reason::Reason;
 use crate::upstream::Upstream;
 
 /// The upstreams that a request can mean.
@@ -132,7 +133,7 @@ impl<'s> Cluster<'s> {
         }
         let text = "several traces upstreams could be meant, as gRPC comes without a path prefix: \
                     each needs `hosts` of its own; or switch streaming off";
-        Err(ProxyError::new(ErrorKind::Forbidden, text).because("ambiguous_cluster"))
+        Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::AmbiguousCluster))
     }
 
     /// Where paths outside the data APIs go: with the cluster's metrics, or else its traces;
@@ -239,7 +240,7 @@ fn is_for(host: &Host, upstream: &Upstream) -> bool {
 fn oddly_spelled() -> ProxyError {
     let text = "the path may be meant to begin with a configured path_prefix: write that plainly, \
                 in the same case, without escapes, `;` or empty segments";
-    ProxyError::new(ErrorKind::BadRequest, text).because("path")
+    ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Path)
 }
 
 /// Whether a path begins with the segments of a prefix.
@@ -264,7 +265,7 @@ fn below(uri: &Uri, prefix: &str) -> Result<Uri, ProxyError> {
     };
     read().map_err(|error: hyper::http::Error| {
         ProxyError::new(ErrorKind::BadRequest, "the request target cannot be read")
-            .because("path")
+            .because(Reason::Path)
             .caused_by(&error)
     })
 }

@@ -61,7 +61,7 @@ fn routed(
     request: Request<()>,
 ) -> Result<(String, Target, String), &'static str> {
     let routed = Received::new(snapshot.rules(), request).and_then(Received::route);
-    let routed = routed.map_err(|error| error.reason())?;
+    let routed = routed.map_err(|error| error.reason().label())?;
     let route = routed.route();
     let upstream = route.upstream.as_ref();
     Ok((

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::config::settings::Settings;
-use crate::config::{Shadowed, shadowed};
+use crate::config::settings::{Settings, Shadowed};
+use crate::config::shadowed;
 use crate::proxy::Proxy;
 
 /// How often those in shadow mode are named in the log.

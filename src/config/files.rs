@@ -10,8 +10,9 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::read::{Field, Read, Reader};
-use super::settings::{CertificateChain, PrivateKey, Secret};
+use super::certificates::{CertificateChain, PrivateKey};
+use super::reader::{Field, Read, Reader};
+use super::secret::Secret;
 use super::values;
 
 /// The content of the file a key names.
@@ -31,7 +32,7 @@ pub(super) fn file_error(
     field: &Field<'_>,
     path: &std::path::Path,
     reason: &str,
-) -> super::read::Reported {
+) -> super::reader::Reported {
     r.error(field, format!("the file {} {reason}", path.display()))
 }
 

@@ -1,8 +1,17 @@
 //! `cert_file` and `key_file`: a certificate and the key that belongs to it.
 
+use super::certificates::{CertificateChain, PrivateKey};
 use super::files;
-use super::read::{Field, Read, Reader, Section};
-use super::settings::Identity;
+use super::reader::{Field, Read, Reader, Section};
+
+/// A certificate and its key, which belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// `cert_file`
+    pub chain: CertificateChain,
+    /// `key_file`
+    pub key: PrivateKey,
+}
 
 /// The pair, if a section has it: both keys or neither.
 pub(super) fn optional(r: &mut Reader<'_>, section: &mut Section<'_>) -> Read<Option<Identity>> {

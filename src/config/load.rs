@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use super::access::Access;
-use super::build;
 use super::error::ConfigErrors;
 use super::fingerprint::Fingerprint;
-use super::read::{Field, Reader};
-use super::settings::Settings;
+use super::reader::{Field, Reader};
+use super::sections::{self, Settings};
 use super::warning::ConfigWarning;
 
 /// A config that was read without an error.
@@ -29,7 +28,7 @@ pub fn load(path: &Path, access: &dyn Access) -> Result<Loaded, ConfigErrors> {
     let mut reader = Reader::new(path, access);
     let settings = reader
         .tree()
-        .and_then(|tree| build::settings(&mut reader, &Field::root(&tree)));
+        .and_then(|tree| sections::read(&mut reader, &Field::root(&tree)));
     let (settings, warnings, fingerprint) = reader.finish(settings)?;
     Ok(Loaded {
         settings,

@@ -1,22 +1,24 @@
 //! From one YAML file to an immutable snapshot of settings.
 //!
 //! [`load()`] reads the text into a tree with positions (`yaml`), reads that with types while
-//! collecting every error (`read`, `values`, `url`, `files`), and checks the parts against each
-//! other (`build`).
+//! collecting every error (`reader`, `values`, `url`, `files`), and checks the parts against each
+//! other (`sections`).
 
 mod access;
-mod build;
+mod certificates;
 mod error;
 mod files;
 mod fingerprint;
 mod identity;
 mod load;
 pub mod policies;
-mod read;
+mod reader;
+mod secret;
+mod sections;
+mod serialize;
 pub mod settings;
 mod shadowed;
 mod show;
-mod suggest;
 mod url;
 mod values;
 mod warning;
@@ -26,7 +28,7 @@ pub use access::{Access, MAX_FILE_BYTES, OsAccess};
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use fingerprint::Fingerprint;
 pub use load::{Loaded, load};
-pub use shadowed::{Shadowed, shadowed};
+pub use shadowed::shadowed;
 pub use show::show;
 pub use warning::{ConfigWarning, WarningCode};
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Number, Value as Json};
 
 use super::access::Access;
 use super::error::{ConfigErrors, Position};
-use super::read::{Field, Read, Reader};
+use super::reader::{Field, Read, Reader};
 use super::settings::Api;
 use super::values;
 use super::yaml::{Node, Value};

@@ -2,14 +2,49 @@
 
 use std::net::Ipv6Addr;
 
-use super::read::{Field, Read, Reader};
-use super::settings::BaseUrl;
-use super::values::expanded;
+use serde::{Serialize, Serializer};
+
+use super::reader::{Field, Read, Reader};
+use super::values::{expanded, text};
+
+/// An upstream's `url`, in parts: `http://host:port/base`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// `http` or `https`.
+    pub https: bool,
+    /// Host, and port if one was given: `thanos.monitoring.svc:10902`, `[::1]:9090`.
+    pub authority: String,
+    /// The base path without a trailing slash: empty or `/prometheus`.
+    pub path: String,
+}
+
+impl Serialize for BaseUrl {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self {
+            https,
+            authority,
+            path,
+        } = self;
+        let scheme = if *https { "https" } else { "http" };
+        to.collect_str(&format_args!("{scheme}://{authority}{path}"))
+    }
+}
 
 /// `http://host:port/base`, from a text with `${NAME}` references.
 pub(super) fn base(r: &mut Reader<'_>, field: &Field<'_>) -> Read<BaseUrl> {
     let url = expanded(r, field)?;
     parse_base(&url).map_err(|message| r.error(field, message))
+}
+
+/// A host name as requests are compared with it: lower case, no port, no dot at the end.
+pub(super) fn host<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Box<str>)> {
+    let host = text(r, field)?.to_ascii_lowercase();
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if !host.bytes().all(allowed) || host.ends_with('.') {
+        let message = "must be a host name or an IPv4 address, without port: eu.example.com";
+        return Err(r.error(field, message));
+    }
+    Ok((field.clone(), host.into()))
 }
 
 /// Any absolute `http` or `https` URL without a fragment, from a text with `${NAME}` references.

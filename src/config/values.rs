@@ -5,9 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::read::{Field, Read, Reader, listed};
-use super::settings::Secret;
-use super::suggest::nearest;
+use super::reader::{Field, Read, Reader, listed, nearest};
+use super::secret::Secret;
 use super::yaml::Value;
 
 pub(super) const KIB: u64 = 1024;

@@ -153,7 +153,7 @@ fn only_shadow_mode_sends_what_nothing_was_enforced_on() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = rust_files(&src);
     for (call, allowed) in [
-        ("Shadow::new(", &["config/build/upstreams/shadow.rs"][..]),
+        ("Shadow::new(", &["config/sections/upstreams/shadow.rs"][..]),
         ("enforce::unmodified(", &["proxy/shadow/mod.rs"]),
         ("InForce::of(", &["proxy/shadow/mod.rs"]),
         // What makes a request that may be sent.

@@ -1,268 +1,140 @@
 //! Settings as a config file would say them, with what only defaults say, and without secrets.
-//!
-//! Every struct is taken apart without `..`: a new setting that is not shown does not compile.
 
-mod cache;
-mod listeners;
-mod tenancy;
-mod tenant_limits;
-mod tokens;
-mod tree;
-mod upstreams;
+use serde_json::Value;
 
-use std::path::Path;
-use std::time::Duration;
-
-use self::tree::{Tree, list, map};
-use super::settings::{
-    Audit, AuditOutput, AuditQueries, Drain, ForeignMatchers, ForeignSpans, Limits, Log, Metrics,
-    Passthrough, PromQl, Reload, SearchMetadata, Settings, Timeouts, Traces, Tracing,
-};
-
-/// What stands for a secret.
-const HIDDEN: &str = "***";
+use super::sections::Settings;
 
 /// The settings as YAML. Where there are neither secrets nor keys from files in them, it can be
 /// loaded again.
 pub fn show(settings: &Settings) -> String {
-    let Settings {
-        listeners,
-        admin,
-        upstreams,
-        tokens,
-        tenancy,
-        promql: PromQl { foreign_matchers },
-        traces,
-        passthrough: Passthrough {
-            authenticated,
-            upstream,
-        },
-        limits,
-        tenant_limits,
-        cache,
-        timeouts,
-        drain: Drain { min, max },
-        reload: Reload { poll_interval },
-        log: Log { json, level },
-        audit,
-        metrics: Metrics { per_tenant },
-        tracing,
-    } = settings;
-    map([
-        ("listeners", list(listeners, listeners::listener)),
-        ("admin", listeners::admin(admin)),
-        ("upstreams", list(upstreams, upstreams::upstream)),
-        ("tokens", tokens::tokens(tokens)),
-        ("tenancy", tenancy::tenancy(tenancy)),
-        (
-            "promql",
-            map([(
-                "foreign_matchers",
-                Tree::text(match foreign_matchers {
-                    ForeignMatchers::Intersect => "intersect",
-                    ForeignMatchers::Reject => "reject",
-                }),
-            )]),
-        ),
-        ("traces", traces_tree(*traces)),
-        (
-            "passthrough",
-            map([
-                (
-                    "authentication",
-                    Tree::text(if *authenticated { "required" } else { "none" }),
-                ),
-                (
-                    "upstream",
-                    upstream.as_ref().map_or(Tree::Absent, Tree::text),
-                ),
-            ]),
-        ),
-        ("limits", limits_tree(limits)),
-        ("tenant_limits", tenant_limits::tenant_limits(tenant_limits)),
-        ("cache", cache.as_ref().map_or(Tree::Absent, cache::cache)),
-        ("timeouts", timeouts_tree(timeouts)),
-        (
-            "drain",
-            map([("min", duration(*min)), ("max", duration(*max))]),
-        ),
-        ("reload", map([("poll_interval", duration(*poll_interval))])),
-        (
-            "log",
-            map([
-                ("format", Tree::text(if *json { "json" } else { "text" })),
-                ("level", Tree::text(level)),
-            ]),
-        ),
-        ("audit", audit_tree(audit)),
-        (
-            "metrics",
-            per_tenant.map_or(Tree::Absent, |max_tenants| {
-                map([(
-                    "per_tenant",
-                    map([("max_tenants", Tree::plain(max_tenants))]),
-                )])
-            }),
-        ),
-        (
-            "tracing",
-            tracing.as_ref().map_or(Tree::Absent, tracing_tree),
-        ),
-    ])
-    .yaml()
+    let mut out = String::new();
+    // Their keys are texts, so they always are JSON.
+    let tree = serde_json::to_value(settings).unwrap_or_default();
+    write(&tree, 0, &mut out);
+    out
 }
 
-fn traces_tree(traces: Traces) -> Tree {
-    let Traces {
-        search_metadata,
-        foreign_spans,
-    } = traces;
-    map([
-        (
-            "search_metadata",
-            Tree::text(match search_metadata {
-                SearchMetadata::Verify => "verify",
-                SearchMetadata::Mask => "mask",
-                SearchMetadata::Trust => "trust",
-            }),
-        ),
-        (
-            "foreign_spans",
-            Tree::text(match foreign_spans {
-                ForeignSpans::Redact => "redact",
-                ForeignSpans::Deny => "deny",
-            }),
-        ),
-    ])
-}
-
-fn limits_tree(limits: &Limits) -> Tree {
-    let Limits {
-        connections,
-        unauthenticated_connections_per_address,
-        requests,
-        header_bytes,
-        uri_bytes,
-        body_bytes,
-        body_bytes_per_second,
-        incomplete_bodies,
-        query_bytes,
-        query_depth,
-        query_nodes,
-        format_bytes,
-        query_selectors,
-        answer_bytes,
-        answer_bytes_per_second,
-        buffered_bytes,
-        rewrite_cache_bytes,
-    } = limits;
-    map([
-        ("connections", Tree::plain(connections)),
-        (
-            "unauthenticated_connections_per_address",
-            Tree::plain(unauthenticated_connections_per_address.unwrap_or(0)),
-        ),
-        ("requests", Tree::plain(requests)),
-        ("header_bytes", Tree::plain(header_bytes)),
-        ("uri_bytes", Tree::plain(uri_bytes)),
-        ("body_bytes", Tree::plain(body_bytes)),
-        ("body_bytes_per_second", Tree::plain(body_bytes_per_second)),
-        ("incomplete_bodies", Tree::plain(incomplete_bodies)),
-        ("query_bytes", Tree::plain(query_bytes)),
-        ("query_depth", Tree::plain(query_depth)),
-        ("query_nodes", Tree::plain(query_nodes)),
-        ("format_bytes", Tree::plain(format_bytes)),
-        ("query_selectors", Tree::plain(query_selectors)),
-        ("answer_bytes", Tree::plain(answer_bytes)),
-        (
-            "answer_bytes_per_second",
-            Tree::plain(answer_bytes_per_second),
-        ),
-        ("buffered_bytes", Tree::plain(buffered_bytes)),
-        ("rewrite_cache_bytes", Tree::plain(rewrite_cache_bytes)),
-    ])
-}
-
-fn timeouts_tree(timeouts: &Timeouts) -> Tree {
-    let Timeouts {
-        first_request,
-        header,
-        body_idle,
-        body_total,
-        idle,
-        unauthenticated_idle,
-    } = timeouts;
-    map([
-        ("first_request", duration(*first_request)),
-        ("header", duration(*header)),
-        ("body_idle", duration(*body_idle)),
-        ("body_total", duration(*body_total)),
-        ("idle", duration(*idle)),
-        ("unauthenticated_idle", duration(*unauthenticated_idle)),
-    ])
-}
-
-fn audit_tree(audit: &Audit) -> Tree {
-    let Audit {
-        output,
-        sampling,
-        queries,
-    } = audit;
-    map([
-        (
-            "output",
-            match output {
-                AuditOutput::Log => Tree::text("log"),
-                AuditOutput::Stdout => Tree::text("stdout"),
-                AuditOutput::File(file) => path(file),
-                AuditOutput::None => Tree::text("none"),
-            },
-        ),
-        ("sampling", Tree::plain(sampling)),
-        (
-            "queries",
-            Tree::text(match queries {
-                AuditQueries::Full => "full",
-                AuditQueries::Hash => "hash",
-                AuditQueries::None => "none",
-            }),
-        ),
-    ])
-}
-
-fn tracing_tree(tracing: &Tracing) -> Tree {
-    let Tracing {
-        otlp_endpoint,
-        sample_ratio,
-        service_name,
-    } = tracing;
-    map([
-        ("otlp_endpoint", url(otlp_endpoint)),
-        ("sample_ratio", Tree::plain(sample_ratio)),
-        ("service_name", Tree::text(service_name)),
-    ])
-}
-
-fn path(path: &Path) -> Tree {
-    Tree::text(path.display())
-}
-
-/// A URL without its query, in which services like to put keys. Config lets none in with a user
-/// name or password.
-fn url(url: &str) -> Tree {
-    match url.split_once('?') {
-        Some((before, _)) => Tree::text(format_args!("{before}?{HIDDEN}")),
-        None => Tree::text(url),
+/// Writes a block of lines: one item or key each, texts quoted as JSON does, which every YAML
+/// reader understands. Null is what is not there.
+fn write(tree: &Value, indent: usize, out: &mut String) {
+    match tree {
+        Value::Array(items) if !is_inline(tree) => {
+            for item in items {
+                pad(out, indent);
+                out.push_str("- ");
+                write_after_dash(item, indent + 2, out);
+            }
+        }
+        Value::Object(entries) => {
+            for (key, value) in entries.iter().filter(|(_, value)| is_there(value)) {
+                pad(out, indent);
+                write_entry(key, value, indent, out);
+            }
+        }
+        _ => {
+            out.push_str(&inline(tree));
+            out.push('\n');
+        }
     }
 }
 
-/// As the config file spells it, down to milliseconds.
-fn duration(duration: Duration) -> Tree {
-    if duration.subsec_millis() == 0 {
-        Tree::plain(format_args!("{}s", duration.as_secs()))
+/// The first line of an item stands behind its dash.
+fn write_after_dash(item: &Value, indent: usize, out: &mut String) {
+    let Value::Object(entries) = item else {
+        write(item, indent, out);
+        return;
+    };
+    let there = entries.iter().filter(|(_, value)| is_there(value));
+    for (index, (key, value)) in there.enumerate() {
+        if index > 0 {
+            pad(out, indent);
+        }
+        write_entry(key, value, indent, out);
+    }
+}
+
+fn write_entry(key: &str, value: &Value, indent: usize, out: &mut String) {
+    out.push_str(&quoted(key));
+    out.push(':');
+    if is_inline(value) {
+        out.push(' ');
+        write(value, indent, out);
     } else {
-        Tree::plain(format_args!("{}ms", duration.as_millis()))
+        out.push('\n');
+        write(value, indent + 2, out);
     }
+}
+
+/// Scalars, and lists of them, are on one line.
+fn is_inline(value: &Value) -> bool {
+    match value {
+        Value::Object(_) => false,
+        Value::Array(items) => items
+            .iter()
+            .all(|item| !item.is_object() && !item.is_array()),
+        _ => true,
+    }
+}
+
+fn inline(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(inline).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            // 0 instead of 0.0.
+            Some(number) => number.to_string(),
+            None => number.to_string(),
+        },
+        Value::Bool(flag) => flag.to_string(),
+        Value::Null | Value::Object(_) => String::new(),
+    }
+}
+
+/// A mapping of which nothing is there is not there either.
+fn is_there(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Object(entries) => entries.values().any(is_there),
+        _ => true,
+    }
+}
+
+fn pad(out: &mut String, indent: usize) {
+    out.extend(std::iter::repeat_n(' ', indent));
+}
+
+/// The text itself where it is a word or a path that no reader takes for anything else, or else
+/// as a JSON string.
+fn quoted(text: &str) -> String {
+    let first = |c: char| c.is_ascii_alphabetic() || "/_".contains(c);
+    let is_plain = text.starts_with(first)
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
+        && !is_special(text);
+    if is_plain || is_duration(text) {
+        return text.to_owned();
+    }
+    // A text always is JSON.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+/// Words that some YAML reader takes for a boolean or for nothing.
+fn is_special(text: &str) -> bool {
+    const SPECIAL: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
+    SPECIAL.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// Digits and a unit, which are a text for every reader.
+fn is_duration(text: &str) -> bool {
+    let digits = text.trim_end_matches('s').trim_end_matches('m');
+    let unit = text.strip_prefix(digits).unwrap_or_default();
+    matches!(unit, "s" | "ms")
+        && !digits.is_empty()
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::super::build;
-use super::super::read::{Field, Reader};
+use super::super::reader::{Field, Reader};
+use super::super::sections;
 use super::super::settings::{Drain, Limits, Log, PromQl, Reload, Settings, Timeouts};
 use super::super::yaml::{self, Node, Value};
 use super::{Fake, settings_of};
@@ -46,7 +46,7 @@ fn the_annotated_example_has_every_key_and_no_other() {
     let tree = yaml::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
     let fake = Fake::default();
     let mut reader = Reader::new(Path::new("p.yaml"), &fake);
-    let _ = build::settings(&mut reader, &Field::root(&tree));
+    let _ = sections::read(&mut reader, &Field::root(&tree));
     let mut known = std::mem::take(&mut reader.known);
     // Known only to be refused with a reason.
     assert!(known.remove("tenancy.and[].rules[].all_tenants"));
@@ -60,22 +60,24 @@ fn the_annotated_example_has_every_key_and_no_other() {
     assert_eq!(written, known);
 }
 
-/// The same text with the alternatives in force: lines with other than one blank after the `#`.
+/// The same text with the examples in force: `# key: value` without its `# `. What begins with `##`
+/// is prose.
 fn with_alternatives(text: &str) -> String {
     let uncommented = text.lines().map(|line| {
         let indent = line.len() - line.trim_start().len();
         let (indent, rest) = line.split_at(indent);
         match rest.strip_prefix('#') {
-            Some(code)
-                if !code.is_empty() && (!code.starts_with(' ') || code.starts_with("  ")) =>
-            {
-                format!("{indent}{code}\n")
+            Some(prose) if prose.starts_with('#') => format!("{line}\n"),
+            Some(example) => {
+                let example = example
+                    .strip_prefix(' ')
+                    .unwrap_or_else(|| panic!("{line}"));
+                format!("{indent}{example}\n")
             }
-            _ => format!("{line}\n"),
+            None => format!("{line}\n"),
         }
     });
-    // The head's table of notations is no alternative.
-    uncommented.skip_while(|line| line != "\n").collect()
+    uncommented.collect()
 }
 
 fn keys(node: &Node, path: &str, into: &mut BTreeSet<String>) {

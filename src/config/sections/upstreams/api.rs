@@ -1,0 +1,26 @@
+//! `api`: what an upstream speaks.
+
+use serde::{Serialize, Serializer};
+
+use crate::config::serialize;
+
+/// The dialect an upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Api {
+    /// `prometheus`: Prometheus or Thanos Query.
+    Prometheus,
+    /// `tempo`: Grafana Tempo.
+    Tempo,
+}
+
+impl Api {
+    /// Every API by its name in the config.
+    pub(super) const ALL: [(&'static str, Self); 2] =
+        [("prometheus", Self::Prometheus), ("tempo", Self::Tempo)];
+}
+
+impl Serialize for Api {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        serialize::choice(&Self::ALL, self, to)
+    }
+}

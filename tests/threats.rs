@@ -106,7 +106,7 @@ const THREATS: &[Row] = &[
     row("T12", "traces too large to be held", &["tests/hostile/resources::many_huge_traces_at_once", "tests/hostile/resources::huge_protobuf_traces_are_read_up_to_a_limit"]),
     row("O1", "a bad config file", &["tests/lifecycle/reload::a_bad_file_changes_nothing_and_says_so", "tests/lifecycle/reload::at_start_a_bad_file_is_the_end"]),
     row("O2", "a reload in the middle of a request", &["tests/lifecycle/reload::under_load_no_request_fails_or_mixes_two_configs", "tests/lifecycle/reload::a_swapped_config_map_takes_effect", "tests/lifecycle/reload::half_a_file_is_not_taken_for_a_whole_one"]),
-    row("O3", "a panic", &["src/proxy/mod::o3_a_panic_is_a_500_and_is_counted", "tests/hostile/faults::o3_a_panic_in_a_library_is_nobodys_answer"]),
+    row("O3", "a panic", &["src/proxy/defect::o3_a_panic_is_a_500_and_is_counted", "tests/hostile/faults::o3_a_panic_in_a_library_is_nobodys_answer"]),
     row("O4", "the admin endpoint from outside", &["tests/lifecycle/admin::it_has_these_paths_and_methods_alone", "tests/front_door/paths::p12_what_is_not_a_tenants_is_closed", "tests/hostile/operator::o4_the_two_ports_share_nothing"]),
     row("O5", "secrets in the log", &["tests/front_door/headers::h4_the_callers_token_stays_here", "tests/lifecycle/audit::no_token_is_written_anywhere", "tests/lifecycle/audit::queries_are_told_as_the_config_says"]),
     row("O6", "a signal in the middle of requests", &["tests/lifecycle/drain::under_load_nothing_accepted_is_lost", "tests/lifecycle/drain::requests_in_flight_are_answered"]),

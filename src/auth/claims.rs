@@ -186,7 +186,7 @@ mod tests {
     fn outcome(expected: &Issuer, claims: &Map<String, Value>) -> Result<(), &'static str> {
         check(claims, expected)
             .and_then(|validity| validity.check(NOW))
-            .map_err(|error| error.reason())
+            .map_err(|error| error.reason().label())
     }
 
     #[test]

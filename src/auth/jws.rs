@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn reason(token: &str) -> &'static str {
-        parse(token).unwrap_err().reason()
+        parse(token).unwrap_err().reason().label()
     }
 
     #[test]

@@ -154,7 +154,7 @@ mod tests {
         }
         match sources().find(&map) {
             Ok(found) => format!("{}: {}", found.header, found.token),
-            Err(error) => error.reason().to_owned(),
+            Err(error) => error.reason().label().to_owned(),
         }
     }
 

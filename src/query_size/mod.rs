@@ -14,6 +14,8 @@ mod regex;
 
 use thiserror::Error;
 
+use crate::reason::Reason;
+
 pub(crate) use self::literal::unquote;
 pub(crate) use self::regex::{repetitions, repetitions_of_literal};
 
@@ -78,13 +80,13 @@ pub enum Oversize {
 }
 
 impl Oversize {
-    /// A closed set of names, for a metric's label.
-    pub fn kind(&self) -> &'static str {
+    /// The refusal's reason.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::TooLong { .. } => "too_long",
-            Self::TooDeep { .. } => "too_deep",
-            Self::TooManyNodes { .. } => "too_many_nodes",
-            Self::TooMuchToPrint { .. } => "too_much_to_print",
+            Self::TooLong { .. } => Reason::QueryTooLong,
+            Self::TooDeep { .. } => Reason::TooDeep,
+            Self::TooManyNodes { .. } => Reason::TooManyNodes,
+            Self::TooMuchToPrint { .. } => Reason::TooMuchToPrint,
         }
     }
 }

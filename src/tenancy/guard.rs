@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::{Tenant, TenantSet};
 use crate::config::settings::{TenantLimit, TenantLimits};
+use crate::reason::Reason;
 
 /// The strictest limits of a caller's tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,23 +59,26 @@ pub enum GuardRefusal {
         tenant: Tenant,
     },
     /// What the limit applies to is not given, or not in a form that can be read.
-    #[error("{problem}, and tenant_limits {guard} of tenant `{tenant}` needs it: {hint}")]
+    #[error(
+        "{problem}, and tenant_limits {} of tenant `{tenant}` needs it: {hint}",
+        guard.label()
+    )]
     Unreadable {
         problem: String,
-        guard: &'static str,
+        guard: Reason,
         tenant: Tenant,
         hint: &'static str,
     },
 }
 
 impl GuardRefusal {
-    /// The limit's key, for a metric's label.
-    pub fn kind(&self) -> &'static str {
+    /// The refusal's reason, whose label is the limit's key.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Range { .. } => "max_range",
-            Self::Points { .. } => "max_points",
-            Self::Step { .. } => "min_step",
-            Self::Unreadable { guard, .. } => guard,
+            Self::Range { .. } => Reason::MaxRange,
+            Self::Points { .. } => Reason::MaxPoints,
+            Self::Step { .. } => Reason::MinStep,
+            Self::Unreadable { guard, .. } => *guard,
         }
     }
 }
@@ -229,7 +233,7 @@ impl<'a> Guard<'a> {
 }
 
 impl Unreadable {
-    fn refuse(&self, guard: &'static str, bound: Bound<'_, i128>) -> GuardRefusal {
+    fn refuse(&self, guard: Reason, bound: Bound<'_, i128>) -> GuardRefusal {
         GuardRefusal::Unreadable {
             problem: self.problem.clone(),
             guard,
@@ -239,9 +243,9 @@ impl Unreadable {
     }
 }
 
-const MAX_RANGE: &str = "max_range";
-const MAX_POINTS: &str = "max_points";
-const MIN_STEP: &str = "min_step";
+const MAX_RANGE: Reason = Reason::MaxRange;
+const MAX_POINTS: Reason = Reason::MaxPoints;
+const MIN_STEP: Reason = Reason::MinStep;
 
 fn nanoseconds(duration: Duration) -> i128 {
     i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
@@ -411,7 +415,7 @@ mod tests {
             step: Err(unknown()),
         };
         assert_eq!(
-            guard.check_window(&stepless).unwrap_err().kind(),
+            guard.check_window(&stepless).unwrap_err().reason().label(),
             "min_step"
         );
     }

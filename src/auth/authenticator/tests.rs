@@ -43,7 +43,7 @@ fn headers(token: &str) -> HeaderMap {
 async fn outcome(authenticator: &Authenticator, token: &str) -> &'static str {
     match authenticator.authenticate(&headers(token)).await {
         Ok(_) => "ok",
-        Err(error) => error.reason(),
+        Err(error) => error.reason().label(),
     }
 }
 
@@ -77,7 +77,7 @@ async fn good_token_has_a_principal_and_a_scope() {
 async fn request_without_a_token_has_no_caller() {
     let authenticator = believing(&[&Signer::es256("k")]);
     let error = authenticator.authenticate(&HeaderMap::new()).await;
-    assert_eq!(error.unwrap_err().reason(), "missing");
+    assert_eq!(error.unwrap_err().reason().label(), "missing");
     assert_eq!(outcome(&authenticator, "x").await, "malformed");
     assert_eq!(
         outcome(&authenticator, &"x".repeat(16 << 10)).await,
@@ -440,7 +440,7 @@ async fn without_keys_it_is_not_the_clients_fault() {
         .await
         .unwrap_err();
     assert_eq!(
-        (error.status().as_u16(), error.reason()),
+        (error.status().as_u16(), error.reason().label()),
         (503, "keys_unavailable")
     );
     let why = authenticator.not_ready().unwrap();

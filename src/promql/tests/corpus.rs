@@ -59,7 +59,11 @@ fn every_selector_that_prometheus_finds_is_confined() {
     println!("{confined_queries} confined, {} refused", refused.len());
     assert!(confined_queries > 2000);
     for (query, refusal) in refused {
-        assert_eq!(refusal.kind(), "unconfined_info", "{query}: {refusal}");
+        assert_eq!(
+            refusal.reason().label(),
+            "unconfined_info",
+            "{query}: {refusal}"
+        );
     }
 }
 

@@ -33,6 +33,7 @@ use self::tenants::TenantRequests;
 pub use self::tls::TlsMetrics;
 use self::upstreams::UpstreamMetrics;
 pub use self::upstreams::UpstreamState;
+use crate::reason::Reason;
 use crate::shares::UseGauge;
 use crate::tenancy::TenantSet;
 
@@ -378,18 +379,20 @@ impl Metrics {
     }
 
     /// Counts an error of ours.
-    pub fn refused(&self, route: &'static str, reason: &'static str) {
+    pub fn refused(&self, route: &'static str, reason: Reason) {
+        let reason = reason.label();
         self.refusals
             .get_or_create(&RefusalLabels { route, reason })
             .inc();
     }
 
-    /// Counts the verification of a token: `ok`, or why it is not trusted.
-    pub fn token(&self, result: &'static str) {
-        if result == "ok" {
+    /// Counts the verification of a token: `ok`, or the reason why it is not trusted.
+    pub fn token(&self, refused: Option<Reason>) {
+        let Some(reason) = refused else {
             self.tokens_ok.inc();
             return;
-        }
+        };
+        let result = reason.label();
         self.tokens.get_or_create(&ResultLabels { result }).inc();
     }
 
@@ -519,7 +522,7 @@ mod tests {
         route.decided(Decision::Confined);
         metrics.stage(Stage::Enforce, Duration::from_micros(20));
         metrics.upstream_request(&"thanos".into(), "answered", Duration::from_millis(3));
-        metrics.refused("query", "foreign_tenant");
+        metrics.refused("query", Reason::ForeignTenant);
         metrics.reloaded(true, 1.5);
         let text = metrics.render(&[], &[]);
         for line in [

@@ -77,12 +77,18 @@ async fn p2_harmless_escapes_are_the_endpoint_they_spell() {
         assert_eq!(seen.param("query"), [r#"up{tenant_id="acme"}"#], "{path}");
     }
     door.upstream.reply(Reply::json(
-        r#"{"status":"success","data":{"alerts":[{"labels":{"tenant_id":"beta"}}]}}"#,
+        r#"{"status":"success","data":{"groups":[{"name":"g","file":"g.yml","interval":60,
+            "limit":0,"rules":[{"state":"firing","name":"Down","query":"up == 0","duration":0,
+            "labels":{},"annotations":{},"alerts":[{"labels":{"alertname":"Down",
+            "tenant_id":"beta"},"annotations":{},"state":"firing",
+            "activeAt":"2026-01-01T00:00:00Z","value":"0e+00"}],"health":"ok","type":"alerting",
+            "evaluationTime":0.1,"lastEvaluation":"2026-01-01T00:00:00Z"}]}]}}"#,
     ));
     let answer = door.get("/api/v1/%61lerts").await;
     assert_eq!(
         door.assert_sent("P2 alerts", &answer).target,
-        "/api/v1/alerts"
+        "/api/v1/rules?type=alert",
+        "alerts are made from the rules, which have the templates"
     );
     assert!(!answer.text().contains("beta"), "{}", answer.text());
     let answer = door.get("/api/v1/%73tatus/config").await;

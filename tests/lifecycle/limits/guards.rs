@@ -91,7 +91,7 @@ async fn queries_that_ask_for_too_much_are_told_the_limit() {
             &near,
             &[("query", "rate(up[2*20d])")],
             "max_range",
-            "a range in square brackets is no plain duration, and tenant_limits max_range of \
+            "a range in square brackets is not a plain duration, and tenant_limits max_range of \
              tenant `acme` needs it: write it like [5m] or [1h:1m]",
         ),
         (

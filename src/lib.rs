@@ -12,6 +12,7 @@
 //! | `headers` | which headers go on, and which come back |
 //! | [`auth`] | a token becomes a verified principal |
 //! | [`tenancy`] | a principal's claims become a tenant scope |
+//! | [`tenant`], [`closed_group`] | what configs and APIs both name: a tenant, a group of endpoints that tenants cannot use |
 //! | [`promql`] | pure: a query is confined to a scope |
 //! | [`query_size`] | pure: bounds on the work that a query text is to the store |
 //! | [`prometheus`] | pure: the metrics API, parameters read, answers filtered |
@@ -34,6 +35,7 @@ pub mod app;
 pub mod auth;
 pub(crate) mod body;
 pub mod cli;
+pub mod closed_group;
 pub mod config;
 pub mod grpc;
 mod headers;
@@ -47,6 +49,7 @@ pub mod shares;
 pub mod telemetry;
 pub mod tempo;
 pub mod tenancy;
+pub mod tenant;
 #[cfg(test)]
 mod testing;
 pub mod traceql;

@@ -22,7 +22,7 @@ fn the_demo_shows_each_tenant_its_own() {
         "ACME=",
         "GLOBEX=",
         "curl -sG http://127.0.0.1:",
-        "All as it should be",
+        "All answers are as expected",
     ] {
         assert!(said.contains(expected), "no {expected:?} in:\n{said}");
     }

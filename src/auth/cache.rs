@@ -9,11 +9,11 @@ use quick_cache::sync::Cache;
 use super::claims::Validity;
 use super::principal::Caller;
 
-/// Callers by their token. Failures are not kept: who guesses could fill the cache with them.
+/// Callers by their token. Failures are not cached, so that guessed tokens cannot fill the cache.
 pub(super) struct TokenCache(Cache<Key, Arc<Entry>>);
 
-/// A token's digest, so that the cache holds nothing that could be used, and the header it came
-/// in, which the caller carries.
+/// A token's digest, so that the cache holds no usable token, and the header that it was in, which is
+/// part of the caller.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     digest: [u8; 32],
@@ -23,9 +23,9 @@ pub(super) struct Key {
 pub(super) struct Entry {
     pub(super) caller: Arc<Caller>,
     pub(super) validity: Validity,
-    /// The issuer's place among the issuers.
+    /// The issuer's index among the configured issuers.
     pub(super) issuer: usize,
-    /// The issuer's keys when the signature was checked.
+    /// The generation of the issuer's keys by which the signature was verified.
     pub(super) generation: u64,
 }
 

@@ -1,17 +1,17 @@
-//! What a token with a good signature must say before it is believed (RFC 7519 §4.1).
+//! The claims that a token with a valid signature must have to be trusted (RFC 7519 §4.1).
 
 use serde_json::{Map, Value};
 
 use super::error::AuthError;
 use crate::config::settings::Issuer;
 
-/// The year 10000. What lies beyond is no date; a time in milliseconds does.
+/// The year 10000. A greater value is not a date in seconds; a time in milliseconds would be.
 const END_OF_TIME: f64 = 253_402_300_800.0;
 
 /// When a token may be used, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Validity {
-    /// `exp` as it stands.
+    /// `exp` without leeway.
     pub(super) expires_at: u64,
     /// The first second, leeway included.
     from: u64,
@@ -37,7 +37,7 @@ impl Validity {
     }
 }
 
-/// The issuer that the claims name; not to be believed before the signature is checked.
+/// The issuer that the claims name. It is not to be trusted before the signature is verified.
 pub(super) fn issuer(claims: &Map<String, Value>) -> Option<&str> {
     claims.get("iss")?.as_str()
 }
@@ -47,11 +47,11 @@ pub(super) fn subject(claims: &Map<String, Value>) -> Result<Option<&str>, AuthE
     match claims.get("sub") {
         None => Ok(None),
         Some(Value::String(subject)) => Ok(Some(subject)),
-        Some(_) => Err(AuthError::Claims("sub is no string")),
+        Some(_) => Err(AuthError::Claims("sub is not a string")),
     }
 }
 
-/// Checks all but the time and says when the token may be used.
+/// Checks every claim but the time, and returns when the token is valid.
 pub(super) fn check(claims: &Map<String, Value>, expected: &Issuer) -> Result<Validity, AuthError> {
     if issuer(claims) != Some(&*expected.issuer) {
         return Err(AuthError::Issuer);
@@ -68,11 +68,13 @@ fn check_audience(claims: &Map<String, Value>, ours: &[String]) -> Result<(), Au
         Some(Value::String(audience)) => is_ours(audience),
         Some(Value::Array(audiences)) => {
             if !audiences.iter().all(Value::is_string) {
-                return Err(AuthError::Claims("aud holds something that is no string"));
+                return Err(AuthError::Claims(
+                    "aud holds something that is not a string",
+                ));
             }
             audiences.iter().filter_map(Value::as_str).any(is_ours)
         }
-        Some(_) => return Err(AuthError::Claims("aud is no string and no list")),
+        Some(_) => return Err(AuthError::Claims("aud is neither a string nor a list")),
     };
     if found {
         Ok(())
@@ -99,15 +101,15 @@ fn validity(claims: &Map<String, Value>, expected: &Issuer) -> Result<Validity, 
         .get("exp")
         .ok_or(AuthError::Claims("exp is missing"))?;
     let expires_at = whole_seconds(expires, f64::floor)
-        .ok_or(AuthError::Claims("exp is no time in seconds since 1970"))?;
+        .ok_or(AuthError::Claims("exp is not a time in seconds since 1970"))?;
     let mut from = 0;
     for (name, problem) in [
-        ("nbf", "nbf is no time in seconds since 1970"),
-        ("iat", "iat is no time in seconds since 1970"),
+        ("nbf", "nbf is not a time in seconds since 1970"),
+        ("iat", "iat is not a time in seconds since 1970"),
     ] {
         if let Some(value) = claims.get(name) {
-            let begin = whole_seconds(value, f64::ceil).ok_or(AuthError::Claims(problem))?;
-            from = from.max(begin);
+            let start = whole_seconds(value, f64::ceil).ok_or(AuthError::Claims(problem))?;
+            from = from.max(start);
         }
     }
     let longest = expected.max_lifetime.map(|longest| longest.as_secs());

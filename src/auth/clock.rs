@@ -1,4 +1,4 @@
-//! What time it is, so that tests can say so.
+//! The current time, which tests can set.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

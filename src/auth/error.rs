@@ -1,4 +1,4 @@
-//! Why a caller is not believed.
+//! Why a token is not trusted.
 
 use std::sync::Arc;
 
@@ -8,46 +8,42 @@ use thiserror::Error;
 
 use crate::reason::Reason;
 
-/// Why a request has no verified caller. The texts are for the client and never hold any part of
-/// a token.
+/// Why a request has no verified caller. The texts are for the client and never contain any part
+/// of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AuthError {
     /// No header holds a token.
     #[error("no token: send one as {expected}")]
     Missing {
-        /// The headers that are looked at.
+        /// The headers that may hold a token, as a text.
         expected: Arc<str>,
     },
-    /// A header is there and holds no token.
+    /// A header is present and does not hold a token.
     #[error("header {header} {problem}")]
     Header {
-        /// Which one.
         header: HeaderName,
         /// What is wrong with it.
         problem: &'static str,
     },
     /// Longer than `tokens.max_bytes`.
     #[error("the token is longer than {max} bytes")]
-    TooLong {
-        /// `tokens.max_bytes`.
-        max: usize,
-    },
-    /// Not a JSON Web Token that is understood in every part.
+    TooLong { max: usize },
+    /// Not a JSON Web Token, or one with a part that is not understood.
     #[error("malformed token: {0}")]
     Malformed(&'static str),
     /// `iss` is missing or unknown.
     #[error("the token's issuer (iss) is not trusted here")]
     Issuer,
     /// `alg` is not on the issuer's list.
-    #[error("the token's signature algorithm (alg) is not allowed for its issuer")]
+    #[error("the token's signature algorithm (alg) is not permitted for its issuer")]
     Algorithm,
     /// The issuer has no key that could have signed it.
     #[error("the token is signed with a key (kid) that its issuer does not have")]
     UnknownKey,
     /// No `kid`, and too many keys.
-    #[error("the token names no key (kid), and its issuer has too many to try them all")]
+    #[error("the token names no key (kid), and its issuer has too many keys to try them all")]
     Ambiguous,
-    /// The signature is not the key's.
+    /// The signature is not of this key.
     #[error("the token's signature is wrong")]
     Signature,
     /// `exp` has passed.
@@ -62,13 +58,13 @@ pub enum AuthError {
          (max_lifetime): get one that is valid for a shorter time"
     )]
     Lifetime,
-    /// `aud` names none of ours.
+    /// `aud` has none of the issuer's `audiences`.
     #[error("the token is meant for another audience (aud)")]
     Audience,
-    /// `azp` or `client_id` is missing or none of ours.
+    /// `azp` or `client_id` is missing or not among the issuer's `authorized_parties`.
     #[error("the token was issued to a client (azp, client_id) that is not authorized here")]
     AuthorizedParty,
-    /// A claim has the wrong type or no sense.
+    /// A claim has the wrong type or an impossible value.
     #[error("the token's claims are not usable: {0}")]
     Claims(&'static str),
     /// The issuer's keys were never fetched, or too long ago.
@@ -77,7 +73,7 @@ pub enum AuthError {
 }
 
 impl AuthError {
-    /// 401, or 503 where it is not the client's fault.
+    /// 401, or 503 if the client is not at fault.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -126,13 +122,12 @@ pub enum InvalidTokens {
     /// An issuer's `jwks_file`, `pem_file` or `hmac_secret`.
     #[error("issuer {issuer}: {why}")]
     Keys {
-        /// Whose.
         issuer: Arc<str>,
-        /// What is wrong.
+        /// The problem, for the operator.
         why: String,
     },
     /// An entry of `tokens.sources`.
-    #[error("tokens.sources: `{0}` can be no header name")]
+    #[error("tokens.sources: `{0}` is not a valid header name")]
     Header(String),
     /// Keys are refreshed by tasks, so there must be a tokio runtime.
     #[error("keys cannot be fetched outside of an asynchronous runtime")]

@@ -1,4 +1,4 @@
-//! JSON objects read strictly: a key is there once, at every depth, and the depth is bounded.
+//! Strict parsing of JSON objects: each key occurs once, at every depth, and the depth is bounded.
 //!
 //! RFC 7519 §4 lets a reader refuse duplicate names or take the last; two readers of one token
 //! that differ in this see different callers.
@@ -97,7 +97,7 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(key) = entries.next_key::<String>()? {
             let value = entries.next_value_seed(inner)?;
             if object.insert(key, value).is_some() {
-                return Err(A::Error::custom("a key is there twice"));
+                return Err(A::Error::custom("a key occurs twice"));
             }
         }
         Ok(Value::Object(object))

@@ -8,20 +8,19 @@ use super::error::AuthError;
 use super::json;
 use crate::config::settings::Algorithm;
 
-/// A token that is well formed. Nothing in it is to be believed before its signature is checked.
+/// A well-formed token. Nothing in it is to be trusted before its signature is verified.
 #[derive(Debug)]
 pub(super) struct Jws<'a> {
     /// Header and claims as they were signed: `base64url.base64url`.
     pub(super) signed: &'a str,
-    /// In base64url.
+    /// The signature, in base64url.
     pub(super) signature: &'a str,
     pub(super) algorithm: Algorithm,
     pub(super) kid: Option<String>,
     pub(super) claims: Map<String, Value>,
 }
 
-/// Reads a token. Keys that it brings along or points to (`jwk`, `jku`, `x5c`, `x5u`) are not
-/// looked at.
+/// Parses a token. Keys that it contains or points to (`jwk`, `jku`, `x5c`, `x5u`) are ignored.
 pub(super) fn parse(token: &str) -> Result<Jws<'_>, AuthError> {
     let three_parts = AuthError::Malformed("not three parts separated by dots");
     let Some((signed, signature)) = token.rsplit_once('.') else {
@@ -32,7 +31,7 @@ pub(super) fn parse(token: &str) -> Result<Jws<'_>, AuthError> {
     };
     if claims.contains('.') {
         return Err(match token.matches('.').count() {
-            4 => AuthError::Malformed("it is encrypted (JWE), and only signed ones are read"),
+            4 => AuthError::Malformed("it is encrypted (JWE); only signed tokens are accepted"),
             _ => three_parts,
         });
     }
@@ -40,11 +39,11 @@ pub(super) fn parse(token: &str) -> Result<Jws<'_>, AuthError> {
         return Err(AuthError::Malformed("it is not signed"));
     }
     let header = json::object(&decode(header)?).ok_or(AuthError::Malformed(
-        "its header is no JSON object, or a key in it is there twice",
+        "its header is not a JSON object, or a key occurs twice in it",
     ))?;
     let (algorithm, kid) = read_header(&header)?;
     let claims = json::object(&decode(claims)?).ok_or(AuthError::Malformed(
-        "its claims are no JSON object, nested too deeply, or a key in them is there twice",
+        "its claims are not a JSON object, are nested too deeply, or a key occurs twice in them",
     ))?;
     Ok(Jws {
         signed,
@@ -55,7 +54,7 @@ pub(super) fn parse(token: &str) -> Result<Jws<'_>, AuthError> {
     })
 }
 
-/// Without padding, blanks, line ends or stray bits in the last letter.
+/// Decodes base64url without padding, spaces, line ends or stray bits in the last letter.
 fn decode(part: &str) -> Result<Vec<u8>, AuthError> {
     URL_SAFE_NO_PAD
         .decode(part)
@@ -66,7 +65,7 @@ fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>
     // Both change what the rest means: RFC 7515 §4.1.11, RFC 7797 §3.
     if header.contains_key("crit") || header.contains_key("b64") {
         return Err(AuthError::Malformed(
-            "its header asks for extensions (crit, b64) that are not understood",
+            "its header requires extensions (crit, b64) that are not supported",
         ));
     }
     match header.get("typ") {
@@ -81,7 +80,7 @@ fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>
     let kid = match header.get("kid") {
         None => None,
         Some(Value::String(kid)) => Some(kid.clone()),
-        Some(_) => return Err(AuthError::Malformed("its key id (kid) is no string")),
+        Some(_) => return Err(AuthError::Malformed("its key id (kid) is not a string")),
     };
     Ok((algorithm, kid))
 }

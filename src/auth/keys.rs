@@ -11,25 +11,24 @@ use thiserror::Error;
 use super::jws::Jws;
 use crate::config::settings::Algorithm;
 
-/// How many keys a token that names none is tried with. Each try costs some ten microseconds,
-/// and who sends the token is not known yet.
+/// How many keys are tried for a token that names none. Each try costs some ten microseconds, for a
+/// sender who is not authenticated yet.
 const MAX_TRIED: usize = 8;
 
-/// An issuer's keys.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct KeySet(Vec<Key>);
 
-/// A key with the algorithms it may be used with, which are all of its own sort: a public key is
-/// never taken for a secret.
+/// A key with the algorithms that it may be used with, all of which fit its type: a public key is
+/// never used as a secret.
 pub(super) struct Key {
     kid: Option<String>,
     algorithms: Vec<Algorithm>,
     verifier: DecodingKey,
-    /// What tells two keys apart; empty for a secret.
+    /// The key's public bytes, which identify it; empty for a secret.
     public: Vec<u8>,
 }
 
-/// What sort of public key it is.
+/// The type of a public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     Rsa,
@@ -38,13 +37,13 @@ pub(super) enum Family {
     Ed25519,
 }
 
-/// What became of a signature.
+/// The result of verifying a signature.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Good,
-    /// The key that the token names did not make it.
+    /// The key that the token names did not sign it.
     Bad,
-    /// No key here made it; the issuer may have a new one.
+    /// None of these keys signed it; the issuer may have a new one.
     NoKey,
     /// The token names no key, and there are more than [`MAX_TRIED`].
     TooMany,
@@ -59,11 +58,11 @@ pub(super) enum Unusable {
     Malformed,
     #[error("it is not for signatures")]
     NotForSignatures,
-    #[error("it is a shared secret, which has no place in a published key set")]
+    #[error("it is a shared secret, which does not belong into a published key set")]
     Secret,
     #[error("its type, curve or algorithm is not supported")]
     Unsupported,
-    #[error("no algorithm of the issuer's `algorithms` goes with it")]
+    #[error("none of the issuer's `algorithms` fits it")]
     NotAllowed,
 }
 
@@ -80,7 +79,7 @@ impl KeySet {
         self.0.is_empty()
     }
 
-    /// Checks a token's signature. A key with another id than the token's is never tried; one
+    /// Verifies a token's signature. A key with another id than the token's is never tried; a key
     /// without an id is.
     pub(super) fn verify(&self, jws: &Jws<'_>) -> Verdict {
         let kid = jws.kid.as_deref();

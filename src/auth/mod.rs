@@ -1,17 +1,17 @@
 //! Tokens: from a request's headers to a verified principal.
 //!
-//! | file | one idea |
+//! | file | content |
 //! |---|---|
-//! | `authenticator` | the way of one request: header, cache, signature, claims, scope |
+//! | `authenticator` | the steps of one request: header, cache, signature, claims, scope |
 //! | `source` | which header holds the token |
-//! | `jws`, `json` | a token's text, read strictly |
-//! | `claims` | what a believed token must say |
+//! | `jws`, `json` | strict parsing of a token's text |
+//! | `claims` | the claims that a trusted token must have |
 //! | `keys`, `jwks`, `pem` | the keys that an issuer may sign with |
-//! | `store`, `refresh`, `fetch` | where they come from, and how they stay fresh |
+//! | `store`, `refresh`, `fetch` | where keys come from, and how they are refreshed |
 //! | `cache` | verified tokens, until they expire or their issuer's keys change |
 //!
-//! A signature is checked only with the keys of the issuer that the token names, and nothing in
-//! the token says where keys come from.
+//! A signature is verified only with the keys of the issuer that the token names, and nothing in the
+//! token decides where keys come from.
 
 mod authenticator;
 mod cache;

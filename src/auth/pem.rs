@@ -15,7 +15,9 @@ pub(super) enum NoPem {
     Malformed,
     #[error("pem_file has no section PUBLIC KEY or CERTIFICATE")]
     Empty,
-    #[error("pem_file holds a private key: put the public key there, and this one somewhere safe")]
+    #[error(
+        "pem_file holds a private key: put the public key there, and keep this one in a safe place"
+    )]
     PrivateKey,
     #[error("pem_file: certificate {0} cannot be read")]
     Certificate(usize),
@@ -24,8 +26,8 @@ pub(super) enum NoPem {
 }
 
 /// Reads every key of the file; all must be usable. They have no id, so a token's `kid` does not
-/// choose among them. Of a certificate only the key counts: it is trusted because the operator
-/// put it there, so its dates and its issuer are not looked at.
+/// choose among them. Only the key of a certificate is used. It is trusted because the operator put
+/// it there, so the certificate's dates and issuer are ignored.
 pub(super) fn parse(text: &str, allowed: &[Algorithm]) -> Result<KeySet, NoPem> {
     let mut keys = Vec::new();
     for (place, section) in (1..).zip(<(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes())) {

@@ -1,4 +1,4 @@
-//! Who is asking, once it is proven.
+//! The caller of a request, once its token is verified.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::config::settings::{Algorithm, Tenancy};
 use crate::shares::Holder;
 use crate::tenancy::{self, ScopeRefusal, TenantScope};
 
-/// Who a verified token speaks for. Only the verifier makes one, but for
-/// [`Caller::supposed`].
+/// The subject of a verified token. Only the verifier makes one, and [`Caller::supposed`] for
+/// explanations.
 #[derive(Debug)]
 pub struct Principal {
     pub(super) issuer: Arc<str>,
@@ -24,7 +24,6 @@ pub struct Principal {
 /// How a verified token was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
-    /// `alg`
     pub algorithm: Algorithm,
     /// `kid`, if the token names its key.
     pub key_id: Option<Box<str>>,
@@ -41,7 +40,6 @@ impl Principal {
         self.subject.as_deref()
     }
 
-    /// Every claim.
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
@@ -56,13 +54,13 @@ impl Principal {
         &self.header
     }
 
-    /// How the token was signed; `None` where there was none and the claims are supposed.
+    /// How the token was signed; `None` if there is no token and the claims are only supposed.
     pub fn signature(&self) -> Option<&Signature> {
         self.signature.as_ref()
     }
 }
 
-/// A principal and what it may see.
+/// A principal with its tenants.
 #[derive(Debug)]
 pub struct Caller {
     pub(super) principal: Principal,
@@ -71,8 +69,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Someone with these claims, whom nobody proved. It is for telling what would become of a
-    /// request of theirs: what is enforced for such a caller may be looked at, never sent.
+    /// A caller with these claims, which nothing verified. Only for explaining what would happen to a
+    /// request: what is enforced for such a caller may be shown, and is never sent.
     pub(crate) fn supposed(
         tenancy: &Tenancy,
         issuer: Arc<str>,
@@ -95,7 +93,6 @@ impl Caller {
         }
     }
 
-    /// Who.
     pub fn principal(&self) -> &Principal {
         &self.principal
     }
@@ -105,7 +102,7 @@ impl Caller {
         &self.holder
     }
 
-    /// What; or why no tenant's data, which is a 403 on a data path.
+    /// The tenants, or why there are none, which is a 403 on a data path.
     pub fn scope(&self) -> Result<&TenantScope, &ScopeRefusal> {
         self.scope.as_ref()
     }

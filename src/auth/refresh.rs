@@ -1,7 +1,7 @@
-//! The task that keeps an issuer's published keys fresh.
+//! The task that refreshes an issuer's published keys.
 //!
-//! They are fetched at once, then in intervals, sooner again after a failure, and when a token
-//! names a key that is not there. The task alone fetches, so there is one fetch at a time.
+//! It fetches them at once, then at intervals, earlier after a failure, and when a token names an
+//! unknown key. Only this task fetches, so there is one fetch at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,6 @@ use super::keys::{KeySet, Unusable};
 use super::shared::{Current, Pacing, Shared};
 use crate::config::settings::Algorithm;
 
-/// The task that fetches.
 pub(super) struct Refresher {
     pub(super) issuer: Arc<str>,
     pub(super) algorithms: Vec<Algorithm>,
@@ -29,27 +28,27 @@ pub(super) struct Refresher {
 
 impl Refresher {
     pub(super) async fn run(self) {
-        let mut wanted = self.shared.flights.subscribe();
+        let mut wanted = self.shared.fetches.subscribe();
         let mut failures = 0_u32;
         loop {
-            self.shared.flights.send_modify(|flights| {
-                flights.wanted = false;
-                flights.running = true;
-                flights.last_begin = Some(Instant::now());
+            self.shared.fetches.send_modify(|fetches| {
+                fetches.wanted = false;
+                fetches.running = true;
+                fetches.last_start = Some(Instant::now());
             });
             failures = if self.fetch().await {
                 0
             } else {
                 failures.saturating_add(1)
             };
-            self.shared.flights.send_modify(|flights| {
-                flights.running = false;
-                flights.landed += 1;
+            self.shared.fetches.send_modify(|fetches| {
+                fetches.running = false;
+                fetches.completed += 1;
             });
             let pause = pause(&self.shared.pacing, self.refresh_interval, failures);
             tokio::select! {
                 () = sleep(pause) => {}
-                _ = wanted.wait_for(|flights| flights.wanted) => {}
+                _ = wanted.wait_for(|fetches| fetches.wanted) => {}
             }
         }
     }
@@ -67,7 +66,10 @@ impl Refresher {
                 true
             }
             Err(why) => {
-                tracing::warn!(issuer = &*self.issuer, "keys could not be fetched: {why}");
+                tracing::warn!(
+                    issuer = &*self.issuer,
+                    "cannot fetch the issuer's keys: {why}"
+                );
                 self.shared.fetches_failed.fetch_add(1, Ordering::Relaxed);
                 self.shared.failure.store(Some(Arc::new(why)));
                 false
@@ -75,7 +77,7 @@ impl Refresher {
         }
     }
 
-    /// A set without a usable key is taken as well: the provider says that none is valid.
+    /// A set without a usable key is used as well: the provider says that no key is valid.
     fn take(&self, Jwks { keys, unused }: Jwks) {
         let usable_until = self.clock.now().saturating_add(self.max_stale.as_secs());
         let before = self.shared.current.load_full();
@@ -101,8 +103,8 @@ impl Refresher {
     }
 }
 
-/// Until the next fetch. Proxies that started together are not to ask together, so up to a fifth
-/// is taken off at random.
+/// The time until the next fetch. Up to a fifth is subtracted at random, so that replicas that
+/// started together do not fetch together.
 fn pause(pacing: &Pacing, refresh_interval: Duration, failures: u32) -> Duration {
     let whole = match failures.checked_sub(1) {
         None => refresh_interval,
@@ -113,7 +115,7 @@ fn pause(pacing: &Pacing, refresh_interval: Duration, failures: u32) -> Duration
             .min(refresh_interval),
     };
     let mut random = [0_u8; 1];
-    // Without randomness all of it is waited for.
+    // If there are no random numbers, nothing is subtracted.
     let _ = aws_lc_rs::rand::fill(&mut random);
     let [part] = random;
     whole.saturating_sub(whole / (5 * 256) * u32::from(part))
@@ -123,13 +125,13 @@ fn log_change(issuer: &str, keys: &KeySet, unused: &[(String, Unusable)]) {
     for (key, why) in unused {
         match why {
             Unusable::RsaSize(_) | Unusable::Malformed => {
-                tracing::warn!(issuer, key, "a key is not used: {why}");
+                tracing::warn!(issuer, key, "ignoring a key of the issuer: {why}");
             }
-            _ => tracing::debug!(issuer, key, "a key is not used: {why}"),
+            _ => tracing::debug!(issuer, key, "ignoring a key of the issuer: {why}"),
         }
     }
     if keys.is_empty() {
-        tracing::warn!(issuer, "the issuer publishes no key that could be used");
+        tracing::warn!(issuer, "the issuer publishes no usable key");
     } else {
         tracing::info!(issuer, keys = keys.len(), "the issuer has new keys");
     }

@@ -1,4 +1,4 @@
-//! What an issuer's key store and the task that fetches its keys share.
+//! State that is shared by an issuer's key store and the task that fetches its keys.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -10,15 +10,16 @@ use tokio::time::Instant;
 
 use super::keys::KeySet;
 
-/// Requests that wait for a fetch at once, per issuer; more are answered without it.
+/// How many requests wait for a fetch at once, for each issuer; more are answered without waiting.
 pub(super) const MAX_WAITING: usize = 100;
 
-/// The times that are not the operator's to choose.
+/// Intervals that are not configurable.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pacing {
     /// A fetch may take this long.
     pub(super) fetch: Duration,
-    /// Between the begin of a fetch and one that an unknown key asks for: strangers ask, too.
+    /// The least time between the start of a fetch and one that an unknown key triggers, since
+    /// callers without a valid token can trigger it too.
     pub(super) gap: Duration,
     /// A request waits this long for such a fetch.
     pub(super) wait: Duration,
@@ -37,42 +38,40 @@ impl Pacing {
     };
 }
 
-/// What the store and the task that fetches share.
 pub(super) struct Shared {
     pub(super) current: ArcSwap<Current>,
-    pub(super) flights: watch::Sender<Flights>,
+    pub(super) fetches: watch::Sender<Fetches>,
     pub(super) waiting: Semaphore,
     pub(super) pacing: Pacing,
     pub(super) fetches_ok: AtomicU64,
     pub(super) fetches_failed: AtomicU64,
-    /// Why the last fetch failed; `None` after a good one.
+    /// Why the last fetch failed; `None` after a successful one.
     pub(super) failure: ArcSwapOption<String>,
 }
 
-/// The keys of one moment.
+/// The keys at one time.
 #[derive(Debug)]
 pub(super) struct Current {
     pub(super) keys: Arc<KeySet>,
-    /// Another number whenever the keys are others.
+    /// Changes whenever the keys change.
     pub(super) generation: u64,
-    /// In seconds since 1970.
+    /// Until when they are usable, in seconds since 1970.
     pub(super) usable_until: u64,
 }
 
-/// The fetches so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Flights {
+pub(super) struct Fetches {
     pub(super) wanted: bool,
     pub(super) running: bool,
-    pub(super) last_begin: Option<Instant>,
-    pub(super) landed: u64,
+    pub(super) last_start: Option<Instant>,
+    pub(super) completed: u64,
 }
 
 impl Shared {
     pub(super) fn new(current: Current, pacing: Pacing) -> Self {
         Self {
             current: ArcSwap::from_pointee(current),
-            flights: watch::Sender::new(Flights::default()),
+            fetches: watch::Sender::new(Fetches::default()),
             waiting: Semaphore::new(MAX_WAITING),
             pacing,
             fetches_ok: AtomicU64::new(0),

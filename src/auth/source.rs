@@ -1,4 +1,4 @@
-//! Which header holds the token.
+//! Finds the token in a request's headers.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use memchr::{memchr, memchr2};
 use super::error::{AuthError, InvalidTokens};
 use crate::config::settings::TokenSource;
 
-/// The headers that are looked at, in order.
+/// The headers that may hold a token, in order.
 pub(super) struct Sources {
     all: Vec<Source>,
     expected: Arc<str>,
@@ -20,7 +20,7 @@ struct Source {
     scheme: Option<String>,
 }
 
-/// A token as it came, not looked at.
+/// A token as received, not parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found<'a> {
     pub(super) token: &'a str,
@@ -53,11 +53,11 @@ impl Sources {
         })
     }
 
-    /// The token of the first header that is there, which decides alone: if it is malformed, or
-    /// there twice with different values, the next is not asked.
+    /// The token of the first header that is present, which decides alone: if it is malformed, or
+    /// present twice with different values, the next header is not tried.
     ///
-    /// A header with another authentication scheme is not there for us: Grafana sends a data
-    /// source's `Authorization: Basic` beside the user's `X-Id-Token`.
+    /// A header with another authentication scheme is ignored: Grafana sends a data source's
+    /// `Authorization: Basic` beside the user's `X-Id-Token`.
     pub(super) fn find<'a>(&'a self, headers: &'a HeaderMap) -> Result<Found<'a>, AuthError> {
         for source in &self.all {
             if let Some(token) = source.token(headers)? {
@@ -80,7 +80,7 @@ impl Source {
             return Ok(None);
         };
         if values.any(|other| other != value) {
-            return Err(self.refuse("is there twice, with different values"));
+            return Err(self.refuse("is present twice, with different values"));
         }
         let value = value
             .to_str()
@@ -105,7 +105,7 @@ impl Source {
             return Err(self.refuse("holds no token"));
         }
         if memchr2(b' ', b'\t', token.as_bytes()).is_some() {
-            return Err(self.refuse("holds more than a token, or a blank too many"));
+            return Err(self.refuse("holds more than a token, or an extra space"));
         }
         Ok(Some(token))
     }

@@ -235,7 +235,6 @@ pub(super) const QUICK: Pacing = Pacing {
     max_retry: Duration::from_millis(100),
 };
 
-/// What the provider answers.
 #[derive(Clone)]
 pub(super) enum Answer {
     Json(String),

@@ -38,29 +38,30 @@ enum Command {
     /// Run the proxy until SIGTERM or Ctrl-C.
     #[command(after_help = serve::EXAMPLES)]
     Serve(ConfigArgs),
-    /// Check a config file: prints every error and warning with its line, exits 1 if there is an
-    /// error.
+    /// Check a config file: print every error and warning with its line and column, and exit with 1
+    /// if there is an error.
     #[command(after_help = check::EXAMPLES)]
     Check(ConfigArgs),
-    /// Say what would become of a request, and why: who asks, with which tenants, what is sent on
-    /// in its place, or why it is refused and what would allow it. Nothing is sent.
+    /// Show what Partywall does with a request, and why: the caller, the tenants, and what is
+    /// forwarded instead, or why the request is refused and which key would permit it. Nothing is
+    /// sent to an upstream.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::ExplainArgs),
-    /// Run a file of policy tests: who has which tenants, and what becomes of requests. Nobody is
-    /// contacted.
+    /// Run a file of tests of the config's rules: which tenants callers have, and what happens to
+    /// their requests. No upstream and no issuer is contacted.
     #[command(after_help = policy_test::EXAMPLES)]
     Test(policy_test::TestArgs),
-    /// Ask each upstream and issuer what Partywall takes for granted, and tell what is wrong and
-    /// how to mend it.
+    /// Check what Partywall relies on at each upstream and issuer, and print what is wrong and how
+    /// to fix it.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::DoctorArgs),
-    /// Show it at work: a real Prometheus with two tenants' data behind the proxy.
+    /// Start a demo: a real Prometheus with the data of two tenants, and Partywall in front of it.
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::DemoArgs),
-    /// Write the completions of a shell to standard output.
+    /// Write shell completions to standard output.
     #[command(after_help = pages::COMPLETIONS_EXAMPLES)]
     Completions(pages::CompletionsArgs),
-    /// Write the manual page to standard output, in roff.
+    /// Write the manual page to standard output, in roff format.
     #[command(after_help = pages::MAN_EXAMPLES)]
     Man,
 }
@@ -72,7 +73,7 @@ struct ConfigArgs {
     config: PathBuf,
 }
 
-/// Runs the command that the process's arguments name.
+/// Runs the command that is named on the command line.
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(&args.config),
@@ -86,8 +87,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Runs what a command waits for.
-fn on_a_small_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
+/// Runs a future to its end on a single-threaded runtime.
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -96,10 +97,10 @@ fn on_a_small_runtime<T>(work: impl Future<Output = T>) -> Result<T, String> {
         .map_err(|error| format!("cannot start the runtime: {error}"))
 }
 
-/// The longest token or claims that are read, in bytes.
+/// The most bytes of a token or of claims that are read.
 const LONGEST_INPUT: u64 = 1024 * 1024;
 
-/// A file, a pipe or, for `-`, standard input.
+/// Reads a file, a pipe or, for `-`, standard input.
 fn read_input(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     let done = if path == Path::new("-") {

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::app;
 
-/// How long the end of the process waits for a disk to take the last audit records.
+/// How long the process waits at its end for the last audit records to be written.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
 
 /// Shown below `--help`.
 pub(super) const EXAMPLES: &str = "\
 Examples:
   partywall serve --config /etc/partywall/partywall.yaml
-  kill -HUP PID    # read the config again";
+  kill -HUP PID    # reload the config";
 
 #[allow(clippy::print_stderr)] // Before logging starts, standard error is all there is.
 pub(super) fn run(config: &Path) -> ExitCode {

@@ -24,9 +24,10 @@ pub use super::sections::tokens::{Algorithm, Issuer, KeySource, TokenSource, Tok
 pub use super::sections::traces::{SearchMetadata, Traces};
 pub use super::sections::tracing::Tracing;
 pub use super::sections::upstreams::{
-    Api, CLUSTERS, ClosedGroup, Credentials, HealthCheck, Shadow, Shadowed, Trust, Upstream,
-    UpstreamTimeouts, UpstreamTls,
+    Api, CLUSTERS, Credentials, HealthCheck, Shadow, Shadowed, Trust, Upstream, UpstreamTimeouts,
+    UpstreamTls,
 };
 pub use super::url::BaseUrl;
+pub use crate::closed_group::ClosedGroup;
 pub use crate::promql::ForeignMatchers;
 pub use crate::tempo::trace::ForeignSpans;

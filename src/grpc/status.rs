@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 /// <https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-#[allow(missing_docs)]
 pub enum Code {
     Ok = 0,
     Cancelled = 1,

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::config::settings::ClosedGroup;
+use crate::closed_group::ClosedGroup;
 
 /// A call this proxy can confine to a tenant, or that has nothing to confine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

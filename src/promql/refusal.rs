@@ -92,7 +92,6 @@ impl Refusal {
 
 /// What is wrong with a malformed query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[allow(missing_docs)]
 pub enum Problem {
     #[error("unexpected character {0:?}")]
     Character(char),

@@ -27,7 +27,7 @@ pub struct Limits {
     /// Levels of brackets and unary operators within each other, in one text.
     pub depth: usize,
     /// Parts of one text, or of all selectors of one request: names, values, operators, brackets,
-    /// and what counted repetition (`a{1000}`) adds to regexes.
+    /// and what repetition adds to regexes.
     pub nodes: usize,
     /// Bytes of a text to be printed, times the depth of its tree. See [`Size::to_print`].
     pub format_bytes: usize,
@@ -58,7 +58,7 @@ pub enum Oversize {
     /// Over [`Limits::nodes`].
     #[error(
         "the query has {nodes} parts, more than {limit} (limits.query_nodes); names, values, \
-         operators, brackets and counted repetitions in regular expressions count"
+         operators, brackets and repetitions in regular expressions count"
     )]
     TooManyNodes {
         /// Its parts.

@@ -15,7 +15,7 @@ pub fn init(settings: &Log) {
     let filter = EnvFilter::try_new(&settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        // Colours are for people; a file or a log collector would keep the escape codes.
+        // Colours only on a terminal; a file or a log collector would get the escape codes.
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = if settings.json {
@@ -28,18 +28,18 @@ pub fn init(settings: &Log) {
     std::panic::set_hook(Box::new(log_panic));
 }
 
-/// A panic is a defect, and logged as one. promql-parser's are not ours: they are caught where it
-/// is called, and a caller can bring them about at will, so they must not fill the log.
+/// Logs panics as errors, since each is a defect. Panics of promql-parser are caught where it is
+/// called, and callers can cause them at will, so they must not fill the log.
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let place = panic
+    let location = panic
         .location()
         .map(ToString::to_string)
         .unwrap_or_default();
-    if place.contains("promql-parser") {
-        tracing::debug!(place, "promql-parser panicked on a query");
+    if location.contains("promql-parser") {
+        tracing::debug!(location, "promql-parser panicked on a query");
     } else {
         let backtrace = std::backtrace::Backtrace::force_capture();
-        tracing::error!(place, %backtrace, "panic");
+        tracing::error!(location, %backtrace, "panic");
     }
 }
 

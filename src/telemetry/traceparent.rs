@@ -1,5 +1,5 @@
-//! W3C Trace Context, level 1 (<https://www.w3.org/TR/trace-context-1/>): which trace a request is
-//! part of.
+//! W3C Trace Context, level 1 (<https://www.w3.org/TR/trace-context-1/>): the trace that a request
+//! belongs to.
 
 use std::fmt;
 
@@ -15,23 +15,21 @@ pub struct TraceId([u8; 32]);
 /// A valid `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceParent {
-    /// The trace.
     pub trace_id: TraceId,
     /// The caller's span: 16 lower-case hexadecimal digits, not all zero.
     pub parent_id: [u8; 16],
-    /// Whether the caller records it.
+    /// Whether the caller samples the trace.
     pub sampled: bool,
 }
 
 impl TraceId {
-    /// The id in a text of 32 lower-case hexadecimal digits.
+    /// Parses 32 lower-case hexadecimal digits.
     pub fn parse(text: &[u8]) -> Option<Self> {
         hex(text).map(Self)
     }
 
-    /// The digits.
     pub fn as_str(&self) -> &str {
-        // They are ASCII: `parse` alone makes one.
+        // Always ASCII, since only `parse` makes one.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -42,9 +40,9 @@ impl fmt::Debug for TraceId {
     }
 }
 
-/// The trace that the headers name. What is not valid is taken out, and `tracestate` with it
-/// (§2.4: a receiver that cannot read the one must not use the other), so that no other reader
-/// understands it in its own way.
+/// The trace that the headers name. An invalid `traceparent` is removed, and `tracestate` with it
+/// (§2.4: a receiver that cannot read the one must not use the other), so that the upstream cannot
+/// read it differently.
 pub fn accept(headers: &mut HeaderMap) -> Option<TraceParent> {
     let parent = sole(headers).and_then(parse);
     if parent.is_none() {

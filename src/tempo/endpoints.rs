@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 
 use super::tag_name::{TagName, TagNameError};
-use crate::config::settings::ClosedGroup;
+use crate::closed_group::ClosedGroup;
 
 /// A call this proxy can confine to a tenant, or that has nothing to confine.
 #[derive(Clone, Debug, PartialEq, Eq)]

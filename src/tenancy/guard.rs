@@ -1,4 +1,4 @@
-//! Guards: how much one query of a tenant may ask for. Times are in nanoseconds.
+//! Limits of what one query of a tenant may ask for (`tenant_limits`). Times are in nanoseconds.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::{Tenant, TenantSet};
 use crate::config::settings::{TenantLimit, TenantLimits};
 use crate::reason::Reason;
 
-/// The strictest guards of a caller's tenants.
+/// The strictest limits of a caller's tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guard<'a> {
     max_range: Option<Bound<'a, i128>>,
@@ -17,80 +17,62 @@ pub struct Guard<'a> {
     min_step: Option<Bound<'a, i128>>,
 }
 
-/// A guard, and which of the caller's own tenants has it.
+/// A limit, and which of the caller's own tenants has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bound<'a, T> {
     value: T,
     tenant: &'a Tenant,
 }
 
-/// Why a query is refused. The text names the guard, its value and what was asked.
+/// Why a query is refused. The text names the limit, its value and what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum GuardRefusal {
-    /// `max_range`
     #[error(
         "{what} is {}, longer than tenant_limits max_range {} of tenant `{tenant}`; ask for a \
          shorter one",
         Span(*.asked), Span(*.limit)
     )]
     Range {
-        /// What is so long.
         what: &'static str,
-        /// How long.
         asked: i128,
-        /// The longest.
         limit: i128,
-        /// Whose.
         tenant: Tenant,
     },
-    /// `max_points`
     #[error(
         "{what} has {asked} points, more than tenant_limits max_points {limit} of tenant \
          `{tenant}`; ask for a longer step or a shorter range"
     )]
     Points {
-        /// What has so many.
         what: &'static str,
-        /// How many.
         asked: i128,
-        /// The most.
         limit: i128,
-        /// Whose.
         tenant: Tenant,
     },
-    /// `min_step`
     #[error(
         "the step of this query is {}, shorter than tenant_limits min_step {} of tenant \
          `{tenant}`; ask for a longer step",
         Span(*.asked), Span(*.limit)
     )]
     Step {
-        /// How short.
         asked: i128,
-        /// The shortest.
         limit: i128,
-        /// Whose.
         tenant: Tenant,
     },
-    /// What a guard would have to judge is not given, or not in a form it reads.
+    /// What the limit applies to is not given, or not in a form that can be read.
     #[error(
         "{problem}, and tenant_limits {} of tenant `{tenant}` needs it: {hint}",
         guard.label()
     )]
     Unreadable {
-        /// What is wrong.
         problem: String,
-        /// Which key.
         guard: Reason,
-        /// Whose.
         tenant: Tenant,
-        /// What to give instead.
         hint: &'static str,
     },
 }
 
 impl GuardRefusal {
-    /// The refusal's reason, whose label is the guard's key.
+    /// The refusal's reason, whose label is the limit's key.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Range { .. } => Reason::MaxRange,
@@ -101,12 +83,11 @@ impl GuardRefusal {
     }
 }
 
-/// What of a request cannot be judged.
+/// What part of a request cannot be compared with a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     /// In words: "`start` is not given".
     pub problem: String,
-    /// What to give instead.
     pub hint: &'static str,
 }
 
@@ -115,12 +96,12 @@ pub struct Unreadable {
 pub struct Window {
     /// From its start to its end.
     pub range: Result<i128, Unreadable>,
-    /// `None` where it has none, or leaves it to the upstream.
+    /// `None` if it has none, or leaves it to the upstream.
     pub step: Result<Option<i128>, Unreadable>,
 }
 
 impl<'a> Guard<'a> {
-    /// Of these tenants; `None` if nothing is guarded.
+    /// The limits of these tenants; `None` if there are none.
     pub fn of(limits: &TenantLimits, tenants: &'a TenantSet) -> Option<Self> {
         if !limits.guards() {
             return None;
@@ -147,17 +128,17 @@ impl<'a> Guard<'a> {
         guards.then_some(guard)
     }
 
-    /// Whether it needs to know what is within a query.
+    /// Whether the ranges within a query have to be known.
     pub fn looks_into_queries(&self) -> bool {
         self.max_range.is_some() || self.max_points.is_some()
     }
 
-    /// Judges what a request asks for.
+    /// Checks what a request asks for.
     pub fn check_window(&self, window: &Window) -> Result<(), GuardRefusal> {
         match (&window.range, self.max_range, self.max_points) {
             (Ok(range), ..) => self.check_range("the range of this request", *range)?,
             (Err(error), Some(bound), _) => return Err(error.refuse(MAX_RANGE, bound)),
-            // Points matter only where there is a step.
+            // Points are counted only if there is a step.
             (Err(error), _, Some(bound)) if window.step != Ok(None) => {
                 return Err(error.refuse(MAX_POINTS, bound));
             }
@@ -177,8 +158,8 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Judges a range. One that ends before it starts is as long as it is the other way round:
-    /// what an upstream makes of it is its own affair.
+    /// Checks a range. A range that ends before it starts counts with its absolute length, whatever
+    /// the upstream makes of it.
     pub fn check_range(&self, what: &'static str, range: i128) -> Result<(), GuardRefusal> {
         let asked = range.saturating_abs();
         match self.max_range {
@@ -192,14 +173,14 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Judges how many points a range and a step make.
+    /// Checks how many points a range and a step make.
     pub fn check_points(
         &self,
         what: &'static str,
         range: i128,
         step: i128,
     ) -> Result<(), GuardRefusal> {
-        // A step that is none makes as many as there can be.
+        // A step of zero makes as many points as there can be.
         let steps = range.saturating_abs().checked_div(step.max(0));
         let asked = steps.unwrap_or(i128::MAX).saturating_add(1);
         match self.max_points {
@@ -213,7 +194,7 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Judges how far back each point of a query looks, if the request says so.
+    /// Checks `lookback_delta`, if the request has it.
     pub fn check_lookback(
         &self,
         lookback: Result<Option<i128>, Unreadable>,
@@ -236,7 +217,7 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// A query's own ranges cannot be read.
+    /// The error for ranges within a query that cannot be read.
     pub fn unreadable_query(&self) -> Option<GuardRefusal> {
         let (guard, bound) = match (self.max_range, self.max_points) {
             (Some(bound), _) => (MAX_RANGE, bound),
@@ -244,7 +225,7 @@ impl<'a> Guard<'a> {
             (None, None) => return None,
         };
         let unreadable = Unreadable {
-            problem: "a range in square brackets is no plain duration".to_owned(),
+            problem: "a range in square brackets is not a plain duration".to_owned(),
             hint: "write it like [5m] or [1h:1m]",
         };
         Some(unreadable.refuse(guard, bound))
@@ -270,7 +251,7 @@ fn nanoseconds(duration: Duration) -> i128 {
     i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
 }
 
-/// A duration as the config writes it: `31d12h`, and below a millisecond as nanoseconds.
+/// A duration as in the config (`31d12h`); below a millisecond in nanoseconds.
 struct Span(i128);
 
 impl fmt::Display for Span {
@@ -295,7 +276,7 @@ impl fmt::Display for Span {
             rest %= unit;
             (number > 0).then_some((number, *name))
         });
-        // Two of them say enough.
+        // Two units are precise enough.
         for (number, name) in whole.take(2) {
             write!(f, "{number}{name}")?;
         }

@@ -1,68 +1,16 @@
 //! Tenants, and the label matchers that confine a query to them.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
-use thiserror::Error;
-
-/// The longest tenant value, in bytes. Label values have no limit of their own in Prometheus; a
-/// longer tenant is a mistake or an attack.
-pub const MAX_TENANT_BYTES: usize = 256;
-
-/// One tenant, by the value its label or attribute has: not empty, at most
-/// [`MAX_TENANT_BYTES`], without control characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tenant(Box<str>);
-
-/// Why a text is no tenant. The text itself is not repeated: it comes from a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum InvalidTenant {
-    /// An empty value would match every series that lacks the label.
-    #[error("a tenant is empty")]
-    Empty,
-    /// Longer than [`MAX_TENANT_BYTES`].
-    #[error("a tenant is longer than {MAX_TENANT_BYTES} bytes")]
-    TooLong,
-    /// NUL, newlines and other control characters, and U+FFFD, which Prometheus' lexer refuses in
-    /// strings (it stands for bytes that are no text).
-    #[error("a tenant holds a control character")]
-    ControlCharacter,
-}
-
-impl Tenant {
-    /// Takes a value as a tenant, literally: wildcards and regex operators have no meaning in it.
-    pub fn new(value: &str) -> Result<Self, InvalidTenant> {
-        if value.is_empty() {
-            return Err(InvalidTenant::Empty);
-        }
-        if value.len() > MAX_TENANT_BYTES {
-            return Err(InvalidTenant::TooLong);
-        }
-        if value.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER) {
-            return Err(InvalidTenant::ControlCharacter);
-        }
-        Ok(Self(value.into()))
-    }
-
-    /// The value as the label or attribute has it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Tenant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use crate::tenant::Tenant;
 
 /// A set of tenants that is never empty; sorted, without duplicates.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TenantSet(Box<[Tenant]>);
 
 impl TenantSet {
-    /// The set of these tenants; `None` if there are none.
+    /// Makes a set; `None` if it would be empty.
     pub fn new(tenants: impl IntoIterator<Item = Tenant>) -> Option<Self> {
         let mut tenants: Vec<Tenant> = tenants.into_iter().collect();
         tenants.sort_unstable();
@@ -103,8 +51,8 @@ pub struct LabelMatcher {
 }
 
 impl LabelMatcher {
-    /// The matcher that admits just these tenants. `label` must be a valid label name
-    /// (`[a-zA-Z_][a-zA-Z0-9_]*`); config sees to it.
+    /// The matcher for exactly these tenants. `label` must be a valid label name
+    /// (`[a-zA-Z_][a-zA-Z0-9_]*`), which the config ensures.
     pub fn new(label: Arc<str>, tenants: TenantSet) -> Self {
         let (op, value) = match &*tenants.0 {
             [one] => (MatchOp::Equal, one.as_str().to_owned()),
@@ -124,12 +72,10 @@ impl LabelMatcher {
         }
     }
 
-    /// The label's name.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// The tenants it admits.
     pub fn tenants(&self) -> &TenantSet {
         &self.tenants
     }
@@ -139,19 +85,19 @@ impl LabelMatcher {
         self.op
     }
 
-    /// What stands right of the operator, before any PromQL quoting.
+    /// The value to the right of the operator, before PromQL quoting.
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// Whether a series (rule, alert, target) whose label has this value is admitted. One that
-    /// lacks the label (`None`) never is.
+    /// Whether a series (rule, alert, target) whose label has this value matches. Without the label
+    /// (`None`) it never does.
     pub fn admits(&self, value: Option<&str>) -> bool {
         value.is_some_and(|value| self.tenants.contains(value))
     }
 }
 
-/// All the matchers a query must carry, one per label; never empty. A series must satisfy all.
+/// All matchers that a query must have, one for each label; never empty. A series must satisfy all.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Matchers {
     all: Box<[LabelMatcher]>,
@@ -159,7 +105,7 @@ pub struct Matchers {
 }
 
 impl Matchers {
-    /// The conjunction of a matcher and further ones.
+    /// Combines a matcher with further ones, all of which must match.
     pub fn new(first: LabelMatcher, rest: impl IntoIterator<Item = LabelMatcher>) -> Self {
         let all: Box<[LabelMatcher]> = std::iter::once(first).chain(rest).collect();
         let texts: Vec<String> = all
@@ -178,17 +124,16 @@ impl Matchers {
         }
     }
 
-    /// The matchers as they stand between braces: `tenant_id="acme",env=~"prod|test"`.
+    /// The matchers as written between braces: `tenant_id="acme",env=~"prod|test"`.
     pub fn promql(&self) -> &str {
         &self.promql
     }
 
-    /// The same text, to keep without a copy.
+    /// The same text, shared instead of copied.
     pub fn shared_promql(&self) -> Arc<str> {
         Arc::clone(&self.promql)
     }
 
-    /// Every matcher.
     pub fn iter(&self) -> impl Iterator<Item = &LabelMatcher> {
         self.all.iter()
     }
@@ -198,14 +143,14 @@ impl Matchers {
         self.iter().find(|matcher| matcher.label() == label)
     }
 
-    /// Whether a label set, given as a look-up by name, satisfies every matcher.
+    /// Whether a set of labels, given as a look-up by name, satisfies every matcher.
     pub fn admit<'a>(&self, value_of: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.iter()
             .all(|matcher| matcher.admits(value_of(matcher.label())))
     }
 }
 
-/// Escapes what RE2 treats as an operator, as Go's `regexp.QuoteMeta` does.
+/// Escapes the operators of RE2, as Go's `regexp.QuoteMeta` does.
 fn escape_re2(value: &str) -> Cow<'_, str> {
     escape(value, |c| r"\.+*?()|[]{}^$".contains(c))
 }
@@ -256,15 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn no_tenant_is_empty_long_or_control() {
-        assert_eq!(Tenant::new(""), Err(InvalidTenant::Empty));
-        assert_eq!(Tenant::new(&"x".repeat(257)), Err(InvalidTenant::TooLong));
-        assert_eq!(Tenant::new("a\nb"), Err(InvalidTenant::ControlCharacter));
-        assert_eq!(Tenant::new("a\0"), Err(InvalidTenant::ControlCharacter));
-        assert_eq!(
-            Tenant::new("a\u{fffd}"),
-            Err(InvalidTenant::ControlCharacter)
-        );
+    fn empty_set_of_tenants_is_none() {
         assert_eq!(TenantSet::new([]), None);
     }
 

@@ -1,4 +1,4 @@
-//! Who may see what: from verified claims to the matchers every query must carry. Pure.
+//! Tenancy: from verified claims to the matchers that every query must have. No I/O.
 
 mod guard;
 mod matchers;
@@ -7,9 +7,9 @@ mod rules;
 mod scope;
 
 pub use guard::{Guard, GuardRefusal, Unreadable, Window};
-pub use matchers::{
-    InvalidTenant, LabelMatcher, MAX_TENANT_BYTES, MatchOp, Matchers, Tenant, TenantSet,
-};
+pub use matchers::{LabelMatcher, MatchOp, Matchers, TenantSet};
 pub use reasons::{Reason, reasons};
 pub use rules::ScopeRefusal;
 pub use scope::{Attribute, TenantScope, Tenants, resolve};
+
+pub use crate::tenant::{InvalidTenant, MAX_TENANT_BYTES, Tenant};

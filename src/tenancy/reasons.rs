@@ -1,4 +1,4 @@
-//! Why a caller has the tenants it has, told to the operator.
+//! Explains to the operator why a caller has its tenants.
 
 use std::sync::Arc;
 
@@ -7,37 +7,37 @@ use serde_json::{Map, Value};
 use super::rules::{self, Granted, Path};
 use crate::config::settings::{ClaimGrant, Grant, Tenancy, TenantRule, When};
 
-/// What one dimension makes of a caller's claims.
+/// What the rules of one dimension derive from a caller's claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     /// Its label in the metrics.
     pub label: Option<Arc<str>>,
     /// Its attribute in the traces, without `resource.`.
     pub attribute: Option<Arc<str>>,
-    /// Whether it is not about tenants but about named clusters.
+    /// Whether the rules are about named clusters instead of tenants.
     pub of_clusters: bool,
-    /// How many rules there are; the short form `claim` is the last.
+    /// The number of rules. The short form `claim` counts as the last one.
     pub rules: usize,
-    /// The conditions of the rules that came before the one that decided, and did not hold.
+    /// The conditions of the rules before the deciding one, none of which held.
     pub passed_over: Vec<String>,
-    /// What the rule that decided grants, in words; `None` where none applies.
+    /// What the deciding rule grants, in words; `None` if no rule applies.
     pub grant: Option<String>,
-    /// What was found in its claim.
+    /// The values of the rule's claim.
     pub values: Vec<String>,
     /// The tenants; `None` for all.
     pub tenants: Option<Vec<String>>,
 }
 
 impl Reason {
-    /// The place, from 1, of the rule that decided, among all rules of its dimension.
+    /// The number of the deciding rule among all rules of its dimension, from 1.
     pub fn rule(&self) -> Option<usize> {
         self.grant.is_some().then(|| self.passed_over.len() + 1)
     }
 }
 
-/// One reason a dimension, in the order of the config, and one for the clusters where there are
-/// rules for them; just one for a caller with all tenants.
-/// What [`resolve`](super::resolve) refuses has reasons as well, with tenants in them or not.
+/// One reason for each dimension, in the order of the config, and one for the clusters if there are
+/// rules for them. A caller with all tenants has only the first. Callers that
+/// [`resolve`](super::resolve) refuses have reasons as well, with tenants in them or not.
 pub fn reasons(tenancy: &Tenancy, issuer: &str, claims: &Map<String, Value>) -> Vec<Reason> {
     let reason = |rules, what| of_rules(rules, issuer, claims, tenancy.max_tenants, what);
     let first = Reason {
@@ -93,7 +93,7 @@ fn of_rules(
     }
 }
 
-/// `what` it grants: tenants or clusters.
+/// Describes what a rule grants; `what` is "tenants" or "clusters".
 fn grant(rule: &TenantRule, what: &str) -> String {
     let granted = match &rule.grant {
         Grant::AllTenants => format!("all {what}"),
@@ -119,7 +119,7 @@ fn grant(rule: &TenantRule, what: &str) -> String {
     if rule.when == When::default() {
         granted
     } else {
-        format!("{granted}, as {}", condition(&rule.when))
+        format!("{granted}, because {}", condition(&rule.when))
     }
 }
 

@@ -1,4 +1,4 @@
-//! One dimension's rules: the first whose `when` holds decides alone.
+//! The rules of one dimension: the first rule whose `when` holds decides alone.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,43 +9,39 @@ use thiserror::Error;
 use super::{InvalidTenant, Tenant, TenantSet};
 use crate::config::settings::{ClaimGrant, ClaimPath, Grant, TenantRule, When};
 
-/// What a rule granted.
 #[derive(Debug)]
 pub(super) enum Granted {
     AllTenants,
     Tenants(TenantSet),
 }
 
-/// Why a believed caller gets no tenants: a 403. The texts name the claim and the type of what
-/// was found there, never a value.
+/// Why a caller with a valid token has no tenants, which is a 403. The texts name the claim and the
+/// type of what it holds, never a value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ScopeRefusal {
     /// No rule's `when` holds.
     #[error(
         "no rule under `tenancy` applies to this token: its issuer and claims meet no `when`. \
-         Add a rule for such callers, or give them the claim that a rule asks for"
+         Add a rule for such callers, or give them the claim that a rule requires"
     )]
     NoRule,
-    /// The claim is not there.
+    /// The claim is missing.
     #[error(
         "the token has no claim `{claim}`: let the identity provider add it, or name another \
          claim under `tenancy`"
     )]
-    ClaimMissing {
-        /// The claim's path.
-        claim: String,
-    },
-    /// The claim, or a step on the way to it, has another type.
+    ClaimMissing { claim: String },
+    /// The claim, or a part of the path to it, has another type.
     #[error(
         "the token's claim `{claim}` is {found} where {expected} is needed: change what the \
          identity provider puts there, or name another claim under `tenancy`"
     )]
     ClaimType {
-        /// The claim's path, up to where the odd type is.
+        /// The claim's path, up to the part with the unexpected type.
         claim: String,
-        /// What is there, in words.
+        /// The type that was found, in words.
         found: &'static str,
-        /// What would do.
+        /// The types that are accepted, in words.
         expected: &'static str,
     },
     /// The claim holds no value.
@@ -54,7 +50,6 @@ pub enum ScopeRefusal {
          provider assign one"
     )]
     ClaimEmpty {
-        /// The claim's path.
         claim: String,
         /// What is empty, in words.
         found: &'static str,
@@ -65,38 +60,33 @@ pub enum ScopeRefusal {
          `pattern` and `map`: let the identity provider assign one that is, or extend the rule"
     )]
     NoValueLeft {
-        /// The claim's path.
         claim: String,
-        /// How many values there were.
+        /// How many values the claim has.
         values: usize,
     },
-    /// A value can be no tenant.
+    /// A value is not a valid tenant.
     #[error("a value of the token's claim `{claim}` is refused: {why}")]
     NoTenant {
-        /// The claim's path.
         claim: String,
-        /// What is wrong with it.
+        /// Why it is not valid.
         why: InvalidTenant,
     },
     /// More tenants than `max_tenants`.
     #[error(
-        "the token's claim `{claim}` names {found} tenants and at most {max} are allowed: give the \
+        "the token's claim `{claim}` names {found} tenants and at most {max} are permitted: give the \
          caller fewer, narrow the rule by `pattern` or `map`, or raise `tenancy.max_tenants`"
     )]
     TooMany {
-        /// The claim's path.
         claim: String,
-        /// How many there are.
         found: usize,
-        /// `tenancy.max_tenants`.
         max: usize,
     },
-    /// A rule's own `tenants` are empty, invalid or too many; a checked config has none such.
+    /// A rule's `tenants` are empty, invalid or too many. A checked config has no such rule.
     #[error(
         "the `tenants` of the rule that applies to this token are not usable: correct the rule"
     )]
     FixedTenants,
-    /// `all_tenants` below `and`; a checked config has none such.
+    /// `all_tenants` below `and`. A checked config has no such rule.
     #[error(
         "a rule below `tenancy.and` grants all tenants: only the rules of `tenancy` itself can"
     )]
@@ -104,7 +94,7 @@ pub enum ScopeRefusal {
 }
 
 impl ScopeRefusal {
-    /// A word for metrics, of a closed set.
+    /// The reason as a label value, of a closed set.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoRule => "no_rule",
@@ -119,7 +109,7 @@ impl ScopeRefusal {
     }
 }
 
-/// What the first rule that applies grants.
+/// What the first applicable rule grants.
 pub(super) fn decide(
     rules: &[TenantRule],
     issuer: &str,
@@ -134,22 +124,22 @@ pub(super) fn decide(
     }
 }
 
-/// The first rule that applies, and its place among the rules.
+/// The first applicable rule, and its index among the rules.
 pub(super) fn deciding<'r>(
     rules: &'r [TenantRule],
     issuer: &str,
     claims: &Map<String, Value>,
 ) -> Result<Option<(usize, &'r TenantRule)>, ScopeRefusal> {
-    for (place, rule) in rules.iter().enumerate() {
+    for (index, rule) in rules.iter().enumerate() {
         if applies(&rule.when, issuer, claims)? {
-            return Ok(Some((place, rule)));
+            return Ok(Some((index, rule)));
         }
     }
     Ok(None)
 }
 
-/// A condition's claim that is missing, null or an empty list does not hold. One of another type
-/// refuses the token: passing on to the next rule could grant more than was meant.
+/// A condition does not hold if its claim is missing, null or an empty list. A claim of another type
+/// refuses the token, because going on to the next rule could grant more than was meant.
 fn applies(when: &When, issuer: &str, claims: &Map<String, Value>) -> Result<bool, ScopeRefusal> {
     if when.issuer.as_deref().is_some_and(|only| only != issuer) {
         return Ok(false);
@@ -216,9 +206,9 @@ fn from_claim(
     })
 }
 
-/// The claim's values, none of them empty, at least one. `separator` splits a string; a list's
-/// items are each one value. Pieces that are blank (`a,,b`, a separator at the end) hold no value
-/// and are no values; an empty item of a list is a mistake at the provider and refused.
+/// The claim's values: at least one, and none of them empty. `separator` splits a string; each item
+/// of a list is one value. Empty pieces (`a,,b`, a separator at the end) are ignored. An empty item
+/// of a list is a mistake at the provider and refused.
 pub(super) fn claim_values<'a>(
     grant: &ClaimGrant,
     claims: &'a Map<String, Value>,
@@ -278,8 +268,8 @@ fn strings<'a>(path: &ClaimPath, items: &'a [Value]) -> Result<Vec<&'a str>, Sco
         .collect()
 }
 
-/// What the pattern makes of a value: its first group, or all of it; `None` if it does not match
-/// the value as a whole.
+/// The tenant that the pattern finds in a value: the first group, or the whole value; `None` if the
+/// pattern does not match the whole value.
 fn captured<'a>(pattern: &regex::Regex, value: &'a str) -> Option<&'a str> {
     let captures = pattern.captures(value)?;
     let whole = captures.get(0)?;
@@ -292,7 +282,7 @@ fn captured<'a>(pattern: &regex::Regex, value: &'a str) -> Option<&'a str> {
     Some(value)
 }
 
-/// The claim at the end of the path; `None` if a step to it is missing or null.
+/// The claim at the end of the path; `None` if a part of the path is missing or null.
 fn look_up<'a>(
     path: &ClaimPath,
     claims: &'a Map<String, Value>,
@@ -336,7 +326,7 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// A path as the config file spells it.
+/// A path as written in the config.
 pub(super) struct Path<'a>(pub(super) &'a ClaimPath);
 
 impl fmt::Display for Path<'_> {

@@ -1,4 +1,4 @@
-//! Connections to an upstream: made within `timeouts.connect`, TLS included, and counted.
+//! Connections to an upstream: opened within `timeouts.connect`, TLS included, and counted.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -20,14 +20,14 @@ use tower_service::Service;
 
 use crate::config::settings::Upstream as Settings;
 
-/// What is spoken on a connection.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Protocol {
     Http1,
     Http2,
 }
 
-/// Of one upstream, over all its clients.
+/// Counts the connections of one upstream, over all its clients.
 #[derive(Debug, Default)]
 pub struct Connections {
     open: AtomicI64,
@@ -35,18 +35,17 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Open now.
+    /// Connections open now.
     pub fn open(&self) -> i64 {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Opened so far.
+    /// Connections opened since the start.
     pub fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
 }
 
-/// Opens connections.
 #[derive(Clone)]
 pub(super) struct Connector {
     https: HttpsConnector<HttpConnector>,
@@ -64,11 +63,12 @@ impl Connector {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
-        // Shared among the addresses of a name, so that a dead one leaves time for the next.
+        // The time is shared among the addresses of a name, so that a dead one leaves time for the
+        // next.
         http.set_connect_timeout(Some(settings.timeouts.connect));
-        // hyper gives up a request only when all it has written is taken. An upstream that hangs
-        // while a body is sent would hold the connection, and the client's, for ever. Longer than
-        // `send` waits after the last piece, which has the better error.
+        // hyper gives up a request only once the upstream has taken all that was written. An upstream
+        // that hangs while a body is sent would hold the connection, and the client's, for ever. This
+        // is longer than `send` waits after the last piece, since that has the better error.
         let given_up = settings.timeouts.response_head.saturating_mul(3);
         http.set_tcp_user_timeout(Some(given_up));
         let builder = HttpsConnectorBuilder::new()

@@ -1,4 +1,4 @@
-//! Whether an upstream can answer: it is asked in intervals, by its own client.
+//! Health checks of an upstream: at intervals, with the upstream's own client.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,28 +15,28 @@ use tokio::task::AbortHandle;
 use super::{Upstream, UpstreamError, with_causes};
 use crate::body::RequestBody;
 
-/// By which an upstream's log tells our checks from requests.
+/// Marks health checks in an upstream's log.
 const AGENT: HeaderValue = HeaderValue::from_static("partywall-health-check");
 
-/// For the log and for readiness.
 const IGNORED: &str = "tenancy.traces.org_id is set, but this Tempo ignores X-Scope-OrgID and \
                        shows every tenant all spans: set multitenancy_enabled: true in Tempo, or \
                        tenancy.traces.attribute here";
 
-/// Whether a 401 is Tempo's for want of `X-Scope-OrgID` (grafana/dskit, user/id.go).
+/// Whether a 401 is Tempo's answer to a request without `X-Scope-OrgID` (grafana/dskit, user/id.go).
 fn says_no_org_id(text: &[u8]) -> bool {
     text.trim_ascii() == b"no org id"
 }
 
-/// As much of an answer as is read, so that its connection can be used again.
+/// The most bytes of an answer that are read, so that its connection can be reused.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// Answered only where Tempo does not require an organisation: a list of names, of a time that
-/// holds no blocks. Every handler of Tempo's API is behind the same middleware, which answers 401
-/// `no org id` (grafana/tempo, cmd/tempo/app/modules.go; `middleware/http_auth.go` of grafana/dskit).
+/// A request that Tempo answers with 200 only if it does not require an organisation. It lists names
+/// in a time range without blocks, so it is cheap. All handlers of Tempo's API share the middleware
+/// that answers 401 `no org id` (grafana/tempo, cmd/tempo/app/modules.go; grafana/dskit,
+/// `middleware/http_auth.go`).
 const ORG_ID_PROBE: &str = "/api/v2/search/tags?start=1&end=2";
 
-/// Asks one upstream until it is dropped.
+/// Checks one upstream until this is dropped.
 pub struct Health {
     shared: Arc<Shared>,
     task: AbortHandle,
@@ -50,7 +50,7 @@ struct Shared {
     checks: Arc<HealthChecks>,
 }
 
-/// Of one upstream, over all its settings.
+/// Counts the health checks of one upstream; a reload does not reset them.
 #[derive(Debug, Default)]
 pub struct HealthChecks {
     good: AtomicU64,
@@ -58,12 +58,12 @@ pub struct HealthChecks {
 }
 
 impl HealthChecks {
-    /// Answered with success.
+    /// Successful checks.
     pub fn good(&self) -> u64 {
         self.good.load(Ordering::Relaxed)
     }
 
-    /// All others.
+    /// Failed checks.
     pub fn bad(&self) -> u64 {
         self.bad.load(Ordering::Relaxed)
     }
@@ -76,20 +76,20 @@ enum State {
     Unhealthy,
 }
 
-/// Whether a Tempo keeps tenants apart by `X-Scope-OrgID`.
+/// Whether a Tempo separates tenants by `X-Scope-OrgID`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OrgId {
-    /// Not asked yet.
+    /// Not checked yet.
     Unknown,
-    /// Asked, and no answer said so or otherwise; nothing else is known either.
+    /// Checked, but no answer has shown it yet.
     Untold,
     /// A request without the header is refused.
     Required,
-    /// A request without the header is answered: with it, every tenant gets all spans.
+    /// A request without the header is answered, so every tenant gets all spans.
     Ignored,
 }
 
-/// Why a check failed; for the log.
+/// Why a check failed, for the log.
 #[derive(Debug, Error)]
 enum Failure {
     #[error("no answer within {0:?} (health.timeout)")]
@@ -103,8 +103,8 @@ enum Failure {
 }
 
 impl Health {
-    /// Begins to ask, at once. What is known of `previous`, an upstream of the same name, holds
-    /// until there is an answer.
+    /// Starts checking, at once. Until there is an answer, the state of `previous`, an upstream of the
+    /// same name, is kept.
     ///
     /// With `needs_org_id`, it is also found out whether the upstream, a Tempo, requires
     /// `X-Scope-OrgID`.
@@ -123,7 +123,7 @@ impl Health {
         Self { shared, task }
     }
 
-    /// The upstream that is asked.
+    /// The upstream that is checked.
     pub fn upstream(&self) -> &Arc<Upstream> {
         &self.shared.upstream
     }
@@ -137,18 +137,18 @@ impl Health {
         }
     }
 
-    /// Whether the upstream is found to ignore `X-Scope-OrgID`; `None` where nothing depends on it.
+    /// Whether the upstream ignores `X-Scope-OrgID`; `None` if nothing depends on it.
     pub fn ignores_org_id(&self) -> Option<bool> {
         self.shared.org_id.as_ref()?;
         Some(self.shared.upstream.ignores_org_id())
     }
 
-    /// What came of the checks so far.
+    /// The results so far.
     pub fn checks(&self) -> &HealthChecks {
         &self.shared.checks
     }
 
-    /// Why Partywall is not ready for this upstream's sake, if it is to be.
+    /// Why Partywall is not ready because of this upstream; `None` if it does not prevent readiness.
     pub fn not_ready(&self) -> Option<String> {
         let settings = self.shared.upstream.settings();
         let name = &settings.name;
@@ -157,7 +157,7 @@ impl Health {
                 return Some(format!("upstream `{name}` has not been checked yet"));
             }
             Some(OrgId::Ignored) => return Some(format!("upstream `{name}`: {IGNORED}")),
-            // One that is down keeps no other upstream's requests away.
+            // A Tempo that is down does not keep requests from other upstreams.
             Some(OrgId::Untold | OrgId::Required) | None => {}
         }
         if !settings.health.gates_readiness {
@@ -166,11 +166,11 @@ impl Health {
         match *self.shared.state.borrow() {
             State::Unknown => Some(format!("upstream `{name}` has not been checked yet")),
             State::Healthy => None,
-            State::Unhealthy => Some(format!("upstream `{name}` is not healthy")),
+            State::Unhealthy => Some(format!("upstream `{name}` is unhealthy")),
         }
     }
 
-    /// Waits until it is known whether the upstream is healthy, where readiness depends on it.
+    /// Waits for the first result, if readiness depends on it.
     pub async fn settled(&self) {
         if let Some(org_id) = &self.shared.org_id {
             let mut org_id = org_id.subscribe();
@@ -249,12 +249,12 @@ impl Shared {
         request.headers_mut().insert(USER_AGENT, AGENT);
         self.upstream.sign(request.headers_mut());
         let answer = self.upstream.send(request).await;
-        let (head, body) = answer.map_err(Failure::Unreachable)?.into_parts();
+        let (parts, body) = answer.map_err(Failure::Unreachable)?.into_parts();
         #[expect(clippy::disallowed_methods, reason = "a few bytes, at most")]
         let text = Limited::new(body, ANSWER_BYTES).collect().await;
-        // One that is too long, or breaks off, says nothing.
+        // A body that is too long or breaks off counts as empty.
         let text = text.map(Collected::to_bytes).unwrap_or_default();
-        Ok((head.status, text))
+        Ok((parts.status, text))
     }
 
     fn note(&self, outcome: Result<(), Failure>) {
@@ -269,7 +269,7 @@ impl Shared {
         let upstream = &**self.upstream.name();
         match outcome {
             Ok(()) => tracing::info!(upstream, "the upstream is healthy"),
-            Err(why) => tracing::warn!(upstream, "the upstream is not healthy: {why}"),
+            Err(why) => tracing::warn!(upstream, "the upstream is unhealthy: {why}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The way to an upstream: a pooled client, our credentials, its base path, its health.
+//! The client of an upstream: connection pool, credentials, base path, health checks.
 
 mod connect;
 mod health;
@@ -23,38 +23,38 @@ pub use self::health::{Health, HealthChecks};
 use crate::body::RequestBody;
 use crate::config::settings::{Api, Credentials, Trust, Upstream as Settings};
 
-/// How long an unused connection is kept. Shorter than the five minutes for which Prometheus and
-/// Thanos keep theirs (`--web.read-timeout`, `--http-grace-period` aside), so that we rarely write
-/// on one that they are closing.
+/// How long an unused connection stays open. Shorter than the five minutes after which Prometheus and
+/// Thanos close it (`--web.read-timeout`, `--http-grace-period` aside), so that we rarely write to a
+/// connection that they are closing.
 const POOL_IDLE: Duration = Duration::from_secs(90);
 
-/// One upstream, connected lazily. Cheap to share; a reload that leaves its settings alone keeps
-/// its warm connections.
+/// One upstream, connected lazily. Cheap to share. A reload that does not change its settings keeps
+/// its open connections.
 pub struct Upstream {
     settings: Settings,
     /// What [`Health`] found out: see [`Self::ignores_org_id`].
     ignores_org_id: AtomicBool,
     client: Client<Connector, RequestBody>,
-    /// HTTP/2 from the first byte, as gRPC needs it.
+    /// Speaks HTTP/2 from the first byte, as gRPC needs it.
     grpc_client: Client<Connector, RequestBody>,
     connections: Arc<Connections>,
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
-    /// What `credentials` adds to each request; `None` also where the caller's token goes on.
+    /// The header that `credentials` adds to each request; `None` also with `forward_token`.
     authorization: Option<HeaderValue>,
 }
 
-/// Why an upstream's settings make no client. Config checks most of it before.
+/// Why no client can be made from an upstream's settings. The config checks most of it earlier.
 #[derive(Debug, Error)]
 pub enum InvalidUpstream {
-    /// The host and port of `url`.
+    /// The host and port of `url` are not valid.
     #[error("the url's host is not valid: {0}")]
     Authority(String),
-    /// The credentials cannot stand in a header.
-    #[error("the credentials hold characters that a header cannot carry")]
+    /// The credentials are not valid in a header.
+    #[error("the credentials hold characters that are not valid in a header")]
     Credentials,
-    /// The crypto provider refuses what `tls` says.
+    /// The crypto provider refuses the settings of `tls`.
     #[error("tls: {0}")]
     Tls(#[from] rustls::Error),
 }
@@ -62,16 +62,16 @@ pub enum InvalidUpstream {
 /// Why an upstream gave no answer.
 #[derive(Debug, Error)]
 pub enum UpstreamError {
-    /// No connection, or it broke before the answer's head.
+    /// No connection, or it broke before the answer's headers.
     #[error(transparent)]
     Unreachable(hyper_util::client::legacy::Error),
-    /// No answer's head within `timeouts.response_head`.
+    /// No headers of an answer within `timeouts.response_head`.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
 }
 
 impl Upstream {
-    /// Prepares a client; nothing is connected yet. Connections count on from those of
+    /// Makes a client; nothing is connected yet. Counting of connections continues that of
     /// `previous`, an upstream of the same name.
     pub fn new(settings: &Settings, previous: Option<&Self>) -> Result<Self, InvalidUpstream> {
         let url = &settings.url;
@@ -112,12 +112,12 @@ impl Upstream {
         })
     }
 
-    /// Its connections, those of earlier settings included.
+    /// Counts of its connections, those of earlier settings included.
     pub fn connections(&self) -> &Connections {
         &self.connections
     }
 
-    /// Whether it is believed whatever certificate it shows.
+    /// Whether its certificate is not verified.
     pub fn is_insecure(&self) -> bool {
         self.settings.tls.trust == Trust::Anyone
     }
@@ -138,7 +138,6 @@ impl Upstream {
         &self.settings.name
     }
 
-    /// What it speaks.
     pub fn api(&self) -> Api {
         self.settings.api
     }
@@ -166,12 +165,12 @@ impl Upstream {
             .build()
     }
 
-    /// Whether it is shown the caller's own token.
+    /// Whether the caller's own token is sent to it.
     pub fn forwards_token(&self) -> bool {
         self.settings.credentials == Credentials::ForwardToken
     }
 
-    /// Adds what every request to it carries: `Host`, and our credentials if we have some.
+    /// Adds the headers of every request to it: `Host`, and our credentials if there are any.
     pub fn sign(&self, headers: &mut HeaderMap) {
         headers.insert(HOST, self.host.clone());
         if let Some(value) = &self.authorization {
@@ -179,8 +178,8 @@ impl Upstream {
         }
     }
 
-    /// Sends a request, by HTTP/2 if it says so, and waits for the answer's head. While the
-    /// client's body still comes and is taken, there can be no answer yet.
+    /// Sends a request, over HTTP/2 if its version says so, and waits for the answer's headers. The
+    /// time starts when the client's body has been sent, since there can be no answer before.
     pub async fn send(
         &self,
         mut request: Request<RequestBody>,
@@ -205,7 +204,7 @@ impl Upstream {
     }
 }
 
-/// An error with all its causes: hyper's own text alone says little.
+/// The text of an error with all its causes: hyper's own text alone says little.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

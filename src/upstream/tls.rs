@@ -1,4 +1,4 @@
-//! Whom we believe behind `https`, and what we show.
+//! TLS towards upstreams: which certificates are trusted, and the client certificate.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 
 use crate::config::settings::{Identity, Trust, UpstreamTls};
 
-/// A client's TLS, without ALPN.
+/// The TLS settings of a client, without ALPN.
 ///
 /// # Errors
-/// When the crypto provider refuses what the config has found to be sound.
+/// When the crypto provider refuses what the config accepted.
 pub(super) fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let algorithms = provider.signature_verification_algorithms;
@@ -39,15 +39,15 @@ pub(super) fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, Erro
     }
 }
 
-/// The system's certificates. None at all is no error here: an upstream that needs them then
-/// fails its handshake with a clear text.
+/// The system's certificates. If there are none, that is not an error here: the handshake with an
+/// upstream that needs them fails with a clear text.
 fn from_system() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
 }
 
-/// Takes any certificate, but asks for the proof that the other side holds its key.
+/// Accepts any certificate, but verifies that the other side holds its key.
 #[derive(Debug)]
 struct BelieveAnyone {
     algorithms: WebPkiSupportedAlgorithms,

@@ -413,7 +413,7 @@ async fn a_full_disk_fails_no_request() {
     }
     assert!(rig.metric(failed).await > 20.0, "the disk was not full");
     let log = rig.process.log();
-    let complaints = log.matches("audit records cannot be written").count();
+    let complaints = log.matches("cannot write audit records").count();
     assert_eq!(complaints, 1, "once a minute:\n{log}");
     // What is there is whole lines, but for the last.
     let text = trail.text();

@@ -42,7 +42,7 @@ fn said(rig: &Rig, what: &str) -> usize {
 }
 
 const IS_HEALTHY: &str = "the upstream is healthy upstream=\"metrics\"";
-const IS_NOT: &str = "the upstream is not healthy";
+const IS_NOT: &str = "the upstream is unhealthy";
 
 #[tokio::test]
 async fn it_is_asked_as_a_client_would() {
@@ -139,10 +139,7 @@ async fn readiness_can_depend_on_it() {
     eventually("it was asked", async || rig.metric(BAD).await > 0.5).await;
     let ready = rig.admin_get("/-/ready").await;
     assert_eq!(ready.status, 503);
-    assert_eq!(
-        ready.text(),
-        "not ready: upstream `metrics` is not healthy\n"
-    );
+    assert_eq!(ready.text(), "not ready: upstream `metrics` is unhealthy\n");
     assert_eq!(rig.admin_status("/-/healthy").await, 200);
 
     let mut rig = rig;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::common::client::{Ask, Client, Sent};
 use super::common::docs::page;
 use super::common::process::free_port;
+use super::common::tempo_upstream::TempoUpstream;
 use super::common::tls::Authority;
 use super::common::token::Signer;
 use super::rig::{ACME, Rig, token};
@@ -40,16 +41,21 @@ fn documented() -> BTreeSet<String> {
 /// The exposition of a proxy with everything that can be counted, after some of it was.
 async fn everything() -> String {
     let tls_port = free_port();
+    let tempo = TempoUpstream::start().await;
     let rig = Rig::start(|config, dir| {
         lay(dir, &Authority::new("servers").identity());
         config.listener =
             format!("# By TLS:\n  - address: 127.0.0.1:{tls_port}\n    tls: {{{PAIR}}}");
         let until = humantime::format_rfc3339(SystemTime::now() + Duration::from_hours(1));
-        config.more = vec![format!(
-            "{{name: open, api: prometheus, url: {}, path_prefix: /open, shadow: {{until: {until}, \
-             tenants_see_each_other: true}}}}",
-            config.upstream
-        )];
+        config.more = vec![
+            format!(
+                "{{name: open, api: prometheus, url: {}, path_prefix: /open, \
+                 shadow: {{until: {until}, tenants_see_each_other: true}}}}",
+                config.upstream
+            ),
+            format!("{{name: tempo, api: tempo, url: '{}'}}", tempo.url),
+        ];
+        config.tenancy += "\n  traces: {org_id: true}";
         config.rest = "metrics: {per_tenant: {}}\n".to_owned();
     })
     .await;

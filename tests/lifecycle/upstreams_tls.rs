@@ -295,7 +295,7 @@ async fn a_rotated_token_goes_up_within_a_poll_and_no_request_fails() {
                 .all(|seen| seen.authorization == format!("Bearer {new}"))
         );
         assert!(
-            !rig.process.log().contains("is not healthy"),
+            !rig.process.log().contains("is unhealthy"),
             "checks show it too"
         );
     }

@@ -7,6 +7,7 @@
 
 mod layers;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -49,7 +50,7 @@ const GUARDED: [(&str, &[&str]); 4] = [
             "auth/jwks/mod.rs",
             "cli/demo/tour.rs",
             "cli/demo/traces.rs",
-            "cli/doctor/asker.rs",
+            "cli/doctor/probe.rs",
             "cli/doctor/issuers.rs",
             "cli/explain/mod.rs",
             "config/files.rs",
@@ -109,6 +110,49 @@ fn parsers_of_others_are_called_where_their_input_is_bounded() {
                 calling.iter().any(|calling| calling == file),
                 "{file} calls {call}…) no more: take it off the list"
             );
+        }
+    }
+}
+
+/// `config` is below all that runs, and above the APIs and the ground alone.
+#[test]
+fn config_names_apis_and_ground_and_they_do_not_name_it() {
+    const BELOW: [&str; 5] = ["closed_group", "prometheus", "promql", "tempo", "tenant"];
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut seen = BTreeSet::new();
+    for file in rust_files(&src.join("config")) {
+        for line in code(&file) {
+            for named in line.split("crate::").skip(1) {
+                let module: String = named
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                let is_own = module == "config" || module.is_empty();
+                assert!(
+                    is_own || BELOW.contains(&&*module),
+                    "{} names {module}, which is not below it",
+                    file.display()
+                );
+                seen.insert(module);
+            }
+        }
+    }
+    for module in BELOW {
+        assert!(
+            seen.contains(module),
+            "config names {module} no more: take it off the list"
+        );
+        let folder = src.join(module);
+        let module = if folder.is_dir() {
+            folder
+        } else {
+            folder.with_extension("rs")
+        };
+        for file in rust_files(&module) {
+            let names = code(&file)
+                .into_iter()
+                .find(|line| line.contains("crate::config"));
+            assert!(names.is_none(), "{} names config", file.display());
         }
     }
 }

@@ -153,7 +153,7 @@ async fn a_good_prometheus_is_well() {
         "recording rules",
         "replica label",
         "external labels",
-        "around us",
+        "exposure",
     ] {
         assert_eq!(verdict(&said, check).0, "ok", "{check}: {said:#?}");
     }
@@ -178,10 +178,13 @@ async fn data_without_tenants_is_found() {
     let (word, text) = verdict(&said, "tenant label");
     assert_eq!(word, "warn", "{said:#?}");
     assert!(text.contains("most without it: "), "{text}");
-    let recording = ("warn", "series without `tenant_id` come of: recorded (2)");
+    let recording = (
+        "warn",
+        "these record series without `tenant_id`: recorded (2)",
+    );
     assert_eq!(verdict(&said, "recording rules"), recording, "{said:#?}");
     assert_eq!(verdict(&said, "external labels").0, "fail", "{said:#?}");
-    said.assert_says(&["fix: aggregate with it: sum by (tenant_id, …)"]);
+    said.assert_says(&["fix: aggregate by it: sum by (tenant_id, …)"]);
 
     let text = "  metrics: {label: no_such_label}\n";
     let upstream = format!("api: prometheus, url: {}", store.url);
@@ -189,7 +192,7 @@ async fn data_without_tenants_is_found() {
     let said = config.doctor(&[]).await;
     let (word, text) = verdict(&said, "tenant label");
     assert_eq!(word, "fail", "{said:#?}");
-    assert!(text.ends_with("every tenant sees nothing"), "{text}");
+    assert!(text.ends_with("no tenant sees anything"), "{text}");
 }
 
 /// As an old Prometheus, or one behind a cache that drops what it does not know.
@@ -296,7 +299,7 @@ async fn keys_and_tokens_are_looked_at() {
         .await;
     assert_eq!(verdict(&said, "keys"), ("ok", "1 from hmac_secret"));
     assert_eq!(
-        verdict(&said, "believed"),
+        verdict(&said, "valid"),
         ("ok", &*format!("`tester` of {ISSUER}"))
     );
     assert_eq!(verdict(&said, "tenants"), ("ok", "acme"));
@@ -319,7 +322,7 @@ async fn keys_and_tokens_are_looked_at() {
     assert_eq!(verdict(&said, "tenants").0, "fail", "{said:#?}");
     let foreign = Signer::hs256("another secret of thirty-two bytes").tenant("acme");
     let said = good.doctor_reads(&["--token-file", "-"], &foreign).await;
-    let (word, text) = verdict(&said, "believed");
+    let (word, text) = verdict(&said, "valid");
     assert!(word == "fail" && text.starts_with("401 "), "{said:#?}");
     assert!(!said.out.contains(&foreign), "{said:#?}");
 

@@ -97,8 +97,9 @@ async fn a_verified_token_is_explained_from_key_to_query() {
         "caller    `tester` of https://sso.test/realms/observability\n".to_owned(),
         "token verified: RS256, key `test`, keys from jwks_file; expires in ".to_owned(),
         "tenants   acme, globex\n".to_owned(),
-        "by rule 2 of 2: the claim `tenant_id`, which holds `acme`, `globex`\n".to_owned(),
-        "not by rule 1, which asks that the claim `groups` has one of `platform-admins`".to_owned(),
+        "by rule 2 of 2: the claim `tenant_id`, with the values `acme`, `globex`\n".to_owned(),
+        "not by rule 1, which requires that the claim `groups` has one of `platform-admins`"
+            .to_owned(),
         "route     query, to the upstream `metrics`\n".to_owned(),
         format!(
             "\
@@ -358,7 +359,7 @@ async fn claims_are_taken_as_given_and_it_says_so() {
         &json!({"tenant_id": "acme", "sub": "a\u{1b}[31mb"}),
         &["up"],
     );
-    said.assert_says(&["NOTHING VERIFIED", r#"up{tenant_id="acme"}"#]);
+    said.assert_says(&["NOT VERIFIED", r#"up{tenant_id="acme"}"#]);
     assert!(!said.out.contains('\u{1b}'), "{said:#?}");
     let admin = rig.claimed(&json!({"groups": ["platform-admins"]}), &["up"]);
     admin.assert_says(&[
@@ -381,7 +382,7 @@ async fn claims_are_taken_as_given_and_it_says_so() {
     );
     assert_eq!(said.code, 1);
     assert!(
-        said.err.starts_with("-:1:0: the claims are no JSON"),
+        said.err.starts_with("-:1:0: the claims are not a JSON"),
         "{said:#?}"
     );
 }
@@ -445,7 +446,7 @@ fn clusters_are_explained() {
     let said = explain(&contractor, &["--request", &below("us"), "up"]);
     said.assert_says(&[
         "clusters  us\n",
-        "by rule 1 of 2: fixed clusters, as the claim `groups`",
+        "by rule 1 of 2: fixed clusters, because the claim `groups`",
         "query, to the upstream `prometheus-us`",
         r#"up{tenant_id="acme"}"#,
     ]);

@@ -61,14 +61,14 @@ fn what_is_not_as_expected_is_shown_beside_what_is() {
     let expected = r#"FAIL  tenants  (p.yaml:4:5)
       tenants
         expected  acme, initech
-        but are   acme, globex
+        but got   acme, globex
         missing   initech
         too many  globex
 ok    passes
 FAIL  requests  (p.yaml:10:5)
       tenants
         expected  all
-        but are   acme
+        but got   acme
       up  (p.yaml:14:9)
         expected  up{tenant_id="globex"}
         but got   up{tenant_id="acme"}

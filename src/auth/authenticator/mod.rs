@@ -1,4 +1,4 @@
-//! The way of one request: header, cache, signature, claims, scope.
+//! Authentication of one request: header, cache, signature, claims, scope.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::config::settings::{Issuer, Tenancy, Tokens};
 use crate::shares::{Holder, Shares};
 use crate::tenancy::{self, ScopeRefusal, Tenant, TenantScope};
 
-/// Knows who is asking. One for each snapshot of the config.
+/// Authenticates requests. There is one for each snapshot of the config.
 pub struct Authenticator {
     sources: Sources,
     max_bytes: usize,
@@ -36,15 +36,15 @@ struct TrustedIssuer {
 }
 
 impl Authenticator {
-    /// Reads or begins to fetch every issuer's keys. `reuse` is the authenticator of the config
-    /// before: where an issuer's keys are to be found as before, they are kept, and no request
-    /// has to wait for them. Verified tokens are not kept, as the rules may have changed.
+    /// Reads, or starts to fetch, every issuer's keys. `reuse` is the authenticator of the previous
+    /// config: the keys of an issuer whose settings are unchanged are taken over, so that no request
+    /// waits for them. Verified tokens are not, as the rules may have changed.
     ///
-    /// Fetching goes on in tasks of the current tokio runtime until the last authenticator that
-    /// uses the issuer is dropped.
+    /// Keys are fetched in tasks of the current tokio runtime until the last authenticator that uses
+    /// the issuer is dropped.
     ///
     /// # Errors
-    /// [`InvalidTokens`] where keys from the config are not usable.
+    /// [`InvalidTokens`] if keys in the config are not usable.
     pub fn new(
         tokens: &Tokens,
         tenancy: Arc<Tenancy>,
@@ -60,7 +60,7 @@ impl Authenticator {
         clock: Arc<dyn Clock>,
         pacing: Pacing,
     ) -> Result<Self, InvalidTokens> {
-        let kept = |settings: &Issuer| {
+        let reused = |settings: &Issuer| {
             let before = reuse?.issuers.iter();
             before
                 .map(|issuer| &issuer.keys)
@@ -68,7 +68,7 @@ impl Authenticator {
                 .cloned()
         };
         let issuers = tokens.issuers.iter().map(|settings| {
-            let keys = match kept(settings) {
+            let keys = match reused(settings) {
                 Some(keys) => keys,
                 None => Arc::new(KeyStore::new(settings, clock.clone(), pacing)?),
             };
@@ -90,11 +90,11 @@ impl Authenticator {
         })
     }
 
-    /// Who sends this request. The token is looked for in headers only, never in the URL.
+    /// The caller of a request. The token is searched in headers only, never in the URL.
     ///
     /// # Errors
-    /// [`AuthError`] for a 401 with its challenge, or a 503. A caller who is believed and has no
-    /// tenants is no error here: see [`Caller::scope`].
+    /// [`AuthError`] for a 401 with its challenge, or a 503. A valid token without tenants is not an
+    /// error here: see [`Caller::scope`].
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, AuthError> {
         let found = self.sources.find(headers)?;
         if found.token.len() > self.max_bytes {
@@ -112,7 +112,7 @@ impl Authenticator {
         Ok(caller)
     }
 
-    /// `None` if every issuer has keys; else what is missing, for the operator.
+    /// `None` if every issuer has keys, or else what is missing, for the operator.
     pub fn not_ready(&self) -> Option<String> {
         let missing: Vec<String> = self
             .key_status()
@@ -134,7 +134,7 @@ impl Authenticator {
         issuers.map(|issuer| issuer.keys.status(now)).collect()
     }
 
-    /// How many verified tokens are kept.
+    /// How many verified tokens are cached.
     pub fn cached_tokens(&self) -> usize {
         self.cache.len()
     }
@@ -156,19 +156,19 @@ impl Authenticator {
         }
     }
 
-    /// Returns once every issuer's keys were fetched or could not be, or when the time is up:
-    /// before it replaces another, so that a reload lets no request fail.
+    /// Returns once every issuer's keys were fetched or failed to be, or when the time is up. A reload
+    /// waits for this before it replaces another authenticator, so that no request fails.
     pub async fn settle(&self, at_most: Duration) {
         let all = async {
             for issuer in &self.issuers {
                 issuer.keys.first_fetch().await;
             }
         };
-        // Whether they are there is for `not_ready` to say.
+        // `not_ready` reports whether there are keys.
         let _ = tokio::time::timeout(at_most, all).await;
     }
 
-    /// The caller of a token that was verified before, with keys that the issuer still has.
+    /// The caller of a token that was verified earlier, with keys that the issuer still has.
     fn recall(&self, key: &cache::Key) -> Result<Option<Arc<Caller>>, AuthError> {
         let Some(entry) = self.cache.get(key) else {
             return Ok(None);
@@ -191,7 +191,7 @@ impl Authenticator {
     async fn verify(&self, found: &Found<'_>) -> Result<cache::Entry, AuthError> {
         let jws = jws::parse(found.token)?;
         let named = claims::issuer(&jws.claims).ok_or(AuthError::Issuer)?;
-        let (place, issuer) = self
+        let (index, issuer) = self
             .issuers
             .iter()
             .enumerate()
@@ -220,13 +220,13 @@ impl Authenticator {
                 scope,
             }),
             validity,
-            issuer: place,
+            issuer: index,
             generation,
         })
     }
 
-    /// Checks the signature with the issuer's keys alone and returns which generation they are.
-    /// If none of them made it, they are fetched once more: the issuer may have a new one.
+    /// Verifies the signature with the keys of the issuer alone, and returns their generation. If none
+    /// of them signed it, the keys are fetched once more, since the issuer may have a new one.
     async fn check_signature(
         &self,
         issuer: &TrustedIssuer,

@@ -1,4 +1,4 @@
-//! One look at a provider: where its keys are, and what they are. Bounded in time and size.
+//! Fetches a provider's keys, by discovery or from a URL, bounded in time and size.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// The longest answer that is read.
+/// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 1 << 20;
 
 /// A provider that publishes its keys.
@@ -29,12 +29,10 @@ pub(super) struct Provider {
     pub(super) bearer_token_file: Option<PathBuf>,
 }
 
-/// Where the keys are.
 #[derive(Debug)]
 pub(super) enum Location {
-    /// Where this issuer's discovery document says.
+    /// At the URL in this issuer's discovery document.
     Discovery(Arc<str>),
-    /// At this URL.
     Jwks(String),
 }
 
@@ -43,7 +41,7 @@ pub(super) enum Location {
 pub(super) enum FetchError {
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),
-    #[error("{0:?} is no http or https URL")]
+    #[error("{0:?} is not an http or https URL")]
     Url(String),
     #[error("ca_file {0}: {1}")]
     CaFile(String, String),
@@ -59,7 +57,7 @@ pub(super) enum FetchError {
     Status(String, StatusCode),
     #[error("GET {0}: the answer is longer than {MAX_ANSWER} bytes")]
     TooLong(String),
-    #[error("GET {0}: the answer is no discovery document with `issuer` and `jwks_uri`")]
+    #[error("GET {0}: the answer is not a discovery document with `issuer` and `jwks_uri`")]
     NoDiscovery(String),
     #[error("GET {0}: its `issuer` is {1:?}, and the configured one is `{2}`: they must be equal")]
     OtherIssuer(String, String, Arc<str>),
@@ -67,7 +65,7 @@ pub(super) enum FetchError {
     Downgrade(String, String),
 }
 
-/// What is used of a discovery document (OpenID Connect Discovery 1.0 §3).
+/// The part of a discovery document that is used (OpenID Connect Discovery 1.0 §3).
 #[derive(Deserialize)]
 struct Discovery {
     issuer: String,
@@ -75,8 +73,8 @@ struct Discovery {
 }
 
 impl Provider {
-    /// The text of the provider's key set. Files are read anew each time, as they are replaced
-    /// while the process runs; connections are not kept, as minutes lie between two fetches.
+    /// The text of the provider's key set. Files are read each time, as they can be replaced while
+    /// the process runs. Connections are not reused, as minutes lie between two fetches.
     pub(super) async fn fetch(&self, at_most: Duration) -> Result<Bytes, FetchError> {
         match tokio::time::timeout(at_most, self.key_set()).await {
             Ok(outcome) => outcome,
@@ -136,7 +134,7 @@ impl Provider {
         }
         #[expect(
             clippy::disallowed_methods,
-            reason = "it is of an issuer, one at a time, and bounded"
+            reason = "an issuer's answer, one at a time, and bounded"
         )]
         match Limited::new(answer.into_body(), MAX_ANSWER).collect().await {
             Ok(body) => Ok(body.to_bytes()),
@@ -150,7 +148,7 @@ impl Provider {
     async fn connector(&self, uri: &Uri) -> Result<HttpsConnector<HttpConnector>, FetchError> {
         let https = is_https(uri);
         let tls = if https {
-            // Reads some hundred certificates from disk.
+            // This reads some hundred certificates from disk.
             let ca_file = self.ca_file.clone();
             tokio::task::spawn_blocking(move || tls_config(ca_file.as_deref()))
                 .await
@@ -194,7 +192,7 @@ async fn authorization(file: &Path) -> Result<HeaderValue, FetchError> {
         .await
         .map_err(|error| failed(error.to_string()))?;
     let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
-        .map_err(|_| failed("it holds what cannot stand in a header".to_owned()))?;
+        .map_err(|_| failed("it holds bytes that are not valid in a header".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -233,12 +231,12 @@ fn roots_of(file: &Path) -> Result<RootCertStore, FetchError> {
     Ok(roots)
 }
 
-/// Enough of a provider's text to recognise it by.
+/// The start of a provider's text, enough to recognise it.
 fn excerpt(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
-/// An error with what caused it: hyper's own text alone says little.
+/// The text of an error with all its causes: hyper's own text alone says little.
 fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

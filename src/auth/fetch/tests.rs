@@ -106,13 +106,13 @@ async fn a_discovery_document_that_is_none_is_an_error() {
     ] {
         idp.answer("/.well-known/openid-configuration", Answer::Json(document));
         let outcome = fetched(&discovery_of(&idp.url)).await;
-        assert_says(outcome, "no discovery document");
+        assert_says(outcome, "not a discovery document");
     }
     for uri in ["file:///etc/passwd", "/jwks", "", "ftp://x/jwks"] {
         let document = json!({"issuer": idp.url, "jwks_uri": uri}).to_string();
         idp.answer("/.well-known/openid-configuration", Answer::Json(document));
         let outcome = fetched(&discovery_of(&idp.url)).await;
-        assert_says(outcome, "is no http or https URL");
+        assert_says(outcome, "is not an http or https URL");
     }
 }
 
@@ -155,7 +155,7 @@ async fn answers_are_bounded_and_redirects_are_not_followed() {
     );
     assert_says(
         fetched(&jwks_at("nonsense")).await,
-        "is no http or https URL",
+        "is not an http or https URL",
     );
 }
 

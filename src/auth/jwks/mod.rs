@@ -1,4 +1,4 @@
-//! A published key set (RFC 7517 §5). Keys that are not for us are passed over, as §5 asks.
+//! A published key set (RFC 7517 §5). Keys that are not usable are ignored, as §5 requires.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::signature::RsaPublicKeyComponents;
@@ -11,18 +11,18 @@ use super::jws::algorithm_named;
 use super::keys::{Family, Key, KeySet, Unusable};
 use crate::config::settings::Algorithm;
 
-/// More keys than any provider publishes.
+/// The most keys in a set; more than any provider publishes.
 const MAX_KEYS: usize = 100;
 
-/// A key set, and what in it is not used.
+/// A key set, and the keys in it that are not used.
 #[derive(Debug)]
 pub(super) struct Jwks {
     pub(super) keys: KeySet,
-    /// The key, by its id or its place in the set, and why.
+    /// The key, by its id or its number in the set, and why it is not used.
     pub(super) unused: Vec<(String, Unusable)>,
 }
 
-/// Why a text is no key set.
+/// Why a text is not a key set.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(super) enum NoJwks {
     #[error("the key set is not JSON with a list of `keys` (RFC 7517)")]
@@ -31,7 +31,7 @@ pub(super) enum NoJwks {
     TooManyKeys(usize),
 }
 
-/// Reads a key set and keeps what a token of this issuer could be signed with.
+/// Parses a key set and returns the keys that a token of this issuer can be signed with.
 pub(super) fn parse(text: &[u8], allowed: &[Algorithm]) -> Result<Jwks, NoJwks> {
     let set: Value = serde_json::from_slice(text).map_err(|_| NoJwks::Malformed)?;
     let entries = set
@@ -43,10 +43,10 @@ pub(super) fn parse(text: &[u8], allowed: &[Algorithm]) -> Result<Jwks, NoJwks> 
     }
     let mut keys = Vec::new();
     let mut unused = Vec::new();
-    for (place, entry) in (1..).zip(entries) {
+    for (number, entry) in (1..).zip(entries) {
         match key(entry, allowed) {
             Ok(key) => keys.push(key),
-            Err(why) => unused.push((name(place, entry), why)),
+            Err(why) => unused.push((name(number, entry), why)),
         }
     }
     Ok(Jwks {
@@ -55,10 +55,10 @@ pub(super) fn parse(text: &[u8], allowed: &[Algorithm]) -> Result<Jwks, NoJwks> 
     })
 }
 
-fn name(place: usize, entry: &Value) -> String {
+fn name(number: usize, entry: &Value) -> String {
     match entry.get("kid").and_then(Value::as_str) {
         Some(kid) => format!("{kid:?}"),
-        None => format!("number {place}"),
+        None => format!("number {number}"),
     }
 }
 
@@ -83,7 +83,7 @@ fn key(entry: &Value, allowed: &[Algorithm]) -> Result<Key, Unusable> {
     Key::public(family, bytes, kid, declared, allowed)
 }
 
-/// `use` and `key_ops` (RFC 7517 §4.2, §4.3), where they are there.
+/// Whether `use` and `key_ops` (RFC 7517 §4.2, §4.3), if present, permit verifying signatures.
 fn is_for_signatures(jwk: &Map<String, Value>) -> bool {
     let by_use = jwk.get("use").is_none_or(|use_| use_ == "sig");
     let by_operations = jwk.get("key_ops").is_none_or(|operations| {

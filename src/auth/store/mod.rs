@@ -1,4 +1,4 @@
-//! An issuer's keys, from the config or as they were last fetched.
+//! An issuer's keys, from the config or from the last fetch.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,14 +19,14 @@ use super::refresh::Refresher;
 use super::shared::{Current, Pacing, Shared};
 use crate::config::settings::{Algorithm, Issuer, KeySource};
 
-/// The keys of one issuer; fetched as long as it lives.
+/// The keys of one issuer. They are refreshed until this is dropped.
 pub(super) struct KeyStore {
     basis: Basis,
     shared: Arc<Shared>,
     task: Option<AbortHandle>,
 }
 
-/// What the keys depend on. A store is kept over a reload that changes nothing here.
+/// The settings that keys depend on. A reload that changes none of them reuses the store.
 #[derive(PartialEq)]
 struct Basis {
     issuer: Arc<str>,
@@ -39,20 +39,18 @@ struct Basis {
 /// The state of an issuer's keys, for metrics and readiness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyStatus {
-    /// `iss`.
     pub issuer: Arc<str>,
-    /// Usable keys; none if they are too old.
+    /// How many keys are usable; 0 if they are too old.
     pub keys: usize,
-    /// Fetches that brought a key set. They count from zero when the issuer's settings change.
+    /// Successful fetches. Counted from zero when the issuer's settings change.
     pub fetches_ok: u64,
-    /// Fetches that did not.
     pub fetches_failed: u64,
     /// Why the last fetch failed, if it did.
     pub failure: Option<Arc<String>>,
 }
 
 impl KeyStore {
-    /// The keys of this issuer: read from the config, or being fetched when this returns.
+    /// The keys of this issuer. When this returns they are read from the config, or are being fetched.
     pub(super) fn new(
         issuer: &Issuer,
         clock: Arc<dyn Clock>,
@@ -103,8 +101,8 @@ impl KeyStore {
         (now < current.usable_until && !current.keys.is_empty()).then_some(current)
     }
 
-    /// Fetches the keys because one was not there, or waits for the fetch that is on its way.
-    /// `false` at once if there was a fetch just now, and after a while if there is no outcome.
+    /// Fetches the keys because one is unknown, or waits for the fetch that is running. Returns
+    /// `false` at once if a fetch has just ended, and after a while if it has no result.
     pub(super) async fn refresh(&self) -> bool {
         if self.task.is_none() {
             return false;
@@ -113,31 +111,34 @@ impl KeyStore {
             return false;
         };
         let Pacing { gap, wait, .. } = self.shared.pacing;
-        let mut flights = self.shared.flights.subscribe();
-        let mut on_its_way = false;
-        let mut landed = 0;
-        self.shared.flights.send_if_modified(|flights| {
-            let may_begin = flights
-                .last_begin
-                .is_none_or(|begin| begin.elapsed() >= gap);
-            let begin = may_begin && !flights.running && !flights.wanted;
-            flights.wanted |= begin;
-            on_its_way = flights.wanted || flights.running;
-            landed = flights.landed;
-            begin
+        let mut fetches = self.shared.fetches.subscribe();
+        let mut is_running = false;
+        let mut completed = 0;
+        self.shared.fetches.send_if_modified(|fetches| {
+            let may_start = fetches
+                .last_start
+                .is_none_or(|start| start.elapsed() >= gap);
+            let start = may_start && !fetches.running && !fetches.wanted;
+            fetches.wanted |= start;
+            is_running = fetches.wanted || fetches.running;
+            completed = fetches.completed;
+            start
         });
-        on_its_way
-            && timeout(wait, flights.wait_for(|flights| flights.landed > landed))
-                .await
-                .is_ok_and(|outcome| outcome.is_ok())
+        is_running
+            && timeout(
+                wait,
+                fetches.wait_for(|fetches| fetches.completed > completed),
+            )
+            .await
+            .is_ok_and(|outcome| outcome.is_ok())
     }
 
-    /// Returns once the keys were fetched, or could not be, for the first time.
+    /// Returns once the first fetch has succeeded or failed.
     pub(super) async fn first_fetch(&self) {
         if self.task.is_some() {
-            let mut flights = self.shared.flights.subscribe();
+            let mut fetches = self.shared.fetches.subscribe();
             // The sender lives as long as `self`.
-            let _ = flights.wait_for(|flights| flights.landed > 0).await;
+            let _ = fetches.wait_for(|fetches| fetches.completed > 0).await;
         }
     }
 

@@ -1,4 +1,4 @@
-//! How the demo asks its own servers.
+//! The demo's HTTP client.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};

@@ -1,6 +1,6 @@
-//! `partywall demo`: a real Prometheus with two tenants' data and a Tempo, or a recorded answer of
-//! one, the proxy in front of both, and the requests that show what each tenant sees. Leaves
-//! nothing behind.
+//! `partywall demo`: a real Prometheus with two tenants' data, a Tempo or a recorded answer of one,
+//! Partywall in front of both, and requests that show what each tenant sees. Everything is removed at
+//! the end.
 
 mod data;
 mod http;
@@ -26,12 +26,12 @@ Examples:
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
-    /// Ask the requests, check their answers, and end: exits 1 if one is not as it should be.
+    /// Send the requests, check their answers, and stop. Exits with 1 if an answer is wrong.
     #[arg(long)]
     check: bool,
 }
 
-/// What a demo ends with when it cannot go on; its text is for the user.
+/// Why the demo cannot go on, as a text for the user.
 type Failure = String;
 
 #[allow(clippy::print_stderr)] // A command says on standard error why it failed.
@@ -55,34 +55,34 @@ pub(super) fn run(args: &DemoArgs) -> ExitCode {
     }
 }
 
-/// The show, or a signal that ends it. Whichever it is, what was started is dropped and so
-/// stopped before this returns.
+/// Runs the demo until it ends or a signal arrives. In both cases everything that was started is
+/// dropped, and so stopped, before this returns.
 async fn until_stopped(args: &DemoArgs) -> Result<(), Failure> {
     let listen = |kind| signal(kind).map_err(|cause| format!("cannot listen for signals: {cause}"));
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let mut hang_up = listen(SignalKind::hangup())?;
     tokio::select! {
-        result = show(args) => result,
+        result = run_demo(args) => result,
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
         _ = hang_up.recv() => Ok(()),
     }
 }
 
-#[allow(clippy::print_stdout)] // The show is what it prints.
-async fn show(args: &DemoArgs) -> Result<(), Failure> {
+#[allow(clippy::print_stdout)] // Printing is the demo's purpose.
+async fn run_demo(args: &DemoArgs) -> Result<(), Failure> {
     let (prometheus, promtool) = (find_tool("prometheus")?, find_tool("promtool")?);
     let mut stage = Stage::open()?;
     println!("Starting a Prometheus that holds the series of two tenants …");
     let store = stage.start_prometheus(&prometheus, &promtool).await?;
     let traces = Traces::open().await?;
     let proxy = stage.start_partywall(&store, traces.url()).await?;
-    tour::print_programme(&stage, &store, &proxy);
-    tour::ask_everything(&store, &proxy).await?;
+    tour::print_addresses(&stage, &store, &proxy);
+    tour::run_queries(&store, &proxy).await?;
     traces.show(&proxy).await?;
     if args.check {
-        println!("\nAll as it should be.");
+        println!("\nAll answers are as expected.");
         return Ok(());
     }
     println!("\nRunning until Ctrl-C.");
@@ -91,8 +91,8 @@ async fn show(args: &DemoArgs) -> Result<(), Failure> {
 
 fn find_tool(name: &str) -> Result<PathBuf, Failure> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = std::env::split_paths(&paths).map(|dir| dir.join(name));
-    places.find(|file| file.is_file()).ok_or_else(|| {
+    let mut candidates = std::env::split_paths(&paths).map(|dir| dir.join(name));
+    candidates.find(|file| file.is_file()).ok_or_else(|| {
         format!(
             "`{name}` is not in PATH. The demo runs a real Prometheus; install it, for example \
              with\n\n    apt-get install -y prometheus\n"

@@ -1,5 +1,5 @@
-//! What the demo starts, and how it is stopped: a directory, two servers, and a watchdog that
-//! cleans up should the demo be killed outright.
+//! What the demo starts and stops: a directory, two servers, and a watchdog that cleans up if the
+//! demo is killed.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -22,7 +22,7 @@ const ISSUER: &str = "https://sso.example.com/realms/demo";
 const AUDIENCE: &str = "demo";
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Everything the demo has running. Dropping it stops and removes it all.
+/// Everything that the demo runs. Dropping it stops and removes all of it.
 pub(super) struct Stage {
     pub(super) dir: PathBuf,
     children: Vec<Running>,
@@ -34,7 +34,7 @@ struct Running {
     child: Child,
 }
 
-/// The proxy's address and what its config trusts.
+/// Partywall's addresses, and the secret that its config trusts.
 pub(super) struct Proxy {
     pub(super) url: String,
     pub(super) admin: String,
@@ -57,7 +57,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Returns its URL once it answers.
+    /// Starts a Prometheus with the demo's series. Returns its URL once it answers.
     pub(super) async fn start_prometheus(
         &mut self,
         prometheus: &Path,
@@ -87,7 +87,7 @@ impl Stage {
         Ok(url)
     }
 
-    /// This program's own `serve`, in front of `store` and `traces`.
+    /// Starts `partywall serve` in front of `store` and `traces`.
     pub(super) async fn start_partywall(
         &mut self,
         store: &str,
@@ -135,7 +135,7 @@ tenancy:
         Ok(Proxy { url, admin, secret })
     }
 
-    /// Returns when a server ends by itself, which it should not.
+    /// Returns an error when a server ends by itself.
     pub(super) async fn until_one_ends(&mut self) -> Result<(), Failure> {
         loop {
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -174,7 +174,7 @@ tenancy:
         Ok(())
     }
 
-    /// In its own process group, so that Ctrl-C in a terminal reaches the demo alone.
+    /// Starts a server in its own process group, so that Ctrl-C in a terminal reaches only the demo.
     fn start(&mut self, name: &'static str, mut command: Command) -> Result<(), Failure> {
         let failed = |cause| format!("cannot start {name}: {cause}");
         let log = File::create(self.dir.join(format!("{name}.log"))).map_err(failed)?;
@@ -215,7 +215,8 @@ impl Drop for Stage {
             let _ = child.kill();
             let _ = child.wait();
         }
-        // Before the directory goes, and without its own clean-up: those process ids are free.
+        // Killed before the directory is removed, so that it does not kill process ids that are free
+        // by now.
         let _ = self.watchdog.kill();
         let _ = self.watchdog.wait();
         let _ = std::fs::remove_dir_all(&self.dir);
@@ -223,7 +224,7 @@ impl Drop for Stage {
 }
 
 impl Proxy {
-    /// A token for `tenant`, good for a day.
+    /// A token for `tenant` that is valid for a day.
     pub(super) fn token(&self, tenant: &str) -> Result<String, Failure> {
         let now = data::now();
         let claims = json!({
@@ -240,8 +241,8 @@ impl Proxy {
     }
 }
 
-/// A shell that reads process ids until its pipe closes, which it does however the demo ends;
-/// then it kills them and removes the directory.
+/// Starts a shell that reads process ids until its pipe closes, which happens however the demo ends.
+/// Then it kills these processes and removes the directory.
 fn start_watchdog(dir: &Path) -> Result<Child, Failure> {
     const SCRIPT: &str = "trap '' INT TERM HUP; \
                           while read -r id; do ids=\"$ids $id\"; done; \

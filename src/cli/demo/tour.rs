@@ -1,4 +1,4 @@
-//! The requests of the demo: each asked once, its answer printed and checked.
+//! The queries of the demo: each is sent once, and its answer is printed and checked.
 
 use std::collections::BTreeSet;
 
@@ -11,68 +11,68 @@ use super::data::TENANTS;
 use super::http::get;
 use super::stage::{Proxy, Stage};
 
-/// One request and what its answer must show.
-struct Question {
-    who: Who,
+/// One query and what its answer must show.
+struct DemoQuery {
+    sender: Sender,
     query: &'static str,
-    /// Whose series must be in the answer, and nobody else's.
+    /// The tenants whose series must be in the answer, and no others.
     sees: &'static [&'static str],
-    says: &'static str,
+    title: &'static str,
 }
 
-enum Who {
-    /// Straight to the store.
-    Anyone,
-    /// Through the proxy, with this tenant's token.
+enum Sender {
+    /// Sends directly to the store.
+    Direct,
+    /// Sends through Partywall with this tenant's token.
     Tenant(&'static str),
-    /// Through the proxy, without a token.
-    Stranger,
+    /// Sends through Partywall without a token.
+    NoToken,
 }
 
 const ORDERS: &str = "sum by (tenant_id) (shop_orders_total)";
 
-const QUESTIONS: [Question; 6] = [
-    Question {
-        who: Who::Anyone,
+const QUERIES: [DemoQuery; 6] = [
+    DemoQuery {
+        sender: Sender::Direct,
         query: ORDERS,
         sees: &TENANTS,
-        says: "The store itself shows everybody's series to anyone",
+        title: "The store itself shows the series of all tenants to every client",
     },
-    Question {
-        who: Who::Tenant("acme"),
+    DemoQuery {
+        sender: Sender::Tenant("acme"),
         query: ORDERS,
         sees: &["acme"],
-        says: "Through Partywall, acme sees its own",
+        title: "Through Partywall, acme sees only its own series",
     },
-    Question {
-        who: Who::Tenant("globex"),
+    DemoQuery {
+        sender: Sender::Tenant("globex"),
         query: ORDERS,
         sees: &["globex"],
-        says: "… and globex its own",
+        title: "… and globex only its own",
     },
-    Question {
-        who: Who::Tenant("acme"),
+    DemoQuery {
+        sender: Sender::Tenant("acme"),
         query: "shop_orders_total{tenant_id=\"globex\"}",
         sees: &[],
-        says: "acme asks for globex' series: for acme there are none",
+        title: "acme asks for the series of globex, and finds none",
     },
-    Question {
-        who: Who::Tenant("acme"),
+    DemoQuery {
+        sender: Sender::Tenant("acme"),
         query: "topk(scalar(count(up)), {__name__=~\".+\", tenant_id=~\".*\"})",
         sees: &["acme"],
-        says: "acme tries harder",
+        title: "acme tries to match every tenant",
     },
-    Question {
-        who: Who::Stranger,
+    DemoQuery {
+        sender: Sender::NoToken,
         query: ORDERS,
         sees: &[],
-        says: "Without a token there is no answer",
+        title: "Without a token there is no answer",
     },
 ];
 
-/// What runs where, and the requests to copy.
-#[allow(clippy::print_stdout)] // The show is what it prints.
-pub(super) fn print_programme(stage: &Stage, store: &str, proxy: &Proxy) {
+/// Prints what runs at which address.
+#[allow(clippy::print_stdout)] // Printing is the demo's purpose.
+pub(super) fn print_addresses(stage: &Stage, store: &str, proxy: &Proxy) {
     println!();
     println!("  Prometheus  {store}  (holds {})", TENANTS.join(" and "));
     println!("  Partywall   {}", proxy.url);
@@ -83,33 +83,33 @@ pub(super) fn print_programme(stage: &Stage, store: &str, proxy: &Proxy) {
     );
 }
 
-/// Prints every request with its answer; fails at the first answer that is not as it must be.
-#[allow(clippy::print_stdout)] // The show is what it prints.
-pub(super) async fn ask_everything(store: &str, proxy: &Proxy) -> Result<(), Failure> {
-    println!("\nTokens, good for one day:\n");
+/// Sends every query and prints it with its answer. Fails at the first wrong answer.
+#[allow(clippy::print_stdout)] // Printing is the demo's purpose.
+pub(super) async fn run_queries(store: &str, proxy: &Proxy) -> Result<(), Failure> {
+    println!("\nTokens, valid for one day:\n");
     for tenant in TENANTS {
         println!("  {}={}", variable(tenant), proxy.token(tenant)?);
     }
-    for question in &QUESTIONS {
-        let (base, token) = match question.who {
-            Who::Anyone => (store, None),
-            Who::Tenant(tenant) => (proxy.url.as_str(), Some(proxy.token(tenant)?)),
-            Who::Stranger => (proxy.url.as_str(), None),
+    for demo in &QUERIES {
+        let (base, token) = match demo.sender {
+            Sender::Direct => (store, None),
+            Sender::Tenant(tenant) => (proxy.url.as_str(), Some(proxy.token(tenant)?)),
+            Sender::NoToken => (proxy.url.as_str(), None),
         };
-        println!("\n{}:\n\n  {}\n", question.says, as_curl(question, base));
-        let (status, answer) = get(&query_url(base, question.query), token.as_deref()).await?;
+        println!("\n{}:\n\n  {}\n", demo.title, as_curl(demo, base));
+        let (status, answer) = get(&query_url(base, demo.query), token.as_deref()).await?;
         println!("  {answer}");
-        check(question, status, &answer)?;
+        check(demo, status, &answer)?;
     }
     Ok(())
 }
 
-fn as_curl(question: &Question, base: &str) -> String {
-    let token = match question.who {
-        Who::Tenant(tenant) => format!(" -H \"Authorization: Bearer ${}\"", variable(tenant)),
-        Who::Anyone | Who::Stranger => String::new(),
+fn as_curl(demo: &DemoQuery, base: &str) -> String {
+    let token = match demo.sender {
+        Sender::Tenant(tenant) => format!(" -H \"Authorization: Bearer ${}\"", variable(tenant)),
+        Sender::Direct | Sender::NoToken => String::new(),
     };
-    let query = question.query;
+    let query = demo.query;
     format!("curl -sG {base}/api/v1/query{token} --data-urlencode 'query={query}'")
 }
 
@@ -124,16 +124,16 @@ fn query_url(base: &str, query: &str) -> String {
     )
 }
 
-fn check(question: &Question, status: StatusCode, answer: &str) -> Result<(), Failure> {
-    let expected = match question.who {
-        Who::Stranger => StatusCode::UNAUTHORIZED,
-        Who::Anyone | Who::Tenant(_) => StatusCode::OK,
+fn check(demo: &DemoQuery, status: StatusCode, answer: &str) -> Result<(), Failure> {
+    let expected = match demo.sender {
+        Sender::NoToken => StatusCode::UNAUTHORIZED,
+        Sender::Direct | Sender::Tenant(_) => StatusCode::OK,
     };
     let seen = tenants_in(answer)?;
-    if status != expected || !seen.iter().eq(question.sees) {
+    if status != expected || !seen.iter().eq(demo.sees) {
         return Err(format!(
-            "this should have been {expected} with series of {:?}, and is {status} with {seen:?}",
-            question.sees
+            "expected {expected} with series of {:?}, got {status} with {seen:?}",
+            demo.sees
         ));
     }
     Ok(())
@@ -156,20 +156,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_with_a_foreign_series_fails_the_check() {
+    fn answer_with_a_foreign_series_fails_the_check() {
         let answer = r#"{"status":"success","data":{"resultType":"vector","result":[
             {"metric":{"tenant_id":"acme"},"value":[0,"1"]},
             {"metric":{"tenant_id":"globex"},"value":[0,"1"]}]}}"#;
-        let own = &QUESTIONS[1];
+        let own = &QUERIES[1];
         assert!(check(own, StatusCode::OK, answer).is_err());
-        assert!(check(&QUESTIONS[0], StatusCode::OK, answer).is_ok());
+        assert!(check(&QUERIES[0], StatusCode::OK, answer).is_ok());
         assert!(check(own, StatusCode::UNAUTHORIZED, answer).is_err());
     }
 
     #[test]
-    fn a_series_without_a_tenant_fails_the_check() {
+    fn answer_with_a_series_without_a_tenant_fails_the_check() {
         let answer = r#"{"status":"success","data":{"resultType":"vector","result":[
             {"metric":{},"value":[0,"1"]}]}}"#;
-        assert!(check(&QUESTIONS[3], StatusCode::OK, answer).is_err());
+        assert!(check(&QUERIES[3], StatusCode::OK, answer).is_err());
     }
 }

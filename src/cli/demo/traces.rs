@@ -1,5 +1,5 @@
-//! The traces of the demo: a real Tempo's where `TEMPO_URL` names one, else one recorded answer
-//! of a real Tempo, replayed.
+//! The traces of the demo: those of the Tempo at `TEMPO_URL`, or else one answer that was recorded
+//! from a real Tempo and is replayed.
 
 use std::convert::Infallible;
 
@@ -34,7 +34,7 @@ pub(super) enum Traces {
 }
 
 impl Traces {
-    /// Finds them, or begins to replay.
+    /// Uses the Tempo at `TEMPO_URL`, or starts to replay.
     pub(super) async fn open() -> Result<Self, Failure> {
         if let Ok(url) = std::env::var("TEMPO_URL") {
             return Ok(Self::Live(url));
@@ -53,21 +53,20 @@ impl Traces {
         }
     }
 
-    /// Shows what each tenant sees; fails where that is not as it must be.
-    #[allow(clippy::print_stdout)] // The show is what it prints.
+    /// Prints what each tenant sees. Fails if an answer is wrong.
+    #[allow(clippy::print_stdout)] // Printing is the demo's purpose.
     pub(super) async fn show(&self, proxy: &Proxy) -> Result<(), Failure> {
         match self {
             Self::Live(url) => {
-                println!("\nTraces of the Tempo at {url}, as TEMPO_URL says:");
+                println!("\nTraces of the Tempo at {url} (TEMPO_URL):");
                 for tenant in TENANTS {
                     ask(proxy, tenant, "/api/search?q=%7B%7D&limit=3").await?;
                 }
             }
             Self::Replayed(url) => {
                 println!(
-                    "\nA trace of tenants {}. There is no Tempo behind it: it is an answer \
-                     recorded from a real one, replayed at {url}. (With TEMPO_URL set, the demo \
-                     asks that Tempo.)",
+                    "\nA trace of tenants {}. It is an answer recorded from a real Tempo and \
+                     replayed at {url}. (Set TEMPO_URL to use a running Tempo instead.)",
                     RECORDED_TENANTS.join(" and ")
                 );
                 for tenant in RECORDED_TENANTS {
@@ -80,7 +79,7 @@ impl Traces {
     }
 }
 
-#[allow(clippy::print_stdout)] // The show is what it prints.
+#[allow(clippy::print_stdout)] // Printing is the demo's purpose.
 async fn ask(proxy: &Proxy, tenant: &str, path: &str) -> Result<String, Failure> {
     let token = proxy.token(tenant)?;
     let url = format!("{}{path}", proxy.url);
@@ -88,12 +87,12 @@ async fn ask(proxy: &Proxy, tenant: &str, path: &str) -> Result<String, Failure>
     let (status, answer) = get(&url, Some(&token)).await?;
     println!("  {answer}");
     if status != StatusCode::OK {
-        return Err(format!("this should have been 200, and is {status}"));
+        return Err(format!("expected 200, got {status}"));
     }
     Ok(answer)
 }
 
-/// Some spans are there, and all belong to the tenant.
+/// The answer must have spans, and all must belong to the tenant.
 fn check(tenant: &str, answer: &str) -> Result<(), Failure> {
     let json: Value =
         serde_json::from_str(answer).map_err(|cause| format!("the answer is not JSON: {cause}"))?;
@@ -114,7 +113,7 @@ fn check(tenant: &str, answer: &str) -> Result<(), Failure> {
     };
     match groups {
         Some(groups) if !groups.is_empty() && groups.iter().all(is_own) => Ok(()),
-        _ => Err(format!("this should have been spans of {tenant} alone")),
+        _ => Err(format!("expected spans of {tenant} and of no other tenant")),
     }
 }
 
@@ -144,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_trace_is_not_one_tenants() {
+    fn trace_with_foreign_or_no_spans_fails_the_check() {
         assert!(check("A", RECORDED).is_err());
         assert!(check("B", RECORDED).is_err());
         assert!(check("A", r#"{"trace":{}}"#).is_err());

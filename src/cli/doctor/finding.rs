@@ -1,16 +1,16 @@
-//! What a check found, and the report of all.
+//! The result of a check, and the report of all.
 
 use std::fmt::Display;
 use std::io::Write as _;
 
 use crate::cli::terminal::{self, GREEN, RED, YELLOW};
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug)]
 pub(super) struct Finding {
     verdict: Verdict,
     text: String,
-    /// What to do about it.
+    /// How to fix it.
     fix: Option<String>,
 }
 
@@ -21,43 +21,43 @@ enum Verdict {
     Warn,
     /// Tenants are not kept apart, or not served.
     Fail,
-    /// It could not be found out.
+    /// The check could not be made.
     Skip,
 }
 
 impl Finding {
     pub(super) fn ok(text: impl Display) -> Self {
-        Self::of(Verdict::Ok, text, None)
+        Self::new(Verdict::Ok, text, None)
     }
 
     pub(super) fn warn(text: impl Display, fix: impl Display) -> Self {
-        Self::of(Verdict::Warn, text, Some(fix.to_string()))
+        Self::new(Verdict::Warn, text, Some(fix.to_string()))
     }
 
     pub(super) fn fail(text: impl Display, fix: impl Display) -> Self {
-        Self::of(Verdict::Fail, text, Some(fix.to_string()))
+        Self::new(Verdict::Fail, text, Some(fix.to_string()))
     }
 
     pub(super) fn skip(text: impl Display) -> Self {
-        Self::of(Verdict::Skip, text, None)
+        Self::new(Verdict::Skip, text, None)
     }
 
-    fn of(verdict: Verdict, text: impl Display, fix: Option<String>) -> Self {
+    fn new(verdict: Verdict, text: impl Display, fix: Option<String>) -> Self {
         let text = text.to_string();
         Self { verdict, text, fix }
     }
 }
 
-/// Counts, and prints each finding as it comes.
+/// Counts findings, and prints each as it comes.
 #[derive(Default)]
 pub(super) struct Report {
     counts: [usize; 4],
 }
 
 impl Report {
-    /// The part about one upstream or issuer.
-    pub(super) fn of<'r>(&'r mut self, subject: &'r str) -> Chapter<'r> {
-        Chapter {
+    /// The section of the report about one upstream or issuer.
+    pub(super) fn section<'r>(&'r mut self, subject: &'r str) -> Section<'r> {
+        Section {
             report: self,
             subject,
         }
@@ -78,30 +78,30 @@ impl Report {
 }
 
 /// The findings about one upstream or issuer.
-pub(super) struct Chapter<'r> {
+pub(super) struct Section<'r> {
     report: &'r mut Report,
     subject: &'r str,
 }
 
-impl Chapter<'_> {
-    /// Makes a check, and says what it is while it lasts. One that could not be made is no fault
-    /// that was found.
+impl Section<'_> {
+    /// Makes a check, showing progress. A check that could not be made is skipped and is not a
+    /// failure.
     pub(super) async fn check(
         &mut self,
         check: &str,
         work: impl Future<Output = Result<Finding, String>>,
     ) {
         let found = self.waiting(check, work).await;
-        let skipped = |error| Finding::skip(format!("it could not be asked: {error}"));
+        let skipped = |error| Finding::skip(format!("could not be checked: {error}"));
         self.add(check, found.unwrap_or_else(skipped));
     }
 
-    /// Says what is checked while it lasts.
+    /// Shows progress while a check runs.
     pub(super) async fn waiting<T>(&self, check: &str, work: impl Future<Output = T>) -> T {
         terminal::while_waiting(&format!("{}: {check}", self.subject), work).await
     }
 
-    /// One line, and one with the fix below it.
+    /// Prints one line, and one with the fix below it.
     pub(super) fn add(&mut self, check: &str, finding: Finding) {
         let [ok, warn, fail, skip] = &mut self.report.counts;
         let (word, count) = match finding.verdict {
@@ -119,8 +119,8 @@ impl Chapter<'_> {
     }
 }
 
-/// Whoever closed the pipe has read enough. Texts may come from elsewhere, so a terminal gets no
-/// control characters but those of our own first word.
+/// Errors are ignored: the reader has closed the pipe. Control characters are replaced except in
+/// `word`, since the texts may come from elsewhere and must not control a terminal.
 fn print(word: &str, rest: &str) {
     let rest = rest.replace(|c: char| c.is_control(), "\u{fffd}");
     let _ = writeln!(std::io::stdout(), "{word}{rest}");

@@ -1,10 +1,10 @@
-//! Keys, and the token that was given.
+//! Checks of the issuers' keys, and of the token that was given.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::asker::at;
 use super::finding::{Finding, Report};
+use super::probe::at;
 use crate::auth::Authenticator;
 use crate::cli::terminal;
 use crate::config::Loaded;
@@ -12,7 +12,7 @@ use crate::config::settings::{Issuer, KeySource};
 use crate::proxy::explain::{Explanation, Outcome, Question, dry_run};
 use crate::proxy::snapshot::Snapshot;
 
-/// Whether each issuer's keys are there, and whether the token is believed.
+/// Whether Partywall has keys for each issuer, and whether the token is valid.
 pub(super) async fn examine(
     report: &mut Report,
     loaded: &Loaded,
@@ -35,16 +35,18 @@ pub(super) async fn examine(
             Finding::ok(format!("{} from {source}", status.keys))
         } else {
             let why = status.failure.as_deref().map(String::as_str);
-            let why = why.unwrap_or("none is usable, or they did not come in time");
-            let fix = "check the network policy, `ca_file`, and that `issuer` is exact; where it \
-                       has another name in here, give jwks_url";
+            let why = why.unwrap_or("none is usable, or they did not arrive in time");
+            let fix = "check the network policy, `ca_file`, and that `issuer` is exact; if the \
+                       issuer has another name inside this network, set jwks_url";
             Finding::fail(format!("none from {source}: {why}"), fix)
         };
-        report.of(&issuer.issuer).add("keys", finding);
-        report.of(&issuer.issuer).add("lifetime", lifetime(issuer));
+        report.section(&issuer.issuer).add("keys", finding);
+        report
+            .section(&issuer.issuer)
+            .add("lifetime", lifetime(issuer));
     }
     if let Some(token) = token {
-        of_token(report, loaded, token, within).await?;
+        check_token(report, loaded, token, within).await?;
     }
     Ok(())
 }
@@ -70,8 +72,8 @@ fn source(keys: &KeySource) -> &'static str {
     }
 }
 
-/// Asked as a request would be.
-async fn of_token(
+/// Verifies the token as it would be verified in a request.
+async fn check_token(
     report: &mut Report,
     loaded: &Loaded,
     token: &str,
@@ -84,8 +86,8 @@ async fn of_token(
     let snapshot = Snapshot::build(loaded.clone(), None).map_err(|e| e.to_string())?;
     snapshot.rules().authenticator().settle(within).await;
     let explanation = dry_run(&snapshot, question).await;
-    let mut report = report.of("token");
-    report.add("believed", believed(&explanation));
+    let mut report = report.section("token");
+    report.add("valid", validity(&explanation));
     if explanation.caller.is_some() {
         report.add("tenants", tenants(&explanation));
         report.add("issued", issued(token));
@@ -93,10 +95,10 @@ async fn of_token(
     Ok(())
 }
 
-fn believed(explanation: &Explanation) -> Finding {
+fn validity(explanation: &Explanation) -> Finding {
     match (&explanation.caller, &explanation.outcome) {
         (Some(caller), _) => {
-            let subject = caller.subject.as_deref().unwrap_or("somebody");
+            let subject = caller.subject.as_deref().unwrap_or("(no subject)");
             Finding::ok(format!("`{subject}` of {}", caller.issuer))
         }
         (None, Outcome::Refused(refused)) => {
@@ -119,7 +121,7 @@ fn tenants(explanation: &Explanation) -> Finding {
         .any(|dimension| dimension.tenants.is_empty())
     {
         let text = "none: every request is refused";
-        let fix = "`partywall explain` tells why; change the rules of `tenancy`, or what the \
+        let fix = "`partywall explain` shows why; change the rules of `tenancy`, or what the \
                    identity provider puts into the token";
         return Finding::fail(text, fix);
     }
@@ -127,7 +129,7 @@ fn tenants(explanation: &Explanation) -> Finding {
     Finding::ok(all.join("; "))
 }
 
-/// By when the token says it was issued; it is verified already.
+/// The age of the token, which is verified already.
 fn issued(token: &str) -> Finding {
     let Some(issued) = issued_at(token) else {
         return Finding::skip("the token has no `iat`");
@@ -136,7 +138,7 @@ fn issued(token: &str) -> Finding {
     let now = now.unwrap_or_default().as_secs_f64();
     if issued > now + 1.0 {
         let text = format!("the issuer's clock is {:.0} s ahead of ours", issued - now);
-        return Finding::warn(text, "let both machines keep time by NTP");
+        return Finding::warn(text, "synchronise both clocks with NTP");
     }
     Finding::ok(format!("{:.0} s ago", now - issued))
 }

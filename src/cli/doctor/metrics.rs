@@ -1,19 +1,18 @@
-//! Prometheus and Thanos: whether they keep to matchers, and whether the data has tenants.
+//! Checks of Prometheus and Thanos: whether they apply matchers, and whether the data has tenants.
 
 use serde_json::Value;
 
-use super::asker::{Asker, at};
-use super::finding::{Chapter, Finding};
+use super::finding::{Finding, Section};
+use super::probe::{Probe, at};
 use super::reach;
 use crate::config::settings::Settings;
 
-/// A tenant that nobody has.
-const NOBODY: &str = "partywall-doctor-nobody";
+/// A tenant that no series has.
+const UNUSED_TENANT: &str = "partywall-doctor-nobody";
 
-/// The most recording rules whose series are looked at.
+/// The most recording rules whose series are checked.
 const MOST_RULES: usize = 200;
 
-/// The product, where it tells.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Product {
     Prometheus,
@@ -21,13 +20,13 @@ enum Product {
 }
 
 /// Every check of the metrics API.
-pub(super) async fn examine(report: &mut Chapter<'_>, asker: &Asker<'_>, settings: &Settings) {
-    let buildinfo = asker.get("/api/v1/status/buildinfo", &[]);
+pub(super) async fn examine(report: &mut Section<'_>, probe: &Probe<'_>, settings: &Settings) {
+    let buildinfo = probe.get("/api/v1/status/buildinfo", &[]);
     let buildinfo = report.waiting("reachable", buildinfo).await;
     let Ok(buildinfo) = reach::reachable(report, buildinfo) else {
         return;
     };
-    let product = report.waiting("version", product(asker)).await;
+    let product = report.waiting("version", product(probe)).await;
     let name = match product {
         Product::Prometheus => "Prometheus",
         Product::Thanos => "Thanos",
@@ -38,7 +37,7 @@ pub(super) async fn examine(report: &mut Chapter<'_>, asker: &Asker<'_>, setting
     let Some(label) = settings.tenancy.metrics_label.as_deref() else {
         return;
     };
-    let store = Store { asker, label };
+    let store = Store { probe, label };
     report
         .check("match[] on labels", store.labels_filtered())
         .await;
@@ -59,7 +58,7 @@ pub(super) async fn examine(report: &mut Chapter<'_>, asker: &Asker<'_>, setting
     }
     for dimension in &settings.tenancy.and {
         if let Some(label) = dimension.metrics_label.as_deref() {
-            let store = Store { asker, label };
+            let store = Store { probe, label };
             let check = format!("label {label}");
             report.check(&check, store.label_present()).await;
         }
@@ -67,8 +66,8 @@ pub(super) async fn examine(report: &mut Chapter<'_>, asker: &Asker<'_>, setting
 }
 
 /// Only Thanos lists its stores.
-async fn product(asker: &Asker<'_>) -> Product {
-    let stores = asker.get("/api/v1/stores", &[]).await;
+async fn product(probe: &Probe<'_>) -> Product {
+    let stores = probe.get("/api/v1/stores", &[]).await;
     match stores.and_then(|answer| answer.json()) {
         Ok(json) if at(&json, "/data").is_object() => Product::Thanos,
         _ => Product::Prometheus,
@@ -76,13 +75,13 @@ async fn product(asker: &Asker<'_>) -> Product {
 }
 
 struct Store<'a> {
-    asker: &'a Asker<'a>,
+    probe: &'a Probe<'a>,
     label: &'a str,
 }
 
 impl Store<'_> {
     async fn ask(&self, path: &str, params: &[(&str, &str)]) -> Result<Value, String> {
-        self.asker.get(path, params).await?.json()
+        self.probe.get(path, params).await?.json()
     }
 
     /// The labels and value of each series of an instant query.
@@ -90,69 +89,70 @@ impl Store<'_> {
         let params = [("query", query), ("dedup", dedup)];
         let answer = self.ask("/api/v1/query", &params).await?;
         let series = at(&answer, "/data/result").as_array();
-        let series = series.ok_or("the answer is no vector")?;
-        let of = |one: &Value| {
+        let series = series.ok_or("the answer is not a vector")?;
+        let labels_and_value = |one: &Value| {
             let value = at(one, "/value/1").as_str()?.parse().ok()?;
             Some((at(one, "/metric").clone(), value))
         };
-        Ok(series.iter().filter_map(of).collect())
+        Ok(series.iter().filter_map(labels_and_value).collect())
     }
 
-    /// Before deduplication, which may take the label off.
+    /// Counts series without deduplication, which may remove the label.
     async fn count(&self, selector: &str) -> Result<f64, String> {
         let query = format!("count({selector})");
         let series = self.query(&query, "false").await?;
         Ok(series.first().map_or(0.0, |(_, count)| *count))
     }
 
-    /// A selector that no series has.
-    fn of_nobody(&self) -> String {
-        format!("{{{}=\"{NOBODY}\"}}", self.label)
+    /// A selector that matches no series.
+    fn unused_selector(&self) -> String {
+        format!("{{{}=\"{UNUSED_TENANT}\"}}", self.label)
     }
 
-    /// Without it, label names and values are everybody's.
+    /// Whether `match[]` restricts label names and values. If not, every tenant sees all of them.
     async fn labels_filtered(&self) -> Result<Finding, String> {
-        let nobody = self.of_nobody();
+        let unused = self.unused_selector();
         let mut any = false;
         for path in ["/api/v1/label/__name__/values", "/api/v1/labels"] {
             let all = self.ask(path, &[]).await?;
             any |= !is_empty(at(&all, "/data"));
-            let ours = self.ask(path, &[("match[]", &nobody)]).await?;
-            if !is_empty(at(&ours, "/data")) {
+            let confined = self.ask(path, &[("match[]", &unused)]).await?;
+            if !is_empty(at(&confined, "/data")) {
                 return Ok(Finding::fail(
                     format!("{path} answers for all tenants, whatever `match[]` says"),
-                    "upgrade Prometheus or Thanos (Thanos' stores have it since 0.21), or what answers in \
-                     their place",
+                    "upgrade Prometheus or Thanos (Thanos' stores support it since 0.21), or the \
+                     proxy in front of them",
                 ));
             }
         }
         Ok(if any {
-            Finding::ok("it is kept to")
+            Finding::ok("is applied")
         } else {
-            Finding::skip("there are no series to tell by")
+            Finding::skip("there are no series to check it with")
         })
     }
 
-    /// Without it, a caller's own `match[]` has no effect; tenants are kept apart all the same.
+    /// Whether `match[]` restricts rules. If not, a caller's own `match[]` has no effect; tenants are
+    /// still kept apart.
     async fn rules_filtered(&self) -> Result<Finding, String> {
         let groups = |answer: &Value| !is_empty(at(answer, "/data/groups"));
         if !groups(&self.ask("/api/v1/rules", &[]).await?) {
-            return Ok(Finding::skip("there are no rules to tell by"));
+            return Ok(Finding::skip("there are no rules to check it with"));
         }
-        let nobody = self.of_nobody();
-        let answer = self.ask("/api/v1/rules", &[("match[]", &nobody)]).await?;
+        let unused = self.unused_selector();
+        let answer = self.ask("/api/v1/rules", &[("match[]", &unused)]).await?;
         Ok(if groups(&answer) {
             Finding::warn(
-                "it is ignored: whoever asks for rules by `match[]` gets all of their own",
-                "upgrade, if that matters: Prometheus has it since 2.54; other tenants' rules are \
-                 left out by Partywall either way",
+                "is ignored: a request for rules with `match[]` returns all rules of the caller",
+                "upgrade, if that matters: Prometheus supports it since 2.54; Partywall leaves \
+                 out other tenants' rules either way",
             )
         } else {
-            Finding::ok("it is kept to")
+            Finding::ok("is applied")
         })
     }
 
-    /// A series without the label is nobody's.
+    /// How many series have the tenant label. Those without it belong to no tenant.
     async fn label_present(&self) -> Result<Finding, String> {
         let label = self.label;
         let all = self.count("{__name__!=\"\"}").await?;
@@ -163,7 +163,7 @@ impl Store<'_> {
         let share = format!("{have} of {all} series have `{label}`");
         if have == 0.0 {
             return Ok(Finding::fail(
-                format!("{share}: every tenant sees nothing"),
+                format!("{share}: no tenant sees anything"),
                 "let ingestion set it (relabel_configs, or the collector), or correct `label` \
                  below `tenancy`",
             ));
@@ -178,11 +178,11 @@ impl Store<'_> {
         let top = self.query(&top, "false").await?;
         Ok(Finding::warn(
             format!("{share}; most without it: {}", names(&top)),
-            "what has none is seen by callers with all tenants alone; let ingestion set it",
+            "series without it are seen only by callers with all tenants; let ingestion set it",
         ))
     }
 
-    /// A rule that aggregates the label away makes series that nobody sees.
+    /// Whether recording rules keep the label. Series without it are seen by no tenant.
     async fn recording_rules(&self) -> Result<Finding, String> {
         let label = self.label;
         let answer = self.ask("/api/v1/rules", &[("type", "record")]).await?;
@@ -194,7 +194,7 @@ impl Store<'_> {
             .flatten()
             .filter(|rule| at(rule, "/type") == "recording");
         let all = rules.filter_map(|rule| at(rule, "/name").as_str());
-        // Others would have to be quoted; they are few.
+        // Others would need quoting; they are few.
         let is_plain = |name: &&str| {
             name.bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"_:".contains(&b))
@@ -216,13 +216,13 @@ impl Store<'_> {
             ))
         } else {
             Finding::warn(
-                format!("series without `{label}` come of: {}", names(&lacking)),
-                format!("aggregate with it: sum by ({label}, …)"),
+                format!("these record series without `{label}`: {}", names(&lacking)),
+                format!("aggregate by it: sum by ({label}, …)"),
             )
         })
     }
 
-    /// Deduplication takes replica labels off.
+    /// Whether the tenant label is a replica label, which deduplication removes.
     async fn replica_label(&self, product: Product) -> Result<Finding, String> {
         let label = self.label;
         let count = format!("count({{{label}!=\"\"}}) by ({label})");
@@ -236,10 +236,10 @@ impl Store<'_> {
         Ok(if by_flag == Some(true) || (has(&apart) && !has(&merged)) {
             Finding::fail(
                 format!("`{label}` is a replica label: deduplication merges tenants"),
-                format!("take `{label}` out of --query.replica-label"),
+                format!("remove `{label}` from --query.replica-label"),
             )
         } else if has(&merged) {
-            Finding::ok(format!("`{label}` is none"))
+            Finding::ok(format!("`{label}` is not one"))
         } else {
             Finding::skip(format!("no series has `{label}` now"))
         })
@@ -252,14 +252,15 @@ impl Store<'_> {
         Some(labels.any(|name| name == self.label))
     }
 
-    /// `/federate` and remote read put external labels on every series.
+    /// Whether the tenant label is an external label, which `/federate` and remote read put on every
+    /// series.
     async fn external_labels(&self) -> Result<Finding, String> {
         let label = self.label;
         let config = match self.ask("/api/v1/status/config", &[]).await {
             Ok(config) => config,
             Err(error) => {
                 return Ok(Finding::skip(format!(
-                    "its config cannot be read ({error}): check that `{label}` is none of its \
+                    "its config cannot be read ({error}): check that `{label}` is not in its \
                      external_labels"
                 )));
             }
@@ -268,12 +269,12 @@ impl Store<'_> {
         Ok(if has_external_label(yaml, label) {
             Finding::fail(
                 format!(
-                    "`{label}` is one: /federate and remote read give it to everybody's series"
+                    "`{label}` is one: /federate and remote read put it on every tenant's series"
                 ),
-                format!("take `{label}` out of global.external_labels"),
+                format!("remove `{label}` from global.external_labels"),
             )
         } else {
-            Finding::ok(format!("`{label}` is none"))
+            Finding::ok(format!("`{label}` is not one"))
         })
     }
 }
@@ -307,7 +308,7 @@ fn names(series: &[(Value, f64)]) -> String {
     names.join(", ")
 }
 
-/// In the config as Prometheus prints it: block style, two blanks a level.
+/// Searches the config as Prometheus prints it: block style, two spaces a level.
 fn has_external_label(yaml: &str, label: &str) -> bool {
     let mut lines = yaml
         .lines()
@@ -325,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn external_labels_are_found_and_others_are_not() {
+    fn external_labels_are_found_and_other_labels_are_not() {
         let yaml = "global:\n  scrape_interval: 1s\n  external_labels:\n    a: x\n    b: y\n  \
                     c: z\nrule_files:\n- x\n";
         for (label, expected) in [("a", true), ("b", true), ("c", false), ("x", false)] {

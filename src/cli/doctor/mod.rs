@@ -1,18 +1,18 @@
-//! `partywall doctor`: asks each upstream and issuer what the rest of Partywall takes for granted.
+//! `partywall doctor`: checks what the rest of Partywall relies on at each upstream and issuer.
 //!
-//! | file | one idea |
+//! | file | content |
 //! |---|---|
-//! | `finding` | what a check found, and the report of all |
-//! | `asker` | one question to an upstream, bounded in time and size |
-//! | `reach` | what holds for every upstream |
+//! | `finding` | the result of a check, and the report of all |
+//! | `probe` | one request to an upstream, bounded in time and size |
+//! | `reach` | checks that are the same for every upstream |
 //! | `metrics` | Prometheus and Thanos |
 //! | `traces` | Tempo |
 //! | `issuers` | keys, and the token that was given |
 
-mod asker;
 mod finding;
 mod issuers;
 mod metrics;
+mod probe;
 mod reach;
 mod traces;
 
@@ -22,14 +22,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-use self::asker::Asker;
 use self::finding::{Finding, Report};
+use self::probe::Probe;
 use super::ConfigArgs;
 use crate::config::settings::{Api, Credentials, Settings};
 use crate::config::{self, Loaded, OsAccess};
 use crate::upstream::Upstream;
 
-/// The config cannot be read.
+/// Exit code: the config cannot be read.
 const UNREADABLE: u8 = 2;
 
 /// Shown below `--help`.
@@ -38,8 +38,8 @@ Examples:
   partywall doctor --config partywall.yaml
   partywall doctor --config partywall.yaml --token-file token --timeout 30
 
-Each check is a line that begins with ok, warn, fail or skip. Run it where Partywall runs: in its
-pod, with its network and its files. It reads, and changes nothing.
+Each check prints a line that starts with ok, warn, fail or skip. Run it where Partywall runs: in
+its pod, with its network and its files. It only reads.
 
 Exits 0 if nothing failed, 1 if something did, 2 if the config cannot be read.";
 
@@ -47,13 +47,14 @@ Exits 0 if nothing failed, 1 if something did, 2 if the config cannot be read.";
 pub(super) struct DoctorArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// A token to verify; it is also shown to upstreams with `forward_token`.
+    /// A token to verify. It is also sent to upstreams with `forward_token`.
     #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
     token: Option<String>,
-    /// The same from a file; `-` is standard input. Other users can read arguments.
+    /// The token from a file; `-` is standard input. Safer than --token, since other users of the
+    /// machine can read arguments.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// How long a check may take, in seconds.
+    /// The most seconds that one check may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 10,
           value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
@@ -61,7 +62,7 @@ pub(super) struct DoctorArgs {
 
 #[allow(clippy::print_stderr)] // A command says on standard error why it failed.
 pub(super) fn run(args: &DoctorArgs) -> ExitCode {
-    let report = super::on_a_small_runtime(examine(args)).and_then(|report| report);
+    let report = super::block_on(examine(args)).and_then(|report| report);
     match report {
         Ok(report) if report.failed() == 0 => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
@@ -99,19 +100,19 @@ async fn examine_upstream(
     token: Option<&str>,
     within: Duration,
 ) {
-    let mut report = report.of(&wanted.name);
+    let mut report = report.section(&wanted.name);
     if wanted.credentials == Credentials::ForwardToken && token.is_none() {
-        let text = "this upstream is shown the caller's token: give one by --token-file";
+        let text = "this upstream needs the caller's token: give one with --token-file";
         return report.add("reachable", Finding::skip(text));
     }
     let upstream = match Upstream::new(wanted, None) {
         Ok(upstream) => upstream,
         Err(error) => return report.add("reachable", Finding::fail(error, "correct its settings")),
     };
-    let asker = Asker::new(&upstream, token, within);
+    let probe = Probe::new(&upstream, token, within);
     match wanted.api {
-        Api::Prometheus => metrics::examine(&mut report, &asker, settings).await,
-        Api::Tempo => traces::examine(&mut report, &asker, settings).await,
+        Api::Prometheus => metrics::examine(&mut report, &probe, settings).await,
+        Api::Tempo => traces::examine(&mut report, &probe, settings).await,
     }
-    report.add("around us", reach::around_us(wanted));
+    report.add("exposure", reach::exposure(wanted));
 }

@@ -1,17 +1,17 @@
-//! What holds for every upstream: it answers, its clock is right, and nobody else reaches it.
+//! Checks of every upstream: it answers, its clock is right, and only Partywall can reach it.
 
 use std::net::IpAddr;
 
-use super::asker::Answer;
-use super::finding::{Chapter, Finding};
+use super::finding::{Finding, Section};
+use super::probe::Answer;
 use crate::config::settings::Upstream;
 
-/// How far clocks may be apart before tokens and the newest samples suffer, in seconds.
+/// The difference of clocks, in seconds, from which tokens and the newest samples suffer.
 const FAR_APART: i64 = 5;
 
-/// Whether it answers at all, and what its clock says. `Err` where nothing further can be asked.
+/// Whether the upstream answers, and its clock. `Err` if no further check is possible.
 pub(super) fn reachable(
-    report: &mut Chapter<'_>,
+    report: &mut Section<'_>,
     answered: Result<Answer, String>,
 ) -> Result<Answer, ()> {
     let answer = match answered {
@@ -22,7 +22,7 @@ pub(super) fn reachable(
             return Err(());
         }
     };
-    if answer.is_denied() && !answer.says("no org id") {
+    if answer.is_denied() && !answer.contains("no org id") {
         let text = format!("it refuses our credentials: {}", answer.status);
         let fix = "correct `credentials` of this upstream";
         report.add("reachable", Finding::fail(text, fix));
@@ -30,7 +30,7 @@ pub(super) fn reachable(
     }
     if answer.status.is_server_error() {
         let text = format!("answered {}", answer.status);
-        let fix = "look into its log, and into that of whatever stands before it";
+        let fix = "read its log, and that of the proxies in front of it";
         report.add("reachable", Finding::fail(text, fix));
         return Err(());
     }
@@ -41,77 +41,82 @@ pub(super) fn reachable(
 
 fn clock(ahead: Option<i64>) -> Finding {
     match ahead {
-        None => Finding::skip("its answers have no Date"),
+        None => Finding::skip("its answers have no Date header"),
         Some(ahead) if ahead.abs() <= FAR_APART => Finding::ok("agrees with ours"),
         Some(ahead) => {
             let direction = if ahead > 0 { "ahead of" } else { "behind" };
             let text = format!("{} s {direction} ours", ahead.abs());
-            Finding::warn(text, "let both machines keep time by NTP")
+            Finding::warn(text, "synchronise both clocks with NTP")
         }
     }
 }
 
-/// The version that `buildinfo` tells.
+/// The version in `buildinfo`.
 pub(super) fn version(product: &str, version: Option<&str>) -> Finding {
     match version {
         Some(version) if !version.is_empty() => Finding::ok(format!("{product} {version}")),
-        _ => Finding::skip("it does not tell (/api/status/buildinfo, /api/v1/status/buildinfo)"),
+        _ => Finding::skip("unknown: its buildinfo endpoint does not say"),
     }
 }
 
-/// Whether callers could go straight to the upstream. From here only its address is seen.
-pub(super) fn around_us(upstream: &Upstream) -> Finding {
+/// Whether clients could reach the upstream directly, as far as its address shows.
+pub(super) fn exposure(upstream: &Upstream) -> Finding {
     let host = host(&upstream.url.authority);
-    match place(host) {
-        Place::Loopback => Finding::ok(format!("{host} is reached from this machine or pod only")),
-        Place::Cluster => Finding::skip(format!(
-            "{host} cannot be judged from here: check that a network policy lets only Partywall \
-             reach it, for whoever does sees all tenants"
+    match network(host) {
+        Network::Loopback => Finding::ok(format!(
+            "{host} can only be reached from this machine or pod"
         )),
-        Place::Public => Finding::warn(
-            format!("{host} looks like an address that others reach too, and sees all tenants"),
-            "let it listen where only Partywall reaches it, or ask for credentials there",
+        Network::Cluster => Finding::skip(format!(
+            "{host} cannot be judged from here: check that a network policy lets only Partywall \
+             reach it, because every client that reaches it sees all tenants"
+        )),
+        Network::Public => Finding::warn(
+            format!(
+                "{host} looks like an address that other clients can reach, and see all tenants"
+            ),
+            "let it listen where only Partywall can reach it, or require credentials there",
         ),
     }
 }
 
-enum Place {
+/// From where an address can be reached.
+enum Network {
     Loopback,
     Cluster,
     Public,
 }
 
-fn place(host: &str) -> Place {
+fn network(host: &str) -> Network {
     if let Ok(address) = host.parse::<IpAddr>() {
         let is_private = match address {
             IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
             IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
         };
         return match address {
-            _ if address.is_loopback() => Place::Loopback,
-            _ if is_private => Place::Cluster,
-            _ => Place::Public,
+            _ if address.is_loopback() => Network::Loopback,
+            _ if is_private => Network::Cluster,
+            _ => Network::Public,
         };
     }
     let host = host.to_ascii_lowercase();
     let is_below = |suffix: &str| host.ends_with(suffix);
     if host == "localhost" || is_below(".localhost") {
-        Place::Loopback
+        Network::Loopback
     } else if !host.contains('.')
         || is_below(".svc")
         || is_below(".local")
         || is_below(".internal")
         || host.split('.').any(|label| label == "svc")
     {
-        Place::Cluster
+        Network::Cluster
     } else {
-        Place::Public
+        Network::Public
     }
 }
 
 fn host(authority: &str) -> &str {
     let port_at = authority.rfind(':').filter(|at| {
-        // Not one of an IPv6 address.
+        // A colon before `]` belongs to an IPv6 address.
         authority.get(*at..).is_some_and(|rest| !rest.contains(']'))
     });
     let host = port_at.and_then(|at| authority.get(..at));
@@ -125,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_tells_who_reaches_it() {
+    fn exposure_follows_from_the_address() {
         for (authority, expected) in [
             ("127.0.0.1:9090", "loopback"),
             ("[::1]:9090", "loopback"),
@@ -137,10 +142,10 @@ mod tests {
             ("thanos.example.com:443", "public"),
             ("8.8.8.8", "public"),
         ] {
-            let found = match place(host(authority)) {
-                Place::Loopback => "loopback",
-                Place::Cluster => "cluster",
-                Place::Public => "public",
+            let found = match network(host(authority)) {
+                Network::Loopback => "loopback",
+                Network::Cluster => "cluster",
+                Network::Public => "public",
             };
             assert_eq!(found, expected, "{authority}");
         }

@@ -1,4 +1,4 @@
-//! Tempo: whether it keeps to filters, streams, and whether spans have tenants.
+//! Checks of Tempo: whether it applies filters and streams, and whether spans have tenants.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,25 +6,25 @@ use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
-use super::asker::{Answer, Asker, at};
-use super::finding::{Chapter, Finding};
+use super::finding::{Finding, Section};
+use super::probe::{Answer, Probe, at};
 use super::reach;
 use crate::config::settings::Settings;
 use crate::grpc::method::Method;
 use crate::grpc::status::Code;
 
-/// A tenant that nobody has.
-const NOBODY: &str = "partywall-doctor-nobody";
+/// A tenant that no span has.
+const UNUSED_TENANT: &str = "partywall-doctor-nobody";
 
-/// How far back spans are looked for.
+/// How far back spans are searched.
 const WINDOW: Duration = Duration::from_hours(1);
 
-/// How many traces are looked at.
+/// How many traces are checked.
 const SAMPLE: &str = "50";
 
 /// Every check of the traces API.
-pub(super) async fn examine(report: &mut Chapter<'_>, asker: &Asker<'_>, settings: &Settings) {
-    let buildinfo = asker.get("/api/status/buildinfo", &[]);
+pub(super) async fn examine(report: &mut Section<'_>, probe: &Probe<'_>, settings: &Settings) {
+    let buildinfo = probe.get("/api/status/buildinfo", &[]);
     let buildinfo = report.waiting("reachable", buildinfo).await;
     let Ok(buildinfo) = reach::reachable(report, buildinfo) else {
         return;
@@ -33,7 +33,7 @@ pub(super) async fn examine(report: &mut Chapter<'_>, asker: &Asker<'_>, setting
     let version = at(&buildinfo, "/version").as_str();
     report.add("version", reach::version("Tempo", version));
     let by_org_id = settings.tenancy.traces_org_id;
-    let store = Store::new(asker, by_org_id);
+    let store = Store::new(probe, by_org_id);
     let multitenancy = store.multitenancy(by_org_id);
     let multitenancy = report.waiting("multitenancy", multitenancy).await;
     let is_as_configured = multitenancy.is_ok();
@@ -61,7 +61,7 @@ pub(super) async fn examine(report: &mut Chapter<'_>, asker: &Asker<'_>, setting
 }
 
 struct Store<'a> {
-    asker: &'a Asker<'a>,
+    probe: &'a Probe<'a>,
     /// `X-Scope-OrgID`, where Tempo itself keeps tenants apart.
     headers: HeaderMap,
     start: String,
@@ -69,15 +69,15 @@ struct Store<'a> {
 }
 
 impl<'a> Store<'a> {
-    fn new(asker: &'a Asker<'a>, by_org_id: bool) -> Self {
+    fn new(probe: &'a Probe<'a>, by_org_id: bool) -> Self {
         let mut headers = HeaderMap::new();
         if by_org_id {
-            headers.insert("x-scope-orgid", HeaderValue::from_static(NOBODY));
+            headers.insert("x-scope-orgid", HeaderValue::from_static(UNUSED_TENANT));
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.unwrap_or_default();
         Self {
-            asker,
+            probe,
             headers,
             start: now.saturating_sub(WINDOW).as_secs().to_string(),
             end: now.as_secs().to_string(),
@@ -87,20 +87,21 @@ impl<'a> Store<'a> {
     async fn get(&self, path: &str, params: &[(&str, &str)]) -> Result<Value, String> {
         let mut all = vec![("start", &*self.start), ("end", &*self.end)];
         all.extend(params);
-        let answer = self.asker.get_with(path, &all, self.headers.clone()).await;
+        let answer = self.probe.get_with(path, &all, self.headers.clone()).await;
         answer?.json()
     }
 
-    /// Whether Tempo asks for an organisation exactly where the config says so. `Err` where it
-    /// does not, and nothing further can be told.
+    /// Whether Tempo's multitenancy is on exactly if the config says so. `Err` if not: no further
+    /// check is possible then.
     async fn multitenancy(&self, by_org_id: bool) -> Result<Finding, Finding> {
-        let asked =
-            |answer: &Answer| answer.status == StatusCode::UNAUTHORIZED && answer.says("no org id");
+        let asked = |answer: &Answer| {
+            answer.status == StatusCode::UNAUTHORIZED && answer.contains("no org id")
+        };
         let path = "/api/v2/search/tags";
-        let answer = match self.asker.get(path, &[]).await {
+        let answer = match self.probe.get(path, &[]).await {
             Ok(answer) => answer,
             Err(error) => {
-                return Ok(Finding::skip(format!("it could not be asked: {error}")));
+                return Ok(Finding::skip(format!("could not be checked: {error}")));
             }
         };
         match (by_org_id, asked(&answer)) {
@@ -119,12 +120,12 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// Grafana streams where it can.
+    /// Whether gRPC is served, which Grafana uses for streaming.
     async fn streaming(&self) -> Finding {
         let method = Method::SearchTagsV2.upstream_path();
-        let fix = "set stream_over_http_enabled: true in Tempo and let what stands before it pass \
-                   HTTP/2, or switch streaming off in Grafana's data source";
-        match self.asker.call(method, self.headers.clone()).await {
+        let fix = "set stream_over_http_enabled: true in Tempo and let the proxies in front of it \
+                   pass HTTP/2, or switch streaming off in Grafana's data source";
+        match self.probe.call(method, self.headers.clone()).await {
             Err(error) => {
                 Finding::warn(format!("gRPC is not served at this address: {error}"), fix)
             }
@@ -142,7 +143,7 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// Without it, the values of tags are everybody's.
+    /// Whether `q` restricts the values of tags. If not, every tenant sees all of them.
     async fn values_filtered(&self, attribute: &str) -> Result<Finding, String> {
         let path = "/api/v2/search/tag/resource.service.name/values";
         let has_values = |answer: &Value| {
@@ -152,26 +153,26 @@ impl<'a> Store<'a> {
         };
         if !has_values(&self.get(path, &[]).await?) {
             return Ok(Finding::skip(
-                "there are no spans of the last hour to tell by",
+                "there are no spans of the last hour to check it with",
             ));
         }
-        let nobody = format!("{{ resource.{attribute} = \"{NOBODY}\" }}");
-        Ok(if has_values(&self.get(path, &[("q", &nobody)]).await?) {
+        let unused = format!("{{ resource.{attribute} = \"{UNUSED_TENANT}\" }}");
+        Ok(if has_values(&self.get(path, &[("q", &unused)]).await?) {
             Finding::fail(
                 "the values of tags are answered for all tenants, whatever `q` says",
                 "upgrade Tempo: it does so since 2.4 by default, and always since 2.6",
             )
         } else {
-            Finding::ok("it is kept to")
+            Finding::ok("is applied")
         })
     }
 
-    /// A span without the attribute, or with another type of value, is nobody's.
+    /// How many spans have the tenant attribute as a string. The others belong to no tenant.
     async fn attribute_present(&self, attribute: &str) -> Result<Finding, String> {
         let query = format!("{{ }} | select(resource.{attribute})");
         let params = [("q", query.as_str()), ("limit", SAMPLE), ("spss", "10")];
         let answer = self.get("/api/search", &params).await?;
-        let spans = Sample::of(&answer, attribute);
+        let spans = Sample::from_page(&answer, attribute);
         let Sample { all, text, other } = spans;
         if all == 0 {
             return Ok(Finding::skip("there are no spans of the last hour"));
@@ -179,11 +180,11 @@ impl<'a> Store<'a> {
         let share = format!("{text} of {all} sampled spans have it as a string");
         let fix = "let the collector set it on every resource, once, as a string";
         Ok(if text == 0 {
-            Finding::fail(format!("{share}: every tenant sees nothing"), fix)
+            Finding::fail(format!("{share}: no tenant sees anything"), fix)
         } else if other > 0 {
             Finding::warn(format!("{share}, and {other} as another type"), fix)
         } else if text < all {
-            Finding::warn(format!("{share}: the others are nobody's"), fix)
+            Finding::warn(format!("{share}: the others belong to no tenant"), fix)
         } else {
             Finding::ok(share)
         })
@@ -201,7 +202,7 @@ struct Sample {
 }
 
 impl Sample {
-    fn of(page: &Value, attribute: &str) -> Self {
+    fn from_page(page: &Value, attribute: &str) -> Self {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let mut sample = Self::default();
         let traces = list(at(page, "/traces"));
@@ -230,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_counted_by_what_they_say_of_their_tenant() {
+    fn spans_are_counted_by_the_type_of_their_tenant_attribute() {
         let span = |value: Value| json!({"attributes": [{"key": "t", "value": value}]});
         let page = json!({"traces": [
             {"spanSets": [{"spans": [span(json!({"stringValue": "a"})), {}]}]},
@@ -242,6 +243,6 @@ mod tests {
             text: 1,
             other: 1,
         };
-        assert_eq!(Sample::of(&page, "t"), expected);
+        assert_eq!(Sample::from_page(&page, "t"), expected);
     }
 }

@@ -1,6 +1,6 @@
 //! `partywall explain`
 
-mod show;
+mod render;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::config::{self, OsAccess};
 use crate::proxy::explain::{Explanation, Identity, Question, dry_run};
 use crate::proxy::snapshot::Snapshot;
 
-/// How long the keys of the issuers are waited for.
+/// How long to wait for the issuers' keys.
 const KEYS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Shown below `--help`.
@@ -32,39 +32,40 @@ Examples:
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// A query, in PromQL or TraceQL; becomes a parameter of the request.
+    /// A query in PromQL or TraceQL. It becomes a parameter of the request.
     #[arg(value_name = "QUERY", required_unless_present = "request")]
     query: Option<String>,
-    /// A request, as `GET /api/v1/labels`; without it an instant query, or a search of traces.
+    /// The request, such as `GET /api/v1/labels`. Default: an instant query, or a search of traces.
     #[arg(long, value_name = "LINE")]
     request: Option<String>,
-    /// Which API the query is for, where there is no request.
+    /// The API that the query is for, if no request is given.
     #[arg(long, value_enum)]
     api: Option<ApiName>,
-    /// A further header of the request, as `Accept: application/json`.
+    /// A further header of the request, such as `Accept: application/json`.
     #[arg(long = "header", value_name = "HEADER")]
     headers: Vec<String>,
     #[command(flatten)]
-    who: Who,
-    /// Write JSON.
+    caller: CallerArgs,
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Whose request it is; without any of it, nobody's.
+/// The caller; with none of these, the request has no token.
 #[derive(Args)]
-struct Who {
-    /// A token; it is verified, so the issuers' keys are fetched where the config says so.
+struct CallerArgs {
+    /// The caller's token. It is verified, so the issuers' keys are fetched if the config says so.
     #[arg(long, value_name = "TOKEN", conflicts_with_all = ["token_file", "claims"])]
     token: Option<String>,
-    /// The same from a file; `-` is standard input. Other users can read arguments.
+    /// The token from a file; `-` is standard input. Safer than --token, since other users of the
+    /// machine can read arguments.
     #[arg(long, value_name = "FILE", conflicts_with = "claims")]
     token_file: Option<PathBuf>,
-    /// Claims as they would stand in a token, as a JSON object; nothing is verified and nobody
-    /// is contacted. `-` is standard input.
+    /// A file with the claims of a token as a JSON object; `-` is standard input. Nothing is
+    /// verified, and no issuer is contacted.
     #[arg(long, value_name = "FILE")]
     claims: Option<PathBuf>,
-    /// Whose token the claims would be in. Default: their `iss`, or the only issuer.
+    /// The issuer of the claims. Default: their `iss`, or the only issuer of the config.
     #[arg(long, value_name = "ISSUER", requires = "claims")]
     issuer: Option<String>,
 }
@@ -87,7 +88,7 @@ impl From<ApiName> for Api {
 
 #[allow(clippy::print_stderr)] // A command says on standard error why it failed.
 pub(super) fn run(args: &ExplainArgs) -> ExitCode {
-    let explained = super::on_a_small_runtime(explain(args)).and_then(|explained| explained);
+    let explained = super::block_on(explain(args)).and_then(|explained| explained);
     match explained {
         Ok(explanation) => {
             write(&explanation, args.json);
@@ -105,16 +106,16 @@ fn write(explanation: &Explanation, json: bool) {
     let text = if json {
         serde_json::to_string_pretty(explanation).unwrap_or_default() + "\n"
     } else {
-        show::text(explanation, terminal::has_colours())
+        render::page(explanation, terminal::has_colours())
     };
-    // Whoever closed the pipe has read enough.
+    // An error means that the reader has closed the pipe.
     let _ = out.write_all(text.as_bytes());
 }
 
 async fn explain(args: &ExplainArgs) -> Result<Explanation, String> {
     let mut loaded = config::load(&args.config.config, &OsAccess).map_err(|e| e.to_string())?;
     let settings = loaded.settings.clone();
-    let who = &args.who;
+    let caller = &args.caller;
     let text = |error: &dyn std::fmt::Display| format!("partywall explain: {error}");
     let api = args.api.map(Api::from);
     let mut question = Question::new(
@@ -127,7 +128,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, String> {
     for header in &args.headers {
         question = question.with_header(header).map_err(|e| text(&e))?;
     }
-    let token = match (&who.token, &who.token_file) {
+    let token = match (&caller.token, &caller.token_file) {
         (Some(token), _) => Some(token.clone()),
         (None, Some(file)) => Some(super::read_input(file)?),
         (None, None) => None,
@@ -137,10 +138,10 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, String> {
             .with_token(&settings, token.trim())
             .map_err(|e| text(&e))?;
     }
-    if let Some(file) = &who.claims {
-        let identity = Identity::claimed(&settings, who.issuer.as_deref(), claims(file)?);
+    if let Some(file) = &caller.claims {
+        let identity = Identity::claimed(&settings, caller.issuer.as_deref(), claims(file)?);
         question = question.asked_by(identity.map_err(|e| text(&e))?);
-        // Nothing is verified, so nobody is asked for keys.
+        // Nothing is verified, so no keys are fetched.
         loaded.settings.tokens.issuers.clear();
     }
     let snapshot = Snapshot::build(loaded, None).map_err(|e| text(&e))?;
@@ -152,7 +153,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, String> {
 fn claims(file: &Path) -> Result<Map<String, Value>, String> {
     serde_json::from_str(&super::read_input(file)?).map_err(|error| {
         format!(
-            "{}:{}:{}: the claims are no JSON object: {error}",
+            "{}:{}:{}: the claims are not a JSON object: {error}",
             file.display(),
             error.line(),
             error.column()

@@ -1,18 +1,18 @@
-//! What was expected, beside what became of it.
+//! Compares what a test expects with the result.
 
 use crate::config::policies::{Expected, ExpectedTenants, RequestTest};
 use crate::proxy::explain::{Dimension, Explanation, Outcome, Parameter, Refused, Sent};
 
-/// What is wrong with the tenants; nothing if they are as expected.
+/// The difference between the tenants; `None` if they are as expected.
 pub(super) fn tenants(expected: &ExpectedTenants, dimensions: &[Dimension]) -> Option<String> {
     let actual = actual(dimensions);
     if *expected == actual {
         return None;
     }
     let mut text = format!(
-        "tenants\n  expected  {}\n  but are   {}",
-        words(expected),
-        words(&actual)
+        "tenants\n  expected  {}\n  but got   {}",
+        describe_tenants(expected),
+        describe_tenants(&actual)
     );
     if let (ExpectedTenants::These(expected), ExpectedTenants::These(actual)) = (expected, &actual)
     {
@@ -36,7 +36,7 @@ pub(super) fn tenants(expected: &ExpectedTenants, dimensions: &[Dimension]) -> O
     Some(text)
 }
 
-/// Tenants are those of the first dimension; who has none in another has none at all.
+/// The tenants of the first dimension. A caller who has none in another dimension has none at all.
 fn actual(dimensions: &[Dimension]) -> ExpectedTenants {
     let has_none = |dimension: &Dimension| {
         !dimension.of_clusters && !dimension.all_tenants && dimension.tenants.is_empty()
@@ -50,7 +50,7 @@ fn actual(dimensions: &[Dimension]) -> ExpectedTenants {
     }
 }
 
-fn words(tenants: &ExpectedTenants) -> String {
+fn describe_tenants(tenants: &ExpectedTenants) -> String {
     match tenants {
         ExpectedTenants::All => "all".to_owned(),
         ExpectedTenants::None => "none".to_owned(),
@@ -58,7 +58,10 @@ fn words(tenants: &ExpectedTenants) -> String {
     }
 }
 
-/// What is wrong with a request.
+/// Compares the result of a request with what the test expects.
+///
+/// # Errors
+/// The text of the difference.
 pub(super) fn request(test: &RequestTest, explanation: &Explanation) -> Result<(), String> {
     let route = explanation.route.as_ref().map(|route| route.name);
     if let Some(expected) = &test.route
@@ -90,27 +93,32 @@ pub(super) fn request(test: &RequestTest, explanation: &Explanation) -> Result<(
             let reason = reason.as_ref().unwrap_or(&refused.reason);
             Err(differ(
                 &format!("refused: {status} {reason}"),
-                &refusal(refused),
+                &describe_refusal(refused),
             ))
         }
-        (Expected::Sent | Expected::Queries(_), Outcome::Refused(refused)) => {
-            Err(differ(&wish(&test.expected), &refusal(refused)))
-        }
+        (Expected::Sent | Expected::Queries(_), Outcome::Refused(refused)) => Err(differ(
+            &describe_expected(&test.expected),
+            &describe_refusal(refused),
+        )),
         (Expected::Refused { .. }, Outcome::Sent(sent)) => {
             let queries = queries(sent).join("\n");
-            Err(differ(&wish(&test.expected), &format!("sent: {queries}")))
+            Err(differ(
+                &describe_expected(&test.expected),
+                &format!("sent: {queries}"),
+            ))
         }
         (_, Outcome::Answered { answer }) => Err(differ(
-            &wish(&test.expected),
+            &describe_expected(&test.expected),
             &format!("answered: {answer}"),
         )),
-        (_, Outcome::Undecided { why }) => {
-            Err(differ(&wish(&test.expected), &format!("undecided: {why}")))
-        }
+        (_, Outcome::Undecided { why }) => Err(differ(
+            &describe_expected(&test.expected),
+            &format!("undecided: {why}"),
+        )),
     }
 }
 
-/// The values of those parameters that hold queries, and of all that were rewritten or added.
+/// The values of the parameters that are queries, and of all that were rewritten or added.
 fn queries(sent: &Sent) -> Vec<String> {
     let is_query = |parameter: &&Parameter| {
         matches!(parameter.name.as_str(), "query" | "match[]" | "q")
@@ -120,7 +128,7 @@ fn queries(sent: &Sent) -> Vec<String> {
     all.map(|parameter| parameter.sent.clone()).collect()
 }
 
-fn wish(expected: &Expected) -> String {
+fn describe_expected(expected: &Expected) -> String {
     match expected {
         Expected::Sent => "sent".to_owned(),
         Expected::Queries(queries) => format!("sent: {}", queries.join("\n")),
@@ -136,14 +144,14 @@ fn wish(expected: &Expected) -> String {
     }
 }
 
-fn refusal(refused: &Refused) -> String {
+fn describe_refusal(refused: &Refused) -> String {
     format!(
         "refused: {} {}\n{}",
         refused.status, refused.reason, refused.text
     )
 }
 
-/// Both texts below each other, with a mark below where they part.
+/// Both texts, line below line, with a mark where each pair of lines starts to differ.
 fn differ(expected: &str, actual: &str) -> String {
     let mut text = String::new();
     let mut wanted = expected.split('\n');
@@ -179,13 +187,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_difference_is_pointed_at() {
+    fn difference_is_marked_where_it_starts() {
         let expected = "  expected  up{a=\"b\"}\n  but got   up{a=\"c\"}\n                  ^";
         assert_eq!(differ("up{a=\"b\"}", "up{a=\"c\"}"), expected);
     }
 
     #[test]
-    fn only_lines_that_differ_are_shown() {
+    fn equal_lines_are_left_out() {
         let text = differ("same\nleft", "same\nright\nmore");
         assert_eq!(text.matches("same").count(), 0, "{text}");
         assert!(text.contains("(nothing)\n            more"), "{text}");

@@ -17,7 +17,7 @@ use crate::config::{self, OsAccess};
 use crate::proxy::explain::{Identity, Question, dimensions, dry_run};
 use crate::proxy::snapshot::Snapshot;
 
-/// The file, or a config it names, cannot be read.
+/// Exit code: the file, or a config that it names, cannot be read.
 const UNREADABLE: u8 = 2;
 
 /// Shown below `--help`.
@@ -45,14 +45,14 @@ pub(super) struct TestArgs {
     /// The file of tests.
     #[arg(value_name = "FILE")]
     policies: PathBuf,
-    /// The config to test, instead of the one that the file names for all its tests.
+    /// The config to test, instead of the one that the file of tests names.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 #[allow(clippy::print_stderr)] // A command says on standard error why it failed.
 pub(super) fn run(args: &TestArgs) -> ExitCode {
-    let report = super::on_a_small_runtime(test(args)).and_then(|report| report);
+    let report = super::block_on(test(args)).and_then(|report| report);
     match report {
         Ok(report) if report.failed() == 0 => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
@@ -68,9 +68,9 @@ async fn test(args: &TestArgs) -> Result<Report, String> {
     let configs = Configs::load(&file, args)?;
     let mut report = Report::new(&args.policies);
     for test in &file.tests {
-        if let Some(config) = configs.of(test) {
-            let failures = one(config, test, &mut report).await;
-            report.tested(test, &failures);
+        if let Some(config) = configs.of_test(test) {
+            let failures = run_test(config, test, &mut report).await;
+            report.add(test, &failures);
         }
     }
     configs.warn();
@@ -78,8 +78,8 @@ async fn test(args: &TestArgs) -> Result<Report, String> {
     Ok(report)
 }
 
-/// What is wrong with one test.
-async fn one(config: &Config, test: &PolicyTest, report: &mut Report) -> Vec<String> {
+/// The failures of one test; none if it passes.
+async fn run_test(config: &Config, test: &PolicyTest, report: &mut Report) -> Vec<String> {
     let settings = &config.settings;
     let identity = Identity::claimed(settings, test.issuer.as_deref(), test.claims.clone());
     let identity = match identity {
@@ -92,14 +92,18 @@ async fn one(config: &Config, test: &PolicyTest, report: &mut Report) -> Vec<Str
         failures.extend(compare::tenants(expected, &dimensions));
     }
     for request in &test.requests {
-        if let Err(failure) = asked(config, &identity, request).await {
-            failures.push(report.of_request(request, &failure));
+        if let Err(failure) = check_request(config, &identity, request).await {
+            failures.push(report.failed_request(request, &failure));
         }
     }
     failures
 }
 
-async fn asked(config: &Config, identity: &Identity, test: &RequestTest) -> Result<(), String> {
+async fn check_request(
+    config: &Config,
+    identity: &Identity,
+    test: &RequestTest,
+) -> Result<(), String> {
     let (request, query) = (test.request.as_deref(), test.query.as_deref());
     let question = Question::new(&config.settings, request, query, test.api)
         .map_err(|error| error.to_string())?
@@ -113,22 +117,22 @@ struct Config {
     snapshot: Snapshot,
 }
 
-/// Each config is read once.
+/// The configs of all tests, each loaded once.
 struct Configs {
-    usual: Option<PathBuf>,
+    default: Option<PathBuf>,
     all: HashMap<PathBuf, Config>,
 }
 
 impl Configs {
     fn load(file: &Policies, args: &TestArgs) -> Result<Self, String> {
-        let usual = args.config.clone().or_else(|| file.config.clone());
+        let default = args.config.clone().or_else(|| file.config.clone());
         let mut all = HashMap::new();
         for test in &file.tests {
-            let Some(path) = test.config.as_ref().or(usual.as_ref()) else {
+            let Some(path) = test.config.as_ref().or(default.as_ref()) else {
                 let at = test.at;
                 return Err(format!(
-                    "{}:{}:{}: no config to test: name one by `config`, here or for the whole \
-                     file, or by --config",
+                    "{}:{}:{}: no config to test: name one with `config`, here or for the whole \
+                     file, or with --config",
                     args.policies.display(),
                     at.line,
                     at.column
@@ -138,10 +142,10 @@ impl Configs {
                 all.insert(path.clone(), Config::load(path)?);
             }
         }
-        Ok(Self { usual, all })
+        Ok(Self { default, all })
     }
 
-    /// Of shadow mode, in which a running proxy does not do what these tests say.
+    /// Warns of shadow mode, in which a running proxy does not do what these tests expect.
     fn warn(&self) {
         let mut all: Vec<_> = self.all.iter().collect();
         all.sort_by_key(|(path, _)| *path);
@@ -152,8 +156,9 @@ impl Configs {
         }
     }
 
-    fn of(&self, test: &PolicyTest) -> Option<&Config> {
-        self.all.get(test.config.as_ref().or(self.usual.as_ref())?)
+    fn of_test(&self, test: &PolicyTest) -> Option<&Config> {
+        self.all
+            .get(test.config.as_ref().or(self.default.as_ref())?)
     }
 }
 
@@ -161,7 +166,7 @@ impl Config {
     fn load(path: &Path) -> Result<Self, String> {
         let mut loaded = config::load(path, &OsAccess).map_err(|errors| errors.to_string())?;
         let settings = loaded.settings.clone();
-        // No token is verified, so nobody is asked for keys.
+        // No token is verified, so no keys are fetched.
         loaded.settings.tokens.issuers.clear();
         let snapshot = Snapshot::build(loaded, None)
             .map_err(|error| format!("{}: {error}", path.display()))?;

@@ -1,4 +1,4 @@
-//! What the tests say, on standard output.
+//! Results of the tests, on standard output.
 
 use std::fmt;
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::terminal::{self, GREEN, RED, YELLOW};
 use crate::config::policies::{PolicyTest, RequestTest};
 
-/// Counts, and prints as it goes.
+/// Counts results, and prints each as it comes.
 pub(super) struct Report {
     file: PathBuf,
     passed: usize,
@@ -27,8 +27,8 @@ impl Report {
         self.failed
     }
 
-    /// One line, and what is wrong below it.
-    pub(super) fn tested(&mut self, test: &PolicyTest, failures: &[String]) {
+    /// Prints one line, and the failures below it.
+    pub(super) fn add(&mut self, test: &PolicyTest, failures: &[String]) {
         if failures.is_empty() {
             self.passed += 1;
             let ok = terminal::coloured("ok", GREEN);
@@ -36,15 +36,15 @@ impl Report {
         }
         self.failed += 1;
         let (file, at) = (self.file.display(), test.at);
-        let place = format!("  {}  ({file}:{}:{})", test.name, at.line, at.column);
-        print(&terminal::coloured("FAIL", RED), &place);
+        let test = format!("  {}  ({file}:{}:{})", test.name, at.line, at.column);
+        print(&terminal::coloured("FAIL", RED), &test);
         for line in failures.iter().flat_map(|failure| failure.lines()) {
             print("", &format!("      {line}"));
         }
     }
 
-    /// A failure with the request it is about.
-    pub(super) fn of_request(&self, test: &RequestTest, failure: &str) -> String {
+    /// Adds the request to the text of its failure.
+    pub(super) fn failed_request(&self, test: &RequestTest, failure: &str) -> String {
         let asked = [&test.request, &test.query];
         let asked: Vec<&str> = asked.into_iter().flatten().map(String::as_str).collect();
         let (file, at) = (self.file.display(), test.at);
@@ -58,14 +58,14 @@ impl Report {
     }
 }
 
-/// What holds of a config, whatever its tests say.
+/// Prints a warning about a config, whatever its tests say.
 pub(super) fn warn(config: &Path, warning: &dyn fmt::Display) {
     let warn = terminal::coloured("warn", YELLOW);
     print(&warn, &format!("  {}: {warning}", config.display()));
 }
 
-/// Whoever closed the pipe has read enough. Texts may come from elsewhere, so a terminal gets no
-/// control characters but those of our own first word.
+/// Errors are ignored: the reader has closed the pipe. Control characters are replaced except in
+/// `word`, since the texts may come from elsewhere and must not control a terminal.
 fn print(word: &str, rest: &str) {
     let rest = rest.replace(|c: char| c.is_control(), "\u{fffd}");
     let _ = writeln!(std::io::stdout(), "{word}{rest}");

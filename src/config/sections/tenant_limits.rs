@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::config::reader::{Field, Read, Reader};
 use crate::config::serialize;
 use crate::config::values::{count, positive_duration, span};
-use crate::tenancy::Tenant;
+use crate::tenant::Tenant;
 
 /// `tenant_limits`: what each tenant may ask for. Without it, whatever `limits` lets through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! Who did what: one line a request, where the config wants it. Nothing here ever waits for a
-//! disk: what cannot be written in time is dropped and counted.
+//! The audit trail: one line for each request that the config selects. Nothing here waits for a disk:
+//! lines that cannot be written in time are dropped and counted.
 
 mod record;
 mod text;
@@ -46,12 +46,12 @@ impl Audit {
         })
     }
 
-    /// What requests that begin now are written to.
+    /// The settings for requests that start now.
     pub fn trail(&self) -> Arc<Trail> {
         self.trail.load_full()
     }
 
-    /// Opens what other settings ask for; the same output goes on as it is.
+    /// Prepares other settings. An unchanged output stays open.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -59,19 +59,19 @@ impl Audit {
         Trail::open(settings, &self.counters, Some(&self.trail.load()))
     }
 
-    /// Writes to this from now on.
+    /// Uses the prepared settings from now on.
     pub fn replace(&self, trail: Trail) {
         self.trail.store(Arc::new(trail));
     }
 
-    /// Opens the file anew, as after a rotation that renamed it.
+    /// Opens the file again, as after a rotation that renamed it.
     pub fn reopen(&self) {
         if let Destination::Queue(writer) = &self.trail.load().destination {
             writer.reopen();
         }
     }
 
-    /// Waits until all that is queued is written, at most for `within`.
+    /// Waits until all queued lines are written, for at most `within`.
     pub fn close(&self, within: Duration) {
         if let Destination::Queue(writer) = &self.trail.load().destination {
             writer.close(within);
@@ -79,11 +79,11 @@ impl Audit {
     }
 }
 
-/// Where lines go and which; the same from a request's begin to its end.
+/// Which lines are written, and to where. A request uses the same from its start to its end.
 pub struct Trail {
     settings: Settings,
     destination: Destination,
-    /// Allowed requests so far, to sample them evenly.
+    /// Permitted requests so far, to sample them evenly.
     allowed: AtomicU64,
     counters: AuditCounters,
 }
@@ -126,7 +126,7 @@ impl Trail {
         })
     }
 
-    /// What may be told of queries.
+    /// How queries may be recorded.
     pub fn redaction(&self) -> Redaction {
         match self.destination {
             Destination::Nowhere => Redaction::nothing(),
@@ -134,14 +134,13 @@ impl Trail {
         }
     }
 
-    /// Whether an allowed request is to be written: just the configured share of them.
+    /// Whether this permitted request is recorded: the configured share of them is.
     pub fn samples(&self) -> bool {
         let sampling = self.settings.sampling;
         let count = self.allowed.fetch_add(1, Ordering::Relaxed);
         is_sampled(count, sampling)
     }
 
-    /// Writes a line.
     pub fn write(&self, record: &Record<'_>) {
         match &self.destination {
             Destination::Nowhere => {}
@@ -154,16 +153,16 @@ impl Trail {
     }
 }
 
-/// Spreads the sampled ones evenly: multiples of the golden ratio fall into every part of the unit
-/// interval in proportion (Weyl's equidistribution).
+/// Spreads the sampled requests evenly: multiples of the golden ratio fall into every part of the
+/// unit interval in proportion (Weyl's equidistribution).
 pub(crate) fn is_sampled(count: u64, share: f64) -> bool {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
     if share >= 1.0 {
         return true;
     }
     #[expect(clippy::cast_precision_loss, reason = "a share needs no 64 bits")]
-    let place = count.wrapping_mul(GOLDEN) as f64 / u64::MAX as f64;
-    place < share
+    let position = count.wrapping_mul(GOLDEN) as f64 / u64::MAX as f64;
+    position < share
 }
 
 #[cfg(test)]

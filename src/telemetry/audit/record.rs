@@ -13,78 +13,77 @@ use crate::telemetry::metrics::{Decision, Verdict};
 use crate::telemetry::traceparent::TraceId;
 use crate::tenancy::{Tenant, TenantSet};
 
-/// The most bytes of tenants in a line; what is beyond is counted.
+/// The most bytes of tenants in a line; further tenants are counted.
 const MAX_TENANTS_BYTES: usize = 4096;
 
 /// What happened to a request.
 #[derive(Debug)]
 pub struct Record<'a> {
-    /// `None` where the client went away before there was one.
+    /// `None` if the client disconnected before there was a decision.
     pub decision: Option<Decision>,
-    /// Of an upstream in shadow mode: what would have become of the request.
+    /// With shadow mode: what would have happened to the request.
     pub shadow: Option<Shadowed>,
-    /// Of an error of our own, or of one that shadow mode kept back: a word of a closed set.
+    /// The reason of our own error, or of the one that shadow mode withheld; of a closed set.
     pub reason: Option<&'static str>,
-    /// Of the same error: its text. Cut and masked here.
+    /// The text of the same error. It is cut and masked here.
     pub error: Option<&'a str>,
-    /// The status the client got; 499 where it went away before.
+    /// The status that the client got; 499 if it disconnected first.
     pub status: u16,
-    /// `iss`, as the config has it.
+    /// `iss` as in the config.
     pub issuer: Option<&'a str>,
     /// `sub` of the verified token.
     pub subject: Option<&'a str>,
-    /// The caller's.
     pub tenants: Option<Tenants<'a>>,
-    /// A name of a closed set.
+    /// The route's name, of a closed set.
     pub route: &'static str,
-    /// A word of a closed set.
+    /// The method, of a closed set.
     pub method: &'static str,
-    /// Its name in the config.
+    /// The upstream's name in the config.
     pub upstream: Option<&'a str>,
-    /// Those that were asked, by their names in the config.
+    /// The clusters that the request was sent to, by their names in the config.
     pub clusters: &'a [Arc<str>],
-    /// The caller's own, as [`Redaction`](super::Redaction) leaves them.
+    /// The caller's queries, as [`Redaction`](super::Redaction) leaves them.
     pub queries: &'a [Box<str>],
-    /// The same as they were sent on.
+    /// The queries as forwarded.
     pub rewritten: &'a [Box<str>],
-    /// Of the caller's trace, or of our own.
+    /// The id of the caller's trace, or of our own.
     pub trace_id: Option<TraceId>,
-    /// From the request's head to the end of its answer.
+    /// From the request's headers to the end of its answer.
     pub duration: Duration,
-    /// The other end of the connection.
+    /// The client's address.
     pub remote: Option<SocketAddr>,
 }
 
-/// What shadow mode found out of a request.
+/// What shadow mode found out about a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Shadowed {
-    /// What would have become of it.
+    /// What would have happened to it.
     pub verdict: Verdict,
-    /// The status it would have got, where it would have been refused.
+    /// The status that it would have got, if it would have been refused.
     pub would_answer: Option<u16>,
-    /// The sizes of both answers, in a record of its own after the request's.
+    /// The sizes of both answers, in a separate record after the request's.
     pub compared: Option<Compared>,
 }
 
-/// The answer as it was given, and as it would be confined.
+/// Sizes of the answer as returned, and as it would be with enforcement.
 #[derive(Clone, Copy, Debug)]
 pub struct Compared {
-    /// Bytes of either body.
+    /// Bytes of the two bodies.
     pub bytes: [u64; 2],
-    /// Series in either, of a query's answers.
+    /// Series in the two answers, if it is a query.
     pub series: Option<[u64; 2]>,
 }
 
-/// Whose data a caller may see.
+/// The tenants whose data a caller may see.
 #[derive(Clone, Copy, Debug)]
 pub enum Tenants<'a> {
-    /// Everybody's.
+    /// All tenants.
     All,
-    /// Of these.
+    /// These tenants.
     Some(&'a TenantSet),
 }
 
-/// As it is written: keys in this order, those without a value left out.
+/// The line as written: keys in this order, without those that have no value.
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
@@ -214,15 +213,15 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// One line of JSON, with its end.
+    /// One line of JSON, with its line end.
     pub(super) fn line(&self) -> String {
-        // Texts and numbers always make JSON.
+        // Strings and numbers can always be serialized.
         let mut line = serde_json::to_string(&self.to_line()).unwrap_or_default();
         line.push('\n');
         line
     }
 
-    /// Writes it among the other log lines.
+    /// Writes it to the log.
     pub(super) fn log(&self) {
         let line = self.to_line();
         let tenants = line.tenants.as_ref().map(|list| {
@@ -280,7 +279,7 @@ fn each(pair: Option<[u64; 2]>) -> [Option<u64>; 2] {
     pair.map_or([None; 2], |pair| pair.map(Some))
 }
 
-/// With microseconds, and no more digits.
+/// Milliseconds, rounded to microseconds.
 fn milliseconds(duration: Duration) -> f64 {
     let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
     f64::from(micros) / 1000.0

@@ -1,4 +1,4 @@
-//! Texts from outside, as they may stand in a line: without tokens, and not without end.
+//! Makes texts from outside fit for a log line: without tokens, and of bounded length.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -7,13 +7,13 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::config::settings::AuditQueries;
 
-/// The longest text of a query, in bytes.
+/// The most bytes of a query.
 const MAX_QUERY_BYTES: usize = 4096;
 
-/// The longest of the other texts: subjects, errors.
+/// The most bytes of other texts: subjects, errors.
 const MAX_TEXT_BYTES: usize = 512;
 
-/// What becomes of queries.
+/// How queries are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redaction(AuditQueries);
 
@@ -22,22 +22,21 @@ impl Redaction {
         Self(queries)
     }
 
-    /// Tells nothing.
     pub fn nothing() -> Self {
         Self(AuditQueries::None)
     }
 
-    /// Whether nothing at all is told, so that nothing need be kept.
+    /// Whether queries are not recorded, so that they need not be stored.
     pub fn tells_nothing(self) -> bool {
         self.0 == AuditQueries::None
     }
 
-    /// Whether queries are told as they are.
+    /// Whether queries are recorded in full.
     pub fn tells_all(self) -> bool {
         self.0 == AuditQueries::Full
     }
 
-    /// A query as it may be told.
+    /// The query as it may be recorded.
     pub fn query(self, query: &str) -> Option<Box<str>> {
         match self.0 {
             AuditQueries::None => None,
@@ -56,24 +55,25 @@ fn hash(query: &str) -> String {
     text
 }
 
-/// A subject or an error as it may stand in a line of the trail or of the log.
+/// A subject or an error as it may be written to the audit trail or the log.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     safe(text, MAX_TEXT_BYTES)
 }
 
-/// The text without what may be a token or hides what is there, and cut at `max` bytes with a mark.
+/// Masks what may be a token, makes hidden characters visible, and cuts the text at `max` bytes with
+/// a mark.
 fn safe(text: &str, max: usize) -> Cow<'_, str> {
     let masked = reveal(mask_tokens(text));
     if masked.len() <= max {
         return masked;
     }
     let end = masked.floor_char_boundary(max);
-    let (kept, _) = masked.split_at_checked(end).unwrap_or_default();
-    format!("{kept}… (cut, {} bytes)", text.len()).into()
+    let (start, _) = masked.split_at_checked(end).unwrap_or_default();
+    format!("{start}… (cut, {} bytes)", text.len()).into()
 }
 
-/// Writes as `\u{9b}` what JSON leaves as it is and a terminal obeys (DEL and the C1 controls) or
-/// shows as something else (separators of lines, and what turns text around).
+/// Writes as `\u{9b}` the characters that JSON does not escape but a terminal acts on (DEL and the C1
+/// controls) or shows differently (line separators, and marks that change the text's direction).
 fn reveal(text: Cow<'_, str>) -> Cow<'_, str> {
     let is_hidden = |c: char| {
         matches!(c, '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}')
@@ -93,13 +93,13 @@ fn reveal(text: Cow<'_, str>) -> Cow<'_, str> {
     shown.into()
 }
 
-/// How every JSON Web Token begins: `{"` in base64url.
+/// The start of every JSON Web Token: `{"` in base64url.
 const TOKEN_START: &str = "eyJ";
 
-/// Shorter ones are words.
+/// Shorter texts are ordinary words.
 const MIN_TOKEN_BYTES: usize = 16;
 
-/// Puts `***` in the place of whatever may be a token: people paste them anywhere.
+/// Replaces everything that may be a token by `***`: people paste tokens anywhere.
 fn mask_tokens(text: &str) -> Cow<'_, str> {
     let is_of_token = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let mut masked = String::new();

@@ -1,4 +1,4 @@
-//! Lines on their way to a file or to standard output: a bounded queue, and a thread that writes.
+//! Writes lines to a file or to standard output: a bounded queue, and a thread that writes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use crate::telemetry::metrics::AuditCounters;
 
-/// The most lines that wait.
+/// The most lines in the queue.
 const MAX_LINES: usize = 4096;
 
-/// The most bytes that wait.
+/// The most bytes in the queue.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// How often trouble is worth a line in the log.
+/// The least time between two log lines about problems.
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 
 /// The sending end. Dropping the last one lets the thread write what is queued, and end.
@@ -30,7 +30,7 @@ pub(super) struct Writer {
 
 enum Message {
     Line(String),
-    /// To look at the flags.
+    /// Wakes the thread to check the flags.
     Wake,
 }
 
@@ -39,11 +39,11 @@ struct Shared {
     queued_bytes: AtomicUsize,
     reopen: AtomicBool,
     close: AtomicBool,
-    complaint: Mutex<Option<Instant>>,
+    last_warning: Mutex<Option<Instant>>,
 }
 
 impl Writer {
-    /// Appends to a file, which is made if it is not there.
+    /// Appends to a file, which is created if it does not exist.
     pub(super) fn file(path: &Path, counters: &AuditCounters) -> io::Result<Self> {
         let file = open(path)?;
         Self::start(
@@ -56,7 +56,6 @@ impl Writer {
         )
     }
 
-    /// Writes to standard output.
     pub(super) fn stdout(counters: &AuditCounters) -> io::Result<Self> {
         Self::start(Output::Stdout, counters)
     }
@@ -69,13 +68,13 @@ impl Writer {
             queued_bytes: AtomicUsize::new(0),
             reopen: AtomicBool::new(false),
             close: AtomicBool::new(false),
-            complaint: Mutex::default(),
+            last_warning: Mutex::default(),
         });
         let of_thread = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("audit".into())
             .spawn(move || {
-                // The queue goes first: what comes after the end is to be counted as dropped.
+                // The queue is dropped first, so that later lines are counted as dropped.
                 run(output, lines, &of_thread);
                 drop(running);
             })?;
@@ -96,18 +95,18 @@ impl Writer {
         if !is_queued {
             shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
             shared.counters.dropped.inc();
-            shared.complain("audit records are dropped: the output does not keep up");
+            shared.warn("audit records are dropped: the output is too slow");
         }
     }
 
-    /// Lets the thread open the file anew, before the next line.
+    /// Makes the thread open the file again before the next line.
     pub(super) fn reopen(&self) {
         self.shared.reopen.store(true, Ordering::Release);
         // A full queue wakes it too.
         let _ = self.queue.try_send(Message::Wake);
     }
 
-    /// Waits until what is queued is written; what comes later is dropped.
+    /// Waits until all queued lines are written. Later lines are dropped.
     pub(super) fn close(&self, within: Duration) {
         self.shared.close.store(true, Ordering::Release);
         let _ = self.queue.try_send(Message::Wake);
@@ -119,9 +118,9 @@ impl Writer {
 }
 
 impl Shared {
-    fn complain(&self, what: &str) {
+    fn warn(&self, what: &str) {
         let mut last = self
-            .complaint
+            .last_warning
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
@@ -149,7 +148,7 @@ fn take(output: &mut Output, message: Message, shared: &Shared) {
     if shared.reopen.swap(false, Ordering::AcqRel)
         && let Err(error) = output.reopen()
     {
-        shared.complain(&format!("the audit file cannot be opened: {error}"));
+        shared.warn(&format!("cannot open the audit file: {error}"));
     }
     let Message::Line(line) = message else { return };
     shared.queued_bytes.fetch_sub(line.len(), Ordering::Relaxed);
@@ -157,7 +156,7 @@ fn take(output: &mut Output, message: Message, shared: &Shared) {
         Ok(()) => _ = shared.counters.written.inc(),
         Err(error) => {
             shared.counters.failed.inc();
-            shared.complain(&format!("audit records cannot be written: {error}"));
+            shared.warn(&format!("cannot write audit records: {error}"));
         }
     }
 }
@@ -168,7 +167,7 @@ enum Output {
         path: PathBuf,
         /// `None` after an error: the next line tries again.
         file: Option<File>,
-        /// Whether the last line may be there in part.
+        /// Whether the last line may have been written in part.
         is_torn: bool,
     },
 }
@@ -190,7 +189,8 @@ impl Output {
                     open.write_all(b"\n")?;
                     *is_torn = false;
                 }
-                // One call a line: lines of `O_APPEND` never mix, and a truncated file goes on.
+                // One call for each line: with `O_APPEND` lines never mix, and writing continues
+                // after the file is truncated.
                 let (written, result) = append(&mut open, line.as_bytes());
                 *is_torn = result.is_err() && written > 0;
                 result?;
@@ -214,7 +214,7 @@ impl Output {
     }
 }
 
-/// How much of the line was written, and why not all.
+/// How many bytes of the line were written, and why not all.
 fn append(file: &mut File, line: &[u8]) -> (usize, io::Result<()>) {
     let mut written = 0;
     while let Some(rest) = line.get(written..).filter(|rest| !rest.is_empty()) {
@@ -228,9 +228,10 @@ fn append(file: &mut File, line: &[u8]) -> (usize, io::Result<()>) {
     (written, Ok(()))
 }
 
-/// Opens for appending. The owner and the group may read it: it tells who asked for what.
+/// Opens a file for appending. Only the owner and the group may read it, since it says who asked for
+/// what.
 fn open(path: &Path) -> io::Result<File> {
-    // Opening a pipe would wait for its reader.
+    // Opening a named pipe would wait for its reader.
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -312,7 +313,7 @@ mod tests {
                 queued_bytes: AtomicUsize::new(0),
                 reopen: AtomicBool::new(false),
                 close: AtomicBool::new(false),
-                complaint: Mutex::default(),
+                last_warning: Mutex::default(),
             }),
             ended: Mutex::new(ended),
         };

@@ -1,4 +1,4 @@
-//! What the answer cache counts.
+//! Metrics of the answer cache.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -7,29 +7,28 @@ use prometheus_client::registry::Registry;
 
 use super::{ResultLabels, UseGauge, add};
 
-/// `store`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StoreLabels {
     store: &'static str,
 }
 
-/// Where the answer to a question was found.
+/// The result of looking up a request's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// It was kept.
+    /// It was cached.
     Hit,
-    /// The upstream gave it.
+    /// It came from the upstream.
     Miss,
-    /// The upstream gave it to another who asked the same at the same time.
+    /// It came from the upstream for another caller who asked the same at the same time.
     Collapsed,
-    /// It was not looked for: the caller wants a fresh one, or the upstream sees who asks.
+    /// It was not looked up: the caller wants a fresh answer, or the upstream gets the caller's token.
     Bypass,
 }
 
 impl Lookup {
     const ALL: [Self; 4] = [Self::Hit, Self::Miss, Self::Collapsed, Self::Bypass];
 
-    /// For metrics, and for the answer's head.
+    /// For metrics and for the response header.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hit => "hit",
@@ -43,9 +42,9 @@ impl Lookup {
 /// The metrics of the answer cache.
 pub struct AnswerCacheMetrics {
     lookups: [Counter; Lookup::ALL.len()],
-    /// Bytes that are kept in memory.
+    /// Bytes of the answers cached in memory.
     pub bytes: UseGauge,
-    /// Commands that Redis did not do.
+    /// Failed commands of Redis.
     pub redis_errors: Counter,
 }
 
@@ -54,13 +53,13 @@ impl AnswerCacheMetrics {
         let lookups: Family<ResultLabels, Counter> = add(
             registry,
             "answer_cache_lookups",
-            "Questions that may have a kept answer, by result (hit, miss, collapsed, bypass)",
+            "Requests that may have a cached answer, by result (hit, miss, collapsed, bypass)",
             Family::default(),
         );
         let errors: Family<StoreLabels, Counter> = add(
             registry,
             "answer_cache_errors",
-            "Commands that the store of answers did not do",
+            "Failed commands of the store of cached answers",
             Family::default(),
         );
         Self {
@@ -71,14 +70,13 @@ impl AnswerCacheMetrics {
             bytes: add(
                 registry,
                 "answer_cache_bytes",
-                "Bytes of answers kept in memory, bounded by cache.memory_bytes",
+                "Bytes of answers cached in memory, bounded by cache.memory_bytes",
                 UseGauge::default(),
             ),
             redis_errors: errors.get_or_create_owned(&StoreLabels { store: "redis" }),
         }
     }
 
-    /// Counts a question.
     pub fn looked_up(&self, lookup: Lookup) {
         if let Some(counter) = self.lookups.get(lookup as usize) {
             counter.inc();

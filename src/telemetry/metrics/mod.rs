@@ -37,66 +37,58 @@ use crate::reason::Reason;
 use crate::shares::UseGauge;
 use crate::tenancy::TenantSet;
 
-/// `route`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RouteLabels {
     route: &'static str,
 }
 
-/// `route`, `reason`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RefusalLabels {
     route: &'static str,
     reason: &'static str,
 }
 
-/// `result`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ResultLabels {
     result: &'static str,
 }
 
-/// `stage`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StageLabels {
     stage: &'static str,
 }
 
-/// `issuer`, `result`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FetchLabels {
     issuer: Arc<str>,
     result: &'static str,
 }
 
-/// `issuer`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct IssuerLabels {
     issuer: Arc<str>,
 }
 
-/// `warning`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WarningLabels {
     warning: &'static str,
 }
 
-/// A part of a request's journey.
+/// A stage of serving a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// The token is checked and becomes a caller.
+    /// The token is verified, and the caller's tenants are found.
     Authenticate,
-    /// The request is read and confined.
+    /// The request is parsed and confined.
     Enforce,
-    /// It is sent, and the head of the answer awaited.
+    /// The request is sent, until the headers of the answer arrive.
     Upstream,
 }
 
 impl Stage {
-    /// In the order of the journey.
+    /// All stages, in their order.
     pub const ALL: [Self; 3] = [Self::Authenticate, Self::Enforce, Self::Upstream];
 
-    /// For metrics and spans.
     pub fn name(self) -> &'static str {
         match self {
             Self::Authenticate => "authenticate",
@@ -106,45 +98,43 @@ impl Stage {
     }
 }
 
-/// What became of audit records.
+/// Counts audit records by result.
 #[derive(Clone)]
 pub struct AuditCounters {
-    /// They are where the config wants them.
+    /// Written to the output.
     pub written: Counter,
-    /// The output did not keep up.
+    /// Dropped, since the output was too slow.
     pub dropped: Counter,
-    /// The output gave an error.
+    /// Lost to an error of the output.
     pub failed: Counter,
 }
 
-/// What became of spans.
+/// Counts spans by result.
 #[derive(Clone)]
 pub struct SpanCounters {
-    /// The collector has them.
+    /// Accepted by the collector.
     pub exported: Counter,
-    /// The collector did not take them.
+    /// Not accepted by the collector.
     pub failed: Counter,
 }
 
-/// The state of an issuer's keys, as they are when metrics are written.
+/// The state of an issuer's keys, when metrics are rendered.
 #[derive(Clone, Debug)]
 pub struct IssuerState {
-    /// `iss`.
     pub issuer: Arc<str>,
-    /// Usable keys.
+    /// How many keys are usable.
     pub keys: usize,
-    /// Fetches that brought keys.
+    /// Successful fetches.
     pub fetches_ok: u64,
-    /// Fetches that did not.
     pub fetches_failed: u64,
 }
 
-/// Every metric of the process; made once, shared by all.
+/// All metrics of the process. There is one instance, shared by all.
 pub struct Metrics {
     registry: Registry,
-    /// Metrics whose names are a convention of all exporters.
+    /// The conventional metrics `process_*`, which have no prefix.
     process: Registry,
-    /// Held while the metrics of issuers are taken over and written.
+    /// Held while the metrics of issuers are updated and rendered.
     rendering: Mutex<()>,
     routes: Routes,
     tenants: TenantRequests,
@@ -157,11 +147,8 @@ pub struct Metrics {
     rewrite_hits: Counter,
     rewrite_misses: Counter,
     upstreams: UpstreamMetrics,
-    /// Shadow mode.
     pub shadow: ShadowMetrics,
-    /// TLS with clients.
     pub tls: TlsMetrics,
-    /// The answer cache.
     pub answers: AnswerCacheMetrics,
     audit: AuditCounters,
     spans: SpanCounters,
@@ -169,7 +156,7 @@ pub struct Metrics {
     last_reload_successful: Gauge,
     last_reload_success: Gauge<f64, AtomicU64>,
     config_warnings: Family<WarningLabels, Gauge>,
-    /// Requests between their head and the end of their answer.
+    /// Requests between their headers and the end of their answer.
     pub requests_in_flight: Gauge,
     /// Requests that have a permit.
     pub admitted_requests: UseGauge,
@@ -191,14 +178,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Registers every metric.
     #[allow(clippy::too_many_lines)] // One entry a metric.
     pub fn new() -> Self {
-        // The crate appends `_total` to counters and a full stop to each help text.
+        // prometheus-client appends `_total` to counters and a full stop to each help text.
         let mut registry = Registry::with_prefix("partywall");
         registry.register(
             "build",
-            "The version that runs",
+            "The running version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
         let mut process = Registry::default();
@@ -209,7 +195,7 @@ impl Metrics {
         let stages: Family<StageLabels, Histogram, fn() -> Histogram> = add(
             r,
             "stage_duration_seconds",
-            "Time that a part of a request's journey took (authenticate, enforce, upstream)",
+            "Time that a stage of serving a request took (authenticate, enforce, upstream)",
             Family::new_with_constructor(stage_histogram),
         );
         let result = |family: &Family<ResultLabels, Counter>, result| {
@@ -218,13 +204,13 @@ impl Metrics {
         let tokens = add(
             r,
             "token_verifications",
-            "Tokens looked at, by result",
+            "Verifications of tokens, by result (ok, or why the token is not trusted)",
             Family::default(),
         );
         let audit = add(
             r,
             "audit_records",
-            "Records of the audit trail, by result (written, dropped, failed)",
+            "Audit records, by result (written, dropped, failed)",
             Family::default(),
         );
         let spans = add(
@@ -236,7 +222,7 @@ impl Metrics {
         let rewrites = add(
             r,
             "rewrite_cache_lookups",
-            "Look-ups of confined queries, by result (hit, miss)",
+            "Look-ups in the cache of confined queries, by result (hit, miss)",
             Family::default(),
         );
         let slow_readers = add(
@@ -272,7 +258,7 @@ impl Metrics {
             refusals: add(
                 r,
                 "refusals",
-                "Requests answered by the proxy with an error, by reason",
+                "Requests that Partywall itself answered with an error, by reason",
                 Family::default(),
             ),
             keys: add(
@@ -306,7 +292,7 @@ impl Metrics {
             last_reload_success: add(
                 r,
                 "config_last_reload_success_timestamp_seconds",
-                "When the config was last loaded with success",
+                "When the config was last loaded successfully",
                 Gauge::default(),
             ),
             config_warnings: add(
@@ -353,7 +339,7 @@ impl Metrics {
         }
     }
 
-    /// What is counted of a route; resolved once, and kept by whoever counts.
+    /// The series of a route, resolved once and then reused.
     pub fn route(&self, route: &'static str) -> Arc<RouteSeries> {
         self.routes.of(route)
     }
@@ -369,19 +355,17 @@ impl Metrics {
         self.tenants.bound(at_most);
     }
 
-    /// Notes how long a part of a request's journey took.
+    /// Observes how long a stage took.
     pub fn stage(&self, stage: Stage, duration: Duration) {
         if let Some(histogram) = self.stages.get(stage as usize) {
             histogram.observe(duration.as_secs_f64());
         }
     }
 
-    /// What counts audit records.
     pub fn audit_counters(&self) -> AuditCounters {
         self.audit.clone()
     }
 
-    /// What counts spans.
     pub fn span_counters(&self) -> SpanCounters {
         self.spans.clone()
     }
@@ -402,7 +386,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts a look at a token: `ok`, or the reason it was refused for.
+    /// Counts the verification of a token: `ok`, or why it is not trusted.
     pub fn token(&self, refused: Option<Reason>) {
         let Some(reason) = refused else {
             self.tokens_ok.inc();
@@ -442,12 +426,12 @@ impl Metrics {
         }
     }
 
-    /// Counts a request to an upstream, and how long its answer's head took, or the error.
+    /// Counts a request to an upstream, with the time until its answer's headers, or the error.
     pub fn upstream_request(&self, upstream: &Arc<str>, result: &'static str, duration: Duration) {
         self.upstreams.request(upstream, result, duration);
     }
 
-    /// Notes which upstreams a reload took away, and which it brought.
+    /// Records which upstreams a reload removed, and which it added.
     pub fn upstreams_replaced(&self, old: Vec<Arc<str>>, new: &[Arc<str>]) {
         self.upstreams.replaced(old, new);
     }
@@ -478,7 +462,7 @@ impl Metrics {
             .rendering
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        // An issuer that a reload took away must not look as if it had keys.
+        // An issuer that a reload removed must not look as if it had keys.
         self.keys.clear();
         self.key_fetches.clear();
         for status in issuers {
@@ -498,7 +482,7 @@ impl Metrics {
     }
 }
 
-/// Registers a metric and keeps a handle on it.
+/// Registers a metric and returns a handle to it.
 pub(super) fn add<M: Metric + Clone>(
     registry: &mut Registry,
     name: &str,
@@ -517,7 +501,7 @@ fn duration_histogram() -> Histogram {
     ])
 }
 
-/// From ten microseconds: to check a known token or confine a known query takes no longer.
+/// From ten microseconds, the time to verify a cached token or to confine a cached query.
 fn stage_histogram() -> Histogram {
     Histogram::new([
         0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01,

@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 /// runs on with Linux.
 const TICKS: f64 = 100.0;
 
-/// Reads this process's own numbers.
+/// Reads the numbers of this process.
 #[derive(Debug)]
 pub(super) struct Process;
 
@@ -68,12 +68,12 @@ fn describe<'e>(
     help: &str,
     kind: MetricType,
 ) -> Result<MetricEncoder<'e>, std::fmt::Error> {
-    // The crate ends the help of what is registered with a full stop, and these as they are.
+    // prometheus-client adds a full stop to the help of registered metrics, but not to these.
     encoder.encode_descriptor(name, &format!("{help}."), None, kind)
 }
 
 /// A field of `/proc/self/stat`, counted as proc(5) does, from 1. The second, the name in
-/// parentheses, may hold blanks and parentheses itself.
+/// parentheses, may itself contain spaces and parentheses.
 fn stat_field(stat: &str, field: usize) -> Option<f64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name
@@ -111,7 +111,7 @@ fn max_fds(limits: &str) -> Option<f64> {
 }
 
 fn open_fds() -> Option<f64> {
-    // One of them is the look itself.
+    // One of them is the open directory itself.
     let count = fs::read_dir("/proc/self/fd").ok()?.count().checked_sub(1)?;
     u32::try_from(count).ok().map(f64::from)
 }

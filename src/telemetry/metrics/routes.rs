@@ -1,5 +1,5 @@
-//! What is counted of each route, resolved once: a request's own path through the metrics is a
-//! few atomic additions.
+//! Metrics of each route. Their series are resolved once, so that a request costs a few atomic
+//! additions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,20 +13,20 @@ use prometheus_client::registry::Registry;
 
 use super::{RouteLabels, add, duration_histogram};
 
-/// What became of a request, as far as tenants are concerned.
+/// What enforcement did with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Sent on with the caller's tenants written into it.
+    /// Forwarded, confined to the caller's tenants.
     Confined,
-    /// Sent on; of the answer only what is the caller's is shown.
+    /// Forwarded, and the answer filtered.
     Filtered,
-    /// Sent on as it came, for a caller with all tenants.
+    /// Forwarded unmodified, for a caller with all tenants.
     Unrestricted,
-    /// Sent on as it came: it knows no tenant.
+    /// Forwarded unmodified, since the endpoint has no tenant's data.
     Passed,
-    /// Not sent on.
+    /// Not forwarded.
     Refused,
-    /// Sent on as it came, at an upstream in shadow mode.
+    /// Forwarded unmodified to an upstream in shadow mode.
     Shadow,
 }
 
@@ -53,21 +53,19 @@ impl Decision {
     }
 }
 
-/// `route`, `code`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct RequestLabels {
     route: &'static str,
     code: u16,
 }
 
-/// `route`, `decision`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct DecisionLabels {
     route: &'static str,
     decision: &'static str,
 }
 
-/// The series of every route that was asked for.
+/// The series of all routes used so far.
 pub(super) struct Routes {
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
@@ -75,11 +73,10 @@ pub(super) struct Routes {
     resolved: RwLock<HashMap<&'static str, Arc<RouteSeries>>>,
 }
 
-/// One route's series.
 pub struct RouteSeries {
     name: &'static str,
     requests: Family<RequestLabels, Counter>,
-    /// Nearly every answer's.
+    /// The counter of code 200, which nearly every answer has.
     ok: Counter,
     duration: Histogram,
     decisions: [Counter; Decision::ALL.len()],
@@ -91,19 +88,19 @@ impl Routes {
             requests: add(
                 registry,
                 "http_requests",
-                "Requests answered",
+                "Requests answered, by status code",
                 Family::default(),
             ),
             durations: add(
                 registry,
                 "http_request_duration_seconds",
-                "Time from a request's head to the end of its answer",
+                "Time from a request's headers to the end of its answer",
                 Family::new_with_constructor(duration_histogram),
             ),
             decisions: add(
                 registry,
                 "decisions",
-                "What enforcement decided on requests (confined, filtered, unrestricted, passed, \
+                "Requests by what enforcement decided (confined, filtered, unrestricted, passed, \
                  refused, shadow)",
                 Family::default(),
             ),
@@ -149,12 +146,10 @@ impl Routes {
 }
 
 impl RouteSeries {
-    /// The route.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Counts an answered request.
     pub fn request_done(&self, code: u16, duration: Duration) {
         if code == 200 {
             self.ok.inc();
@@ -167,7 +162,6 @@ impl RouteSeries {
         self.duration.observe(duration.as_secs_f64());
     }
 
-    /// Counts a decision.
     pub fn decided(&self, decision: Decision) {
         if let Some(counter) = self.decisions.get(decision as usize) {
             counter.inc();

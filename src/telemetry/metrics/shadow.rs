@@ -1,5 +1,5 @@
-//! Metrics of upstreams in shadow mode: what would have become of requests. Counters stay as they
-//! are when it ends.
+//! Metrics of upstreams in shadow mode: what would have happened to requests. Counters keep their
+//! values when shadow mode ends.
 
 use std::sync::Arc;
 
@@ -12,20 +12,20 @@ use prometheus_client::registry::Registry;
 use super::{UpstreamState, add};
 use crate::reason::Reason;
 
-/// What would have become of a request, were all enforced.
+/// What would have happened to a request with enforcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// It would have been refused.
     Denied,
-    /// It would have gone up confined.
+    /// It would have been forwarded confined.
     Rewritten,
-    /// Of its answer only what is the caller's would have been shown.
+    /// Its answer would have been filtered.
     Filtered,
-    /// It would have gone up as it did.
+    /// It would have been forwarded unmodified, as it was.
     Unchanged,
-    /// That cannot be told without the upstream, or at this moment.
+    /// It cannot be predicted without the upstream, or at this time.
     Unknown,
-    /// It writes or administrates, and so is treated as without shadow mode.
+    /// Shadow mode does not apply, since it writes or administrates; it was treated as usual.
     Closed,
 }
 
@@ -43,7 +43,7 @@ impl Verdict {
     }
 }
 
-/// How the confined answer compares with the one that was given.
+/// How the confined answer compares with the one that was returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
     /// Of the same size.
@@ -54,7 +54,7 @@ pub enum Comparison {
     Larger,
     /// The confined request was answered with an error.
     Failed,
-    /// Too many were under way.
+    /// Too many comparisons were running.
     Skipped,
 }
 
@@ -67,7 +67,6 @@ impl Comparison {
         Self::Skipped,
     ];
 
-    /// For metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Same => "same",
@@ -89,7 +88,7 @@ struct RequestLabels {
     upstream: Arc<str>,
     route: &'static str,
     verdict: &'static str,
-    /// Why it would be denied, as `partywall_refusals_total` has it; else empty.
+    /// The reason that `partywall_refusals_total` would have, if it would be denied; else empty.
     reason: &'static str,
 }
 
@@ -105,7 +104,6 @@ struct ComparisonLabels {
     result: &'static str,
 }
 
-/// The metrics, as registered.
 pub struct ShadowMetrics {
     in_force: Family<NameLabels, Gauge>,
     requests: Family<RequestLabels, Counter>,
@@ -120,13 +118,13 @@ impl ShadowMetrics {
             in_force: add(
                 registry,
                 "shadow",
-                "Whether nothing is enforced at an upstream (shadow mode)",
+                "Whether an upstream is in shadow mode, in which nothing is enforced",
                 Family::default(),
             ),
             requests: add(
                 registry,
                 "shadow_requests",
-                "Requests to an upstream in shadow mode, by what would have become of them",
+                "Requests to an upstream in shadow mode, by what would have happened to them",
                 Family::default(),
             ),
             comparisons: add(
@@ -139,20 +137,19 @@ impl ShadowMetrics {
             answer_bytes: add(
                 registry,
                 "shadow_answer_bytes",
-                "Bytes of compared answers in shadow mode: as given (open), as confined (enforced)",
+                "Bytes of compared answers in shadow mode: as returned (open), as confined (enforced)",
                 Family::default(),
             ),
             answer_series: add(
                 registry,
                 "shadow_answer_series",
-                "Series in compared answers to queries in shadow mode: as given (open), as \
+                "Series in compared answers to queries in shadow mode: as returned (open), as \
                  confined (enforced)",
                 Family::default(),
             ),
         }
     }
 
-    /// Counts a request.
     pub fn request(
         &self,
         upstream: &Arc<str>,
@@ -169,7 +166,6 @@ impl ShadowMetrics {
         self.requests.get_or_create(&labels).inc();
     }
 
-    /// Counts a comparison.
     pub fn compared(&self, upstream: &Arc<str>, result: Comparison) {
         let labels = ComparisonLabels {
             upstream: Arc::clone(upstream),
@@ -178,7 +174,7 @@ impl ShadowMetrics {
         self.comparisons.get_or_create(&labels).inc();
     }
 
-    /// Counts the sizes of two answers: as given, as confined.
+    /// Counts the sizes of two answers: as returned, and as confined.
     pub fn sizes(&self, upstream: &Arc<str>, bytes: [u64; 2], series: Option<[u64; 2]>) {
         let families = [
             (&self.answer_bytes, Some(bytes)),
@@ -198,7 +194,7 @@ impl ShadowMetrics {
         }
     }
 
-    /// Takes over which of these upstreams are in shadow mode now, and forgets all others.
+    /// Records which of these upstreams are in shadow mode now, and removes all others.
     pub(super) fn take(&self, upstreams: &[UpstreamState]) {
         self.in_force.clear();
         for state in upstreams {

@@ -1,5 +1,5 @@
-//! Requests by tenant, where the config asks for it. Tenants come from tokens, so their number is
-//! bounded here.
+//! Requests by tenant, if the config enables it. Tenants come from tokens, so their number is bounded
+//! here.
 
 use std::collections::HashSet;
 use std::sync::{PoisonError, RwLock};
@@ -12,15 +12,14 @@ use prometheus_client::registry::Registry;
 use super::add;
 use crate::tenancy::{Tenant, TenantSet};
 
-/// `tenant`, `code`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct TenantLabels {
     tenant: String,
     code: u16,
 }
 
-/// The tenants that come after the bound. No tenant is empty, so it is never one's own name.
-const BEYOND: &str = "";
+/// The label value of all tenants above the bound. No tenant is empty, so it is never a tenant's name.
+const OTHERS: &str = "";
 
 /// The counters, by tenant and code.
 pub(super) struct TenantRequests {
@@ -30,9 +29,9 @@ pub(super) struct TenantRequests {
 
 #[derive(Default)]
 struct Known {
-    /// The most tenants with series of their own; 0 while nothing is counted.
+    /// The most tenants with their own series; 0 if nothing is counted.
     bound: usize,
-    /// The first ones that came.
+    /// The tenants with their own series: the first ones seen.
     tenants: HashSet<Box<str>>,
 }
 
@@ -42,15 +41,15 @@ impl TenantRequests {
             family: add(
                 registry,
                 "tenant_requests",
-                "Requests of callers who have this tenant (metrics.per_tenant); an empty tenant \
-                 stands for all beyond max_tenants",
+                "Requests of callers who have this tenant (metrics.per_tenant); all tenants above \
+                 max_tenants share an empty label",
                 Family::default(),
             ),
             known: RwLock::default(),
         }
     }
 
-    /// Counts from now on for this many tenants. Another number than before begins anew.
+    /// Counts requests of at most this many tenants from now on. A changed number resets the counters.
     pub(super) fn bound(&self, bound: usize) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.bound != bound {
@@ -60,7 +59,7 @@ impl TenantRequests {
         }
     }
 
-    /// Counts a request for each of its caller's tenants, and once for all beyond the bound.
+    /// Counts a request for each of the caller's tenants, and once for all above the bound.
     pub(super) fn count(&self, tenants: &TenantSet, code: u16) {
         let mut strangers = Vec::new();
         {
@@ -88,11 +87,11 @@ impl TenantRequests {
             }
         }
         if any_beyond {
-            self.inc(BEYOND, code);
+            self.inc(OTHERS, code);
         }
     }
 
-    /// Whether the tenant has, or now gets, series of its own.
+    /// Whether the tenant has, or now gets, its own series.
     fn admit(&self, tenant: &str) -> bool {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.tenants.contains(tenant)

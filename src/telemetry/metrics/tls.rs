@@ -1,4 +1,4 @@
-//! What TLS with clients counts.
+//! Metrics of TLS with clients.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -12,7 +12,6 @@ use prometheus_client::registry::Registry;
 
 use super::{ResultLabels, add};
 
-/// `listener`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabels {
     listener: String,
@@ -31,7 +30,7 @@ impl TlsMetrics {
             handshakes: add(
                 registry,
                 "tls_handshakes",
-                "TLS handshakes with clients, by result",
+                "TLS handshakes of clients, by result",
                 Family::default(),
             ),
             certificate_expiry: add(
@@ -44,14 +43,14 @@ impl TlsMetrics {
         }
     }
 
-    /// Counts a handshake: `ok` or why there is no TLS.
+    /// Counts a handshake: `ok`, or why it failed.
     pub fn handshake(&self, result: &'static str) {
         self.handshakes
             .get_or_create(&ResultLabels { result })
             .inc();
     }
 
-    /// Takes over when the certificates in force expire (seconds since the epoch).
+    /// Records when the certificates in force expire, in seconds since 1970.
     pub fn certificates(&self, expiries: impl Iterator<Item = (SocketAddr, i64)>) {
         let mut before = self
             .listeners
@@ -64,7 +63,7 @@ impl TlsMetrics {
             self.certificate_expiry.get_or_create(&labels).set(expires);
             now.insert(labels);
         }
-        // One by one: a scrape in between must not miss the others.
+        // Removed one by one, so that a scrape in between does not miss the others.
         for gone in before.difference(&now) {
             self.certificate_expiry.remove(gone);
         }

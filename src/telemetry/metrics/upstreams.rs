@@ -1,5 +1,4 @@
-//! Metrics of upstreams. They tell of the upstreams of the moment alone: those that a reload
-//! took away vanish.
+//! Metrics of the configured upstreams. Series of upstreams that a reload removed vanish.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -15,30 +14,28 @@ use prometheus_client::registry::Registry;
 
 use super::{add, duration_histogram};
 
-/// The state of an upstream, as it is when metrics are written.
+/// The state of an upstream when metrics are rendered.
 #[derive(Clone, Debug)]
 pub struct UpstreamState {
-    /// Its name.
     pub name: Arc<str>,
-    /// `None` until that is known.
+    /// `None` before the first health check.
     pub is_healthy: Option<bool>,
-    /// Health checks that were answered with success.
+    /// Successful health checks.
     pub checks_ok: u64,
-    /// Health checks that were not.
+    /// Failed health checks.
     pub checks_failed: u64,
-    /// Connections that are open.
+    /// Connections open now.
     pub connections_open: i64,
-    /// Connections that were ever opened.
+    /// Connections opened since the start.
     pub connections_opened: u64,
     /// Whether its certificate is not verified.
     pub is_insecure: bool,
-    /// Whether it ignores `X-Scope-OrgID`; `None` where nothing depends on it.
+    /// Whether it ignores `X-Scope-OrgID`; `None` if nothing depends on it.
     pub ignores_org_id: Option<bool>,
-    /// Whether its shadow mode is in force.
+    /// Whether it is in shadow mode.
     pub is_shadowed: bool,
 }
 
-/// `upstream`, `result`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UpstreamLabels {
     upstream: Arc<str>,
@@ -54,13 +51,12 @@ impl UpstreamLabels {
     }
 }
 
-/// `upstream`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct NameLabels {
     upstream: Arc<str>,
 }
 
-/// What can come of a request to an upstream: an answer, or the reason of an error.
+/// The results of a request to an upstream: an answer, or the reason of an error.
 const RESULTS: [&str; 5] = [
     "answered",
     "upstream_timeout",
@@ -69,11 +65,10 @@ const RESULTS: [&str; 5] = [
     "body",
 ];
 
-/// The metrics, as registered.
 pub(super) struct UpstreamMetrics {
     requests: Family<UpstreamLabels, Counter>,
     durations: Family<NameLabels, Histogram, fn() -> Histogram>,
-    /// Names that a reload took away. Their last requests may still be under way.
+    /// Names that a reload removed. Their last requests may still be running.
     gone: Mutex<BTreeSet<Arc<str>>>,
     healthy: Family<NameLabels, Gauge>,
     checks: Family<UpstreamLabels, Counter>,
@@ -95,7 +90,7 @@ impl UpstreamMetrics {
             durations: add(
                 registry,
                 "upstream_request_duration_seconds",
-                "Time from a request sent to an upstream to the head of its answer",
+                "Time from sending a request to an upstream to the headers of its answer",
                 Family::new_with_constructor(duration_histogram),
             ),
             gone: Mutex::default(),
@@ -139,7 +134,7 @@ impl UpstreamMetrics {
         }
     }
 
-    /// Counts a request, and how long its answer's head took, or the error.
+    /// Counts a request, with the time until its answer's headers, or the error.
     pub(super) fn request(&self, upstream: &Arc<str>, result: &'static str, duration: Duration) {
         debug_assert!(RESULTS.contains(&result), "{result}");
         let labels = UpstreamLabels::new(upstream, result);
@@ -152,7 +147,7 @@ impl UpstreamMetrics {
             .observe(duration.as_secs_f64());
     }
 
-    /// Notes which names a reload took away, and which it brought back.
+    /// Records which names a reload removed, and which it added again.
     pub(super) fn replaced(&self, old: Vec<Arc<str>>, new: &[Arc<str>]) {
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         gone.extend(old);
@@ -161,7 +156,7 @@ impl UpstreamMetrics {
         }
     }
 
-    /// Takes over the state of these upstreams, and forgets all others.
+    /// Records the state of these upstreams, and removes all others.
     pub(super) fn take(&self, upstreams: &[UpstreamState]) {
         self.healthy.clear();
         self.checks.clear();

@@ -1,4 +1,4 @@
-//! Spans on their way to the collector.
+//! Sends spans to the collector.
 
 use std::fmt;
 use std::future::Future;
@@ -25,18 +25,18 @@ use crate::telemetry::metrics::SpanCounters;
 /// How long the collector may take for one batch, attempts included.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// The longest answer that is read of it.
+/// The most bytes of the collector's answer that are read.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// How often trouble is worth a line in the log.
+/// The least time between two log lines about problems.
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 
-/// The OTLP exporter, counted. What goes wrong is told at most once a minute.
+/// The OTLP exporter, with counters. Failures are logged at most once a minute.
 #[derive(Debug)]
 pub(super) struct Counted {
     exporter: SpanExporter,
     counters: Counters,
-    complaint: Mutex<Option<Instant>>,
+    last_warning: Mutex<Option<Instant>>,
 }
 
 struct Counters(SpanCounters);
@@ -61,18 +61,18 @@ impl Counted {
         Ok(Self {
             exporter,
             counters: Counters(counters),
-            complaint: Mutex::default(),
+            last_warning: Mutex::default(),
         })
     }
 
-    fn complain(&self, error: &dyn fmt::Display) {
+    fn warn(&self, error: &dyn fmt::Display) {
         let mut last = self
-            .complaint
+            .last_warning
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
             *last = Some(Instant::now());
-            tracing::warn!("spans cannot be exported: {error}; see partywall_spans_total");
+            tracing::warn!("cannot export spans: {error}; see partywall_spans_total");
         }
     }
 }
@@ -85,7 +85,7 @@ impl Export for Counted {
             Ok(()) => _ = self.counters.0.exported.inc_by(count),
             Err(error) => {
                 self.counters.0.failed.inc_by(count);
-                self.complain(error);
+                self.warn(error);
             }
         }
         result
@@ -100,7 +100,7 @@ impl Export for Counted {
     }
 }
 
-/// The SDK's batches leave from a thread of its own, and are sent by the proxy's runtime.
+/// The SDK sends batches from its own thread; the requests run in the proxy's runtime.
 struct HyperClient {
     client: Arc<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>,
     runtime: Handle,
@@ -150,10 +150,10 @@ impl HttpClient for HyperClient {
         let client = Arc::clone(&self.client);
         let exchange = async move {
             let answer = client.request(request.map(Full::new)).await?;
-            let (head, body) = answer.into_parts();
+            let (parts, body) = answer.into_parts();
             #[expect(clippy::disallowed_methods, reason = "bounded, and the collector's")]
             let body = Limited::new(body, MAX_ANSWER).collect().await?.to_bytes();
-            Ok::<_, HttpError>(Response::from_parts(head, body))
+            Ok::<_, HttpError>(Response::from_parts(parts, body))
         };
         let sent = self
             .runtime

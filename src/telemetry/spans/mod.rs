@@ -1,5 +1,5 @@
-//! Spans of the proxy's own, between the caller's and the upstream's. Without the feature `otlp`
-//! there are none, and a caller's trace context passes as it is.
+//! Partywall's own spans, between the caller's and the upstream's. Without the feature `otlp` there
+//! are none, and a caller's trace context is forwarded unmodified.
 
 #[cfg(feature = "otlp")]
 mod exporter;
@@ -15,21 +15,21 @@ pub use self::otlp::{RequestSpans, Spans, SpansError};
 
 use super::metrics::Decision;
 
-/// What is known of a request at its end.
+/// What is known about a request at its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Finished<'a> {
-    /// A name of a closed set.
+    /// The route's name, of a closed set.
     pub route: &'static str,
-    /// A word of a closed set.
+    /// The method, of a closed set.
     pub method: &'static str,
-    /// The status the client got.
+    /// The status that the client got.
     pub code: u16,
     /// What enforcement decided.
     pub decision: Option<Decision>,
-    /// Of an error of our own.
+    /// The reason of our own error.
     pub reason: Option<&'static str>,
-    /// The caller's queries, where `audit.queries` lets them be told in full.
+    /// The caller's queries, if `audit.queries` is `full`.
     pub queries: &'a [Box<str>],
-    /// The same as they were sent on.
+    /// The queries as forwarded.
     pub rewritten: &'a [Box<str>],
 }

@@ -1,7 +1,7 @@
-//! Spans by OTLP over HTTP: one of the request (kind server), and below it one a stage.
+//! Spans by OTLP over HTTP: one for the request (kind server), with a child for each stage.
 //!
-//! Attributes follow OpenTelemetry's semantic conventions for HTTP. No token, subject or tenant is
-//! among them, and queries only where the audit trail may tell them in full.
+//! Attributes follow OpenTelemetry's semantic conventions for HTTP. They hold no token, subject or
+//! tenant, and queries only with `audit.queries: full`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,10 +24,10 @@ use crate::config::settings::Tracing;
 use crate::telemetry::metrics::{Decision, SpanCounters, Stage};
 use crate::telemetry::traceparent::{TraceId, TraceParent};
 
-/// How long a collector that the config left behind has for its last spans.
+/// How long a collector that the config no longer names has for its last spans.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// Where the process's spans go. Changes with the config.
+/// The exporter of the process's spans. It changes with the config.
 pub struct Spans {
     pipeline: ArcSwapOption<Pipeline>,
     counters: SpanCounters,
@@ -38,10 +38,10 @@ pub struct Spans {
 #[error("tracing: {0}")]
 pub struct SpansError(String);
 
-/// What other settings ask for, ready.
+/// A pipeline prepared for other settings.
 pub struct Prepared(Option<Arc<Pipeline>>);
 
-/// A queue, a thread that empties it, and the collector.
+/// A queue, a thread that sends from it, and the collector.
 struct Pipeline {
     settings: Tracing,
     provider: SdkTracerProvider,
@@ -49,10 +49,10 @@ struct Pipeline {
 }
 
 impl Spans {
-    /// Begins to export, if the config wants it. Needs a tokio runtime, which sends the spans.
+    /// Starts to export, if the config has `tracing`. Needs a tokio runtime, which sends the spans.
     ///
     /// # Errors
-    /// When the endpoint is no URL that can be sent to.
+    /// When the endpoint is not a usable URL.
     pub fn new(settings: Option<&Tracing>, counters: SpanCounters) -> Result<Self, SpansError> {
         let spans = Self {
             pipeline: ArcSwapOption::empty(),
@@ -63,7 +63,7 @@ impl Spans {
         Ok(spans)
     }
 
-    /// Readies what other settings ask for; the same settings go on as they are.
+    /// Prepares other settings. With unchanged settings the exporter stays.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -80,12 +80,12 @@ impl Spans {
             .map_err(SpansError)
     }
 
-    /// Exports so from now on. What was before ends in its own time.
+    /// Uses the prepared settings from now on. The previous exporter ends on its own.
     pub fn replace(&self, Prepared(next): Prepared) {
         let before = self.pipeline.swap(next.clone());
         let Some(before) = before else { return };
         if !next.is_some_and(|next| Arc::ptr_eq(&next, &before)) {
-            // It waits for the collector.
+            // Dropping it waits for the collector.
             std::thread::spawn(move || before.end(FAREWELL));
         }
     }
@@ -97,7 +97,7 @@ impl Spans {
         }
     }
 
-    /// Begins a request's span, in the caller's trace if there is one.
+    /// Starts a request's span, in the caller's trace if there is one.
     pub fn begin(&self, caller: Option<TraceParent>) -> RequestSpans {
         let pipeline = self.pipeline.load_full();
         RequestSpans(pipeline.map(|pipeline| Live::begin(pipeline, caller)))
@@ -125,24 +125,24 @@ impl Pipeline {
     }
 
     fn end(&self, within: Duration) {
-        // What it cannot send is counted and told where it is sent.
+        // The exporter counts and logs what cannot be sent.
         let _ = self.provider.shutdown_with_timeout(within);
     }
 }
 
-/// One request's spans; none where nothing is exported.
+/// The spans of one request; none if nothing is exported.
 pub struct RequestSpans(Option<Live>);
 
 struct Live {
     pipeline: Arc<Pipeline>,
-    /// With the request's span.
+    /// The context of the request's span.
     request: Context,
-    /// With the span of the call to the upstream, while there is one.
+    /// The context of the span of the call to the upstream, while there is one.
     upstream: Option<Context>,
 }
 
 impl RequestSpans {
-    /// The trace they are in.
+    /// The id of their trace.
     pub fn trace_id(&self) -> Option<TraceId> {
         let context = self.0.as_ref()?.request.span().span_context().clone();
         TraceId::parse(context.trace_id().to_string().as_bytes())
@@ -159,7 +159,7 @@ impl RequestSpans {
         }
     }
 
-    /// Begins the span of the call to the upstream, and gives the `traceparent` to send.
+    /// Starts the span of the call to the upstream, and returns the `traceparent` to send.
     pub fn upstream_begins(&mut self, upstream: Option<&str>) -> Option<HeaderValue> {
         let live = self.0.as_mut()?;
         let mut attributes = Vec::new();
@@ -175,7 +175,7 @@ impl RequestSpans {
         parent
     }
 
-    /// Ends it with the head of the upstream's answer, or without one.
+    /// Ends it with the status of the upstream's answer, or without one.
     pub fn upstream_ends(&mut self, status: Option<StatusCode>) {
         let Some(context) = self.0.as_mut().and_then(|live| live.upstream.take()) else {
             return;
@@ -196,7 +196,7 @@ impl RequestSpans {
 
     /// Ends the request's span.
     pub fn end(&mut self, finished: &Finished<'_>) {
-        // Where the client went away meanwhile.
+        // The client may have disconnected meanwhile.
         self.upstream_ends(None);
         let Some(live) = self.0.take() else { return };
         if live.is_recorded() {
@@ -275,7 +275,7 @@ fn strings(texts: &[Box<str>]) -> Value {
     Value::Array(Array::String(texts.collect()))
 }
 
-/// The caller's span, as the SDK has it.
+/// The caller's span, in the SDK's type.
 fn remote(caller: TraceParent) -> Option<SpanContext> {
     let parent_id = std::str::from_utf8(&caller.parent_id).ok()?;
     let flags = if caller.sampled {

@@ -1,4 +1,4 @@
-//! What a caller may see: some tenants, or, where a rule says so, all.
+//! What a caller may see: some tenants or, if a rule says so, all.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::rules::{self, Granted, ScopeRefusal};
 use super::{LabelMatcher, Matchers, TenantSet};
 use crate::config::settings::Tenancy;
 
-/// What a caller may see; never nothing.
+/// What a caller may see; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TenantScope {
     /// The data of these tenants alone.
@@ -30,16 +30,15 @@ pub struct Tenants {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Clusters {
     All,
-    /// None of them where that is empty.
+    /// Empty if the caller may use none of them.
     These(Option<TenantSet>),
 }
 
-/// A resource attribute and the tenants it may name.
+/// A resource attribute and the values that it may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribute {
     /// The name without `resource.`.
     pub name: Arc<str>,
-    /// The values admitted.
     pub tenants: TenantSet,
 }
 
@@ -57,20 +56,19 @@ impl TenantScope {
 }
 
 impl Tenants {
-    /// The tenants of the first dimension (that of `tenancy` itself): for logs and for the audit
-    /// trail.
+    /// The tenants of the first dimension (that of `tenancy` itself), for logs and the audit trail.
     pub fn tenants(&self) -> &TenantSet {
         &self.first_dimension
     }
 
-    /// What every metrics query must carry, in all dimensions; `None` where `tenancy` names no
-    /// metrics label, and then no metrics query can be confined.
+    /// The matchers that every metrics query must have, in all dimensions. `None` if `tenancy` names
+    /// no metrics label; then no metrics query can be confined.
     pub fn metrics(&self) -> Option<&Matchers> {
         self.metrics.as_ref()
     }
 
-    /// What every span's resource must have, in all dimensions; empty where `tenancy` names no
-    /// traces attribute, and then no trace can be confined.
+    /// The attributes that every span's resource must have, in all dimensions. Empty if `tenancy`
+    /// names no traces attribute; then no trace can be confined.
     pub fn traces(&self) -> &[Attribute] {
         &self.traces
     }
@@ -78,16 +76,16 @@ impl Tenants {
 
 /// Turns verified claims into a scope.
 ///
-/// In each dimension the first rule whose `when` holds decides alone. Every dimension must yield
-/// tenants, also one that has no label for the API at hand. A caller who has all tenants in the
-/// first dimension has no restriction at all, and the further ones are not asked.
+/// In each dimension the first rule whose `when` holds decides alone. Every dimension must give
+/// tenants, even if it has no label for the API of the request. A caller with all tenants in the
+/// first dimension is not restricted at all, and further dimensions are not evaluated.
 ///
-/// Clusters are no such dimension: a caller to whom their rules grant none may use none of them,
-/// and all else as before.
+/// Clusters are not a dimension: a caller to whom their rules grant none may use no named cluster,
+/// and everything else as usual.
 ///
 /// # Errors
-/// [`ScopeRefusal`] where no rule applies or a claim is not exactly what its rule asks for:
-/// a claim that is missing, empty or of another type never means "no restriction".
+/// [`ScopeRefusal`] if no rule applies or a claim is not exactly what its rule requires: a claim that
+/// is missing, empty or of another type never means "no restriction".
 pub fn resolve(
     tenancy: &Tenancy,
     issuer: &str,

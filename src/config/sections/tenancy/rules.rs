@@ -10,7 +10,7 @@ use crate::config::sections::upstreams::api::Api;
 use crate::config::values::{expanded, flag, text};
 use crate::config::warning::WarningCode;
 use crate::config::yaml::Value;
-use crate::tenancy::Tenant;
+use crate::tenant::Tenant;
 
 /// What the rules may refer to, and must provide for.
 pub(in crate::config::sections) struct Known {

@@ -46,7 +46,6 @@ pub struct Issuer {
 
 /// Signature algorithms by their names in RFC 7518 §3.1 and RFC 8037 (`EdDSA`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[allow(missing_docs)]
 pub enum Algorithm {
     HS256,
     HS384,

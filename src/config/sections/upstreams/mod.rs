@@ -1,7 +1,6 @@
 //! `upstreams`: the shared stores.
 
 pub(in crate::config::sections) mod api;
-mod closed;
 mod credentials;
 mod health;
 mod place;
@@ -16,12 +15,12 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 
 pub use self::api::Api;
-pub use self::closed::ClosedGroup;
 pub use self::credentials::Credentials;
 pub use self::health::HealthCheck;
 pub use self::shadow::{Shadow, Shadowed};
 pub use self::timeouts::UpstreamTimeouts;
 pub use self::tls::{Trust, UpstreamTls};
+use crate::closed_group::ClosedGroup;
 use crate::config::reader::{Field, Read, Reader};
 use crate::config::url::{self, BaseUrl};
 use crate::config::values::{choice, count, short_name};

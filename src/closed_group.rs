@@ -1,4 +1,4 @@
-//! `open_to_admins`: endpoints that are closed to tenants.
+//! Groups of endpoints that are closed to tenants.
 
 use serde::{Serialize, Serializer};
 

@@ -1,4 +1,4 @@
-//! An explanation for people.
+//! An explanation as text.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,21 +8,21 @@ use crate::proxy::explain::{
     CallerView, Dimension, Explanation, KeyView, Outcome, Parameter, Refused, Sent,
 };
 
-/// Where the texts begin, behind their names.
+/// The column at which the texts start, after their names.
 const INDENT: usize = 10;
 
-/// With what is inserted in colour, or marked underneath.
-pub(super) fn text(explanation: &Explanation, colours: bool) -> String {
+/// Shows what was inserted in colour, or marks it underneath.
+pub(super) fn page(explanation: &Explanation, colours: bool) -> String {
     let mut page = Page {
         out: String::new(),
         colours,
     };
     page.line("request", &explanation.request);
     if let Some(caller) = &explanation.caller {
-        page.line("caller", &who(caller));
+        page.line("caller", &describe_caller(caller));
     }
-    for (place, dimension) in explanation.dimensions.iter().enumerate() {
-        page.dimension(dimension, place == 0);
+    for (index, dimension) in explanation.dimensions.iter().enumerate() {
+        page.dimension(dimension, index == 0);
     }
     if let Some(route) = &explanation.route {
         let to = match (&route.upstream, route.clusters.as_slice()) {
@@ -35,8 +35,8 @@ pub(super) fn text(explanation: &Explanation, colours: bool) -> String {
         page.line("route", &text);
         if let Some(until) = &route.shadow_until {
             let text = format!(
-                "until {until} nothing is enforced there: the request goes up as it came,\nwhoever \
-                 sends it; what follows is what enforcement will do"
+                "nothing is enforced there until {until}: requests of every client are\nforwarded \
+                 unmodified. What follows is what enforcement will do"
             );
             page.line("SHADOW", &text);
         }
@@ -56,7 +56,7 @@ struct Page {
 }
 
 impl Page {
-    /// A name and a text; further lines of it stand below the first.
+    /// Prints a name and a text, whose further lines are aligned below the first.
     fn line(&mut self, name: &str, text: &str) {
         let mut name = name;
         for line in text.split('\n') {
@@ -86,19 +86,19 @@ impl Page {
         if let (Some(rule), Some(grant)) = (dimension.rule, &dimension.grant) {
             let found = match dimension.values.as_slice() {
                 [] => String::new(),
-                values => format!(", which holds `{}`", values.join("`, `")),
+                values => format!(", with the values `{}`", values.join("`, `")),
             };
             let text = format!("by rule {rule} of {}: {grant}{found}", dimension.rules);
             self.line("", &text);
         }
-        for (place, condition) in dimension.passed_over.iter().enumerate() {
-            let text = format!("not by rule {}, which asks that {condition}", place + 1);
+        for (index, condition) in dimension.passed_over.iter().enumerate() {
+            let text = format!("not by rule {}, which requires that {condition}", index + 1);
             self.line("", &text);
         }
     }
 
     fn sent(&mut self, sent: &Sent) {
-        self.line("sent", &format!("{} {}", sent.method, sent.path));
+        self.line("forwarded", &format!("{} {}", sent.method, sent.path));
         if let Some(id) = &sent.org_id {
             self.line("  header", &format!("X-Scope-OrgID: {id}"));
         }
@@ -132,7 +132,7 @@ impl Page {
         }
     }
 
-    /// A line of a text, which begins at `start` of it, and what stands below the line.
+    /// Renders a line that starts at byte `start` of the text, and the marks to print below it.
     fn marked(&self, line: &str, start: usize, ranges: &[(usize, usize)]) -> (Line, String) {
         let is_ours = |at: usize| ranges.iter().any(|(from, to)| (*from..*to).contains(&at));
         let (mut text, mut marks) = (String::new(), String::new());
@@ -163,18 +163,18 @@ impl Page {
         self.line("refused", &format!("{} {}", refused.status, refused.reason));
         self.line("", &refused.text);
         if let Some(to_allow) = &refused.to_allow {
-            self.line("to allow", to_allow);
+            self.line("to permit", to_allow);
         }
     }
 }
 
 struct Line {
     text: String,
-    /// Before it was made visible, in bytes.
+    /// Bytes of the line before control characters were replaced.
     len_of_text: usize,
 }
 
-/// A name that is too long for its column has a blank behind it.
+/// Adds a space to a name that is too long for its column.
 fn padded(name: &str) -> String {
     if name.chars().count() < INDENT {
         name.to_owned()
@@ -183,10 +183,10 @@ fn padded(name: &str) -> String {
     }
 }
 
-fn who(caller: &CallerView) -> String {
-    let subject = caller.subject.as_deref().unwrap_or("somebody");
+fn describe_caller(caller: &CallerView) -> String {
+    let subject = caller.subject.as_deref().unwrap_or("(no subject)");
     let proof = match &caller.key {
-        None => "claims as given, NOTHING VERIFIED".to_owned(),
+        None => "claims as given, NOT VERIFIED".to_owned(),
         Some(KeyView {
             algorithm,
             id,
@@ -216,7 +216,7 @@ fn expires(at: u64) -> String {
     }
 }
 
-/// Texts come from tokens and requests; a terminal must not obey them.
+/// Replaces control characters: texts come from tokens and requests and must not control a terminal.
 fn visible(text: &str) -> String {
     text.chars().map(visible_char).collect()
 }
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inserted_is_marked_below_each_line() {
+    fn insertions_without_colours_are_marked_below_each_line() {
         let mut page = page(false);
         page.parameter(&parameter());
         let expected = "  query   é +\n          up\n      is  é{a} +\n           ^^^\n          \
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn or_it_is_in_colour() {
+    fn insertions_with_colours_are_coloured_and_not_marked() {
         let mut page = page(true);
         page.parameter(&parameter());
         assert!(
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_not_commanded() {
+    fn control_characters_are_replaced() {
         let mut page = page(true);
         page.line("tenants", "a\u{1b}[31mb");
         assert!(!page.out.contains('\u{1b}'), "{:?}", page.out);

@@ -1,4 +1,4 @@
-//! One question to an upstream, bounded in time and size, with the proxy's own client.
+//! One request to an upstream, bounded in time and size, with the proxy's own client.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,24 +18,23 @@ use crate::upstream::{Upstream, UpstreamError};
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
 
-/// Asks one upstream.
-pub(super) struct Asker<'a> {
+/// Sends requests to one upstream.
+pub(super) struct Probe<'a> {
     upstream: &'a Upstream,
     token: Option<HeaderValue>,
     within: Duration,
 }
 
-/// What it said.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    /// How much later it is there than here, in seconds.
+    /// How far the upstream's clock is ahead of ours, in seconds.
     pub(super) ahead: Option<i64>,
     body: Bytes,
     trailers: HeaderMap,
 }
 
-impl<'a> Asker<'a> {
-    /// `token` is shown where the config says that callers' tokens are.
+impl<'a> Probe<'a> {
+    /// `token` is sent if the upstream has `forward_token`.
     pub(super) fn new(upstream: &'a Upstream, token: Option<&str>, within: Duration) -> Self {
         let token = token.filter(|_| upstream.forwards_token());
         let token = token.and_then(|token| {
@@ -50,12 +49,10 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// A GET of a path with parameters.
     pub(super) async fn get(&self, path: &str, params: &[(&str, &str)]) -> Result<Answer, String> {
         self.get_with(path, params, HeaderMap::new()).await
     }
 
-    /// The same with further headers.
     pub(super) async fn get_with(
         &self,
         path: &str,
@@ -113,24 +110,27 @@ impl<'a> Asker<'a> {
             request.headers_mut().insert(AUTHORIZATION, token.clone());
         }
         if request.version() == Version::HTTP_2 {
-            // HTTP/2 says it in `:authority`.
+            // HTTP/2 has `:authority` instead.
             request.headers_mut().remove(hyper::header::HOST);
         }
-        let began = SystemTime::now();
+        let started = SystemTime::now();
         let answer = self.upstream.send(request).await;
         let answer = answer.map_err(|error| match error {
             UpstreamError::Unreachable(cause) => with_causes(&cause),
             timeout @ UpstreamError::Timeout(_) => timeout.to_string(),
         })?;
-        let (head, body) = answer.into_parts();
-        let ahead = ahead(&head.headers, began);
-        #[expect(clippy::disallowed_methods, reason = "bounded, and nobody else's")]
-        let whole = Limited::new(body, LONGEST_ANSWER).collect();
-        let body = whole.await.map_err(|error| with_causes(&*error))?;
-        // Where there is no body, gRPC's trailers are the headers.
-        let trailers = body.trailers().cloned().unwrap_or(head.headers);
+        let (parts, body) = answer.into_parts();
+        let ahead = ahead(&parts.headers, started);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "bounded, and outside the proxy's byte budget"
+        )]
+        let buffered = Limited::new(body, LONGEST_ANSWER).collect();
+        let body = buffered.await.map_err(|error| with_causes(&*error))?;
+        // A gRPC answer without a body has its trailers among the headers.
+        let trailers = body.trailers().cloned().unwrap_or(parts.headers);
         Ok(Answer {
-            status: head.status,
+            status: parts.status,
             ahead,
             trailers,
             body: body.to_bytes(),
@@ -139,7 +139,7 @@ impl<'a> Asker<'a> {
 }
 
 impl Answer {
-    /// The body, if it is JSON and an answer of success.
+    /// The body, if the status is 200 and the body is JSON.
     pub(super) fn json(&self) -> Result<Value, String> {
         let json = serde_json::from_slice::<Value>(&self.body);
         if self.status != StatusCode::OK {
@@ -150,16 +150,16 @@ impl Answer {
                 _ => format!("answered {}", self.status),
             });
         }
-        json.map_err(|_| "the answer is no JSON".to_owned())
+        json.map_err(|_| "the answer is not JSON".to_owned())
     }
 
-    /// gRPC's status code, if it is an answer of gRPC's.
+    /// The gRPC status code, if this is a gRPC answer.
     pub(super) fn grpc_status(&self) -> Option<u8> {
         const NAME: HeaderName = HeaderName::from_static("grpc-status");
         self.trailers.get(&NAME)?.to_str().ok()?.parse().ok()
     }
 
-    /// Whether our credentials were not believed.
+    /// Whether the upstream refused our credentials.
     pub(super) fn is_denied(&self) -> bool {
         matches!(
             self.status,
@@ -167,13 +167,13 @@ impl Answer {
         )
     }
 
-    /// Whether a text is in the body.
-    pub(super) fn says(&self, text: &str) -> bool {
+    /// Whether the body contains a text.
+    pub(super) fn contains(&self, text: &str) -> bool {
         String::from_utf8_lossy(&self.body).contains(text)
     }
 }
 
-/// What is at a JSON pointer (RFC 6901); null where nothing is.
+/// The value at a JSON pointer (RFC 6901); null if there is none.
 pub(super) fn at<'v>(value: &'v Value, pointer: &str) -> &'v Value {
     value.pointer(pointer).unwrap_or(&Value::Null)
 }
@@ -183,8 +183,8 @@ fn excerpt(text: &Value) -> String {
     text.chars().take(200).collect()
 }
 
-/// By the `Date` header (RFC 9110 §6.6.1), which has whole seconds.
-fn ahead(headers: &HeaderMap, began: SystemTime) -> Option<i64> {
+/// How far the clock of the `Date` header (RFC 9110 §6.6.1, whole seconds) is ahead of ours.
+fn ahead(headers: &HeaderMap, started: SystemTime) -> Option<i64> {
     let date = headers.get(DATE)?.to_str().ok()?;
     let there = httpdate::parse_http_date(date).ok()?;
     let seconds = |earlier: SystemTime, later: SystemTime| {
@@ -192,15 +192,15 @@ fn ahead(headers: &HeaderMap, began: SystemTime) -> Option<i64> {
         i64::try_from(between.as_secs()).ok()
     };
     let ended = SystemTime::now();
-    match (seconds(ended, there), seconds(there, began)) {
+    match (seconds(ended, there), seconds(there, started)) {
         (Some(ahead), _) => Some(ahead),
         (None, Some(behind)) => Some(-behind),
-        // Between the question and its answer.
+        // Between the request and its answer.
         (None, None) => Some(0),
     }
 }
 
-/// An error with all its causes: hyper's own text alone says little.
+/// The text of an error with all its causes: hyper's own text alone says little.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

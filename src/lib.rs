@@ -43,6 +43,7 @@ pub mod prometheus;
 pub mod promql;
 pub mod proxy;
 pub mod query_size;
+pub mod reason;
 pub mod server;
 pub mod shares;
 pub mod telemetry;

@@ -17,7 +17,7 @@ pub(super) async fn answer(proxy: &Proxy, query: &str) -> (StatusCode, String) {
         return (StatusCode::NOT_FOUND, text.to_owned());
     };
     let is_known = |name: &str| {
-        let mut all = snapshot.upstreams().iter();
+        let mut all = snapshot.rules().upstreams().iter();
         all.any(|upstream| &**upstream.name() == name)
     };
     if !upstream.as_deref().is_none_or(is_known) {

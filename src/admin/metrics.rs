@@ -21,6 +21,7 @@ pub(super) fn exposition(proxy: &Proxy, unauthenticated: usize) -> String {
     let cached = snapshot.answers().map_or(0, |answers| answers.bytes());
     proxy.metrics().answers.bytes.set(cached);
     let issuers: Vec<IssuerState> = snapshot
+        .rules()
         .authenticator()
         .key_status()
         .into_iter()

@@ -6,6 +6,8 @@ use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use thiserror::Error;
 
+use crate::reason::Reason;
+
 /// Why a request has no verified caller. The texts are for the client and never contain any part
 /// of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -92,24 +94,24 @@ impl AuthError {
         }
     }
 
-    /// A word for metrics, of a closed set.
-    pub fn reason(&self) -> &'static str {
+    /// The refusal's reason.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Missing { .. } => "missing",
-            Self::Header { .. } => "header",
-            Self::TooLong { .. } => "too_long",
-            Self::Malformed(_) => "malformed",
-            Self::Issuer => "issuer",
-            Self::Algorithm => "algorithm",
-            Self::UnknownKey | Self::Ambiguous => "key",
-            Self::Signature => "signature",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::Lifetime => "lifetime",
-            Self::Audience => "audience",
-            Self::AuthorizedParty => "authorized_party",
-            Self::Claims(_) => "claims",
-            Self::KeysUnavailable => "keys_unavailable",
+            Self::Missing { .. } => Reason::TokenMissing,
+            Self::Header { .. } => Reason::TokenHeader,
+            Self::TooLong { .. } => Reason::TokenTooLong,
+            Self::Malformed(_) => Reason::TokenMalformed,
+            Self::Issuer => Reason::TokenIssuer,
+            Self::Algorithm => Reason::TokenAlgorithm,
+            Self::UnknownKey | Self::Ambiguous => Reason::TokenKey,
+            Self::Signature => Reason::TokenSignature,
+            Self::Expired => Reason::TokenExpired,
+            Self::NotYetValid => Reason::TokenNotYetValid,
+            Self::Lifetime => Reason::TokenLifetime,
+            Self::Audience => Reason::TokenAudience,
+            Self::AuthorizedParty => Reason::TokenAuthorizedParty,
+            Self::Claims(_) => Reason::TokenClaims,
+            Self::KeysUnavailable => Reason::KeysUnavailable,
         }
     }
 }
@@ -137,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_challenge_names_the_error_only_if_there_was_a_token() {
+    fn challenge_names_the_error_only_if_there_was_a_token() {
         let missing = AuthError::Missing {
             expected: "`authorization: Bearer <token>`".into(),
         };

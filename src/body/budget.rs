@@ -6,9 +6,7 @@
 
 use bytes::Bytes;
 
-use crate::proxy::snapshot::Snapshot;
-use crate::shares::{Claim, Exceeded, Holder, Pool, Resource};
-use crate::telemetry::metrics::Metrics;
+use crate::shares::{Claim, Exceeded, Holder, Pool, Resource, UseGauge};
 
 /// The account, and the caller that it is asked for.
 #[derive(Clone)]
@@ -18,11 +16,10 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// The account of the process, with the limit of this snapshot.
-    pub(crate) fn of(snapshot: &Snapshot, metrics: &Metrics, holder: &Holder) -> Self {
-        let limit = snapshot.settings().limits.buffered_bytes;
+    /// The account that this gauge shows, with this limit, for this party.
+    pub(crate) fn new(used: &UseGauge, limit: usize, holder: &Holder) -> Self {
         Self {
-            pool: Pool::new(Resource::BufferedBytes, &metrics.buffered_bytes, limit),
+            pool: Pool::new(Resource::BufferedBytes, used, limit),
             holder: holder.clone(),
         }
     }
@@ -85,22 +82,6 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// For a request's body.
-    pub(crate) fn for_request(snapshot: &Snapshot, metrics: &Metrics, holder: &Holder) -> Self {
-        Self {
-            bytes: snapshot.settings().limits.body_bytes,
-            budget: Budget::of(snapshot, metrics, holder),
-        }
-    }
-
-    /// For an upstream's answer.
-    pub(crate) fn for_answer(snapshot: &Snapshot, metrics: &Metrics, holder: &Holder) -> Self {
-        Self {
-            bytes: snapshot.settings().limits.answer_bytes,
-            budget: Budget::of(snapshot, metrics, holder),
-        }
-    }
-
     /// Of bodies of another length.
     pub(crate) fn of(&self, bytes: usize) -> Self {
         Self {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use hyper::body::Body as HttpBody;
 
-use super::{Ahead, BodyError};
+use super::{Ahead, BodyError, CollectError};
 use crate::body::budget::{Room, Share};
 use crate::shares::Exceeded;
 
@@ -83,15 +83,4 @@ fn reserve(
     };
     buffer.reserve_exact(granted - buffer.len());
     Ok(())
-}
-
-/// Why a body could not be read whole.
-#[derive(Debug)]
-pub(crate) enum CollectError {
-    /// It is larger than the limit.
-    TooLarge,
-    /// There is no memory left for it.
-    Exhausted(Exceeded),
-    /// It ended early or stalled.
-    Broken(BodyError),
 }

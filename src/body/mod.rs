@@ -25,7 +25,6 @@ use tokio::sync::mpsc;
 use self::budget::{Room, Share};
 use self::client::Resumed;
 pub(crate) use self::client::{Ahead, ClientBody};
-pub(crate) use self::collect::CollectError;
 use self::collect::{ahead, whole};
 use self::filter::Sieved;
 pub(crate) use self::filter::{Sieve, account};
@@ -67,6 +66,17 @@ pub enum BodyError {
     /// Who read it was stopped.
     #[error("it was not read to its end")]
     Stopped,
+}
+
+/// Why a body could not be read whole.
+#[derive(Debug)]
+pub(crate) enum CollectError {
+    /// It is larger than the limit.
+    TooLarge,
+    /// There is no memory left for it.
+    Exhausted(Exceeded),
+    /// It ended early or stalled.
+    Broken(BodyError),
 }
 
 /// Carries positions in the confined query over to the caller's own text.

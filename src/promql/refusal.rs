@@ -4,6 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::reason::Reason;
+
 /// Why a query is not passed on. The text says what, where and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
@@ -64,15 +66,15 @@ pub enum Fault {
 }
 
 impl Refusal {
-    /// A closed set of names, for a metric's label.
-    pub fn kind(&self) -> &'static str {
+    /// The refusal's reason.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::ConfinedTooLong { .. } => "confined_too_long",
-            Self::TooManySelectors { .. } => "too_many_selectors",
-            Self::Malformed { .. } => "malformed",
-            Self::ForeignTenant { .. } => "foreign_tenant",
-            Self::UnconfinedInfo { .. } => "unconfined_info",
-            Self::Disagreement => "disagreement",
+            Self::ConfinedTooLong { .. } => Reason::ConfinedTooLong,
+            Self::TooManySelectors { .. } => Reason::TooManySelectors,
+            Self::Malformed { .. } => Reason::QueryMalformed,
+            Self::ForeignTenant { .. } => Reason::ForeignTenant,
+            Self::UnconfinedInfo { .. } => Reason::UnconfinedInfo,
+            Self::Disagreement => Reason::Disagreement,
         }
     }
 

@@ -5,29 +5,27 @@ use std::time::Duration;
 
 use hyper::HeaderMap;
 
+use super::context::RequestContext;
 use super::error::{ErrorKind, ProxyError};
 use super::route::Route;
-use super::snapshot::Snapshot;
 use crate::auth::{AuthError, Caller};
-use crate::telemetry::metrics::Metrics;
 
 /// The caller; `None` where the route asks for none.
 pub(super) async fn authenticate(
-    snapshot: &Snapshot,
+    context: &RequestContext,
     route: &Route,
     headers: &HeaderMap,
-    metrics: &Metrics,
 ) -> Result<Option<Arc<Caller>>, ProxyError> {
     if !route.needs_token() {
         return Ok(None);
     }
-    match snapshot.authenticator().authenticate(headers).await {
+    match context.rules.authenticator().authenticate(headers).await {
         Ok(caller) => {
-            metrics.token("ok");
+            context.metrics.token(None);
             Ok(Some(caller))
         }
         Err(error) => {
-            metrics.token(error.reason());
+            context.metrics.token(Some(error.reason()));
             Err(refusal(&error))
         }
     }

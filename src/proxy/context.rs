@@ -1,353 +1,54 @@
-//! One request's context, from its head to the end of its answer's body.
+//! What the steps of one request share.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use hyper::header::HeaderValue;
-use hyper::{Method, StatusCode};
+use super::query_log::QueryLog;
+use super::rewrites::Rewrites;
+use super::rules::Rules;
+use crate::body::budget::{Budget, Room};
+use crate::config::settings::Settings;
+use crate::shares::Holder;
+use crate::telemetry::metrics::Metrics;
 
-use super::error::{Dialect, ProxyError};
-use super::limits::Admitted;
-use super::query_log::Journal;
-use super::route::Route;
-use super::shadow::{Ledger, Seen, Witness};
-use crate::auth::{Caller, Principal};
-use crate::body::{BodyError, OnEnd};
-use crate::server::InFlight;
-use crate::telemetry::audit::{self, Record, Tenants, Trail};
-use crate::telemetry::metrics::{Decision, Metrics, RouteSeries, Stage, Verdict};
-use crate::telemetry::spans::{Finished, RequestSpans};
-use crate::telemetry::traceparent::TraceId;
-use crate::tenancy::TenantScope;
-
-/// Dropping it is the end of the request: the metrics, the audit record and the log line are
-/// written, and its places go back if they have not before. If no answer's head was ever made, the
-/// client went away.
-pub(crate) struct Exchange {
-    metrics: Arc<Metrics>,
-    trail: Arc<Trail>,
-    journal: Arc<Journal>,
-    spans: RequestSpans,
-    started: Instant,
-    head: Head,
-    route: Arc<RouteSeries>,
-    dialect: Dialect,
-    upstream: Option<Arc<str>>,
-    clusters: Vec<Arc<str>>,
-    caller: Option<Arc<Caller>>,
-    decision: Option<Decision>,
-    shadow: Option<InShadow>,
-    failure: Option<Failure>,
-    code: u16,
-    admitted: Option<Admitted>,
-    in_flight: InFlight,
+/// The rules of the moment the request began, and where its steps report. A step that goes on in a
+/// task of its own takes a clone.
+#[derive(Clone)]
+pub(super) struct RequestContext {
+    /// What it is judged by.
+    pub(super) rules: Arc<Rules>,
+    /// Queries that were confined by these rules before.
+    pub(super) rewrites: Arc<Rewrites>,
+    /// Where steps count.
+    pub(super) metrics: Arc<Metrics>,
+    /// Where steps note its queries.
+    pub(super) queries: Arc<QueryLog>,
 }
 
-/// What is known of a request before anything is decided.
-pub(crate) struct Head {
-    /// A word of a closed set.
-    pub method: &'static str,
-    /// The other end of the connection.
-    pub remote: Option<SocketAddr>,
-    /// How errors are written before there is a route.
-    pub dialect: Dialect,
-    /// The trace it is part of.
-    pub trace_id: Option<TraceId>,
-}
+impl RequestContext {
+    /// The config that the rules were made from.
+    pub(super) fn settings(&self) -> &Settings {
+        self.rules.settings()
+    }
 
-/// An error of ours.
-struct Failure {
-    status: u16,
-    reason: &'static str,
-    text: String,
-}
+    /// The account of buffered bytes, for this party.
+    pub(super) fn budget(&self, holder: &Holder) -> Budget {
+        let limit = self.settings().limits.buffered_bytes;
+        Budget::new(&self.metrics.buffered_bytes, limit, holder)
+    }
 
-/// What shadow mode found out.
-struct InShadow {
-    seen: Seen,
-    /// Whether it is noted, however few are sampled.
-    is_news: bool,
-}
-
-/// What nginx logs when the client leaves before the answer.
-const CLIENT_GONE: u16 = 499;
-
-impl Exchange {
-    /// Begins with a request's head.
-    pub(crate) fn begin(
-        metrics: Arc<Metrics>,
-        trail: Arc<Trail>,
-        spans: RequestSpans,
-        in_flight: InFlight,
-        head: Head,
-    ) -> Self {
-        metrics.requests_in_flight.inc();
-        Self {
-            journal: Arc::new(Journal::new(trail.redaction())),
-            spans,
-            started: Instant::now(),
-            route: metrics.route("none"),
-            dialect: head.dialect,
-            head,
-            upstream: None,
-            clusters: Vec::new(),
-            caller: None,
-            decision: None,
-            shadow: None,
-            failure: None,
-            code: CLIENT_GONE,
-            admitted: None,
-            in_flight,
-            metrics,
-            trail,
+    /// Room for the body of a request.
+    pub(super) fn request_room(&self, holder: &Holder) -> Room {
+        Room {
+            bytes: self.settings().limits.body_bytes,
+            budget: self.budget(holder),
         }
     }
 
-    /// Notes how errors are written, where the path tells before there is a route.
-    pub(crate) fn set_dialect(&mut self, dialect: Dialect) {
-        self.dialect = dialect;
-    }
-
-    /// Notes the route, once known.
-    pub(super) fn set_route(&mut self, route: &Route) {
-        self.route = self.metrics.route(route.name());
-        self.dialect = route.dialect();
-        let upstream = route.upstream.as_ref();
-        self.upstream = upstream.map(|upstream| Arc::clone(upstream.name()));
-        self.clusters = route.cluster.iter().cloned().collect();
-    }
-
-    /// Notes the clusters that are asked instead of the route's upstream.
-    pub(super) fn set_clusters(&mut self, names: Vec<Arc<str>>) {
-        self.upstream = None;
-        self.clusters = names;
-    }
-
-    /// Notes the caller, once known: its connection is not a stranger's from then on.
-    pub(crate) fn set_caller(&mut self, caller: Option<Arc<Caller>>) {
-        if caller.is_some() {
-            self.in_flight.authenticated();
+    /// Room for an upstream's answer.
+    pub(super) fn answer_room(&self, holder: &Holder) -> Room {
+        Room {
+            bytes: self.settings().limits.answer_bytes,
+            budget: self.budget(holder),
         }
-        self.caller = caller;
-    }
-
-    /// Notes what enforcement decided.
-    pub(super) fn set_decision(&mut self, decision: Decision) {
-        self.decision = Some(decision);
-    }
-
-    /// Notes that nothing was enforced, and what would have become of the request. A denial is
-    /// owed a record, but a caller's many of the same kind one a minute.
-    pub(super) fn set_shadow(&mut self, seen: Seen, ledger: &Ledger) {
-        self.decision = Some(Decision::Shadow);
-        let is_owed = matches!(seen.verdict, Verdict::Denied | Verdict::Unknown);
-        let is_news = is_owed && {
-            let who = self.caller.as_deref().map(Caller::principal);
-            let who = who.map(|who| (who.issuer(), who.subject()));
-            let from = self.head.remote.filter(|_| who.is_none());
-            let from = from.map(|from| from.ip());
-            ledger.is_news((&self.upstream, self.route.name(), seen.reason, who, from))
-        };
-        self.shadow = Some(InShadow { seen, is_news });
-    }
-
-    /// What is known for a record after the request's end.
-    pub(super) fn witness(&self) -> Witness {
-        Witness {
-            trail: Arc::clone(&self.trail),
-            journal: Arc::clone(&self.journal),
-            caller: self.caller.clone(),
-            method: self.head.method,
-            trace_id: self.head.trace_id,
-            remote: self.head.remote,
-        }
-    }
-
-    /// Notes the answer's status.
-    pub(crate) fn set_code(&mut self, code: u16) {
-        self.code = code;
-    }
-
-    /// Notes an error of ours. Before enforcement has decided, it is a refusal.
-    pub(crate) fn fail(&mut self, error: &ProxyError) {
-        self.metrics.refused(self.route.name(), error.reason());
-        self.decision.get_or_insert(Decision::Refused);
-        self.failure = Some(Failure {
-            status: error.status().as_u16(),
-            reason: error.reason(),
-            text: error.audit_text(self.journal.redaction()),
-        });
-    }
-
-    /// Notes the places that the request takes, to the end of its answer.
-    pub(crate) fn admit(&mut self, admitted: Admitted) {
-        self.admitted = Some(admitted);
-    }
-
-    /// Gives the places back: what is left is an answer of our own. Whoever does not read it
-    /// keeps nobody else out.
-    pub(crate) fn release(&mut self) {
-        self.admitted = None;
-    }
-
-    /// How errors are written to this client.
-    pub(crate) fn dialect(&self) -> Dialect {
-        self.dialect
-    }
-
-    /// Counts a refusal that came too late to be said in the answer.
-    pub(crate) fn count_refusal(&self, reason: &'static str) {
-        self.metrics.refused(self.route.name(), reason);
-    }
-
-    /// Where enforcement notes the request's queries.
-    pub(crate) fn journal(&self) -> Arc<Journal> {
-        Arc::clone(&self.journal)
-    }
-
-    /// Waits for a part of the journey, and notes how long it took.
-    pub(super) async fn timed<T>(&mut self, stage: Stage, part: impl Future<Output = T>) -> T {
-        let begun = Instant::now();
-        let done = part.await;
-        let took = begun.elapsed();
-        self.metrics.stage(stage, took);
-        if stage != Stage::Upstream {
-            self.spans.stage(stage, took);
-        }
-        done
-    }
-
-    /// Begins the span of the call to the upstream, and gives the `traceparent` to send; `None`
-    /// where the caller's own is to stay.
-    pub(super) fn upstream_begins(&mut self) -> Option<HeaderValue> {
-        self.spans.upstream_begins(self.upstream.as_deref())
-    }
-
-    /// Ends it with the head of the upstream's answer, or without one.
-    pub(super) fn upstream_ends(&mut self, status: Option<StatusCode>) {
-        self.spans.upstream_ends(status);
-    }
-
-    fn tenants(&self) -> Option<Tenants<'_>> {
-        self.caller.as_deref().and_then(tenants_of)
-    }
-
-    fn end_spans(&mut self) {
-        let noted = self.journal.noted();
-        let (queries, rewritten): (&[_], &[_]) = if self.journal.redaction().tells_all() {
-            (&noted.queries, &noted.rewritten)
-        } else {
-            (&[], &[])
-        };
-        self.spans.end(&Finished {
-            route: self.route.name(),
-            method: self.head.method,
-            code: self.code,
-            decision: self.decision,
-            reason: self.failure.as_ref().map(|failure| failure.reason),
-            queries,
-            rewritten,
-        });
-    }
-
-    /// Refusals, errors and callers with all tenants always; others as the config samples them.
-    fn audit(&self, duration: Duration) {
-        let tenants = self.tenants();
-        let shadow = self.shadow.as_ref();
-        let is_owed = self.failure.is_some()
-            || matches!(tenants, Some(Tenants::All))
-            || shadow.is_some_and(|shadow| shadow.is_news);
-        if !is_owed && !self.trail.samples() {
-            return;
-        }
-        let principal = self.caller.as_deref().map(Caller::principal);
-        let failure = self.failure.as_ref();
-        let seen = shadow.map(|shadow| &shadow.seen);
-        let kept_back = seen.map(|seen| seen.reason);
-        let noted = self.journal.noted();
-        self.trail.write(&Record {
-            decision: self.decision,
-            shadow: seen.map(Seen::noted),
-            reason: failure
-                .map(|failure| failure.reason)
-                .or(kept_back.filter(|reason| !reason.is_empty())),
-            error: failure
-                .map(|failure| failure.text.as_str())
-                .or_else(|| seen.and_then(Seen::text)),
-            status: failure.map_or(self.code, |failure| failure.status),
-            issuer: principal.map(Principal::issuer),
-            subject: principal.and_then(Principal::subject),
-            tenants,
-            route: self.route.name(),
-            method: self.head.method,
-            upstream: self.upstream.as_deref(),
-            clusters: &self.clusters,
-            queries: &noted.queries,
-            rewritten: &noted.rewritten,
-            trace_id: self.head.trace_id,
-            duration,
-            remote: self.head.remote,
-        });
-    }
-}
-
-impl OnEnd for Exchange {
-    fn broken(&self, error: &BodyError) {
-        if let BodyError::Exhausted(exceeded) = error {
-            self.count_refusal(exceeded.reason());
-        }
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        self.metrics.requests_in_flight.dec();
-        let duration = self.started.elapsed();
-        self.route.request_done(self.code, duration);
-        if let Some(decision) = self.decision {
-            self.route.decided(decision);
-        }
-        if let Some(Tenants::Some(tenants)) = self.tenants() {
-            self.metrics.tenant_request(tenants, self.code);
-        }
-        self.audit(duration);
-        self.end_spans();
-        let caller = self.caller.as_deref();
-        let subject = caller.and_then(|caller| caller.principal().subject());
-        tracing::debug!(
-            target: "partywall::access",
-            route = self.route.name(),
-            code = self.code,
-            subject = subject.map(audit::shown).as_deref(),
-            duration_ms = duration.as_secs_f64() * 1000.0,
-            trace_id = self.head.trace_id.as_ref().map(TraceId::as_str),
-            "request"
-        );
-    }
-}
-
-/// Whose data a caller may see.
-pub(super) fn tenants_of(caller: &Caller) -> Option<Tenants<'_>> {
-    match caller.scope() {
-        Ok(TenantScope::AllTenants) => Some(Tenants::All),
-        Ok(TenantScope::Tenants(tenants)) => Some(Tenants::Some(tenants.tenants())),
-        Err(_refusal) => None,
-    }
-}
-
-/// A method by its name, if it is a common one: a client may send any word.
-pub(super) fn method_name(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        Method::CONNECT => "CONNECT",
-        Method::TRACE => "TRACE",
-        _ => "other",
     }
 }

@@ -1,6 +1,7 @@
 //! Why a request got no answer, and how the client is told in its own dialect.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use hyper::{Request, Response, StatusCode};
 use crate::grpc::status::{Code, Status};
 use crate::headers;
 use crate::prometheus::errors::error_json;
+use crate::reason::Reason;
 use crate::shares::{By, Exceeded};
 use crate::telemetry::audit::Redaction;
 
@@ -126,28 +128,28 @@ impl ErrorKind {
         }
     }
 
-    /// The value of the metrics' `reason` label where nothing finer is known.
-    fn reason(self) -> &'static str {
+    /// The reason where nothing finer is known.
+    fn reason(self) -> Reason {
         match self {
-            Self::BadRequest => "bad_request",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Forbidden => "forbidden",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::NotAcceptable => "not_acceptable",
-            Self::Unimplemented => "unimplemented",
-            Self::RequestTimeout => "request_timeout",
-            Self::TooLarge => "too_large",
-            Self::UriTooLong => "uri_too_long",
-            Self::Unprocessable => "unprocessable",
-            Self::TooManyRequests => "too_many_requests",
-            Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::Overloaded => "overloaded",
-            Self::KeysUnavailable => "keys_unavailable",
-            Self::UpstreamUnreachable => "upstream_unreachable",
-            Self::UpstreamCredentials => "upstream_credentials",
-            Self::UpstreamAnswer => "upstream_answer",
-            Self::UpstreamTimeout => "upstream_timeout",
-            Self::Internal => "internal",
+            Self::BadRequest => Reason::Parameters,
+            Self::Unauthenticated => Reason::TokenMissing,
+            Self::Forbidden => Reason::Closed,
+            Self::MethodNotAllowed => Reason::MethodNotAllowed,
+            Self::NotAcceptable => Reason::NotAcceptable,
+            Self::Unimplemented => Reason::Unimplemented,
+            Self::RequestTimeout => Reason::RequestTimeout,
+            Self::TooLarge => Reason::BodyTooLarge,
+            Self::UriTooLong => Reason::UriTooLong,
+            Self::Unprocessable => Reason::QueryTooLong,
+            Self::TooManyRequests => Reason::TenantRequests,
+            Self::UnsupportedMediaType => Reason::UnsupportedMediaType,
+            Self::Overloaded => Reason::Overloaded,
+            Self::KeysUnavailable => Reason::KeysUnavailable,
+            Self::UpstreamUnreachable => Reason::UpstreamUnreachable,
+            Self::UpstreamCredentials => Reason::UpstreamCredentials,
+            Self::UpstreamAnswer => Reason::UpstreamAnswer,
+            Self::UpstreamTimeout => Reason::UpstreamTimeout,
+            Self::Internal => Reason::Internal,
         }
     }
 }
@@ -156,7 +158,7 @@ impl ErrorKind {
 #[derive(Debug)]
 pub(crate) struct ProxyError {
     kind: ErrorKind,
-    reason: &'static str,
+    reason: Reason,
     /// For the client: what is wrong and what to do.
     text: Cow<'static, str>,
     /// For the log alone.
@@ -178,14 +180,14 @@ impl ProxyError {
         }
     }
 
-    /// Names the reason more finely than the kind does; from a closed set, as it labels metrics.
-    pub(crate) fn because(mut self, reason: &'static str) -> Self {
+    /// Names the reason more finely than the kind does.
+    pub(crate) fn because(mut self, reason: Reason) -> Self {
         self.reason = reason;
         self
     }
 
     /// Adds what only the log may say.
-    pub(crate) fn caused_by(mut self, cause: &dyn std::fmt::Display) -> Self {
+    pub(crate) fn caused_by(mut self, cause: &dyn Display) -> Self {
         self.cause = Some(cause.to_string().into());
         self
     }
@@ -212,12 +214,25 @@ impl ProxyError {
     /// A 401 with its challenge (RFC 6750 §3).
     pub(crate) fn unauthenticated(
         text: String,
-        reason: &'static str,
+        reason: Reason,
         challenge: Option<HeaderValue>,
     ) -> Self {
         let mut error = Self::new(ErrorKind::Unauthenticated, text).because(reason);
         error.header = challenge.map(|challenge| Box::new((WWW_AUTHENTICATE, challenge)));
         error
+    }
+
+    /// An upstream's answer that cannot be passed on.
+    pub(crate) fn unreadable(why: &dyn Display) -> Self {
+        let text = "the upstream's answer cannot be checked for other tenants' data, so it is not \
+                    passed on";
+        Self::new(ErrorKind::UpstreamAnswer, text).caused_by(why)
+    }
+
+    /// A defect of ours stopped the request.
+    pub(crate) fn defect() -> Self {
+        let text = "a defect of Partywall stopped this request; please report it";
+        Self::new(ErrorKind::Internal, text)
     }
 
     /// Asks the client to come back, in whole seconds (RFC 9110 §10.2.3): never too early.
@@ -227,8 +242,8 @@ impl ProxyError {
         self
     }
 
-    /// For the metrics' `reason` label.
-    pub(crate) fn reason(&self) -> &'static str {
+    /// Why.
+    pub(crate) fn reason(&self) -> Reason {
         self.reason
     }
 

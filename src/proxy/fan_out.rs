@@ -13,40 +13,37 @@ use futures_util::future::join_all;
 use hyper::header::RETRY_AFTER;
 use hyper::{Response, StatusCode};
 
-use super::context::Exchange;
+use super::context::RequestContext;
 use super::enforce::Enforced;
 use super::error::{ErrorKind, ProxyError};
-use super::snapshot::Snapshot;
-use super::{forward, respond};
+use super::exchange::exchange;
+use super::record::RequestRecord;
+use super::respond;
 use crate::body::ResponseBody;
-use crate::body::budget::Room;
 use crate::prometheus::clusters::{self, Part};
-use crate::telemetry::metrics::{Metrics, Stage};
+use crate::telemetry::metrics::Stage;
 
 /// Asks all of them, and answers when the last has answered or failed. Dropped, it asks no more.
 pub(super) async fn ask(
     mut all: Vec<(Arc<str>, Enforced)>,
-    snapshot: &Snapshot,
-    exchange: &mut Exchange,
-    metrics: &Arc<Metrics>,
+    context: &RequestContext,
+    record: &mut RequestRecord,
 ) -> Response<ResponseBody> {
     let names: Vec<Arc<str>> = all.iter().map(|(name, _)| Arc::clone(name)).collect();
-    exchange.set_clusters(names.clone());
-    if let Some(parent) = exchange.upstream_begins() {
+    record.set_clusters(names.clone());
+    if let Some(parent) = record.upstream_begins() {
         for (_, enforced) in &mut all {
             enforced.set_traceparent(parent.clone());
         }
     }
-    let asked = all
-        .into_iter()
-        .map(|(_, enforced)| one(enforced, snapshot, metrics));
-    let answers = exchange.timed(Stage::Upstream, join_all(asked)).await;
+    let asked = all.into_iter().map(|(_, enforced)| one(enforced, context));
+    let answers = record.timed(Stage::Upstream, join_all(asked)).await;
     let parts = names.iter().zip(answers).map(|(name, answer)| {
         let part = answer.unwrap_or_else(|error| {
-            exchange.count_refusal(error.reason());
+            record.count_refusal(error.reason());
             tracing::info!(
                 cluster = &**name,
-                reason = error.reason(),
+                reason = error.reason().label(),
                 error = error.log_text(),
                 "a cluster's answer is an error"
             );
@@ -60,7 +57,7 @@ pub(super) async fn ask(
     });
     let (status, pieces) = clusters::answer(parts.collect());
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    exchange.upstream_ends(Some(status));
+    record.upstream_ends(Some(status));
     let mut response = respond::json(status, pieces);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(RETRY_AFTER, 1.into());
@@ -69,20 +66,15 @@ pub(super) async fn ask(
 }
 
 /// One cluster's answer, as it would be alone.
-async fn one(
-    enforced: Enforced,
-    snapshot: &Snapshot,
-    metrics: &Arc<Metrics>,
-) -> Result<Part, ProxyError> {
+async fn one(enforced: Enforced, context: &RequestContext) -> Result<Part, ProxyError> {
     let within = enforced.whole_within();
-    let room = Room::for_answer(snapshot, metrics, enforced.holder());
+    let room = context.answer_room(enforced.holder());
     let answer = async {
-        let answered = forward::forward(enforced, metrics).await?;
-        let response = respond::respond(answered, snapshot, metrics).await?;
+        let response = exchange(enforced, context, |_| {}).await.response?;
         let status = response.status().as_u16();
         let whole = response.into_body().collect(&room).await;
         let whole = whole.map_err(|error| respond::uncollected(error, &room))?;
-        Part::answered(status, whole).map_err(|error| respond::unreadable(&error))
+        Part::answered(status, whole).map_err(|error| ProxyError::unreadable(&error))
     };
     let late = |_| {
         let text = format!(

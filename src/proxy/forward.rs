@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use hyper::{Response, body::Incoming};
 
+use super::context::RequestContext;
 use super::enforce::{Enforced, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
 use super::receive;
 use crate::body::BodyError;
+use crate::reason::Reason;
 use crate::shares::Holder;
-use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Upstream, UpstreamError, with_causes};
 
 /// An upstream's answer, and what enforcement planned for it.
@@ -26,7 +27,10 @@ pub(super) struct Answered {
 }
 
 /// Sends an enforced request.
-pub(super) async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Answered, ProxyError> {
+pub(super) async fn forward(
+    enforced: Enforced,
+    context: &RequestContext,
+) -> Result<Answered, ProxyError> {
     let (upstream, request, plan, holder) = enforced.into_parts();
     if upstream.ignores_org_id() {
         return Err(ProxyError::new(
@@ -34,12 +38,14 @@ pub(super) async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Ans
             "the traces store does not keep tenants apart, so nothing is asked of it; ask the \
              operator, whom `/-/ready` and the log tell more",
         )
-        .because("org_id_ignored"));
+        .because(Reason::OrgIdIgnored));
     }
     let sent = Instant::now();
     match upstream.send(request).await {
         Ok(response) => {
-            metrics.upstream_request(upstream.name(), "answered", sent.elapsed());
+            context
+                .metrics
+                .upstream_request(upstream.name(), "answered", sent.elapsed());
             Ok(Answered {
                 response,
                 upstream,
@@ -49,7 +55,11 @@ pub(super) async fn forward(enforced: Enforced, metrics: &Metrics) -> Result<Ans
         }
         Err(error) => {
             let error = refusal(&error);
-            metrics.upstream_request(upstream.name(), error.reason(), sent.elapsed());
+            context.metrics.upstream_request(
+                upstream.name(),
+                error.reason().label(),
+                sent.elapsed(),
+            );
             Err(error)
         }
     }

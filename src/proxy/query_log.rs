@@ -12,7 +12,7 @@ const QUERY_PARAMETERS: [&str; 4] = ["query", "match[]", "q", "tags"];
 
 /// A request's queries, as they came and as they go up; redacted as they are noted. Shared, so
 /// that the end of a request finds them wherever it was broken off.
-pub(crate) struct Journal {
+pub(crate) struct QueryLog {
     redaction: Redaction,
     noted: Mutex<Noted>,
 }
@@ -26,7 +26,7 @@ pub(super) struct Noted {
     pub rewritten: Vec<Box<str>>,
 }
 
-impl Journal {
+impl QueryLog {
     pub(super) fn new(redaction: Redaction) -> Self {
         Self {
             redaction,

@@ -9,55 +9,26 @@
 //! A body that is forwarded as it comes is no such body. An upload may take any time, as long as it
 //! goes on: its minimum rate counts while the client is waited for, and its request has a permit.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use hyper::Request;
-use hyper::body::Body as _;
 
-use super::enforce;
+use super::context::RequestContext;
 use super::error::{ErrorKind, ProxyError};
-use super::route::Route;
-use super::snapshot::Snapshot;
-use crate::auth::Caller;
-use crate::body::budget::Room;
-use crate::body::{Ahead, BodyError, ClientBody, CollectError, Pace, ReceivedBody, Streamed};
+use crate::body::{Ahead, BodyError, CollectError, Pace, ReceivedBody, Streamed};
+use crate::reason::Reason;
 use crate::shares::{Holder, Pool, Resource};
-use crate::telemetry::metrics::Metrics;
 
-/// Receives the request's body, where enforcement looks at it.
+/// Receives a body.
 ///
 /// # Errors
-/// When the request is refused whatever its body is, or the body is too large, too slow, or finds
-/// no room.
-pub(super) async fn receive(
-    snapshot: &Snapshot,
-    route: &Route,
-    caller: Option<&Arc<Caller>>,
-    request: Request<ReceivedBody>,
-    metrics: &Metrics,
-) -> Result<Request<ClientBody>, ProxyError> {
-    let (head, body) = request.into_parts();
-    let body = match caller {
-        Some(caller)
-            if !body.is_end_stream() && enforce::reads_body(snapshot, route, caller, &head)? =>
-        {
-            ClientBody::Buffered(whole(snapshot, caller.holder(), body, metrics).await?)
-        }
-        _ => ClientBody::Streaming(body),
-    };
-    Ok(Request::from_parts(head, body))
-}
-
-async fn whole(
-    snapshot: &Snapshot,
+/// When it is too large, too slow, or finds no room.
+pub(super) async fn whole(
+    context: &RequestContext,
     holder: &Holder,
     body: ReceivedBody,
-    metrics: &Metrics,
 ) -> Result<Bytes, ProxyError> {
-    match ahead(snapshot, holder, body, metrics).await? {
+    match ahead(context, holder, body).await? {
         Ahead::Whole(bytes) => Ok(bytes),
-        Ahead::Cut(cut) => Err(unreceived(&cut.why(), snapshot)),
+        Ahead::Cut(cut) => Err(unreceived(&cut.why(), context)),
     }
 }
 
@@ -66,19 +37,18 @@ async fn whole(
 /// # Errors
 /// When it does not come in time, or breaks off.
 pub(super) async fn ahead(
-    snapshot: &Snapshot,
+    context: &RequestContext,
     holder: &Holder,
     body: ReceivedBody,
-    metrics: &Metrics,
 ) -> Result<Ahead<Streamed<ReceivedBody>>, ProxyError> {
-    let settings = snapshot.settings();
+    let settings = context.settings();
     let incomplete = Pool::new(
         Resource::IncompleteBodies,
-        &metrics.incomplete_bodies,
+        &context.metrics.incomplete_bodies,
         settings.limits.incomplete_bodies,
     );
     let _incomplete = incomplete.take_one(holder)?;
-    let room = Room::for_request(snapshot, metrics, holder);
+    let room = context.request_room(holder);
     let body = Streamed::from_client(body, Pace::of_client(settings));
     let within = settings.timeouts.body_total;
     let late = |_elapsed| {
@@ -93,10 +63,10 @@ pub(super) async fn ahead(
 }
 
 /// Why a body was not received, for the client.
-pub(super) fn unreceived(error: &CollectError, snapshot: &Snapshot) -> ProxyError {
+pub(super) fn unreceived(error: &CollectError, context: &RequestContext) -> ProxyError {
     match error {
         CollectError::TooLarge => {
-            let limit = snapshot.settings().limits.body_bytes;
+            let limit = context.settings().limits.body_bytes;
             ProxyError::new(
                 ErrorKind::TooLarge,
                 format!("the request's body has more than {limit} bytes (limits.body_bytes)"),
@@ -118,7 +88,7 @@ pub(super) fn broken_off(error: &BodyError) -> ProxyError {
         ),
         error => {
             return ProxyError::new(ErrorKind::BadRequest, "the request's body broke off")
-                .because("body")
+                .because(Reason::Body)
                 .caused_by(error);
         }
     };

@@ -11,7 +11,7 @@ use crate::tenancy::Matchers;
 
 /// What was read: the two are confined by different rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Text {
+pub(super) enum Text {
     /// A whole expression.
     Query,
     /// One `match[]`.
@@ -20,13 +20,13 @@ pub enum Text {
 
 /// Bounded by bytes; belongs to one snapshot, since the rules of confinement do. They are the same
 /// for every upstream.
-pub struct Rewrites {
+pub(super) struct Rewrites {
     cache: Cache<Key, Arc<Confined>, ByBytes>,
 }
 
 impl Rewrites {
     /// Keeps about `max_bytes`.
-    pub fn new(max_bytes: usize) -> Self {
+    pub(super) fn new(max_bytes: usize) -> Self {
         /// A query and its confined form, as they are on dashboards.
         const TYPICAL_ENTRY: usize = 512;
         let items = (max_bytes / TYPICAL_ENTRY).max(1);
@@ -37,7 +37,7 @@ impl Rewrites {
 
     /// The confined form and whether it was remembered; `confine` makes it if not. Refusals are
     /// not remembered.
-    pub fn get_or_confine(
+    pub(super) fn get_or_confine(
         &self,
         text: Text,
         original: &str,

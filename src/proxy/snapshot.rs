@@ -1,36 +1,45 @@
-//! Everything a request is judged by: made from one reading of the config, never changed.
+//! The rules in force, and what runs by them: one reading of the config, with what a reload leaves
+//! in place.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::HeaderName;
 use thiserror::Error;
 
 use super::cache::{AnswerCache, InvalidRedis};
+use super::context::RequestContext;
 use super::limits::Tenants;
+use super::query_log::QueryLog;
 use super::rewrites::Rewrites;
-use super::shadow::Ledger;
-use crate::auth::{Authenticator, InvalidTokens};
+use super::rules::Rules;
+use super::shadow::ShadowState;
+use crate::auth::InvalidTokens;
 use crate::config::settings::{Api, Settings, Upstream as UpstreamSettings};
 use crate::config::{ConfigWarning, Loaded};
-use crate::query_size;
 use crate::server::tls::{InvalidTls, TlsListeners};
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Health, InvalidUpstream, Upstream};
 
-/// An immutable set of rules, with the pools and caches that belong to them.
+/// The rules in force, and what runs by them. Swapped as one.
 pub struct Snapshot {
-    settings: Arc<Settings>,
+    rules: Arc<Rules>,
+    runtime: Runtime,
     warnings: Vec<ConfigWarning>,
     tls: TlsListeners,
-    authenticator: Authenticator,
-    upstreams: Vec<Arc<Upstream>>,
-    health: Vec<Arc<Health>>,
-    rewrites: Rewrites,
-    token_headers: Vec<HeaderName>,
-    tenants: Arc<Tenants>,
-    ledger: Arc<Ledger>,
-    answers: Option<Arc<AnswerCache>>,
+}
+
+/// What changes while the rules are in force, and in part outlives them.
+pub(super) struct Runtime {
+    pub(super) health: Vec<Arc<Health>>,
+    /// Confined queries of these rules.
+    pub(super) rewrites: Arc<Rewrites>,
+    /// What tenants with `tenant_limits` are doing.
+    pub(super) tenants: Arc<Tenants>,
+    /// What shadow mode noted lately.
+    pub(super) shadow: Arc<ShadowState>,
+    /// Answers that are cached, if the config asks for it.
+    pub(super) answers: Option<Arc<AnswerCache>>,
 }
 
 /// Why settings make no snapshot.
@@ -61,8 +70,8 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
-    /// Makes a snapshot. What `previous` has and still fits is kept: connections, keys, what is counted of tenants.
-    /// Upstreams are watched from now on.
+    /// Makes a snapshot. What `previous` has and still fits is reused: connections, keys, what is
+    /// counted of tenants. Upstreams are watched from now on.
     pub fn build(loaded: Loaded, previous: Option<&Self>) -> Result<Self, SnapshotError> {
         let settings = Arc::new(loaded.settings);
         let tls = TlsListeners::build(&settings.listeners, previous.map(|previous| &previous.tls))
@@ -72,39 +81,44 @@ impl Snapshot {
             .iter()
             .map(|wanted| upstream(wanted, &settings, previous))
             .collect::<Result<_, _>>()?;
-        let authenticator = Authenticator::new(
-            &settings.tokens,
-            Arc::new(settings.tenancy.clone()),
-            previous.map(|previous| &previous.authenticator),
-        )?;
-        let token_headers = settings
-            .tokens
-            .sources
-            .iter()
-            .filter_map(|source| source.header.parse().ok())
-            .collect();
+        let before = previous.map(|previous| &previous.runtime);
         let by_org_id = settings.tenancy.traces_org_id;
-        Ok(Self {
-            warnings: loaded.warnings,
+        let runtime = Runtime {
             health: upstreams
                 .iter()
-                .map(|upstream| health(upstream, by_org_id, previous))
+                .map(|upstream| health(upstream, by_org_id, before))
                 .collect(),
-            rewrites: Rewrites::new(settings.limits.rewrite_cache_bytes),
-            tls,
-            authenticator,
-            upstreams,
-            token_headers,
-            tenants: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.tenants)),
-            ledger: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.ledger)),
-            answers: answers(&settings, previous)?,
+            rewrites: Arc::new(Rewrites::new(settings.limits.rewrite_cache_bytes)),
+            tenants: before.map_or_else(Arc::default, |before| Arc::clone(&before.tenants)),
+            shadow: before.map_or_else(Arc::default, |before| Arc::clone(&before.shadow)),
+            answers: answers(&settings, before)?,
+        };
+        let rules = Rules::new(
             settings,
+            upstreams,
+            previous.map(|previous| &*previous.rules),
+        )?;
+        Ok(Self {
+            rules: Arc::new(rules),
+            runtime,
+            warnings: loaded.warnings,
+            tls,
         })
+    }
+
+    /// What requests are judged by.
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// What runs by the rules.
+    pub(super) fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     /// The config it was made from.
     pub fn settings(&self) -> &Arc<Settings> {
-        &self.settings
+        self.rules.settings()
     }
 
     /// What the config says that is probably not meant.
@@ -117,74 +131,44 @@ impl Snapshot {
         &self.tls
     }
 
-    /// Who checks tokens.
-    pub fn authenticator(&self) -> &Authenticator {
-        &self.authenticator
-    }
-
-    /// Every upstream, as configured.
-    pub fn upstreams(&self) -> &[Arc<Upstream>] {
-        &self.upstreams
-    }
-
-    /// What is known of each upstream's health, in the same order.
+    /// What is known of each upstream's health, in the order of the config.
     pub fn health(&self) -> &[Arc<Health>] {
-        &self.health
+        &self.runtime.health
+    }
+
+    /// Answers that are cached, if the config asks for it.
+    pub fn answers(&self) -> Option<&Arc<AnswerCache>> {
+        self.runtime.answers.as_ref()
     }
 
     /// Why requests should go elsewhere; `None` if they should come.
     pub fn not_ready(&self) -> Option<String> {
-        let mut unhealthy = self.health.iter().filter_map(|health| health.not_ready());
-        self.authenticator.not_ready().or_else(|| unhealthy.next())
+        let mut unhealthy = self.health().iter().filter_map(|health| health.not_ready());
+        let keys = self.rules.authenticator().not_ready();
+        keys.or_else(|| unhealthy.next())
     }
 
     /// Waits, for so long at most, for what readiness depends on: keys of new issuers, the health
     /// of new upstreams.
     pub async fn settle(&self, within: Duration) {
         let upstreams = async {
-            for health in &self.health {
+            for health in self.health() {
                 health.settled().await;
             }
         };
         // Whether it is there is for `not_ready` to say.
         let upstreams = tokio::time::timeout(within, upstreams);
-        let keys = self.authenticator.settle(within);
+        let keys = self.rules.authenticator().settle(within);
         let ((), _) = futures_util::future::join(keys, upstreams).await;
     }
 
-    /// Confined queries of this snapshot.
-    pub fn rewrites(&self) -> &Rewrites {
-        &self.rewrites
-    }
-
-    /// Headers that carry a token, never sent on.
-    pub fn token_headers(&self) -> &[HeaderName] {
-        &self.token_headers
-    }
-
-    /// Answers that are kept, if the config asks for it.
-    pub fn answers(&self) -> Option<&Arc<AnswerCache>> {
-        self.answers.as_ref()
-    }
-
-    /// What tenants with `tenant_limits` are doing.
-    pub(crate) fn tenants(&self) -> &Arc<Tenants> {
-        &self.tenants
-    }
-
-    /// What shadow mode noted lately.
-    pub(in crate::proxy) fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
-    /// Bounds on every query text.
-    pub fn query_limits(&self) -> query_size::Limits {
-        let limits = &self.settings.limits;
-        query_size::Limits {
-            bytes: limits.query_bytes,
-            depth: limits.query_depth,
-            nodes: limits.query_nodes,
-            format_bytes: limits.format_bytes,
+    /// What the steps of a request share that begins now, with these reports.
+    pub(super) fn context(&self, metrics: Arc<Metrics>, queries: Arc<QueryLog>) -> RequestContext {
+        RequestContext {
+            rules: Arc::clone(&self.rules),
+            rewrites: Arc::clone(&self.runtime.rewrites),
+            metrics,
+            queries,
         }
     }
 }
@@ -196,10 +180,10 @@ fn upstream(
     previous: Option<&Snapshot>,
 ) -> Result<Arc<Upstream>, SnapshotError> {
     let is_as_before = previous.is_some_and(|previous| {
-        previous.settings.tenancy.traces_org_id == settings.tenancy.traces_org_id
+        previous.settings().tenancy.traces_org_id == settings.tenancy.traces_org_id
     });
     let previous = previous.and_then(|previous| {
-        let mut all = previous.upstreams.iter();
+        let mut all = previous.rules.upstreams().iter();
         all.find(|upstream| *upstream.name() == wanted.name)
     });
     // What is known of `X-Scope-OrgID` is of an upstream that was asked for it.
@@ -214,7 +198,7 @@ fn upstream(
 }
 
 /// The watch that is already kept, or a new one.
-fn health(upstream: &Arc<Upstream>, by_org_id: bool, previous: Option<&Snapshot>) -> Arc<Health> {
+fn health(upstream: &Arc<Upstream>, by_org_id: bool, previous: Option<&Runtime>) -> Arc<Health> {
     let needs_org_id = by_org_id && upstream.api() == Api::Tempo;
     let previous = previous.and_then(|previous| {
         let mut all = previous.health.iter();
@@ -232,7 +216,7 @@ fn health(upstream: &Arc<Upstream>, by_org_id: bool, previous: Option<&Snapshot>
 /// The answers that are already kept, or none yet.
 fn answers(
     settings: &Settings,
-    previous: Option<&Snapshot>,
+    previous: Option<&Runtime>,
 ) -> Result<Option<Arc<AnswerCache>>, InvalidRedis> {
     let Some(wanted) = &settings.cache else {
         return Ok(None);

@@ -14,6 +14,8 @@ mod regex;
 
 use thiserror::Error;
 
+use crate::reason::Reason;
+
 pub(crate) use self::literal::unquote;
 pub(crate) use self::regex::{repetitions, repetitions_of_literal};
 
@@ -25,7 +27,7 @@ pub struct Limits {
     /// Levels of brackets and unary operators within each other, in one text.
     pub depth: usize,
     /// Parts of one text, or of all selectors of one request: names, values, operators, brackets,
-    /// and what counted repetition (`a{1000}`) adds to regexes.
+    /// and what repetition adds to regexes.
     pub nodes: usize,
     /// Bytes of a text to be printed, times the depth of its tree. See [`Size::to_print`].
     pub format_bytes: usize,
@@ -56,7 +58,7 @@ pub enum Oversize {
     /// Over [`Limits::nodes`].
     #[error(
         "the query has {nodes} parts, more than {limit} (limits.query_nodes); names, values, \
-         operators, brackets and counted repetitions in regular expressions count"
+         operators, brackets and repetitions in regular expressions count"
     )]
     TooManyNodes {
         /// Its parts.
@@ -78,13 +80,13 @@ pub enum Oversize {
 }
 
 impl Oversize {
-    /// A closed set of names, for a metric's label.
-    pub fn kind(&self) -> &'static str {
+    /// The refusal's reason.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::TooLong { .. } => "too_long",
-            Self::TooDeep { .. } => "too_deep",
-            Self::TooManyNodes { .. } => "too_many_nodes",
-            Self::TooMuchToPrint { .. } => "too_much_to_print",
+            Self::TooLong { .. } => Reason::QueryTooLong,
+            Self::TooDeep { .. } => Reason::TooDeep,
+            Self::TooManyNodes { .. } => Reason::TooManyNodes,
+            Self::TooMuchToPrint { .. } => Reason::TooMuchToPrint,
         }
     }
 }

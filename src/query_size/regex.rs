@@ -1,8 +1,11 @@
-//! What counted repetition (`a{1000}`) adds to a regular expression.
+//! What repetition adds to a regular expression.
 //!
 //! Go compiles `x{n}` to `n` copies of `x`, up to 3 million instructions in one expression, and
-//! then matches values in time linear in that. A text without repetition cannot compile to more
-//! than a few instructions a byte, so its length bounds it.
+//! matches a value in time that grows with the instructions that may be next at once: those behind
+//! `*`, `+`, `?` and `{n,m}`. Measured with Go 1.27 on a value of 40 characters: 15 ms for 2000
+//! times `.*`, 115 ms for 30,000 times `a?`, but 0.6 ms for a list of 8000 names. A store has
+//! thousands of values to match. So copies count, and so does what may repeat; what is left is
+//! bounded by its length.
 //!
 //! Source: Go's `regexp/syntax/parse.go` and RE2's syntax page. What Go refuses need not be
 //! counted: it is refused before it is compiled.
@@ -13,20 +16,28 @@ use super::literal::unquote;
 const MAX_GROUPS: usize = 1000;
 /// Go refuses a repetition of more, as RE2 does.
 const MAX_COUNT: usize = 1000;
+/// What each `*`, `+`, `?` or copy that may be left out counts.
+const WEIGHT: usize = 10;
+/// So many of them count nothing: `.+` and `.*name.*` are in most queries.
+const FREE: usize = 4;
 
 /// What repetition adds to the expression that a quoted string of PromQL or TraceQL holds; 0 where
 /// it is no string that the store reads.
 pub(crate) fn repetitions_of_literal(quoted: &str) -> usize {
-    // An escape may be a brace.
-    if memchr::memchr2(b'{', b'\\', quoted.as_bytes()).is_none() {
+    // An escape may be anything.
+    if !quoted
+        .bytes()
+        .any(|byte| byte == b'\\' || is_repetition(byte))
+    {
         return 0;
     }
     unquote(quoted).map_or(0, |expression| repetitions(&expression))
 }
 
-/// How many atoms are in the expanded expression, less those that are written.
+/// How many atoms are in the expanded expression, less those that are written, and the weight of
+/// what may repeat.
 pub(crate) fn repetitions(expression: &[u8]) -> usize {
-    if memchr::memchr(b'{', expression).is_none() {
+    if !expression.iter().copied().any(is_repetition) {
         return 0;
     }
     let mut reader = Reader {
@@ -42,6 +53,10 @@ pub(crate) fn repetitions(expression: &[u8]) -> usize {
     reader.added
 }
 
+fn is_repetition(byte: u8) -> bool {
+    matches!(byte, b'{' | b'*' | b'+' | b'?')
+}
+
 #[derive(Default)]
 struct Reader<'e> {
     rest: &'e [u8],
@@ -51,6 +66,8 @@ struct Reader<'e> {
     group: usize,
     /// The size of what a repetition here would repeat.
     last: usize,
+    /// Of what may repeat, those that have counted nothing.
+    free: usize,
     added: usize,
 }
 
@@ -69,6 +86,8 @@ impl Reader<'_> {
                 }
                 self.outer.push(std::mem::take(&mut self.group));
                 self.last = 0;
+                // Of `(?:` and flags.
+                self.rest = self.rest.strip_prefix(b"?").unwrap_or(self.rest);
             }
             b')' => {
                 let inside = self.group;
@@ -80,13 +99,15 @@ impl Reader<'_> {
                 self.last = 0;
             }
             b'*' | b'+' | b'?' => {
-                self.group = self.group.saturating_add(1);
-                self.last = self.last.saturating_add(1);
+                let weight = self.weight(1);
+                self.add(weight);
             }
             b'{' => match count(self.rest) {
-                Some((count, length)) => {
-                    self.rest = self.rest.get(length..).unwrap_or_default();
-                    self.repeat(count);
+                Some(count) => {
+                    self.rest = self.rest.get(count.length..).unwrap_or_default();
+                    let copies = self.last.saturating_mul(count.most.saturating_sub(1));
+                    let weight = self.weight(count.optional);
+                    self.add(copies.saturating_add(weight));
                 }
                 None => self.push(1),
             },
@@ -100,11 +121,18 @@ impl Reader<'_> {
         self.last = size;
     }
 
-    fn repeat(&mut self, count: usize) {
-        let added = self.last.saturating_mul(count.saturating_sub(1));
-        self.added = self.added.saturating_add(added);
-        self.group = self.group.saturating_add(added);
-        self.last = self.last.saturating_add(added);
+    /// Adds to what was read last, and to what is around it.
+    fn add(&mut self, size: usize) {
+        self.added = self.added.saturating_add(size);
+        self.group = self.group.saturating_add(size);
+        self.last = self.last.saturating_add(size);
+    }
+
+    /// Of so many that may be left out or repeat.
+    fn weight(&mut self, optional: usize) -> usize {
+        let free = optional.min(FREE - self.free);
+        self.free += free;
+        (optional - free).saturating_mul(WEIGHT)
     }
 
     /// After a backslash.
@@ -159,9 +187,18 @@ impl Reader<'_> {
     }
 }
 
-/// The greatest count of a repetition whose `{` stands before, and the length of the rest of it.
-/// Where this is none, the brace is a literal one.
-fn count(text: &[u8]) -> Option<(usize, usize)> {
+/// A counted repetition.
+struct Count {
+    /// The greatest count.
+    most: usize,
+    /// How many of these may be left out, or 1 where there may be more.
+    optional: usize,
+    /// The length behind its `{`.
+    length: usize,
+}
+
+/// The repetition whose `{` stands before; `None` where the brace is a literal one.
+fn count(text: &[u8]) -> Option<Count> {
     let end = memchr::memchr(b'}', text.get(..16.min(text.len()))?)?;
     let inside = std::str::from_utf8(text.get(..end)?).ok()?;
     let number = |digits: &str| {
@@ -170,13 +207,17 @@ fn count(text: &[u8]) -> Option<(usize, usize)> {
     };
     let (least, most) = inside.split_once(',').unwrap_or((inside, inside));
     let least = number(least)?;
-    let most = if most.is_empty() {
-        least
+    let (most, optional) = if most.is_empty() {
+        (least, 1)
     } else {
-        number(most)?
+        let most = number(most)?;
+        (most.max(least), most.saturating_sub(least))
     };
-    let count = least.max(most);
-    (count <= MAX_COUNT).then_some((count, end + 1))
+    (most <= MAX_COUNT).then_some(Count {
+        most,
+        optional,
+        length: end + 1,
+    })
 }
 
 #[cfg(test)]
@@ -206,10 +247,18 @@ mod tests {
             (r"\Q(a){5}\E{3}", 2),
             // A group is as large as what is in it, and itself.
             ("(ab){3}", 6),
-            ("(?:ab|c){3}", 14),
+            ("(?:ab|c){3}", 12),
             ("(a{3}){4}", 2 + 3 * 4),
             ("x(ab){3}y", 6),
-            ("a+{3}", 4),
+            ("a+{3}", 2),
+            // What may repeat, after the first four.
+            (".*a.*b.+c?", 0),
+            (".*a.*b.+c?d*", 10),
+            ("(?:a)(?i:b)(?P<n>c)", 0),
+            ("a{1,5}", 4),
+            ("a{1,6}", 15),
+            ("a{2,}b{2,}c{2,}d{2,}e{2,}", 15),
+            ("(a?a?a?a?a?){3}", 10 + 2 * 16),
             // No repetition, or one that Go refuses.
             ("a{", 0),
             ("a{b}", 0),

@@ -31,6 +31,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use thiserror::Error;
 
 pub use self::holder::{Holder, Shares};
+use crate::reason::Reason;
 
 /// How much of a resource is in use: a gauge that is also the account it shows.
 pub type UseGauge = Gauge<u64, AtomicU64>;
@@ -52,24 +53,6 @@ pub enum Resource {
 
 impl Resource {
     const COUNT: usize = 3;
-
-    /// For the metrics' `reason` label, where all of it is in use.
-    fn exhausted(self) -> &'static str {
-        match self {
-            Self::Requests => "overloaded",
-            Self::IncompleteBodies => "incomplete_bodies",
-            Self::BufferedBytes => "buffered_bytes",
-        }
-    }
-
-    /// For the metrics' `reason` label, where a party's share of it is in use.
-    fn share_exceeded(self) -> &'static str {
-        match self {
-            Self::Requests => "requests_share",
-            Self::IncompleteBodies => "incomplete_bodies_share",
-            Self::BufferedBytes => "buffered_bytes_share",
-        }
-    }
 
     /// What there is of it, with the key of its limit.
     fn described(self, limit: u64) -> String {
@@ -141,11 +124,17 @@ impl Group {
 }
 
 impl Exceeded {
-    /// For the metrics' `reason` label.
-    pub fn reason(&self) -> &'static str {
-        match self.by {
-            By::All => self.resource.exhausted(),
-            By::Group(_) | By::Subject => self.resource.share_exceeded(),
+    /// The refusal's reason.
+    pub fn reason(&self) -> Reason {
+        match (self.resource, self.by) {
+            (Resource::Requests, By::All) => Reason::Overloaded,
+            (Resource::Requests, By::Group(_) | By::Subject) => Reason::RequestsShare,
+            (Resource::IncompleteBodies, By::All) => Reason::IncompleteBodies,
+            (Resource::IncompleteBodies, By::Group(_) | By::Subject) => {
+                Reason::IncompleteBodiesShare
+            }
+            (Resource::BufferedBytes, By::All) => Reason::BufferedBytes,
+            (Resource::BufferedBytes, By::Group(_) | By::Subject) => Reason::BufferedBytesShare,
         }
     }
 }

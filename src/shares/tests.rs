@@ -181,7 +181,7 @@ fn refusals_name_the_limit_and_whose_share_it_is() {
         "you already have your share, as one of your tenant's callers, of the 4 permits for \
          requests (limits.requests); try again in a moment"
     );
-    assert_eq!(text.reason(), "requests_share");
+    assert_eq!(text.reason().label(), "requests_share");
 }
 
 /// Threads that take and give back leave nothing behind, and no more is taken than there is.

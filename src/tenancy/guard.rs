@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::{Tenant, TenantSet};
 use crate::config::settings::{TenantLimit, TenantLimits};
+use crate::reason::Reason;
 
 /// The strictest limits of a caller's tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,23 +59,26 @@ pub enum GuardRefusal {
         tenant: Tenant,
     },
     /// What the limit applies to is not given, or not in a form that can be read.
-    #[error("{problem}, and tenant_limits {guard} of tenant `{tenant}` needs it: {hint}")]
+    #[error(
+        "{problem}, and tenant_limits {} of tenant `{tenant}` needs it: {hint}",
+        guard.label()
+    )]
     Unreadable {
         problem: String,
-        guard: &'static str,
+        guard: Reason,
         tenant: Tenant,
         hint: &'static str,
     },
 }
 
 impl GuardRefusal {
-    /// The limit's key, for a metric's label.
-    pub fn kind(&self) -> &'static str {
+    /// The refusal's reason, whose label is the limit's key.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Range { .. } => "max_range",
-            Self::Points { .. } => "max_points",
-            Self::Step { .. } => "min_step",
-            Self::Unreadable { guard, .. } => guard,
+            Self::Range { .. } => Reason::MaxRange,
+            Self::Points { .. } => Reason::MaxPoints,
+            Self::Step { .. } => Reason::MinStep,
+            Self::Unreadable { guard, .. } => *guard,
         }
     }
 }
@@ -229,7 +233,7 @@ impl<'a> Guard<'a> {
 }
 
 impl Unreadable {
-    fn refuse(&self, guard: &'static str, bound: Bound<'_, i128>) -> GuardRefusal {
+    fn refuse(&self, guard: Reason, bound: Bound<'_, i128>) -> GuardRefusal {
         GuardRefusal::Unreadable {
             problem: self.problem.clone(),
             guard,
@@ -239,9 +243,9 @@ impl Unreadable {
     }
 }
 
-const MAX_RANGE: &str = "max_range";
-const MAX_POINTS: &str = "max_points";
-const MIN_STEP: &str = "min_step";
+const MAX_RANGE: Reason = Reason::MaxRange;
+const MAX_POINTS: Reason = Reason::MaxPoints;
+const MIN_STEP: Reason = Reason::MinStep;
 
 fn nanoseconds(duration: Duration) -> i128 {
     i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
@@ -311,7 +315,7 @@ mod tests {
         }
     }
 
-    fn text(result: Result<(), GuardRefusal>) -> String {
+    fn error_text(result: Result<(), GuardRefusal>) -> String {
         result.unwrap_err().to_string()
     }
 
@@ -321,17 +325,17 @@ mod tests {
         let tenants = tenants(&["acme"]);
         let guard = Guard::of(&limits, &tenants).unwrap();
         assert_eq!(
-            text(guard.check_window(&window(40 * DAY, None))),
+            error_text(guard.check_window(&window(40 * DAY, None))),
             "the range of this request is 40d, longer than tenant_limits max_range 31d of tenant \
              `acme`; ask for a shorter one"
         );
         assert_eq!(
-            text(guard.check_window(&window(6000 * SECOND, Some(60 * SECOND)))),
+            error_text(guard.check_window(&window(6000 * SECOND, Some(60 * SECOND)))),
             "this query has 101 points, more than tenant_limits max_points 100 of tenant `acme`; \
              ask for a longer step or a shorter range"
         );
         assert_eq!(
-            text(guard.check_window(&window(60 * SECOND, Some(1_500_000_000)))),
+            error_text(guard.check_window(&window(60 * SECOND, Some(1_500_000_000)))),
             "the step of this query is 1s500ms, shorter than tenant_limits min_step 1m of tenant \
              `acme`; ask for a longer step"
         );
@@ -343,13 +347,13 @@ mod tests {
             step: Ok(None),
         };
         assert_eq!(
-            text(guard.check_window(&missing)),
+            error_text(guard.check_window(&missing)),
             "`start` is not given, and tenant_limits max_range of tenant `acme` needs it: give it"
         );
     }
 
     #[test]
-    fn what_is_just_allowed_is() {
+    fn value_at_the_limit_is_permitted() {
         let limits = TenantLimits::new(limit(31, 100, 60), BTreeMap::new());
         let tenants = tenants(&["acme"]);
         let guard = Guard::of(&limits, &tenants).unwrap();
@@ -368,7 +372,7 @@ mod tests {
         let all = tenants(&["acme", "slow", "wide"]);
         let guard = Guard::of(&limits, &all).unwrap();
         let named = |result| {
-            let text = text(result);
+            let text = error_text(result);
             text.split('`').nth(1).unwrap().to_owned()
         };
         assert_eq!(named(guard.check_range("x", 32 * DAY)), "acme");
@@ -393,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_guard_needs_has_to_be_readable() {
+    fn unreadable_value_is_refused_only_if_a_limit_needs_it() {
         let limits = TenantLimits::new(limit(0, 0, 60), BTreeMap::new());
         let tenants = tenants(&["acme"]);
         let guard = Guard::of(&limits, &tenants).unwrap();
@@ -411,7 +415,7 @@ mod tests {
             step: Err(unknown()),
         };
         assert_eq!(
-            guard.check_window(&stepless).unwrap_err().kind(),
+            guard.check_window(&stepless).unwrap_err().reason().label(),
             "min_step"
         );
     }

@@ -104,3 +104,17 @@ fn what_tempo_does_not_validate_is_refused_but_for_regular_expressions() {
         .collect();
     assert_eq!(passed, [r#"{ span.foo =~ "[" }"#, r#"{ span.foo !~ "[" }"#]);
 }
+
+/// A quarter of the default limits is enough for every one.
+#[test]
+fn valid_queries_are_far_within_the_default_limits() {
+    let Some(corpus) = corpus() else { return };
+    let limits = crate::config::settings::Limits::default();
+    for Example { query, class, .. } in &corpus {
+        let size = super::size(query);
+        if class == "valid" {
+            assert!(4 * size.depth <= limits.query_depth, "{size:?} {query}");
+            assert!(4 * size.nodes <= limits.query_nodes, "{size:?} {query}");
+        }
+    }
+}

@@ -4,6 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::reason::Reason;
+
 /// A place in a query, counted as Tempo counts: lines and characters from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -111,6 +113,19 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The refusal's reason.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::ConfinedTooLong { .. } => Reason::ConfinedTooLong,
+            Self::Syntax { .. }
+            | Self::Invalid { .. }
+            | Self::NotMetrics
+            | Self::Parameter { .. } => Reason::QueryMalformed,
+            Self::TraceIntrinsic { .. } => Reason::TraceIntrinsic,
+            Self::Hint { .. } | Self::Unproven => Reason::Traceql,
+        }
+    }
+
     /// Whose fault it is.
     pub fn kind(&self) -> RefusalKind {
         match self {

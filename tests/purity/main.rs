@@ -179,7 +179,12 @@ fn only_the_dry_run_supposes_a_caller() {
     assert_eq!(supposing, [src.join("proxy/explain/mod.rs")]);
     for file in rust_files(&src.join("proxy/explain")) {
         let text = fs::read_to_string(&file).unwrap();
-        for sending in ["forward::forward", "respond::", ".send(request)"] {
+        for sending in [
+            "forward::forward",
+            "exchange(",
+            "respond::",
+            ".send(request)",
+        ] {
             assert!(!text.contains(sending), "{}: {sending}", file.display());
         }
     }
@@ -193,10 +198,16 @@ fn only_shadow_mode_sends_what_nothing_was_enforced_on() {
     let files = rust_files(&src);
     for (call, allowed) in [
         ("Shadow::new(", &["config/sections/upstreams/shadow.rs"][..]),
-        ("enforce::as_it_came(", &["proxy/shadow/mod.rs"]),
+        ("enforce::unmodified(", &["proxy/shadow/mod.rs"]),
         ("InForce::of(", &["proxy/shadow/mod.rs"]),
         // What makes a request that may be sent.
-        ("Enforced {", &["proxy/enforce/mod.rs"]),
+        ("Enforced {", &["proxy/enforce/enforced/mod.rs"]),
+        // What is enforced without a permit is not sent.
+        (
+            ".for_evaluation(",
+            &["proxy/explain/mod.rs", "proxy/shadow/evaluation.rs"],
+        ),
+        (".supposing(", &["proxy/explain/mod.rs"]),
     ] {
         let mut naming: Vec<String> = files
             .iter()

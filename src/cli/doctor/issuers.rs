@@ -84,7 +84,7 @@ async fn check_token(
         .and_then(|question| question.with_token(settings, token))
         .map_err(|error| error.to_string())?;
     let snapshot = Snapshot::build(loaded.clone(), None).map_err(|e| e.to_string())?;
-    snapshot.authenticator().settle(within).await;
+    snapshot.rules().authenticator().settle(within).await;
     let explanation = dry_run(&snapshot, question).await;
     let mut report = report.section("token");
     report.add("valid", validity(&explanation));

@@ -145,7 +145,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, String> {
         loaded.settings.tokens.issuers.clear();
     }
     let snapshot = Snapshot::build(loaded, None).map_err(|e| text(&e))?;
-    let settled = snapshot.authenticator().settle(KEYS_WITHIN);
+    let settled = snapshot.rules().authenticator().settle(KEYS_WITHIN);
     terminal::while_waiting("the issuers' keys", settled).await;
     Ok(dry_run(&snapshot, question).await)
 }

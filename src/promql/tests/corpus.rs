@@ -59,6 +59,35 @@ fn every_selector_that_prometheus_finds_is_confined() {
     println!("{confined_queries} confined, {} refused", refused.len());
     assert!(confined_queries > 2000);
     for (query, refusal) in refused {
-        assert_eq!(refusal.kind(), "unconfined_info", "{query}: {refusal}");
+        assert_eq!(
+            refusal.reason().label(),
+            "unconfined_info",
+            "{query}: {refusal}"
+        );
+    }
+}
+
+/// A quarter of the default limits is enough for every one.
+#[test]
+fn valid_queries_are_far_within_the_default_limits() {
+    let Some(corpus) = corpus() else {
+        println!("SKIPPED: no promql.jsonl; set PARTYWALL_CORPUS to the directory it is in");
+        return;
+    };
+    let limits = crate::config::settings::Limits::default();
+    for line in corpus.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let query = case["query"].as_str().unwrap();
+        if case["valid"] == false {
+            continue;
+        }
+        let size = size(query);
+        assert!(4 * size.bytes <= limits.query_bytes, "{size:?} {query}");
+        assert!(4 * size.depth <= limits.query_depth, "{size:?} {query}");
+        assert!(4 * size.nodes <= limits.query_nodes, "{size:?} {query}");
+        assert!(
+            4 * size.to_print() <= limits.format_bytes,
+            "{size:?} {query}"
+        );
     }
 }

@@ -207,7 +207,7 @@ fn malformed_queries_are_refused_with_the_place() {
         let refusal = refusal(query);
         assert_eq!(refusal.to_string(), *text, "{query:?}");
         assert_eq!(
-            (refusal.kind(), refusal.fault()),
+            (refusal.reason().label(), refusal.fault()),
             ("malformed", Fault::Malformed)
         );
     }
@@ -247,7 +247,11 @@ fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
         "info(up * on (job, instance) up, {version=~\".+\"})",
     ] {
         let refusal = refusal(query);
-        assert_eq!(refusal.kind(), "unconfined_info", "{query}: {refusal}");
+        assert_eq!(
+            refusal.reason().label(),
+            "unconfined_info",
+            "{query}: {refusal}"
+        );
         assert_eq!(refusal.fault(), Fault::Denied);
     }
     assert_eq!(
@@ -262,7 +266,7 @@ fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
 fn selectors_are_bounded() {
     let kind = |query| {
         confine(query, &acme(), ForeignMatchers::Intersect, 2)
-            .map_err(|refusal| (refusal.kind(), refusal.fault()))
+            .map_err(|refusal| (refusal.reason().label(), refusal.fault()))
     };
     assert!(kind("up + up ").is_ok());
     assert_eq!(
@@ -279,7 +283,7 @@ fn many_tenants_in_many_selectors_have_a_limit() {
     let kind = |selectors: usize| {
         let query = vec!["up"; selectors].join("+");
         confine(&query, &matchers, ForeignMatchers::Intersect, MAX_SELECTORS)
-            .map_err(|refusal| (refusal.kind(), refusal.fault()))
+            .map_err(|refusal| (refusal.reason().label(), refusal.fault()))
     };
     assert!(kind(60).is_ok());
     assert_eq!(kind(70), Err(("confined_too_long", Fault::TooLarge)));
@@ -351,7 +355,7 @@ fn who_prefers_to_be_told_is_told_of_foreign_matchers() {
     ] {
         let refusal = reject(query).unwrap_err();
         assert_eq!(
-            (refusal.kind(), refusal.fault()),
+            (refusal.reason().label(), refusal.fault()),
             ("foreign_tenant", Fault::Denied)
         );
         assert!(refusal.to_string().starts_with(place), "{query}: {refusal}");

@@ -11,17 +11,17 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
 use super::key::{Question, forbids_keeping};
-use super::response::{Found, Kept};
+use super::response::{Found, Kept, Ticket};
 use super::single_flight::{Landing, Leader};
-use super::store::Ticket;
 use super::{AnswerCache, mark};
 use crate::body::budget::Budget;
 use crate::body::{Piece, ResponseBody};
 use crate::prometheus::completeness::is_complete;
+use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::Enforced;
-use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::snapshot::Snapshot;
-use crate::proxy::{forward, respond};
+use crate::proxy::error::ProxyError;
+use crate::proxy::exchange::{Exchanged, exchange};
+use crate::proxy::respond;
 use crate::shares::Exceeded;
 use crate::telemetry::metrics::{Lookup, Metrics};
 
@@ -34,51 +34,36 @@ pub(in crate::proxy) struct Lead {
     pub(super) ticket: Option<Ticket>,
 }
 
-/// What the upstream gave.
-pub(in crate::proxy) struct Fetched {
-    /// Its own status, if it answered.
-    pub(in crate::proxy) status: Option<StatusCode>,
-    /// For the client who came first.
-    pub(in crate::proxy) response: Result<Response<ResponseBody>, ProxyError>,
-}
-
 impl Lead {
     /// Asks the upstream. Whoever waits gets the answer too, if it may be kept.
     pub(in crate::proxy) async fn fetch(
         self,
-        snapshot: &Arc<Snapshot>,
+        context: &RequestContext,
         enforced: Enforced,
-        metrics: &Arc<Metrics>,
-    ) -> Fetched {
+    ) -> Exchanged {
         let (client, fetched) = oneshot::channel();
-        let (snapshot, metrics) = (Arc::clone(snapshot), Arc::clone(metrics));
-        tokio::spawn(
-            async move { self.run(client, &snapshot, enforced, &metrics).await }.in_current_span(),
-        );
-        fetched.await.unwrap_or_else(|_| Fetched {
-            status: None,
-            response: Err(ProxyError::new(
-                ErrorKind::Internal,
-                "a defect of Partywall stopped this request; please report it",
-            )),
+        let context = context.clone();
+        tokio::spawn(async move { self.run(client, &context, enforced).await }.in_current_span());
+        fetched.await.unwrap_or_else(|_| Exchanged {
+            upstream_status: None,
+            response: Err(ProxyError::defect()),
         })
     }
 
     async fn run(
         self,
-        mut client: oneshot::Sender<Fetched>,
-        snapshot: &Snapshot,
+        mut client: oneshot::Sender<Exchanged>,
+        context: &RequestContext,
         enforced: Enforced,
-        metrics: &Arc<Metrics>,
     ) {
-        let budget = Budget::of(snapshot, metrics, enforced.holder());
+        let budget = context.budget(enforced.holder());
         let tenants = enforced.holder().tenants_alone();
         let fetched = tokio::select! {
-            fetched = ask(snapshot, enforced, metrics) => fetched,
+            fetched = exchange(enforced, context, |_| {}) => fetched,
             () = self.is_useless(client.closed()) => return,
         };
-        let Fetched {
-            status,
+        let Exchanged {
+            upstream_status,
             response: Ok(mut response),
         } = fetched
         else {
@@ -90,8 +75,8 @@ impl Lead {
         mark(&mut response, Some(Lookup::Miss));
         if !may_be_kept(&response, self.cache.settings.max_answer_bytes) {
             self.leader.land(Landing::Nothing);
-            let _ = client.send(Fetched {
-                status,
+            let _ = client.send(Exchanged {
+                upstream_status,
                 response: Ok(response),
             });
             return;
@@ -100,8 +85,8 @@ impl Lead {
         let (head, body) = response.into_parts();
         let headers = head.headers.clone();
         let led = ResponseBody::led(led, &body);
-        let _ = client.send(Fetched {
-            status,
+        let _ = client.send(Exchanged {
+            upstream_status,
             response: Ok(Response::from_parts(head, led)),
         });
         let gathered = tokio::select! {
@@ -112,8 +97,9 @@ impl Lead {
         match gathered {
             Some(gathered) => {
                 // A cached answer serves all callers with these tenants, not just this one.
-                let budget = Budget::of(snapshot, metrics, &tenants);
-                self.keep(headers, gathered, &budget, metrics).await;
+                let budget = context.budget(&tenants);
+                self.keep(headers, gathered, &budget, &context.metrics)
+                    .await;
             }
             None => self.leader.land(Landing::Nothing),
         }
@@ -149,19 +135,6 @@ impl Lead {
                 .put(&self.question, ticket, &kept, budget, metrics)
                 .await;
         }
-    }
-}
-
-async fn ask(snapshot: &Snapshot, enforced: Enforced, metrics: &Arc<Metrics>) -> Fetched {
-    match forward::forward(enforced, metrics).await {
-        Ok(answered) => Fetched {
-            status: Some(answered.response.status()),
-            response: respond::respond(answered, snapshot, metrics).await,
-        },
-        Err(error) => Fetched {
-            status: None,
-            response: Err(error),
-        },
     }
 }
 

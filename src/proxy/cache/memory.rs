@@ -9,8 +9,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use tokio::time::Instant;
 
 use super::key::{Key, Question};
-use super::response::{Found, Kept};
-use super::store::{Looked, Ticket};
+use super::response::{Found, Kept, Looked, Ticket};
 use crate::config::settings::Cache as Settings;
 
 /// Bounded by bytes. What is too old stays until it is asked for or pushed out.

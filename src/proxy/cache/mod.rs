@@ -28,9 +28,9 @@ pub use self::redis::InvalidRedis;
 use self::response::Found;
 use self::single_flight::{Flights, Landing, Seat};
 use self::store::Store;
+use super::context::RequestContext;
 use super::enforce::Enforced;
 use super::route::Route;
-use super::snapshot::Snapshot;
 use crate::auth::Caller;
 use crate::body::ResponseBody;
 use crate::body::budget::Budget;
@@ -127,22 +127,23 @@ impl AnswerCache {
     }
 }
 
-/// Whether answers are kept, but this client wants another.
-pub(super) fn wants_fresh(snapshot: &Snapshot, headers: &HeaderMap) -> bool {
-    snapshot.answers().is_some() && asks_for_fresh(headers)
+/// Whether answers are cached, but this client wants another.
+pub(super) fn wants_fresh(answers: Option<&Arc<AnswerCache>>, headers: &HeaderMap) -> bool {
+    answers.is_some() && asks_for_fresh(headers)
 }
 
 /// Looks for an answer to what would be sent. Whoever waits for another's waits no longer than it
 /// would for the upstream.
 pub(super) async fn ask(
-    snapshot: &Snapshot,
+    answers: Option<&Arc<AnswerCache>>,
+    context: &RequestContext,
     route: &Route,
     caller: Option<&Caller>,
     enforced: &Enforced,
     wants_fresh: bool,
-    metrics: &Metrics,
 ) -> Asked {
-    let (Some(cache), Some(caller)) = (snapshot.answers(), caller) else {
+    let metrics = &context.metrics;
+    let (Some(cache), Some(caller)) = (answers, caller) else {
         return Asked::Alone(None);
     };
     let Some(question) = Question::of(route, caller, enforced) else {
@@ -153,7 +154,7 @@ pub(super) async fn ask(
         Asked::Alone(Some(Lookup::Bypass))
     } else {
         let patience = enforced.upstream().settings().timeouts.response_head;
-        let budget = Budget::of(snapshot, metrics, enforced.holder());
+        let budget = context.budget(enforced.holder());
         let finding = cache.find(question, &budget, metrics);
         let found = tokio::time::timeout(patience, finding).await;
         found.unwrap_or(Asked::Alone(Some(Lookup::Miss)))

@@ -21,8 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::key::{Key, Question};
-use super::response::{self, Found, HEAD_BYTES, Kept};
-use super::store::{Looked, Ticket};
+use super::response::{self, Found, HEAD_BYTES, Kept, Looked, Ticket};
 use crate::body::budget::Budget;
 use crate::config::settings::{Cache, Redis as Settings};
 use crate::telemetry::metrics::Metrics;

@@ -8,8 +8,19 @@ use hyper::Response;
 use hyper::header::{AGE, HeaderMap, HeaderName, HeaderValue};
 
 use super::key::Key;
-use super::store::Ticket;
 use crate::body::ResponseBody;
+
+/// What had been flushed when a question was asked. If more has by the time its answer is there,
+/// the answer is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket(pub(super) [u8; 32]);
+
+/// What a look into the store came to.
+pub(super) struct Looked {
+    pub(super) found: Option<Found>,
+    /// To keep an answer with; `None` while the store cannot be reached.
+    pub(super) ticket: Option<Ticket>,
+}
 
 /// The head and the body of a 200.
 pub(super) struct Kept {

@@ -5,22 +5,10 @@ use std::sync::Arc;
 use super::key::Question;
 use super::memory::Memory;
 use super::redis::{InvalidRedis, Redis};
-use super::response::{Found, Kept};
+use super::response::{Kept, Looked, Ticket};
 use crate::body::budget::Budget;
 use crate::config::settings::{Cache, CacheStore};
 use crate::telemetry::metrics::Metrics;
-
-/// What had been flushed when a question was asked. If more has by the time its answer is there,
-/// the answer is not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket(pub(super) [u8; 32]);
-
-/// What a look into the store came to.
-pub(super) struct Looked {
-    pub(super) found: Option<Found>,
-    /// To keep an answer with; `None` while the store cannot be reached.
-    pub(super) ticket: Option<Ticket>,
-}
 
 pub(super) enum Store {
     Memory(Memory),

@@ -4,26 +4,28 @@
 use hyper::Request;
 use hyper::header::HeaderMap;
 
-use super::{Enforced, Outward, passthrough, query_size};
+use super::{Enforced, UpstreamTarget, passthrough, query_size};
 use crate::auth::Caller;
 use crate::body::ClientBody;
 use crate::config::settings::ClosedGroup;
+use crate::proxy::authorize::scope;
+use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::snapshot::Snapshot;
+use crate::reason::Reason;
 use crate::tenancy::TenantScope;
 use crate::upstream::Upstream;
 
 /// Forwards for an admin what the config opens; refuses all else.
 pub(super) fn enforce(
-    snapshot: &Snapshot,
-    outward: &Outward,
+    context: &RequestContext,
+    target: &UpstreamTarget,
     group: ClosedGroup,
     caller: &Caller,
     request: Request<ClientBody>,
 ) -> Result<Enforced, ProxyError> {
-    check(&outward.upstream, group, caller)?;
-    let request = query_size::closed(snapshot, outward.upstream.api(), request)?;
-    passthrough::enforce(snapshot, outward, request)
+    check(target.upstream(), group, caller)?;
+    let request = query_size::closed(context, target.upstream().api(), request)?;
+    passthrough::enforce(context, target, request)
 }
 
 /// Whether the request's body is looked at.
@@ -44,7 +46,7 @@ pub(super) fn reads_body(
 fn check(upstream: &Upstream, group: ClosedGroup, caller: &Caller) -> Result<(), ProxyError> {
     let settings = upstream.settings();
     let is_open = settings.open_to_admins.contains(&group);
-    match super::scope(caller)? {
+    match scope(caller)? {
         TenantScope::AllTenants if is_open => Ok(()),
         TenantScope::AllTenants => Err(closed(format!(
             "this endpoint is closed; to open it to callers with all tenants, add `{}` to \
@@ -68,9 +70,9 @@ pub(super) fn misplaced() -> ProxyError {
         "this path may be a data API below a prefix; put the prefix into the upstream's url and \
          call the API without it, or make it an upstream's path_prefix",
     )
-    .because("misplaced")
+    .because(Reason::Misplaced)
 }
 
 fn closed(text: String) -> ProxyError {
-    ProxyError::new(ErrorKind::Forbidden, text).because("closed")
+    ProxyError::new(ErrorKind::Forbidden, text).because(Reason::Closed)
 }

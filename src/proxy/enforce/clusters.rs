@@ -6,19 +6,17 @@ use std::sync::Arc;
 use hyper::{Method, Request};
 
 use super::metrics::{self, Send};
-use super::{Outgoing, Outward, ResponsePlan, input, query_size};
+use super::{Enforcement, ResponsePlan, UpstreamTarget, input, query_size};
 use crate::auth::Caller;
 use crate::body::ClientBody;
-use crate::body::budget::Room;
 use crate::config::settings::Api;
 use crate::prometheus::clusters::{self, Listed};
 use crate::prometheus::endpoints::Endpoint;
+use crate::proxy::authorize::{no_cluster, scope};
+use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::query_log::Journal;
-use crate::proxy::route::cluster::no_cluster;
 use crate::proxy::route::{Route, no_upstream};
-use crate::proxy::snapshot::Snapshot;
-use crate::telemetry::metrics::Metrics;
+use crate::reason::Reason;
 use crate::upstream::Upstream;
 
 /// The most clusters that one request may name. All are asked at once.
@@ -30,11 +28,11 @@ pub(super) fn list(
     route: &Route,
     caller: &Caller,
     method: &Method,
-) -> Result<Outgoing, ProxyError> {
+) -> Result<Enforcement, ProxyError> {
     if *method != Method::GET {
         return Err(ProxyError::method_not_allowed(&["GET"]));
     }
-    let scope = super::scope(caller)?;
+    let scope = scope(caller)?;
     let mut all: BTreeMap<&str, Listed<'_>> = BTreeMap::new();
     for upstream in &route.of_clusters {
         let settings = upstream.settings();
@@ -57,32 +55,29 @@ pub(super) fn list(
         listed.apis.sort_unstable();
     }
     let all: Vec<Listed<'_>> = all.into_values().collect();
-    Ok(Outgoing::Here(clusters::list(&all)))
+    Ok(Enforcement::Answered(clusters::list(&all)))
 }
 
 /// A query at the root: of the clusters that it names, or, where it names none, of the upstream
 /// there. It is read and confined once, and the same goes to each.
 pub(super) fn query(
-    snapshot: &Snapshot,
+    context: &RequestContext,
     route: &Route,
     endpoint: &Endpoint,
     caller: &Arc<Caller>,
     request: Request<ClientBody>,
-    metrics: &Metrics,
-    journal: &Journal,
-) -> Result<Outgoing, ProxyError> {
+) -> Result<Enforcement, ProxyError> {
     let matchers = metrics::admitted(endpoint, caller, request.method())?;
-    let room = Room::for_request(snapshot, metrics, caller.holder());
+    let room = context.request_room(caller.holder());
     let (head, body) = input::read(request, endpoint)?;
     let (names, form) = clusters::split(input::parameters(&head, &body)?);
     let upstreams = of_names(route, caller, &names)?;
-    query_size::metrics(snapshot, endpoint, &form)?;
-    journal.asked_with(form.iter());
+    query_size::metrics(context, endpoint, &form)?;
+    context.queries.asked_with(form.iter());
     let (sent, origin) = match matchers {
         None => (form, None),
         Some(matchers) => {
-            let (allowed, origin) =
-                metrics::confined(snapshot, endpoint, caller, matchers, form, metrics, journal)?;
+            let (allowed, origin) = metrics::confined(context, endpoint, caller, matchers, form)?;
             (allowed.sent, origin)
         }
     };
@@ -92,7 +87,7 @@ pub(super) fn query(
             Some(_) => ResponsePlan::Scrub(origin.clone()),
         };
         let way = Send {
-            outward: &Outward::new(snapshot, upstream, Some(caller), &head.headers),
+            target: &UpstreamTarget::new(&context.rules, upstream, Some(caller), &head.headers),
             endpoint,
             head: &head,
             budget: &room.budget,
@@ -101,13 +96,13 @@ pub(super) fn query(
     };
     if names.is_empty() {
         let upstream = route.upstream.as_ref().ok_or_else(no_upstream)?;
-        return Ok(Outgoing::One(enforced(upstream)?));
+        return Ok(Enforcement::One(enforced(upstream)?));
     }
     let all: Result<_, ProxyError> = upstreams
         .into_iter()
         .map(|(name, upstream)| Ok((name, enforced(upstream)?)))
         .collect();
-    Ok(Outgoing::Several(all?))
+    Ok(Enforcement::Several(all?))
 }
 
 /// A cluster and its upstream.
@@ -123,9 +118,9 @@ fn of_names<'r>(
 ) -> Result<Vec<Named<'r>>, ProxyError> {
     if names.len() > MAX_CLUSTERS {
         let text = format!("at most {MAX_CLUSTERS} clusters can be asked at once");
-        return Err(ProxyError::new(ErrorKind::BadRequest, text).because("parameters"));
+        return Err(ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Parameters));
     }
-    let scope = super::scope(caller)?;
+    let scope = scope(caller)?;
     names
         .iter()
         .map(|wanted| {

@@ -7,29 +7,22 @@ use bytes::Bytes;
 use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
 
-use super::traces::{Page, TracesScope, WholeAnswer, org_id};
-use super::{Enforced, Outward, ResponsePlan, guard, input, query_size, traces};
+use super::traces::{TracesScope, org_id};
+use super::{
+    Enforced, GrpcAnswer, Page, ResponsePlan, UpstreamTarget, WholeAnswer, guard, input,
+    query_size, traces,
+};
 use crate::auth::Caller;
-use crate::body::budget::Budget;
 use crate::body::{ClientBody, RequestBody};
 use crate::grpc::frame::{self, Decoder};
 use crate::grpc::method::{self, Method};
 use crate::headers;
+use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::query_log::Journal;
-use crate::proxy::snapshot::Snapshot;
-use crate::telemetry::metrics::Metrics;
+use crate::reason::Reason;
 use crate::tempo::requests::{self, RequestError, TagSearch};
 use crate::tempo::tags::Asked;
 use crate::traceql::{OldSearch, Refusal};
-
-/// What happens to the answer's messages.
-pub(in crate::proxy) enum GrpcAnswer {
-    /// They are the caller's in every byte.
-    AsTheyCome,
-    /// Each is filtered.
-    Filtered(Arc<WholeAnswer>),
-}
 
 /// A call that is not served, whoever asks.
 pub(super) fn unknown() -> ProxyError {
@@ -42,20 +35,18 @@ pub(super) fn unknown() -> ProxyError {
 
 /// Confines a call.
 pub(super) fn enforce(
-    snapshot: &Snapshot,
-    outward: &Outward,
+    context: &RequestContext,
+    target: &UpstreamTarget,
     method: Method,
     caller: &Caller,
     request: Request<ClientBody>,
-    journal: &Journal,
-    metrics: &Metrics,
 ) -> Result<Enforced, ProxyError> {
     let (head, body) = request.into_parts();
     check_format(&head.headers)?;
-    let message = one_message(snapshot, body)?;
-    query_size::grpc(snapshot, method, &message)?;
-    guard::grpc(snapshot, caller, method, &message)?;
-    let budget = Budget::of(snapshot, metrics, caller.holder());
+    let message = one_message(context, body)?;
+    query_size::grpc(context, method, &message)?;
+    guard::grpc(context, caller, method, &message)?;
+    let budget = context.budget(caller.holder());
     let framed = |message: &[u8]| {
         let message = budget.hold(framed(message)?)?;
         Ok::<_, ProxyError>(RequestBody::Whole(Some(message)))
@@ -63,9 +54,9 @@ pub(super) fn enforce(
     let mut headers = for_upstream(&head.headers);
     let as_it_is = |headers| {
         let plan = ResponsePlan::Grpc(GrpcAnswer::AsTheyCome);
-        outward.grpc(method.client_path(), headers, framed(&message)?, plan)
+        target.grpc(method.client_path(), headers, framed(&message)?, plan)
     };
-    let scope = match TracesScope::of(snapshot, caller)? {
+    let scope = match TracesScope::of(context, caller)? {
         TracesScope::All => return as_it_is(headers),
         TracesScope::OrgId(id) => {
             headers.extend(org_id::header(id));
@@ -75,13 +66,13 @@ pub(super) fn enforce(
         TracesScope::Confined(scope) => scope,
     };
     let noted = |query: &str, rewritten: Result<String, Refusal>| {
-        journal.asked(query);
-        rewritten.inspect(|rewritten| journal.sent(rewritten))
+        context.queries.asked(query);
+        rewritten.inspect(|rewritten| context.queries.sent(rewritten))
     };
     let tag_filter = |query: &str| {
         let filter = scope.tag_filter(query);
-        journal.asked(query);
-        journal.sent(&filter);
+        context.queries.asked(query);
+        context.queries.sent(&filter);
         filter
     };
     let (message, answer) = match method {
@@ -98,7 +89,7 @@ pub(super) fn enforce(
             (
                 message,
                 WholeAnswer::Search(Page {
-                    companions: scope.companions(outward, range),
+                    ownership: scope.ownership(target, range),
                     hidden,
                     is_old,
                 }),
@@ -144,7 +135,7 @@ pub(super) fn enforce(
         Method::HealthCheck => return Err(unknown()),
     };
     let plan = ResponsePlan::Grpc(GrpcAnswer::Filtered(Arc::new(answer)));
-    outward.grpc(method.upstream_path(), headers, framed(&message)?, plan)
+    target.grpc(method.upstream_path(), headers, framed(&message)?, plan)
 }
 
 fn asked(is_v1: bool) -> Asked {
@@ -173,8 +164,8 @@ pub(super) fn check_format(headers: &HeaderMap) -> Result<(), ProxyError> {
 }
 
 /// The message of a call that has just one.
-fn one_message(snapshot: &Snapshot, body: ClientBody) -> Result<Bytes, ProxyError> {
-    let limit = snapshot.settings().limits.body_bytes;
+fn one_message(context: &RequestContext, body: ClientBody) -> Result<Bytes, ProxyError> {
+    let limit = context.settings().limits.body_bytes;
     let body = input::whole(body)?;
     let mut decoder = Decoder::new(limit);
     decoder.push(&body);
@@ -184,7 +175,7 @@ fn one_message(snapshot: &Snapshot, body: ClientBody) -> Result<Bytes, ProxyErro
             frame::FrameError::TooLong { .. } => ErrorKind::TooLarge,
             _ => ErrorKind::BadRequest,
         };
-        ProxyError::new(kind, error.to_string()).because("grpc_frame")
+        ProxyError::new(kind, error.to_string()).because(Reason::GrpcFrame)
     };
     let message = decoder.message().map_err(frame_error)?;
     let more = decoder.message().map_err(frame_error)?;
@@ -193,7 +184,7 @@ fn one_message(snapshot: &Snapshot, body: ClientBody) -> Result<Bytes, ProxyErro
         (Some(message), None) => Ok(message),
         _ => Err(
             ProxyError::new(ErrorKind::BadRequest, "the call takes exactly one message")
-                .because("grpc_frame"),
+                .because(Reason::GrpcFrame),
         ),
     }
 }
@@ -213,16 +204,20 @@ fn for_upstream(client: &HeaderMap) -> HeaderMap {
 }
 
 fn framed(message: &[u8]) -> Result<Bytes, ProxyError> {
-    frame::encode(message)
-        .ok_or_else(|| ProxyError::new(ErrorKind::TooLarge, "the message is too long"))
+    frame::encode(message).ok_or_else(|| {
+        ProxyError::new(ErrorKind::TooLarge, "the message is too long")
+            .because(Reason::MessageTooLarge)
+    })
 }
 
 fn refusal(error: RequestError<Refusal>) -> ProxyError {
     match error {
         RequestError::Query(error) => traces::refusal(&error),
         RequestError::Field(_) => {
-            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because("parameter")
+            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because(Reason::Parameter)
         }
-        error => ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("parameters"),
+        error => {
+            ProxyError::new(ErrorKind::BadRequest, error.to_string()).because(Reason::Parameters)
+        }
     }
 }

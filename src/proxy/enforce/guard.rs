@@ -2,21 +2,22 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::scope;
 use crate::auth::Caller;
 use crate::grpc::method::Method;
 use crate::prometheus::endpoints::Endpoint;
 use crate::prometheus::form::Form;
 use crate::prometheus::{remote_read, window};
 use crate::promql;
+use crate::proxy::authorize::scope;
+use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::snapshot::Snapshot;
+use crate::reason::Reason;
 use crate::tempo;
 use crate::tenancy::{Guard, GuardRefusal, TenantScope};
 
 /// The guards that hold for a caller; `None` if there are none.
-fn of<'a>(snapshot: &Snapshot, caller: &'a Caller) -> Result<Option<Guard<'a>>, ProxyError> {
-    let limits = &snapshot.settings().tenant_limits;
+fn of<'a>(context: &RequestContext, caller: &'a Caller) -> Result<Option<Guard<'a>>, ProxyError> {
+    let limits = &context.settings().tenant_limits;
     if !limits.guards() {
         return Ok(None);
     }
@@ -29,13 +30,13 @@ fn of<'a>(snapshot: &Snapshot, caller: &'a Caller) -> Result<Option<Guard<'a>>, 
 /// Judges a call of the metrics API by the parameters that go up, each of which counts once, and
 /// by its query.
 pub(super) fn metrics(
-    snapshot: &Snapshot,
+    context: &RequestContext,
     caller: &Caller,
     endpoint: &Endpoint,
     sent: &Form<'_>,
     query: Option<&str>,
 ) -> Result<(), ProxyError> {
-    let Some(guard) = of(snapshot, caller)? else {
+    let Some(guard) = of(context, caller)? else {
         return Ok(());
     };
     let value = |wanted: &str| {
@@ -69,15 +70,14 @@ fn look_into(guard: &Guard<'_>, query: &str) -> Result<(), GuardRefusal> {
 
 /// Judges each query of a remote read, decoded.
 pub(super) fn remote_read(
-    snapshot: &Snapshot,
+    context: &RequestContext,
     caller: &Caller,
     message: &[u8],
 ) -> Result<(), ProxyError> {
-    let Some(guard) = of(snapshot, caller)? else {
+    let Some(guard) = of(context, caller)? else {
         return Ok(());
     };
-    let ranges =
-        remote_read::ranges(message).map_err(|error| super::metrics::refused_read(&error))?;
+    let ranges = remote_read::ranges(message).map_err(|error| refused_read(&error))?;
     for range in ranges {
         guard
             .check_range("the range of this remote read", range)
@@ -86,14 +86,23 @@ pub(super) fn remote_read(
     Ok(())
 }
 
+/// A remote read that cannot be read.
+pub(super) fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
+    let kind = match error {
+        remote_read::RemoteReadError::TooLong(_) => ErrorKind::TooLarge,
+        _ => ErrorKind::BadRequest,
+    };
+    ProxyError::new(kind, error.to_string()).because(Reason::RemoteRead)
+}
+
 /// Judges a call of the traces API.
 pub(super) fn traces<'f>(
-    snapshot: &Snapshot,
+    context: &RequestContext,
     caller: &Caller,
     endpoint: &tempo::endpoints::Endpoint,
     given: impl Iterator<Item = (&'f str, &'f str)>,
 ) -> Result<(), ProxyError> {
-    let Some(guard) = of(snapshot, caller)? else {
+    let Some(guard) = of(context, caller)? else {
         return Ok(());
     };
     let now = SystemTime::now()
@@ -107,12 +116,12 @@ pub(super) fn traces<'f>(
 
 /// Judges a gRPC call of the traces API.
 pub(super) fn grpc(
-    snapshot: &Snapshot,
+    context: &RequestContext,
     caller: &Caller,
     method: Method,
     message: &[u8],
 ) -> Result<(), ProxyError> {
-    let Some(guard) = of(snapshot, caller)? else {
+    let Some(guard) = of(context, caller)? else {
         return Ok(());
     };
     match tempo::window::of_message(method, message) {
@@ -123,5 +132,5 @@ pub(super) fn grpc(
 
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn refused(refusal: GuardRefusal) -> ProxyError {
-    ProxyError::new(ErrorKind::Unprocessable, refusal.to_string()).because(refusal.kind())
+    ProxyError::new(ErrorKind::Unprocessable, refusal.to_string()).because(refusal.reason())
 }

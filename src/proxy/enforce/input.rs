@@ -9,6 +9,7 @@ use crate::body::ClientBody;
 use crate::prometheus::endpoints::Endpoint;
 use crate::prometheus::form::{Form, FormError};
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::reason::Reason;
 
 /// The request's body: a form, or remote read's snappy message. A GET has none.
 pub(super) fn read(
@@ -16,13 +17,18 @@ pub(super) fn read(
     endpoint: &Endpoint,
 ) -> Result<(Parts, Bytes), ProxyError> {
     let (head, body) = request.into_parts();
-    check(&head, !body.is_empty(), endpoint)?;
+    check(&head.method, &head.headers, !body.is_empty(), endpoint)?;
     Ok((head, whole(body)?))
 }
 
 /// Whether the headers say that there is a body, if there is one, and one that is read here.
-pub(super) fn check(head: &Parts, has_body: bool, endpoint: &Endpoint) -> Result<(), ProxyError> {
-    if head.method == Method::GET {
+pub(super) fn check(
+    method: &Method,
+    headers: &HeaderMap,
+    has_body: bool,
+    endpoint: &Endpoint,
+) -> Result<(), ProxyError> {
+    if *method == Method::GET {
         if has_body {
             return Err(bad(
                 "a GET with a body; send the parameters in the URL or use POST",
@@ -32,12 +38,12 @@ pub(super) fn check(head: &Parts, has_body: bool, endpoint: &Endpoint) -> Result
     }
     if *endpoint == Endpoint::RemoteRead {
         // Prometheus reads it so whatever these headers say (storage/remote/codec.go).
-        expect_encoding(&head.headers, "snappy")?;
+        expect_encoding(headers, "snappy")?;
     } else {
-        expect_encoding(&head.headers, "identity")?;
+        expect_encoding(headers, "identity")?;
         // A POST without a body may leave its type out.
         if has_body {
-            expect_form(&head.headers)?;
+            expect_form(headers)?;
         }
     }
     Ok(())
@@ -56,7 +62,7 @@ pub(super) fn parameters<'a>(head: &'a Parts, body: &'a [u8]) -> Result<Form<'a>
         url.merge(Form::parse(body)?)
     };
     read().map_err(|error| {
-        ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("parameters")
+        ProxyError::new(ErrorKind::BadRequest, error.to_string()).because(Reason::Parameters)
     })
 }
 
@@ -102,7 +108,7 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
 }
 
 fn bad(text: &'static str) -> ProxyError {
-    ProxyError::new(ErrorKind::BadRequest, text).because("body")
+    ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Body)
 }
 
 fn unsupported(text: &'static str) -> ProxyError {

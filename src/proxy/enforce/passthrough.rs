@@ -3,23 +3,23 @@
 use hyper::Request;
 use hyper::http::uri::PathAndQuery;
 
-use super::{Enforced, Outward, ResponsePlan};
+use super::{Enforced, ResponsePlan, UpstreamTarget};
 use crate::body::{ClientBody, Pace};
 use crate::headers;
+use crate::proxy::context::RequestContext;
 use crate::proxy::error::ProxyError;
-use crate::proxy::snapshot::Snapshot;
 
 /// Forwards method, path, query, headers and body as they came.
 pub(super) fn enforce(
-    snapshot: &Snapshot,
-    outward: &Outward,
+    context: &RequestContext,
+    target: &UpstreamTarget,
     request: Request<ClientBody>,
 ) -> Result<Enforced, ProxyError> {
     let (mut parts, body) = request.into_parts();
-    headers::strip_request(&mut parts.headers, snapshot.token_headers());
+    headers::strip_request(&mut parts.headers, context.rules.token_headers());
     let path_and_query = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let body = body.into_request(Pace::of_client(snapshot.settings()));
-    outward.request(
+    let body = body.into_request(Pace::of_client(context.settings()));
+    target.request(
         parts.method,
         path_and_query,
         parts.headers,

@@ -14,9 +14,10 @@ use crate::prometheus::form::Form;
 use crate::prometheus::params::table::{self, Policy};
 use crate::prometheus::remote_read;
 use crate::promql;
+use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::snapshot::Snapshot;
 use crate::query_size::{Limits, Oversize, Size};
+use crate::reason::Reason;
 use crate::tempo::endpoints::Endpoint as TracesEndpoint;
 use crate::tempo::params::table::SEARCH;
 use crate::tempo::requests::{self, Text};
@@ -27,7 +28,7 @@ const QUERY_NAMES: [&str; 5] = ["query", "match[]", "match_target", "q", "expr"]
 
 /// Checks the texts of a call of the metrics API.
 pub(super) fn metrics(
-    snapshot: &Snapshot,
+    context: &RequestContext,
     endpoint: &Endpoint,
     form: &Form<'_>,
 ) -> Result<(), ProxyError> {
@@ -37,7 +38,7 @@ pub(super) fn metrics(
             .find(|(known, _)| *known == name)
             .map(|(_, policy)| *policy)
     };
-    let mut texts = Texts::of(snapshot);
+    let mut texts = Texts::of(context);
     for (name, value) in form.iter() {
         match policy(name) {
             Some(Policy::Query) => texts.one(value, promql::size)?,
@@ -52,20 +53,19 @@ pub(super) fn metrics(
 }
 
 /// Checks the matchers of a remote read, decoded.
-pub(super) fn remote_read(snapshot: &Snapshot, message: &[u8]) -> Result<(), ProxyError> {
-    let mut texts = Texts::of(snapshot);
-    let sizes =
-        remote_read::sizes(message).map_err(|error| super::metrics::refused_read(&error))?;
+pub(super) fn remote_read(context: &RequestContext, message: &[u8]) -> Result<(), ProxyError> {
+    let mut texts = Texts::of(context);
+    let sizes = remote_read::sizes(message).map_err(|error| super::guard::refused_read(&error))?;
     sizes.iter().try_for_each(|size| texts.add(size))
 }
 
 /// Checks the texts of a call of the traces API.
 pub(super) fn traces(
-    snapshot: &Snapshot,
+    context: &RequestContext,
     endpoint: &TracesEndpoint,
     form: &Form<'_>,
 ) -> Result<(), ProxyError> {
-    let mut texts = Texts::of(snapshot);
+    let mut texts = Texts::of(context);
     let mut has_query = false;
     for (name, value) in form.iter() {
         match name {
@@ -86,17 +86,17 @@ pub(super) fn traces(
 
 /// Checks the texts of a gRPC call of the traces API.
 pub(super) fn grpc(
-    snapshot: &Snapshot,
+    context: &RequestContext,
     method: GrpcMethod,
     message: &[u8],
 ) -> Result<(), ProxyError> {
-    let mut texts = Texts::of(snapshot);
+    let mut texts = Texts::of(context);
     requests::texts(method, message, |text| match text {
         Text::Query(query) => texts.one(query, traceql::size),
         Text::Tag(name, value) => texts.add(&traceql::size_of_tag(name, value)),
     })
     .map_err(|unreadable| {
-        ProxyError::new(ErrorKind::BadRequest, unreadable.to_string()).because("parameters")
+        ProxyError::new(ErrorKind::BadRequest, unreadable.to_string()).because(Reason::Parameters)
     })?
 }
 
@@ -113,7 +113,7 @@ pub(super) fn is_form(headers: &HeaderMap) -> Result<bool, ProxyError> {
 /// Checks a request to an endpoint that is closed to tenants and of which nothing but its form is
 /// known.
 pub(super) fn closed(
-    snapshot: &Snapshot,
+    context: &RequestContext,
     api: Api,
     request: Request<ClientBody>,
 ) -> Result<Request<ClientBody>, ProxyError> {
@@ -123,7 +123,7 @@ pub(super) fn closed(
         read = input::whole(body)?;
         body = ClientBody::Buffered(read.clone());
     }
-    let mut texts = Texts::of(snapshot);
+    let mut texts = Texts::of(context);
     let measure = match api {
         Api::Prometheus => promql::size,
         Api::Tempo => traceql::size,
@@ -153,9 +153,9 @@ struct Texts {
 }
 
 impl Texts {
-    fn of(snapshot: &Snapshot) -> Self {
+    fn of(context: &RequestContext) -> Self {
         Self {
-            limits: snapshot.query_limits(),
+            limits: context.rules.query_limits(),
             total: Size::default(),
         }
     }
@@ -190,5 +190,5 @@ impl Texts {
 
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn refused(oversize: Oversize) -> ProxyError {
-    ProxyError::new(ErrorKind::Unprocessable, oversize.to_string()).because(oversize.kind())
+    ProxyError::new(ErrorKind::Unprocessable, oversize.to_string()).because(oversize.reason())
 }

@@ -1,4 +1,4 @@
-//! What would become of a request: the journey up to the point where it would be sent.
+//! What would become of a request: the steps up to the point where it would be sent.
 //!
 //! | file | one idea |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | `advice` | which config key would allow what is refused |
 //!
 //! Nothing here reads a request in a way of its own: it goes over a connection in memory, is read
-//! by the same HTTP library and walks through the same steps. Nothing is sent.
+//! by the same HTTP library and takes the same [steps](super::pipeline). Nothing is sent.
 
 mod advice;
 mod caller;
@@ -31,14 +31,13 @@ pub use self::explanation::{
     CallerView, Dimension, Explanation, KeyView, Outcome, Parameter, Refused, RouteView, Sent,
 };
 pub use self::request::{Identity, Question, QuestionError};
-use super::enforce::{self, Enforced, Outgoing};
+use super::context::RequestContext;
+use super::enforce::{Enforced, Enforcement};
 use super::error::ProxyError;
-use super::query_log::Journal;
-use super::route::Route;
-use super::route::cluster;
-use super::shadow::{self, asks_while_enforcing};
+use super::pipeline::{Authenticated, Received, Routed};
+use super::query_log::QueryLog;
+use super::shadow;
 use super::snapshot::Snapshot;
-use super::{admit, authenticate, receive, route};
 use crate::auth::Caller;
 use crate::body::ReceivedBody;
 use crate::prometheus::clusters;
@@ -57,10 +56,11 @@ pub async fn dry_run(snapshot: &Snapshot, question: Question) -> Explanation {
     } = question;
     let asked = request.body().clone();
     let walked: Mutex<Option<Explanation>> = Mutex::new(None);
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
         let shown = shown.clone();
         let (identity, asked, walked) = (&identity, &asked, &walked);
         async move {
+            let request = Request::map(request, ReceivedBody::new);
             let explanation = explain(snapshot, identity, shown, asked, request).await;
             let mut walked = walked.lock().unwrap_or_else(PoisonError::into_inner);
             *walked = Some(explanation);
@@ -92,26 +92,25 @@ async fn explain(
     identity: &Identity,
     shown: String,
     body: &Bytes,
-    request: Request<Incoming>,
+    request: Request<ReceivedBody>,
 ) -> Explanation {
     let mut explanation = Explanation::of(shown);
     let asked = sent::Asked::of(&request, body);
+    // Counted and noted into nothing that is shown.
+    let queries = QueryLog::new(Redaction::nothing());
+    let context = snapshot.context(Arc::new(Metrics::new()), Arc::new(queries));
     let walk = Walk {
-        snapshot,
         identity,
+        context: &context,
         explanation: &mut explanation,
         caller: None,
     };
     let (caller, result) = walk.go(request).await;
     explanation.outcome = match result {
-        Ok(Some(outgoing)) => outcome(&mut explanation, outgoing, |enforced| {
-            sent::show(snapshot, caller.as_deref(), &asked, enforced)
+        Ok(enforcement) => outcome(&mut explanation, enforcement, |enforced| {
+            sent::show(snapshot.rules(), caller.as_deref(), &asked, enforced)
         }),
-        Ok(None) => Outcome::Undecided {
-            why: "whether all of both traces is the caller's decides, so Tempo has to be asked"
-                .to_owned(),
-        },
-        Err(error) => Outcome::Refused(advice::refused(snapshot, &error)),
+        Err(error) => Outcome::Refused(advice::refused(snapshot.rules(), &error)),
     };
     explanation
 }
@@ -119,12 +118,12 @@ async fn explain(
 /// Of several clusters, which are all sent the same, the first is shown.
 fn outcome(
     explanation: &mut Explanation,
-    outgoing: Outgoing,
+    enforcement: Enforcement,
     show: impl FnOnce(Enforced) -> Sent,
 ) -> Outcome {
-    let sent = match outgoing {
-        Outgoing::One(enforced) => show(enforced),
-        Outgoing::Several(all) => {
+    let sent = match enforcement {
+        Enforcement::One(enforced) => show(enforced),
+        Enforcement::Several(all) => {
             if let Some(route) = &mut explanation.route {
                 route.upstream = None;
                 route.clusters = all.iter().map(|(name, _)| name.to_string()).collect();
@@ -137,7 +136,14 @@ fn outcome(
             sent.dropped.retain(|name| name != clusters::PARAMETER);
             sent
         }
-        Outgoing::Here(json) => {
+        Enforcement::Conditional(_) => {
+            let why =
+                "whether all of both traces is the caller's decides, so Tempo has to be asked";
+            return Outcome::Undecided {
+                why: why.to_owned(),
+            };
+        }
+        Enforcement::Answered(json) => {
             let answer = String::from_utf8_lossy(&json).into_owned();
             return Outcome::Answered { answer };
         }
@@ -145,10 +151,10 @@ fn outcome(
     Outcome::Sent(Box::new(sent))
 }
 
-/// The steps, in the order of the journey.
+/// What is known of a request on the way.
 struct Walk<'a> {
-    snapshot: &'a Snapshot,
     identity: &'a Identity,
+    context: &'a RequestContext,
     explanation: &'a mut Explanation,
     caller: Option<Arc<Caller>>,
 }
@@ -156,73 +162,54 @@ struct Walk<'a> {
 impl Walk<'_> {
     async fn go(
         mut self,
-        request: Request<Incoming>,
-    ) -> (Option<Arc<Caller>>, Result<Option<Outgoing>, ProxyError>) {
+        request: Request<ReceivedBody>,
+    ) -> (Option<Arc<Caller>>, Result<Enforcement, ProxyError>) {
         let result = self.steps(request).await;
         (self.caller, result)
     }
 
-    /// `None` where enforcement itself would ask the upstream.
-    async fn steps(
-        &mut self,
-        mut request: Request<Incoming>,
-    ) -> Result<Option<Outgoing>, ProxyError> {
-        let settings = self.snapshot.settings();
-        // Counted and noted into nothing that is shown.
-        let metrics = Arc::new(Metrics::new());
-        let journal = Journal::new(Redaction::nothing());
-        let host = admit::admit(&request, settings.limits.uri_bytes)?;
-        let cluster = cluster::enter(self.snapshot, host, &mut request)?;
-        let path = admit::path(&request)?;
-        let route = route::route(self.snapshot, &cluster, &request, &path)?;
-        let in_force =
-            shadow::in_force(&route).filter(|in_force| in_force.is_for(request.method()));
-        self.explanation.route = Some(RouteView {
-            name: route.name(),
-            upstream: route
-                .upstream
-                .as_ref()
-                .map(|upstream| upstream.name().to_string()),
-            clusters: Vec::new(),
-            shadow_until: in_force
-                .map(|shadow| humantime::format_rfc3339_seconds(shadow.until()).to_string()),
-        });
-        self.caller = self.authenticate(&route, &request, &metrics).await?;
+    async fn steps(&mut self, request: Request<ReceivedBody>) -> Result<Enforcement, ProxyError> {
+        let (context, settings) = (self.context, self.context.settings());
+        let routed = Received::new(&context.rules, request)?.route()?;
+        self.explanation.route = Some(route(&routed));
+        let authenticated = self.authenticate(routed).await?;
+        self.caller = authenticated.caller().cloned();
         if let Some(caller) = &self.caller {
             self.explanation.caller = Some(caller::view(settings, caller));
             let principal = caller.principal();
             self.explanation.dimensions =
                 dimensions(settings, principal.issuer(), principal.claims());
         }
-        cluster::permit(&route, self.caller.as_deref())?;
-        if asks_while_enforcing(&route, self.caller.as_deref()) {
-            return Ok(None);
-        }
-        let caller = self.caller.clone();
-        let request = request.map(ReceivedBody::new);
-        let received = receive::receive(self.snapshot, &route, caller.as_ref(), request, &metrics);
-        let request = received.await?;
-        let (outgoing, _decision) =
-            enforce::enforce(self.snapshot, &route, caller, request, &metrics, &journal).await?;
-        Ok(Some(outgoing))
+        let complete = authenticated.authorize()?.receive(context).await?;
+        let decided = complete.for_evaluation().enforce(context)?;
+        Ok(decided.enforcement)
     }
 
     async fn authenticate(
         &self,
-        route: &Route,
-        request: &Request<Incoming>,
-        metrics: &Arc<Metrics>,
-    ) -> Result<Option<Arc<Caller>>, ProxyError> {
+        routed: Routed<ReceivedBody>,
+    ) -> Result<Authenticated<ReceivedBody>, ProxyError> {
         match self.identity {
-            Identity::Token => {
-                authenticate::authenticate(self.snapshot, route, request.headers(), metrics).await
-            }
-            Identity::Claims { .. } if !route.needs_token() => Ok(None),
-            Identity::Claims { issuer, claims } => {
-                let tenancy = &self.snapshot.settings().tenancy;
+            Identity::Claims { issuer, claims } if routed.route().needs_token() => {
+                let tenancy = &self.context.settings().tenancy;
                 let caller = Caller::supposed(tenancy, Arc::clone(issuer), claims.clone());
-                Ok(Some(Arc::new(caller)))
+                Ok(routed.supposing(Arc::new(caller)))
             }
+            Identity::Token | Identity::Claims { .. } => routed.authenticate(self.context).await,
         }
+    }
+}
+
+fn route(routed: &Routed<ReceivedBody>) -> RouteView {
+    let route = routed.route();
+    let in_force = shadow::in_force(route);
+    let in_force = in_force.filter(|in_force| in_force.is_for(routed.method()));
+    let upstream = route.upstream.as_ref();
+    RouteView {
+        name: route.name(),
+        upstream: upstream.map(|upstream| upstream.name().to_string()),
+        clusters: Vec::new(),
+        shadow_until: in_force
+            .map(|shadow| humantime::format_rfc3339_seconds(shadow.until()).to_string()),
     }
 }

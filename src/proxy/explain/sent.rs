@@ -10,7 +10,7 @@ use crate::config::settings::{Api, ForeignMatchers};
 use crate::prometheus::form::Form;
 use crate::promql::{self, Confined};
 use crate::proxy::enforce::{Enforced, Filter, ResponsePlan, TracesAnswer};
-use crate::proxy::snapshot::Snapshot;
+use crate::proxy::rules::Rules;
 use crate::tenancy::{Matchers, TenantScope};
 use crate::traceql;
 
@@ -31,7 +31,7 @@ impl Asked {
 
 /// Shows what enforcement made, and lets go of it.
 pub(super) fn show(
-    snapshot: &Snapshot,
+    rules: &Rules,
     caller: Option<&Caller>,
     asked: &Asked,
     enforced: Enforced,
@@ -44,8 +44,8 @@ pub(super) fn show(
     };
     let marks = Marks {
         matchers: caller.and_then(matchers),
-        foreign: snapshot.settings().promql.foreign_matchers,
-        max_selectors: snapshot.settings().limits.query_selectors,
+        foreign: rules.settings().promql.foreign_matchers,
+        max_selectors: rules.settings().limits.query_selectors,
         api: upstream.api(),
     };
     let query = request.uri().query().unwrap_or_default().as_bytes();

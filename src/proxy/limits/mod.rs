@@ -16,62 +16,63 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::usage::{Refusal, Usages};
+use super::context::RequestContext;
 use super::error::{ErrorKind, ProxyError};
-use super::snapshot::Snapshot;
+
 use crate::auth::Caller;
 use crate::config::settings::TenantLimits;
+use crate::reason::Reason;
 use crate::shares::{Claim, Pool, Resource};
-use crate::telemetry::metrics::Metrics;
 use crate::tenancy::{TenantScope, TenantSet};
 
 /// A request's permits; its drop gives them back.
-pub(crate) struct Admitted {
+pub(crate) struct Permits {
     _request: Claim,
     _tenants: Option<InTenants>,
 }
 
 /// Takes a permit for a request of this caller: all that it needs, or none.
 pub(super) fn admit(
-    snapshot: &Snapshot,
+    context: &RequestContext,
+    tenants: &Arc<Tenants>,
     caller: Option<&Arc<Caller>>,
-    metrics: &Metrics,
-) -> Result<Admitted, ProxyError> {
-    match admit_in_shadow(snapshot, caller, metrics)? {
-        (admitted, None) => Ok(admitted),
+) -> Result<Permits, ProxyError> {
+    match admit_over_limits(context, tenants, caller)? {
+        (permits, None) => Ok(permits),
         (_given_back, Some(over)) => Err(over),
     }
 }
 
 /// The same where `tenant_limits` is not enforced: a permit among all requests it needs; for one
 /// among its tenants that is not to be had, there is what would have been said.
-pub(super) fn admit_in_shadow(
-    snapshot: &Snapshot,
+pub(super) fn admit_over_limits(
+    context: &RequestContext,
+    tenants: &Arc<Tenants>,
     caller: Option<&Arc<Caller>>,
-    metrics: &Metrics,
-) -> Result<(Admitted, Option<ProxyError>), ProxyError> {
+) -> Result<(Permits, Option<ProxyError>), ProxyError> {
+    let settings = context.settings();
     let permits = Pool::new(
         Resource::Requests,
-        &metrics.admitted_requests,
-        snapshot.settings().limits.requests,
+        &context.metrics.admitted_requests,
+        settings.limits.requests,
     );
-    let holder = snapshot
-        .authenticator()
-        .holder_of(caller.map(|caller| &**caller));
+    let authenticator = context.rules.authenticator();
+    let holder = authenticator.holder_of(caller.map(|caller| &**caller));
     let request = permits.take_one(holder)?;
-    let limits = &snapshot.settings().tenant_limits;
+    let limits = &settings.tenant_limits;
     let entered = match caller {
-        Some(caller) if limits.counts() => InTenants::enter(snapshot.tenants(), limits, caller),
+        Some(caller) if limits.counts() => InTenants::enter(tenants, limits, caller),
         _ => Ok(None),
     };
     let (tenants, over) = match entered {
         Ok(tenants) => (tenants, None),
         Err(over) => (None, Some(over)),
     };
-    let admitted = Admitted {
+    let permits = Permits {
         _request: request,
         _tenants: tenants,
     };
-    Ok((admitted, over))
+    Ok((permits, over))
 }
 
 /// What every tenant seen lately is doing. It outlives a reload.
@@ -131,7 +132,7 @@ fn refused(refusal: Refusal<'_>) -> ProxyError {
                 "tenant `{tenant}` already has {limit} requests in flight, which is tenant_limits \
                  requests; try again when one has ended"
             ),
-            "tenant_requests",
+            Reason::TenantRequests,
             Duration::from_secs(1),
         ),
         Refusal::TooOften { rate, after, .. } => (
@@ -142,7 +143,7 @@ fn refused(refusal: Refusal<'_>) -> ProxyError {
                 rate.burst,
                 after.as_secs_f64()
             ),
-            "tenant_rate",
+            Reason::TenantRate,
             *after,
         ),
     };

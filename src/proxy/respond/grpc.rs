@@ -1,7 +1,5 @@
 //! Answers of gRPC calls: a stream of messages, each filtered, and a status at the end.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use hyper::body::Frame;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -10,15 +8,15 @@ use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
-use super::build;
+use super::{build, whole};
 use crate::body::budget::Room;
 use crate::body::{ResponseBody, Streamed};
 use crate::grpc::frame::{self, Decoder};
 use crate::grpc::status::{Code, Status, percent_decode};
+use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::{GrpcAnswer, WholeAnswer};
 use crate::proxy::error::grpc_status;
 use crate::shares::Exceeded;
-use crate::telemetry::metrics::Metrics;
 use crate::tempo::answer::Format;
 use crate::tempo::errors;
 
@@ -31,7 +29,7 @@ pub(super) fn respond(
     body: Streamed,
     answer: GrpcAnswer,
     room: Room,
-    metrics: &Arc<Metrics>,
+    context: &RequestContext,
 ) -> Response<ResponseBody> {
     if head.status != StatusCode::OK {
         let code = Code::of_http(head.status.as_u16());
@@ -45,7 +43,7 @@ pub(super) fn respond(
         body,
         sender,
         room,
-        metrics: Arc::clone(metrics),
+        context: context.clone(),
     };
     tokio::spawn(relay.run(answer).in_current_span());
     let content_type = HeaderValue::from_static("application/grpc");
@@ -59,7 +57,7 @@ struct Relay {
     body: Streamed,
     sender: mpsc::Sender<Frame<Bytes>>,
     room: Room,
-    metrics: Arc<Metrics>,
+    context: RequestContext,
 }
 
 /// The client is gone.
@@ -122,9 +120,9 @@ impl Relay {
             GrpcAnswer::AsTheyCome => frame::encode(message),
             GrpcAnswer::Filtered(filter) => {
                 let filter: &WholeAnswer = filter;
-                let filtered = filter
-                    .filter(message, Format::Protobuf, &self.room, &self.metrics)
-                    .await;
+                let (room, context) = (&self.room, &self.context);
+                let filtered = whole::filter(filter, message, Format::Protobuf, room, context);
+                let filtered = filtered.await;
                 let filtered = filtered.map_err(|error| {
                     tracing::warn!(%error, "a gRPC message cannot be filtered");
                     unreadable()

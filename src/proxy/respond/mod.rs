@@ -1,10 +1,11 @@
 //! The client's answer, made from the upstream's as enforcement planned.
 
+mod filter;
 mod grpc;
 mod traces;
+mod whole;
 
 use std::fmt::Display;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::{
@@ -13,18 +14,17 @@ use hyper::header::{
 use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
+use super::context::RequestContext;
 use super::enforce::{Enforced, Origin, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
 use super::forward::{self, Answered};
 use super::location;
-use super::snapshot::Snapshot;
 use crate::body::budget::Room;
 use crate::body::{
     BodyError, CollectError, RemapPosition, ResponseBody, Scrubber, Sieve, Streamed,
 };
 use crate::headers;
 use crate::prometheus::errors;
-use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstream;
 
 /// Up to this size an answer is scrubbed whole, which keeps its `Content-Length`.
@@ -39,8 +39,7 @@ const ERROR_BYTES: usize = 1024 * 1024;
 /// Makes the answer.
 pub(super) async fn respond(
     answered: Answered,
-    snapshot: &Snapshot,
-    metrics: &Arc<Metrics>,
+    context: &RequestContext,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let Answered {
         response,
@@ -60,9 +59,9 @@ pub(super) async fn respond(
         keep_redirect_here(&mut headers, &upstream)?;
         return Ok(build(status, headers, ResponseBody::streamed(body)));
     }
-    let room = Room::for_answer(snapshot, metrics, &holder);
+    let room = context.answer_room(&holder);
     if let ResponsePlan::Grpc(answer) = plan {
-        return Ok(grpc::respond(&head, body, answer, room, metrics));
+        return Ok(grpc::respond(&head, body, answer, room, context));
     }
     if matches!(plan, ResponsePlan::AllTenants) && is_the_apis_own(head.status) {
         let headers = headers::for_data_response(&head.headers);
@@ -78,7 +77,7 @@ pub(super) async fn respond(
     }
     check_credentials(head.status, &upstream)?;
     if let ResponsePlan::Traces(answer) = plan {
-        return traces::respond(head, body, answer, &room, metrics).await;
+        return traces::respond(head, body, answer, &room, context).await;
     }
     let remap = plan.origin().map_or_else(nowhere, Origin::remap);
     if head.status != StatusCode::OK {
@@ -98,10 +97,10 @@ pub(super) async fn respond(
             let body = scrub(body, Scrubber::new(room.bytes, remap), &room).await?;
             Ok(build(head.status, headers, body))
         }
-        ResponsePlan::Filter(filter) => {
+        ResponsePlan::Filter(plan) => {
             check_media_type(&headers, JSON)?;
-            let answer = whole(body, &room).await?;
-            let filtered = filter.apply(&answer, &room, metrics).await?;
+            let answer = buffered(body, &room).await?;
+            let filtered = filter::apply(plan, &answer, &room, context).await?;
             let body = ResponseBody::whole(room.budget.hold(filtered)?);
             Ok(build(head.status, headers, body))
         }
@@ -166,25 +165,25 @@ fn joined(mut pieces: Vec<Bytes>) -> Bytes {
     }
 }
 
-/// Asks a question of our own, whose answer decides on another.
-pub(super) async fn companion(
-    question: Enforced,
+/// Sends a side request: one of our own, whose answer decides on another.
+pub(super) async fn side_request(
+    request: Enforced,
     media_type: &str,
     room: &Room,
-    metrics: &Metrics,
+    context: &RequestContext,
 ) -> Result<Bytes, ProxyError> {
     let Answered {
         response, upstream, ..
-    } = forward::forward(question, metrics).await?;
+    } = forward::forward(request, context).await?;
     let (head, incoming) = response.into_parts();
     if head.status != StatusCode::OK || head.headers.contains_key(CONTENT_ENCODING) {
         return Err(unreadable(&format!(
-            "a companion request was answered {}",
+            "a side request was answered {}",
             head.status
         )));
     }
     check_media_type(&head.headers, media_type)?;
-    whole(
+    buffered(
         Streamed::new(incoming, upstream.settings().timeouts.body_idle),
         room,
     )
@@ -192,7 +191,7 @@ pub(super) async fn companion(
 }
 
 /// Reads an answer that has to be filtered.
-async fn whole(body: Streamed, room: &Room) -> Result<Bytes, ProxyError> {
+async fn buffered(body: Streamed, room: &Room) -> Result<Bytes, ProxyError> {
     body.collect(room)
         .await
         .map_err(|error| uncollected(error, room))
@@ -299,12 +298,8 @@ fn nowhere() -> RemapPosition {
 }
 
 /// The upstream's answer cannot be passed on.
-pub(super) fn unreadable(why: &dyn Display) -> ProxyError {
-    ProxyError::new(
-        ErrorKind::UpstreamAnswer,
-        "the upstream's answer cannot be checked for other tenants' data, so it is not passed on",
-    )
-    .caused_by(why)
+fn unreadable(why: &dyn Display) -> ProxyError {
+    ProxyError::unreadable(why)
 }
 
 fn broken(error: &dyn Display) -> ProxyError {

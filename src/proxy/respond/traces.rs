@@ -5,13 +5,13 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
-use super::{ERROR_BYTES, broken, build, check_media_type, joined, unreadable, whole};
+use super::{ERROR_BYTES, broken, buffered, build, check_media_type, joined, unreadable, whole};
 use crate::body::budget::Room;
 use crate::body::{ResponseBody, Sieve, Streamed, account};
 use crate::headers;
+use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::TracesAnswer;
 use crate::proxy::error::ProxyError;
-use crate::telemetry::metrics::Metrics;
 use crate::tempo::answer::Format;
 use crate::tempo::errors;
 use crate::tempo::trace::{
@@ -28,7 +28,7 @@ pub(super) async fn respond(
     body: Streamed,
     answer: TracesAnswer,
     room: &Room,
-    metrics: &Metrics,
+    context: &RequestContext,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     match answer {
         TracesAnswer::Trace { api, format, .. } if head.status == StatusCode::NOT_FOUND => {
@@ -41,9 +41,8 @@ pub(super) async fn respond(
         }
         TracesAnswer::Whole(answer, format) => {
             check_media_type(&head.headers, format.media_type())?;
-            let text = whole(body, room).await?;
-            let filtered = answer
-                .filter(&text, format, room, metrics)
+            let text = buffered(body, room).await?;
+            let filtered = whole::filter(&answer, &text, format, room, context)
                 .await
                 .map_err(|error| unreadable(&error))?;
             let body = ResponseBody::whole(room.budget.hold(filtered)?);
@@ -56,7 +55,7 @@ pub(super) async fn respond(
             format: Format::Protobuf,
         } => {
             check_media_type(&head.headers, Format::Protobuf.media_type())?;
-            let text = whole(body, room).await?;
+            let text = buffered(body, room).await?;
             match redact_protobuf(&text, api, &owner, foreign)
                 .map_err(|error| unreadable(&error))?
             {

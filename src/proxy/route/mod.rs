@@ -2,6 +2,7 @@
 //! refused.
 
 pub(super) mod cluster;
+pub(super) mod entry;
 pub(super) mod host;
 pub(super) mod path;
 
@@ -12,17 +13,19 @@ use hyper::Request;
 use self::cluster::{Cluster, Named};
 use self::path::{PathReading, is_guarded_segment};
 use super::error::{Dialect, ErrorKind, ProxyError};
-use super::snapshot::Snapshot;
+use super::rules::Rules;
 use crate::config::settings::{Api, ClosedGroup};
 use crate::grpc::method::Method;
 use crate::headers;
 use crate::prometheus::endpoints::{self, Class, Endpoint};
+use crate::reason::Reason;
 use crate::tempo::endpoints::{
     self as tempo, Class as Traces, Endpoint as TracesEndpoint, PathError,
 };
 use crate::upstream::Upstream;
 
 /// Where a request goes, and under which rule.
+#[derive(Clone)]
 pub(in crate::proxy) struct Route {
     /// The rule.
     pub target: Target,
@@ -70,7 +73,7 @@ pub(in crate::proxy) enum Target {
 /// # Errors
 /// When no upstream is configured for it, or none can be told from the others.
 pub(in crate::proxy) fn route<B>(
-    snapshot: &Snapshot,
+    rules: &Rules,
     cluster: &Cluster<'_>,
     request: &Request<B>,
     path: &PathReading<'_>,
@@ -108,7 +111,7 @@ pub(in crate::proxy) fn route<B>(
         Target::PassThrough if is_tempo => Target::Closed(ClosedGroup::Unknown),
         target => target,
     };
-    let needs_token = snapshot.settings().passthrough.authenticated
+    let needs_token = rules.settings().passthrough.authenticated
         || target != Target::PassThrough
         || named.is_some();
     Ok(Route {
@@ -146,7 +149,7 @@ fn ours<B>(target: Target, cluster: &Cluster<'_>, request: &Request<B>) -> Route
 /// Nothing is configured there.
 pub(in crate::proxy) fn no_upstream() -> ProxyError {
     let text = "no upstream is configured for this API, host and path prefix";
-    ProxyError::new(ErrorKind::Forbidden, text).because("no_upstream")
+    ProxyError::new(ErrorKind::Forbidden, text).because(Reason::NoUpstream)
 }
 
 /// The rule of a path, and the API it belongs to if it is not passed through.

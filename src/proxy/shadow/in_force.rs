@@ -11,22 +11,22 @@ use crate::upstream::Upstream;
 
 /// The shadow mode of a route's upstream is in force. There is no other way to one than a config
 /// that says so, and it is of no use for another route.
-pub(in crate::proxy) struct InForce<'r> {
-    route: &'r Route,
-    upstream: &'r Arc<Upstream>,
+pub(in crate::proxy) struct InForce {
+    route: Route,
+    upstream: Arc<Upstream>,
     until: SystemTime,
 }
 
-impl<'r> InForce<'r> {
+impl InForce {
     /// Asks the clock, for each request to an upstream that has `shadow`: when the time is up,
     /// nothing has to happen for all to be enforced again.
-    pub(in crate::proxy) fn of(route: &'r Route) -> Option<Self> {
+    pub(in crate::proxy) fn of(route: &Route) -> Option<Self> {
         let upstream = route.upstream.as_ref()?;
         let shadow = upstream.settings().shadow.as_ref()?;
         let until = shadow.until();
-        shadow.is_in_force(SystemTime::now()).then_some(Self {
-            route,
-            upstream,
+        shadow.is_in_force(SystemTime::now()).then(|| Self {
+            route: route.clone(),
+            upstream: Arc::clone(upstream),
             until,
         })
     }
@@ -37,13 +37,13 @@ impl<'r> InForce<'r> {
     }
 
     /// The route whose requests may go up as they came.
-    pub(in crate::proxy) fn route(&self) -> &'r Route {
-        self.route
+    pub(in crate::proxy) fn route(&self) -> &Route {
+        &self.route
     }
 
     /// The upstream that they go to.
-    pub(in crate::proxy) fn upstream(&self) -> &'r Arc<Upstream> {
-        self.upstream
+    pub(in crate::proxy) fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
     }
 
     /// `shadow.until`.

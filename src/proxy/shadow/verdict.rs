@@ -2,59 +2,47 @@
 
 use hyper::header::HeaderValue;
 
-use crate::proxy::enforce::Enforced;
 use crate::proxy::error::ProxyError;
+use crate::reason::Reason;
 use crate::telemetry::audit::{Redaction, Shadowed};
 use crate::telemetry::metrics::{Decision, Verdict};
 
 /// A verdict, and why.
-pub(in crate::proxy) struct Seen<E = ()> {
+pub(in crate::proxy) struct ShadowVerdict {
     /// What would have become of it.
     pub(in crate::proxy) verdict: Verdict,
-    /// Of a denial, in the words of `partywall_refusals_total`; else empty.
-    pub(in crate::proxy) reason: &'static str,
+    /// Of a refusal.
+    pub(in crate::proxy) reason: Option<Reason>,
     refusal: Option<Refusal>,
-    enforced: E,
 }
 
-/// The error that is kept back.
+/// The error that the client is spared.
 struct Refusal {
     status: u16,
     text: String,
 }
 
-impl Seen<Option<Enforced>> {
+impl ShadowVerdict {
     /// It would have been sent.
-    pub(super) fn sent(enforced: Enforced, decision: Decision) -> Self {
-        let verdict = match decision {
+    pub(super) fn sent(decision: Decision) -> Self {
+        Self::of(match decision {
             Decision::Confined => Verdict::Rewritten,
             Decision::Filtered => Verdict::Filtered,
             Decision::Unrestricted | Decision::Passed => Verdict::Unchanged,
             Decision::Refused | Decision::Shadow => Verdict::Unknown,
-        };
-        Self {
-            verdict,
-            reason: "",
-            refusal: None,
-            enforced: Some(enforced),
-        }
-    }
-
-    /// It would have gone up as it came.
-    pub(super) fn unchanged() -> Self {
-        Self {
-            verdict: Verdict::Unchanged,
-            reason: "",
-            refusal: None,
-            enforced: None,
-        }
+        })
     }
 
     /// Only the upstream's answer could tell.
     pub(super) fn undecided() -> Self {
+        Self::of(Verdict::Unknown)
+    }
+
+    fn of(verdict: Verdict) -> Self {
         Self {
-            verdict: Verdict::Unknown,
-            ..Self::unchanged()
+            verdict,
+            reason: None,
+            refusal: None,
         }
     }
 
@@ -67,37 +55,23 @@ impl Seen<Option<Enforced>> {
             } else {
                 Verdict::Denied
             },
-            reason: error.reason(),
+            reason: Some(error.reason()),
             refusal: Some(Refusal {
                 status: status.as_u16(),
                 text: error.audit_text(redaction),
             }),
-            enforced: None,
         }
     }
 
     /// For the answer: `denied; reason=missing`.
     pub(super) fn header(&self) -> Option<HeaderValue> {
         let verdict = self.verdict.name();
-        if self.reason.is_empty() {
+        let Some(reason) = self.reason else {
             return Some(HeaderValue::from_static(verdict));
-        }
-        HeaderValue::from_str(&format!("{verdict}; reason={}", self.reason)).ok()
-    }
-
-    /// The confined request taken out of it.
-    pub(super) fn without_enforced(self) -> (Seen, Option<Enforced>) {
-        let seen = Seen {
-            verdict: self.verdict,
-            reason: self.reason,
-            refusal: self.refusal,
-            enforced: (),
         };
-        (seen, self.enforced)
+        HeaderValue::from_str(&format!("{verdict}; reason={}", reason.label())).ok()
     }
-}
 
-impl<E> Seen<E> {
     /// For the audit trail.
     pub(in crate::proxy) fn noted(&self) -> Shadowed {
         Shadowed {

@@ -33,6 +33,7 @@ use self::tenants::TenantRequests;
 pub use self::tls::TlsMetrics;
 use self::upstreams::UpstreamMetrics;
 pub use self::upstreams::UpstreamState;
+use crate::reason::Reason;
 use crate::shares::UseGauge;
 use crate::tenancy::TenantSet;
 
@@ -340,7 +341,7 @@ impl Metrics {
 
     /// The series of a route, resolved once and then reused.
     pub fn route(&self, route: &'static str) -> Arc<RouteSeries> {
-        self.routes.of(route)
+        self.routes.series(route)
     }
 
     /// Counts a request for its caller's tenants, if [`count_tenants`](Self::count_tenants) says
@@ -378,18 +379,20 @@ impl Metrics {
     }
 
     /// Counts an error of ours.
-    pub fn refused(&self, route: &'static str, reason: &'static str) {
+    pub fn refused(&self, route: &'static str, reason: Reason) {
+        let reason = reason.label();
         self.refusals
             .get_or_create(&RefusalLabels { route, reason })
             .inc();
     }
 
-    /// Counts the verification of a token: `ok`, or why it is not trusted.
-    pub fn token(&self, result: &'static str) {
-        if result == "ok" {
+    /// Counts the verification of a token: `ok`, or the reason why it is not trusted.
+    pub fn token(&self, refused: Option<Reason>) {
+        let Some(reason) = refused else {
             self.tokens_ok.inc();
             return;
-        }
+        };
+        let result = reason.label();
         self.tokens.get_or_create(&ResultLabels { result }).inc();
     }
 
@@ -465,8 +468,8 @@ impl Metrics {
         for status in issuers {
             self.keys(status);
         }
-        self.upstreams.take(upstreams);
-        self.shadow.take(upstreams);
+        self.upstreams.update(upstreams);
+        self.shadow.update(upstreams);
         let mut text = String::new();
         let encoded = encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, &self.process))
@@ -511,7 +514,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exposition_has_conventional_names() {
+    fn exposition_has_conventional_names() {
         let metrics = Metrics::new();
         let route = metrics.route("query");
         route.request_done(200, Duration::from_millis(3));
@@ -519,7 +522,7 @@ mod tests {
         route.decided(Decision::Confined);
         metrics.stage(Stage::Enforce, Duration::from_micros(20));
         metrics.upstream_request(&"thanos".into(), "answered", Duration::from_millis(3));
-        metrics.refused("query", "foreign_tenant");
+        metrics.refused("query", Reason::ForeignTenant);
         metrics.reloaded(true, 1.5);
         let text = metrics.render(&[], &[]);
         for line in [

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::{UpstreamState, add};
+use crate::reason::Reason;
 
 /// What would have happened to a request with enforcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -154,13 +155,13 @@ impl ShadowMetrics {
         upstream: &Arc<str>,
         route: &'static str,
         verdict: Verdict,
-        reason: &'static str,
+        reason: Option<Reason>,
     ) {
         let labels = RequestLabels {
             upstream: Arc::clone(upstream),
             route,
             verdict: verdict.name(),
-            reason,
+            reason: reason.map_or("", Reason::label),
         };
         self.requests.get_or_create(&labels).inc();
     }
@@ -194,7 +195,7 @@ impl ShadowMetrics {
     }
 
     /// Records which of these upstreams are in shadow mode now, and removes all others.
-    pub(super) fn take(&self, upstreams: &[UpstreamState]) {
+    pub(super) fn update(&self, upstreams: &[UpstreamState]) {
         self.in_force.clear();
         for state in upstreams {
             let labels = NameLabels {

@@ -97,7 +97,7 @@ async fn the_access_log_names_the_trace() {
 #[tokio::test]
 async fn a_warning_names_the_trace() {
     let upstream = Upstream::start().await;
-    // As an answer to the companion search too, which has to be protobuf.
+    // As an answer to the ownership query too, which has to be protobuf.
     upstream.reply(Reply::json(r#"{"traces":[{"traceID":"1a"}],"metrics":{}}"#));
     let mut setup = Setup::tempo(&upstream.url);
     setup.signer = Signer::hs256(SECRET);
@@ -107,7 +107,7 @@ async fn a_warning_names_the_trace() {
     let answer = Client::default().ask(&proxy.url, &ask, Some(&token)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let log = proxy.process.log();
-    let warning = log.lines().find(|line| line.contains("companion"));
+    let warning = log.lines().find(|line| line.contains("ownership query"));
     let warning = warning.expect("a warning");
     assert!(warning.contains(TRACE), "{warning}");
 }

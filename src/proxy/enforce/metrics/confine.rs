@@ -4,31 +4,25 @@ use std::sync::Arc;
 
 use crate::prometheus::params::{Confine, ParamError};
 use crate::promql::{self, Confined, Fault, Refusal};
+use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::rewrites::Text;
-use crate::proxy::snapshot::Snapshot;
-use crate::telemetry::metrics::Metrics;
+use crate::reason::Reason;
 use crate::tenancy::Matchers;
 
 /// Confines the texts of one request.
 pub(super) struct ConfineOnce<'a> {
-    snapshot: &'a Snapshot,
+    context: &'a RequestContext,
     matchers: &'a Matchers,
-    metrics: &'a Metrics,
     /// The request's one query, for positions in the upstream's texts.
     query: Option<Arc<Confined>>,
 }
 
 impl<'a> ConfineOnce<'a> {
-    pub(super) fn new(
-        snapshot: &'a Snapshot,
-        matchers: &'a Matchers,
-        metrics: &'a Metrics,
-    ) -> Self {
+    pub(super) fn new(context: &'a RequestContext, matchers: &'a Matchers) -> Self {
         Self {
-            snapshot,
+            context,
             matchers,
-            metrics,
             query: None,
         }
     }
@@ -44,17 +38,17 @@ impl<'a> ConfineOnce<'a> {
     }
 
     fn confine(&self, text: Text, original: &str) -> Result<Arc<Confined>, Refusal> {
-        let max_selectors = self.snapshot.settings().limits.query_selectors;
-        let foreign = self.snapshot.settings().promql.foreign_matchers;
+        let max_selectors = self.context.settings().limits.query_selectors;
+        let foreign = self.context.settings().promql.foreign_matchers;
         let by_rules = || match text {
             Text::Query => promql::confine(original, self.matchers, foreign, max_selectors),
             Text::Selector => {
                 promql::confine_selector(original, self.matchers, foreign, max_selectors)
             }
         };
-        let rewrites = self.snapshot.rewrites();
+        let rewrites = &self.context.rewrites;
         let (confined, hit) = rewrites.get_or_confine(text, original, self.matchers, by_rules)?;
-        self.metrics.rewrite(hit);
+        self.context.metrics.rewrite(hit);
         Ok(confined)
     }
 }
@@ -83,13 +77,13 @@ pub(super) fn refusal(error: ParamError<Refusal>) -> ProxyError {
     let text = error.to_string();
     match error {
         ParamError::Forbidden { .. } => {
-            ProxyError::new(ErrorKind::Forbidden, text).because("parameter")
+            ProxyError::new(ErrorKind::Forbidden, text).because(Reason::Parameter)
         }
         ParamError::Ambiguous(_) | ParamError::Invalid(_) => {
-            ProxyError::new(ErrorKind::BadRequest, text).because("parameters")
+            ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Parameters)
         }
         ParamError::TooLong(_) | ParamError::TooMuch => {
-            ProxyError::new(ErrorKind::TooLarge, text).because("parameters")
+            ProxyError::new(ErrorKind::TooLarge, text).because(Reason::Parameters)
         }
         ParamError::Refused(refusal) => {
             let kind = match refusal.fault() {
@@ -97,7 +91,7 @@ pub(super) fn refusal(error: ParamError<Refusal>) -> ProxyError {
                 Fault::TooLarge => ErrorKind::Unprocessable,
                 Fault::Denied => ErrorKind::Forbidden,
             };
-            ProxyError::new(kind, text).because(refusal.kind())
+            ProxyError::new(kind, text).because(refusal.reason())
         }
     }
 }

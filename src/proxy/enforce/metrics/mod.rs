@@ -1,9 +1,9 @@
 //! The metrics API's rule: a confined query goes up, or the answer is filtered.
 
 mod confine;
-mod filter;
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -11,10 +11,9 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
 use self::confine::ConfineOnce;
-pub(crate) use self::filter::Filter;
-use super::{Enforced, Origin, Outward, ResponsePlan, guard, input, query_size};
+use super::{Enforced, Filter, Origin, ResponsePlan, UpstreamTarget, guard, input, query_size};
 use crate::auth::Caller;
-use crate::body::budget::{Budget, Room};
+use crate::body::budget::Budget;
 use crate::body::{ClientBody, RequestBody};
 use crate::headers;
 use crate::prometheus::clusters;
@@ -23,55 +22,52 @@ use crate::prometheus::filter::RulesOptions;
 use crate::prometheus::form::Form;
 use crate::prometheus::params::{self, Allowed};
 use crate::prometheus::remote_read;
+use crate::proxy::authorize::{matchers_of, scope};
+use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::query_log::Journal;
-use crate::proxy::snapshot::Snapshot;
-use crate::telemetry::metrics::Metrics;
+use crate::reason::Reason;
 use crate::tenancy::{Matchers, TenantScope};
 use crate::upstream::Upstream;
 
 /// Confines a request to an endpoint of the metrics API.
 pub(super) fn enforce(
-    snapshot: &Snapshot,
-    outward: &Outward,
+    context: &RequestContext,
+    target: &UpstreamTarget,
     endpoint: &Endpoint,
     caller: &Arc<Caller>,
     request: Request<ClientBody>,
-    metrics: &Metrics,
-    journal: &Journal,
 ) -> Result<Enforced, ProxyError> {
     let matchers = admitted(endpoint, caller, request.method())?;
-    let room = Room::for_request(snapshot, metrics, caller.holder());
+    let room = context.request_room(caller.holder());
     let (head, body) = input::read(request, endpoint)?;
     let send = Send {
-        outward,
+        target,
         endpoint,
         head: &head,
         budget: &room.budget,
     };
     if *endpoint == Endpoint::RemoteRead {
         let message =
-            remote_read::decode(&body, room.bytes).map_err(|error| refused_read(&error))?;
-        query_size::remote_read(snapshot, &message)?;
-        guard::remote_read(snapshot, caller, &message)?;
+            remote_read::decode(&body, room.bytes).map_err(|error| guard::refused_read(&error))?;
+        query_size::remote_read(context, &message)?;
+        guard::remote_read(context, caller, &message)?;
         let body = match matchers {
             Some(matchers) => room.budget.hold(
                 remote_read::confine(&message, matchers, room.bytes)
-                    .map_err(|error| refused_read(&error))?,
+                    .map_err(|error| guard::refused_read(&error))?,
             )?,
             None => body,
         };
         return send.remote_read(body);
     }
     let form = input::parameters(&head, &body)?;
-    refuse_clusters(snapshot, &form)?;
-    query_size::metrics(snapshot, endpoint, &form)?;
-    journal.asked_with(form.iter());
+    refuse_clusters(context, &form)?;
+    query_size::metrics(context, endpoint, &form)?;
+    context.queries.asked_with(form.iter());
     let Some(matchers) = matchers else {
         return send.form(&form, ResponsePlan::AllTenants);
     };
-    let (Allowed { sent, local }, origin) =
-        confined(snapshot, endpoint, caller, matchers, form, metrics, journal)?;
+    let (Allowed { sent, local }, origin) = confined(context, endpoint, caller, matchers, form)?;
     let plan = match endpoint {
         Endpoint::Federate => ResponsePlan::Stream,
         Endpoint::Rules => ResponsePlan::Filter(Filter::Rules {
@@ -102,56 +98,50 @@ pub(super) fn admitted<'c>(
     if !endpoint.allows(method.as_str()) {
         return Err(ProxyError::method_not_allowed(endpoint.methods()));
     }
-    Ok(match super::scope(caller)? {
+    Ok(match scope(caller)? {
         TenantScope::AllTenants => None,
-        TenantScope::Tenants(_) => Some(super::matchers_of(caller)?),
+        TenantScope::Tenants(_) => Some(matchers_of(caller)?),
     })
 }
 
 /// The parameters that go up, confined, and their query.
 pub(super) fn confined<'f>(
-    snapshot: &Snapshot,
+    context: &RequestContext,
     endpoint: &Endpoint,
     caller: &Caller,
     matchers: &Matchers,
     form: Form<'f>,
-    metrics: &Metrics,
-    journal: &Journal,
 ) -> Result<(Allowed<'f>, Option<Origin>), ProxyError> {
-    let mut confine = ConfineOnce::new(snapshot, matchers, metrics);
+    let mut confine = ConfineOnce::new(context, matchers);
     let allowed = params::allow(endpoint, form, matchers, &mut confine);
     let allowed = allowed.map_err(confine::refusal)?;
-    journal.sent_with(allowed.sent.iter());
-    guard::metrics(snapshot, caller, endpoint, &allowed.sent, confine.text())?;
+    context.queries.sent_with(allowed.sent.iter());
+    guard::metrics(context, caller, endpoint, &allowed.sent, confine.text())?;
     Ok((allowed, confine.into_origin().map(Origin)))
 }
 
 /// Where clusters have names, whoever names one is not answered by another.
-fn refuse_clusters(snapshot: &Snapshot, form: &Form<'_>) -> Result<(), ProxyError> {
+fn refuse_clusters(context: &RequestContext, form: &Form<'_>) -> Result<(), ProxyError> {
     let has_name = |upstream: &Arc<Upstream>| upstream.settings().cluster.is_some();
     let names_one = form.iter().any(|(name, _)| name == clusters::PARAMETER);
-    if !names_one || !snapshot.upstreams().iter().any(has_name) {
+    if !names_one || !context.rules.upstreams().iter().any(has_name) {
         return Ok(());
     }
     let text = "parameter `cluster` is not allowed here: it goes with /api/v1/query and \
                 query_range, at the root; all else is below /clusters/{name}";
-    Err(ProxyError::new(ErrorKind::Forbidden, text).because("parameter"))
+    Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::Parameter))
 }
 
-pub(super) fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
-    let kind = match error {
-        remote_read::RemoteReadError::TooLong(_) => ErrorKind::TooLarge,
-        _ => ErrorKind::BadRequest,
-    };
-    ProxyError::new(kind, error.to_string()).because("remote_read")
-}
+/// How far back a metric name counts for `/api/v1/metadata`, in seconds. Metadata is of targets
+/// scraped now; an hour covers those that are down for a while.
+const NAMES_WINDOW: u64 = 3600;
 
 /// The longest query string that every server in between can be expected to take.
 const LONGEST_IN_URL: usize = 4096;
 
 /// Rebuilds the request: one path, one place for parameters, chosen headers.
 pub(super) struct Send<'a> {
-    pub(super) outward: &'a Outward,
+    pub(super) target: &'a UpstreamTarget,
     pub(super) endpoint: &'a Endpoint,
     pub(super) head: &'a Parts,
     pub(super) budget: &'a Budget,
@@ -203,12 +193,12 @@ impl Send<'_> {
         send.form(&form, ResponsePlan::Filter(filter))
     }
 
-    /// The companion of a metadata call: which metric names the tenants have.
+    /// The side request of a metadata call: which metric names the tenants have.
     fn metric_names(&self, matchers: &Matchers) -> Result<Enforced, ProxyError> {
         let names = Endpoint::LabelValues("__name__".into());
         let mut form = Form::default();
         form.push("match[]", format!("{{{}}}", matchers.promql()));
-        form.push("start", filter::names_since());
+        form.push("start", names_since());
         let send = Send {
             endpoint: &names,
             ..*self
@@ -224,6 +214,14 @@ impl Send<'_> {
         body: RequestBody,
         plan: ResponsePlan,
     ) -> Result<Enforced, ProxyError> {
-        self.outward.request(method, target, headers, body, plan)
+        self.target.request(method, target, headers, body, plan)
     }
+}
+
+/// Where the window of metric names begins: seconds since the epoch.
+fn names_since() -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    now.saturating_sub(NAMES_WINDOW).to_string()
 }

@@ -2,22 +2,19 @@
 
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use serde::{Deserialize, Serialize};
 
-use super::answer::TracesAnswer;
+use super::org_id;
 use super::scope::TracesScope;
-use super::{org_id, send};
 use crate::body::RequestBody;
-use crate::body::budget::Room;
 use crate::headers;
 use crate::prometheus::form::Form;
-use crate::proxy::enforce::{Enforced, Outward, ResponsePlan};
+use crate::proxy::context::RequestContext;
+use crate::proxy::enforce::{Enforced, Enforcement, ResponsePlan, TracesAnswer, UpstreamTarget};
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::respond;
-use crate::proxy::snapshot::Snapshot;
-use crate::telemetry::metrics::Metrics;
+use crate::reason::Reason;
 use crate::tempo::answer::Format;
 use crate::tempo::endpoints::{Endpoint, Version, check_trace_id};
 use crate::tempo::trace::{TraceApi, TraceOwner, trace_is_wholly_ours};
@@ -43,68 +40,108 @@ struct Side {
     end: Option<i64>,
 }
 
-/// Looks at both traces, and lets the request go up if all of both is the caller's. Spans that
-/// arrive between the look and the answer are the one thing it cannot know.
-pub(super) async fn enforce(
-    snapshot: &Snapshot,
-    outward: &Outward,
+/// A request that may be sent when both of its traces were seen to be wholly the caller's. Spans
+/// that arrive between the look and the answer are the one thing it cannot know.
+pub(in crate::proxy) struct OwnTraces {
+    sides: Vec<Enforced>,
+    unseen: usize,
+    owner: TraceOwner,
+    request: Enforced,
+}
+
+impl OwnTraces {
+    /// The side request for the next trace to be seen, which is answered in this format.
+    pub(in crate::proxy) fn next_side(&mut self) -> Option<(Enforced, Format)> {
+        self.sides.pop().map(|side| (side, Format::Protobuf))
+    }
+
+    /// Sees a trace.
+    ///
+    /// # Errors
+    /// When not all of it is the caller's.
+    pub(in crate::proxy) fn see(&mut self, trace: &Bytes) -> Result<(), ProxyError> {
+        check_ours(trace, &self.owner)?;
+        self.unseen = self.unseen.saturating_sub(1);
+        Ok(())
+    }
+
+    /// The request, when all was seen.
+    pub(in crate::proxy) fn into_request(self) -> Result<Enforced, ProxyError> {
+        if self.unseen > 0 {
+            return Err(ProxyError::defect());
+        }
+        Ok(self.request)
+    }
+}
+
+/// Confines a request for the difference of two traces.
+pub(super) fn enforce(
+    context: &RequestContext,
+    target: &UpstreamTarget,
     scope: TracesScope,
     head: &Parts,
     body: &[u8],
-    metrics: &Metrics,
-) -> Result<Enforced, ProxyError> {
-    let room = Room::for_answer(snapshot, metrics, &outward.holder);
+) -> Result<Enforcement, ProxyError> {
     let difference: Difference = serde_json::from_slice(body).map_err(|error| {
         let text = format!("the body is no trace difference: {error}");
         ProxyError::new(ErrorKind::BadRequest, text)
-            .because("body")
+            .because(Reason::Body)
             .quoting_the_query()
     })?;
     let mut headers = headers::for_data_request(&head.headers);
-    match scope {
-        TracesScope::All => {}
-        TracesScope::OrgId(id) => headers.extend(org_id::header(id)),
-        TracesScope::Confined(scope) => {
-            let owner = scope.owner()?;
-            for side in [&difference.base, &difference.compare] {
-                let trace = fetch(outward, side, &room, metrics).await?;
-                check_ours(&trace, &owner)?;
-            }
+    let condition = match scope {
+        TracesScope::All => None,
+        TracesScope::OrgId(id) => {
+            headers.extend(org_id::header(id));
+            None
         }
-    }
+        TracesScope::Confined(scope) => {
+            // The last one is asked for first.
+            let sides = [&difference.compare, &difference.base];
+            let sides: Result<Vec<_>, _> =
+                sides.into_iter().map(|side| trace(target, side)).collect();
+            Some((sides?, scope.owner()?))
+        }
+    };
     let body = serde_json::to_vec(&difference).map_err(|error| {
         ProxyError::new(ErrorKind::Internal, "the request cannot be written").caused_by(&error)
     })?;
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static(Format::Json.media_type()));
-    outward.request(
+    let body = context.budget(target.holder()).hold(body)?;
+    let request = target.request(
         Method::POST,
         &Endpoint::TraceDiff.upstream_path(),
         headers,
-        RequestBody::Whole(Some(room.budget.hold(body)?)),
+        RequestBody::Whole(Some(body)),
         ResponsePlan::Traces(TracesAnswer::Public),
-    )
+    )?;
+    Ok(match condition {
+        None => Enforcement::One(request),
+        Some((sides, owner)) => Enforcement::Conditional(Box::new(OwnTraces {
+            unseen: sides.len(),
+            sides,
+            owner,
+            request,
+        })),
+    })
 }
 
 fn check_ours(trace: &Bytes, owner: &TraceOwner) -> Result<(), ProxyError> {
     let is_ours = trace_is_wholly_ours(trace, TraceApi::V2, owner)
-        .map_err(|error| respond::unreadable(&error))?;
+        .map_err(|error| ProxyError::unreadable(&error))?;
     if is_ours {
         return Ok(());
     }
     let text =
         "a difference is made only of traces that are there and all of whose spans are yours";
-    Err(ProxyError::new(ErrorKind::Forbidden, text).because("trace_diff"))
+    Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::TraceDiff))
 }
 
-async fn fetch(
-    outward: &Outward,
-    side: &Side,
-    room: &Room,
-    metrics: &Metrics,
-) -> Result<Bytes, ProxyError> {
+/// The side request for one of the traces.
+fn trace(target: &UpstreamTarget, side: &Side) -> Result<Enforced, ProxyError> {
     check_trace_id(&side.id).map_err(|error| {
-        ProxyError::new(ErrorKind::BadRequest, error.to_string()).because("path")
+        ProxyError::new(ErrorKind::BadRequest, error.to_string()).because(Reason::Path)
     })?;
     let endpoint = Endpoint::TraceById {
         version: Version::V2,
@@ -117,9 +154,5 @@ async fn fetch(
         }
     }
     form.push("span_pruning", "false");
-    let protobuf = HeaderValue::from_static(Format::Protobuf.media_type());
-    let headers = HeaderMap::from_iter([(ACCEPT, protobuf)]);
-    let plan = ResponsePlan::Traces(TracesAnswer::Public);
-    let question = send(outward, &endpoint.upstream_path(), &form, headers, plan)?;
-    respond::companion(question, Format::Protobuf.media_type(), room, metrics).await
+    target.side_request(&endpoint.upstream_path(), &form)
 }

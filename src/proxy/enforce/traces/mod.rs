@@ -1,7 +1,6 @@
 //! The traces API's rule: a confined query goes up, and the answer loses what a query cannot
 //! confine.
 
-mod answer;
 mod diff;
 pub(super) mod org_id;
 mod scope;
@@ -10,18 +9,19 @@ use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
-use self::answer::{Companions, Hidden};
-pub(in crate::proxy) use self::answer::{Page, TracesAnswer, WholeAnswer};
+pub(in crate::proxy) use self::diff::OwnTraces;
 pub(super) use self::scope::{TracesScope, refusal};
-use super::{Enforced, Outward, ResponsePlan, guard, input, query_size};
+use super::{
+    Enforced, Enforcement, Page, ResponsePlan, TracesAnswer, UpstreamTarget, guard, input,
+    query_size,
+};
 use crate::auth::Caller;
-use crate::body::{ClientBody, RequestBody};
+use crate::body::ClientBody;
 use crate::headers;
 use crate::prometheus::form::Form;
+use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::query_log::Journal;
-use crate::proxy::snapshot::Snapshot;
-use crate::telemetry::metrics::Metrics;
+use crate::reason::Reason;
 use crate::tempo::answer::Format;
 use crate::tempo::endpoints::{Endpoint, Version};
 use crate::tempo::params::{self, OldForm, ParamError, Params};
@@ -31,45 +31,55 @@ use crate::traceql::{OldSearch, Refusal};
 
 /// Whether the endpoint is asked by what is in the body.
 pub(super) fn reads_body(
-    snapshot: &Snapshot,
+    context: &RequestContext,
     endpoint: &Endpoint,
     caller: &Caller,
-    head: &Parts,
+    method: &Method,
 ) -> Result<bool, ProxyError> {
-    if head.method != endpoint.method() {
+    if method != endpoint.method() {
         return Err(ProxyError::method_not_allowed(&[endpoint.method()]));
     }
-    TracesScope::of(snapshot, caller)?;
+    TracesScope::of(context, caller)?;
     Ok(*endpoint == Endpoint::TraceDiff)
 }
 
 /// Confines a request to an endpoint of the traces API.
-pub(super) async fn enforce(
-    snapshot: &Snapshot,
-    outward: &Outward,
+pub(super) fn enforce(
+    context: &RequestContext,
+    target: &UpstreamTarget,
     endpoint: &Endpoint,
     caller: &Caller,
     request: Request<ClientBody>,
-    metrics: &Metrics,
-    journal: &Journal,
-) -> Result<Enforced, ProxyError> {
+) -> Result<Enforcement, ProxyError> {
     let (head, body) = request.into_parts();
     if head.method != endpoint.method() {
         return Err(ProxyError::method_not_allowed(&[endpoint.method()]));
     }
-    let scope = TracesScope::of(snapshot, caller)?;
+    let scope = TracesScope::of(context, caller)?;
     if *endpoint == Endpoint::TraceDiff {
         let body = input::whole(body)?;
-        return diff::enforce(snapshot, outward, scope, &head, &body, metrics).await;
+        return diff::enforce(context, target, scope, &head, &body);
     }
-    let form = input::parameters(&head, &[])?;
-    journal.asked_with(form.iter());
-    query_size::traces(snapshot, endpoint, &form)?;
-    guard::traces(snapshot, caller, endpoint, form.iter())?;
+    by_form(context, target, endpoint, caller, scope, &head).map(Enforcement::One)
+}
+
+/// The same of an endpoint whose parameters are in its URL.
+fn by_form(
+    context: &RequestContext,
+    target: &UpstreamTarget,
+    endpoint: &Endpoint,
+    caller: &Caller,
+    scope: TracesScope,
+    head: &Parts,
+) -> Result<Enforced, ProxyError> {
+    let form = input::parameters(head, &[])?;
+    context.queries.asked_with(form.iter());
+    query_size::traces(context, endpoint, &form)?;
+    guard::traces(context, caller, endpoint, form.iter())?;
     let scope = match scope {
-        TracesScope::All => return unconfined(outward, endpoint, &head, &form, HeaderMap::new()),
+        TracesScope::All => return unconfined(target, endpoint, head, &form, HeaderMap::new()),
         TracesScope::OrgId(header) => {
-            return unconfined(outward, endpoint, &head, &form, org_id::header(header));
+            return unconfined(target, endpoint, head, &form, org_id::header(header));
         }
         TracesScope::Confined(scope) => scope,
     };
@@ -90,7 +100,7 @@ pub(super) async fn enforce(
             )
             .map_err(parameter)?;
             let page = Page {
-                companions: scope.companions(outward, range),
+                ownership: scope.ownership(target, range),
                 hidden: scope.hidden(query),
                 is_old: query.is_empty(),
             };
@@ -138,13 +148,12 @@ pub(super) async fn enforce(
             (Params::new(), TracesAnswer::Public)
         }
     };
-    let form = form_of(params, journal);
+    let form = form_of(params, context);
     let mut headers = headers::for_data_request(&head.headers);
     if !matches!(answer, TracesAnswer::Public) {
         headers.insert(ACCEPT, HeaderValue::from_static(format.media_type()));
     }
-    send(
-        outward,
+    target.get(
         &endpoint.upstream_path(),
         &form,
         headers,
@@ -152,19 +161,19 @@ pub(super) async fn enforce(
     )
 }
 
-fn form_of<'p>(params: Params<'p>, journal: &Journal) -> Form<'p> {
+fn form_of<'p>(params: Params<'p>, context: &RequestContext) -> Form<'p> {
     let mut form = Form::default();
     for (name, value) in params {
         form.push(name, value);
     }
-    journal.sent_with(form.iter());
+    context.queries.sent_with(form.iter());
     form
 }
 
 /// The request as it came, but read and written again, for callers with all tenants and for a
 /// Tempo that keeps tenants apart by itself.
 fn unconfined(
-    outward: &Outward,
+    target: &UpstreamTarget,
     endpoint: &Endpoint,
     head: &Parts,
     form: &Form<'_>,
@@ -172,29 +181,12 @@ fn unconfined(
 ) -> Result<Enforced, ProxyError> {
     let mut headers = headers::for_data_request(&head.headers);
     headers.extend(extra);
-    send(
-        outward,
+    target.get(
         &endpoint.client_path(),
         form,
         headers,
         ResponsePlan::AllTenants,
     )
-}
-
-fn send(
-    outward: &Outward,
-    path: &str,
-    form: &Form<'_>,
-    headers: HeaderMap,
-    plan: ResponsePlan,
-) -> Result<Enforced, ProxyError> {
-    let parameters = form.encode();
-    let target = if parameters.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{path}?{parameters}")
-    };
-    outward.request(Method::GET, &target, headers, RequestBody::Empty, plan)
 }
 
 /// The client's own text of a parameter, under the first of its names that has one.
@@ -224,10 +216,10 @@ fn parameter(error: ParamError<Refusal>) -> ProxyError {
     match error {
         ParamError::Query(error) => refusal(&error),
         ParamError::Internal(_) | ParamError::Unsupported(_) => {
-            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because("parameter")
+            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because(Reason::Parameter)
         }
         error => ProxyError::new(ErrorKind::BadRequest, error.to_string())
-            .because("parameters")
+            .because(Reason::Parameters)
             .quoting_the_query(),
     }
 }

@@ -3,6 +3,7 @@
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::reason::Reason;
 use crate::tenancy::Tenants;
 
 const NAME: HeaderName = HeaderName::from_static("x-scope-orgid");
@@ -19,11 +20,11 @@ pub(super) fn of(tenants: &Tenants) -> Result<HeaderValue, ProxyError> {
         .collect();
     if !ids.iter().all(|id| is_valid(id)) {
         let text = "a tenant has characters that Tempo does not take in X-Scope-OrgID";
-        return Err(ProxyError::new(ErrorKind::Forbidden, text).because("no_tenants"));
+        return Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::NoTenants));
     }
     HeaderValue::from_str(&ids.join("|")).map_err(|error| {
         ProxyError::new(ErrorKind::Forbidden, "the tenants cannot stand in a header")
-            .because("no_tenants")
+            .because(Reason::NoTenants)
             .caused_by(&error)
     })
 }
@@ -37,7 +38,7 @@ pub(in crate::proxy::enforce) fn header(value: HeaderValue) -> HeaderMap {
 pub(super) fn nobody_has_all() -> ProxyError {
     let text = "this Tempo keeps tenants apart by X-Scope-OrgID, which cannot say `all tenants`; \
                 use a token that names tenants";
-    ProxyError::new(ErrorKind::Forbidden, text).because("no_tenants")
+    ProxyError::new(ErrorKind::Forbidden, text).because(Reason::NoTenants)
 }
 
 /// What dskit takes: letters, digits and ``!-_.*'()``, but no name of a folder.

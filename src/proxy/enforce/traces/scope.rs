@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use hyper::header::HeaderValue;
 
-use super::{Companions, Hidden, TracesAnswer, org_id};
+use super::org_id;
 use crate::auth::Caller;
 use crate::config::settings::{ForeignSpans, SearchMetadata};
-use crate::proxy::enforce::Outward;
+use crate::proxy::authorize::scope;
+use crate::proxy::context::RequestContext;
+use crate::proxy::enforce::enforced::Hidden;
+use crate::proxy::enforce::{TraceOwnership, TracesAnswer, UpstreamTarget, VerifyTraces};
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::snapshot::Snapshot;
+use crate::reason::Reason;
 use crate::tempo::answer::Format;
 use crate::tempo::params::Range;
 use crate::tempo::tag_name::TagName;
@@ -40,31 +43,31 @@ pub(in crate::proxy::enforce) struct Confined {
 impl TracesScope {
     /// The caller's scope.
     pub(in crate::proxy::enforce) fn of(
-        snapshot: &Snapshot,
+        context: &RequestContext,
         caller: &Caller,
     ) -> Result<Self, ProxyError> {
-        let settings = snapshot.settings();
+        let settings = context.settings();
         let by_org_id = settings.tenancy.traces_org_id;
-        match crate::proxy::enforce::scope(caller)? {
+        match scope(caller)? {
             TenantScope::AllTenants if by_org_id => Err(org_id::nobody_has_all()),
             TenantScope::AllTenants => Ok(Self::All),
             TenantScope::Tenants(tenants) if by_org_id => org_id::of(tenants).map(Self::OrgId),
             TenantScope::Tenants(tenants) => {
-                Confined::new(snapshot, tenants).map(|scope| Self::Confined(Box::new(scope)))
+                Confined::new(context, tenants).map(|scope| Self::Confined(Box::new(scope)))
             }
         }
     }
 }
 
 impl Confined {
-    fn new(snapshot: &Snapshot, tenants: &Tenants) -> Result<Self, ProxyError> {
-        let settings = snapshot.settings();
+    fn new(context: &RequestContext, tenants: &Tenants) -> Result<Self, ProxyError> {
+        let settings = context.settings();
         let attributes = tenants.traces();
         let named = attributes
             .iter()
             .map(|attribute| (&*attribute.name, &attribute.tenants));
         let predicate = TenantPredicate::new(named).map_err(|error| {
-            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because("no_tenants")
+            ProxyError::new(ErrorKind::Forbidden, error.to_string()).because(Reason::NoTenants)
         })?;
         Ok(Self {
             predicate,
@@ -115,7 +118,7 @@ impl Confined {
         }
         let text = "the values of this tag describe whole traces, whoever their spans belong to; \
                     ask for `name` or `resource.service.name` instead";
-        Err(ProxyError::new(ErrorKind::Forbidden, text).because("trace_intrinsic"))
+        Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::TagIntrinsic))
     }
 
     /// The only values that a tag may have, if it may be a tenant attribute.
@@ -133,18 +136,20 @@ impl Confined {
         Hidden::unless_named(names, query)
     }
 
-    /// How search results are checked for traces that hold foreign spans.
-    pub(in crate::proxy::enforce) fn companions(
+    /// How it is known which traces of a search hold foreign spans.
+    pub(in crate::proxy::enforce) fn ownership(
         &self,
-        outward: &Outward,
+        target: &UpstreamTarget,
         range: Range,
-    ) -> Companions {
+    ) -> TraceOwnership {
         match self.metadata {
-            SearchMetadata::Trust => Companions::NotNeeded,
-            SearchMetadata::Mask => Companions::Never,
-            SearchMetadata::Verify => {
-                Companions::verify(outward.clone(), self.attributes.clone(), range)
-            }
+            SearchMetadata::Trust => TraceOwnership::Trusted,
+            SearchMetadata::Mask => TraceOwnership::Unknown,
+            SearchMetadata::Verify => TraceOwnership::Verified(Box::new(VerifyTraces::new(
+                target.clone(),
+                self.attributes.clone(),
+                range,
+            ))),
         }
     }
 
@@ -177,14 +182,15 @@ impl Confined {
 
 /// A query that was refused, for the client.
 pub(in crate::proxy::enforce) fn refusal(error: &Refusal) -> ProxyError {
-    match error.kind() {
-        RefusalKind::Malformed => ProxyError::new(ErrorKind::BadRequest, error.to_string())
-            .because("malformed")
-            .quoting_the_query(),
-        RefusalKind::TooLarge => ProxyError::new(ErrorKind::Unprocessable, error.to_string())
-            .because("confined_too_long"),
-        RefusalKind::Denied => ProxyError::new(ErrorKind::Forbidden, error.to_string())
-            .because("traceql")
-            .quoting_the_query(),
+    let (kind, quotes) = match error.kind() {
+        RefusalKind::Malformed => (ErrorKind::BadRequest, true),
+        RefusalKind::TooLarge => (ErrorKind::Unprocessable, false),
+        RefusalKind::Denied => (ErrorKind::Forbidden, true),
+    };
+    let refusal = ProxyError::new(kind, error.to_string()).because(error.reason());
+    if quotes {
+        refusal.quoting_the_query()
+    } else {
+        refusal
     }
 }

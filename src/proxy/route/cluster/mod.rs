@@ -7,7 +7,7 @@
 //! Upstreams with a `cluster` are found below [`CLUSTERS`] and that name, which is their
 //! `path_prefix`. As soon as there is one, all of `/clusters` is for names: a cluster that the
 //! caller may not use is answered as one that does not exist, in every byte. So nothing that
-//! depends on the cluster may be decided before [`permit`]: a token is always needed there, and
+//! depends on the cluster may be decided before [`authorize`](crate::proxy::authorize): a token is always needed there, and
 //! errors are in the dialect of the path. Names are compared as they stand; what is no name in
 //! the config is no cluster.
 
@@ -19,12 +19,10 @@ use hyper::http::uri::{PathAndQuery, Uri};
 
 use super::host::Host;
 use super::path;
-use super::{Route, Target};
-use crate::auth::Caller;
 use crate::config::settings::{Api, CLUSTERS, Upstream as UpstreamSettings};
-use crate::proxy::enforce;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::snapshot::Snapshot;
+use crate::proxy::rules::Rules;
+use crate::reason::Reason;
 use crate::upstream::Upstream;
 
 /// The upstreams that a request can mean.
@@ -53,11 +51,11 @@ pub(in crate::proxy) enum Named {
 /// # Errors
 /// When the prefix is written in a way that servers may read differently.
 pub(in crate::proxy) fn enter<'s, B>(
-    snapshot: &'s Snapshot,
+    rules: &'s Rules,
     host: Host,
     request: &mut Request<B>,
 ) -> Result<Cluster<'s>, ProxyError> {
-    let upstreams = snapshot.upstreams();
+    let upstreams = rules.upstreams();
     let path = request.uri().path();
     let (prefix, named) = match below_clusters(upstreams, path)? {
         None => (prefix(upstreams, &host, path)?, None),
@@ -77,35 +75,11 @@ pub(in crate::proxy) fn enter<'s, B>(
     }
     Ok(Cluster {
         upstreams,
-        passthrough: snapshot.settings().passthrough.upstream.as_deref(),
+        passthrough: rules.settings().passthrough.upstream.as_deref(),
         prefix,
         named,
         host,
     })
-}
-
-/// Refuses a route of a cluster that its caller may not use, or that there is not: alike.
-///
-/// # Errors
-/// The refusal.
-pub(in crate::proxy) fn permit(route: &Route, caller: Option<&Caller>) -> Result<(), ProxyError> {
-    let name = match (&route.target, &route.cluster) {
-        (Target::NoCluster, _) => None,
-        (_, Some(name)) => Some(name),
-        (_, None) => return Ok(()),
-    };
-    let scope = caller.map(enforce::scope).transpose()?;
-    match (name, scope) {
-        (Some(name), Some(scope)) if scope.may_use(name) => Ok(()),
-        _ => Err(no_cluster()),
-    }
-}
-
-/// No cluster, as far as the caller is told.
-pub(in crate::proxy) fn no_cluster() -> ProxyError {
-    let text = "there is no such cluster, or this token may not use it; GET /clusters lists those \
-                that it may use";
-    ProxyError::new(ErrorKind::Forbidden, text).because("no_cluster")
 }
 
 impl<'s> Cluster<'s> {
@@ -159,7 +133,7 @@ impl<'s> Cluster<'s> {
         }
         let text = "several traces upstreams could be meant, as gRPC comes without a path prefix: \
                     each needs `hosts` of its own; or switch streaming off";
-        Err(ProxyError::new(ErrorKind::Forbidden, text).because("ambiguous_cluster"))
+        Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::AmbiguousCluster))
     }
 
     /// Where paths outside the data APIs go: with the cluster's metrics, or else its traces;
@@ -266,7 +240,7 @@ fn is_for(host: &Host, upstream: &Upstream) -> bool {
 fn oddly_spelled() -> ProxyError {
     let text = "the path may be meant to begin with a configured path_prefix: write that plainly, \
                 in the same case, without escapes, `;` or empty segments";
-    ProxyError::new(ErrorKind::BadRequest, text).because("path")
+    ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Path)
 }
 
 /// Whether a path begins with the segments of a prefix.
@@ -291,7 +265,7 @@ fn below(uri: &Uri, prefix: &str) -> Result<Uri, ProxyError> {
     };
     read().map_err(|error: hyper::http::Error| {
         ProxyError::new(ErrorKind::BadRequest, "the request target cannot be read")
-            .because("path")
+            .because(Reason::Path)
             .caused_by(&error)
     })
 }

@@ -7,8 +7,9 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::config::{OsAccess, load};
-use crate::proxy::admit;
-use crate::proxy::route::{self, Target};
+use crate::proxy::pipeline::Received;
+use crate::proxy::route::Target;
+use crate::proxy::snapshot::Snapshot;
 
 /// What watches the upstreams, which are nowhere.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
@@ -57,22 +58,16 @@ fn request(host: &str, target: &str, content_type: &str) -> Option<Request<()>> 
 /// not.
 fn routed(
     snapshot: &Snapshot,
-    mut request: Request<()>,
+    request: Request<()>,
 ) -> Result<(String, Target, String), &'static str> {
-    let mut route = || {
-        let host = admit::admit(&request, usize::MAX)?;
-        let cluster = enter(snapshot, host, &mut request)?;
-        let path = admit::path(&request)?;
-        route::route(snapshot, &cluster, &request, &path)
-    };
-    let route: Result<Route, ProxyError> = route();
-    let route = route.map_err(|error| error.reason())?;
+    let routed = Received::new(snapshot.rules(), request).and_then(Received::route);
+    let routed = routed.map_err(|error| error.reason().label())?;
+    let route = routed.route();
+    let upstream = route.upstream.as_ref();
     Ok((
-        route
-            .upstream
-            .map_or_else(String::new, |upstream| upstream.name().to_string()),
-        route.target,
-        request.uri().to_string(),
+        upstream.map_or_else(String::new, |upstream| upstream.name().to_string()),
+        route.target.clone(),
+        routed.head().uri.to_string(),
     ))
 }
 

@@ -1,13 +1,17 @@
-//! The first look at a request's head: what has two readings goes no further.
+//! The first look at a request's headers: what has two readings goes no further.
 
 use hyper::{Method, Request};
 
-use super::error::{ErrorKind, ProxyError};
-use super::route::host::{self, Host};
-use super::route::path::{self, PathReading};
+use super::host::{self, Host};
+use super::path::{self, PathReading};
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::reason::Reason;
 
 /// Checks the length and the method, and gives the host.
-pub(super) fn admit<B>(request: &Request<B>, uri_bytes: usize) -> Result<Host, ProxyError> {
+pub(in crate::proxy) fn check<B>(
+    request: &Request<B>,
+    uri_bytes: usize,
+) -> Result<Host, ProxyError> {
     check_length(request, uri_bytes)?;
     if request.method() == Method::CONNECT {
         return Err(ProxyError::new(
@@ -16,14 +20,14 @@ pub(super) fn admit<B>(request: &Request<B>, uri_bytes: usize) -> Result<Host, P
         ));
     }
     host::read(request).map_err(|refusal| {
-        ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because("host")
+        ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because(Reason::Host)
     })
 }
 
 /// The path as read.
-pub(super) fn path<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyError> {
+pub(in crate::proxy) fn path<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyError> {
     path::read(request.uri().path()).map_err(|refusal| {
-        ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because("path")
+        ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because(Reason::Path)
     })
 }
 
@@ -55,8 +59,8 @@ mod tests {
             .uri("http://a/x?yz")
             .body(())
             .unwrap();
-        assert!(admit(&longest, 5).is_ok());
-        let error = admit(&longest, 4).unwrap_err();
+        assert!(check(&longest, 5).is_ok());
+        let error = check(&longest, 4).unwrap_err();
         assert_eq!(error.status(), 414);
         assert!(error.log_text().contains("5 bytes, more than 4"));
     }

@@ -4,14 +4,14 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, TE};
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 
-use super::{Enforced, Outward, ResponsePlan};
+use super::{Enforced, ResponsePlan, UpstreamTarget};
 use crate::auth::Caller;
 use crate::body::RequestBody;
 use crate::headers;
+use crate::proxy::context::RequestContext;
 use crate::proxy::error::ProxyError;
 use crate::proxy::route::Target;
 use crate::proxy::shadow::InForce;
-use crate::proxy::snapshot::Snapshot;
 
 /// What names a tenant to a store that has several. A client that sends one today would get an
 /// error without it.
@@ -20,33 +20,31 @@ const TENANT_HEADERS: [HeaderName; 2] = [
     HeaderName::from_static("thanos-tenant"),
 ];
 
-/// The request as it came, for the upstream whose shadow mode is in force, and for no other. Of
-/// its headers goes up what passes through elsewhere, and what names a tenant. A token goes up
-/// where the upstream checks tokens itself, believed here or not.
-pub(in crate::proxy) fn as_it_came(
-    in_force: &InForce<'_>,
-    snapshot: &Snapshot,
+/// The request unmodified, for the upstream whose shadow mode is in force, and for no other. Of its
+/// headers those are forwarded that are so outside the data APIs, and those that name a tenant. A
+/// token is forwarded where the upstream checks tokens itself, valid or not.
+pub(in crate::proxy) fn unmodified(
+    in_force: &InForce,
+    context: &RequestContext,
     caller: Option<&Caller>,
     head: &Parts,
     body: RequestBody,
 ) -> Result<Enforced, ProxyError> {
-    let route = in_force.route();
-    let mut outward = Outward::new(snapshot, in_force.upstream(), caller, &head.headers);
-    if outward.token.is_none() && outward.upstream.forwards_token() {
-        outward.token = head.headers.get(AUTHORIZATION).cloned();
-    }
+    let upstream = in_force.upstream();
+    let target = UpstreamTarget::new(&context.rules, upstream, caller, &head.headers)
+        .or_token(head.headers.get(AUTHORIZATION));
     let mut headers = head.headers.clone();
-    headers::strip_request(&mut headers, snapshot.token_headers());
+    headers::strip_request(&mut headers, context.rules.token_headers());
     for name in &TENANT_HEADERS {
         copy(&head.headers, name, &mut headers);
     }
     let plan = ResponsePlan::PassThrough;
-    if let Target::Grpc(method) = &route.target {
+    if let Target::Grpc(method) = &in_force.route().target {
         headers.insert(TE, HeaderValue::from_static("trailers"));
-        return outward.grpc(method.client_path(), headers, body, plan);
+        return target.grpc(method.client_path(), headers, body, plan);
     }
-    let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    outward.request(head.method.clone(), target, headers, body, plan)
+    let path_and_query = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    target.request(head.method.clone(), path_and_query, headers, body, plan)
 }
 
 fn copy(from: &HeaderMap, name: &HeaderName, to: &mut HeaderMap) {

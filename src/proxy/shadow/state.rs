@@ -21,14 +21,14 @@ const REMEMBERED: usize = 10_000;
 const COMPARISONS: usize = 4;
 
 /// One for the process.
-pub(in crate::proxy) struct Ledger {
+pub(in crate::proxy) struct ShadowState {
     noted: Cache<u64, Instant>,
     hasher: RandomState,
     asked: AtomicU64,
     comparisons: Arc<Semaphore>,
 }
 
-impl Default for Ledger {
+impl Default for ShadowState {
     fn default() -> Self {
         Self {
             noted: Cache::new(REMEMBERED),
@@ -39,7 +39,7 @@ impl Default for Ledger {
     }
 }
 
-impl Ledger {
+impl ShadowState {
     /// Whether this was not noted within the last minute; it is from now on.
     pub(in crate::proxy) fn is_news(&self, what: impl Hash) -> bool {
         let key = self.hasher.hash_one(what);
@@ -56,8 +56,8 @@ impl Ledger {
         share > 0.0 && is_sampled(self.asked.fetch_add(1, Ordering::Relaxed), share)
     }
 
-    /// A place for a comparison, if there is one.
-    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+    /// A permit for a comparison, if there is one.
+    pub(super) fn permit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.comparisons).try_acquire_owned().ok()
     }
 }
@@ -68,22 +68,22 @@ mod tests {
 
     #[test]
     fn the_same_is_noted_once() {
-        let ledger = Ledger::default();
-        assert!(ledger.is_news(("thanos", "missing", "10.0.0.1")));
-        assert!(!ledger.is_news(("thanos", "missing", "10.0.0.1")));
-        assert!(ledger.is_news(("thanos", "missing", "10.0.0.2")));
-        assert!(ledger.is_news(("thanos", "signature", "10.0.0.1")));
+        let state = ShadowState::default();
+        assert!(state.is_news(("thanos", "missing", "10.0.0.1")));
+        assert!(!state.is_news(("thanos", "missing", "10.0.0.1")));
+        assert!(state.is_news(("thanos", "missing", "10.0.0.2")));
+        assert!(state.is_news(("thanos", "signature", "10.0.0.1")));
     }
 
     #[test]
     fn comparisons_are_bounded_and_off_by_default() {
-        let ledger = Ledger::default();
-        assert!(!ledger.is_compared(0.0));
-        assert!(ledger.is_compared(1.0));
-        let places: Vec<_> = (0..COMPARISONS).map(|_| ledger.place()).collect();
-        assert!(places.iter().all(Option::is_some));
-        assert!(ledger.place().is_none());
-        drop(places);
-        assert!(ledger.place().is_some());
+        let state = ShadowState::default();
+        assert!(!state.is_compared(0.0));
+        assert!(state.is_compared(1.0));
+        let permits: Vec<_> = (0..COMPARISONS).map(|_| state.permit()).collect();
+        assert!(permits.iter().all(Option::is_some));
+        assert!(state.permit().is_none());
+        drop(permits);
+        assert!(state.permit().is_some());
     }
 }

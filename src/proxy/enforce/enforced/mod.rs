@@ -1,0 +1,227 @@
+//! What enforcement makes: a request that may be sent, with the plan for its response.
+
+mod plan;
+mod traces;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Version};
+
+pub(in crate::proxy) use self::plan::{Filter, GrpcAnswer, Origin, ResponsePlan};
+pub(in crate::proxy) use self::traces::{
+    Hidden, Page, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
+};
+use crate::auth::Caller;
+use crate::body::RequestBody;
+use crate::prometheus::form::Form;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::proxy::rules::Rules;
+use crate::reason::Reason;
+use crate::shares::Holder;
+use crate::tempo::answer::Format;
+use crate::upstream::Upstream;
+
+/// A request that may be sent. Only enforcement makes one, by an [`UpstreamTarget`], and
+/// [`forward`](crate::proxy::forward::forward) takes nothing else. But for
+/// [`unmodified`](crate::proxy::enforce::unmodified), all that make one enforce.
+pub(in crate::proxy) struct Enforced {
+    upstream: Arc<Upstream>,
+    request: Request<RequestBody>,
+    plan: ResponsePlan,
+    holder: Holder,
+}
+
+impl Enforced {
+    /// Names the span that the upstream's own are part of.
+    pub(in crate::proxy) fn set_traceparent(&mut self, parent: HeaderValue) {
+        self.request.headers_mut().insert("traceparent", parent);
+    }
+
+    /// How long its answer may take where it is read whole and others wait for it.
+    pub(in crate::proxy) fn whole_within(&self) -> Duration {
+        let timeouts = &self.upstream.settings().timeouts;
+        timeouts.response_head + timeouts.body_idle
+    }
+
+    /// Where it goes.
+    pub(in crate::proxy) fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    /// What would be sent.
+    pub(in crate::proxy) fn request(&self) -> &Request<RequestBody> {
+        &self.request
+    }
+
+    /// What must happen to the answer.
+    pub(in crate::proxy) fn plan(&self) -> &ResponsePlan {
+        &self.plan
+    }
+
+    /// For whom it and its answer take up memory.
+    pub(in crate::proxy) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// Gives it up to be sent.
+    pub(in crate::proxy) fn into_parts(
+        self,
+    ) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan, Holder) {
+        (self.upstream, self.request, self.plan, self.holder)
+    }
+}
+
+/// An upstream, and what it is shown of the caller. Enforcement alone uses it, to make requests that
+/// may be sent and the side requests that go with them.
+#[derive(Clone)]
+pub(in crate::proxy::enforce) struct UpstreamTarget {
+    upstream: Arc<Upstream>,
+    /// The caller's own token, where the upstream is to see it.
+    token: Option<HeaderValue>,
+    /// For whom what is sent, and its answer, take up memory.
+    holder: Holder,
+}
+
+impl UpstreamTarget {
+    pub(in crate::proxy::enforce) fn new(
+        rules: &Rules,
+        upstream: &Arc<Upstream>,
+        caller: Option<&Caller>,
+        headers: &HeaderMap,
+    ) -> Self {
+        let holder = rules.authenticator().holder_of(caller).clone();
+        let upstream = Arc::clone(upstream);
+        let token = caller
+            .filter(|_| upstream.forwards_token())
+            .and_then(|caller| bearer(caller, headers));
+        Self {
+            upstream,
+            token,
+            holder,
+        }
+    }
+
+    pub(in crate::proxy::enforce) fn request(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        headers: HeaderMap,
+        body: RequestBody,
+        plan: ResponsePlan,
+    ) -> Result<Enforced, ProxyError> {
+        let uri = self.upstream.uri(path_and_query).map_err(|error| {
+            ProxyError::new(
+                ErrorKind::BadRequest,
+                "the request is too long to be sent on",
+            )
+            .because(Reason::Uri)
+            .caused_by(&error)
+        })?;
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        self.upstream.sign(request.headers_mut());
+        Ok(self.enforced(request, plan))
+    }
+
+    /// A GET with these parameters.
+    pub(in crate::proxy::enforce) fn get(
+        &self,
+        path: &str,
+        form: &Form<'_>,
+        headers: HeaderMap,
+        plan: ResponsePlan,
+    ) -> Result<Enforced, ProxyError> {
+        let parameters = form.encode();
+        let target = if parameters.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}?{parameters}")
+        };
+        self.request(Method::GET, &target, headers, RequestBody::Empty, plan)
+    }
+
+    /// A side request to the traces API, whose answer is protobuf and decides on another.
+    pub(in crate::proxy::enforce) fn side_request(
+        &self,
+        path: &str,
+        form: &Form<'_>,
+    ) -> Result<Enforced, ProxyError> {
+        let protobuf = HeaderValue::from_static(Format::Protobuf.media_type());
+        let headers = HeaderMap::from_iter([(ACCEPT, protobuf)]);
+        self.get(
+            path,
+            form,
+            headers,
+            ResponsePlan::Traces(TracesAnswer::Public),
+        )
+    }
+
+    pub(in crate::proxy::enforce) fn grpc(
+        &self,
+        path: &'static str,
+        headers: HeaderMap,
+        body: RequestBody,
+        plan: ResponsePlan,
+    ) -> Result<Enforced, ProxyError> {
+        let uri = self.upstream.grpc_uri(path).map_err(|error| {
+            ProxyError::new(ErrorKind::Internal, "the upstream has no address").caused_by(&error)
+        })?;
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = Version::HTTP_2;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        self.upstream.sign(request.headers_mut());
+        // HTTP/2 says it in `:authority`.
+        request.headers_mut().remove(HOST);
+        Ok(self.enforced(request, plan))
+    }
+
+    /// The same, where the client's own `Authorization` is forwarded, valid or not.
+    pub(in crate::proxy::enforce) fn or_token(
+        mut self,
+        authorization: Option<&HeaderValue>,
+    ) -> Self {
+        if self.token.is_none() && self.upstream.forwards_token() {
+            self.token = authorization.cloned();
+        }
+        self
+    }
+
+    /// Where it is.
+    pub(in crate::proxy::enforce) fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    /// The caller's part of what all requests share.
+    pub(in crate::proxy::enforce) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    fn enforced(&self, mut request: Request<RequestBody>, plan: ResponsePlan) -> Enforced {
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(AUTHORIZATION, token.clone());
+        }
+        Enforced {
+            upstream: Arc::clone(&self.upstream),
+            request,
+            plan,
+            holder: self.holder.clone(),
+        }
+    }
+}
+
+/// The caller's token as the upstream reads it, whichever header it came in.
+fn bearer(caller: &Caller, headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(caller.principal().header())?;
+    if caller.principal().header() == AUTHORIZATION {
+        return Some(value.clone());
+    }
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", value.to_str().ok()?)).ok()?;
+    bearer.set_sensitive(true);
+    Some(bearer)
+}

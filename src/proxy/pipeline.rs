@@ -1,0 +1,274 @@
+//! The steps of a request up to where it would be sent. Each is a type that only the step before
+//! can make, so none can be left out or taken out of order.
+//!
+//! | type | what is known by then |
+//! |---|---|
+//! | [`Received`] | the headers have one reading; the path is without its cluster's prefix |
+//! | [`Routed`] | the endpoint and the upstream, from closed tables |
+//! | [`Authenticated`] | who is calling |
+//! | [`Authorized`] | that the caller may use the route's cluster |
+//! | [`Complete`] | the body, where enforcement looks at it |
+//! | [`Admitted`] | that there is a permit for it, or that nothing will be sent |
+//! | [`Decided`] | what may be sent, and what that is called |
+//!
+//! Three drivers take these steps: [`serve`](super::serve) to send what comes of them,
+//! [`shadow`](super::shadow) to report it while the request is forwarded unmodified, and
+//! [`explain`](super::explain) to show it. A step that is added here is in all three.
+
+use std::sync::Arc;
+
+use hyper::body::Body as _;
+use hyper::header::HeaderMap;
+use hyper::http::request::Parts;
+use hyper::{Method, Request};
+
+use super::context::RequestContext;
+use super::enforce::{self, Enforcement};
+use super::error::{Dialect, ProxyError};
+use super::limits::{self, Permits, Tenants};
+use super::route::cluster::{self, Cluster};
+use super::route::{self, Route, entry};
+use super::rules::Rules;
+use super::{authenticate, authorize, receive};
+use crate::auth::Caller;
+use crate::body::{ClientBody, ReceivedBody};
+use crate::telemetry::metrics::Decision;
+
+/// A request whose headers have one reading.
+pub(super) struct Received<'r, B> {
+    rules: &'r Rules,
+    cluster: Cluster<'r>,
+    request: Request<B>,
+}
+
+impl<'r, B> Received<'r, B> {
+    /// Takes a request in.
+    pub(super) fn new(rules: &'r Rules, mut request: Request<B>) -> Result<Self, ProxyError> {
+        let host = entry::check(&request, rules.settings().limits.uri_bytes)?;
+        let cluster = cluster::enter(rules, host, &mut request)?;
+        Ok(Self {
+            rules,
+            cluster,
+            request,
+        })
+    }
+
+    /// How errors are written before there is a route.
+    pub(super) fn dialect(&self) -> Dialect {
+        Dialect::of_request(&self.request)
+    }
+
+    /// Finds its route.
+    pub(super) fn route(self) -> Result<Routed<B>, ProxyError> {
+        let Self {
+            rules,
+            cluster,
+            request,
+        } = self;
+        let path = entry::path(&request)?;
+        let route = route::route(rules, &cluster, &request, &path)?;
+        Ok(Routed { request, route })
+    }
+}
+
+/// A request with its route.
+pub(super) struct Routed<B> {
+    request: Request<B>,
+    route: Route,
+}
+
+impl<B> Routed<B> {
+    /// Where it goes, and under which rule.
+    pub(super) fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// Its method.
+    pub(super) fn method(&self) -> &Method {
+        self.request.method()
+    }
+
+    /// Parts with the body, which is not looked at before enforcement.
+    pub(super) fn detach_body(self) -> (Routed<()>, B) {
+        let (head, body) = self.request.into_parts();
+        let request = Request::from_parts(head, ());
+        let route = self.route;
+        (Routed { request, route }, body)
+    }
+
+    /// Finds out who is calling.
+    pub(super) async fn authenticate(
+        self,
+        context: &RequestContext,
+    ) -> Result<Authenticated<B>, ProxyError> {
+        let Self { request, route } = self;
+        let caller = authenticate::authenticate(context, &route, request.headers()).await?;
+        Ok(Authenticated {
+            request,
+            route,
+            caller,
+        })
+    }
+
+    /// Supposes that this caller asks, to look at what would come of it.
+    pub(super) fn supposing(self, caller: Arc<Caller>) -> Authenticated<B> {
+        let Self { request, route } = self;
+        Authenticated {
+            request,
+            route,
+            caller: Some(caller),
+        }
+    }
+}
+
+impl Routed<()> {
+    /// A copy of its headers.
+    pub(super) fn head(&self) -> Parts {
+        self.request.clone().into_parts().0
+    }
+}
+
+/// A request with its caller, which is `None` where the route asks for none.
+pub(super) struct Authenticated<B> {
+    request: Request<B>,
+    route: Route,
+    caller: Option<Arc<Caller>>,
+}
+
+impl<B> Authenticated<B> {
+    /// Who is calling.
+    pub(super) fn caller(&self) -> Option<&Arc<Caller>> {
+        self.caller.as_ref()
+    }
+
+    /// Refuses a cluster that the caller may not use.
+    pub(super) fn authorize(self) -> Result<Authorized<B>, ProxyError> {
+        authorize::authorize(&self.route, self.caller.as_deref())?;
+        Ok(Authorized(self))
+    }
+}
+
+/// A request whose caller may use the route's cluster.
+pub(super) struct Authorized<B>(Authenticated<B>);
+
+impl<B> Authorized<B> {
+    /// Its headers.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.0.request.headers()
+    }
+}
+
+impl Authorized<ReceivedBody> {
+    /// Receives the body, where enforcement looks at it.
+    pub(super) async fn receive(self, context: &RequestContext) -> Result<Complete, ProxyError> {
+        let Self(Authenticated {
+            request,
+            route,
+            caller,
+        }) = self;
+        let (head, body) = request.into_parts();
+        let has_body = !body.is_end_stream();
+        let authorized = Authorized(Authenticated {
+            request: Request::from_parts(head, ()),
+            route,
+            caller,
+        });
+        let body = match authorized.reads_body(context, has_body)? {
+            Some(caller) => {
+                ClientBody::Buffered(receive::whole(context, caller.holder(), body).await?)
+            }
+            None => ClientBody::Streaming(body),
+        };
+        Ok(authorized.with_body(body))
+    }
+}
+
+impl Authorized<()> {
+    /// The caller for whom the body is received, where enforcement looks at it.
+    ///
+    /// # Errors
+    /// When the request is refused whatever its body is.
+    pub(super) fn reads_body(
+        &self,
+        context: &RequestContext,
+        has_body: bool,
+    ) -> Result<Option<&Arc<Caller>>, ProxyError> {
+        let Authenticated {
+            request,
+            route,
+            caller,
+        } = &self.0;
+        let Some(caller) = caller.as_ref().filter(|_| has_body) else {
+            return Ok(None);
+        };
+        let reads = enforce::reads_body(context, route, caller, request)?;
+        Ok(reads.then_some(caller))
+    }
+
+    /// The request with what was received of its body.
+    pub(super) fn with_body(self, body: ClientBody) -> Complete {
+        let Authenticated {
+            request,
+            route,
+            caller,
+        } = self.0;
+        Complete(Authenticated {
+            request: request.map(|()| body),
+            route,
+            caller,
+        })
+    }
+}
+
+/// A request whose body is there, or is forwarded as it comes.
+pub(super) struct Complete(Authenticated<ClientBody>);
+
+impl Complete {
+    /// Takes its permits, which belong to the request until its answer has ended.
+    pub(super) fn admit(
+        self,
+        context: &RequestContext,
+        tenants: &Arc<Tenants>,
+    ) -> Result<(Admitted, Permits), ProxyError> {
+        let permits = limits::admit(context, tenants, self.0.caller())?;
+        Ok((Admitted(self.0), permits))
+    }
+
+    /// Needs no permit: what comes of it is only looked at.
+    pub(super) fn for_evaluation(self) -> Admitted {
+        Admitted(self.0)
+    }
+}
+
+/// A request that may be enforced.
+pub(super) struct Admitted(Authenticated<ClientBody>);
+
+impl Admitted {
+    /// Enforces the route's rule.
+    pub(super) fn enforce(self, context: &RequestContext) -> Result<Decided, ProxyError> {
+        let Authenticated {
+            request,
+            route,
+            caller,
+        } = self.0;
+        let (enforcement, decision) = enforce::enforce(context, &route, caller.as_ref(), request)?;
+        Ok(Decided {
+            enforcement,
+            decision,
+            route,
+            caller,
+        })
+    }
+}
+
+/// What comes of a request.
+pub(super) struct Decided {
+    /// What may be sent.
+    pub(super) enforcement: Enforcement,
+    /// What that is called.
+    pub(super) decision: Decision,
+    /// Its route.
+    pub(super) route: Route,
+    /// Its caller.
+    pub(super) caller: Option<Arc<Caller>>,
+}

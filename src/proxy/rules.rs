@@ -1,0 +1,76 @@
+//! What a request is judged by: made from one reading of the config, never changed.
+
+use std::sync::Arc;
+
+use hyper::header::HeaderName;
+
+use crate::auth::{Authenticator, InvalidTokens};
+use crate::config::settings::Settings;
+use crate::query_size;
+use crate::upstream::Upstream;
+
+/// The rules of one config. What they use but do not say, such as caches and permits, is in
+/// [`Runtime`](super::snapshot::Runtime).
+pub struct Rules {
+    settings: Arc<Settings>,
+    authenticator: Authenticator,
+    upstreams: Vec<Arc<Upstream>>,
+    token_headers: Vec<HeaderName>,
+}
+
+impl Rules {
+    /// The rules of these settings, by way of these upstreams. The keys that `previous` has of the
+    /// same issuers stay.
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        upstreams: Vec<Arc<Upstream>>,
+        previous: Option<&Self>,
+    ) -> Result<Self, InvalidTokens> {
+        let authenticator = Authenticator::new(
+            &settings.tokens,
+            Arc::new(settings.tenancy.clone()),
+            previous.map(|previous| &previous.authenticator),
+        )?;
+        let sources = settings.tokens.sources.iter();
+        let token_headers = sources
+            .filter_map(|source| source.header.parse().ok())
+            .collect();
+        Ok(Self {
+            settings,
+            authenticator,
+            upstreams,
+            token_headers,
+        })
+    }
+
+    /// The config they were made from.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Who checks tokens.
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
+    /// Every upstream, as configured.
+    pub fn upstreams(&self) -> &[Arc<Upstream>] {
+        &self.upstreams
+    }
+
+    /// Headers that carry a token, never sent on.
+    pub fn token_headers(&self) -> &[HeaderName] {
+        &self.token_headers
+    }
+
+    /// Bounds on every query text.
+    pub fn query_limits(&self) -> query_size::Limits {
+        let limits = &self.settings.limits;
+        query_size::Limits {
+            bytes: limits.query_bytes,
+            depth: limits.query_depth,
+            nodes: limits.query_nodes,
+            format_bytes: limits.format_bytes,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Serves a request: takes every step of the [pipeline](super::pipeline), sends what comes of it,
+//! and answers.
+
+use std::pin::pin;
+use std::time::Instant;
+
+use hyper::{Request, Response, StatusCode};
+
+use super::cache::{self, Asked};
+use super::context::RequestContext;
+use super::enforce::{Enforced, Enforcement, OwnTraces};
+use super::error::ProxyError;
+use super::exchange::exchange;
+use super::pipeline::{Admitted, Decided, Received};
+use super::record::RequestRecord;
+use super::snapshot::Snapshot;
+use super::{fan_out, respond, shadow};
+use crate::body::{ReceivedBody, ResponseBody};
+use crate::telemetry::metrics::Stage;
+
+/// One request from its headers to the headers of its answer.
+pub(super) async fn serve(
+    snapshot: &Snapshot,
+    context: &RequestContext,
+    request: Request<ReceivedBody>,
+    record: &mut RequestRecord,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    let runtime = snapshot.runtime();
+    let received = Received::new(&context.rules, request)?;
+    record.set_dialect(received.dialect());
+    let routed = received.route()?;
+    record.set_route(routed.route());
+    if let Some(in_force) = shadow::in_force(routed.route()) {
+        if in_force.is_for(routed.method()) {
+            let unmodified = shadow::serve(runtime, context, in_force, routed, record);
+            return Box::pin(unmodified).await;
+        }
+        shadow::count_closed(&in_force, &context.metrics);
+    }
+    let authenticated = pin!(routed.authenticate(context));
+    let authenticated = record.timed(Stage::Authenticate, authenticated).await?;
+    record.set_caller(authenticated.caller().cloned());
+    let authorized = authenticated.authorize()?;
+    let wants_fresh = cache::wants_fresh(runtime.answers.as_ref(), authorized.headers());
+    let complete = authorized.receive(context).await?;
+    let (admitted, permits) = complete.admit(context, &runtime.tenants)?;
+    record.hold(permits);
+    let decided = pin!(decide(admitted, context));
+    let decided = record.timed(Stage::Enforce, decided).await?;
+    record.set_decision(decided.decision);
+    match decided.enforcement {
+        Enforcement::Several(all) => Ok(Box::pin(fan_out::ask(all, context, record)).await),
+        Enforcement::Answered(json) => Ok(respond::json(StatusCode::OK, vec![json.into()])),
+        Enforcement::Conditional(_) => Err(ProxyError::defect()),
+        Enforcement::One(enforced) => {
+            let (route, caller) = (&decided.route, decided.caller.as_deref());
+            let answers = runtime.answers.as_ref();
+            let asked = cache::ask(answers, context, route, caller, &enforced, wants_fresh).await;
+            send(enforced, asked, context, record).await
+        }
+    }
+}
+
+/// Enforces, and asks the upstream first where that decides.
+async fn decide(admitted: Admitted, context: &RequestContext) -> Result<Decided, ProxyError> {
+    let mut decided = admitted.enforce(context)?;
+    if let Enforcement::Conditional(traces) = decided.enforcement {
+        let enforced = Box::pin(seen(*traces, context)).await?;
+        decided.enforcement = Enforcement::One(enforced);
+    }
+    Ok(decided)
+}
+
+async fn seen(mut traces: OwnTraces, context: &RequestContext) -> Result<Enforced, ProxyError> {
+    while let Some((side, format)) = traces.next_side() {
+        let room = context.answer_room(side.holder());
+        let trace = respond::side_request(side, format.media_type(), &room, context).await?;
+        traces.see(&trace)?;
+    }
+    traces.into_request()
+}
+
+/// Sends the request, unless there is a cached answer.
+async fn send(
+    mut enforced: Enforced,
+    asked: Asked,
+    context: &RequestContext,
+    record: &mut RequestRecord,
+) -> Result<Response<ResponseBody>, ProxyError> {
+    if !matches!(asked, Asked::Answer(_))
+        && let Some(parent) = record.upstream_begins()
+    {
+        enforced.set_traceparent(parent);
+    }
+    match asked {
+        Asked::Answer(response) => Ok(*response),
+        Asked::Lead(lead) => {
+            let fetched = pin!(lead.fetch(context, enforced));
+            let fetched = record.timed(Stage::Upstream, fetched).await;
+            record.upstream_ends(fetched.upstream_status);
+            fetched.response
+        }
+        Asked::Alone(lookup) => {
+            let sent = Instant::now();
+            let on_headers = |status| record.upstream_answered(sent.elapsed(), status);
+            let mut response = exchange(enforced, context, on_headers).await.response?;
+            cache::mark(&mut response, lookup);
+            Ok(response)
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Why requests are refused: one list, from which the label `reason` of the metrics, the `reason` of
+//! audit records, the advice of `partywall explain` and `docs/refusals.md` come.
+//!
+//! To add one, add a line here; the docs page is made by the test below.
+
+/// Declares the enum and what is known of each reason. A label may stand for several: the label is
+/// published, and what would allow the request may differ.
+macro_rules! reasons {
+    ($($variant:ident $label:literal $about:literal $(($to_allow:literal))?,)*) => {
+        /// Why a request was refused, or got an error of ours.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $(#[doc = $about] $variant,)*
+        }
+
+        impl Reason {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The value of the label `reason`. It is published: alerts and dashboards select by it.
+            pub fn label(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $label,)*
+                }
+            }
+
+            /// What it means, for operators.
+            pub fn about(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $about,)*
+                }
+            }
+
+            /// What would allow such a request; `None` where the error's text says it already, and
+            /// where nothing would.
+            pub fn to_allow(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$variant => None $(.or(Some($to_allow)))?,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    // The token.
+    TokenMissing "missing" "The request has no token."
+        ("send a token in one of the headers of tokens.sources; for paths outside the data APIs, \
+          passthrough.authentication: none asks for none"),
+    TokenHeader "header" "A header that should hold a token holds none."
+        ("send a token in one of the headers of tokens.sources; for paths outside the data APIs, \
+          passthrough.authentication: none asks for none"),
+    TokenTooLong "too_long" "The token is longer than `tokens.max_bytes`."
+        ("raise tokens.max_bytes"),
+    TokenMalformed "malformed" "The token is no JSON Web Token.",
+    TokenIssuer "issuer" "The token's issuer is not in `tokens.issuers`."
+        ("add an entry to tokens.issuers whose `issuer` is exactly the token's `iss`"),
+    TokenAlgorithm "algorithm" "The token is signed with an algorithm that its issuer may not use."
+        ("add the token's `alg` to `algorithms` of its issuer"),
+    TokenKey "key" "The token is signed with a key that Partywall does not have of its issuer."
+        ("give the issuer's current keys in jwks_file or pem_file, or let them be fetched by \
+          discovery or jwks_url"),
+    TokenSignature "signature" "The token's signature is wrong.",
+    TokenExpired "expired" "The token has expired."
+        ("get a new token; if the clocks disagree, set them, or raise `leeway` of the issuer"),
+    TokenNotYetValid "not_yet_valid" "The token is not valid yet."
+        ("get a new token; if the clocks disagree, set them, or raise `leeway` of the issuer"),
+    TokenLifetime "lifetime" "The token is valid for longer than its issuer's `max_lifetime`."
+        ("let the identity provider issue tokens for a shorter time, or raise `max_lifetime` of the \
+          issuer"),
+    TokenAudience "audience" "The token is meant for another audience."
+        ("add one of the token's `aud` to `audiences` of its issuer in tokens.issuers, or let the \
+          identity provider add yours to the token"),
+    TokenAuthorizedParty "authorized_party" "The token was issued to a client that is not authorized."
+        ("add the token's `azp` (or `client_id`) to `authorized_parties` of its issuer"),
+    TokenClaims "claims" "A claim of the token cannot be used.",
+    KeysUnavailable "keys_unavailable"
+        "Partywall has no usable keys of the token's issuer: never fetched, or too old.",
+    // The tenants.
+    NoTenants "no_tenants" "The caller has no tenants, or none that the upstream takes."
+        ("change the rules of `tenancy`, or what the identity provider puts into the token"),
+    NoLabel "no_label" "`tenancy.metrics.label` is not configured."
+        ("set tenancy.metrics.label"),
+    TenantRequests "tenant_requests" "A tenant of the caller has too many requests in flight.",
+    TenantRate "tenant_rate" "A tenant of the caller makes requests too often.",
+    MaxRange "max_range" "The query reaches back further than a tenant of the caller may.",
+    MaxPoints "max_points" "The query asks for more points than a tenant of the caller may.",
+    MinStep "min_step" "The query's step is shorter than a tenant of the caller may ask for.",
+    // Shared resources.
+    Overloaded "overloaded" "All permits of `limits.requests` are in use.",
+    RequestsShare "requests_share"
+        "The caller, or one of its tenants, has its share of `limits.requests`.",
+    IncompleteBodies "incomplete_bodies" "All of `limits.incomplete_bodies` are in use.",
+    IncompleteBodiesShare "incomplete_bodies_share"
+        "The caller, or one of its tenants, has its share of `limits.incomplete_bodies`.",
+    BufferedBytes "buffered_bytes" "All of `limits.buffered_bytes` are in use.",
+    BufferedBytesShare "buffered_bytes_share"
+        "The caller, or one of its tenants, has its share of `limits.buffered_bytes`.",
+    // The endpoint.
+    Host "host" "The request names no host, or several.",
+    Path "path" "The path can be read in two ways, or names nothing that can be asked for.",
+    UriTooLong "uri_too_long" "Path and query are longer than `limits.uri_bytes`.",
+    MethodNotAllowed "method_not_allowed" "The endpoint does not answer this method.",
+    NotAcceptable "not_acceptable" "The endpoint has no answer in a format that the client takes.",
+    Unimplemented "unimplemented" "The gRPC method, or its compression, is not served.",
+    NoUpstream "no_upstream" "No upstream is configured for this API, host and path prefix."
+        ("add an upstream of this `api` to `upstreams`"),
+    AmbiguousCluster "ambiguous_cluster" "A gRPC call could be meant for several upstreams.",
+    NoCluster "no_cluster" "There is no such cluster, or the caller may not use it."
+        ("name the cluster by `cluster` of an upstream, and grant it by the rules of \
+          tenancy.clusters, if there are any"),
+    Closed "closed" "The endpoint cannot be confined to a tenant; see `open_to_admins`.",
+    Misplaced "misplaced" "The path may be a data API below a prefix that no upstream's `url` has.",
+    // The body and the parameters.
+    Body "body" "The body broke off, or is not what the endpoint reads.",
+    BodyTooLarge "too_large" "The body is larger than `limits.body_bytes`.",
+    MessageTooLarge "too_large" "A gRPC message is too long."
+        ("raise the limit that is named, below `limits`"),
+    UnsupportedMediaType "unsupported_media_type" "The body is in a format that is not read.",
+    RequestTimeout "request_timeout" "The body did not come in time.",
+    Parameter "parameter" "A parameter is not allowed here.",
+    Parameters "parameters" "The parameters cannot be read, or are too long.",
+    RemoteRead "remote_read" "The remote read cannot be read, or is too long.",
+    GrpcFrame "grpc_frame" "The gRPC message is not framed as one, or there are several.",
+    Uri "uri" "The confined request is too long to be sent.",
+    // The query.
+    QueryMalformed "malformed" "The query does not parse.",
+    QueryTooLong "too_long" "The query is longer than `limits.query_bytes`."
+        ("raise limits.query_bytes"),
+    ConfinedTooLong "confined_too_long"
+        "The query is too long once the matchers of the caller's tenants are in it.",
+    TooDeep "too_deep" "The query is nested more deeply than `limits.query_depth`."
+        ("raise limits.query_depth"),
+    TooManyNodes "too_many_nodes" "The query has more parts than `limits.query_nodes`."
+        ("raise limits.query_nodes"),
+    TooMuchToPrint "too_much_to_print"
+        "The query is too long and deep to be printed; see `limits.format_bytes`."
+        ("raise limits.format_bytes"),
+    TooManySelectors "too_many_selectors" "The query has more selectors than `limits.query_selectors`."
+        ("raise limits.query_selectors"),
+    ForeignTenant "foreign_tenant" "The query names a tenant that is not the caller's."
+        ("set promql.foreign_matchers: intersect, and it finds nothing there instead"),
+    UnconfinedInfo "unconfined_info" "`info()` without a selector that can be confined.",
+    Disagreement "disagreement" "Two readings of the confined query differ: report it.",
+    Traceql "traceql" "The TraceQL query cannot be confined.",
+    TraceIntrinsic "traceql" "The TraceQL query asks for what describes whole traces."
+        ("set traces.search_metadata: trust, but only where no trace is ever shared by several \
+          tenants"),
+    TagIntrinsic "trace_intrinsic" "The values of the tag describe whole traces."
+        ("set traces.search_metadata: trust, but only where no trace is ever shared by several \
+          tenants"),
+    TraceDiff "trace_diff" "One of the two traces is not there, or not all of it is the caller's.",
+    // The upstream.
+    UpstreamUnreachable "upstream_unreachable" "The upstream cannot be reached, or broke off.",
+    UpstreamTimeout "upstream_timeout" "The upstream is too slow.",
+    UpstreamCredentials "upstream_credentials" "The upstream refused Partywall's own credentials.",
+    UpstreamAnswer "upstream_answer" "The upstream's answer cannot be checked, so it is not passed on.",
+    OrgIdIgnored "org_id_ignored" "The traces store does not keep tenants apart by `X-Scope-OrgID`.",
+    // Us.
+    Internal "internal" "A defect of Partywall: report it.",
+}

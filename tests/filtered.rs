@@ -49,7 +49,7 @@ beta_secret_total 7
 pets 30
 # HELP hoard What beta has.
 # TYPE hoard gauge
-hoard{vault=\"beta-vault\"} 70707
+hoard{vault=\"beta-vault\",heir=\"acme\"} 70707
 ";
 
 const IDLE_METRICS: &str = "\
@@ -140,6 +140,9 @@ groups:
         annotations: {secret: '{{ $labels.secret }}'}
       - alert: LeakCompared
         expr: load > 5 unless on (job) label_replace(vector(1), "job", "beta", "", "")
+      - alert: LeakParenthesised
+        expr: label_replace((load), ("peer"), ("beta"), "", "") > 5
+        annotations: {peer: '{{ $labels.peer }}'}
       - alert: LeakPattern
         expr: label_replace(load, "x", "$1", "tenant_id", "(beta|acme).*") > 5
       - alert: LeakValue
@@ -147,6 +150,9 @@ groups:
         annotations: {value: 'it has {{ $value | humanize }} or {{ printf "%.0f" $value }}'}
       - alert: LeakRewritten
         expr: label_replace(hoard, "tenant_id", "acme", "", "") > 5
+        annotations: {value: '{{ $value }} in {{ $labels.vault }}'}
+      - alert: LeakRewrittenInParentheses
+        expr: label_replace(hoard, ("tenant_id"), "$1", "heir", "(.*)") > 5
         annotations: {value: '{{ $value }} in {{ $labels.vault }}'}
       - alert: LeakLimit
         expr: topk(scalar(sum(hoard)), load) > 5
@@ -260,8 +266,8 @@ impl Scene {
         };
         // HighLoad, HighLoadUnlessBeta, SharedTexts: 3 each; AcmeLoad, AcmeJobs: 2 each; BetaLoad,
         // BetaJobs, BetaPets, NobodysLoad, SharedByTenant. Leaks: LeakJoined, LeakValue 5 each,
-        // LeakRewritten 1, the other six 3 each.
-        scene.until_firing(&scene.shared.url, 18 + 29).await;
+        // LeakRewritten, LeakRewrittenInParentheses 1 each, the other seven 3 each.
+        scene.until_firing(&scene.shared.url, 18 + 33).await;
         scene.until_firing(&scene.private.url, 9).await;
         scene
     }
@@ -478,8 +484,8 @@ async fn r5_texts_of_shared_rules_never_hold_another_tenants_name_or_data() {
     };
     assert_eq!(
         names(&alerts["data"]["alerts"], "/labels/alertname"),
-        "LeakCompared LeakCounted LeakJoined LeakLimit LeakPattern LeakReplaced LeakRewritten \
-         LeakTemplates LeakValue"
+        "LeakCompared LeakCounted LeakJoined LeakLimit LeakParenthesised LeakPattern \
+         LeakReplaced LeakRewritten LeakRewrittenInParentheses LeakTemplates LeakValue"
     );
     let groups = &rules.json()["data"]["groups"];
     let leaks = groups

@@ -30,7 +30,7 @@ pub(super) struct Entry {
 }
 
 impl Key {
-    pub(super) fn of(token: &str, header: &HeaderName) -> Self {
+    pub(super) fn for_token(token: &str, header: &HeaderName) -> Self {
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
         Self {

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_issuer_is_exactly_ours() {
+    fn issuer_must_be_exactly_the_configured_one() {
         for iss in [
             json!("https://idp/"),
             json!("HTTPS://idp"),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn one_audience_is_ours() {
+    fn audience_must_contain_a_configured_one() {
         for ours in [json!("partywall"), json!(["x", "grafana"])] {
             assert_eq!(outcome(&expected(), &with("aud", ours)), Ok(()));
         }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_a_number_of_seconds_and_leeway_has_an_end() {
+    fn time_must_be_a_number_of_seconds_and_leeway_is_bounded() {
         for (name, value, result) in [
             ("exp", json!(NOW - 29), Ok(())),
             ("exp", json!(NOW - 30), Err("expired")),
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_is_a_string_if_it_is_there() {
+    fn subject_must_be_a_string_if_present() {
         assert_eq!(subject(&with("sub", json!("alice"))), Ok(Some("alice")));
         assert_eq!(subject(&with("sub", json!(null))), Ok(None));
         assert!(subject(&with("sub", json!(7))).is_err());

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_challenge_names_the_error_only_if_there_was_a_token() {
+    fn challenge_names_the_error_only_if_there_was_a_token() {
         let missing = AuthError::Missing {
             expected: "`authorization: Bearer <token>`".into(),
         };

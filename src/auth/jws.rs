@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_read_and_its_signed_part_is_its_own_text() {
+    fn token_is_parsed_and_its_signed_part_is_its_own_text() {
         let token = token(r#"{"alg":"RS256","typ":"JWT","kid":"k"}"#, r#"{"iss":"i"}"#);
         let jws = parse(&token).unwrap();
         assert_eq!(format!("{}.{}", jws.signed, jws.signature), token);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_compact_form_with_three_parts_is_read() {
+    fn token_without_exactly_three_parts_is_refused() {
         let good = token(r#"{"alg":"RS256"}"#, "{}");
         assert!(parse(&good).is_ok());
         let (head, rest) = good.split_once('.').unwrap();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_understood_or_refused() {
+    fn header_that_is_not_understood_is_refused() {
         for header in [
             r"{}",
             r#"{"alg":null}"#,
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn no_algorithm_but_the_known_ones_has_a_name() {
+    fn unknown_algorithm_is_refused() {
         for name in [
             "none", "None", "nOnE", "NONE", "", "rs256", "RS256 ", "HS1", "ES256K", "ES512",
         ] {

@@ -182,7 +182,7 @@ impl std::fmt::Debug for Key {
 
 impl Family {
     /// The family of a `SubjectPublicKeyInfo`.
-    pub(super) fn of(spki: &[u8]) -> Option<Self> {
+    pub(super) fn of_spki(spki: &[u8]) -> Option<Self> {
         let mut all = [Self::Rsa, Self::P256, Self::P384, Self::Ed25519].into_iter();
         all.find(|family| family.reads(spki))
     }

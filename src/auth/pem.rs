@@ -42,7 +42,7 @@ pub(super) fn parse(text: &str, allowed: &[Algorithm]) -> Result<KeySet, NoPem> 
             }
             _ => continue,
         };
-        let key = Family::of(&spki)
+        let key = Family::of_spki(&spki)
             .ok_or(Unusable::Unsupported)
             .and_then(|family| Key::public(family, spki, None, None, allowed));
         keys.push(key.map_err(|why| NoPem::Key(place, why))?);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_stands_for_its_key() {
+    fn certificate_gives_its_key() {
         let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
         let params = CertificateParams::new(vec!["idp".to_owned()]).unwrap();
         let certificate = params.self_signed(&pair).unwrap();
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_anything_unusable_is_refused() {
+    fn file_with_anything_unusable_is_refused() {
         let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
         let public = pair.public_key_pem();
         let private = pair.serialize_pem();

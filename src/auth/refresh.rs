@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_is_close_to_the_interval_and_grows_with_failures() {
+    fn pause_is_close_to_the_interval_and_grows_with_failures() {
         let usual = Duration::from_mins(5);
         for (failures, at_most) in [
             (0, 300),

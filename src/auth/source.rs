@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_header_that_is_there_decides() {
+    fn first_header_that_is_present_decides() {
         let both: [(&'static str, &[u8]); 2] =
             [("x-id-token", b"i"), ("authorization", b"Bearer a")];
         assert_eq!(find(&both), "authorization: a");
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_malformed_is_not_passed_over() {
+    fn malformed_header_is_not_skipped() {
         for malformed in [
             &b"Bearer  a"[..],
             b"Bearer a b",
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_learns_where_to_put_its_token() {
+    fn missing_token_error_names_the_headers() {
         let text = sources().find(&HeaderMap::new()).unwrap_err().to_string();
         assert!(
             text.ends_with("`authorization: Bearer <token>` or `x-id-token: <token>`"),

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_valid_one_stays_untouched() {
+    fn valid_traceparent_is_unmodified() {
         let given = headers(&[("traceparent", GOOD), ("tracestate", "a=1,b=2")]);
         let mut kept = given.clone();
         let parent = accept(&mut kept).unwrap();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_valid_is_taken_out_with_its_state() {
+    fn invalid_traceparent_is_removed_with_tracestate() {
         let upper = GOOD.to_uppercase();
         let short = GOOD.trim_end_matches('1');
         let long = format!("{GOOD}-00");

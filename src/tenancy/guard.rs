@@ -315,7 +315,7 @@ mod tests {
         }
     }
 
-    fn text(result: Result<(), GuardRefusal>) -> String {
+    fn error_text(result: Result<(), GuardRefusal>) -> String {
         result.unwrap_err().to_string()
     }
 
@@ -325,17 +325,17 @@ mod tests {
         let tenants = tenants(&["acme"]);
         let guard = Guard::of(&limits, &tenants).unwrap();
         assert_eq!(
-            text(guard.check_window(&window(40 * DAY, None))),
+            error_text(guard.check_window(&window(40 * DAY, None))),
             "the range of this request is 40d, longer than tenant_limits max_range 31d of tenant \
              `acme`; ask for a shorter one"
         );
         assert_eq!(
-            text(guard.check_window(&window(6000 * SECOND, Some(60 * SECOND)))),
+            error_text(guard.check_window(&window(6000 * SECOND, Some(60 * SECOND)))),
             "this query has 101 points, more than tenant_limits max_points 100 of tenant `acme`; \
              ask for a longer step or a shorter range"
         );
         assert_eq!(
-            text(guard.check_window(&window(60 * SECOND, Some(1_500_000_000)))),
+            error_text(guard.check_window(&window(60 * SECOND, Some(1_500_000_000)))),
             "the step of this query is 1s500ms, shorter than tenant_limits min_step 1m of tenant \
              `acme`; ask for a longer step"
         );
@@ -347,13 +347,13 @@ mod tests {
             step: Ok(None),
         };
         assert_eq!(
-            text(guard.check_window(&missing)),
+            error_text(guard.check_window(&missing)),
             "`start` is not given, and tenant_limits max_range of tenant `acme` needs it: give it"
         );
     }
 
     #[test]
-    fn what_is_just_allowed_is() {
+    fn value_at_the_limit_is_permitted() {
         let limits = TenantLimits::new(limit(31, 100, 60), BTreeMap::new());
         let tenants = tenants(&["acme"]);
         let guard = Guard::of(&limits, &tenants).unwrap();
@@ -372,7 +372,7 @@ mod tests {
         let all = tenants(&["acme", "slow", "wide"]);
         let guard = Guard::of(&limits, &all).unwrap();
         let named = |result| {
-            let text = text(result);
+            let text = error_text(result);
             text.split('`').nth(1).unwrap().to_owned()
         };
         assert_eq!(named(guard.check_range("x", 32 * DAY)), "acme");
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_guard_needs_has_to_be_readable() {
+    fn unreadable_value_is_refused_only_if_a_limit_needs_it() {
         let limits = TenantLimits::new(limit(0, 0, 60), BTreeMap::new());
         let tenants = tenants(&["acme"]);
         let guard = Guard::of(&limits, &tenants).unwrap();

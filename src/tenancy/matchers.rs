@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn one_tenant_is_an_equality_and_several_an_escaped_alternation() {
+    fn matcher_is_an_equality_for_one_tenant_and_an_escaped_alternation_for_several() {
         assert_eq!(
             Matchers::new(matcher(&["a.b"]), []).promql(),
             r#"tenant_id="a.b""#
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_cannot_leave_its_quotes() {
+    fn tenant_with_quotes_is_escaped() {
         let hostile = Matchers::new(matcher(&["\"} or {x=\"\\"]), []);
         assert_eq!(hostile.promql(), r#"tenant_id="\"} or {x=\"\\""#);
     }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_without_the_label_is_not_admitted() {
+    fn series_without_the_label_does_not_match() {
         let matchers = Matchers::new(matcher(&["a"]), []);
         assert!(matchers.admit(|_| Some("a")));
         assert!(!matchers.admit(|_| Some("b")));

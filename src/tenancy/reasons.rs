@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rule_that_decided_is_named_with_what_it_found() {
+    fn deciding_rule_is_named_with_the_claims_values() {
         let reason = only(&json!({"groups": ["team-a", "staff"], "realm": {"roles": ["dev"]}}));
         assert_eq!(reason.rule(), Some(2));
         assert_eq!(
@@ -205,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_with_all_tenants_has_the_rule_that_says_so() {
+    fn caller_with_all_tenants_is_explained_by_the_rule() {
         let reason = only(&json!({"realm": {"roles": "sre"}}));
         assert_eq!((reason.rule(), reason.tenants), (Some(1), None));
     }
 
     #[test]
-    fn who_has_no_tenant_has_a_reason_too() {
+    fn caller_without_tenants_is_explained_too() {
         let reason = only(&json!({"groups": ["staff"]}));
         assert_eq!((reason.rule(), reason.tenants), (Some(2), Some(Vec::new())));
     }

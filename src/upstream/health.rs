@@ -194,19 +194,19 @@ impl Shared {
     async fn run(self: Arc<Self>) {
         loop {
             let (checked, ()) = futures_util::future::join(self.check(), self.check_org_id()).await;
-            self.note(checked);
+            self.record(checked);
             tokio::time::sleep(self.upstream.settings().health.interval).await;
         }
     }
 
     async fn check(&self) -> Result<(), Failure> {
         let within = self.upstream.settings().health.timeout;
-        tokio::time::timeout(within, self.ask())
+        tokio::time::timeout(within, self.check_once())
             .await
             .unwrap_or(Err(Failure::Timeout(within)))
     }
 
-    async fn ask(&self) -> Result<(), Failure> {
+    async fn check_once(&self) -> Result<(), Failure> {
         let path = &self.upstream.settings().health.path;
         let (status, _) = self.get(path).await?;
         if status.is_success() {
@@ -257,7 +257,7 @@ impl Shared {
         Ok((parts.status, text))
     }
 
-    fn note(&self, outcome: Result<(), Failure>) {
+    fn record(&self, outcome: Result<(), Failure>) {
         let (new, count) = match outcome {
             Ok(()) => (State::Healthy, &self.checks.good),
             Err(_) => (State::Unhealthy, &self.checks.bad),

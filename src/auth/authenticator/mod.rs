@@ -102,7 +102,7 @@ impl Authenticator {
                 max: self.max_bytes,
             });
         }
-        let key = cache::Key::of(found.token, found.header);
+        let key = cache::Key::for_token(found.token, found.header);
         if let Some(known) = self.recall(&key)? {
             return Ok(known);
         }

@@ -56,7 +56,7 @@ fn tenants(caller: &Caller) -> String {
 }
 
 #[tokio::test]
-async fn a_good_token_has_a_principal_and_a_scope() {
+async fn good_token_has_a_principal_and_a_scope() {
     let signer = Signer::rsa("k", CryptoAlgorithm::RS256);
     let authenticator = believing(&[&signer]);
     let token = signer.token(&claims());
@@ -74,7 +74,7 @@ async fn a_good_token_has_a_principal_and_a_scope() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_token_has_no_caller() {
+async fn request_without_a_token_has_no_caller() {
     let authenticator = believing(&[&Signer::es256("k")]);
     let error = authenticator.authenticate(&HeaderMap::new()).await;
     assert_eq!(error.unwrap_err().reason().label(), "missing");
@@ -90,7 +90,7 @@ async fn a_request_without_a_token_has_no_caller() {
 }
 
 #[tokio::test]
-async fn an_unsigned_token_is_not_believed() {
+async fn unsigned_token_is_refused() {
     let signer = Signer::es256("k");
     let authenticator = believing(&[&signer]);
     let claims = claims().to_string();
@@ -128,7 +128,7 @@ async fn an_unsigned_token_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_public_key_is_never_a_secret() {
+async fn public_key_is_never_used_as_a_secret() {
     let rsa = Signer::rsa("k", CryptoAlgorithm::RS256);
     let pem = rsa.public_pem.clone();
     let from_pem = issuer(KeySource::Pem(pem.clone()));
@@ -170,7 +170,7 @@ async fn a_public_key_is_never_a_secret() {
 }
 
 #[tokio::test]
-async fn only_the_issuers_algorithms_count() {
+async fn algorithm_outside_the_issuers_list_is_refused() {
     let signer = Signer::rsa("k", CryptoAlgorithm::PS256);
     let mut pss = issuer(KeySource::Pem(signer.public_pem.clone()));
     assert_eq!(
@@ -323,7 +323,7 @@ async fn claims_are_checked_after_the_signature() {
 }
 
 #[tokio::test]
-async fn a_changed_token_is_another_token() {
+async fn changed_token_is_not_found_in_the_cache() {
     let signer = Signer::es256("k");
     let authenticator = believing(&[&signer]);
     let good = signer.token(&claims());
@@ -351,7 +351,7 @@ async fn a_changed_token_is_another_token() {
 }
 
 #[tokio::test]
-async fn the_order_of_sources_decides_who_is_asking() {
+async fn order_of_sources_decides_which_token_is_used() {
     let signer = Signer::es256("k");
     let authenticator = believing(&[&signer]);
     let bob = signer.token(&claims_with("sub", json!("bob")));
@@ -375,7 +375,7 @@ async fn the_order_of_sources_decides_who_is_asking() {
 }
 
 #[tokio::test]
-async fn a_believed_caller_without_tenants_is_no_stranger() {
+async fn valid_token_without_tenants_is_authenticated() {
     let signer = Signer::es256("k");
     let authenticator = believing(&[&signer]);
     for (value, reason) in [
@@ -394,7 +394,7 @@ async fn a_believed_caller_without_tenants_is_no_stranger() {
 }
 
 #[tokio::test]
-async fn a_remembered_token_still_expires() {
+async fn cached_token_still_expires() {
     let signer = Signer::es256("k");
     let (authenticator, clock) = authenticator(vec![issuer(KeySource::Jwks(jwks(&[&signer])))]);
     let token = signer.token(&claims_with("nbf", json!(NOW)));
@@ -463,7 +463,7 @@ async fn without_keys_it_is_not_the_clients_fault() {
 }
 
 #[tokio::test]
-async fn a_token_of_a_new_key_is_believed_at_once() {
+async fn token_of_a_new_key_is_accepted_at_once() {
     let (old, new) = (Signer::es256("old"), Signer::es256("new"));
     let idp = Idp::start().await;
     idp.publish(&[&old]);
@@ -490,7 +490,7 @@ async fn a_token_of_a_new_key_is_believed_at_once() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_refused_after_the_refresh_even_for_remembered_tokens() {
+async fn revoked_key_is_refused_after_the_refresh_even_for_cached_tokens() {
     let (old, new) = (Signer::es256("old"), Signer::es256("new"));
     let idp = Idp::start().await;
     idp.publish(&[&old, &new]);
@@ -510,7 +510,7 @@ async fn a_revoked_key_is_refused_after_the_refresh_even_for_remembered_tokens()
 }
 
 #[tokio::test]
-async fn a_reload_keeps_keys_and_forgets_tokens() {
+async fn reload_keeps_keys_and_forgets_tokens() {
     let signer = Signer::es256("k");
     let idp = Idp::start().await;
     idp.publish(&[&signer]);

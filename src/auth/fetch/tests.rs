@@ -42,7 +42,7 @@ fn assert_says(outcome: Result<String, String>, expected: &str) {
 }
 
 #[tokio::test]
-async fn a_key_set_is_fetched_with_the_bearer_token_of_the_moment() {
+async fn key_set_is_fetched_with_the_current_bearer_token() {
     let idp = Idp::start().await;
     idp.answer("/jwks", Answer::Json("keys".to_owned()));
     let mut token = tempfile::NamedTempFile::new().unwrap();
@@ -96,7 +96,7 @@ async fn discovery_leads_to_the_keys_of_exactly_this_issuer() {
 }
 
 #[tokio::test]
-async fn a_discovery_document_that_is_none_is_an_error() {
+async fn invalid_discovery_document_is_an_error() {
     let idp = Idp::start().await;
     for document in [
         "<html>".to_owned(),
@@ -211,7 +211,7 @@ async fn https_is_trusted_by_the_ca_file_and_not_without() {
 }
 
 #[tokio::test]
-async fn an_https_issuer_does_not_lead_to_http() {
+async fn https_issuer_with_http_keys_is_refused() {
     let plain = Idp::start().await;
     let (url, ca_file) =
         https(|url| json!({"issuer": url, "jwks_uri": plain.jwks_url()}).to_string()).await;

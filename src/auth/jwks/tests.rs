@@ -14,13 +14,13 @@ const ALLOWED: &[Algorithm] = &[
     Algorithm::EdDSA,
 ];
 
-fn of(keys: &[Value]) -> Jwks {
+fn key_set(keys: &[Value]) -> Jwks {
     parse(json!({ "keys": keys }).to_string().as_bytes(), ALLOWED).unwrap()
 }
 
 /// Why the one key is not used.
 fn unused(key: &Value) -> Option<Unusable> {
-    let mut jwks = of(std::slice::from_ref(key));
+    let mut jwks = key_set(std::slice::from_ref(key));
     assert_eq!(jwks.keys.len() + jwks.unused.len(), 1);
     jwks.unused.pop().map(|(_, why)| why)
 }
@@ -79,13 +79,13 @@ fn tokens_of_every_kind_of_key_are_verified_and_by_no_other_key() {
 }
 
 #[test]
-fn a_key_without_an_id_is_tried_and_one_with_another_id_is_not() {
+fn key_without_an_id_is_tried_and_one_with_another_id_is_not() {
     let (named, nameless, stranger) = (
         Signer::es256("named"),
         Signer::es256("nameless"),
         Signer::es256("stranger"),
     );
-    let keys = of(&[named.jwk(), without(&nameless.jwk(), "kid")]).keys;
+    let keys = key_set(&[named.jwk(), without(&nameless.jwk(), "kid")]).keys;
     let verdict = |signer: &Signer, header: &str| {
         keys.verify(&jws::parse(&signer.sign(header, "{}")).unwrap())
     };
@@ -118,13 +118,13 @@ fn a_key_without_an_id_is_tried_and_one_with_another_id_is_not() {
 }
 
 #[test]
-fn a_token_without_a_key_id_is_tried_with_a_few_keys_only() {
+fn token_without_a_key_id_is_tried_with_a_few_keys_only() {
     let signers: Vec<Signer> = (0..9).map(|_| Signer::es256("k")).collect();
     let published: Vec<Value> = signers.iter().map(Signer::jwk).collect();
     let token = signers[0].sign(r#"{"alg":"ES256"}"#, "{}");
     let jws = jws::parse(&token).unwrap();
-    assert_eq!(of(&published[..8]).keys.verify(&jws), Verdict::Good);
-    assert_eq!(of(&published).keys.verify(&jws), Verdict::TooMany);
+    assert_eq!(key_set(&published[..8]).keys.verify(&jws), Verdict::Good);
+    assert_eq!(key_set(&published).keys.verify(&jws), Verdict::TooMany);
 }
 
 #[test]
@@ -181,11 +181,16 @@ fn keys_that_are_not_for_us_are_passed_over() {
         assert_eq!(unused(&key), Some(why), "{key}");
     }
     // None of them spoils the others.
-    assert_eq!(of(&[json!({"kty": "oct"}), ec, json!(null)]).keys.len(), 1);
+    assert_eq!(
+        key_set(&[json!({"kty": "oct"}), ec, json!(null)])
+            .keys
+            .len(),
+        1
+    );
 }
 
 #[test]
-fn a_key_that_is_published_for_one_algorithm_is_used_with_no_other() {
+fn key_that_is_published_for_one_algorithm_is_used_with_no_other() {
     let signer = Signer::rsa("k", CryptoAlgorithm::RS512);
     let allowed = &[Algorithm::RS256, Algorithm::RS512];
     let verdict = |jwk: &Value| {
@@ -217,18 +222,18 @@ fn rsa_der(pem: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_zero_before_the_modulus_does_not_matter() {
+fn zero_before_the_modulus_does_not_matter() {
     let signer = Signer::rsa("rsa", CryptoAlgorithm::RS256);
     let jwk = signer.jwk();
     let modulus = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap();
     let padded = URL_SAFE_NO_PAD.encode([&[0], modulus.as_slice()].concat());
-    let keys = of(&[with(&jwk, "n", json!(padded))]).keys;
+    let keys = key_set(&[with(&jwk, "n", json!(padded))]).keys;
     let token = signer.token(&claims());
     assert_eq!(keys.verify(&jws::parse(&token).unwrap()), Verdict::Good);
 }
 
 #[test]
-fn a_text_that_is_no_key_set_is_an_error() {
+fn text_that_is_not_a_key_set_is_an_error() {
     for text in [
         "",
         "[]",
@@ -249,13 +254,13 @@ fn a_text_that_is_no_key_set_is_an_error() {
         parse(many.as_bytes(), ALLOWED).unwrap_err(),
         NoJwks::TooManyKeys(101)
     );
-    assert!(of(&vec![json!({}); 100]).keys.is_empty());
+    assert!(key_set(&vec![json!({}); 100]).keys.is_empty());
 }
 
 #[test]
 fn key_sets_are_the_same_if_their_keys_are() {
     let (a, b) = (Signer::es256("a").jwk(), Signer::es256("b").jwk());
-    let set = |keys: &[Value]| of(keys).keys;
+    let set = |keys: &[Value]| key_set(keys).keys;
     assert!(set(&[a.clone(), b.clone()]) == set(&[a.clone(), b.clone()]));
     assert!(set(std::slice::from_ref(&a)) != set(&[with(&b, "kid", json!("a"))]));
     assert!(set(std::slice::from_ref(&a)) != set(&[with(&a, "kid", json!("c"))]));

@@ -56,8 +56,8 @@ impl KeyStore {
         clock: Arc<dyn Clock>,
         pacing: Pacing,
     ) -> Result<Self, InvalidTokens> {
-        let basis = Basis::of(issuer);
-        let (keys, provider) = match Origin::of(issuer)? {
+        let basis = Basis::from_settings(issuer);
+        let (keys, provider) = match Origin::from_settings(issuer)? {
             Origin::Config(keys) => (keys, None),
             Origin::Provider(provider) => (KeySet::default(), Some(provider)),
         };
@@ -92,7 +92,7 @@ impl KeyStore {
 
     /// Whether this store is what [`KeyStore::new`] would make of these settings.
     pub(super) fn serves(&self, issuer: &Issuer) -> bool {
-        self.basis == Basis::of(issuer)
+        self.basis == Basis::from_settings(issuer)
     }
 
     /// The keys, if there are any and they are not too old.
@@ -162,7 +162,7 @@ impl Drop for KeyStore {
 }
 
 impl Basis {
-    fn of(issuer: &Issuer) -> Self {
+    fn from_settings(issuer: &Issuer) -> Self {
         Self {
             issuer: issuer.issuer.clone(),
             algorithms: issuer.algorithms.clone(),
@@ -180,7 +180,7 @@ enum Origin {
 }
 
 impl Origin {
-    fn of(issuer: &Issuer) -> Result<Self, InvalidTokens> {
+    fn from_settings(issuer: &Issuer) -> Result<Self, InvalidTokens> {
         let algorithms = &issuer.algorithms;
         let keys = match &issuer.keys {
             KeySource::Discovery {

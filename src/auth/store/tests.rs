@@ -33,7 +33,7 @@ fn generation(store: &KeyStore) -> u64 {
 }
 
 #[tokio::test]
-async fn a_new_key_is_there_after_a_refresh_and_an_old_one_is_not() {
+async fn refresh_adds_new_keys_and_removes_old_ones() {
     let (old, new) = (Signer::es256("old"), Signer::es256("new"));
     let idp = Idp::start().await;
     idp.publish(&[&old]);
@@ -96,7 +96,7 @@ async fn however_many_ask_there_is_one_fetch_in_a_while() {
 }
 
 #[tokio::test]
-async fn a_fetch_on_its_way_is_waited_for_and_not_repeated() {
+async fn running_fetch_is_waited_for_and_not_repeated() {
     let signer = Signer::es256("k");
     let idp = Idp::start().await;
     idp.publish(&[&signer]);
@@ -116,7 +116,7 @@ async fn a_fetch_on_its_way_is_waited_for_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn nobody_waits_longer_than_the_bound() {
+async fn waiting_for_a_fetch_is_bounded() {
     let idp = Idp::start().await;
     idp.publish(&[&Signer::es256("k")]);
     let (store, _) = store(&idp).await;
@@ -164,7 +164,7 @@ async fn failures_keep_the_keys_until_they_are_too_old() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_down_at_the_start_is_asked_again() {
+async fn provider_that_is_down_at_the_start_is_asked_again() {
     let signer = Signer::es256("k");
     let idp = Idp::start().await;
     let (store, _) = store(&idp).await;
@@ -177,7 +177,7 @@ async fn a_provider_that_is_down_at_the_start_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_provider_that_withdraws_all_keys_is_believed() {
+async fn provider_that_withdraws_all_keys_leaves_none() {
     let signer = Signer::es256("k");
     let idp = Idp::start().await;
     idp.publish(&[&signer]);

@@ -60,7 +60,7 @@ impl Traces {
             Self::Live(url) => {
                 println!("\nTraces of the Tempo at {url} (TEMPO_URL):");
                 for tenant in TENANTS {
-                    ask(proxy, tenant, "/api/search?q=%7B%7D&limit=3").await?;
+                    show_answer(proxy, tenant, "/api/search?q=%7B%7D&limit=3").await?;
                 }
             }
             Self::Replayed(url) => {
@@ -70,7 +70,7 @@ impl Traces {
                     RECORDED_TENANTS.join(" and ")
                 );
                 for tenant in RECORDED_TENANTS {
-                    let answer = ask(proxy, tenant, PATH).await?;
+                    let answer = show_answer(proxy, tenant, PATH).await?;
                     check(tenant, &answer)?;
                 }
             }
@@ -80,7 +80,7 @@ impl Traces {
 }
 
 #[allow(clippy::print_stdout)] // Printing is the demo's purpose.
-async fn ask(proxy: &Proxy, tenant: &str, path: &str) -> Result<String, Failure> {
+async fn show_answer(proxy: &Proxy, tenant: &str, path: &str) -> Result<String, Failure> {
     let token = proxy.token(tenant)?;
     let url = format!("{}{path}", proxy.url);
     println!("\n{tenant} sees:\n\n  curl -s '{url}' -H 'Authorization: Bearer {token}'\n");

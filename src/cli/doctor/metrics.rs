@@ -80,14 +80,14 @@ struct Store<'a> {
 }
 
 impl Store<'_> {
-    async fn ask(&self, path: &str, params: &[(&str, &str)]) -> Result<Value, String> {
+    async fn get_json(&self, path: &str, params: &[(&str, &str)]) -> Result<Value, String> {
         self.probe.get(path, params).await?.json()
     }
 
     /// The labels and value of each series of an instant query.
     async fn query(&self, query: &str, dedup: &str) -> Result<Vec<(Value, f64)>, String> {
         let params = [("query", query), ("dedup", dedup)];
-        let answer = self.ask("/api/v1/query", &params).await?;
+        let answer = self.get_json("/api/v1/query", &params).await?;
         let series = at(&answer, "/data/result").as_array();
         let series = series.ok_or("the answer is not a vector")?;
         let labels_and_value = |one: &Value| {
@@ -114,9 +114,9 @@ impl Store<'_> {
         let unused = self.unused_selector();
         let mut any = false;
         for path in ["/api/v1/label/__name__/values", "/api/v1/labels"] {
-            let all = self.ask(path, &[]).await?;
+            let all = self.get_json(path, &[]).await?;
             any |= !is_empty(at(&all, "/data"));
-            let confined = self.ask(path, &[("match[]", &unused)]).await?;
+            let confined = self.get_json(path, &[("match[]", &unused)]).await?;
             if !is_empty(at(&confined, "/data")) {
                 return Ok(Finding::fail(
                     format!("{path} answers for all tenants, whatever `match[]` says"),
@@ -136,11 +136,13 @@ impl Store<'_> {
     /// still kept apart.
     async fn rules_filtered(&self) -> Result<Finding, String> {
         let groups = |answer: &Value| !is_empty(at(answer, "/data/groups"));
-        if !groups(&self.ask("/api/v1/rules", &[]).await?) {
+        if !groups(&self.get_json("/api/v1/rules", &[]).await?) {
             return Ok(Finding::skip("there are no rules to check it with"));
         }
         let unused = self.unused_selector();
-        let answer = self.ask("/api/v1/rules", &[("match[]", &unused)]).await?;
+        let answer = self
+            .get_json("/api/v1/rules", &[("match[]", &unused)])
+            .await?;
         Ok(if groups(&answer) {
             Finding::warn(
                 "is ignored: a request for rules with `match[]` returns all rules of the caller",
@@ -185,7 +187,9 @@ impl Store<'_> {
     /// Whether recording rules keep the label. Series without it are seen by no tenant.
     async fn recording_rules(&self) -> Result<Finding, String> {
         let label = self.label;
-        let answer = self.ask("/api/v1/rules", &[("type", "record")]).await?;
+        let answer = self
+            .get_json("/api/v1/rules", &[("type", "record")])
+            .await?;
         let groups = at(&answer, "/data/groups").as_array();
         let rules = groups
             .into_iter()
@@ -246,7 +250,7 @@ impl Store<'_> {
     }
 
     async fn named_by_flag(&self) -> Option<bool> {
-        let flags = self.ask("/api/v1/status/flags", &[]).await.ok()?;
+        let flags = self.get_json("/api/v1/status/flags", &[]).await.ok()?;
         let flag = at(&flags, "/data").get("query.replica-label")?.as_str()?;
         let mut labels = flag.split([',', ' ', '[', ']', '"']);
         Some(labels.any(|name| name == self.label))
@@ -256,7 +260,7 @@ impl Store<'_> {
     /// series.
     async fn external_labels(&self) -> Result<Finding, String> {
         let label = self.label;
-        let config = match self.ask("/api/v1/status/config", &[]).await {
+        let config = match self.get_json("/api/v1/status/config", &[]).await {
             Ok(config) => config,
             Err(error) => {
                 return Ok(Finding::skip(format!(

@@ -161,6 +161,11 @@ impl<'q> Reader<'q, '_> {
         });
         self.is_harmless &= is_understood;
         self.holds_words |= !is_understood;
+        if argument == Argument::NotKnown {
+            // In parentheses, perhaps, and the name of a label that is written: of the tenant's.
+            self.is_separate = false;
+            self.written.labels = None;
+        }
         if argument == Argument::Destination {
             self.is_separate &= value.is_some_and(|label| self.matchers.of_label(label).is_none());
             self.written.are_copied |= !matches!(name, "label_replace" | "label_join");

@@ -114,6 +114,8 @@ fn values_are_shown_only_where_each_comes_of_one_tenant() {
         "some_function(a)",
         r#"label_replace(a, "tenant_id", "$1", "team", "(.*)")"#,
         r#"label_join(a, "env", "", "team")"#,
+        r#"label_replace(a, ("tenant_id"), "$1", "team", "(.*)")"#,
+        r#"count_values by (tenant_id, env) (("tenant_id"), a)"#,
         r#"count_values by (tenant_id, env) ("tenant_id", a)"#,
         r#"info(a, {job=~".+"})"#,
         r#"sum(a{tenant_id="acme"})"#,
@@ -166,6 +168,14 @@ fn labels_that_an_expression_writes_are_told_from_those_of_series() {
             ResultLabels::NotKnown,
         ),
         ("some_function(up)", ResultLabels::NotKnown),
+        (
+            r#"label_replace((up), ("x"), ("other"), "", "")"#,
+            ResultLabels::NotKnown,
+        ),
+        (
+            r#"label_replace(up, ("x"), "other", "", "")"#,
+            ResultLabels::NotKnown,
+        ),
         (r#"info(a, {job=~".+"})"#, ResultLabels::NotKnown),
         ("up{", ResultLabels::NotKnown),
     ] {

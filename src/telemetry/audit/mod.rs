@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_share_that_is_sampled_is_the_configured_one() {
+    fn sampled_share_is_the_configured_one() {
         for (share, expected) in [(0.0, 0), (0.01, 100), (0.5, 5000), (1.0, 10_000)] {
             let sampled = (0..10_000)
                 .filter(|&count| is_sampled(count, share))

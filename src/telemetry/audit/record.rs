@@ -144,7 +144,7 @@ struct TenantList<'a> {
 }
 
 impl<'a> TenantList<'a> {
-    fn of(tenants: &'a TenantSet) -> Self {
+    fn from_set(tenants: &'a TenantSet) -> Self {
         let mut bytes = 0;
         let shown = tenants
             .iter()
@@ -178,7 +178,7 @@ impl Serialize for TenantList<'_> {
 impl<'a> Record<'a> {
     fn to_line(&'a self) -> Line<'a> {
         let tenants = match self.tenants {
-            Some(Tenants::Some(tenants)) => Some(TenantList::of(tenants)),
+            Some(Tenants::Some(tenants)) => Some(TenantList::from_set(tenants)),
             _ => None,
         };
         let compared = self.shadow.and_then(|shadow| shadow.compared);
@@ -313,7 +313,7 @@ mod tests {
         }
     }
 
-    fn read(record: &Record<'_>) -> Value {
+    fn parsed(record: &Record<'_>) -> Value {
         let line = record.line();
         assert_eq!(line.matches('\n').count(), 1, "{line}");
         let mut value: Value = serde_json::from_str(&line).unwrap();
@@ -323,9 +323,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_left_out() {
+    fn unknown_values_are_left_out() {
         assert_eq!(
-            read(&record()),
+            parsed(&record()),
             json!({
                 "decision": "passed", "status": 200, "route": "query", "method": "GET",
                 "duration_ms": 1.5,
@@ -345,7 +345,7 @@ mod tests {
             ..record()
         };
         assert_eq!(
-            read(&shadow(Some(401), None)),
+            parsed(&shadow(Some(401), None)),
             json!({
                 "decision": "shadow", "shadow": "denied", "would_answer": 401, "status": 200,
                 "route": "query", "method": "GET", "duration_ms": 1.5,
@@ -355,7 +355,7 @@ mod tests {
             bytes: [20, 10],
             series: Some([2, 1]),
         };
-        let value = read(&shadow(None, Some(compared)));
+        let value = parsed(&shadow(None, Some(compared)));
         for (key, size) in [
             ("open_bytes", 20),
             ("enforced_bytes", 10),
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_one_line_whatever_is_in_it() {
+    fn record_is_one_line_whatever_it_contains() {
         let texts = ["up\n\"}\u{2028}".into()];
         let record = Record {
             subject: Some("eve\n{\"decision\":\"passed\"}"),
@@ -375,21 +375,21 @@ mod tests {
             error: Some("bad\r\nthing"),
             ..record()
         };
-        let value = read(&record);
+        let value = parsed(&record);
         assert_eq!(value["subject"], "eve\n{\"decision\":\"passed\"}");
         assert_eq!(value["queries"], json!(["up\n\"}\u{2028}"]));
     }
 
     #[test]
-    fn all_tenants_is_no_tenants_name() {
-        let all = read(&Record {
+    fn all_tenants_cannot_be_a_tenants_name() {
+        let all = parsed(&Record {
             tenants: Some(Tenants::All),
             ..record()
         });
         assert_eq!(all["all_tenants"], true);
         assert!(all.get("tenants").is_none());
         let named = TenantSet::new([Tenant::new("all").unwrap()]).unwrap();
-        let one = read(&Record {
+        let one = parsed(&Record {
             tenants: Some(Tenants::Some(&named)),
             ..record()
         });
@@ -401,7 +401,7 @@ mod tests {
     fn many_tenants_are_counted_beyond_the_bound() {
         let tenants = (0..1000).map(|i| Tenant::new(&format!("tenant-{i:03}")).unwrap());
         let tenants = TenantSet::new(tenants).unwrap();
-        let line = read(&Record {
+        let line = parsed(&Record {
             tenants: Some(Tenants::Some(&tenants)),
             ..record()
         });

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_obeys_is_shown() {
+    fn control_characters_are_made_visible() {
         for (text, expected) in [
             ("a\u{9b}31m", r"a\u{9b}31m"),
             ("\u{7f}\u{85}", r"\u{7f}\u{85}"),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_token_is_masked() {
+    fn possible_tokens_are_masked() {
         let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl-_x";
         for (text, expected) in [
             ("up", "up".to_owned()),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_at_a_character_with_a_mark() {
+    fn long_text_is_cut_at_a_character_with_a_mark() {
         let long = "é".repeat(3000);
         let cut = Redaction(AuditQueries::Full).query(&long).unwrap();
         assert!(cut.starts_with("éé") && cut.ends_with("… (cut, 6000 bytes)"));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_told_as_the_config_says() {
+    fn query_is_recorded_as_the_config_says() {
         assert_eq!(Redaction(AuditQueries::None).query("up"), None);
         let hashed = Redaction(AuditQueries::Hash).query("up").unwrap();
         // printf up | sha256sum

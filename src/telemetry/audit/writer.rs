@@ -134,17 +134,17 @@ impl Shared {
 #[expect(clippy::needless_pass_by_value, reason = "it ends with this")]
 fn run(mut output: Output, lines: Receiver<Message>, shared: &Shared) {
     while let Ok(message) = lines.recv() {
-        take(&mut output, message, shared);
+        handle_message(&mut output, message, shared);
         if shared.close.load(Ordering::Acquire) {
             while let Ok(message) = lines.try_recv() {
-                take(&mut output, message, shared);
+                handle_message(&mut output, message, shared);
             }
             return;
         }
     }
 }
 
-fn take(output: &mut Output, message: Message, shared: &Shared) {
+fn handle_message(output: &mut Output, message: Message, shared: &Shared) {
     if shared.reopen.swap(false, Ordering::AcqRel)
         && let Err(error) = output.reopen()
     {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_does_not_spoil_the_next() {
+    fn partly_written_line_does_not_corrupt_the_next() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit");
         fs::write(&path, "{\"hal").unwrap();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_appended_to_is_refused() {
+    fn output_that_cannot_be_appended_to_is_refused() {
         for path in ["/dev/full", "/", "/no/such/folder/audit"] {
             assert!(open(Path::new(path)).is_err(), "{path}");
         }
@@ -302,7 +302,7 @@ mod tests {
 
     /// The queue's bound in bytes, without a thread that takes from it.
     #[test]
-    fn a_full_queue_drops_and_never_waits() {
+    fn full_queue_drops_lines_without_waiting() {
         let (queue, lines) = sync_channel(MAX_LINES);
         let (_running, ended) = sync_channel(0);
         let counters = Metrics::new().audit_counters();

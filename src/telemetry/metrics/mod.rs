@@ -341,7 +341,7 @@ impl Metrics {
 
     /// The series of a route, resolved once and then reused.
     pub fn route(&self, route: &'static str) -> Arc<RouteSeries> {
-        self.routes.of(route)
+        self.routes.series(route)
     }
 
     /// Counts a request for its caller's tenants, if [`count_tenants`](Self::count_tenants) says
@@ -386,7 +386,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts the verification of a token: `ok`, or why it is not trusted.
+    /// Counts the verification of a token: `ok`, or the reason why it is not trusted.
     pub fn token(&self, refused: Option<Reason>) {
         let Some(reason) = refused else {
             self.tokens_ok.inc();
@@ -468,8 +468,8 @@ impl Metrics {
         for status in issuers {
             self.keys(status);
         }
-        self.upstreams.take(upstreams);
-        self.shadow.take(upstreams);
+        self.upstreams.update(upstreams);
+        self.shadow.update(upstreams);
         let mut text = String::new();
         let encoded = encode_registry(&mut text, &self.registry)
             .and_then(|()| encode_registry(&mut text, &self.process))
@@ -514,7 +514,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exposition_has_conventional_names() {
+    fn exposition_has_conventional_names() {
         let metrics = Metrics::new();
         let route = metrics.route("query");
         route.request_done(200, Duration::from_millis(3));

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_no_number() {
+    fn missing_process_numbers_are_left_out() {
         for text in [
             "",
             "7 (x",

@@ -109,7 +109,7 @@ impl Routes {
     }
 
     /// The series of a route. Names are literals of the code, so there are few.
-    pub(super) fn of(&self, route: &'static str) -> Arc<RouteSeries> {
+    pub(super) fn series(&self, route: &'static str) -> Arc<RouteSeries> {
         let resolved = self.resolved.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(series) = resolved.get(route) {
             return Arc::clone(series);

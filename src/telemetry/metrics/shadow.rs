@@ -195,7 +195,7 @@ impl ShadowMetrics {
     }
 
     /// Records which of these upstreams are in shadow mode now, and removes all others.
-    pub(super) fn take(&self, upstreams: &[UpstreamState]) {
+    pub(super) fn update(&self, upstreams: &[UpstreamState]) {
         self.in_force.clear();
         for state in upstreams {
             let labels = NameLabels {

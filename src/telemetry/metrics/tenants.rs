@@ -175,7 +175,7 @@ mod tests {
 
     /// A tenant may hold anything but control characters; the exposition must stay one.
     #[test]
-    fn a_tenants_quotes_do_not_break_the_exposition() {
+    fn quotes_in_a_tenant_do_not_break_the_exposition() {
         let counted = Counted::new(1);
         counted.0.count(&set(&[r#"a"} 1 \x"#]), 200);
         assert_eq!(

@@ -157,7 +157,7 @@ impl UpstreamMetrics {
     }
 
     /// Records the state of these upstreams, and removes all others.
-    pub(super) fn take(&self, upstreams: &[UpstreamState]) {
+    pub(super) fn update(&self, upstreams: &[UpstreamState]) {
         self.healthy.clear();
         self.checks.clear();
         self.connections.clear();

@@ -77,7 +77,7 @@ fn refusal(tenancy: &Tenancy, claims: &Value) -> ScopeRefusal {
 }
 
 #[test]
-fn a_string_is_one_tenant_and_a_list_several() {
+fn string_is_one_tenant_and_a_list_several() {
     let tenancy = by_claim(claim(&["tenant_id"]));
     assert_eq!(
         tenants_of(&tenancy, &json!({"tenant_id": "acme"})).unwrap(),
@@ -113,7 +113,7 @@ fn wildcards_and_operators_are_letters() {
 }
 
 #[test]
-fn a_claim_that_is_not_what_was_asked_for_never_means_no_restriction() {
+fn unexpected_claim_never_means_no_restriction() {
     let tenancy = by_claim(claim(&["t"]));
     for (claims, reason, found) in [
         (json!({}), "claim_missing", "no claim `t`"),
@@ -145,7 +145,7 @@ fn a_claim_that_is_not_what_was_asked_for_never_means_no_restriction() {
 }
 
 #[test]
-fn a_refusal_names_the_path_and_not_the_values() {
+fn refusal_names_the_path_and_not_the_values() {
     let roles = by_claim(claim(&["realm_access", "roles"]));
     let text = refusal(&roles, &json!({"realm_access": {"roles": ["s3cret", 5]}})).to_string();
     assert!(
@@ -171,7 +171,7 @@ fn a_refusal_names_the_path_and_not_the_values() {
 }
 
 #[test]
-fn a_separator_splits_strings_and_blank_pieces_are_no_values() {
+fn separator_splits_strings_and_empty_pieces_are_ignored() {
     let comma = by_claim(ClaimGrant {
         separator: Some(",".to_owned()),
         ..claim(&["t"])
@@ -199,7 +199,7 @@ fn a_separator_splits_strings_and_blank_pieces_are_no_values() {
 }
 
 #[test]
-fn a_pattern_takes_its_group_and_leaves_out_what_does_not_match() {
+fn pattern_gives_its_group_and_skips_values_that_do_not_match() {
     let pattern = |source: &str| {
         by_claim(ClaimGrant {
             pattern: Some(Pattern(regex::Regex::new(source).unwrap())),
@@ -236,7 +236,7 @@ fn a_pattern_takes_its_group_and_leaves_out_what_does_not_match() {
 }
 
 #[test]
-fn a_map_replaces_values_and_leaves_out_the_rest() {
+fn map_replaces_values_and_leaves_out_the_rest() {
     let to = |tenants: &[&str]| tenants.iter().map(|&t| t.to_owned()).collect::<Vec<_>>();
     let tenancy = by_claim(ClaimGrant {
         pattern: Some(Pattern(regex::Regex::new("^(?:grp-(.*))$").unwrap())),
@@ -254,7 +254,7 @@ fn a_map_replaces_values_and_leaves_out_the_rest() {
 }
 
 #[test]
-fn the_first_rule_that_applies_decides_alone() {
+fn first_rule_that_applies_decides_alone() {
     let tenancy = tenancy(vec![
         TenantRule {
             when: When {
@@ -288,7 +288,7 @@ fn the_first_rule_that_applies_decides_alone() {
 }
 
 #[test]
-fn no_rule_means_no_data() {
+fn caller_without_a_rule_has_no_tenants() {
     let conditional = tenancy(vec![when_claim(&["groups"], &["x"], Grant::AllTenants)]);
     for claims in [
         json!({}),
@@ -305,7 +305,7 @@ fn no_rule_means_no_data() {
 }
 
 #[test]
-fn a_condition_that_cannot_be_read_refuses() {
+fn condition_on_a_claim_of_another_type_refuses_the_token() {
     let tenancy = tenancy(vec![
         when_claim(&["guest"], &["yes"], fixed(&["public"])),
         always(Grant::AllTenants),

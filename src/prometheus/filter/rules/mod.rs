@@ -1,16 +1,16 @@
 //! `/api/v1/rules`, and `/api/v1/alerts` made of it: an alert's texts can be judged only beside
 //! the rule that they come of, and rules hold their alerts.
 
+mod shape;
 mod shared;
 mod template;
 
 use std::borrow::Cow;
 
+use self::shape::{Alert, Answer, Group, Rule};
 use self::shared::SharedRule;
 use super::super::errors::scrub_rule_error;
-use super::super::json::{
-    self, Envelope, Labels, Nested, Nesting, Object, ObjectWriter, Text, Unreadable,
-};
+use super::super::json::{self, Envelope, Labels, Nested, ObjectWriter, Text, Unreadable};
 use super::{admits, write_answer};
 use crate::tenancy::Matchers;
 
@@ -98,12 +98,7 @@ fn write_alerts_of(
     matchers: &Matchers,
     kept: &mut Vec<Vec<u8>>,
 ) -> Result<(), Unreadable> {
-    let mut own_alerts = Vec::new();
-    for alert in alerts_in(rule) {
-        if admits(matchers, &alert.labels("labels")?) {
-            own_alerts.push(alert);
-        }
-    }
+    let own_alerts = admitted_alerts(rule, matchers)?;
     if own_alerts.is_empty() {
         return Ok(());
     }
@@ -114,45 +109,15 @@ fn write_alerts_of(
     } else {
         Some(SharedRule::read(rule, &labels, &annotations, matchers)?)
     };
-    for alert in own_alerts {
+    for alert in &own_alerts {
         let mut out = Vec::new();
         match &shared {
             Some(shared) => shared.write_alert(&mut out, alert)?,
-            None => json::write_object(&mut out, alert),
+            None => json::write_object(&mut out, alert.object),
         }
         kept.push(out);
     }
     Ok(())
-}
-
-type Answer<'a> = Object<'a, Nested<'a, Data>>;
-type Group<'a> = Object<'a, Nested<'a, Rules>>;
-type Rule<'a> = Object<'a, Nested<'a, Alerts>>;
-type Alert<'a> = Object<'a>;
-
-enum Data {}
-enum Groups {}
-enum Rules {}
-enum Alerts {}
-
-impl<'a> Nesting<'a> for Data {
-    const KEY: &'static str = "data";
-    type Value = Object<'a, Nested<'a, Groups>>;
-}
-
-impl<'a> Nesting<'a> for Groups {
-    const KEY: &'static str = "groups";
-    type Value = Vec<Group<'a>>;
-}
-
-impl<'a> Nesting<'a> for Rules {
-    const KEY: &'static str = "rules";
-    type Value = Vec<Rule<'a>>;
-}
-
-impl<'a> Nesting<'a> for Alerts {
-    const KEY: &'static str = "alerts";
-    type Value = Option<Vec<Object<'a>>>;
 }
 
 /// What a group may show of itself, in both products; `rules` are written again.
@@ -196,6 +161,26 @@ fn rules_in<'r, 'a>(group: &'r Group<'a>) -> Result<&'r [Rule<'a>], Unreadable> 
 
 fn alerts_in<'r, 'a>(rule: &'r Rule<'a>) -> &'r [Alert<'a>] {
     rule.nested().and_then(Option::as_deref).unwrap_or_default()
+}
+
+/// An alert of the caller's, with its labels, which are read once.
+struct Admitted<'r, 'a> {
+    object: &'r Alert<'a>,
+    labels: Labels<'a>,
+}
+
+fn admitted_alerts<'r, 'a>(
+    rule: &'r Rule<'a>,
+    matchers: &Matchers,
+) -> Result<Vec<Admitted<'r, 'a>>, Unreadable> {
+    let mut admitted = Vec::new();
+    for object in alerts_in(rule) {
+        let labels = object.labels("labels")?;
+        if admits(matchers, &labels) {
+            admitted.push(Admitted { object, labels });
+        }
+    }
+    Ok(admitted)
 }
 
 /// A rule that is kept.
@@ -296,7 +281,7 @@ impl Filter<'_> {
         alerts: Option<&[&Alert<'_>]>,
     ) -> Result<Vec<u8>, Unreadable> {
         let state = match alerts {
-            Some(alerts) => Some(state_of(alerts)?),
+            Some(alerts) => Some(state_of(alerts.iter().copied())?),
             None => None,
         };
         let mut out = Vec::new();
@@ -337,12 +322,7 @@ impl Filter<'_> {
         rule: &Rule<'_>,
         labels: &Labels<'_>,
     ) -> Result<Option<Vec<u8>>, Unreadable> {
-        let mut alerts = Vec::new();
-        for alert in alerts_in(rule) {
-            if admits(self.matchers, &alert.labels("labels")?) {
-                alerts.push(alert);
-            }
-        }
+        let alerts = admitted_alerts(rule, self.matchers)?;
         if alerts.is_empty() {
             return Ok(None);
         }
@@ -369,7 +349,10 @@ impl Filter<'_> {
                     });
                     result?;
                 }
-                ("state", _) => json::write_string(writer.key(key), state_of(&alerts)?),
+                ("state", _) => {
+                    let all = alerts.iter().map(|alert| alert.object);
+                    json::write_string(writer.key(key), state_of(all)?);
+                }
                 ("labels", _) => shared.write_labels(writer.key(key), labels),
                 ("annotations", _) => shared.write_annotations(writer.key(key), &annotations),
                 (_, Nested::Raw(value)) => writer.raw(key, value),
@@ -381,7 +364,9 @@ impl Filter<'_> {
 }
 
 /// The state of a rule with just these alerts: that of the one that is furthest.
-fn state_of(alerts: &[&Alert<'_>]) -> Result<&'static str, Unreadable> {
+fn state_of<'r, 'a: 'r>(
+    alerts: impl Iterator<Item = &'r Alert<'a>>,
+) -> Result<&'static str, Unreadable> {
     const BY_RANK: [&str; 4] = ["unknown", "inactive", "pending", "firing"];
     let mut highest = "inactive";
     let rank = |state: &str| BY_RANK.iter().position(|known| *known == state);

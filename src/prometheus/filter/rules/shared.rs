@@ -1,7 +1,7 @@
 //! What a tenant is shown of a rule that is evaluated over all tenants' series.
 
 use super::template::Template;
-use super::{Alert, Rule};
+use super::{Admitted, Rule};
 use crate::prometheus::json::{self, Labels, ObjectWriter, Unreadable};
 use crate::promql::{self, ResultLabels, SharedExpression};
 use crate::tenancy::Matchers;
@@ -111,17 +111,17 @@ impl<'t> SharedRule<'t> {
     pub(super) fn write_alert(
         &self,
         out: &mut Vec<u8>,
-        alert: &Alert<'_>,
+        alert: &Admitted<'_, '_>,
     ) -> Result<(), Unreadable> {
-        let labels = alert.labels("labels")?;
+        let Admitted { object, labels } = alert;
         let of_series = |name: &str| labels.get(name).filter(|_| self.is_of_series(name));
         let makes = |template: &Template<'_>, text: &str| {
             template.makes(text, of_series, self.shows_numbers)
         };
         let mut writer = ObjectWriter::new(out);
-        for (key, value) in alert.iter().filter(|(key, _)| ALERT_KEYS.contains(key)) {
+        for (key, value) in object.iter().filter(|(key, _)| ALERT_KEYS.contains(key)) {
             match key {
-                "labels" => write_texts(writer.key(key), &labels, |name, text| {
+                "labels" => write_texts(writer.key(key), labels, |name, text| {
                     if name == ALERT_NAME || self.matchers.of_label(name).is_some() {
                         return true;
                     }
@@ -131,7 +131,7 @@ impl<'t> SharedRule<'t> {
                     }
                 }),
                 "annotations" => {
-                    let annotations = alert.labels(key)?;
+                    let annotations = object.labels(key)?;
                     write_texts(writer.key(key), &annotations, |name, text| {
                         has(&self.annotations, name, |template| makes(template, text))
                     });

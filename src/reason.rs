@@ -159,3 +159,49 @@ reasons! {
     // Us.
     Internal "internal" "A defect of Partywall: report it.",
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/refusals.md");
+
+    /// A row for each label, in alphabetical order.
+    fn table() -> String {
+        let mut rows: BTreeMap<&str, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
+        for reason in Reason::ALL {
+            let (about, to_allow) = rows.entry(reason.label()).or_default();
+            about.push(reason.about());
+            to_allow.extend(reason.to_allow());
+        }
+        let mut table = "| reason | meaning | what would allow it |\n|---|---|---|\n".to_owned();
+        for (label, (about, mut to_allow)) in rows {
+            to_allow.dedup();
+            let (about, to_allow) = (about.join(" Or: "), to_allow.join("; or: "));
+            writeln!(table, "| `{label}` | {about} | {to_allow} |").unwrap();
+        }
+        table
+    }
+
+    #[test]
+    fn page_of_refusals_has_every_reason() {
+        let page = std::fs::read_to_string(PAGE).unwrap();
+        let table = table();
+        assert!(
+            page.contains(&table),
+            "the table in docs/refusals.md is to be:\n{table}"
+        );
+    }
+
+    #[test]
+    fn labels_are_words_that_metrics_can_hold() {
+        for reason in Reason::ALL {
+            let is_word = |c: char| c.is_ascii_lowercase() || c == '_';
+            assert!(reason.label().chars().all(is_word), "{reason:?}");
+            assert!(reason.about().ends_with('.'), "{reason:?}");
+        }
+    }
+}

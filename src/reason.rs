@@ -1,10 +1,10 @@
 //! Why requests are refused: one list, from which the label `reason` of the metrics, the `reason` of
 //! audit records, the advice of `partywall explain` and `docs/refusals.md` come.
 //!
-//! To add one, add a line here; the docs page is made by the test below.
+//! To add one, add a line here and update the page; `tests/deploy/docs.rs` says how.
 
-/// Declares the enum and what is known of each reason. A label may stand for several: the label is
-/// published, and what would allow the request may differ.
+/// Declares the enum and what is known about each reason. Several may share a label: the label is
+/// published, and what would permit the request may differ.
 macro_rules! reasons {
     ($($variant:ident $label:literal $about:literal $(($to_allow:literal))?,)*) => {
         /// Why a request was refused, or got an error of ours.
@@ -31,8 +31,8 @@ macro_rules! reasons {
                 }
             }
 
-            /// What would allow such a request; `None` where the error's text says it already, and
-            /// where nothing would.
+            /// What would permit such a request; `None` if the error's text says it already, or if
+            /// nothing would.
             pub fn to_allow(self) -> Option<&'static str> {
                 match self {
                     $(Self::$variant => None $(.or(Some($to_allow)))?,)*
@@ -46,18 +46,18 @@ reasons! {
     // The token.
     TokenMissing "missing" "The request has no token."
         ("send a token in one of the headers of tokens.sources; for paths outside the data APIs, \
-          passthrough.authentication: none asks for none"),
-    TokenHeader "header" "A header that should hold a token holds none."
+          passthrough.authentication: none requires no token"),
+    TokenHeader "header" "A header that should hold a token does not."
         ("send a token in one of the headers of tokens.sources; for paths outside the data APIs, \
-          passthrough.authentication: none asks for none"),
+          passthrough.authentication: none requires no token"),
     TokenTooLong "too_long" "The token is longer than `tokens.max_bytes`."
         ("raise tokens.max_bytes"),
-    TokenMalformed "malformed" "The token is no JSON Web Token.",
+    TokenMalformed "malformed" "The token is not a JSON Web Token.",
     TokenIssuer "issuer" "The token's issuer is not in `tokens.issuers`."
         ("add an entry to tokens.issuers whose `issuer` is exactly the token's `iss`"),
     TokenAlgorithm "algorithm" "The token is signed with an algorithm that its issuer may not use."
         ("add the token's `alg` to `algorithms` of its issuer"),
-    TokenKey "key" "The token is signed with a key that Partywall does not have of its issuer."
+    TokenKey "key" "The token is signed with a key that Partywall does not have for its issuer."
         ("give the issuer's current keys in jwks_file or pem_file, or let them be fetched by \
           discovery or jwks_url"),
     TokenSignature "signature" "The token's signature is wrong.",
@@ -75,33 +75,33 @@ reasons! {
         ("add the token's `azp` (or `client_id`) to `authorized_parties` of its issuer"),
     TokenClaims "claims" "A claim of the token cannot be used.",
     KeysUnavailable "keys_unavailable"
-        "Partywall has no usable keys of the token's issuer: never fetched, or too old.",
+        "Partywall has no usable keys of the token's issuer: they were never fetched, or are too old.",
     // The tenants.
-    NoTenants "no_tenants" "The caller has no tenants, or none that the upstream takes."
+    NoTenants "no_tenants" "The caller has no tenants, or none that the upstream accepts."
         ("change the rules of `tenancy`, or what the identity provider puts into the token"),
     NoLabel "no_label" "`tenancy.metrics.label` is not configured."
         ("set tenancy.metrics.label"),
     TenantRequests "tenant_requests" "A tenant of the caller has too many requests in flight.",
-    TenantRate "tenant_rate" "A tenant of the caller makes requests too often.",
-    MaxRange "max_range" "The query reaches back further than a tenant of the caller may.",
-    MaxPoints "max_points" "The query asks for more points than a tenant of the caller may.",
+    TenantRate "tenant_rate" "A tenant of the caller sends requests too often.",
+    MaxRange "max_range" "The query's time range is longer than a tenant of the caller may ask for.",
+    MaxPoints "max_points" "The query asks for more points than a tenant of the caller may ask for.",
     MinStep "min_step" "The query's step is shorter than a tenant of the caller may ask for.",
     // Shared resources.
     Overloaded "overloaded" "All permits of `limits.requests` are in use.",
     RequestsShare "requests_share"
-        "The caller, or one of its tenants, has its share of `limits.requests`.",
+        "The caller, or one of its tenants, uses its whole share of `limits.requests`.",
     IncompleteBodies "incomplete_bodies" "All of `limits.incomplete_bodies` are in use.",
     IncompleteBodiesShare "incomplete_bodies_share"
-        "The caller, or one of its tenants, has its share of `limits.incomplete_bodies`.",
+        "The caller, or one of its tenants, uses its whole share of `limits.incomplete_bodies`.",
     BufferedBytes "buffered_bytes" "All of `limits.buffered_bytes` are in use.",
     BufferedBytesShare "buffered_bytes_share"
-        "The caller, or one of its tenants, has its share of `limits.buffered_bytes`.",
+        "The caller, or one of its tenants, uses its whole share of `limits.buffered_bytes`.",
     // The endpoint.
     Host "host" "The request names no host, or several.",
-    Path "path" "The path can be read in two ways, or names nothing that can be asked for.",
+    Path "path" "The path has two readings, or names nothing that can be requested.",
     UriTooLong "uri_too_long" "Path and query are longer than `limits.uri_bytes`.",
     MethodNotAllowed "method_not_allowed" "The endpoint does not answer this method.",
-    NotAcceptable "not_acceptable" "The endpoint has no answer in a format that the client takes.",
+    NotAcceptable "not_acceptable" "The endpoint has no answer in a format that the client accepts.",
     Unimplemented "unimplemented" "The gRPC method, or its compression, is not served.",
     NoUpstream "no_upstream" "No upstream is configured for this API, host and path prefix."
         ("add an upstream of this `api` to `upstreams`"),
@@ -112,50 +112,63 @@ reasons! {
     Closed "closed" "The endpoint cannot be confined to a tenant; see `open_to_admins`.",
     Misplaced "misplaced" "The path may be a data API below a prefix that no upstream's `url` has.",
     // The body and the parameters.
-    Body "body" "The body broke off, or is not what the endpoint reads.",
+    Body "body" "The body is incomplete, or is not what the endpoint reads.",
     BodyTooLarge "too_large" "The body is larger than `limits.body_bytes`.",
     MessageTooLarge "too_large" "A gRPC message is too long."
         ("raise the limit that is named, below `limits`"),
-    UnsupportedMediaType "unsupported_media_type" "The body is in a format that is not read.",
-    RequestTimeout "request_timeout" "The body did not come in time.",
-    Parameter "parameter" "A parameter is not allowed here.",
+    UnsupportedMediaType "unsupported_media_type" "The body is in a format that is not supported.",
+    RequestTimeout "request_timeout" "The body did not arrive in time.",
+    Parameter "parameter" "A parameter is not permitted here.",
     Parameters "parameters" "The parameters cannot be read, or are too long.",
     RemoteRead "remote_read" "The remote read cannot be read, or is too long.",
-    GrpcFrame "grpc_frame" "The gRPC message is not framed as one, or there are several.",
-    Uri "uri" "The confined request is too long to be sent.",
+    GrpcFrame "grpc_frame" "The gRPC message is not framed correctly, or there are several.",
+    Uri "uri" "The confined request is too long to be forwarded.",
     // The query.
     QueryMalformed "malformed" "The query does not parse.",
     QueryTooLong "too_long" "The query is longer than `limits.query_bytes`."
         ("raise limits.query_bytes"),
     ConfinedTooLong "confined_too_long"
-        "The query is too long once the matchers of the caller's tenants are in it.",
+        "The query is too long with the matchers of the caller's tenants added.",
     TooDeep "too_deep" "The query is nested more deeply than `limits.query_depth`."
         ("raise limits.query_depth"),
     TooManyNodes "too_many_nodes" "The query has more parts than `limits.query_nodes`."
         ("raise limits.query_nodes"),
     TooMuchToPrint "too_much_to_print"
-        "The query is too long and deep to be printed; see `limits.format_bytes`."
+        "The query is too long and deep for `format_query` and `parse_query`; see `limits.format_bytes`."
         ("raise limits.format_bytes"),
     TooManySelectors "too_many_selectors" "The query has more selectors than `limits.query_selectors`."
         ("raise limits.query_selectors"),
     ForeignTenant "foreign_tenant" "The query names a tenant that is not the caller's."
         ("set promql.foreign_matchers: intersect, and it finds nothing there instead"),
-    UnconfinedInfo "unconfined_info" "`info()` without a selector that can be confined.",
-    Disagreement "disagreement" "Two readings of the confined query differ: report it.",
+    UnconfinedInfo "unconfined_info" "The query has an `info()` without a selector that can be confined.",
+    Disagreement "disagreement" "Two parsers read the confined query differently; please report it.",
     Traceql "traceql" "The TraceQL query cannot be confined.",
-    TraceIntrinsic "traceql" "The TraceQL query asks for what describes whole traces."
+    TraceIntrinsic "traceql" "The TraceQL query uses properties of whole traces."
         ("set traces.search_metadata: trust, but only where no trace is ever shared by several \
           tenants"),
-    TagIntrinsic "trace_intrinsic" "The values of the tag describe whole traces."
+    TagIntrinsic "trace_intrinsic" "The tag is a property of whole traces."
         ("set traces.search_metadata: trust, but only where no trace is ever shared by several \
           tenants"),
-    TraceDiff "trace_diff" "One of the two traces is not there, or not all of it is the caller's.",
+    TraceDiff "trace_diff" "One of the two traces does not exist, or has spans that are not the caller's.",
     // The upstream.
-    UpstreamUnreachable "upstream_unreachable" "The upstream cannot be reached, or broke off.",
+    UpstreamUnreachable "upstream_unreachable" "The upstream cannot be reached, or closed the connection early.",
     UpstreamTimeout "upstream_timeout" "The upstream is too slow.",
     UpstreamCredentials "upstream_credentials" "The upstream refused Partywall's own credentials.",
     UpstreamAnswer "upstream_answer" "The upstream's answer cannot be checked, so it is not passed on.",
-    OrgIdIgnored "org_id_ignored" "The traces store does not keep tenants apart by `X-Scope-OrgID`.",
+    OrgIdIgnored "org_id_ignored" "The Tempo does not separate tenants by `X-Scope-OrgID`.",
     // Us.
-    Internal "internal" "A defect of Partywall: report it.",
+    Internal "internal" "A defect of Partywall; please report it.",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_words_that_metrics_can_hold() {
+        for reason in Reason::ALL {
+            let is_word = |c: char| c.is_ascii_lowercase() || c == '_';
+            assert!(reason.label().chars().all(is_word), "{reason:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::alerts::alerts;
 use super::common::docs::{page, pages};
 use super::repository::{documents, root, string, yaml};
+use partywall::reason::Reason;
 
 /// The headings of the runbook.
 fn runbook() -> BTreeSet<String> {
@@ -96,4 +97,39 @@ fn minimal_configuration_in_readme_is_the_sample() {
     let block = readme.split("```yaml\n").nth(1).expect("a YAML block");
     let block = block.split("```").next().unwrap();
     assert_eq!(documents("README.md", block), [yaml("config/minimal.yaml")]);
+}
+
+const UPDATE: &str = "PARTYWALL_UPDATE_DOCS";
+
+/// The list of reasons as `docs/refusals.md` shows it, sorted by label.
+fn reasons() -> String {
+    let sentence = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut rows: Vec<(&str, String)> = Reason::ALL
+        .iter()
+        .map(|reason| {
+            let to_allow = reason.to_allow().map(sentence).unwrap_or_default();
+            let about = sentence(reason.about());
+            let label = reason.label();
+            (label, format!("| `{label}` | {about} | {to_allow} |\n"))
+        })
+        .collect();
+    rows.sort();
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+/// With `PARTYWALL_UPDATE_DOCS=1` the page is written instead.
+#[test]
+fn refusals_page_lists_every_reason() {
+    let text = page("docs/refusals.md");
+    let head = "| reason | meaning | what would permit the request |\n|---|---|---|\n";
+    let (before, _) = text.split_once(head).expect("the table");
+    let expected = format!("{before}{head}{}", reasons());
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(root().join("docs/refusals.md"), expected).unwrap();
+        return;
+    }
+    assert_eq!(
+        text, expected,
+        "run the test with {UPDATE}=1 to update the page"
+    );
 }

@@ -125,6 +125,12 @@ const BODIES: &[Row] = &[
     row("no trailer", CHUNKED, "8\r\nquery=up\r\n0\r\nX\r\n\r\n", false),
 ];
 
+/// Header lines that frame a body, and the body.
+pub fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let all = LENGTHS.iter().chain(CODINGS).chain(BODIES);
+    all.map(|row| (row.framing, row.body))
+}
+
 /// The row as a request, and one behind it.
 fn both(stage: &Stage<Upstream>, target: &str, row: &Row) -> Vec<u8> {
     let bearer = &stage.bearer;

@@ -7,6 +7,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[allow(dead_code, reason = "shared with the suite of the private store")]
+#[path = "../private_store/requests.rs"]
+mod requests;
 #[allow(dead_code, reason = "shared with the lifecycle suite")]
 #[path = "../lifecycle/rig.rs"]
 mod rig;
@@ -26,6 +29,7 @@ mod framing;
 mod http2;
 mod neighbours;
 mod operator;
+mod predicted;
 mod pressure;
 mod resources;
 mod secure;

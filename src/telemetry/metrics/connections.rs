@@ -96,7 +96,7 @@ impl ConnectionMetrics {
         self.evicted.get_or_create(&ReasonLabels { reason }).inc();
     }
 
-    /// Notes how many there may be, and how many the config asks for.
+    /// Records how many connections may be open, and how many the config permits.
     pub fn limit(&self, in_force: usize, configured: usize) {
         self.limit.set(i64::try_from(in_force).unwrap_or(i64::MAX));
         self.limit_configured

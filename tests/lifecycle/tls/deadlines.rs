@@ -186,7 +186,11 @@ async fn a_peer_that_does_not_read_is_let_go_and_fills_no_memory() {
     // What sockets hold on their way, and no more.
     let flooded = secure.stage.upstream.flooded();
     assert!(flooded < 24 << 20, "{flooded}");
-    assert!(secure.log().contains("expired=TooSlow(Stalled)"), "{}", secure.log());
+    assert!(
+        secure.log().contains("expired=TooSlow(Stalled)"),
+        "{}",
+        secure.log()
+    );
 }
 
 #[tokio::test]

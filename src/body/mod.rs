@@ -26,15 +26,15 @@ use self::budget::{Room, Share};
 use self::client::Resumed;
 pub(crate) use self::client::{Ahead, ClientBody};
 use self::collect::{ahead, whole};
-use self::filter::Sieved;
-pub(crate) use self::filter::{Sieve, account};
-use self::measure::Tallied;
-pub(crate) use self::measure::{Tally, WhenDone};
+use self::filter::FilteredBody;
+pub(crate) use self::filter::{StreamFilter, account};
+use self::measure::MeasuredBody;
+pub(crate) use self::measure::{SizeCounter, WhenDone};
 pub(crate) use self::patience::Pace;
 use self::patience::Patience;
 pub(crate) use self::received::ReceivedBody;
-use self::relay::Led;
 pub(crate) use self::relay::Piece;
+use self::relay::RelayedBody;
 use crate::headers;
 use crate::prometheus::answer::{AnswerScrubber, ScrubError};
 use crate::prometheus::position::Position;
@@ -274,11 +274,11 @@ pub(crate) struct ResponseBody {
 enum Content {
     Whole(Option<Bytes>),
     Streamed(Streamed),
-    Tallied(Box<Tallied>),
+    MeasuredBody(Box<MeasuredBody>),
     Pieces(VecDeque<Bytes>),
-    Sieved(Box<Sieved>),
+    FilteredBody(Box<FilteredBody>),
     Relayed(mpsc::Receiver<Frame<Bytes>>),
-    Led(Led),
+    RelayedBody(RelayedBody),
 }
 
 impl ResponseBody {
@@ -294,10 +294,10 @@ impl ResponseBody {
     }
 
     /// The same body, measured. One that does not come from the upstream as it is stays so.
-    pub(crate) fn tallied(self, when_done: WhenDone) -> Self {
+    pub(crate) fn measured_body(self, when_done: WhenDone) -> Self {
         let content = match self.content {
             Content::Streamed(streamed) => {
-                Content::Tallied(Box::new(Tallied::new(streamed, when_done)))
+                Content::MeasuredBody(Box::new(MeasuredBody::new(streamed, when_done)))
             }
             content => content,
         };
@@ -310,10 +310,15 @@ impl ResponseBody {
         Self::of(Content::Pieces(pieces.into()))
     }
 
-    /// The upstream's body, filtered on the way; `ready` is what the sieve gave already.
-    pub(crate) fn sieved(source: Streamed, sieve: Sieve, ready: Vec<Bytes>, held: Share) -> Self {
-        let sieved = Sieved::new(source, sieve, ready, held);
-        Self::of(Content::Sieved(Box::new(sieved)))
+    /// The upstream's body, filtered on the way; `ready` is what the stream_filter gave already.
+    pub(crate) fn filtered_body(
+        source: Streamed,
+        stream_filter: StreamFilter,
+        ready: Vec<Bytes>,
+        held: Share,
+    ) -> Self {
+        let filtered_body = FilteredBody::new(source, stream_filter, ready, held);
+        Self::of(Content::FilteredBody(Box::new(filtered_body)))
     }
 
     /// What a task sends. Its last frame has to be the trailers.
@@ -322,8 +327,11 @@ impl ResponseBody {
     }
 
     /// What a task sends of `original`, which it has.
-    pub(crate) fn led(pieces: mpsc::UnboundedReceiver<Piece>, original: &Self) -> Self {
-        Self::of(Content::Led(Led::new(pieces, original.size_hint())))
+    pub(crate) fn relayed_body(pieces: mpsc::UnboundedReceiver<Piece>, original: &Self) -> Self {
+        Self::of(Content::RelayedBody(RelayedBody::new(
+            pieces,
+            original.size_hint(),
+        )))
     }
 
     /// The next piece of data; `None` at the end.
@@ -369,13 +377,13 @@ impl HttpBody for ResponseBody {
         let polled = match &mut this.content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Streamed(streamed) => streamed.poll(cx),
-            Content::Tallied(tallied) => tallied.poll(cx),
+            Content::MeasuredBody(measured_body) => measured_body.poll(cx),
             Content::Pieces(pieces) => {
                 Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
             }
-            Content::Sieved(sieved) => sieved.poll(cx),
+            Content::FilteredBody(filtered_body) => filtered_body.poll(cx),
             Content::Relayed(frames) => frames.poll_recv(cx).map(|frame| frame.map(Ok)),
-            Content::Led(led) => led.poll(cx),
+            Content::RelayedBody(body) => body.poll(cx),
         };
         if let (Poll::Ready(Some(Err(error))), Some(on_end)) = (&polled, &this.on_end) {
             on_end.broken(error);
@@ -387,9 +395,9 @@ impl HttpBody for ResponseBody {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Streamed(streamed) => streamed.incoming.is_end_stream(),
-            Content::Tallied(tallied) => tallied.is_end_stream(),
+            Content::MeasuredBody(measured_body) => measured_body.is_end_stream(),
             Content::Pieces(pieces) => pieces.is_empty(),
-            Content::Sieved(_) | Content::Relayed(_) | Content::Led(_) => false,
+            Content::FilteredBody(_) | Content::Relayed(_) | Content::RelayedBody(_) => false,
         }
     }
 
@@ -397,12 +405,12 @@ impl HttpBody for ResponseBody {
         match &self.content {
             Content::Whole(bytes) => whole_size(bytes.as_ref()),
             Content::Streamed(streamed) => streamed.incoming.size_hint(),
-            Content::Tallied(tallied) => tallied.size_hint(),
+            Content::MeasuredBody(measured_body) => measured_body.size_hint(),
             Content::Pieces(pieces) => {
                 SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
             }
-            Content::Sieved(_) | Content::Relayed(_) => SizeHint::default(),
-            Content::Led(led) => led.size_hint(),
+            Content::FilteredBody(_) | Content::Relayed(_) => SizeHint::default(),
+            Content::RelayedBody(body) => body.size_hint(),
         }
     }
 }

@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::Frame;
 
-use super::{BodyError, Scrubber, Share, Streamed};
+use super::budget::Share;
+use super::streamed::Streamed;
+use super::{BodyError, Scrubber};
 use crate::shares::Exceeded;
 use crate::tempo::trace::JsonFilter;
 

@@ -84,7 +84,7 @@ impl CacheFill {
         let (pieces, receiver) = mpsc::unbounded_channel();
         let (head, body) = response.into_parts();
         let headers = head.headers.clone();
-        let relayed = ResponseBody::relayed_body(receiver, &body);
+        let relayed = ResponseBody::relayed(receiver, &body);
         let _ = client.send(Exchanged {
             upstream_status,
             response: Ok(Response::from_parts(head, relayed)),

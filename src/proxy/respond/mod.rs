@@ -156,7 +156,7 @@ async fn scrub(
             }
         }
     }
-    Ok(ResponseBody::filtered_body(body, stream_filter, out, held))
+    Ok(ResponseBody::filtered(body, stream_filter, out, held))
 }
 
 fn joined(mut pieces: Vec<Bytes>) -> Bytes {

@@ -115,7 +115,7 @@ async fn redacted(
             }
         }
     }
-    let body = ResponseBody::filtered_body(body, StreamFilter::Trace(Box::new(filter)), out, held);
+    let body = ResponseBody::filtered(body, StreamFilter::Trace(Box::new(filter)), out, held);
     Ok(build(StatusCode::OK, typed(Format::Json), body))
 }
 

@@ -87,7 +87,7 @@ impl ConfinedCopy {
             };
             tokio::spawn(compared.in_current_span());
         };
-        response.map(|body| body.measured_body(Box::new(begin)))
+        response.map(|body| body.measured(Box::new(begin)))
     }
 
     async fn compare(self, open: &SizeCounter) {

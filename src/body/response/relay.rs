@@ -7,7 +7,8 @@ use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{BodyError, ResponseBody};
+use super::ResponseBody;
+use crate::body::BodyError;
 
 /// What the task sends. The last is anything but `Data`.
 pub(crate) enum Piece {

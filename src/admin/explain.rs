@@ -12,7 +12,9 @@ use serde_json::{Map, Value};
 
 use crate::config::settings::{Api, Settings};
 use crate::proxy::Proxy;
-use crate::proxy::explain::{Explanation, Identity, Question, QuestionError, dry_run};
+use crate::proxy::explain::{
+    ExplainRequest, ExplainRequestError, Explanation, Identity, explain_request,
+};
 
 /// The longest question, in bytes.
 const LONGEST: usize = 1024 * 1024;
@@ -23,7 +25,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// The JSON of a question; the fields are the arguments of `partywall explain`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct ExplainBody {
     query: Option<String>,
     request: Option<String>,
     api: Option<ApiName>,
@@ -66,7 +68,7 @@ async fn explain(
         Err(_) => return Err(bad("the question did not arrive within 10 s")),
     };
     // serde's text may quote what it does not expect; only where it is, is told.
-    let asked: Asked = serde_json::from_slice(&body).map_err(|error| {
+    let asked: ExplainBody = serde_json::from_slice(&body).map_err(|error| {
         bad(&format!(
             "line {}, column {}: this is no question: it is a JSON object with `query`, `request`, \
              `api`, `headers`, and `token` or `claims` and `issuer`",
@@ -76,16 +78,19 @@ async fn explain(
     })?;
     let snapshot = proxy.snapshot();
     let question = question(snapshot.settings(), asked).map_err(|error| bad(&error.to_string()))?;
-    Ok(dry_run(&snapshot, question).await)
+    Ok(explain_request(&snapshot, question).await)
 }
 
-fn question(settings: &Settings, asked: Asked) -> Result<Question, QuestionError> {
+fn question(
+    settings: &Settings,
+    asked: ExplainBody,
+) -> Result<ExplainRequest, ExplainRequestError> {
     let api = asked.api.map(|name| match name {
         ApiName::Prometheus => Api::Prometheus,
         ApiName::Tempo => Api::Tempo,
     });
     let (request, query) = (asked.request.as_deref(), asked.query.as_deref());
-    let mut question = Question::new(settings, request, query, api)?;
+    let mut question = ExplainRequest::new(settings, request, query, api)?;
     for header in &asked.headers {
         question = question.with_header(header)?;
     }

@@ -1,11 +1,14 @@
 //! What a client sends, for whoever enforces: streamed, or buffered before.
 
-use std::task::{Context, Poll};
-
 use bytes::Bytes;
-use hyper::body::{Body as _, Frame, SizeHint};
+use hyper::body::Body as _;
 
-use super::{BodyError, CollectError, Pace, ReceivedBody, RequestBody, Streamed};
+use super::CollectError;
+use super::collect::Cut;
+use super::patience::Pace;
+use super::received::ReceivedBody;
+use super::request::{RequestBody, Resumed};
+use super::streamed::Streamed;
 
 /// A client's body.
 pub(crate) enum ClientBody {
@@ -45,76 +48,11 @@ impl ClientBody {
     }
 }
 
-/// A body that was read as far as there was room.
-pub(crate) enum Ahead<B = Streamed<ReceivedBody>> {
-    /// All of it.
-    Whole(Bytes),
-    /// Its beginning; the rest still comes.
-    Cut(Box<Cut<B>>),
-}
-
-impl<B> Ahead<B> {
-    pub(super) fn cut(why: CollectError, read: [Bytes; 2], rest: B) -> Self {
-        Self::Cut(Box::new(Cut { why, read, rest }))
-    }
-}
-
-/// A body of which only the beginning is held.
-pub(crate) struct Cut<B = Streamed<ReceivedBody>> {
-    /// Too large, or no memory left.
-    why: CollectError,
-    /// What was read, in order.
-    read: [Bytes; 2],
-    rest: B,
-}
-
-impl<B> Cut<B> {
-    /// Why it was not read further.
-    pub(crate) fn why(self) -> CollectError {
-        self.why
-    }
-}
-
-impl Cut {
+impl Cut<Streamed<ReceivedBody>> {
     /// Why it was not read further, and the whole of it to be sent on.
     pub(crate) fn into_request(self) -> (CollectError, RequestBody) {
-        let resumed = Resumed {
-            read: self.read,
-            rest: self.rest,
-        };
-        (self.why, RequestBody::Resumed(Box::new(resumed)))
-    }
-}
-
-/// What was read of a body, and then the rest as it comes.
-pub struct Resumed {
-    read: [Bytes; 2],
-    pub(super) rest: Streamed<ReceivedBody>,
-}
-
-impl Resumed {
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.read.iter_mut().find(|piece| !piece.is_empty()) {
-            Some(piece) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(piece))))),
-            None => self.rest.poll(cx),
-        }
-    }
-
-    pub(super) fn is_end_stream(&self) -> bool {
-        self.read.iter().all(Bytes::is_empty) && self.rest.incoming.is_end_stream()
-    }
-
-    pub(super) fn size_hint(&self) -> SizeHint {
-        let read: u64 = self.read.iter().map(|piece| piece.len() as u64).sum();
-        let rest = self.rest.incoming.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(read + rest.lower());
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(read + upper);
-        }
-        hint
+        let Self { why, read, rest } = self;
+        let resumed = Resumed::new(read, rest);
+        (why, RequestBody::Resumed(Box::new(resumed)))
     }
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use hyper::body::Body as HttpBody;
 
-use super::{Ahead, BodyError, CollectError};
+use super::{BodyError, CollectError};
 use crate::body::budget::{Room, Share};
 use crate::shares::Exceeded;
 
@@ -83,4 +83,34 @@ fn reserve(
     };
     buffer.reserve_exact(granted - buffer.len());
     Ok(())
+}
+
+/// A body that was read as far as there was room.
+pub(crate) enum Ahead<B> {
+    /// All of it.
+    Whole(Bytes),
+    /// Its beginning; the rest still comes.
+    Cut(Box<Cut<B>>),
+}
+
+impl<B> Ahead<B> {
+    pub(super) fn cut(why: CollectError, read: [Bytes; 2], rest: B) -> Self {
+        Self::Cut(Box::new(Cut { why, read, rest }))
+    }
+}
+
+/// A body of which only the beginning is held.
+pub(crate) struct Cut<B> {
+    /// Too large, or no memory left.
+    pub(super) why: CollectError,
+    /// What was read, in order.
+    pub(super) read: [Bytes; 2],
+    pub(super) rest: B,
+}
+
+impl<B> Cut<B> {
+    /// Why it was not read further.
+    pub(crate) fn why(self) -> CollectError {
+        self.why
+    }
 }

@@ -6,29 +6,31 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::Frame;
 
-use super::{BodyError, Scrubber, Share, Streamed};
+use super::budget::Share;
+use super::streamed::Streamed;
+use super::{BodyError, Scrubber};
 use crate::shares::Exceeded;
 use crate::tempo::trace::JsonFilter;
 
 /// An answer that is filtered as it passes.
-pub(super) struct Sieved {
+pub(super) struct FilteredBody {
     source: Streamed,
     /// `None` once the answer has ended.
-    sieve: Option<Sieve>,
+    stream_filter: Option<StreamFilter>,
     ready: VecDeque<Bytes>,
-    /// For what the sieve holds back, and what it let go at once.
+    /// For what the stream_filter holds back, and what it let go at once.
     held: Share,
 }
 
 /// What filters an answer as it passes.
-pub(crate) enum Sieve {
+pub(crate) enum StreamFilter {
     /// Warnings of a metrics query.
     Warnings(Box<Scrubber>),
     /// Foreign spans of a trace.
     Trace(Box<JsonFilter>),
 }
 
-impl Sieve {
+impl StreamFilter {
     /// Whether the answer is known to be one that passes piece by piece.
     pub(crate) fn streams(&self) -> bool {
         match self {
@@ -79,11 +81,16 @@ pub(crate) fn account(
     held.resize(kept + waiting.saturating_sub(came))
 }
 
-impl Sieved {
-    pub(super) fn new(source: Streamed, sieve: Sieve, ready: Vec<Bytes>, held: Share) -> Self {
+impl FilteredBody {
+    pub(super) fn new(
+        source: Streamed,
+        stream_filter: StreamFilter,
+        ready: Vec<Bytes>,
+        held: Share,
+    ) -> Self {
         Self {
             source,
-            sieve: Some(sieve),
+            stream_filter: Some(stream_filter),
             ready: ready.into(),
             held,
         }
@@ -97,24 +104,24 @@ impl Sieved {
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            let Some(sieve) = &mut self.sieve else {
+            let Some(stream_filter) = &mut self.stream_filter else {
                 return Poll::Ready(None);
             };
             let mut out = Vec::new();
             let passed = match std::task::ready!(self.source.poll(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => sieve.push(data, &mut out, &mut self.held),
+                    Ok(data) => stream_filter.push(data, &mut out, &mut self.held),
                     // JSON answers have no trailers; these would be the upstream's own words.
                     Err(_trailers) => Ok(()),
                 },
                 Some(Err(error)) => Err(error),
-                None => match self.sieve.take() {
-                    Some(sieve) => sieve.finish(&mut out),
+                None => match self.stream_filter.take() {
+                    Some(stream_filter) => stream_filter.finish(&mut out),
                     None => Ok(()),
                 },
             };
             if let Err(error) = passed {
-                self.sieve = None;
+                self.stream_filter = None;
                 return Poll::Ready(Some(Err(error)));
             }
             self.ready

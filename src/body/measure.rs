@@ -14,14 +14,14 @@ const SERIES: &[u8] = br#""metric":{"#;
 
 /// How large an answer is.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct SizeCounter {
     bytes: u64,
     series: u64,
     /// The last bytes, as many as can be the beginning of [`SERIES`].
     tail: Vec<u8>,
 }
 
-impl Tally {
+impl SizeCounter {
     /// Takes a piece into account.
     pub(crate) fn push(&mut self, piece: &[u8]) {
         self.bytes += piece.len() as u64;
@@ -53,22 +53,22 @@ fn count(text: &[u8]) -> u64 {
     memmem::find_iter(text, SERIES).count() as u64
 }
 
-/// What is done with the tally of an answer that came to its end.
-pub(crate) type WhenDone = Box<dyn FnOnce(Tally) + Send>;
+/// What is done with the counter of an answer that came to its end.
+pub(crate) type WhenDone = Box<dyn FnOnce(SizeCounter) + Send>;
 
 /// The upstream's body, measured.
-pub(super) struct Tallied {
+pub(super) struct MeasuredBody {
     source: Streamed,
-    tally: Tally,
+    counter: SizeCounter,
     /// `None` once the end was seen, or will not be.
     when_done: Option<WhenDone>,
 }
 
-impl Tallied {
+impl MeasuredBody {
     pub(super) fn new(source: Streamed, when_done: WhenDone) -> Self {
         Self {
             source,
-            tally: Tally::default(),
+            counter: SizeCounter::default(),
             when_done: Some(when_done),
         }
     }
@@ -81,7 +81,7 @@ impl Tallied {
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    self.tally.push(data);
+                    self.counter.push(data);
                 }
                 // With a known length nobody asks for more than that.
                 if self.source.incoming.is_end_stream() {
@@ -96,7 +96,7 @@ impl Tallied {
 
     fn done(&mut self) {
         if let Some(when_done) = self.when_done.take() {
-            when_done(std::mem::take(&mut self.tally));
+            when_done(std::mem::take(&mut self.counter));
         }
     }
 
@@ -117,12 +117,12 @@ mod tests {
     fn series_are_counted_wherever_the_pieces_part() {
         let text = br#"{"data":{"result":[{"metric":{"metric":"a"}},{"metric":{}},{"metric":{"x":"\"metric\":{"}}]}}"#;
         for size in 1..=text.len() {
-            let mut tally = Tally::default();
+            let mut counter = SizeCounter::default();
             for piece in text.chunks(size) {
-                tally.push(piece);
+                counter.push(piece);
             }
-            assert_eq!(tally.series(), 3, "in pieces of {size}");
-            assert_eq!(tally.bytes(), text.len() as u64);
+            assert_eq!(counter.series(), 3, "in pieces of {size}");
+            assert_eq!(counter.bytes(), text.len() as u64);
         }
     }
 }

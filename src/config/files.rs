@@ -32,7 +32,7 @@ pub(super) fn file_error(
     field: &Field<'_>,
     path: &std::path::Path,
     reason: &str,
-) -> super::reader::Reported {
+) -> super::reader::ErrorReported {
     r.error(field, format!("the file {} {reason}", path.display()))
 }
 

@@ -25,7 +25,7 @@
 //!
 //! # Prove
 //!
-//! `prove` then reads the result again, and refuses it should two readings differ.
+//! `verify` then reads the result again, and refuses it should two readings differ.
 //!
 //! # What differs from a private store
 //!
@@ -37,18 +37,18 @@
 
 mod cursor;
 mod duration;
-mod extent;
+mod lookback;
 mod matcher;
-mod prove;
 mod refusal;
 mod scan;
 mod shared;
 mod size;
 mod skip;
 mod splice;
+mod verify;
 
 pub use duration::{duration, seconds, unix_time};
-pub use extent::{Extent, extent};
+pub use lookback::{Lookback, lookback};
 pub use refusal::{Fault, InfoHint, Position, Problem, Refusal};
 pub use shared::{ResultLabels, SharedExpression, read_shared};
 pub use size::size;
@@ -56,9 +56,9 @@ pub use splice::{Confined, Insertion};
 
 use crate::tenancy::{LabelMatcher, Matchers};
 use matcher::Matcher;
-use prove::prove;
 use scan::{Kind, scan};
 use splice::splice;
+use verify::verify;
 
 /// What happens to a query that itself names a tenant the caller does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ fn confine_kind(
         Ok(())
     })?;
     let confined = splice(text, &scan.sites, matchers)?;
-    prove(text, kind, &confined, matchers)?;
+    verify(text, kind, &confined, matchers)?;
     Ok(confined)
 }
 

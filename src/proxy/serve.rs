@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use hyper::{Request, Response, StatusCode};
 
-use super::cache::{self, Asked};
+use super::cache::{self, CacheOutcome};
 use super::context::RequestContext;
 use super::enforce::{Enforced, Enforcement, OwnTraces};
 use super::error::ProxyError;
@@ -55,8 +55,8 @@ pub(super) async fn serve(
         Enforcement::One(enforced) => {
             let (route, caller) = (&decided.route, decided.caller.as_deref());
             let answers = runtime.answers.as_ref();
-            let asked = cache::ask(answers, context, route, caller, &enforced, wants_fresh).await;
-            send(enforced, asked, context, record).await
+            let cached = cache::ask(answers, context, route, caller, &enforced, wants_fresh).await;
+            send(enforced, cached, context, record).await
         }
     }
 }
@@ -83,24 +83,24 @@ async fn seen(mut traces: OwnTraces, context: &RequestContext) -> Result<Enforce
 /// Sends the request, unless there is a cached answer.
 async fn send(
     mut enforced: Enforced,
-    asked: Asked,
+    cached: CacheOutcome,
     context: &RequestContext,
     record: &mut RequestRecord,
 ) -> Result<Response<ResponseBody>, ProxyError> {
-    if !matches!(asked, Asked::Answer(_))
+    if !matches!(cached, CacheOutcome::Cached(_))
         && let Some(parent) = record.upstream_begins()
     {
         enforced.set_traceparent(parent);
     }
-    match asked {
-        Asked::Answer(response) => Ok(*response),
-        Asked::Lead(lead) => {
-            let fetched = pin!(lead.fetch(context, enforced));
+    match cached {
+        CacheOutcome::Cached(response) => Ok(*response),
+        CacheOutcome::Fill(fill) => {
+            let fetched = pin!(fill.fetch(context, enforced));
             let fetched = record.timed(Stage::Upstream, fetched).await;
             record.upstream_ends(fetched.upstream_status);
             fetched.response
         }
-        Asked::Alone(lookup) => {
+        CacheOutcome::Forward(lookup) => {
             let sent = Instant::now();
             let on_headers = |status| record.upstream_answered(sent.elapsed(), status);
             let mut response = exchange(enforced, context, on_headers).await.response?;

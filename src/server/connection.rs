@@ -18,10 +18,10 @@ use tokio::net::TcpStream;
 use super::connection_table::Entry;
 use super::drain::DrainWatch;
 use super::h1_framing::Framed;
-use super::h2_stall::{Read, Streams};
+use super::h2_stall::{Streams, WatchedBody};
 use super::half_close::HalfClose;
 use super::pace::ReadingLimits;
-use super::timeouts::{Activity, Expired, TimedIo};
+use super::timeouts::{ConnectionState, Expired, TimedIo};
 use super::tls::{NoTls, Protocol, Tls};
 use crate::body::{ReceivedBody, ResponseBody};
 use crate::config::settings::Settings;
@@ -35,7 +35,7 @@ const CONNECTIONS_TO_HAVE_ALL: usize = 8;
 const STREAMS: RangeInclusive<usize> = 16..=256;
 
 /// How long a drain lets HTTP/1.1 clients finish saying what they had begun to say.
-const FAREWELL: Duration = Duration::from_secs(1);
+const H1_DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves a connection to its end, by TLS where the listener of this address has it.
 pub(super) async fn serve(
@@ -79,7 +79,7 @@ fn max_streams(permits: usize) -> u32 {
 struct Connection {
     /// Of the moment the connection began.
     settings: Arc<Settings>,
-    activity: Arc<Activity>,
+    activity: Arc<ConnectionState>,
     /// The client, for the audit trail.
     remote: Option<SocketAddr>,
     proxy: Arc<Proxy>,
@@ -177,7 +177,7 @@ impl Connection {
     fn answer(
         &self,
         request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<Read<ResponseBody>>, Infallible>> + use<> {
+    ) -> impl Future<Output = Result<Response<WatchedBody<ResponseBody>>, Infallible>> + use<> {
         let version = request.version();
         let is_multiplexed = version == Version::HTTP_2;
         let in_flight = self.activity.request_begins(version);
@@ -201,7 +201,7 @@ impl Connection {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
-            Ok(response.map(|body| Read::new(body, is_multiplexed)))
+            Ok(response.map(|body| WatchedBody::new(body, is_multiplexed)))
         }
     }
 
@@ -211,7 +211,7 @@ impl Connection {
     async fn leaving(&self) {
         self.drain.clone().begun().await;
         if !self.activity.is_multiplexed() {
-            tokio::time::sleep(FAREWELL.min(self.settings.drain.max / 2)).await;
+            tokio::time::sleep(H1_DRAIN_GRACE.min(self.settings.drain.max / 2)).await;
         }
     }
 
@@ -231,7 +231,7 @@ impl Connection {
         builder
             .http1()
             .timer(TokioTimer::new())
-            // hyper's own, of 30 s, would end idle connections too. `Activity` knows the
+            // hyper's own, of 30 s, would end idle connections too. `ConnectionState` knows the
             // difference.
             .header_read_timeout(None)
             .max_buf_size(limits.header_bytes);

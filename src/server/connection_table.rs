@@ -20,7 +20,7 @@ use hyper::Version;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::timeouts::{Activity, InFlight, Table};
+use super::timeouts::{ConnectionState, InFlight, Table};
 
 /// How long a newcomer waits for the connection that makes room for it. It ends as soon as its task
 /// runs.
@@ -118,7 +118,7 @@ struct State {
 
 #[derive(Debug)]
 struct Open {
-    activity: Arc<Activity>,
+    activity: Arc<ConnectionState>,
     source: Source,
     /// As it is in the sets. The activity's own may be later: the sets are corrected only where
     /// somebody looks, so that requests take no lock.
@@ -131,12 +131,12 @@ struct Open {
 pub(crate) struct Entry {
     table: Arc<ConnectionTable>,
     id: u64,
-    activity: Arc<Activity>,
+    activity: Arc<ConnectionState>,
 }
 
 impl Entry {
     /// What the connection is doing.
-    pub(super) fn activity(&self) -> &Arc<Activity> {
+    pub(super) fn activity(&self) -> &Arc<ConnectionState> {
         &self.activity
     }
 
@@ -210,7 +210,7 @@ impl ConnectionTable {
         state.last_id += 1;
         let id = state.last_id;
         let table: Weak<Self> = Arc::downgrade(self);
-        let activity = Activity::of_entry(table, id);
+        let activity = ConnectionState::of_entry(table, id);
         let open = Open {
             quiet_since: activity.quiet_since(),
             activity: Arc::clone(&activity),
@@ -299,7 +299,7 @@ impl State {
         is_current
     }
 
-    fn activity(&self, id: u64) -> Option<Arc<Activity>> {
+    fn activity(&self, id: u64) -> Option<Arc<ConnectionState>> {
         self.open.get(&id).map(|open| Arc::clone(&open.activity))
     }
 
@@ -340,7 +340,7 @@ impl State {
         }
     }
 
-    fn evict(&mut self, id: u64, activity: &Activity) -> Option<()> {
+    fn evict(&mut self, id: u64, activity: &ConnectionState) -> Option<()> {
         let open = self.open.remove(&id)?;
         self.unlink(id, &open);
         self.open.insert(id, open);

@@ -104,15 +104,15 @@ fn was_taken() {
 }
 
 /// A body in small pieces that notes when they are read. Outside an HTTP/2 stream's task it passes
-/// as it is: there, [`Activity`](super::timeouts::Activity) sees a peer that does not read.
-pub(super) struct Read<B> {
+/// as it is: there, [`ConnectionState`](super::timeouts::ConnectionState) sees a peer that does not read.
+pub(super) struct WatchedBody<B> {
     body: B,
     /// Of a larger piece.
     rest: Bytes,
     is_stream: bool,
 }
 
-impl<B> Read<B> {
+impl<B> WatchedBody<B> {
     /// `body`, whose answer's head is being handed out, on an HTTP/2 stream or not.
     pub(super) fn new(body: B, is_stream: bool) -> Self {
         if is_stream {
@@ -135,7 +135,7 @@ impl<B> Read<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Read<B> {
+impl<B: Body<Data = Bytes> + Unpin> WatchedBody<B> {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         if !self.rest.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(self.piece()))));
@@ -152,7 +152,7 @@ impl<B: Body<Data = Bytes> + Unpin> Read<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Read<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -197,7 +197,7 @@ mod tests {
     #[tokio::test]
     async fn outside_a_stream_a_body_passes_as_it_is() {
         let whole = Bytes::from(vec![7; 3 * PIECE]);
-        let mut read = Read::new(Full::new(whole.clone()), false);
+        let mut read = WatchedBody::new(Full::new(whole.clone()), false);
         let frame = read.frame().await.unwrap().unwrap();
         let data = frame.into_data().unwrap();
         assert_eq!((data.len(), data.as_ptr()), (whole.len(), whole.as_ptr()));
@@ -208,7 +208,7 @@ mod tests {
     async fn a_body_comes_whole_in_small_pieces() {
         for length in [0, 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 5] {
             let whole: Bytes = (0..length).map(|at| at.to_le_bytes()[0]).collect();
-            let mut read = Read::new(Full::new(whole.clone()), true);
+            let mut read = WatchedBody::new(Full::new(whole.clone()), true);
             let mut got = Vec::new();
             loop {
                 let left = (length - got.len()) as u64;

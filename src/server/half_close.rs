@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::h1_framing::Framed;
-use super::timeouts::{Activity, INTERIM, TimedIo};
+use super::timeouts::{ConnectionState, INTERIM, TimedIo};
 
 /// From the first interim answer to the second; each time it doubles.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -42,7 +42,7 @@ const LOOK: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(500
 /// A cleartext stream whose end is told when the client is found to be gone, or is not served.
 pub(super) struct HalfClose {
     stream: Framed<TimedIo>,
-    activity: Arc<Activity>,
+    activity: Arc<ConnectionState>,
     ended: Option<Ended>,
 }
 
@@ -62,7 +62,7 @@ struct Ended {
 }
 
 impl HalfClose {
-    pub(super) fn new(stream: Framed<TimedIo>, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(stream: Framed<TimedIo>, activity: Arc<ConnectionState>) -> Self {
         Self {
             stream,
             activity,
@@ -104,7 +104,7 @@ impl HalfClose {
 }
 
 impl Ended {
-    fn new(request: u64, activity: &Activity) -> Self {
+    fn new(request: u64, activity: &ConnectionState) -> Self {
         let now = Instant::now();
         Self {
             since: now,
@@ -118,7 +118,7 @@ impl Ended {
     }
 
     /// Whether a client that cannot be asked has been waited for long enough.
-    fn is_late(&mut self, now: Instant, activity: &Activity) -> bool {
+    fn is_late(&mut self, now: Instant, activity: &ConnectionState) -> bool {
         if self.within_answer {
             let sent = activity.bytes_sent();
             // What waits to be sent has a deadline of its own.

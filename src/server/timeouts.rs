@@ -37,7 +37,7 @@ pub(super) trait Table: std::fmt::Debug + Send + Sync {
 /// Shared by a connection's stream, its service and its watchdog. Times are in milliseconds since
 /// the connection was accepted, plus one, so that 0 can mean "not now".
 #[derive(Debug)]
-pub(super) struct Activity {
+pub(super) struct ConnectionState {
     accepted: Instant,
     in_flight: AtomicU32,
     served_any: AtomicBool,
@@ -78,7 +78,7 @@ pub(super) enum Expired {
     TooSlow(TooSlow),
 }
 
-impl Activity {
+impl ConnectionState {
     /// Of a connection that has this entry in `table` and was accepted just now.
     pub(super) fn of_entry(table: Weak<dyn Table>, id: u64) -> Arc<Self> {
         Arc::new(Self {
@@ -268,7 +268,7 @@ impl Activity {
 }
 
 /// A request being served; its drop ends it.
-pub(crate) struct InFlight(Arc<Activity>);
+pub(crate) struct InFlight(Arc<ConnectionState>);
 
 impl InFlight {
     /// Its caller showed a valid token.
@@ -288,10 +288,10 @@ impl Drop for InFlight {
     }
 }
 
-/// A socket that tells its [`Activity`] what happens on it, and that lingers when it is closed.
+/// A socket that tells its [`ConnectionState`] what happens on it, and that lingers when it is closed.
 pub(super) struct TimedIo {
     stream: TcpStream,
-    activity: Arc<Activity>,
+    activity: Arc<ConnectionState>,
     peer_has_ended: bool,
     linger: Option<Linger>,
 }
@@ -303,7 +303,7 @@ struct Linger {
 }
 
 impl TimedIo {
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(stream: TcpStream, activity: Arc<ConnectionState>) -> Self {
         Self {
             stream,
             activity,
@@ -420,8 +420,8 @@ mod tests {
         Weak::<NoTable>::new()
     }
 
-    fn activity() -> Arc<Activity> {
-        Activity::of_entry(no_table(), 1)
+    fn activity() -> Arc<ConnectionState> {
+        ConnectionState::of_entry(no_table(), 1)
     }
 
     const READING: ReadingLimits = ReadingLimits {

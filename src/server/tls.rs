@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::timeouts::{Activity, TimedIo};
+use super::timeouts::{ConnectionState, TimedIo};
 use crate::config::settings::{ClientCertificates, Listener, ListenerTls};
 use crate::telemetry::metrics::Metrics;
 
@@ -133,7 +133,7 @@ impl Tls {
     pub(super) async fn accept(
         &self,
         mut stream: TcpStream,
-        activity: &Arc<Activity>,
+        activity: &Arc<ConnectionState>,
     ) -> Result<(TlsStream<TimedIo>, Protocol), NoTls> {
         if speaks_http(&stream).await? {
             answer_plainly(&mut stream).await?;

@@ -9,7 +9,7 @@ use crate::auth::Authenticator;
 use crate::cli::terminal;
 use crate::config::Loaded;
 use crate::config::settings::{Issuer, KeySource};
-use crate::proxy::explain::{Explanation, Outcome, Question, dry_run};
+use crate::proxy::explain::{ExplainRequest, Explanation, Outcome, explain_request};
 use crate::proxy::snapshot::Snapshot;
 
 /// Whether Partywall has keys for each issuer, and whether the token is valid.
@@ -80,12 +80,12 @@ async fn check_token(
     within: Duration,
 ) -> Result<(), String> {
     let settings = &loaded.settings;
-    let question = Question::new(settings, None, Some("up"), None)
+    let question = ExplainRequest::new(settings, None, Some("up"), None)
         .and_then(|question| question.with_token(settings, token))
         .map_err(|error| error.to_string())?;
     let snapshot = Snapshot::build(loaded.clone(), None).map_err(|e| e.to_string())?;
     snapshot.rules().authenticator().settle(within).await;
-    let explanation = dry_run(&snapshot, question).await;
+    let explanation = explain_request(&snapshot, question).await;
     let mut report = report.section("token");
     report.add("valid", validity(&explanation));
     if explanation.caller.is_some() {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::{ConfigArgs, terminal};
 use crate::config::settings::Api;
 use crate::config::{self, OsAccess};
-use crate::proxy::explain::{Explanation, Identity, Question, dry_run};
+use crate::proxy::explain::{ExplainRequest, Explanation, Identity, explain_request};
 use crate::proxy::snapshot::Snapshot;
 
 /// How long to wait for the issuers' keys.
@@ -118,7 +118,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, String> {
     let caller = &args.caller;
     let text = |error: &dyn std::fmt::Display| format!("partywall explain: {error}");
     let api = args.api.map(Api::from);
-    let mut question = Question::new(
+    let mut question = ExplainRequest::new(
         &settings,
         args.request.as_deref(),
         args.query.as_deref(),
@@ -147,7 +147,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, String> {
     let snapshot = Snapshot::build(loaded, None).map_err(|e| text(&e))?;
     let settled = snapshot.rules().authenticator().settle(KEYS_WITHIN);
     terminal::while_waiting("the issuers' keys", settled).await;
-    Ok(dry_run(&snapshot, question).await)
+    Ok(explain_request(&snapshot, question).await)
 }
 
 fn claims(file: &Path) -> Result<Map<String, Value>, String> {

@@ -14,7 +14,7 @@ use self::report::Report;
 use crate::config::policies::{self, Policies, PolicyTest, RequestTest};
 use crate::config::settings::Settings;
 use crate::config::{self, OsAccess};
-use crate::proxy::explain::{Identity, Question, dimensions, dry_run};
+use crate::proxy::explain::{ExplainRequest, Identity, dimensions, explain_request};
 use crate::proxy::snapshot::Snapshot;
 
 /// Exit code: the file, or a config that it names, cannot be read.
@@ -105,10 +105,10 @@ async fn check_request(
     test: &RequestTest,
 ) -> Result<(), String> {
     let (request, query) = (test.request.as_deref(), test.query.as_deref());
-    let question = Question::new(&config.settings, request, query, test.api)
+    let question = ExplainRequest::new(&config.settings, request, query, test.api)
         .map_err(|error| error.to_string())?
         .asked_by(identity.clone());
-    let explanation = dry_run(&config.snapshot, question).await;
+    let explanation = explain_request(&config.snapshot, question).await;
     compare::request(test, &explanation)
 }
 

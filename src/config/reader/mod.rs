@@ -1,6 +1,6 @@
 //! A typed reader over the tree that goes on after an error, so that all are told at once.
 //!
-//! Whoever reads a value gets it or [`Reported`]: the proof that an error was collected.
+//! Whoever reads a value gets it or [`ErrorReported`]: the proof that an error was collected.
 
 mod section;
 
@@ -19,9 +19,9 @@ pub(super) use self::section::{Alternative, Section, listed, nearest};
 
 /// There is no value, and an error says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reported(());
+pub(super) struct ErrorReported(());
 
-pub(super) type Read<T> = Result<T, Reported>;
+pub(super) type Read<T> = Result<T, ErrorReported>;
 
 /// One load: what it reaches, what it read and what is wrong.
 pub(super) struct Reader<'a> {
@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Collects an error about a value.
-    pub(super) fn error(&mut self, field: &Field<'_>, message: impl Into<String>) -> Reported {
+    pub(super) fn error(&mut self, field: &Field<'_>, message: impl Into<String>) -> ErrorReported {
         self.collect(Some(field.node.at), &field.path, message.into())
     }
 
@@ -86,14 +86,14 @@ impl<'a> Reader<'a> {
         });
     }
 
-    fn collect(&mut self, position: Option<Position>, key: &str, message: String) -> Reported {
+    fn collect(&mut self, position: Option<Position>, key: &str, message: String) -> ErrorReported {
         self.errors.push(ConfigError {
             file: Arc::clone(&self.file),
             position,
             key: key.to_owned(),
             message,
         });
-        Reported(())
+        ErrorReported(())
     }
 
     /// An environment variable.
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
         result
     }
 
-    pub(super) fn wrong_kind(&mut self, field: &Field<'_>, wanted: &str) -> Reported {
+    pub(super) fn wrong_kind(&mut self, field: &Field<'_>, wanted: &str) -> ErrorReported {
         let message = if field.node.is_null() {
             format!("has no value: write {wanted}, or leave out the key")
         } else {

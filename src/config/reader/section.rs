@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use super::{Field, Read, Reader, Reported};
+use super::{ErrorReported, Field, Read, Reader};
 use crate::config::yaml::Entry;
 
 /// How one of several keys is read.
@@ -100,7 +100,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    pub(in crate::config) fn missing(&self, reader: &mut Reader<'_>, key: &str) -> Reported {
+    pub(in crate::config) fn missing(&self, reader: &mut Reader<'_>, key: &str) -> ErrorReported {
         reader.collect(
             Some(self.field.node.at),
             &self.field.child_path(key),

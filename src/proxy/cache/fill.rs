@@ -10,9 +10,9 @@ use hyper::{Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
-use super::key::{Question, forbids_keeping};
-use super::response::{Found, Kept, Ticket};
-use super::single_flight::{Landing, Leader};
+use super::key::{CacheKey, forbids_caching};
+use super::response::{CacheHit, CachedResponse, FlushEpoch};
+use super::single_flight::{Leader, Outcome};
 use super::{AnswerCache, mark};
 use crate::body::budget::Budget;
 use crate::body::{Piece, ResponseBody};
@@ -26,16 +26,16 @@ use crate::shares::Exceeded;
 use crate::telemetry::metrics::{Lookup, Metrics};
 
 /// The right, and the duty, to ask.
-pub(in crate::proxy) struct Lead {
+pub(in crate::proxy) struct CacheFill {
     pub(super) cache: Arc<AnswerCache>,
     pub(super) leader: Leader,
-    pub(super) question: Question,
-    /// `None` where the answer cannot be kept, only shared.
-    pub(super) ticket: Option<Ticket>,
+    pub(super) cache_key: CacheKey,
+    /// `None` where the answer cannot be cached, only shared.
+    pub(super) epoch: Option<FlushEpoch>,
 }
 
-impl Lead {
-    /// Asks the upstream. Whoever waits gets the answer too, if it may be kept.
+impl CacheFill {
+    /// Asks the upstream. Whoever waits gets the answer too, if it may be cached.
     pub(in crate::proxy) async fn fetch(
         self,
         context: &RequestContext,
@@ -67,27 +67,27 @@ impl Lead {
             response: Ok(mut response),
         } = fetched
         else {
-            self.leader.land(Landing::Nothing);
+            self.leader.settle(Outcome::Nothing);
             // Whoever is gone needs no answer.
             let _ = client.send(fetched);
             return;
         };
         mark(&mut response, Some(Lookup::Miss));
-        if !may_be_kept(&response, self.cache.settings.max_answer_bytes) {
-            self.leader.land(Landing::Nothing);
+        if !may_be_cached(&response, self.cache.settings.max_answer_bytes) {
+            self.leader.settle(Outcome::Nothing);
             let _ = client.send(Exchanged {
                 upstream_status,
                 response: Ok(response),
             });
             return;
         }
-        let (pieces, led) = mpsc::unbounded_channel();
+        let (pieces, receiver) = mpsc::unbounded_channel();
         let (head, body) = response.into_parts();
         let headers = head.headers.clone();
-        let led = ResponseBody::led(led, &body);
+        let relayed = ResponseBody::relayed(receiver, &body);
         let _ = client.send(Exchanged {
             upstream_status,
-            response: Ok(Response::from_parts(head, led)),
+            response: Ok(Response::from_parts(head, relayed)),
         });
         let gathered = tokio::select! {
             gathered = gather(body, &pieces, self.cache.settings.max_answer_bytes, &budget) => gathered,
@@ -98,10 +98,10 @@ impl Lead {
             Some(gathered) => {
                 // A cached answer serves all callers with these tenants, not just this one.
                 let budget = context.budget(&tenants);
-                self.keep(headers, gathered, &budget, &context.metrics)
+                self.store(headers, gathered, &budget, &context.metrics)
                     .await;
             }
-            None => self.leader.land(Landing::Nothing),
+            None => self.leader.settle(Outcome::Nothing),
         }
     }
 
@@ -111,7 +111,7 @@ impl Lead {
         self.leader.is_alone().await;
     }
 
-    async fn keep(
+    async fn store(
         &self,
         mut headers: HeaderMap,
         body: Vec<Bytes>,
@@ -120,32 +120,32 @@ impl Lead {
     ) {
         headers.remove(super::MARK);
         let Some(body) = whole_and_complete(body, budget).await else {
-            self.leader.land(Landing::Nothing);
+            self.leader.settle(Outcome::Nothing);
             return;
         };
-        let kept = Arc::new(Kept { headers, body });
-        self.leader.land(Landing::Answer(Found {
-            kept: Arc::clone(&kept),
+        let cached = Arc::new(CachedResponse { headers, body });
+        self.leader.settle(Outcome::Answer(CacheHit {
+            cached: Arc::clone(&cached),
             age: None,
         }));
         // Whoever asks meanwhile still waits with the leader.
-        if let Some(ticket) = self.ticket {
+        if let Some(epoch) = self.epoch {
             let store = &self.cache.store;
             store
-                .put(&self.question, ticket, &kept, budget, metrics)
+                .put(&self.cache_key, epoch, &cached, budget, metrics)
                 .await;
         }
     }
 }
 
-/// Whether the head of an answer says that the whole may be kept.
-fn may_be_kept(response: &Response<ResponseBody>, max_bytes: usize) -> bool {
+/// Whether the head of an answer says that the whole may be cached.
+fn may_be_cached(response: &Response<ResponseBody>, max_bytes: usize) -> bool {
     let headers = response.headers();
     let length = hyper::body::Body::size_hint(response.body()).lower();
     response.status() == StatusCode::OK
         && length <= max_bytes as u64
         && is_json(headers)
-        && !forbids_keeping(headers)
+        && !forbids_caching(headers)
         && varies_by_known(headers)
 }
 

@@ -20,25 +20,25 @@ use crate::tenancy::TenantScope;
 /// Of what is hashed. Another version of Partywall may confine or scrub in another way.
 const VERSION: &str = concat!("1 ", env!("CARGO_PKG_VERSION"));
 
-/// A question by its hash (SHA-256): neither queries nor tenants can be read in it.
+/// A key by its hash (SHA-256): neither queries nor tenants can be read in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key(pub(super) [u8; 32]);
+pub(super) struct KeyHash(pub(super) [u8; 32]);
 
-/// A question to an upstream.
-pub(super) struct Question {
-    pub(super) key: Key,
+/// What a cached answer is found by.
+pub(super) struct CacheKey {
+    pub(super) key: KeyHash,
     /// The name of the upstream.
     pub(super) upstream: Arc<str>,
 }
 
-/// Whether a client asks for an answer that was not kept (RFC 9111 §5.2.1).
+/// Whether a client asks for a fresh answer (RFC 9111 §5.2.1).
 pub(super) fn asks_for_fresh(headers: &HeaderMap) -> bool {
     says(headers, &["no-store", "no-cache", "max-age=0"])
 }
 
-/// Whether an upstream forbids that its answer is kept (RFC 9111 §5.2.2). Query frontends say so of
+/// Whether an upstream forbids that its answer is cached (RFC 9111 §5.2.2). Query frontends say so of
 /// partial answers.
-pub(super) fn forbids_keeping(headers: &HeaderMap) -> bool {
+pub(super) fn forbids_caching(headers: &HeaderMap) -> bool {
     says(headers, &["no-store", "no-cache", "private", "max-age=0"])
 }
 
@@ -59,10 +59,10 @@ fn says(headers: &HeaderMap, directives: &[&str]) -> bool {
     })
 }
 
-impl Question {
-    /// What a request asks; `None` where no answer to it is ever kept.
+impl CacheKey {
+    /// What a request asks; `None` where no answer to it is ever cached.
     pub(super) fn of(route: &Route, caller: &Caller, enforced: &Enforced) -> Option<Self> {
-        if !is_kept(&route.target)
+        if !is_cacheable(&route.target)
             || !matches!(
                 enforced.plan(),
                 ResponsePlan::Scrub(_) | ResponsePlan::AllTenants
@@ -84,7 +84,7 @@ impl Question {
 }
 
 /// Calls whose answers depend on their parameters and the data alone.
-fn is_kept(target: &Target) -> bool {
+fn is_cacheable(target: &Target) -> bool {
     matches!(
         target,
         Target::ClusterQuery(_)
@@ -225,7 +225,7 @@ impl Text {
         }
     }
 
-    fn key(self) -> Option<Key> {
-        self.0.finish().as_ref().try_into().ok().map(Key)
+    fn key(self) -> Option<KeyHash> {
+        self.0.finish().as_ref().try_into().ok().map(KeyHash)
     }
 }

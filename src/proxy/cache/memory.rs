@@ -8,13 +8,13 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use tokio::time::Instant;
 
-use super::key::{Key, Question};
-use super::response::{Found, Kept, Looked, Ticket};
+use super::key::{CacheKey, KeyHash};
+use super::response::{CacheHit, CachedResponse, FlushEpoch, Looked};
 use crate::config::settings::Cache as Settings;
 
 /// Bounded by bytes. What is too old stays until it is asked for or pushed out.
 pub(super) struct Memory {
-    answers: Cache<Key, Entry, ByBytes>,
+    answers: Cache<KeyHash, Entry, ByBytes>,
     ttl: Duration,
     /// How often something was flushed.
     flushes: AtomicU64,
@@ -22,7 +22,7 @@ pub(super) struct Memory {
 
 #[derive(Clone)]
 struct Entry {
-    kept: Arc<Kept>,
+    cached: Arc<CachedResponse>,
     upstream: Arc<str>,
     made: Instant,
 }
@@ -56,33 +56,38 @@ impl Memory {
         }
     }
 
-    pub(super) fn get(&self, question: &Question) -> Looked {
-        let ticket = Some(self.ticket());
+    pub(super) fn get(&self, cache_key: &CacheKey) -> Looked {
+        let epoch = Some(self.epoch());
         let is_old = |entry: &Entry| entry.made.elapsed() >= self.ttl;
-        let found = self.answers.get(&question.key).and_then(|entry| {
+        let found = self.answers.get(&cache_key.key).and_then(|entry| {
             if is_old(&entry) {
-                self.answers.remove_if(&question.key, is_old);
+                self.answers.remove_if(&cache_key.key, is_old);
                 return None;
             }
             let age = Some(entry.made.elapsed());
-            Some(Found {
-                kept: entry.kept,
+            Some(CacheHit {
+                cached: entry.cached,
                 age,
             })
         });
-        Looked { found, ticket }
+        Looked { found, epoch }
     }
 
-    pub(super) fn put(&self, question: &Question, ticket: Ticket, kept: &Arc<Kept>) {
+    pub(super) fn put(
+        &self,
+        cache_key: &CacheKey,
+        epoch: FlushEpoch,
+        cached: &Arc<CachedResponse>,
+    ) {
         let entry = Entry {
-            kept: Arc::clone(kept),
-            upstream: Arc::clone(&question.upstream),
+            cached: Arc::clone(cached),
+            upstream: Arc::clone(&cache_key.upstream),
             made: Instant::now(),
         };
-        self.answers.insert(question.key, entry);
+        self.answers.insert(cache_key.key, entry);
         // Only now: a flush that comes later takes it away itself.
-        if self.ticket() != ticket {
-            self.answers.remove(&question.key);
+        if self.epoch() != epoch {
+            self.answers.remove(&cache_key.key);
         }
     }
 
@@ -92,29 +97,29 @@ impl Memory {
             .retain(|_, entry| upstream.is_some_and(|flushed| flushed != &*entry.upstream));
     }
 
-    /// All that is kept.
+    /// All that is cached.
     pub(super) fn bytes(&self) -> u64 {
         self.answers.weight()
     }
 
-    fn ticket(&self) -> Ticket {
-        let mut ticket = Ticket([0; 32]);
+    fn epoch(&self) -> FlushEpoch {
+        let mut epoch = FlushEpoch([0; 32]);
         let flushes = self.flushes.load(Ordering::SeqCst).to_be_bytes();
-        ticket
+        epoch
             .0
             .iter_mut()
             .zip(flushes)
             .for_each(|(to, from)| *to = from);
-        ticket
+        epoch
     }
 }
 
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<Key, Entry> for ByBytes {
-    fn weight(&self, _key: &Key, entry: &Entry) -> u64 {
-        entry.kept.weight() as u64
+impl Weighter<KeyHash, Entry> for ByBytes {
+    fn weight(&self, _key: &KeyHash, entry: &Entry) -> u64 {
+        entry.cached.weight() as u64
     }
 }
 
@@ -137,33 +142,33 @@ mod tests {
         Memory::new(&settings, bytes)
     }
 
-    fn question(number: u8, upstream: &str) -> Question {
-        Question {
-            key: Key([number; 32]),
+    fn cache_key(number: u8, upstream: &str) -> CacheKey {
+        CacheKey {
+            key: KeyHash([number; 32]),
             upstream: upstream.into(),
         }
     }
 
-    fn kept(bytes: usize) -> Arc<Kept> {
-        Arc::new(Kept {
+    fn cached(bytes: usize) -> Arc<CachedResponse> {
+        Arc::new(CachedResponse {
             headers: HeaderMap::new(),
             body: Bytes::from(vec![b'x'; bytes]),
         })
     }
 
-    fn put(memory: &Memory, question: &Question, bytes: usize) {
-        let ticket = memory.get(question).ticket.unwrap();
-        memory.put(question, ticket, &kept(bytes));
+    fn put(memory: &Memory, cache_key: &CacheKey, bytes: usize) {
+        let epoch = memory.get(cache_key).epoch.unwrap();
+        memory.put(cache_key, epoch, &cached(bytes));
     }
 
-    fn has(memory: &Memory, question: &Question) -> bool {
-        memory.get(question).found.is_some()
+    fn has(memory: &Memory, cache_key: &CacheKey) -> bool {
+        memory.get(cache_key).found.is_some()
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_given_until_it_is_too_old() {
         let memory = memory(MIB, 1000);
-        let one = question(1, "a");
+        let one = cache_key(1, "a");
         put(&memory, &one, 10);
         tokio::time::advance(Duration::from_millis(29_999)).await;
         let age = memory.get(&one).found.unwrap().age.unwrap();
@@ -176,7 +181,7 @@ mod tests {
     #[test]
     fn a_flush_takes_the_upstreams_own_or_all() {
         let memory = memory(MIB, 1000);
-        let (one, other) = (question(1, "a"), question(2, "b"));
+        let (one, other) = (cache_key(1, "a"), cache_key(2, "b"));
         put(&memory, &one, 10);
         put(&memory, &other, 10);
         memory.flush(Some("a"));
@@ -189,10 +194,10 @@ mod tests {
     #[test]
     fn what_was_asked_before_a_flush_is_not_kept_after_it() {
         let memory = memory(MIB, 1000);
-        let one = question(1, "a");
-        let ticket = memory.get(&one).ticket.unwrap();
+        let one = cache_key(1, "a");
+        let epoch = memory.get(&one).epoch.unwrap();
         memory.flush(Some("a"));
-        memory.put(&one, ticket, &kept(10));
+        memory.put(&one, epoch, &cached(10));
         assert!(!has(&memory, &one));
     }
 
@@ -201,9 +206,9 @@ mod tests {
         for (bytes, largest) in [(MIB, MIB / 4), (16 * MIB, 4 * MIB), (64 * MIB, 100_000)] {
             let memory = memory(bytes, largest);
             for number in 0..200 {
-                let question = question(number, "a");
-                put(&memory, &question, largest);
-                assert!(has(&memory, &question), "{number} of {largest} in {bytes}");
+                let cache_key = cache_key(number, "a");
+                put(&memory, &cache_key, largest);
+                assert!(has(&memory, &cache_key), "{number} of {largest} in {bytes}");
                 assert!(memory.bytes() <= bytes as u64);
             }
         }

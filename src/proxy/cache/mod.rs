@@ -1,13 +1,13 @@
-//! Answers to metric queries, kept for a while. They are asked for after enforcement: who is
+//! Answers to metric queries, cached for a while. They are asked for after enforcement: who is
 //! denied never comes here, and what is looked for is what would be sent, for the caller's scope.
 //!
 //! | file | one idea |
 //! |---|---|
-//! | `question` | what would be sent, where to and for whom, as one key |
-//! | `kept` | an answer as it is kept |
-//! | `store` | where answers are kept: `memory` or `redis` |
-//! | `flight` | those who ask the same at the same time wait for one of them |
-//! | `lead` | that one: it asks the upstream, and its answer is kept if it is whole |
+//! | `key` | what would be sent, where to and for whom, as one key |
+//! | `response` | an answer as it is cached |
+//! | `store` | where answers are cached: `memory` or `redis` |
+//! | `single_flight` | those who ask the same at the same time wait for one of them |
+//! | `fill` | that one: it asks the upstream, and its answer is cached if it is whole |
 
 mod fill;
 mod key;
@@ -22,11 +22,11 @@ use std::sync::Arc;
 use hyper::Response;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-pub(super) use self::fill::Lead;
-use self::key::{Question, asks_for_fresh};
+pub(super) use self::fill::CacheFill;
+use self::key::{CacheKey, asks_for_fresh};
 pub use self::redis::InvalidRedis;
-use self::response::Found;
-use self::single_flight::{Flights, Landing, Seat};
+use self::response::CacheHit;
+use self::single_flight::{Join, Outcome, SingleFlight};
 use self::store::Store;
 use super::context::RequestContext;
 use super::enforce::Enforced;
@@ -40,22 +40,22 @@ use crate::telemetry::metrics::{Lookup, Metrics};
 /// Tells the client where its answer comes from.
 const MARK: HeaderName = HeaderName::from_static("x-partywall-cache");
 
-/// Answers that are kept, and those that are on their way.
+/// Answers that are cached, and those that are on their way.
 pub struct AnswerCache {
     settings: Settings,
     store: Store,
-    flights: Arc<Flights>,
+    in_flight: Arc<SingleFlight>,
 }
 
-/// What came of a look for a kept answer.
-pub(super) enum Asked {
+/// What came of a look for a cached answer.
+pub(super) enum CacheOutcome {
     /// This is it.
-    Answer(Box<Response<ResponseBody>>),
+    Cached(Box<Response<ResponseBody>>),
     /// There is none; who asks the same from now on waits for what this finds.
-    Lead(Lead),
+    Fill(CacheFill),
     /// The upstream is to be asked, for this request alone. `None` where such answers are never
-    /// kept.
-    Alone(Option<Lookup>),
+    /// cached.
+    Forward(Option<Lookup>),
 }
 
 impl AnswerCache {
@@ -66,7 +66,7 @@ impl AnswerCache {
     pub fn new(settings: &Settings) -> Result<Self, InvalidRedis> {
         Ok(Self {
             store: Store::new(settings)?,
-            flights: Arc::default(),
+            in_flight: Arc::default(),
             settings: settings.clone(),
         })
     }
@@ -76,51 +76,51 @@ impl AnswerCache {
         &self.settings
     }
 
-    /// Forgets the answers of an upstream, or all; those that are under way are not kept.
+    /// Forgets the answers of an upstream, or all; those that are under way are not cached.
     ///
     /// # Errors
     /// When the store cannot be reached: its answers may be given until they are too old.
     pub async fn flush(&self, upstream: Option<&str>, metrics: &Metrics) -> Result<(), String> {
-        self.flights.forget();
+        self.in_flight.forget();
         self.store.flush(upstream, metrics).await
     }
 
-    /// What is kept in this process's memory.
+    /// What is cached in this process's memory.
     pub fn bytes(&self) -> u64 {
         self.store.bytes()
     }
 
-    /// Waits for whoever asks the same already, or looks for a kept answer.
+    /// Waits for whoever asks the same already, or looks for a cached answer.
     async fn find(
         self: &Arc<Self>,
-        question: Question,
+        cache_key: CacheKey,
         budget: &Budget,
         metrics: &Metrics,
-    ) -> Asked {
+    ) -> CacheOutcome {
         loop {
-            let leader = match self.flights.join(question.key) {
-                Seat::Leader(leader) => leader,
-                Seat::Follower(follower) => match follower.landed().await {
-                    Landing::Answer(Found { kept, age }) => {
+            let leader = match self.in_flight.join(cache_key.key) {
+                Join::Leader(leader) => leader,
+                Join::Follower(follower) => match follower.outcome().await {
+                    Outcome::Answer(CacheHit { cached, age }) => {
                         let lookup = age.map_or(Lookup::Collapsed, |_| Lookup::Hit);
-                        return answered(lookup, &Found { kept, age }, metrics);
+                        return answered(lookup, &CacheHit { cached, age }, metrics);
                     }
-                    Landing::Nothing => return Asked::Alone(Some(Lookup::Miss)),
+                    Outcome::Nothing => return CacheOutcome::Forward(Some(Lookup::Miss)),
                     // Then it may be this one's turn.
-                    Landing::Left => continue,
+                    Outcome::Left => continue,
                 },
             };
-            let looked = self.store.get(&question, budget, metrics).await;
+            let looked = self.store.get(&cache_key, budget, metrics).await;
             return match looked.found {
                 Some(found) => {
-                    leader.land(Landing::Answer(found.clone()));
+                    leader.settle(Outcome::Answer(found.clone()));
                     answered(Lookup::Hit, &found, metrics)
                 }
-                None => Asked::Lead(Lead {
+                None => CacheOutcome::Fill(CacheFill {
                     cache: Arc::clone(self),
                     leader,
-                    question,
-                    ticket: looked.ticket,
+                    cache_key,
+                    epoch: looked.epoch,
                 }),
             };
         }
@@ -141,37 +141,37 @@ pub(super) async fn ask(
     caller: Option<&Caller>,
     enforced: &Enforced,
     wants_fresh: bool,
-) -> Asked {
+) -> CacheOutcome {
     let metrics = &context.metrics;
     let (Some(cache), Some(caller)) = (answers, caller) else {
-        return Asked::Alone(None);
+        return CacheOutcome::Forward(None);
     };
-    let Some(question) = Question::of(route, caller, enforced) else {
-        return Asked::Alone(None);
+    let Some(cache_key) = CacheKey::of(route, caller, enforced) else {
+        return CacheOutcome::Forward(None);
     };
     // What the upstream answers by the caller's own token is between the two.
     let asked = if wants_fresh || enforced.upstream().forwards_token() {
-        Asked::Alone(Some(Lookup::Bypass))
+        CacheOutcome::Forward(Some(Lookup::Bypass))
     } else {
         let patience = enforced.upstream().settings().timeouts.response_head;
         let budget = context.budget(enforced.holder());
-        let finding = cache.find(question, &budget, metrics);
+        let finding = cache.find(cache_key, &budget, metrics);
         let found = tokio::time::timeout(patience, finding).await;
-        found.unwrap_or(Asked::Alone(Some(Lookup::Miss)))
+        found.unwrap_or(CacheOutcome::Forward(Some(Lookup::Miss)))
     };
     match &asked {
-        Asked::Answer(_) | Asked::Alone(None) => {}
-        Asked::Alone(Some(lookup)) => metrics.answers.looked_up(*lookup),
-        Asked::Lead(_) => metrics.answers.looked_up(Lookup::Miss),
+        CacheOutcome::Cached(_) | CacheOutcome::Forward(None) => {}
+        CacheOutcome::Forward(Some(lookup)) => metrics.answers.looked_up(*lookup),
+        CacheOutcome::Fill(_) => metrics.answers.looked_up(Lookup::Miss),
     }
     asked
 }
 
-fn answered(lookup: Lookup, found: &Found, metrics: &Metrics) -> Asked {
+fn answered(lookup: Lookup, found: &CacheHit, metrics: &Metrics) -> CacheOutcome {
     metrics.answers.looked_up(lookup);
     let mut response = found.response();
     mark(&mut response, Some(lookup));
-    Asked::Answer(Box::new(response))
+    CacheOutcome::Cached(Box::new(response))
 }
 
 /// Tells the client.

@@ -1,9 +1,9 @@
-//! Answers in a Redis, for several replicas. While it cannot be reached, nothing is kept: that is
+//! Answers in a Redis, for several replicas. While it cannot be reached, nothing is cached: that is
 //! said once in the log, counted, and never an error to a client.
 //!
 //! | key | value |
 //! |---|---|
-//! | `partywall:CLUSTER:answer:HASH` | an answer, see `kept` |
+//! | `partywall:CLUSTER:answer:HASH` | an answer, see `response` |
 //! | `partywall:CLUSTER:flushed` | random bytes of the last flush of all; absent before the first |
 //! | `partywall:CLUSTER:flushed:UPSTREAM` | the same, of an upstream |
 
@@ -20,8 +20,8 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::key::{Key, Question};
-use super::response::{self, Found, HEAD_BYTES, Kept, Looked, Ticket};
+use super::key::{CacheKey, KeyHash};
+use super::response::{self, CacheHit, CachedResponse, FlushEpoch, HEAD_BYTES, Looked};
 use crate::body::budget::Budget;
 use crate::config::settings::{Cache, Redis as Settings};
 use crate::telemetry::metrics::Metrics;
@@ -90,13 +90,13 @@ impl Redis {
 
     pub(super) async fn get(
         &self,
-        question: &Question,
+        cache_key: &CacheKey,
         budget: &Budget,
         metrics: &Metrics,
     ) -> Looked {
         const NOTHING: Looked = Looked {
             found: None,
-            ticket: None,
+            epoch: None,
         };
         let Ok(_place) = self.places.acquire().await else {
             return NOTHING;
@@ -105,50 +105,51 @@ impl Redis {
         asked
             .cmd("MGET")
             .arg(self.flushed(None))
-            .arg(self.flushed(Some(&question.upstream)))
+            .arg(self.flushed(Some(&cache_key.upstream)))
             // A longer value is none of ours, and is not taken whole.
             .cmd("GETRANGE")
-            .arg(self.answer(&question.key))
+            .arg(self.answer(&cache_key.key))
             .arg(0)
             .arg(self.max_value_bytes);
         let got: Option<((Mark, Mark), Vec<u8>)> = self.call(&asked, metrics).await;
         let Some(((all, upstream), value)) = got else {
             return NOTHING;
         };
-        let ticket = ticket(&[all, upstream]);
+        let epoch = epoch(&[all, upstream]);
         let held = budget.hold(Bytes::from(value)).ok();
         let found = held.and_then(|value| {
-            let (kept, age) = response::decode(value, &question.key, &ticket, SystemTime::now())?;
-            (age < self.ttl).then(|| Found {
-                kept: Arc::new(kept),
+            let (cached, age) = response::decode(value, &cache_key.key, &epoch, SystemTime::now())?;
+            (age < self.ttl).then(|| CacheHit {
+                cached: Arc::new(cached),
                 age: Some(age),
             })
         });
         Looked {
             found,
-            ticket: Some(ticket),
+            epoch: Some(epoch),
         }
     }
 
     pub(super) async fn put(
         &self,
-        question: &Question,
-        ticket: Ticket,
-        kept: &Kept,
+        cache_key: &CacheKey,
+        epoch: FlushEpoch,
+        cached: &CachedResponse,
         budget: &Budget,
         metrics: &Metrics,
     ) {
         let mut copied = budget.share();
-        if copied.resize(kept.weight()).is_err() {
+        if copied.resize(cached.weight()).is_err() {
             return;
         }
-        let Some(value) = response::encode(kept, &question.key, &ticket, SystemTime::now()) else {
+        let Some(value) = response::encode(cached, &cache_key.key, &epoch, SystemTime::now())
+        else {
             return;
         };
         let mut asked = redis::pipe();
         asked
             .cmd("SET")
-            .arg(self.answer(&question.key))
+            .arg(self.answer(&cache_key.key))
             .arg(value)
             .arg("PX")
             .arg(milliseconds(self.ttl))
@@ -156,7 +157,7 @@ impl Redis {
         self.call::<()>(&asked, metrics).await;
     }
 
-    /// Answers that were asked for before have another ticket from now on, on every replica. Once
+    /// Answers that were asked for before have another epoch from now on, on every replica. Once
     /// the longest-lived of them is gone, so is the mark.
     pub(super) async fn flush(
         &self,
@@ -214,7 +215,7 @@ impl Redis {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*state, State::Down(_)) {
             *state = State::Up;
-            tracing::info!("Redis answers again: answers are kept");
+            tracing::info!("Redis answers again: answers are cached");
         }
     }
 
@@ -223,13 +224,13 @@ impl Redis {
         if matches!(*state, State::Up) {
             tracing::warn!(
                 error = failure,
-                "Redis cannot be used: no answers are kept until it can"
+                "Redis cannot be used: no answers are cached until it can"
             );
         }
         *state = State::Down(Instant::now() + PAUSE);
     }
 
-    fn answer(&self, key: &Key) -> String {
+    fn answer(&self, key: &KeyHash) -> String {
         use std::fmt::Write as _;
         let mut name = format!("{}answer:", self.prefix);
         for byte in key.0 {
@@ -250,7 +251,7 @@ impl Redis {
 /// Of the last flush, if there was one.
 type Mark = Option<Vec<u8>>;
 
-/// Longer than any answer is kept: `cache.ttl` is at most an hour.
+/// Longer than any answer is cached: `cache.ttl` is at most an hour.
 const LONGEST_LIFE: Duration = Duration::from_hours(2);
 
 fn milliseconds(duration: Duration) -> u64 {
@@ -258,14 +259,14 @@ fn milliseconds(duration: Duration) -> u64 {
 }
 
 /// The marks of the last flushes side by side; of one that never was, zeros.
-fn ticket(marks: &[Mark; 2]) -> Ticket {
-    let mut ticket = Ticket([0; 32]);
-    for (place, mark) in ticket.0.chunks_mut(16).zip(marks) {
+fn epoch(marks: &[Mark; 2]) -> FlushEpoch {
+    let mut epoch = FlushEpoch([0; 32]);
+    for (place, mark) in epoch.0.chunks_mut(16).zip(marks) {
         let mark = mark.as_deref().unwrap_or_default();
         place
             .iter_mut()
             .zip(mark)
             .for_each(|(to, from)| *to = *from);
     }
-    ticket
+    epoch
 }

@@ -1,4 +1,4 @@
-//! An answer as it is kept: as it was given to the client, after everything foreign was taken out.
+//! An answer as it is cached: as it was given to the client, after everything foreign was taken out.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,40 +7,40 @@ use bytes::Bytes;
 use hyper::Response;
 use hyper::header::{AGE, HeaderMap, HeaderName, HeaderValue};
 
-use super::key::Key;
+use super::key::KeyHash;
 use crate::body::ResponseBody;
 
-/// What had been flushed when a question was asked. If more has by the time its answer is there,
-/// the answer is not kept.
+/// What had been flushed when a cache_key was asked. If more has by the time its answer is there,
+/// the answer is not cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket(pub(super) [u8; 32]);
+pub(super) struct FlushEpoch(pub(super) [u8; 32]);
 
 /// What a look into the store came to.
 pub(super) struct Looked {
-    pub(super) found: Option<Found>,
+    pub(super) found: Option<CacheHit>,
     /// To keep an answer with; `None` while the store cannot be reached.
-    pub(super) ticket: Option<Ticket>,
+    pub(super) epoch: Option<FlushEpoch>,
 }
 
 /// The head and the body of a 200.
-pub(super) struct Kept {
+pub(super) struct CachedResponse {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
 /// An answer that need not be asked for.
 #[derive(Clone)]
-pub(super) struct Found {
-    pub(super) kept: Arc<Kept>,
+pub(super) struct CacheHit {
+    pub(super) cached: Arc<CachedResponse>,
     /// Since it was made; `None` if that was just now, for another.
     pub(super) age: Option<Duration>,
 }
 
-impl Found {
+impl CacheHit {
     /// Gives it to a client (RFC 9111 §5.1 for `Age`).
     pub(super) fn response(&self) -> Response<ResponseBody> {
-        let mut response = Response::new(ResponseBody::whole(self.kept.body.clone()));
-        *response.headers_mut() = self.kept.headers.clone();
+        let mut response = Response::new(ResponseBody::whole(self.cached.body.clone()));
+        *response.headers_mut() = self.cached.headers.clone();
         if let Some(age) = self.age {
             let seconds = HeaderValue::from(age.as_secs());
             response.headers_mut().insert(AGE, seconds);
@@ -49,7 +49,7 @@ impl Found {
     }
 }
 
-impl Kept {
+impl CachedResponse {
     /// Its bytes, and about those of the structures around them.
     pub(super) fn weight(&self) -> usize {
         const OVERHEAD: usize = 512;
@@ -67,28 +67,33 @@ const FORM: &[u8; 4] = b"PWA1";
 /// How many bytes a head and what else is not the body may have.
 pub(super) const HEAD_BYTES: usize = 16 * 1024;
 
-/// An answer as bytes: `PWA1`, the key it answers, the ticket it was asked with, when it was made
+/// An answer as bytes: `PWA1`, the key it answers, the epoch it was asked with, when it was made
 /// (milliseconds since 1970), its headers and its body, each with its length before it. Numbers
 /// are big-endian, of 64 bits. `None` where its head is too long.
-pub(super) fn encode(kept: &Kept, key: &Key, ticket: &Ticket, made: SystemTime) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(kept.body.len() + 1024);
+pub(super) fn encode(
+    cached: &CachedResponse,
+    key: &KeyHash,
+    epoch: &FlushEpoch,
+    made: SystemTime,
+) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(cached.body.len() + 1024);
     out.extend_from_slice(FORM);
     out.extend_from_slice(&key.0);
-    out.extend_from_slice(&ticket.0);
+    out.extend_from_slice(&epoch.0);
     let since = made.duration_since(UNIX_EPOCH).unwrap_or_default();
     number(
         &mut out,
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
     );
-    number(&mut out, kept.headers.len() as u64);
-    for (name, value) in &kept.headers {
+    number(&mut out, cached.headers.len() as u64);
+    for (name, value) in &cached.headers {
         text(&mut out, name.as_str().as_bytes());
         text(&mut out, value.as_bytes());
     }
     if out.len() + 8 > HEAD_BYTES {
         return None;
     }
-    text(&mut out, &kept.body);
+    text(&mut out, &cached.body);
     Some(out)
 }
 
@@ -101,17 +106,17 @@ fn text(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
 }
 
-/// Reads what [`encode`] wrote, for this very key and ticket, and how old it is; `None` for
+/// Reads what [`encode`] wrote, for this very key and epoch, and how old it is; `None` for
 /// anything else.
 pub(super) fn decode(
     bytes: Bytes,
-    key: &Key,
-    ticket: &Ticket,
+    key: &KeyHash,
+    epoch: &FlushEpoch,
     now: SystemTime,
-) -> Option<(Kept, Duration)> {
+) -> Option<(CachedResponse, Duration)> {
     let mut rest = Cursor(bytes);
     let is_it =
-        rest.take(4)? == FORM[..] && rest.take(32)? == key.0[..] && rest.take(32)? == ticket.0[..];
+        rest.take(4)? == FORM[..] && rest.take(32)? == key.0[..] && rest.take(32)? == epoch.0[..];
     if !is_it {
         return None;
     }
@@ -125,7 +130,9 @@ pub(super) fn decode(
         headers.try_append(name, value).ok()?;
     }
     let body = rest.text()?;
-    rest.0.is_empty().then_some((Kept { headers, body }, age))
+    rest.0
+        .is_empty()
+        .then_some((CachedResponse { headers, body }, age))
 }
 
 /// What is still to be read.
@@ -154,17 +161,17 @@ mod tests {
 
     use super::*;
 
-    const KEY: Key = Key([7; 32]);
-    const TICKET: Ticket = Ticket([9; 32]);
+    const KEY: KeyHash = KeyHash([7; 32]);
+    const TICKET: FlushEpoch = FlushEpoch([9; 32]);
 
-    fn kept(body: &'static [u8]) -> Kept {
+    fn cached(body: &'static [u8]) -> CachedResponse {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
             DATE,
             HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"),
         );
-        Kept {
+        CachedResponse {
             headers,
             body: Bytes::from_static(body),
         }
@@ -177,10 +184,10 @@ mod tests {
     #[test]
     fn what_is_written_reads_back_with_its_age() {
         for body in [&b"{}"[..], b"", &[0xff; 10_000]] {
-            let kept = kept(body);
-            let bytes: Bytes = encode(&kept, &KEY, &TICKET, at(100)).unwrap().into();
+            let cached = cached(body);
+            let bytes: Bytes = encode(&cached, &KEY, &TICKET, at(100)).unwrap().into();
             let (read, age) = decode(bytes.clone(), &KEY, &TICKET, at(103)).unwrap();
-            assert_eq!((&read.headers, &read.body), (&kept.headers, &kept.body));
+            assert_eq!((&read.headers, &read.body), (&cached.headers, &cached.body));
             assert_eq!(age, Duration::from_secs(3));
             let (_, age) = decode(bytes, &KEY, &TICKET, at(90)).unwrap();
             assert_eq!(age, Duration::ZERO, "another's clock is ahead");
@@ -189,16 +196,16 @@ mod tests {
 
     #[test]
     fn what_answers_another_question_or_was_flushed_is_nothing() {
-        let bytes: Bytes = encode(&kept(b"{}"), &KEY, &TICKET, at(1)).unwrap().into();
-        assert!(decode(bytes.clone(), &Key([8; 32]), &TICKET, at(1)).is_none());
-        assert!(decode(bytes.clone(), &KEY, &Ticket([8; 32]), at(1)).is_none());
+        let bytes: Bytes = encode(&cached(b"{}"), &KEY, &TICKET, at(1)).unwrap().into();
+        assert!(decode(bytes.clone(), &KeyHash([8; 32]), &TICKET, at(1)).is_none());
+        assert!(decode(bytes.clone(), &KEY, &FlushEpoch([8; 32]), at(1)).is_none());
         let another_form = [&b"PWA2"[..], &bytes[4..]].concat();
         assert!(decode(another_form.into(), &KEY, &TICKET, at(1)).is_none());
     }
 
     #[test]
     fn what_was_cut_off_or_goes_on_is_nothing() {
-        let bytes: Bytes = encode(&kept(b"{}"), &KEY, &TICKET, at(1)).unwrap().into();
+        let bytes: Bytes = encode(&cached(b"{}"), &KEY, &TICKET, at(1)).unwrap().into();
         for length in 0..bytes.len() {
             assert!(decode(bytes.slice(..length), &KEY, &TICKET, at(1)).is_none());
         }
@@ -208,10 +215,10 @@ mod tests {
 
     #[test]
     fn a_head_that_is_too_long_is_not_written() {
-        let mut kept = kept(b"{}");
+        let mut cached = cached(b"{}");
         let long = HeaderValue::from_str(&"x".repeat(HEAD_BYTES)).unwrap();
-        kept.headers.insert("etag", long);
-        assert!(encode(&kept, &KEY, &TICKET, at(1)).is_none());
+        cached.headers.insert("etag", long);
+        assert!(encode(&cached, &KEY, &TICKET, at(1)).is_none());
     }
 
     proptest! {
@@ -220,7 +227,7 @@ mod tests {
             head in prop::sample::select(vec![0usize, 4, 36, 68, 76, 84]),
             tail in prop::collection::vec(any::<u8>(), 0..200),
         ) {
-            let whole = encode(&kept(b"{}"), &KEY, &TICKET, at(1)).unwrap();
+            let whole = encode(&cached(b"{}"), &KEY, &TICKET, at(1)).unwrap();
             let bytes = [&whole[..head], &tail].concat();
             drop(decode(bytes.into(), &KEY, &TICKET, at(1)));
         }

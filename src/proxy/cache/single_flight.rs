@@ -6,46 +6,46 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::key::Key;
-use super::response::Found;
+use super::key::KeyHash;
+use super::response::CacheHit;
 
 /// All questions that are being asked.
 #[derive(Default)]
-pub(super) struct Flights(Mutex<HashMap<Key, Arc<Flight>>>);
+pub(super) struct SingleFlight(Mutex<HashMap<KeyHash, Arc<Flight>>>);
 
 struct Flight {
-    /// `None` until it has landed.
-    landing: watch::Sender<Option<Landing>>,
+    /// `None` until it has outcome.
+    outcome: watch::Sender<Option<Outcome>>,
 }
 
-/// What came of a question.
+/// What came of a cache_key.
 #[derive(Clone)]
-pub(super) enum Landing {
+pub(super) enum Outcome {
     /// An answer for all who wait.
-    Answer(Found),
+    Answer(CacheHit),
     /// None that others may have: each asks for itself.
     Nothing,
     /// The one who led left before anything was asked.
     Left,
 }
 
-/// Who one is to a question.
-pub(super) enum Seat {
+/// Who one is to a cache_key.
+pub(super) enum Join {
     Leader(Leader),
     Follower(Follower),
 }
 
-impl Flights {
-    pub(super) fn join(self: &Arc<Self>, key: Key) -> Seat {
+impl SingleFlight {
+    pub(super) fn join(self: &Arc<Self>, key: KeyHash) -> Join {
         match self.all().entry(key) {
-            Entry::Occupied(flight) => Seat::Follower(Follower(flight.get().landing.subscribe())),
+            Entry::Occupied(flight) => Join::Follower(Follower(flight.get().outcome.subscribe())),
             Entry::Vacant(vacant) => {
                 let flight = Arc::new(Flight {
-                    landing: watch::Sender::new(None),
+                    outcome: watch::Sender::new(None),
                 });
                 vacant.insert(Arc::clone(&flight));
-                Seat::Leader(Leader {
-                    flights: Arc::clone(self),
+                Join::Leader(Leader {
+                    in_flight: Arc::clone(self),
                     key,
                     flight,
                 })
@@ -58,37 +58,37 @@ impl Flights {
         self.all().clear();
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight>>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<KeyHash, Arc<Flight>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The one who asks. Dropped without a landing, it has left.
+/// The one who asks. Dropped without a outcome, it has left.
 pub(super) struct Leader {
-    flights: Arc<Flights>,
-    key: Key,
+    in_flight: Arc<SingleFlight>,
+    key: KeyHash,
     flight: Arc<Flight>,
 }
 
 impl Leader {
     /// Tells those who wait, and those who still come while this is there.
-    pub(super) fn land(&self, landing: Landing) {
-        self.flight.landing.send_replace(Some(landing));
+    pub(super) fn settle(&self, outcome: Outcome) {
+        self.flight.outcome.send_replace(Some(outcome));
     }
 
     /// Waits until nobody waits any more, and sees to it that nobody begins to.
     pub(super) async fn is_alone(&self) {
         loop {
-            self.flight.landing.closed().await;
-            let mut all = self.flights.all();
-            if self.flight.landing.is_closed() {
+            self.flight.outcome.closed().await;
+            let mut all = self.in_flight.all();
+            if self.flight.outcome.is_closed() {
                 self.leave(&mut all);
                 return;
             }
         }
     }
 
-    fn leave(&self, all: &mut HashMap<Key, Arc<Flight>>) {
+    fn leave(&self, all: &mut HashMap<KeyHash, Arc<Flight>>) {
         // After `forget`, another may fly in its place.
         let is_this = |flight: &Arc<Flight>| Arc::ptr_eq(flight, &self.flight);
         if all.get(&self.key).is_some_and(is_this) {
@@ -99,24 +99,24 @@ impl Leader {
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        self.leave(&mut self.flights.all());
-        let landing = &self.flight.landing;
-        landing.send_if_modified(|landed| {
-            let is_first = landed.is_none();
-            landed.get_or_insert(Landing::Left);
+        self.leave(&mut self.in_flight.all());
+        let outcome = &self.flight.outcome;
+        outcome.send_if_modified(|outcome| {
+            let is_first = outcome.is_none();
+            outcome.get_or_insert(Outcome::Left);
             is_first
         });
     }
 }
 
 /// One who waits.
-pub(super) struct Follower(watch::Receiver<Option<Landing>>);
+pub(super) struct Follower(watch::Receiver<Option<Outcome>>);
 
 impl Follower {
-    pub(super) async fn landed(mut self) -> Landing {
-        let landed = self.0.wait_for(Option::is_some).await;
-        let landing = landed.ok().and_then(|landed| landed.clone());
-        landing.unwrap_or(Landing::Left)
+    pub(super) async fn outcome(mut self) -> Outcome {
+        let outcome = self.0.wait_for(Option::is_some).await;
+        let outcome = outcome.ok().and_then(|outcome| outcome.clone());
+        outcome.unwrap_or(Outcome::Left)
     }
 }
 
@@ -128,29 +128,29 @@ mod tests {
     use hyper::HeaderMap;
     use tokio::time::timeout;
 
-    use super::super::response::Kept;
+    use super::super::response::CachedResponse;
     use super::*;
 
-    const KEY: Key = Key([1; 32]);
+    const KEY: KeyHash = KeyHash([1; 32]);
     const SOON: Duration = Duration::from_millis(10);
 
-    fn leader(flights: &Arc<Flights>) -> Leader {
-        match flights.join(KEY) {
-            Seat::Leader(leader) => leader,
-            Seat::Follower(_) => panic!("another leads"),
+    fn leader(in_flight: &Arc<SingleFlight>) -> Leader {
+        match in_flight.join(KEY) {
+            Join::Leader(leader) => leader,
+            Join::Follower(_) => panic!("another leads"),
         }
     }
 
-    fn follower(flights: &Arc<Flights>) -> Follower {
-        match flights.join(KEY) {
-            Seat::Follower(follower) => follower,
-            Seat::Leader(_) => panic!("nobody leads"),
+    fn follower(in_flight: &Arc<SingleFlight>) -> Follower {
+        match in_flight.join(KEY) {
+            Join::Follower(follower) => follower,
+            Join::Leader(_) => panic!("nobody leads"),
         }
     }
 
-    fn answer() -> Landing {
-        Landing::Answer(Found {
-            kept: Arc::new(Kept {
+    fn answer() -> Outcome {
+        Outcome::Answer(CacheHit {
+            cached: Arc::new(CachedResponse {
                 headers: HeaderMap::new(),
                 body: Bytes::from_static(b"{}"),
             }),
@@ -160,48 +160,48 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_wait_and_those_who_come_before_it_is_kept_get_the_answer() {
-        let flights = Arc::new(Flights::default());
-        let leader = leader(&flights);
-        let early = follower(&flights);
-        leader.land(answer());
-        let late = follower(&flights);
+        let in_flight = Arc::new(SingleFlight::default());
+        let leader = leader(&in_flight);
+        let early = follower(&in_flight);
+        leader.settle(answer());
+        let late = follower(&in_flight);
         drop(leader);
         for follower in [early, late] {
-            assert!(matches!(follower.landed().await, Landing::Answer(_)));
+            assert!(matches!(follower.outcome().await, Outcome::Answer(_)));
         }
-        assert!(flights.all().is_empty());
+        assert!(in_flight.all().is_empty());
     }
 
     #[tokio::test]
     async fn a_leader_that_leaves_is_followed_by_another() {
-        let flights = Arc::new(Flights::default());
-        let first = leader(&flights);
-        let waiting = follower(&flights);
+        let in_flight = Arc::new(SingleFlight::default());
+        let first = leader(&in_flight);
+        let waiting = follower(&in_flight);
         drop(first);
-        assert!(matches!(waiting.landed().await, Landing::Left));
-        drop(leader(&flights));
+        assert!(matches!(waiting.outcome().await, Outcome::Left));
+        drop(leader(&in_flight));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_leader_is_alone_when_the_last_has_gone() {
-        let flights = Arc::new(Flights::default());
-        let leader = leader(&flights);
-        let (one, other) = (follower(&flights), follower(&flights));
+        let in_flight = Arc::new(SingleFlight::default());
+        let leader = leader(&in_flight);
+        let (one, other) = (follower(&in_flight), follower(&in_flight));
         drop(one);
         assert!(timeout(SOON, leader.is_alone()).await.is_err());
         drop(other);
         assert!(timeout(SOON, leader.is_alone()).await.is_ok());
-        assert!(flights.all().is_empty(), "and nobody comes after");
+        assert!(in_flight.all().is_empty(), "and nobody comes after");
     }
 
     #[tokio::test]
     async fn nobody_waits_for_a_flight_that_is_forgotten() {
-        let flights = Arc::new(Flights::default());
-        let old = leader(&flights);
-        flights.forget();
-        let new = leader(&flights);
+        let in_flight = Arc::new(SingleFlight::default());
+        let old = leader(&in_flight);
+        in_flight.forget();
+        let new = leader(&in_flight);
         drop(old);
-        drop(follower(&flights));
+        drop(follower(&in_flight));
         drop(new);
     }
 }

@@ -1,11 +1,11 @@
-//! Where answers are kept.
+//! Where answers are cached.
 
 use std::sync::Arc;
 
-use super::key::Question;
+use super::key::CacheKey;
 use super::memory::Memory;
 use super::redis::{InvalidRedis, Redis};
-use super::response::{Kept, Looked, Ticket};
+use super::response::{CachedResponse, FlushEpoch, Looked};
 use crate::body::budget::Budget;
 use crate::config::settings::{Cache, CacheStore};
 use crate::telemetry::metrics::Metrics;
@@ -25,32 +25,32 @@ impl Store {
 
     pub(super) async fn get(
         &self,
-        question: &Question,
+        cache_key: &CacheKey,
         budget: &Budget,
         metrics: &Metrics,
     ) -> Looked {
         match self {
-            Self::Memory(memory) => memory.get(question),
-            Self::Redis(redis) => redis.get(question, budget, metrics).await,
+            Self::Memory(memory) => memory.get(cache_key),
+            Self::Redis(redis) => redis.get(cache_key, budget, metrics).await,
         }
     }
 
-    /// Keeps an answer to a question that was asked with this ticket.
+    /// Keeps an answer to a cache_key that was asked with this epoch.
     pub(super) async fn put(
         &self,
-        question: &Question,
-        ticket: Ticket,
-        kept: &Arc<Kept>,
+        cache_key: &CacheKey,
+        epoch: FlushEpoch,
+        cached: &Arc<CachedResponse>,
         budget: &Budget,
         metrics: &Metrics,
     ) {
         match self {
-            Self::Memory(memory) => memory.put(question, ticket, kept),
-            Self::Redis(redis) => redis.put(question, ticket, kept, budget, metrics).await,
+            Self::Memory(memory) => memory.put(cache_key, epoch, cached),
+            Self::Redis(redis) => redis.put(cache_key, epoch, cached, budget, metrics).await,
         }
     }
 
-    /// What is kept in this process's memory.
+    /// What is cached in this process's memory.
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Memory(memory) => memory.bytes(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyper::{Method, Request};
 
-use super::metrics::{self, Send};
+use super::metrics::{self, Rebuild};
 use super::{Enforcement, ResponsePlan, UpstreamTarget, input, query_size};
 use crate::auth::Caller;
 use crate::body::ClientBody;
@@ -86,13 +86,13 @@ pub(super) fn query(
             None => ResponsePlan::AllTenants,
             Some(_) => ResponsePlan::Scrub(origin.clone()),
         };
-        let way = Send {
+        let rebuild = Rebuild {
             target: &UpstreamTarget::new(&context.rules, upstream, Some(caller), &head.headers),
             endpoint,
             head: &head,
             budget: &room.budget,
         };
-        way.form(&sent, plan)
+        rebuild.form(&sent, plan)
     };
     if names.is_empty() {
         let upstream = route.upstream.as_ref().ok_or_else(no_upstream)?;

@@ -21,7 +21,7 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 use crate::tempo::requests::{self, RequestError, TagSearch};
-use crate::tempo::tags::Asked;
+use crate::tempo::tags::TagsVersion;
 use crate::traceql::{OldSearch, Refusal};
 
 /// A call that is not served, whoever asks.
@@ -138,8 +138,12 @@ pub(super) fn enforce(
     target.grpc(method.upstream_path(), headers, framed(&message)?, plan)
 }
 
-fn asked(is_v1: bool) -> Asked {
-    if is_v1 { Asked::V1 } else { Asked::V2 }
+fn asked(is_v1: bool) -> TagsVersion {
+    if is_v1 {
+        TagsVersion::V1
+    } else {
+        TagsVersion::V2
+    }
 }
 
 fn old_search(search: &TagSearch) -> OldSearch {

@@ -58,11 +58,11 @@ fn look_into(guard: &Guard<'_>, query: &str) -> Result<(), GuardRefusal> {
     if !guard.looks_into_queries() {
         return Ok(());
     }
-    let Some(extent) = promql::extent(query) else {
+    let Some(within) = promql::lookback(query) else {
         return guard.unreadable_query().map_or(Ok(()), Err);
     };
-    guard.check_range("the longest range within this query", extent.range)?;
-    for (range, step) in extent.subqueries {
+    guard.check_range("the longest range within this query", within.range)?;
+    for (range, step) in within.subqueries {
         guard.check_points("a subquery", range, step)?;
     }
     Ok(())

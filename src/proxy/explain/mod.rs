@@ -30,7 +30,7 @@ pub use self::caller::dimensions;
 pub use self::explanation::{
     CallerView, Dimension, Explanation, KeyView, Outcome, Parameter, Refused, RouteView, Sent,
 };
-pub use self::request::{Identity, Question, QuestionError};
+pub use self::request::{ExplainRequest, ExplainRequestError, Identity};
 use super::context::RequestContext;
 use super::enforce::{Enforced, Enforcement};
 use super::error::ProxyError;
@@ -48,8 +48,8 @@ use crate::telemetry::metrics::Metrics;
 const IN_MEMORY: usize = 64 * 1024;
 
 /// Tells what would become of a request, without sending it.
-pub async fn dry_run(snapshot: &Snapshot, question: Question) -> Explanation {
-    let Question {
+pub async fn explain_request(snapshot: &Snapshot, question: ExplainRequest) -> Explanation {
+    let ExplainRequest {
         identity,
         request,
         shown,
@@ -95,7 +95,7 @@ async fn explain(
     request: Request<ReceivedBody>,
 ) -> Explanation {
     let mut explanation = Explanation::of(shown);
-    let asked = sent::Asked::of(&request, body);
+    let asked = sent::OriginalParameters::of(&request, body);
     // Counted and noted into nothing that is shown.
     let queries = QueryLog::new(Redaction::nothing());
     let context = snapshot.context(Arc::new(Metrics::new()), Arc::new(queries));

@@ -14,7 +14,7 @@ use crate::config::settings::{Api, Settings};
 use crate::traceql;
 
 /// What is asked, and by whom.
-pub struct Question {
+pub struct ExplainRequest {
     pub(super) identity: Identity,
     pub(super) request: Request<Bytes>,
     /// The request as it is told, without any header.
@@ -37,7 +37,7 @@ pub enum Identity {
 
 /// Why there is no question.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub enum QuestionError {
+pub enum ExplainRequestError {
     /// Neither a request nor a query.
     #[error("nothing is asked: give a query, a request, or both")]
     Nothing,
@@ -73,7 +73,7 @@ pub enum QuestionError {
 /// (RFC 2606).
 const HOST_OF_NOBODY: &str = "explain.invalid";
 
-impl Question {
+impl ExplainRequest {
     /// Reads a request line, a query or both; the query becomes a parameter of the request.
     /// Without a request it is an instant query of the metrics API, or a search (or, for a query
     /// that makes series, a range query) of the traces API.
@@ -82,9 +82,9 @@ impl Question {
         request: Option<&str>,
         query: Option<&str>,
         api: Option<Api>,
-    ) -> Result<Self, QuestionError> {
+    ) -> Result<Self, ExplainRequestError> {
         let line = match (request, query) {
-            (None, None) => return Err(QuestionError::Nothing),
+            (None, None) => return Err(ExplainRequestError::Nothing),
             (Some(line), _) => line.to_owned(),
             (None, Some(query)) => format!("GET {}", usual_path(settings, query, api)),
         };
@@ -107,7 +107,7 @@ impl Question {
             .method(method)
             .uri(target)
             .body(body)
-            .map_err(|_| QuestionError::Request(line))?;
+            .map_err(|_| ExplainRequestError::Request(line))?;
         Ok(Self {
             identity: Identity::Token,
             request,
@@ -123,25 +123,35 @@ impl Question {
     }
 
     /// Adds a header, written as `Name: value`.
-    pub fn with_header(mut self, line: &str) -> Result<Self, QuestionError> {
-        let (name, value) = line.split_once(':').ok_or(QuestionError::Header)?;
-        let name: HeaderName = name.trim().parse().map_err(|_| QuestionError::Header)?;
-        let value = HeaderValue::from_str(value.trim()).map_err(|_| QuestionError::Header)?;
+    pub fn with_header(mut self, line: &str) -> Result<Self, ExplainRequestError> {
+        let (name, value) = line.split_once(':').ok_or(ExplainRequestError::Header)?;
+        let name: HeaderName = name
+            .trim()
+            .parse()
+            .map_err(|_| ExplainRequestError::Header)?;
+        let value = HeaderValue::from_str(value.trim()).map_err(|_| ExplainRequestError::Header)?;
         self.request.headers_mut().insert(name, value);
         Ok(self)
     }
 
     /// Shows a token, in the first header that is looked at.
-    pub fn with_token(mut self, settings: &Settings, token: &str) -> Result<Self, QuestionError> {
+    pub fn with_token(
+        mut self,
+        settings: &Settings,
+        token: &str,
+    ) -> Result<Self, ExplainRequestError> {
         let Some(source) = settings.tokens.sources.first() else {
             return Ok(self);
         };
-        let name: HeaderName = source.header.parse().map_err(|_| QuestionError::Header)?;
+        let name: HeaderName = source
+            .header
+            .parse()
+            .map_err(|_| ExplainRequestError::Header)?;
         let value = match &source.scheme {
             Some(scheme) => format!("{scheme} {token}"),
             None => token.to_owned(),
         };
-        let mut value = HeaderValue::from_str(&value).map_err(|_| QuestionError::Token)?;
+        let mut value = HeaderValue::from_str(&value).map_err(|_| ExplainRequestError::Token)?;
         value.set_sensitive(true);
         self.request.headers_mut().insert(name, value);
         Ok(self)
@@ -155,7 +165,7 @@ impl Identity {
         settings: &Settings,
         issuer: Option<&str>,
         claims: Map<String, Value>,
-    ) -> Result<Self, QuestionError> {
+    ) -> Result<Self, ExplainRequestError> {
         let issuers = &settings.tokens.issuers;
         let known = || {
             let names: Vec<&str> = issuers.iter().map(|known| &*known.issuer).collect();
@@ -164,12 +174,12 @@ impl Identity {
         let named = issuer.or_else(|| claims.get("iss").and_then(Value::as_str));
         let issuer = match (named, issuers.as_slice()) {
             (None, [only]) => &only.issuer,
-            (None, _) => return Err(QuestionError::NoIssuer { known: known() }),
+            (None, _) => return Err(ExplainRequestError::NoIssuer { known: known() }),
             (Some(named), all) => all
                 .iter()
                 .map(|known| &known.issuer)
                 .find(|known| &***known == named)
-                .ok_or_else(|| QuestionError::Issuer {
+                .ok_or_else(|| ExplainRequestError::Issuer {
                     given: named.to_owned(),
                     known: known(),
                 })?,
@@ -219,7 +229,7 @@ fn parameter_of(target: &str) -> &'static str {
 
 /// `GET /path?query`, or the target alone. What cannot stand in a URL is escaped, so that a query
 /// may be written plainly.
-fn read_line(line: &str) -> Result<(Method, String), QuestionError> {
+fn read_line(line: &str) -> Result<(Method, String), ExplainRequestError> {
     /// What a path is asked for stays as it is, however odd: that is what is to be explained.
     const IN_PATH: &AsciiSet = &CONTROLS.add(b' ');
     const IN_QUERY: &AsciiSet = &IN_PATH
@@ -233,7 +243,7 @@ fn read_line(line: &str) -> Result<(Method, String), QuestionError> {
         .add(b'{')
         .add(b'|')
         .add(b'}');
-    let refuse = || QuestionError::Request(line.to_owned());
+    let refuse = || ExplainRequestError::Request(line.to_owned());
     let line = line.trim();
     let (method, target) = match line.split_once(' ') {
         _ if line.starts_with('/') => (Method::GET, line),

@@ -18,9 +18,9 @@ use crate::traceql;
 type Place = (usize, usize);
 
 /// The parameters as they came.
-pub(super) struct Asked(Vec<(String, String)>);
+pub(super) struct OriginalParameters(Vec<(String, String)>);
 
-impl Asked {
+impl OriginalParameters {
     /// Of URL and body, in the order in which they are read.
     pub(super) fn of<B>(request: &Request<B>, body: &Bytes) -> Self {
         let mut all = pairs(request.uri().query().unwrap_or_default().as_bytes());
@@ -33,7 +33,7 @@ impl Asked {
 pub(super) fn show(
     rules: &Rules,
     caller: Option<&Caller>,
-    asked: &Asked,
+    asked: &OriginalParameters,
     enforced: Enforced,
 ) -> Sent {
     let (upstream, request, plan, _holder) = enforced.into_parts();

@@ -48,7 +48,7 @@ pub(super) fn respond(
     tokio::spawn(relay.run(answer).in_current_span());
     let content_type = HeaderValue::from_static("application/grpc");
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type)]);
-    build(StatusCode::OK, headers, ResponseBody::relayed(receiver))
+    build(StatusCode::OK, headers, ResponseBody::messages(receiver))
 }
 
 /// Reads the upstream's messages and passes the filtered ones on, no faster than the client

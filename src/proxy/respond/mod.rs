@@ -21,7 +21,7 @@ use super::forward::{self, Answered};
 use super::location;
 use crate::body::budget::Room;
 use crate::body::{
-    BodyError, CollectError, RemapPosition, ResponseBody, Scrubber, Sieve, Streamed,
+    BodyError, CollectError, RemapPosition, ResponseBody, Scrubber, StreamFilter, Streamed,
 };
 use crate::headers;
 use crate::prometheus::errors;
@@ -142,19 +142,21 @@ async fn scrub(
     let is_small = body
         .declared_length()
         .is_some_and(|length| length <= WHOLE_BYTES);
-    let mut sieve = Sieve::Warnings(Box::new(scrubber));
+    let mut stream_filter = StreamFilter::Warnings(Box::new(scrubber));
     let (mut out, mut held) = (Vec::new(), room.budget.share());
-    while is_small || !sieve.streams() {
+    while is_small || !stream_filter.streams() {
         match body.data().await {
-            Some(Ok(data)) => sieve.push(data, &mut out, &mut held).map_err(unsieved)?,
+            Some(Ok(data)) => stream_filter
+                .push(data, &mut out, &mut held)
+                .map_err(unfilterable)?,
             Some(Err(error)) => return Err(broken(&error)),
             None => {
-                sieve.finish(&mut out).map_err(unsieved)?;
+                stream_filter.finish(&mut out).map_err(unfilterable)?;
                 return Ok(ResponseBody::whole(held.bind(joined(out))));
             }
         }
     }
-    Ok(ResponseBody::sieved(body, sieve, out, held))
+    Ok(ResponseBody::filtered(body, stream_filter, out, held))
 }
 
 fn joined(mut pieces: Vec<Bytes>) -> Bytes {
@@ -209,13 +211,13 @@ pub(super) fn uncollected(error: CollectError, room: &Room) -> ProxyError {
             error @ (BodyError::Unscrubbable(_)
             | BodyError::Unredactable(_)
             | BodyError::Exhausted(_)),
-        ) => unsieved(error),
+        ) => unfilterable(error),
         CollectError::Broken(error) => broken(&error),
     }
 }
 
 /// Why an answer could not be filtered as it came.
-fn unsieved(error: BodyError) -> ProxyError {
+fn unfilterable(error: BodyError) -> ProxyError {
     match error {
         BodyError::Exhausted(exhausted) => exhausted.into(),
         error => unreadable(&error),

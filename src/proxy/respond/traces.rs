@@ -7,7 +7,7 @@ use hyper::{Response, StatusCode};
 
 use super::{ERROR_BYTES, broken, buffered, build, check_media_type, joined, unreadable, whole};
 use crate::body::budget::Room;
-use crate::body::{ResponseBody, Sieve, Streamed, account};
+use crate::body::{ResponseBody, StreamFilter, Streamed, account};
 use crate::headers;
 use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::TracesAnswer;
@@ -115,7 +115,7 @@ async fn redacted(
             }
         }
     }
-    let body = ResponseBody::sieved(body, Sieve::Trace(Box::new(filter)), out, held);
+    let body = ResponseBody::filtered(body, StreamFilter::Trace(Box::new(filter)), out, held);
     Ok(build(StatusCode::OK, typed(Format::Json), body))
 }
 

@@ -8,7 +8,7 @@ use crate::proxy::error::ProxyError;
 use crate::tempo::answer::{Format, Unreadable};
 use crate::tempo::metrics_answer;
 use crate::tempo::search::{
-    Companion, JsonPage, ProtobufPage, Reveal, Rules, TraceIds, own_traces,
+    JsonPage, OwnershipQuery, ProtobufPage, Reveal, Rules, TraceIds, own_traces,
 };
 use crate::tempo::tag_name::TagName;
 use crate::tempo::tags;
@@ -116,7 +116,7 @@ async fn ask(
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unreadable(&error))?;
     let mut own = TraceIds::default();
-    for query in Companion::of_page(ids.iter().map(String::as_str), &tags) {
+    for query in OwnershipQuery::of_page(ids.iter().map(String::as_str), &tags) {
         let media_type = Format::Protobuf.media_type();
         let answer = side_request(verify.request(&query)?, media_type, room, context).await?;
         let admits = |place: usize, value: &str| {

@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 
 use super::{InForce, ShadowState, ShadowVerdict};
 use crate::auth::{Caller, Principal};
-use crate::body::{ResponseBody, Tally};
+use crate::body::{ResponseBody, SizeCounter};
 use crate::prometheus::endpoints::Endpoint;
 use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::Enforced;
@@ -87,10 +87,10 @@ impl ConfinedCopy {
             };
             tokio::spawn(compared.in_current_span());
         };
-        response.map(|body| body.tallied(Box::new(begin)))
+        response.map(|body| body.measured(Box::new(begin)))
     }
 
-    async fn compare(self, open: &Tally) {
+    async fn compare(self, open: &SizeCounter) {
         let Self {
             enforced,
             context,
@@ -156,17 +156,20 @@ impl ConfinedCopy {
 }
 
 /// The size of the confined answer, as the client would have got it.
-async fn measured(enforced: Enforced, context: &RequestContext) -> Option<(StatusCode, Tally)> {
+async fn measured(
+    enforced: Enforced,
+    context: &RequestContext,
+) -> Option<(StatusCode, SizeCounter)> {
     let response = exchange(enforced, context, |_| {}).await.response;
     let (head, mut body) = response.ok()?.into_parts();
     if head.status != StatusCode::OK {
         return None;
     }
-    let mut tally = Tally::default();
+    let mut counter = SizeCounter::default();
     while let Some(frame) = body.frame().await {
         if let Some(data) = frame.ok()?.data_ref() {
-            tally.push(data);
+            counter.push(data);
         }
     }
-    Some((head.status, tally))
+    Some((head.status, counter))
 }

@@ -2,15 +2,17 @@
 //! a request.
 
 mod answers;
+mod config;
 mod connections;
+mod issuers;
 mod process;
 mod routes;
 mod shadow;
+mod stages;
 mod tenants;
 mod tls;
 mod upstreams;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,11 +26,16 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 pub use self::answers::{AnswerCacheMetrics, Lookup};
+use self::config::ConfigMetrics;
 pub use self::connections::ConnectionMetrics;
+use self::issuers::IssuerMetrics;
+pub use self::issuers::IssuerState;
 use self::process::Process;
 use self::routes::Routes;
 pub use self::routes::{Decision, RouteSeries};
 pub use self::shadow::{Comparison, ShadowMetrics, Verdict};
+pub use self::stages::Stage;
+use self::stages::Stages;
 use self::tenants::TenantRequests;
 pub use self::tls::TlsMetrics;
 use self::upstreams::UpstreamMetrics;
@@ -53,51 +60,6 @@ pub struct ResultLabels {
     result: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct StageLabels {
-    stage: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct FetchLabels {
-    issuer: Arc<str>,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct IssuerLabels {
-    issuer: Arc<str>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WarningLabels {
-    warning: &'static str,
-}
-
-/// A stage of serving a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// The token is verified, and the caller's tenants are found.
-    Authenticate,
-    /// The request is parsed and confined.
-    Enforce,
-    /// The request is sent, until the headers of the answer arrive.
-    Upstream,
-}
-
-impl Stage {
-    /// All stages, in their order.
-    pub const ALL: [Self; 3] = [Self::Authenticate, Self::Enforce, Self::Upstream];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Authenticate => "authenticate",
-            Self::Enforce => "enforce",
-            Self::Upstream => "upstream",
-        }
-    }
-}
-
 /// Counts audit records by result.
 #[derive(Clone)]
 pub struct AuditCounters {
@@ -118,17 +80,6 @@ pub struct SpanCounters {
     pub failed: Counter,
 }
 
-/// The state of an issuer's keys, when metrics are rendered.
-#[derive(Clone, Debug)]
-pub struct IssuerState {
-    pub issuer: Arc<str>,
-    /// How many keys are usable.
-    pub keys: usize,
-    /// Successful fetches.
-    pub fetches_ok: u64,
-    pub fetches_failed: u64,
-}
-
 /// All metrics of the process. There is one instance, shared by all.
 pub struct Metrics {
     registry: Registry,
@@ -138,12 +89,11 @@ pub struct Metrics {
     rendering: Mutex<()>,
     routes: Routes,
     tenants: TenantRequests,
-    stages: [Histogram; Stage::ALL.len()],
+    stages: Stages,
     refusals: Family<RefusalLabels, Counter>,
     tokens: Family<ResultLabels, Counter>,
     tokens_ok: Counter,
-    keys: Family<IssuerLabels, Gauge>,
-    key_fetches: Family<FetchLabels, Counter>,
+    issuers: IssuerMetrics,
     rewrite_hits: Counter,
     rewrite_misses: Counter,
     upstreams: UpstreamMetrics,
@@ -152,10 +102,7 @@ pub struct Metrics {
     pub answers: AnswerCacheMetrics,
     audit: AuditCounters,
     spans: SpanCounters,
-    reloads: Family<ResultLabels, Counter>,
-    last_reload_successful: Gauge,
-    last_reload_success: Gauge<f64, AtomicU64>,
-    config_warnings: Family<WarningLabels, Gauge>,
+    config: ConfigMetrics,
     /// Requests between their headers and the end of their answer.
     pub requests_in_flight: Gauge,
     /// Requests that have a permit.
@@ -192,12 +139,6 @@ impl Metrics {
         let r = &mut registry;
         let routes = Routes::register(r);
         let tenants = TenantRequests::register(r);
-        let stages: Family<StageLabels, Histogram, fn() -> Histogram> = add(
-            r,
-            "stage_duration_seconds",
-            "Time that a stage of serving a request took (authenticate, enforce, upstream)",
-            Family::new_with_constructor(stage_histogram),
-        );
         let result = |family: &Family<ResultLabels, Counter>, result| {
             family.get_or_create_owned(&ResultLabels { result })
         };
@@ -238,10 +179,6 @@ impl Metrics {
         Self {
             routes,
             tenants,
-            stages: Stage::ALL.map(|stage| {
-                let stage = stage.name();
-                stages.get_or_create_owned(&StageLabels { stage })
-            }),
             audit: AuditCounters {
                 written: result(&audit, "written"),
                 dropped: result(&audit, "dropped"),
@@ -261,46 +198,13 @@ impl Metrics {
                 "Requests that Partywall itself answered with an error, by reason",
                 Family::default(),
             ),
-            keys: add(
-                r,
-                "issuer_keys",
-                "Usable keys of an issuer",
-                Family::default(),
-            ),
-            key_fetches: add(
-                r,
-                "key_fetches",
-                "Fetches of an issuer's signing keys, by result",
-                Family::default(),
-            ),
+            stages: Stages::register(r),
+            issuers: IssuerMetrics::register(r),
+            config: ConfigMetrics::register(r),
             shadow: ShadowMetrics::register(r),
             tls: TlsMetrics::register(r),
             answers: AnswerCacheMetrics::register(r),
             upstreams: UpstreamMetrics::register(r),
-            reloads: add(
-                r,
-                "config_reloads",
-                "Loads of the config, by result",
-                Family::default(),
-            ),
-            last_reload_successful: add(
-                r,
-                "config_last_reload_successful",
-                "Whether the last load of the config succeeded",
-                Gauge::default(),
-            ),
-            last_reload_success: add(
-                r,
-                "config_last_reload_success_timestamp_seconds",
-                "When the config was last loaded successfully",
-                Gauge::default(),
-            ),
-            config_warnings: add(
-                r,
-                "config_warnings",
-                "Warnings of the config in force, by kind",
-                Family::default(),
-            ),
             requests_in_flight: add(
                 r,
                 "http_requests_in_flight",
@@ -357,9 +261,7 @@ impl Metrics {
 
     /// Observes how long a stage took.
     pub fn stage(&self, stage: Stage, duration: Duration) {
-        if let Some(histogram) = self.stages.get(stage as usize) {
-            histogram.observe(duration.as_secs_f64());
-        }
+        self.stages.observe(stage, duration);
     }
 
     pub fn audit_counters(&self) -> AuditCounters {
@@ -396,27 +298,6 @@ impl Metrics {
         self.tokens.get_or_create(&ResultLabels { result }).inc();
     }
 
-    /// Takes over what an issuer's key store counts.
-    fn keys(&self, status: &IssuerState) {
-        let issuer = &status.issuer;
-        let keys = i64::try_from(status.keys).unwrap_or(i64::MAX);
-        self.keys
-            .get_or_create(&IssuerLabels {
-                issuer: Arc::clone(issuer),
-            })
-            .set(keys);
-        for (result, count) in [("ok", status.fetches_ok), ("error", status.fetches_failed)] {
-            let labels = FetchLabels {
-                issuer: Arc::clone(issuer),
-                result,
-            };
-            self.key_fetches
-                .get_or_create(&labels)
-                .inner()
-                .store(count, Ordering::Relaxed);
-        }
-    }
-
     /// Counts a look-up of a confined query.
     pub fn rewrite(&self, hit: bool) {
         if hit {
@@ -438,21 +319,12 @@ impl Metrics {
 
     /// Records a load of the config at `now` (seconds since the epoch).
     pub fn reloaded(&self, ok: bool, now: f64) {
-        let result = if ok { "ok" } else { "error" };
-        self.reloads.get_or_create(&ResultLabels { result }).inc();
-        self.last_reload_successful.set(i64::from(ok));
-        if ok {
-            self.last_reload_success.set(now);
-        }
+        self.config.reloaded(ok, now);
     }
 
     /// Shows how many warnings of each kind the config in force has.
     pub fn config_warned(&self, counts: impl IntoIterator<Item = (&'static str, usize)>) {
-        for (warning, count) in counts {
-            self.config_warnings
-                .get_or_create(&WarningLabels { warning })
-                .set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
+        self.config.warned(counts);
     }
 
     /// The exposition in the `OpenMetrics` text format, with the state of these issuers' keys and
@@ -462,12 +334,7 @@ impl Metrics {
             .rendering
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        // An issuer that a reload removed must not look as if it had keys.
-        self.keys.clear();
-        self.key_fetches.clear();
-        for status in issuers {
-            self.keys(status);
-        }
+        self.issuers.take(issuers);
         self.upstreams.update(upstreams);
         self.shadow.update(upstreams);
         let mut text = String::new();
@@ -498,14 +365,6 @@ fn duration_histogram() -> Histogram {
     Histogram::new([
         0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
         60.0, 120.0,
-    ])
-}
-
-/// From ten microseconds, the time to verify a cached token or to confine a cached query.
-fn stage_histogram() -> Histogram {
-    Histogram::new([
-        0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01,
-        0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
     ])
 }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::answer::Unreadable;
 use super::params::Range;
 use super::tag_name::{TagName, TagNameError};
-use super::tags::Asked;
+use super::tags::TagsVersion;
 use crate::grpc::method::Method;
 use crate::wire::{self, Field, Malformed};
 
@@ -190,7 +190,7 @@ pub struct TagValues {
 /// tag into a path of its own, so it is read as strictly as one in a path.
 pub fn tag_values<E>(
     message: &[u8],
-    asked: Asked,
+    asked: TagsVersion,
     filter: impl FnOnce(&str) -> String,
 ) -> Result<TagValues, RequestError<E>> {
     /// `RF1After`.
@@ -210,8 +210,8 @@ pub fn tag_values<E>(
         }
     }
     let tag = match asked {
-        Asked::V1 => TagName::parse_v1(tag)?,
-        Asked::V2 => TagName::parse(tag)?,
+        TagsVersion::V1 => TagName::parse_v1(tag)?,
+        TagsVersion::V2 => TagName::parse(tag)?,
     };
     wire::put_bytes(&mut kept, 1, tag.to_string().as_bytes());
     wire::put_bytes(&mut kept, 2, filter(query).as_bytes());

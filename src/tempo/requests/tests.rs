@@ -144,7 +144,7 @@ fn unknown_and_internal_fields_are_refused() {
         assert_eq!(refused, Err(RequestError::Field(number)));
         let refused: Result<_, Error> = tag_names(message, filter);
         assert_eq!(refused, Err(RequestError::Field(number)));
-        let refused: Result<_, Error> = tag_values(message, Asked::V2, filter);
+        let refused: Result<_, Error> = tag_values(message, TagsVersion::V2, filter);
         assert_eq!(refused, Err(RequestError::Field(number)));
         let refused = metrics_query_range(message, confine);
         assert_eq!(refused, Err(RequestError::Field(number)));
@@ -206,14 +206,18 @@ fn a_tag_goes_up_by_its_name_in_the_second_version() {
         assert_eq!(message.tag_name, sent.tag.to_string());
         message.tag_name
     };
-    assert_eq!(sent("x", Asked::V1), ".x");
-    assert_eq!(sent("service.name", Asked::V1), "resource.service.name");
-    assert_eq!(sent("span.x", Asked::V2), "span.x");
+    assert_eq!(sent("x", TagsVersion::V1), ".x");
+    assert_eq!(
+        sent("service.name", TagsVersion::V1),
+        "resource.service.name"
+    );
+    assert_eq!(sent("span.x", TagsVersion::V2), "span.x");
     for tag in ["", "x", "rootName } | { true", ".a/../../x"] {
-        let refused: Result<_, Error> = tag_values(&request(tag), Asked::V2, filter);
+        let refused: Result<_, Error> = tag_values(&request(tag), TagsVersion::V2, filter);
         assert!(matches!(refused, Err(RequestError::TagName(_))), "{tag}");
     }
-    let of_trace = tag_values::<Unconfinable>(&request("rootName"), Asked::V1, filter).unwrap();
+    let of_trace =
+        tag_values::<Unconfinable>(&request("rootName"), TagsVersion::V1, filter).unwrap();
     assert!(of_trace.tag.is_of_trace());
 }
 
@@ -285,7 +289,7 @@ proptest! {
         if let Ok(sent) = tag_names::<Unconfinable>(&message, filter) {
             prop_assert!(TagsRequest::decode(&sent.message[..]).unwrap().query.starts_with('T'));
         }
-        let _ = tag_values::<Unconfinable>(&message, Asked::V1, filter);
+        let _ = tag_values::<Unconfinable>(&message, TagsVersion::V1, filter);
         if let Ok(sent) = metrics_query_range(&message, confine) {
             prop_assert!(RangeRequest::decode(&sent[..]).unwrap().query.starts_with("T|"));
         }

@@ -7,15 +7,15 @@
 //!
 //! HTTP answers and the messages of a gRPC stream have the same form.
 
-mod companion;
 mod json;
+mod ownership;
 mod protobuf;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-pub use companion::{Companion, own_traces};
 pub use json::JsonPage;
+pub use ownership::{OwnershipQuery, own_traces};
 pub use protobuf::ProtobufPage;
 
 /// Traces by id, in any spelling Tempo uses for it.

@@ -273,7 +273,7 @@ mod companions {
     #[test]
     fn the_query_groups_every_span_of_the_traces() {
         let ids = ["2", "1", "1", "no id", "\" || true"];
-        let searches = Companion::of_page(ids.into_iter(), &attributes(&["a", "b"]));
+        let searches = OwnershipQuery::of_page(ids.into_iter(), &attributes(&["a", "b"]));
         assert_eq!(searches.len(), 1);
         assert_eq!(
             searches[0].query(),
@@ -283,7 +283,7 @@ mod companions {
         assert_eq!(parameters[1], ("limit", "3".to_owned()));
         assert_eq!(parameters[2], ("spss", "1".to_owned()));
         assert_eq!(
-            Companion::of_page([].into_iter(), &attributes(&["tenant_id"])),
+            OwnershipQuery::of_page([].into_iter(), &attributes(&["tenant_id"])),
             []
         );
     }
@@ -292,7 +292,7 @@ mod companions {
     fn large_pages_are_asked_for_in_parts_up_to_a_bound() {
         let ids: Vec<String> = (0..5000).map(|n| format!("{n:x}")).collect();
         let searches =
-            Companion::of_page(ids.iter().map(String::as_str), &attributes(&["tenant_id"]));
+            OwnershipQuery::of_page(ids.iter().map(String::as_str), &attributes(&["tenant_id"]));
         assert_eq!(searches.len(), 10);
         for search in &searches {
             assert_eq!(search.query().matches("trace:id").count(), 99);

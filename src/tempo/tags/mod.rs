@@ -10,7 +10,7 @@ use crate::wire;
 
 /// Which version of the call the client made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum TagsVersion {
     /// `/api/search/tags`, `/api/search/tag/{tag}/values`, and their gRPC twins.
     V1,
     /// `/api/v2/search/tags`, `/api/v2/search/tag/{tag}/values`, and their gRPC twins.
@@ -54,7 +54,7 @@ struct NamesV1<'a> {
 pub fn filter_names(
     answer: &[u8],
     format: Format,
-    asked: Asked,
+    asked: TagsVersion,
     scope: Option<&str>,
 ) -> Result<Vec<u8>, Unreadable> {
     let names = match format {
@@ -62,13 +62,13 @@ pub fn filter_names(
         Format::Protobuf => Names::read_protobuf(answer)?,
     };
     match (asked, format) {
-        (Asked::V2, Format::Json) => write_json(&names),
-        (Asked::V2, Format::Protobuf) => Ok(names.write_protobuf()),
-        (Asked::V1, Format::Json) => write_json(&NamesV1 {
+        (TagsVersion::V2, Format::Json) => write_json(&names),
+        (TagsVersion::V2, Format::Protobuf) => Ok(names.write_protobuf()),
+        (TagsVersion::V1, Format::Json) => write_json(&NamesV1 {
             tag_names: names.flatten(scope == Some(INTRINSIC)),
             metrics: names.metrics,
         }),
-        (Asked::V1, Format::Protobuf) => {
+        (TagsVersion::V1, Format::Protobuf) => {
             let tags = names.flatten(scope == Some(INTRINSIC));
             Ok(write_strings(&tags, names.metrics))
         }
@@ -171,7 +171,7 @@ struct ValuesV1<'a> {
 pub fn filter_values(
     answer: &[u8],
     format: Format,
-    asked: Asked,
+    asked: TagsVersion,
     keep: impl Fn(&str) -> bool,
 ) -> Result<Vec<u8>, Unreadable> {
     let mut values = match format {
@@ -180,13 +180,13 @@ pub fn filter_values(
     };
     values.tag_values.retain(|value| keep(&value.value));
     match (asked, format) {
-        (Asked::V2, Format::Json) => write_json(&values),
-        (Asked::V2, Format::Protobuf) => Ok(values.write_protobuf()),
-        (Asked::V1, Format::Json) => write_json(&ValuesV1 {
+        (TagsVersion::V2, Format::Json) => write_json(&values),
+        (TagsVersion::V2, Format::Protobuf) => Ok(values.write_protobuf()),
+        (TagsVersion::V1, Format::Json) => write_json(&ValuesV1 {
             tag_values: values.flatten(),
             metrics: values.metrics,
         }),
-        (Asked::V1, Format::Protobuf) => Ok(write_strings(&values.flatten(), values.metrics)),
+        (TagsVersion::V1, Format::Protobuf) => Ok(write_strings(&values.flatten(), values.metrics)),
     }
 }
 

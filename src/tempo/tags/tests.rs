@@ -12,13 +12,19 @@ fn all(_: &str) -> bool {
 /// The recordings of both versions are of the same, unfiltered data.
 #[test]
 fn the_first_version_of_the_names_is_what_tempo_itself_makes_of_the_second() {
-    let made = filter_names(&fixture("tags-v2-raw.json"), Format::Json, Asked::V1, None).unwrap();
+    let made = filter_names(
+        &fixture("tags-v2-raw.json"),
+        Format::Json,
+        TagsVersion::V1,
+        None,
+    )
+    .unwrap();
     let mut expected = testing::json(&fixture("tags-v1-raw.json"));
     expected["metrics"] = json!({});
     assert_eq!(testing::json(&made), expected);
 
     let recorded = fixture("tags-v2-raw-proto.pb");
-    let made = filter_names(&recorded, Format::Protobuf, Asked::V1, None).unwrap();
+    let made = filter_names(&recorded, Format::Protobuf, TagsVersion::V1, None).unwrap();
     let expected = Strings::decode(&fixture("tags-v1-raw-proto.pb")[..]).unwrap();
     assert_eq!(
         Strings::decode(&made[..]).unwrap().strings,
@@ -29,13 +35,13 @@ fn the_first_version_of_the_names_is_what_tempo_itself_makes_of_the_second() {
 #[test]
 fn the_first_version_of_the_values_is_what_tempo_itself_makes_of_the_second() {
     let recorded = fixture("tagvalues-v2-raw.json");
-    let made = filter_values(&recorded, Format::Json, Asked::V1, all).unwrap();
+    let made = filter_values(&recorded, Format::Json, TagsVersion::V1, all).unwrap();
     let mut expected = testing::json(&fixture("tagvalues-v1-raw.json"));
     expected["metrics"] = json!({});
     assert_eq!(testing::json(&made), expected);
 
     let recorded = fixture("tagvalues-v2-raw-proto.pb");
-    let made = filter_values(&recorded, Format::Protobuf, Asked::V1, all).unwrap();
+    let made = filter_values(&recorded, Format::Protobuf, TagsVersion::V1, all).unwrap();
     let expected = Strings::decode(&fixture("tagvalues-v1-raw-proto.pb")[..]).unwrap();
     assert_eq!(
         Strings::decode(&made[..]).unwrap().strings,
@@ -47,7 +53,7 @@ fn the_first_version_of_the_values_is_what_tempo_itself_makes_of_the_second() {
 fn the_first_version_lists_intrinsics_only_when_asked() {
     let answer = br#"{"scopes":[{"name":"intrinsic","tags":["name","kind"]},{"name":"span","tags":["b","kind"]},{"name":"resource","tags":["a"]}]}"#;
     let names = |scope| {
-        let made = filter_names(answer, Format::Json, Asked::V1, scope).unwrap();
+        let made = filter_names(answer, Format::Json, TagsVersion::V1, scope).unwrap();
         testing::json(&made)
     };
     assert_eq!(names(None), json!({"tagNames": ["a", "b", "kind"]}));
@@ -61,26 +67,26 @@ fn the_first_version_lists_intrinsics_only_when_asked() {
 #[test]
 fn the_second_version_loses_its_measures_and_nothing_else() {
     let recorded = fixture("tags-v2-raw.json");
-    let made = filter_names(&recorded, Format::Json, Asked::V2, None).unwrap();
+    let made = filter_names(&recorded, Format::Json, TagsVersion::V2, None).unwrap();
     let mut expected = testing::json(&recorded);
     assert_ne!(expected["metrics"], json!({}));
     expected["metrics"] = json!({});
     assert_eq!(testing::json(&made), expected);
 
     let recorded = fixture("tagvalues-v2-raw.json");
-    let made = filter_values(&recorded, Format::Json, Asked::V2, all).unwrap();
+    let made = filter_values(&recorded, Format::Json, TagsVersion::V2, all).unwrap();
     let mut expected = testing::json(&recorded);
     expected["metrics"] = json!({});
     assert_eq!(testing::json(&made), expected);
 
     for message in testing::stream("grpc-http-port-SearchTagsV2-tenantA.bin") {
-        let made = filter_names(&message, Format::Protobuf, Asked::V2, None).unwrap();
+        let made = filter_names(&message, Format::Protobuf, TagsVersion::V2, None).unwrap();
         let mut expected = TagsV2::decode(&message[..]).unwrap();
         expected.metrics.as_mut().unwrap().inspected_bytes = 0;
         assert_eq!(TagsV2::decode(&made[..]).unwrap(), expected);
     }
     for message in testing::stream("grpc-http-port-SearchTagValuesV2-tenantA.bin") {
-        let made = filter_values(&message, Format::Protobuf, Asked::V2, all).unwrap();
+        let made = filter_values(&message, Format::Protobuf, TagsVersion::V2, all).unwrap();
         let mut expected = ValuesV2::decode(&message[..]).unwrap();
         expected.metrics.as_mut().unwrap().inspected_bytes = 0;
         assert_eq!(ValuesV2::decode(&made[..]).unwrap(), expected);
@@ -90,7 +96,7 @@ fn the_second_version_loses_its_measures_and_nothing_else() {
 #[test]
 fn job_counts_stay() {
     let answer = br#"{"tagValues":[],"metrics":{"inspectedBytes":"9","totalJobs":3,"completedJobs":2,"totalBlocks":7}}"#;
-    let made = filter_values(answer, Format::Json, Asked::V2, all).unwrap();
+    let made = filter_values(answer, Format::Json, TagsVersion::V2, all).unwrap();
     assert_eq!(
         testing::json(&made),
         json!({"tagValues": [], "metrics": {"totalJobs": 3, "completedJobs": 2}})
@@ -103,7 +109,13 @@ fn job_counts_stay() {
             completed_jobs: 2,
         }),
     };
-    let made = filter_values(&answer.encode_to_vec(), Format::Protobuf, Asked::V2, all).unwrap();
+    let made = filter_values(
+        &answer.encode_to_vec(),
+        Format::Protobuf,
+        TagsVersion::V2,
+        all,
+    )
+    .unwrap();
     let metrics = Strings::decode(&made[..]).unwrap().metrics.unwrap();
     assert_eq!((metrics.total_jobs, metrics.completed_jobs), (3, 2));
     assert_eq!(metrics.inspected_bytes, 0);
@@ -123,7 +135,7 @@ fn values_that_are_not_kept_go_in_every_form() {
         metrics: None,
     }
     .encode_to_vec();
-    for asked in [Asked::V1, Asked::V2] {
+    for asked in [TagsVersion::V1, TagsVersion::V2] {
         for (answer, format) in [
             (&json_answer[..], Format::Json),
             (&protobuf_answer[..], Format::Protobuf),
@@ -142,10 +154,10 @@ fn what_is_no_such_answer_is_not_passed_on() {
         b"{\"scopes\":[],\"scopes\":[]}",
         b"",
     ] {
-        assert!(filter_names(answer, Format::Json, Asked::V2, None).is_err());
+        assert!(filter_names(answer, Format::Json, TagsVersion::V2, None).is_err());
     }
     for answer in [&b"\x0a\xff"[..], b"\x08\x01", b"\x0a\x03\x12\x01\xff"] {
-        assert!(filter_names(answer, Format::Protobuf, Asked::V2, None).is_err());
+        assert!(filter_names(answer, Format::Protobuf, TagsVersion::V2, None).is_err());
     }
 }
 
@@ -155,7 +167,7 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         v1 in any::<bool>(),
     ) {
-        let asked = if v1 { Asked::V1 } else { Asked::V2 };
+        let asked = if v1 { TagsVersion::V1 } else { TagsVersion::V2 };
         for (name, format) in [
             ("tags-v2-raw.json", Format::Json),
             ("tags-v2-raw-proto.pb", Format::Protobuf),

@@ -7,8 +7,8 @@ use crate::prometheus::form::Form;
 use crate::proxy::error::ProxyError;
 use crate::tempo::answer::Format;
 use crate::tempo::params::Range;
-use crate::tempo::search::Companion;
-use crate::tempo::tags::Asked;
+use crate::tempo::search::OwnershipQuery;
+use crate::tempo::tags::TagsVersion;
 use crate::tempo::trace::{ForeignSpans, TraceApi, TraceOwner};
 use crate::tenancy::{Attribute, TenantSet};
 
@@ -36,9 +36,9 @@ pub(in crate::proxy) enum WholeAnswer {
     /// A page of traces.
     Search(Page),
     /// Names of tags, and the scope that was asked for.
-    TagNames(Asked, Box<str>),
+    TagNames(TagsVersion, Box<str>),
     /// Values of a tag; only these where it may be a tenant attribute.
-    TagValues(Asked, Option<TenantSet>),
+    TagValues(TagsVersion, Option<TenantSet>),
     /// Series.
     Metrics {
         /// Whether the operator asserts that no trace is shared.
@@ -63,12 +63,16 @@ impl TracesAnswer {
         Self::Whole(Box::new(WholeAnswer::Search(page)), format)
     }
 
-    pub(in crate::proxy::enforce) fn tag_names(asked: Asked, scope: &str, format: Format) -> Self {
+    pub(in crate::proxy::enforce) fn tag_names(
+        asked: TagsVersion,
+        scope: &str,
+        format: Format,
+    ) -> Self {
         Self::Whole(Box::new(WholeAnswer::TagNames(asked, scope.into())), format)
     }
 
     pub(in crate::proxy::enforce) fn tag_values(
-        asked: Asked,
+        asked: TagsVersion,
         only: Option<TenantSet>,
         format: Format,
     ) -> Self {
@@ -146,7 +150,7 @@ impl VerifyTraces {
     }
 
     /// The side request of a query for the owners of traces.
-    pub(in crate::proxy) fn request(&self, query: &Companion) -> Result<Enforced, ProxyError> {
+    pub(in crate::proxy) fn request(&self, query: &OwnershipQuery) -> Result<Enforced, ProxyError> {
         let mut form = Form::default();
         for (name, value) in query
             .parameters()

@@ -40,7 +40,7 @@ pub(super) fn enforce(
     let matchers = admitted(endpoint, caller, request.method())?;
     let room = context.request_room(caller.holder());
     let (head, body) = input::read(request, endpoint)?;
-    let send = Send {
+    let rebuild = Rebuild {
         target,
         endpoint,
         head: &head,
@@ -58,14 +58,14 @@ pub(super) fn enforce(
             )?,
             None => body,
         };
-        return send.remote_read(body);
+        return rebuild.remote_read(body);
     }
     let form = input::parameters(&head, &body)?;
     refuse_clusters(context, &form)?;
     query_size::metrics(context, endpoint, &form)?;
     context.queries.asked_with(form.iter());
     let Some(matchers) = matchers else {
-        return send.form(&form, ResponsePlan::AllTenants);
+        return rebuild.form(&form, ResponsePlan::AllTenants);
     };
     let (Allowed { sent, local }, origin) = confined(context, endpoint, caller, matchers, form)?;
     let plan = match endpoint {
@@ -78,15 +78,15 @@ pub(super) fn enforce(
                 by_files: sent.iter().any(|(name, _)| name == "file[]"),
             },
         }),
-        Endpoint::Alerts => return send.alerts(Filter::Alerts(Arc::clone(caller))),
+        Endpoint::Alerts => return rebuild.alerts(Filter::Alerts(Arc::clone(caller))),
         Endpoint::Targets => ResponsePlan::Filter(Filter::Targets(Arc::clone(caller))),
         Endpoint::Metadata => ResponsePlan::Filter(Filter::Metadata {
-            names: Box::new(send.metric_names(matchers)?),
+            names: Box::new(rebuild.metric_names(matchers)?),
             limit: local.metadata_limit,
         }),
         _ => ResponsePlan::Scrub(origin),
     };
-    send.form(&sent, plan)
+    rebuild.form(&sent, plan)
 }
 
 /// What a caller's requests must carry, if it may make this one; `None` for all tenants.
@@ -140,14 +140,14 @@ const NAMES_WINDOW: u64 = 3600;
 const LONGEST_IN_URL: usize = 4096;
 
 /// Rebuilds the request: one path, one place for parameters, chosen headers.
-pub(super) struct Send<'a> {
+pub(super) struct Rebuild<'a> {
     pub(super) target: &'a UpstreamTarget,
     pub(super) endpoint: &'a Endpoint,
     pub(super) head: &'a Parts,
     pub(super) budget: &'a Budget,
 }
 
-impl Send<'_> {
+impl Rebuild<'_> {
     /// A POST's parameters go in its body, a GET's in the URL; but a GET that grew too long, as
     /// queries for many tenants do, becomes a POST where the endpoint has one.
     pub(super) fn form(&self, form: &Form<'_>, plan: ResponsePlan) -> Result<Enforced, ProxyError> {
@@ -186,11 +186,11 @@ impl Send<'_> {
     fn alerts(&self, filter: Filter) -> Result<Enforced, ProxyError> {
         let mut form = Form::default();
         form.push("type", "alert");
-        let send = Send {
+        let rebuild = Rebuild {
             endpoint: &Endpoint::Rules,
             ..*self
         };
-        send.form(&form, ResponsePlan::Filter(filter))
+        rebuild.form(&form, ResponsePlan::Filter(filter))
     }
 
     /// The side request of a metadata call: which metric names the tenants have.
@@ -199,11 +199,11 @@ impl Send<'_> {
         let mut form = Form::default();
         form.push("match[]", format!("{{{}}}", matchers.promql()));
         form.push("start", names_since());
-        let send = Send {
+        let rebuild = Rebuild {
             endpoint: &names,
             ..*self
         };
-        send.form(&form, ResponsePlan::Stream)
+        rebuild.form(&form, ResponsePlan::Stream)
     }
 
     fn enforced(

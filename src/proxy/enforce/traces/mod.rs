@@ -25,7 +25,7 @@ use crate::reason::Reason;
 use crate::tempo::answer::Format;
 use crate::tempo::endpoints::{Endpoint, Version};
 use crate::tempo::params::{self, OldForm, ParamError, Params};
-use crate::tempo::tags::Asked;
+use crate::tempo::tags::TagsVersion;
 use crate::tempo::trace::TraceApi;
 use crate::traceql::{OldSearch, Refusal};
 
@@ -200,8 +200,12 @@ fn query_of<'f>(form: &'f Form<'_>, names: &[&str]) -> &'f str {
         .map_or("", |(_, value)| value)
 }
 
-fn asked(is_v1: bool) -> Asked {
-    if is_v1 { Asked::V1 } else { Asked::V2 }
+fn asked(is_v1: bool) -> TagsVersion {
+    if is_v1 {
+        TagsVersion::V1
+    } else {
+        TagsVersion::V2
+    }
 }
 
 fn old_search(old: &OldForm<'_>) -> Result<OldSearch, Refusal> {

@@ -3,6 +3,9 @@
 //! The grammar is checked in full (RFC 8259), except that strings may hold bytes that are not
 //! UTF-8; they end nowhere else for it. Containers are followed without recursion.
 
+mod state;
+
+use self::state::{Container, Escape, Expect, Token};
 use super::scalar::is_scalar;
 use super::text::plain_run;
 use crate::tempo::trace::TraceError;
@@ -37,38 +40,6 @@ pub(super) enum Event {
     Start { depth: usize, at: usize, byte: u8 },
     /// A value ended before `at`. [`Scanner::text`] has it, if it was no container.
     End { depth: usize, at: usize },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Container {
-    Array,
-    Object,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Expect {
-    Value,
-    ValueOrClose,
-    Name,
-    NameOrClose,
-    Colon,
-    CommaOrClose,
-    Nothing,
-}
-
-/// A token that may go on in the next chunk.
-#[derive(Clone, Copy)]
-enum Token {
-    String { name: bool, escape: Escape },
-    Scalar,
-}
-
-#[derive(Clone, Copy)]
-enum Escape {
-    None,
-    Backslash,
-    /// This many hexadecimal digits are to come.
-    Hex(u8),
 }
 
 impl Scanner {

@@ -29,12 +29,12 @@ const MAX_SEARCHES: usize = 10;
 /// One such search. It goes to `/api/search` with `Accept: application/protobuf` and the same
 /// `start` and `end` as the search it follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Companion {
+pub struct OwnershipQuery {
     query: String,
     limit: usize,
 }
 
-impl Companion {
+impl OwnershipQuery {
     /// The searches for a page's traces, by the tenant attributes; none if there are no traces.
     pub fn of_page<'a>(ids: impl Iterator<Item = &'a str>, attributes: &[TagName]) -> Vec<Self> {
         let mut ids: Vec<_> = ids.filter(|id| check_trace_id(id).is_ok()).collect();

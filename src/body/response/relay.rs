@@ -7,7 +7,8 @@ use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{BodyError, ResponseBody};
+use super::ResponseBody;
+use crate::body::BodyError;
 
 /// What the task sends. The last is anything but `Data`.
 pub(crate) enum Piece {
@@ -22,21 +23,21 @@ pub(crate) enum Piece {
 }
 
 /// The end where the pieces arrive.
-pub(super) struct Led {
-    from: From,
+pub(super) struct RelayedBody {
+    source: Source,
     size: SizeHint,
 }
 
-enum From {
+enum Source {
     Task(UnboundedReceiver<Piece>),
     Rest(Box<ResponseBody>),
     Nothing,
 }
 
-impl Led {
+impl RelayedBody {
     pub(super) fn new(pieces: UnboundedReceiver<Piece>, size: SizeHint) -> Self {
         Self {
-            from: From::Task(pieces),
+            source: Source::Task(pieces),
             size,
         }
     }
@@ -46,15 +47,15 @@ impl Led {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
-            let pieces = match &mut self.from {
-                From::Task(pieces) => pieces,
-                From::Rest(rest) => return Pin::new(rest).poll_frame(cx),
-                From::Nothing => return Poll::Ready(None),
+            let pieces = match &mut self.source {
+                Source::Task(pieces) => pieces,
+                Source::Rest(rest) => return Pin::new(rest).poll_frame(cx),
+                Source::Nothing => return Poll::Ready(None),
             };
             let last = match ready!(pieces.poll_recv(cx)) {
                 Some(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Some(Piece::Rest(rest)) => {
-                    self.from = From::Rest(rest);
+                    self.source = Source::Rest(rest);
                     continue;
                 }
                 Some(Piece::End) => None,
@@ -62,7 +63,7 @@ impl Led {
                 // A task that ended without a word was stopped.
                 None => Some(Err(BodyError::Stopped)),
             };
-            self.from = From::Nothing;
+            self.source = Source::Nothing;
             return Poll::Ready(last);
         }
     }

@@ -26,7 +26,7 @@ const MAX_BYTES: usize = 16 * 1024;
 /// changed.
 ///
 /// What only the scanner can read passes: the upstream's parser is the judge of syntax.
-pub(super) fn prove(
+pub(super) fn verify(
     query: &str,
     kind: Kind,
     confined: &Confined,
@@ -171,7 +171,7 @@ mod tests {
     fn proof_of(query: &str, sites: &[(usize, Form)]) -> Result<(), Refusal> {
         let sites: Vec<Site> = sites.iter().map(|&(at, form)| Site { at, form }).collect();
         let confined = splice(query, &sites, &acme()).unwrap();
-        prove(query, Kind::Expression, &confined, &acme())
+        verify(query, Kind::Expression, &confined, &acme())
     }
 
     #[test]
@@ -204,9 +204,9 @@ mod tests {
             &acme(),
         )
         .unwrap();
-        assert_eq!(prove("a", Kind::Selector, &confined, &acme()), Ok(()));
+        assert_eq!(verify("a", Kind::Selector, &confined, &acme()), Ok(()));
         for other in ["b", "a ", "", "aa"] {
-            let proof = prove(other, Kind::Selector, &confined, &acme());
+            let proof = verify(other, Kind::Selector, &confined, &acme());
             assert_eq!(proof, Err(Refusal::Disagreement));
         }
     }

@@ -5,7 +5,7 @@ use super::duration::{duration, seconds};
 
 /// What is between brackets in a query. Times are in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Extent {
+pub struct Lookback {
     /// The longest: a range is as long as it says, and one around others (a subquery) as long as
     /// all together. Offsets shift and do not lengthen.
     pub range: i128,
@@ -19,7 +19,7 @@ pub struct Extent {
 /// Where it is not sure what a bracket belongs to, it takes the longer of the readings: what
 /// stands before a bracket, up to an operator, a comma or an opening parenthesis, is what the
 /// bracket is around.
-pub fn extent(query: &str) -> Option<Extent> {
+pub fn lookback(query: &str) -> Option<Lookback> {
     let mut walk = Walk {
         cursor: Cursor::new(query),
         levels: vec![Level::default()],
@@ -27,7 +27,7 @@ pub fn extent(query: &str) -> Option<Extent> {
     };
     while walk.token()? {}
     let range = walk.levels.iter().map(|level| level.longest).max()?;
-    Some(Extent {
+    Some(Lookback {
         range,
         subqueries: walk.subqueries,
     })
@@ -145,7 +145,7 @@ mod tests {
     const DAY: i128 = 86_400 * 1_000_000_000;
 
     fn days(query: &str) -> i128 {
-        let range = extent(query).unwrap_or_else(|| panic!("{query}")).range;
+        let range = lookback(query).unwrap_or_else(|| panic!("{query}")).range;
         assert_eq!(range % DAY, 0, "{query}");
         range / DAY
     }
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_steps_of_subqueries_are_found() {
-        let found = extent("a[1d:1h] + max_over_time(b[2d:1d])[1d:] - c[3d]").unwrap();
+        let found = lookback("a[1d:1h] + max_over_time(b[2d:1d])[1d:] - c[3d]").unwrap();
         assert_eq!(found.subqueries, [(DAY, DAY / 24), (2 * DAY, DAY)]);
     }
 
@@ -202,7 +202,7 @@ mod tests {
             "x[]",
             "x)",
         ] {
-            assert_eq!(extent(query), None, "{query}");
+            assert_eq!(lookback(query), None, "{query}");
         }
     }
 
@@ -210,13 +210,13 @@ mod tests {
     fn hostile_lengths_do_not_overflow() {
         let long = "9".repeat(60);
         let query = format!("f(f(x[{long}y])[{long}y:1h])[{long}y:1h]");
-        assert_eq!(extent(&query).unwrap().range, i128::MAX);
+        assert_eq!(lookback(&query).unwrap().range, i128::MAX);
     }
 
     proptest! {
         #[test]
         fn any_text_ends(text in "[a-c0-9dhms(){}\\[\\]:,+ \"'#`@-]{0,60}|\\PC{0,20}") {
-            let _ = extent(&text);
+            let _ = lookback(&text);
         }
     }
 }

@@ -1,0 +1,177 @@
+//! What is sent to the client: an enum, not a box, so that a streamed piece costs no allocation.
+
+mod relay;
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::mpsc;
+
+pub(crate) use self::relay::Piece;
+use self::relay::RelayedBody;
+use super::budget::{Room, Share};
+use super::collect::whole;
+use super::filter::{FilteredBody, StreamFilter};
+use super::measure::{MeasuredBody, WhenDone};
+use super::streamed::Streamed;
+use super::{BodyError, CollectError, whole_size};
+
+/// Is dropped at the end of a response, and told before if that comes too early.
+pub(crate) trait OnEnd: Send {
+    /// The body breaks off.
+    fn broken(&self, error: &BodyError);
+}
+
+/// What is sent to the client.
+pub(crate) struct ResponseBody {
+    content: Content,
+    /// Dropped with the body: that is when the request is over.
+    on_end: Option<Box<dyn OnEnd>>,
+}
+
+enum Content {
+    Whole(Option<Bytes>),
+    Streamed(Streamed),
+    Measured(Box<MeasuredBody>),
+    Pieces(VecDeque<Bytes>),
+    Filtered(Box<FilteredBody>),
+    Messages(mpsc::Receiver<Frame<Bytes>>),
+    Relayed(RelayedBody),
+}
+
+impl ResponseBody {
+    /// A body of these bytes.
+    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self::of(Content::Whole((!bytes.is_empty()).then_some(bytes)))
+    }
+
+    /// The upstream's body, as it comes.
+    pub(crate) fn streamed(streamed: Streamed) -> Self {
+        Self::of(Content::Streamed(streamed))
+    }
+
+    /// The same body, measured. One that does not come from the upstream as it is stays so.
+    pub(crate) fn measured(self, when_done: WhenDone) -> Self {
+        let content = match self.content {
+            Content::Streamed(streamed) => {
+                Content::Measured(Box::new(MeasuredBody::new(streamed, when_done)))
+            }
+            content => content,
+        };
+        Self { content, ..self }
+    }
+
+    /// A body of these pieces.
+    pub(crate) fn pieces(mut pieces: Vec<Bytes>) -> Self {
+        pieces.retain(|piece| !piece.is_empty());
+        Self::of(Content::Pieces(pieces.into()))
+    }
+
+    /// The upstream's body, filtered on the way; `ready` is what the filter gave already.
+    pub(crate) fn filtered(
+        source: Streamed,
+        filter: StreamFilter,
+        ready: Vec<Bytes>,
+        held: Share,
+    ) -> Self {
+        let filtered = FilteredBody::new(source, filter, ready, held);
+        Self::of(Content::Filtered(Box::new(filtered)))
+    }
+
+    /// What a task sends. Its last frame has to be the trailers.
+    pub(crate) fn messages(frames: mpsc::Receiver<Frame<Bytes>>) -> Self {
+        Self::of(Content::Messages(frames))
+    }
+
+    /// What a task sends of `original`, which it has.
+    pub(crate) fn relayed(pieces: mpsc::UnboundedReceiver<Piece>, original: &Self) -> Self {
+        Self::of(Content::Relayed(RelayedBody::new(
+            pieces,
+            original.size_hint(),
+        )))
+    }
+
+    /// The next piece of data; `None` at the end.
+    pub(crate) async fn data(&mut self) -> Option<Result<Bytes, BodyError>> {
+        loop {
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await?;
+            match frame.map(Frame::into_data) {
+                Ok(Ok(data)) => return Some(Ok(data)),
+                Ok(Err(_trailers)) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    fn of(content: Content) -> Self {
+        Self {
+            content,
+            on_end: None,
+        }
+    }
+
+    /// Reads the whole body, if there is room for it.
+    pub(crate) async fn collect(self, room: &Room) -> Result<Bytes, CollectError> {
+        whole(self, room).await
+    }
+
+    /// Ties the end of the request to the end of this body.
+    pub(crate) fn on_end(mut self, on_end: impl OnEnd + 'static) -> Self {
+        self.on_end = Some(Box::new(on_end));
+        self
+    }
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = match &mut this.content {
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Streamed(streamed) => streamed.poll(cx),
+            Content::Measured(measured) => measured.poll(cx),
+            Content::Pieces(pieces) => {
+                Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
+            }
+            Content::Filtered(filtered) => filtered.poll(cx),
+            Content::Messages(frames) => frames.poll_recv(cx).map(|frame| frame.map(Ok)),
+            Content::Relayed(body) => body.poll(cx),
+        };
+        if let (Poll::Ready(Some(Err(error))), Some(on_end)) = (&polled, &this.on_end) {
+            on_end.broken(error);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(bytes) => bytes.is_none(),
+            Content::Streamed(streamed) => streamed.incoming.is_end_stream(),
+            Content::Measured(measured) => measured.is_end_stream(),
+            Content::Pieces(pieces) => pieces.is_empty(),
+            Content::Filtered(_) | Content::Messages(_) | Content::Relayed(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(bytes) => whole_size(bytes.as_ref()),
+            Content::Streamed(streamed) => streamed.incoming.size_hint(),
+            Content::Measured(measured) => measured.size_hint(),
+            Content::Pieces(pieces) => {
+                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
+            }
+            Content::Filtered(_) | Content::Messages(_) => SizeHint::default(),
+            Content::Relayed(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What the scanner is within, and what it expects next.
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Container {
+    Array,
+    Object,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    Value,
+    ValueOrClose,
+    Name,
+    NameOrClose,
+    Colon,
+    CommaOrClose,
+    Nothing,
+}
+
+/// A token that may go on in the next chunk.
+#[derive(Clone, Copy)]
+pub(super) enum Token {
+    String { name: bool, escape: Escape },
+    Scalar,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Escape {
+    None,
+    Backslash,
+    /// This many hexadecimal digits are to come.
+    Hex(u8),
+}

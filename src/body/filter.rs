@@ -18,7 +18,7 @@ pub(super) struct FilteredBody {
     /// `None` once the answer has ended.
     stream_filter: Option<StreamFilter>,
     ready: VecDeque<Bytes>,
-    /// For what the stream_filter holds back, and what it let go at once.
+    /// For what the filter holds back, and what it let go at once.
     held: Share,
 }
 

@@ -315,9 +315,12 @@ fn expected(served: &Value) -> Value {
 /// What it has said. Where it predicts no refusal, an error is one of the request that it forwarded.
 fn predicted(record: &Value) -> Value {
     let is_refusal = matches!(record["shadow"].as_str(), Some("denied" | "unknown"));
-    let refused = |field: &str| match is_refusal {
-        true => record[field].clone(),
-        false => Value::Null,
+    let refused = |field: &str| {
+        if is_refusal {
+            record[field].clone()
+        } else {
+            Value::Null
+        }
     };
     json!({
         "shadow": record["shadow"],
@@ -327,6 +330,24 @@ fn predicted(record: &Value) -> Value {
         "queries": record["queries"],
         "rewritten": record["rewritten"],
     })
+}
+
+/// Sends every sample to each of these, a few at a time.
+async fn send_all(samples: &[Sample], to: [&Audited; 2]) {
+    let mut running = JoinSet::new();
+    for (number, sample) in samples.iter().enumerate() {
+        if running.len() >= 12 {
+            running.join_next().await.unwrap().unwrap();
+        }
+        let bytes = sample.bytes(number);
+        let to = to.map(|audited| audited.proxy.authority().to_owned());
+        running.spawn(async move {
+            for authority in to {
+                raw::exchange(&authority, &bytes).await;
+            }
+        });
+    }
+    running.join_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -343,20 +364,7 @@ async fn shadow_and_explain_predict_what_serving_does() {
     let shadowed = Audited::start(&upstream, signer(), dir.path(), "shadowed", &shadow).await;
 
     let samples = samples(&signer());
-    let mut running = JoinSet::new();
-    for (number, sample) in samples.iter().enumerate() {
-        if running.len() >= 12 {
-            running.join_next().await.unwrap().unwrap();
-        }
-        let bytes = sample.bytes(number);
-        let to = [&serving, &shadowed].map(|audited| audited.proxy.authority().to_owned());
-        running.spawn(async move {
-            for authority in to {
-                raw::exchange(&authority, &bytes).await;
-            }
-        });
-    }
-    running.join_all().await;
+    send_all(&samples, [&serving, &shadowed]).await;
 
     let is_quiet = async || {
         let count = || (serving.records().len(), shadowed.records().len());

@@ -10,7 +10,7 @@ use hyper::header::{AGE, HeaderMap, HeaderName, HeaderValue};
 use super::key::KeyHash;
 use crate::body::ResponseBody;
 
-/// What had been flushed when a cache_key was asked. If more has by the time its answer is there,
+/// What had been flushed when an answer was looked for. If more has by the time its answer is there,
 /// the answer is not cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FlushEpoch(pub(super) [u8; 32]);

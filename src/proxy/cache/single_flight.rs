@@ -18,7 +18,7 @@ struct Flight {
     outcome: watch::Sender<Option<Outcome>>,
 }
 
-/// What came of a cache_key.
+/// What came of asking.
 #[derive(Clone)]
 pub(super) enum Outcome {
     /// An answer for all who wait.
@@ -29,7 +29,7 @@ pub(super) enum Outcome {
     Left,
 }
 
-/// Who one is to a cache_key.
+/// Whether one asks, or waits for who does.
 pub(super) enum Join {
     Leader(Leader),
     Follower(Follower),

@@ -35,7 +35,7 @@ impl Store {
         }
     }
 
-    /// Keeps an answer to a cache_key that was asked with this epoch.
+    /// Stores an answer that was looked for in this epoch.
     pub(super) async fn put(
         &self,
         cache_key: &CacheKey,

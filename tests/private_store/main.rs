@@ -187,6 +187,10 @@ fn assert_it_could_fail(total: &Tally) {
         "too few answers hold data to mean much"
     );
     assert!(
+        total.at_random * 500 < total.compared,
+        "too many answers could not be compared"
+    );
+    assert!(
         total.would_differ * 3 > total.unconfined,
         "too few answers could have leaked"
     );

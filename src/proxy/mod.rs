@@ -166,3 +166,22 @@ fn span_of(trace_id: Option<&TraceId>) -> Span {
         tracing::error_span!("request", trace_id = trace_id.as_str())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<F: Future>(
+        _: impl FnOnce(&'static Proxy, Request<ReceivedBody>, InFlight) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every request moves it several times. Branches that are rarely taken are boxed.
+    #[test]
+    fn future_of_a_request_is_small() {
+        let size =
+            size_of_future(|proxy, request, in_flight| proxy.handle(request, in_flight, None));
+        assert!(size <= 8 * 1024, "{size} bytes");
+    }
+}

@@ -175,7 +175,8 @@ impl Authorized<ReceivedBody> {
         });
         let body = match authorized.reads_body(context, has_body)? {
             Some(caller) => {
-                ClientBody::Buffered(receive::whole(context, caller.holder(), body).await?)
+                let whole = Box::pin(receive::whole(context, caller.holder(), body));
+                ClientBody::Buffered(whole.await?)
             }
             None => ClientBody::Streaming(body),
         };

@@ -37,16 +37,21 @@ pub(super) async fn serve(
         }
         shadow::count_closed(&in_force, &context.metrics);
     }
-    let authenticated = pin!(routed.authenticate(context));
-    let authenticated = record.timed(Stage::Authenticate, authenticated).await?;
+    // In blocks, so that the steps' futures are not all there at once.
+    let authenticated = {
+        let authenticated = pin!(routed.authenticate(context));
+        record.timed(Stage::Authenticate, authenticated).await?
+    };
     record.set_caller(authenticated.caller().cloned());
     let authorized = authenticated.authorize()?;
     let wants_fresh = cache::wants_fresh(runtime.answers.as_ref(), authorized.headers());
     let complete = authorized.receive(context).await?;
     let (admitted, permits) = complete.admit(context, &runtime.tenants)?;
     record.hold(permits);
-    let decided = pin!(decide(admitted, context));
-    let decided = record.timed(Stage::Enforce, decided).await?;
+    let decided = {
+        let decided = pin!(decide(admitted, context));
+        record.timed(Stage::Enforce, decided).await?
+    };
     record.set_decision(decided.decision);
     match decided.enforcement {
         Enforcement::Several(all) => Ok(Box::pin(fan_out::ask(all, context, record)).await),
@@ -95,7 +100,7 @@ async fn send(
     match cached {
         CacheOutcome::Cached(response) => Ok(*response),
         CacheOutcome::Fill(fill) => {
-            let fetched = pin!(fill.fetch(context, enforced));
+            let fetched = Box::pin(fill.fetch(context, enforced));
             let fetched = record.timed(Stage::Upstream, fetched).await;
             record.upstream_ends(fetched.upstream_status);
             fetched.response

@@ -157,6 +157,18 @@ fn config_names_apis_and_ground_and_they_do_not_name_it() {
     }
 }
 
+/// A file that is longer has more than one idea.
+#[test]
+fn files_have_at_most_400_lines_before_their_tests() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for file in rust_files(&src).iter().filter(|file| !is_test(file)) {
+        let text = fs::read_to_string(file).unwrap();
+        let own = text.split("\n#[cfg(test)]\nmod ").next().unwrap();
+        let lines = own.lines().count();
+        assert!(lines <= 400, "{} has {lines}", file.display());
+    }
+}
+
 /// `forbid` in the manifest holds for every target and cannot be allowed again in a file.
 #[test]
 fn our_own_code_cannot_be_unsafe() {
@@ -229,11 +241,7 @@ fn only_shadow_mode_sends_what_nothing_was_enforced_on() {
 /// The lines of a file that are no tests, without their comments.
 fn code(file: &Path) -> Vec<String> {
     // Tests may read fixtures and the environment.
-    let is_test = file.components().any(|part| {
-        let part = part.as_os_str();
-        part == "tests" || part == "tests.rs" || part == "testing.rs"
-    }) || file.to_string_lossy().ends_with("_tests.rs");
-    if is_test {
+    if is_test(file) {
         return Vec::new();
     }
     let text = fs::read_to_string(file).unwrap();
@@ -243,6 +251,14 @@ fn code(file: &Path) -> Vec<String> {
         .lines()
         .map(without_comment)
         .collect()
+}
+
+fn is_test(file: &Path) -> bool {
+    let mut parts = file.components();
+    parts.any(|part| {
+        let part = part.as_os_str();
+        part == "tests" || part == "tests.rs" || part == "testing.rs"
+    }) || file.to_string_lossy().ends_with("_tests.rs")
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

@@ -155,7 +155,7 @@ pub(super) async fn ask(
     } else {
         let patience = enforced.upstream().settings().timeouts.response_head;
         let budget = context.budget(enforced.holder());
-        let finding = cache.find(cache_key, &budget, metrics);
+        let finding = Box::pin(cache.find(cache_key, &budget, metrics));
         let found = tokio::time::timeout(patience, finding).await;
         found.unwrap_or(CacheOutcome::Forward(Some(Lookup::Miss)))
     };

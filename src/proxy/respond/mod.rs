@@ -15,7 +15,7 @@ use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
 use super::context::RequestContext;
-use super::enforce::{Enforced, Origin, ResponsePlan};
+use super::enforce::{Enforced, Filter, Origin, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
 use super::forward::{self, Answered};
 use super::location;
@@ -77,11 +77,11 @@ pub(super) async fn respond(
     }
     check_credentials(head.status, &upstream)?;
     if let ResponsePlan::Traces(answer) = plan {
-        return traces::respond(head, body, answer, &room, context).await;
+        return Box::pin(traces::respond(head, body, answer, &room, context)).await;
     }
     let remap = plan.origin().map_or_else(nowhere, Origin::remap);
     if head.status != StatusCode::OK {
-        return failed(&head, body, &remap, &room).await;
+        return Box::pin(failed(&head, body, &remap, &room)).await;
     }
     let is_read_here = matches!(plan, ResponsePlan::Scrub(_) | ResponsePlan::Filter(_));
     let encoding = head.headers.get(CONTENT_ENCODING);
@@ -99,9 +99,7 @@ pub(super) async fn respond(
         }
         ResponsePlan::Filter(plan) => {
             check_media_type(&headers, JSON)?;
-            let answer = buffered(body, &room).await?;
-            let filtered = filter::apply(plan, &answer, &room, context).await?;
-            let body = ResponseBody::whole(room.budget.hold(filtered)?);
+            let body = Box::pin(filtered(body, plan, &room, context)).await?;
             Ok(build(head.status, headers, body))
         }
         _ => Ok(build(head.status, headers, ResponseBody::streamed(body))),
@@ -190,6 +188,18 @@ pub(super) async fn side_request(
         room,
     )
     .await
+}
+
+/// Receives an answer whole and filters it.
+async fn filtered(
+    body: Streamed,
+    plan: Filter,
+    room: &Room,
+    context: &RequestContext,
+) -> Result<ResponseBody, ProxyError> {
+    let answer = buffered(body, room).await?;
+    let filtered = filter::apply(plan, &answer, room, context).await?;
+    Ok(ResponseBody::whole(room.budget.hold(filtered)?))
 }
 
 /// Reads an answer that has to be filtered.

@@ -25,6 +25,7 @@
 //! | [`grpc`] | pure: methods, frames, statuses |
 //! | `wire` | pure: protobuf, walked without decoding |
 //! | [`shares`] | fair shares of permits, bodies being received and buffered bytes |
+//! | `json_text` | pure: where a JSON string ends |
 //! | `headers` | which headers are forwarded, and which come back |
 //! | [`reason`] | why requests are refused |
 //! | [`tenant`], [`closed_group`] | what configs and APIs both name: a tenant, a group of endpoints that tenants cannot use |
@@ -41,6 +42,7 @@ pub mod closed_group;
 pub mod config;
 pub mod grpc;
 mod headers;
+mod json_text;
 pub mod prometheus;
 pub mod promql;
 pub mod proxy;

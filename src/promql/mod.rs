@@ -25,7 +25,9 @@
 //!
 //! # Prove
 //!
-//! `verify` then reads the result again, and refuses it should two readings differ.
+//! `verify` then reads the result again, and refuses it should two readings differ: those of the
+//! scanner, and those of `promql-parser`, which is asked once about queries of the same shape
+//! (`agreements`).
 //!
 //! # What differs from a private store
 //!
@@ -35,6 +37,7 @@
 //!   have the caller's own tenant label.
 //! - `info()` is confined in one form only, see [`InfoHint`].
 
+mod agreements;
 mod cursor;
 mod duration;
 mod lookback;
@@ -47,6 +50,7 @@ mod skip;
 mod splice;
 mod verify;
 
+pub use agreements::Agreements;
 pub use duration::{duration, seconds, unix_time};
 pub use lookback::{Lookback, lookback};
 pub use refusal::{Fault, InfoHint, Position, Problem, Refusal};
@@ -73,7 +77,8 @@ pub enum ForeignMatchers {
 
 /// Writes the matchers into every selector of a query and proves that they are there.
 ///
-/// It takes microseconds, most of them for the proof, so the result is worth keeping. How large a
+/// It takes microseconds, most of them for the proof where `agreements` do not know the query's
+/// shape, so the result is worth keeping. How large a
 /// query may be is checked before, by [`query_size`](crate::query_size): callers who are not
 /// confined are bounded too.
 pub fn confine(
@@ -81,8 +86,10 @@ pub fn confine(
     matchers: &Matchers,
     foreign: ForeignMatchers,
     max_selectors: usize,
+    agreements: &Agreements,
 ) -> Result<Confined, Refusal> {
-    confine_kind(query, Kind::Expression, matchers, foreign, max_selectors)
+    let kind = Kind::Expression;
+    confine_kind(query, kind, matchers, foreign, max_selectors, agreements)
 }
 
 /// Like [`confine`], for one `match[]`: exactly one selector, and no other token. (Prometheus
@@ -92,8 +99,10 @@ pub fn confine_selector(
     matchers: &Matchers,
     foreign: ForeignMatchers,
     max_selectors: usize,
+    agreements: &Agreements,
 ) -> Result<Confined, Refusal> {
-    confine_kind(selector, Kind::Selector, matchers, foreign, max_selectors)
+    let kind = Kind::Selector;
+    confine_kind(selector, kind, matchers, foreign, max_selectors, agreements)
 }
 
 /// Checks that a `match[]` is exactly one selector, for where it goes up as it is because the
@@ -109,6 +118,7 @@ fn confine_kind(
     matchers: &Matchers,
     foreign: ForeignMatchers,
     max_selectors: usize,
+    agreements: &Agreements,
 ) -> Result<Confined, Refusal> {
     let scan = scan(text, kind, max_selectors, |matcher| {
         if foreign == ForeignMatchers::Reject
@@ -121,7 +131,7 @@ fn confine_kind(
         Ok(())
     })?;
     let confined = splice(text, &scan.sites, matchers)?;
-    verify(text, kind, &confined, matchers)?;
+    verify(text, kind, &confined, matchers, agreements)?;
     Ok(confined)
 }
 

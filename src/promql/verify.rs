@@ -8,6 +8,7 @@ use promql_parser::label::{MatchOp as ParsedOp, Matcher as ParsedMatcher};
 use promql_parser::parser::{self, Expr, VectorSelector};
 
 use super::Refusal;
+use super::agreements::{Agreements, Verdict};
 use super::matcher::Op;
 use super::scan::{Form, Kind, Scan, scan};
 use super::splice::Confined;
@@ -31,6 +32,7 @@ pub(super) fn verify(
     kind: Kind,
     confined: &Confined,
     matchers: &Matchers,
+    agreements: &Agreements,
 ) -> Result<(), Refusal> {
     let text = confined.text();
     let mut regexes = Vec::new();
@@ -43,10 +45,11 @@ pub(super) fn verify(
         is_only_insertions(query, confined)
             && scan.sites.len() == confined.selectors()
             && every_site_is_ours(text, &scan, matchers)
-            && (!is_cheap || {
-                let text = with_operators(text, &regexes);
-                tree_agrees(&text, confined.selectors(), matchers)
-            })
+            && (!is_cheap
+                || agreements.agree(text, &scan, matchers, || {
+                    let text = with_operators(text, &regexes);
+                    verdict_of_tree(&text, confined.selectors(), matchers)
+                }))
     });
     is_proven.then_some(()).ok_or(Refusal::Disagreement)
 }
@@ -100,12 +103,17 @@ fn with_operators<'t>(text: &'t str, operators: &[(usize, &str)]) -> Cow<'t, str
 
 /// Whether `promql-parser` finds as many selectors and the matchers in each, if it can read the
 /// text at all. A panic of it is taken for "cannot".
-fn tree_agrees(text: &str, selectors: usize, matchers: &Matchers) -> bool {
-    let Ok(Ok(tree)) = catch_unwind(|| parser::parse(text)) else {
-        return true;
-    };
+pub(super) fn verdict_of_tree(text: &str, selectors: usize, matchers: &Matchers) -> Verdict {
+    match catch_unwind(|| parser::parse(text)) {
+        Ok(Ok(tree)) if tree_agrees(&tree, selectors, matchers) => Verdict::Agrees,
+        Ok(Ok(_)) => Verdict::Disagrees,
+        Ok(Err(_)) | Err(_) => Verdict::CannotRead,
+    }
+}
+
+fn tree_agrees(tree: &Expr, selectors: usize, matchers: &Matchers) -> bool {
     let mut found = 0;
-    let mut pending = vec![&tree];
+    let mut pending = vec![tree];
     while let Some(node) = pending.pop() {
         let selector = match node {
             Expr::VectorSelector(selector) => selector,
@@ -167,11 +175,16 @@ mod tests {
     use crate::promql::tests::{acme, acme_and_globex};
     use crate::promql::{ForeignMatchers, confine};
 
+    /// Nothing that was agreed on before.
+    fn none() -> Agreements {
+        Agreements::new(0)
+    }
+
     /// Proves a query with matchers at these sites only.
     fn proof_of(query: &str, sites: &[(usize, Form)]) -> Result<(), Refusal> {
         let sites: Vec<Site> = sites.iter().map(|&(at, form)| Site { at, form }).collect();
         let confined = splice(query, &sites, &acme()).unwrap();
-        verify(query, Kind::Expression, &confined, &acme())
+        verify(query, Kind::Expression, &confined, &acme(), &none())
     }
 
     #[test]
@@ -204,9 +217,10 @@ mod tests {
             &acme(),
         )
         .unwrap();
-        assert_eq!(verify("a", Kind::Selector, &confined, &acme()), Ok(()));
+        let proof = verify("a", Kind::Selector, &confined, &acme(), &none());
+        assert_eq!(proof, Ok(()));
         for other in ["b", "a ", "", "aa"] {
-            let proof = verify(other, Kind::Selector, &confined, &acme());
+            let proof = verify(other, Kind::Selector, &confined, &acme(), &none());
             assert_eq!(proof, Err(Refusal::Disagreement));
         }
     }
@@ -226,8 +240,9 @@ mod tests {
             "label_replace(§, \"a\", \"\", \"b\", \"\")",
         ] {
             let confined = query.replace('§', &format!("a{ours}"));
-            assert!(tree_agrees(&confined, 1, &acme()), "{query}");
-            assert!(!tree_agrees(&confined, 2, &acme()), "{query}");
+            let verdict = |selectors| verdict_of_tree(&confined, selectors, &acme());
+            assert_eq!(verdict(1), Verdict::Agrees, "{query}");
+            assert_eq!(verdict(2), Verdict::Disagrees, "{query}");
             for foreign in [
                 "a",
                 "a{tenant_id=\"other\"}",
@@ -238,7 +253,8 @@ mod tests {
                 "a{b=\"c\" or tenant_id=\"acme\"}",
             ] {
                 let foreign = query.replace('§', foreign);
-                assert!(!tree_agrees(&foreign, 1, &acme()), "{foreign}");
+                let verdict = verdict_of_tree(&foreign, 1, &acme());
+                assert_eq!(verdict, Verdict::Disagrees, "{foreign}");
             }
         }
     }
@@ -248,7 +264,8 @@ mod tests {
         assert!(parser::parse("a </ 5").is_err());
         assert!(catch_unwind(|| parser::parse("a[1e30]")).is_err());
         for query in ["a </ 5", "a[1e30]"] {
-            assert!(tree_agrees(query, 7, &acme()), "{query}");
+            let verdict = verdict_of_tree(query, 7, &acme());
+            assert_eq!(verdict, Verdict::CannotRead, "{query}");
         }
     }
 
@@ -257,7 +274,7 @@ mod tests {
         let query = r#"a{b=~"(", c!~"\\w{1000}", d = "e"} + topk(1, {f =~ `x|y`})"#;
         let foreign = ForeignMatchers::Intersect;
         for matchers in [acme(), acme_and_globex()] {
-            let confined = confine(query, &matchers, foreign, 10).unwrap();
+            let confined = confine(query, &matchers, foreign, 10, &none()).unwrap();
             let mut regexes = Vec::new();
             scan(confined.text(), Kind::Expression, 10, |matcher| {
                 regexes.extend(literal(matcher.op).map(|op| (matcher.op_at, op)));
@@ -268,8 +285,9 @@ mod tests {
             assert_eq!(read.len(), confined.text().len());
             assert!(!read.contains('~'), "{read}");
             assert!(parser::parse(&read).is_ok(), "{read}");
-            assert!(tree_agrees(&read, 2, &matchers), "{read}");
-            assert!(!tree_agrees(&read, 1, &matchers), "{read}");
+            let verdict = |selectors| verdict_of_tree(&read, selectors, &matchers);
+            assert_eq!(verdict(2), Verdict::Agrees, "{read}");
+            assert_eq!(verdict(1), Verdict::Disagrees, "{read}");
         }
     }
 }

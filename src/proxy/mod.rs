@@ -59,7 +59,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hyper::{Request, Response};
-use tracing::{Instrument as _, Span};
 
 use self::defect::caught;
 use self::error::Dialect;
@@ -68,9 +67,10 @@ use self::snapshot::Snapshot;
 use crate::body::{ReceivedBody, ResponseBody};
 use crate::server::InFlight;
 use crate::telemetry::audit::Audit;
+use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Spans;
-use crate::telemetry::traceparent::{self, TraceId};
+use crate::telemetry::traceparent;
 
 /// Serves requests by the snapshot of the moment each begins.
 pub struct Proxy {
@@ -144,12 +144,15 @@ impl Proxy {
             dialect: Dialect::of_request(&request),
             trace_id: spans.trace_id().or(trace.map(|trace| trace.trace_id)),
         };
-        let span = span_of(head.trace_id.as_ref());
+        let trace_id = head.trace_id;
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
         let mut record = RequestRecord::begin(metrics, trail, spans, in_flight, head);
         let context = snapshot.context(Arc::clone(&self.metrics), record.queries());
-        let serving = serve::serve(&snapshot, &context, request, &mut record);
-        let answered = caught(pin!(serving.instrument(span)), &self.metrics).await;
+        let answered = {
+            // Pinned here, so that it is not moved into what is around it.
+            let serving = pin!(serve::serve(&snapshot, &context, request, &mut record));
+            caught(log::in_trace(trace_id, serving), &self.metrics).await
+        };
         let response = answered.unwrap_or_else(|error| {
             record.fail(&error);
             record.release();
@@ -158,13 +161,6 @@ impl Proxy {
         record.set_code(response.status().as_u16());
         response.map(|body| body.on_end(record))
     }
-}
-
-/// Where there is a trace, what is logged on the way names it.
-fn span_of(trace_id: Option<&TraceId>) -> Span {
-    trace_id.map_or_else(Span::none, |trace_id| {
-        tracing::error_span!("request", trace_id = trace_id.as_str())
-    })
 }
 
 #[cfg(test)]

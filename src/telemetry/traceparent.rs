@@ -5,8 +5,8 @@ use std::fmt;
 
 use hyper::header::{HeaderMap, HeaderName};
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// A trace's id: 32 lower-case hexadecimal digits, not all zero.
 #[derive(Clone, Copy, PartialEq, Eq)]

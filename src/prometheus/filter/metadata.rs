@@ -4,9 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use serde_json::value::RawValue;
-
-use super::super::json::{self, Envelope, Object, ObjectWriter, Text, Unreadable};
+use super::super::json::{self, Envelope, Object, ObjectWriter, Raw, Text, Unreadable};
 use super::write_answer;
 
 /// The most metric names one tenant may have; they are held while metadata is filtered.
@@ -93,7 +91,7 @@ pub fn metadata(
 
 fn own_entry<'a>(
     family: &str,
-    entries: &'a RawValue,
+    entries: Raw<'a>,
     names: &MetricNames<'_>,
 ) -> Result<Option<Entry<'a>>, Unreadable> {
     let entries: Vec<Object<'a>> = json::read_raw(entries, "metadata are not a list")?;

@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use super::text::{plain_run, says, unescape};
+use super::text::{says, unescape};
+use crate::json_text::plain_run;
 use crate::tempo::trace::TraceOwner;
 
 /// Whether this resource names our tenants.

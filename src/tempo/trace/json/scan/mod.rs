@@ -7,7 +7,7 @@ mod state;
 
 use self::state::{Container, Escape, Expect, Token};
 use super::scalar::is_scalar;
-use super::text::plain_run;
+use crate::json_text::plain_run;
 use crate::tempo::trace::TraceError;
 
 /// Containers may nest this deep. Far beyond what any decoder follows; it bounds the memory

@@ -103,7 +103,7 @@ pub struct ConnectionTable {
     freed: Notify,
 }
 
-/// When a connection was last authenticated to be active, and its id.
+/// When a connection was last known to be active, and its id.
 type Quiet = (Instant, u64);
 
 #[derive(Debug, Default)]

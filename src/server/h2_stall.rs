@@ -90,7 +90,7 @@ fn with_reading<T>(f: impl FnOnce(&mut Reading, Duration) -> T) -> Option<T> {
     in_task.ok()
 }
 
-/// A frame of this many bytes, or the headers, frame_waits for the peer.
+/// A frame of this many bytes, or the headers, waits for the peer.
 fn frame_waits(length: usize) {
     with_reading(|reading, now| {
         reading.piece = length;

@@ -6,39 +6,48 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// The request headers that go on with a data API call. The request is rebuilt, so this is an
 /// allow-list: what negotiates the answer's form or traces the call.
-static DATA_REQUEST: [HeaderName; 6] = [
-    header::ACCEPT,
-    header::USER_AGENT,
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    HeaderName::from_static("x-request-id"),
-    // Remote read negotiates its version by it (Prometheus, storage/remote/client.go).
-    HeaderName::from_static("x-prometheus-remote-read-version"),
-];
+fn is_of_data_request(name: &str) -> bool {
+    matches!(
+        name,
+        "accept"
+            | "user-agent"
+            | "traceparent"
+            | "tracestate"
+            | "x-request-id"
+            // Remote read negotiates its version by it (Prometheus, storage/remote/client.go).
+            | "x-prometheus-remote-read-version"
+    )
+}
 
 /// The answer headers that come back from a data API call. Others may name what is behind us.
-static DATA_RESPONSE: [HeaderName; 7] = [
-    header::CONTENT_TYPE,
-    header::CONTENT_ENCODING,
-    header::CACHE_CONTROL,
-    header::DATE,
-    header::ETAG,
-    header::RETRY_AFTER,
-    header::VARY,
-];
+fn is_of_data_response(name: &str) -> bool {
+    matches!(
+        name,
+        "content-type"
+            | "content-encoding"
+            | "cache-control"
+            | "date"
+            | "etag"
+            | "retry-after"
+            | "vary"
+    )
+}
 
 /// Hop-by-hop headers (RFC 9110 §7.6.1, and the older ones still met).
-static HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
 
 /// Names by which some server believes who is calling, for whom, or for what path. They are
 /// compared without case and with `_` as `-`, since servers in between fold the two.
@@ -77,7 +86,7 @@ const USUAL: usize = 10;
 pub(crate) fn for_data_request(client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(USUAL);
     for (name, value) in client {
-        if DATA_REQUEST.contains(name) {
+        if is_of_data_request(name.as_str()) {
             headers.append(name, value.clone());
         }
     }
@@ -93,7 +102,7 @@ pub(crate) fn for_data_request(client: &HeaderMap) -> HeaderMap {
 pub(crate) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(USUAL);
     for (name, value) in upstream {
-        if DATA_RESPONSE.contains(name) {
+        if is_of_data_response(name.as_str()) {
             headers.entry(name).or_insert_with(|| value.clone());
         }
     }
@@ -104,10 +113,9 @@ pub(crate) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
 /// someone, and the headers in which a token may come. `Host` is the upstream's to set.
 pub(crate) fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName]) {
     strip(headers, |name| {
-        is_hop_by_hop(name)
-            || is_trusted_by_someone(name)
-            || *name == header::HOST
-            || *name == header::EXPECT
+        is_hop_by_hop(name.as_str())
+            || is_trusted_by_someone(name.as_str())
+            || matches!(name.as_str(), "host" | "expect")
             || token_headers.contains(name)
     });
 }
@@ -116,13 +124,13 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName
 /// and believe.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     strip(trailers, |name| {
-        is_trusted_by_someone(name) || *name == header::AUTHORIZATION || *name == header::HOST
+        is_trusted_by_someone(name.as_str()) || matches!(name.as_str(), "authorization" | "host")
     });
 }
 
 /// Takes the hop-by-hop headers, and those that `Connection` names, from a message.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    strip(headers, is_hop_by_hop);
+    strip(headers, |name| is_hop_by_hop(name.as_str()));
 }
 
 /// Removes these headers, and those that `Connection` names. It looks at the headers that are
@@ -146,18 +154,13 @@ fn strip(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
     }
 }
 
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name)
-}
-
 /// Whether a request says that it is gRPC, of whichever message format.
 pub(crate) fn says_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE);
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn is_trusted_by_someone(name: &HeaderName) -> bool {
-    let name = name.as_str();
+fn is_trusted_by_someone(name: &str) -> bool {
     // Most headers are none of these by their first letter.
     if !name.starts_with(TRUSTED_INITIALS) {
         return false;

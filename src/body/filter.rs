@@ -10,7 +10,7 @@ use super::budget::Share;
 use super::streamed::Streamed;
 use super::{BodyError, Scrubber};
 use crate::shares::Exceeded;
-use crate::tempo::trace::JsonFilter;
+use crate::tempo::trace::TraceFilter;
 
 /// An answer that is filtered as it passes.
 pub(super) struct FilteredBody {
@@ -27,7 +27,7 @@ pub(crate) enum StreamFilter {
     /// Warnings of a metrics query.
     Warnings(Box<Scrubber>),
     /// Foreign spans of a trace.
-    Trace(Box<JsonFilter>),
+    Trace(Box<TraceFilter>),
 }
 
 impl StreamFilter {

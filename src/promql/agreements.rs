@@ -185,8 +185,7 @@ impl Weighter<Key, ()> for ByBytes {
 mod tests {
     use super::super::scan::{Kind, scan};
     use super::*;
-    use crate::promql::Refusal;
-    use crate::promql::tests::{acme, acme_and_globex, confined_with};
+    use crate::promql::tests::{acme, acme_and_globex, confined_with, none};
 
     fn shape_of(query: &str) -> String {
         let confined = confined_with(query, &acme(), &Agreements::new(0)).unwrap();
@@ -222,7 +221,7 @@ mod tests {
         for (query, shapes) in [
             (r#"up{a="b"} + 1"#, 1),
             (r#"up{a="c d"} + 234"#, 1),
-            (r#"up{a='b'} + 1"#, 2),
+            ("up{a='b'} + 1", 2),
             // What the parser cannot read is not kept.
             ("a </ 5", 2),
         ] {
@@ -233,17 +232,29 @@ mod tests {
         assert_eq!(seen.len(), 3, "of other matchers");
     }
 
-    /// `promql-parser` reads escapes between backticks, where Prometheus has none. So it finds one
-    /// selector in the first of these and two in the second, which is of another shape.
     #[test]
-    fn agreement_holds_for_no_text_that_is_read_otherwise() {
+    fn nothing_but_an_agreement_on_the_same_shape_is_taken_over() {
         let seen = Agreements::new(1 << 20);
-        let one = "f{a=`x`,b=`}+g{c=\"`,d=\"} # \"}";
-        assert!(confined_with(one, &acme(), &seen).is_ok());
-        assert_eq!(seen.len(), 1);
-        let two = one.replace('x', "\\");
-        let refused = confined_with(&two, &acme(), &seen);
-        assert_eq!(refused, Err(Refusal::Disagreement));
+        let agree = |query: &str, verdict: Verdict| {
+            let confined = confined_with(query, &acme(), &none()).unwrap();
+            let found = scan(confined.text(), Kind::Expression, 100, |_| Ok(())).unwrap();
+            seen.agree(confined.text(), &found, &acme(), || verdict)
+        };
+        assert!(!agree("a{b=`x`}", Verdict::Disagrees));
+        assert!(agree("a{b=`x`}", Verdict::CannotRead));
+        assert!(!agree("a{b=`x`}", Verdict::Disagrees));
+        assert!(agree("a{b=`x`}", Verdict::Agrees));
+        assert!(agree("a{b=`y z`}", Verdict::Disagrees), "not asked again");
+        for other in [
+            "a{b=`\\`}",
+            "a{b=\"x\"}",
+            "a{b=`'`}",
+            "a{b!=`x`}",
+            "a{c=`x`}",
+            "c{b=`x`}",
+        ] {
+            assert!(!agree(other, Verdict::Disagrees), "{other}");
+        }
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl RequestRecord {
             queries: Arc::new(QueryLog::new(trail.redaction())),
             spans,
             started: Instant::now(),
-            route: metrics.route("none"),
+            route: metrics.no_route(),
             dialect: head.dialect,
             head,
             upstream: None,

@@ -23,7 +23,7 @@ pub(super) fn read<'a, T: FromJson<'a>>(
     what: &'static str,
 ) -> Result<T, Unreadable> {
     let text = std::str::from_utf8(text).map_err(|_| Unreadable(what))?;
-    reader::parse(text).map_err(|malformed| malformed.of(what))
+    reader::parse(text).map_err(|Malformed| Unreadable(what))
 }
 
 /// Reads a value that was kept raw.
@@ -31,7 +31,7 @@ pub(super) fn read_raw<'a, T: FromJson<'a>>(
     value: Raw<'a>,
     what: &'static str,
 ) -> Result<T, Unreadable> {
-    reader::parse(value.get()).map_err(|malformed| malformed.of(what))
+    reader::parse(value.get()).map_err(|Malformed| Unreadable(what))
 }
 
 /// What every answer of the API is wrapped in (`Response` in Prometheus, `response` in Thanos).

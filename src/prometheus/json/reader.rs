@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::{Text, Unreadable};
+use super::Text;
 use crate::json_text::plain_run;
 
 /// A value as it came.
@@ -23,13 +23,6 @@ impl<'a> Raw<'a> {
 /// The text is not JSON, or not of the expected shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::prometheus) struct Malformed;
-
-impl Malformed {
-    /// The error for an answer in which this part is malformed.
-    pub(super) fn of(self, what: &'static str) -> Unreadable {
-        Unreadable(what)
-    }
-}
 
 /// What can be read from JSON.
 pub(in crate::prometheus) trait FromJson<'a>: Sized {

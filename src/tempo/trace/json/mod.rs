@@ -19,7 +19,7 @@ use self::output::Output;
 use self::scan::{Event, Scanner};
 use self::text::says;
 use super::owner::Verdicts;
-use super::{ForeignSpans, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
+use super::{ForeignSpans, Outcome, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
 
 /// Redacts a trace that Tempo answers as `application/json`, chunk by chunk.
 ///
@@ -44,18 +44,6 @@ pub struct JsonFilter {
     verdicts: Verdicts,
     all: bool,
     output: Output,
-}
-
-/// What a whole JSON answer came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing was ours, and nothing has been put out. Answer as for a trace that does not exist.
-    Nothing,
-    /// The answer is complete.
-    Kept {
-        /// Whether this is the whole trace.
-        all: bool,
-    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

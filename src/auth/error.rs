@@ -46,7 +46,6 @@ pub enum AuthError {
     /// The signature is not of this key.
     #[error("the token's signature is wrong")]
     Signature,
-    /// `exp` has passed.
     #[error("the token has expired: get a new one")]
     Expired,
     /// `nbf` or `iat` lies in the future.
@@ -94,7 +93,6 @@ impl AuthError {
         }
     }
 
-    /// The refusal's reason.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Missing { .. } => Reason::TokenMissing,

@@ -79,7 +79,6 @@ impl Code {
 /// A code and the text that goes with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The code.
     pub code: Code,
     /// The text, not encoded.
     pub message: Cow<'static, str>,

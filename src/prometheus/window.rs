@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::endpoints::Endpoint;
-use crate::promql::{duration, seconds, unix_time};
+use crate::promql::{parse_duration, parse_seconds, parse_unix_time};
 use crate::tenancy::{Unreadable, Window};
 
 /// The parameter that lets an instant query look back further.
@@ -76,7 +76,7 @@ fn given(value: Option<&str>) -> Option<&str> {
 
 /// Unix seconds, or RFC 3339.
 fn instant(text: &str) -> Option<i128> {
-    unix_time(text).or_else(|| {
+    parse_unix_time(text).or_else(|| {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         Some(time.unix_timestamp_nanos())
     })
@@ -84,7 +84,7 @@ fn instant(text: &str) -> Option<i128> {
 
 /// Seconds, or a duration with units.
 fn length(text: &str) -> Option<i128> {
-    seconds(text).or_else(|| duration(text))
+    parse_seconds(text).or_else(|| parse_duration(text))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 //! store is asked, whoever asks, by [`Limits::check`].
 //!
 //! A text is measured token by token, not by grammar: what a caller with all tenants sends need
-//! not be a language that Partywall knows. The readers of the languages (`promql::size`,
-//! `traceql::size`) feed a [`Meter`].
+//! not be a language that Partywall knows. Each language's own lexer
+//! (`promql::measure`, `traceql::measure`) feeds a [`Meter`].
 
 mod literal;
 mod regex;
@@ -38,34 +38,19 @@ pub struct Limits {
 pub enum Oversize {
     /// Over [`Limits::bytes`].
     #[error("the query is {bytes} bytes long, more than {limit} (limits.query_bytes)")]
-    TooLong {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
+    TooLong { bytes: usize, limit: usize },
     /// Over [`Limits::depth`].
     #[error(
         "the query is nested {depth} levels deep, more than {limit} (limits.query_depth); \
          brackets, calls and unary operators within each other count"
     )]
-    TooDeep {
-        /// Its deepest level.
-        depth: usize,
-        /// The limit.
-        limit: usize,
-    },
+    TooDeep { depth: usize, limit: usize },
     /// Over [`Limits::nodes`].
     #[error(
         "the query has {nodes} parts, more than {limit} (limits.query_nodes); names, values, \
          operators, brackets and repetitions in regular expressions count"
     )]
-    TooManyNodes {
-        /// Its parts.
-        nodes: usize,
-        /// The limit.
-        limit: usize,
-    },
+    TooManyNodes { nodes: usize, limit: usize },
     /// Over [`Limits::format_bytes`].
     #[error(
         "to print the query, {bytes} bytes (its length times its depth, where operators in a row \
@@ -74,13 +59,11 @@ pub enum Oversize {
     TooMuchToPrint {
         /// [`Size::to_print`].
         bytes: usize,
-        /// The limit.
         limit: usize,
     },
 }
 
 impl Oversize {
-    /// The refusal's reason.
     pub fn reason(&self) -> Reason {
         match self {
             Self::TooLong { .. } => Reason::QueryTooLong,
@@ -115,7 +98,6 @@ impl Limits {
         Ok(())
     }
 
-    /// Refuses so many parts.
     pub fn check_nodes(&self, nodes: usize) -> Result<(), Oversize> {
         let limit = self.nodes;
         if nodes > limit {
@@ -137,11 +119,9 @@ impl Limits {
 /// How large a text is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
-    /// Its length.
     pub bytes: usize,
     /// The most brackets and unary operators that are open at one place.
     pub depth: usize,
-    /// Its parts.
     pub nodes: usize,
     /// No tree of it is higher, however operators in a row associate.
     pub height: usize,

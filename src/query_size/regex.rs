@@ -187,9 +187,7 @@ impl Reader<'_> {
     }
 }
 
-/// A counted repetition.
 struct Count {
-    /// The greatest count.
     most: usize,
     /// How many of these may be left out, or 1 where there may be more.
     optional: usize,

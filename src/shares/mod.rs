@@ -40,7 +40,6 @@ pub type UseGauge = Gauge<u64, AtomicU64>;
 /// a subject's.
 pub const WEIGHT: u64 = 3;
 
-/// What is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// Permits of requests: `limits.requests`.
@@ -81,7 +80,6 @@ pub struct Pool {
 /// Why nothing more may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub struct Exceeded {
-    /// Of what.
     pub resource: Resource,
     /// The limit of all together.
     pub limit: u64,
@@ -124,7 +122,6 @@ impl Group {
 }
 
 impl Exceeded {
-    /// The refusal's reason.
     pub fn reason(&self) -> Reason {
         match (self.resource, self.by) {
             (Resource::Requests, By::All) => Reason::Overloaded,
@@ -223,7 +220,6 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// How much it is.
     pub fn amount(&self) -> u64 {
         self.amount
     }

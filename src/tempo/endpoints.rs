@@ -20,7 +20,6 @@ pub enum Endpoint {
     SearchTagsV2,
     /// `/api/search/tag/{tag}/values`; goes up as [`Self::TagValuesV2`]
     TagValues {
-        /// What is asked for.
         tag: TagName,
         /// As the client wrote it: a name without a scope, which the first version finds in a
         /// place of its own.
@@ -34,7 +33,6 @@ pub enum Endpoint {
     MetricsQuery,
     /// `/api/traces/{id}` and `/api/v2/traces/{id}`
     TraceById {
-        /// Which of the two.
         version: Version,
         /// As the client wrote it: 1 to 32 hexadecimal digits.
         id: Box<str>,
@@ -78,7 +76,6 @@ pub enum PathError {
     /// Something else than hexadecimal digits.
     #[error("a trace id has 1 to 32 hexadecimal digits")]
     TraceId,
-    /// See [`TagNameError`].
     #[error(transparent)]
     Tag(#[from] TagNameError),
 }

@@ -2,7 +2,6 @@
 
 use prost::Message;
 
-/// A recorded answer.
 pub(super) fn fixture(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/fixtures/tempo/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(path).unwrap()

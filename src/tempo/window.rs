@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::endpoints::Endpoint;
 use crate::grpc::method::Method;
-use crate::promql::{duration, seconds, unix_time};
+use crate::promql::{parse_duration, parse_seconds, parse_unix_time};
 use crate::tenancy::{Unreadable, Window};
 use crate::traceql::go_duration;
 use crate::wire;
@@ -193,7 +193,7 @@ fn give_both() -> Unreadable {
 }
 
 fn since_of(text: &str) -> Result<i128, Unreadable> {
-    duration(text).ok_or_else(|| Unreadable {
+    parse_duration(text).ok_or_else(|| Unreadable {
         problem: "`since` is no duration".to_owned(),
         hint: "give it like 1h",
     })
@@ -215,7 +215,7 @@ fn timestamp(name: &str, text: &str) -> Result<i128, Unreadable> {
         let number = text.parse::<i64>().ok().map(i128::from);
         number.map(|number| number * if text.len() <= 10 { SECOND } else { 1 })
     } else {
-        let fraction = text.contains('.').then(|| unix_time(text)).flatten();
+        let fraction = text.contains('.').then(|| parse_unix_time(text)).flatten();
         let date = || OffsetDateTime::parse(text, &Rfc3339).ok();
         fraction.or_else(|| date().map(OffsetDateTime::unix_timestamp_nanos))
     };
@@ -228,7 +228,7 @@ fn timestamp(name: &str, text: &str) -> Result<i128, Unreadable> {
 /// Without one Tempo chooses it, by the range: some 240 points.
 fn step(text: Option<&str>) -> Result<Option<i128>, Unreadable> {
     let Some(text) = text else { return Ok(None) };
-    let step = seconds(text).or_else(|| go_duration(text));
+    let step = parse_seconds(text).or_else(|| go_duration(text));
     let positive = step.filter(|step| *step > 0);
     positive.map(Some).ok_or_else(|| Unreadable {
         problem: "`step` is no duration longer than zero".to_owned(),

@@ -25,7 +25,6 @@ pub enum ScopeRefusal {
          Add a rule for such callers, or give them the claim that a rule requires"
     )]
     NoRule,
-    /// The claim is missing.
     #[error(
         "the token has no claim `{claim}`: let the identity provider add it, or name another \
          claim under `tenancy`"
@@ -71,7 +70,6 @@ pub enum ScopeRefusal {
         /// Why it is not valid.
         why: InvalidTenant,
     },
-    /// More tenants than `max_tenants`.
     #[error(
         "the token's claim `{claim}` names {found} tenants and at most {max} are permitted: give the \
          caller fewer, narrow the rule by `pattern` or `map`, or raise `tenancy.max_tenants`"

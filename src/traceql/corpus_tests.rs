@@ -111,7 +111,7 @@ fn valid_queries_are_far_within_the_default_limits() {
     let Some(corpus) = corpus() else { return };
     let limits = crate::config::settings::Limits::default();
     for Example { query, class, .. } in &corpus {
-        let size = super::size(query);
+        let size = super::measure(query);
         if class == "valid" {
             assert!(4 * size.depth <= limits.query_depth, "{size:?} {query}");
             assert!(4 * size.nodes <= limits.query_nodes, "{size:?} {query}");

@@ -17,7 +17,6 @@ pub(super) struct Value {
     pub(super) uses_span: bool,
     is_literal: bool,
     may_be_nil: bool,
-    /// Its first token.
     pub(super) at: Lexeme,
 }
 

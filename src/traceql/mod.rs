@@ -46,7 +46,7 @@ pub use confine::{ConfinedMetrics, confine_metrics, confine_search, is_metrics, 
 pub use predicate::{TenantPredicate, UnwritableTenant};
 pub use refusal::{Place, Refusal, RefusalKind};
 pub use search::{OldSearch, go_duration};
-pub use size::{size, size_of_tag, size_of_tags};
+pub use size::{measure, measure_tag, measure_tags};
 pub use tags::tag_filter;
 
 /// What to do with `rootName`, `rootServiceName`, `traceDuration` and their `trace:` forms.

@@ -66,7 +66,6 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Takes the next token.
     pub(super) fn take(&mut self) -> Result<Lexeme, Fault> {
         let next = self.lexer.next()?;
         Ok(std::mem::replace(&mut self.next, next))

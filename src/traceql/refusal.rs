@@ -52,13 +52,7 @@ pub enum Refusal {
         "with the filters of your tenants the query is {bytes} bytes long; the limit is {limit} \
          (twice limits.query_bytes): use fewer pipelines, or a token with fewer tenants"
     )]
-    ConfinedTooLong {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// It does not parse.
+    ConfinedTooLong { bytes: usize, limit: usize },
     #[error("parse error at {place}: {message}")]
     Syntax {
         /// The token that does not fit.
@@ -69,7 +63,6 @@ pub enum Refusal {
     /// It parses, but Tempo's validation refuses it.
     #[error("{place}: {message}")]
     Invalid {
-        /// The expression at fault.
         place: Place,
         /// What is wrong with it.
         message: &'static str,
@@ -80,7 +73,6 @@ pub enum Refusal {
          attributes of spans and resources, or nestedSetParent < 0 for root spans"
     )]
     TraceIntrinsic {
-        /// Where it stands.
         place: Place,
         /// The intrinsic as it was written.
         name: String,
@@ -91,7 +83,6 @@ pub enum Refusal {
          sample, span_sample, trace_sample and exemplars, with numbers or true or false"
     )]
     Hint {
-        /// Where it stands.
         place: Place,
         /// The hint's name as it was written.
         name: String,
@@ -113,7 +104,6 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The refusal's reason.
     pub fn reason(&self) -> Reason {
         match self {
             Self::ConfinedTooLong { .. } => Reason::ConfinedTooLong,
@@ -126,7 +116,6 @@ impl Refusal {
         }
     }
 
-    /// Whose fault it is.
     pub fn kind(&self) -> RefusalKind {
         match self {
             Self::ConfinedTooLong { .. } => RefusalKind::TooLarge,

@@ -81,7 +81,7 @@ fn valid_queries_are_far_within_the_default_limits() {
         if case["valid"] == false {
             continue;
         }
-        let size = size(query);
+        let size = measure(query);
         assert!(4 * size.bytes <= limits.query_bytes, "{size:?} {query}");
         assert!(4 * size.depth <= limits.query_depth, "{size:?} {query}");
         assert!(4 * size.nodes <= limits.query_nodes, "{size:?} {query}");

@@ -13,7 +13,6 @@ use thiserror::Error;
 use self::table::{Policy, Table};
 use super::endpoints::Version;
 
-/// What goes up.
 pub type Params<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
 /// A parameter that is not taken; `E` is why a query cannot be confined. All are the client's.
@@ -65,14 +64,11 @@ pub const MAX_BARE_TAGS: usize = 100;
 /// given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Range {
-    /// `start`
     pub start: u32,
-    /// `end`
     pub end: u32,
 }
 
 impl Range {
-    /// As parameters.
     pub fn parameters(self) -> impl Iterator<Item = (&'static str, String)> {
         [("start", self.start), ("end", self.end)]
             .into_iter()

@@ -40,7 +40,6 @@ pub enum RequestError<E> {
     /// Tempo refuses this too.
     #[error("MaxDurationMs must be greater than MinDurationMs")]
     DurationsReversed,
-    /// See [`TagNameError`].
     #[error(transparent)]
     TagName(#[from] TagNameError),
     /// The query cannot be confined.
@@ -138,7 +137,6 @@ const OBSOLETE_SEARCH: [u32; 2] = [10, 11];
 /// A rewritten `SearchTagsRequest`, and the scope its answer is read by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagNames {
-    /// What goes up.
     pub message: Vec<u8>,
     /// As the client asked; empty for all.
     pub scope: String,
@@ -179,7 +177,6 @@ pub fn tag_names<E>(
 /// A rewritten `SearchTagValuesRequest`, and the tag it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagValues {
-    /// What goes up.
     pub message: Vec<u8>,
     /// See [`TagName::is_of_trace`].
     pub tag: TagName,
@@ -283,7 +280,6 @@ pub fn metrics_query_instant<E>(
 
 /// A text of a request that the store has to read.
 pub enum Text<'a> {
-    /// TraceQL.
     Query(&'a str),
     /// A tag of an old search, its name and value.
     Tag(&'a str, &'a str),

@@ -23,7 +23,6 @@ pub use protobuf::ProtobufPage;
 pub struct TraceIds(HashSet<Box<str>>);
 
 impl TraceIds {
-    /// Adds a trace.
     pub fn insert(&mut self, id: &str) {
         self.0.insert(canonical(id).into());
     }
@@ -59,7 +58,6 @@ fn canonical(id: &str) -> Cow<'_, str> {
 pub enum Reveal<'a> {
     /// All: the operator asserts that no trace is shared.
     All,
-    /// None.
     Nothing,
     /// Those that [`own_traces`] found to be wholly the tenant's.
     Only(&'a TraceIds),
@@ -78,7 +76,6 @@ impl Reveal<'_> {
 /// How a page is filtered.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
-    /// See [`Reveal`].
     pub reveal: Reveal<'a>,
     /// Span attributes that are in the answer only because the confined query names them: by
     /// name, without scope. Empty where the client's own query names them.

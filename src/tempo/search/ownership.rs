@@ -62,7 +62,6 @@ impl OwnershipQuery {
         }
     }
 
-    /// The TraceQL query.
     pub fn query(&self) -> &str {
         &self.query
     }

@@ -66,7 +66,6 @@ pub enum TraceError {
     /// Not protobuf, or not in the shape of Tempo's messages.
     #[error("the trace Tempo sent cannot be read as protobuf: {what} at byte {at}")]
     Protobuf {
-        /// What is wrong.
         what: &'static str,
         /// Where, counted from the start of the body.
         at: usize,
@@ -74,7 +73,6 @@ pub enum TraceError {
     /// Not JSON, or not in the shape of Tempo's messages.
     #[error("the trace Tempo sent cannot be read as JSON: {what} at byte {at}")]
     Json {
-        /// What is wrong.
         what: &'static str,
         /// Where, counted from the start of the body.
         at: usize,
@@ -84,10 +82,7 @@ pub enum TraceError {
         "the trace is larger than the {limit} bytes that may be held back to see whether all of \
          it is visible; ask for application/protobuf or raise the limit"
     )]
-    TooLarge {
-        /// The limit in bytes.
-        limit: usize,
-    },
+    TooLarge { limit: usize },
 }
 
 impl From<Malformed> for TraceError {

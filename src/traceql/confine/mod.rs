@@ -8,7 +8,6 @@ use super::refusal::Refusal;
 /// A metrics query that only sees the tenants' spans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfinedMetrics {
-    /// The query to send.
     pub query: String,
     /// It uses `compare()`, whose answer has series about whole traces that must go.
     pub compares: bool,

@@ -51,7 +51,6 @@ pub struct JsonFilter {
 pub enum Outcome {
     /// Nothing was ours, and nothing has been put out. Answer as for a trace that does not exist.
     Nothing,
-    /// The answer is complete.
     Kept {
         /// Whether this is the whole trace.
         all: bool,

@@ -39,12 +39,10 @@ impl Output {
         }
     }
 
-    /// What is held back.
     pub(super) fn held_bytes(&self) -> usize {
         self.hold.as_ref().map_or(0, |hold| hold.text.capacity())
     }
 
-    /// Something is left out.
     pub(super) fn leave_out(&mut self) {
         if let Some(hold) = &mut self.hold {
             hold.denied = true;

@@ -19,7 +19,6 @@ use crate::wire::{Message, Value, put_bytes, put_bytes_head, put_uint};
 pub enum Redacted {
     /// None of it. Answer as for a trace that does not exist.
     Nothing,
-    /// What is ours.
     Kept {
         /// The new body in pieces, to be sent one after the other. Large ones share the memory
         /// of the old body.

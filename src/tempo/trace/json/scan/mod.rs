@@ -271,7 +271,6 @@ impl Scanner {
         Ok((depth <= self.told).then_some(Event::End { depth, at: at + 1 }))
     }
 
-    /// A value is complete.
     fn ended(&mut self) {
         self.expect = if self.containers.is_empty() {
             Expect::Nothing

@@ -33,7 +33,7 @@ pub enum Refusal {
         hint: InfoHint,
     },
     /// Verification failed: two readings of the confined query differ. Never the client's fault.
-    #[error("the query could not be proven to be confined; please report it")]
+    #[error("the query could not be verified to be confined; please report it")]
     Disagreement,
 }
 

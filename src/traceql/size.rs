@@ -1,11 +1,11 @@
-//! How large a query is, whether or not it is TraceQL.
+//! Measures a query's size, whether or not it is valid TraceQL.
 
 use super::lexer::Lexer;
 use super::token::{Token, Type};
 use crate::query_size::{Meter, Size, repetitions_of_literal};
 
-/// Measures a query by its tokens. After what is no token, nothing counts: Tempo refuses the
-/// whole.
+/// Measures a query by its tokens. Nothing after an invalid token counts: Tempo refuses such a
+/// query.
 pub fn measure(text: &str) -> Size {
     let mut lexer = Lexer::new(text);
     let mut meter = Meter::default();
@@ -31,11 +31,11 @@ pub fn measure(text: &str) -> Size {
     meter.finish(text.len())
 }
 
-/// Each tag becomes a filter of about so many parts.
+/// Each tag becomes a filter with about this many parts.
 const PARTS_OF_A_TAG: usize = 10;
 
-/// Measures the older form of a search, logfmt: `key=value key="a value" key`. No text has more
-/// tags than words or equals signs; what stands in quotes counts as all else does.
+/// Measures the older form of a search, in logfmt: `key=value key="a value" key`. A text has at
+/// most as many tags as it has words or equals signs. Quoted text counts like any other.
 pub fn measure_tags(text: &str) -> Size {
     let words = text
         .split(|c: char| c <= ' ')
@@ -48,7 +48,7 @@ pub fn measure_tags(text: &str) -> Size {
     }
 }
 
-/// Measures a parameter that is a tag itself.
+/// Measures a parameter that is a tag by itself.
 pub fn measure_tag(name: &str, value: &str) -> Size {
     Size {
         bytes: name.len() + value.len(),

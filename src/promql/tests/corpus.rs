@@ -67,7 +67,7 @@ fn every_selector_that_prometheus_finds_is_confined() {
     }
 }
 
-/// A quarter of the default limits is enough for every one.
+/// A quarter of the default limits is enough for each query.
 #[test]
 fn valid_queries_are_far_within_the_default_limits() {
     let Some(corpus) = corpus() else {

@@ -271,7 +271,7 @@ fn errors(endpoint: &Endpoint) -> Vec<ErrorKind> {
     if let Body::Of { .. } = body(endpoint) {
         all.push(ErrorKind::RequestTimeout);
     }
-    if window::of_call(endpoint, [].into_iter(), Duration::ZERO).is_some() {
+    if window::of_http_call(endpoint, [].into_iter(), Duration::ZERO).is_some() {
         all.push(ErrorKind::Unprocessable);
     }
     if Format::choose(endpoint, Some("application/vnd.grafana.llm")).is_err() {

@@ -108,7 +108,7 @@ pub(super) fn traces<'f>(
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    match tempo::window::of_call(endpoint, given, now) {
+    match tempo::window::of_http_call(endpoint, given, now) {
         Some(window) => guard.check_window(&window).map_err(refused),
         None => Ok(()),
     }
@@ -124,7 +124,7 @@ pub(super) fn grpc(
     let Some(guard) = of(context, caller)? else {
         return Ok(());
     };
-    match tempo::window::of_message(method, message) {
+    match tempo::window::of_grpc_message(method, message) {
         Some(window) => guard.check_window(&window).map_err(refused),
         None => Ok(()),
     }

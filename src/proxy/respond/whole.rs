@@ -72,7 +72,7 @@ async fn search(
             TraceOwnership::Verified(_) => Reveal::Only(&own),
         },
         hide: &hide,
-        traces_alone: *is_old,
+        traces_only: *is_old,
     };
     match format {
         Format::Json => JsonPage::read(text)?.filter(&rules),
@@ -116,7 +116,7 @@ async fn ask(
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unreadable(&error))?;
     let mut own = TraceIds::default();
-    for query in OwnershipQuery::of_page(ids.iter().map(String::as_str), &tags) {
+    for query in OwnershipQuery::for_page(ids.iter().map(String::as_str), &tags) {
         let media_type = Format::Protobuf.media_type();
         let answer = side_request(verify.request(&query)?, media_type, room, context).await?;
         let admits = |place: usize, value: &str| {

@@ -1,8 +1,8 @@
-//! The request messages of the gRPC calls, rewritten as [`super::params`] rewrites parameters.
+//! Rewrites the request messages of gRPC calls as [`super::params`] rewrites parameters.
 //!
-//! The fields are those of `pkg/tempopb/tempo.proto`. A field that is not known, or that only
-//! Tempo's own components set, is refused; one that has no meaning any more is left out. Exactly
-//! one confined query goes up.
+//! The fields are those of `pkg/tempopb/tempo.proto`. A field that is unknown, or that only Tempo's
+//! own components set, is refused; an obsolete one is dropped. Exactly one confined query is
+//! forwarded.
 
 use thiserror::Error;
 
@@ -13,16 +13,16 @@ use super::tags::TagsVersion;
 use crate::grpc::method::Method;
 use crate::wire::{self, Field, Malformed};
 
-/// A request that is not taken; `E` is why a query cannot be confined. All are the client's.
+/// Why a request is refused; `E` is why a query cannot be confined. Always the client's fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RequestError<E> {
-    /// Not a message as it has to be.
+    /// Not a valid message.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// A field that is not known here, or that only Tempo's own components set.
+    /// An unknown field, or one that only Tempo's own components set.
     #[error("the request has field {0}, which is not supported here")]
     Field(u32),
-    /// Decoders would take the last.
+    /// Decoders would use the last one.
     #[error("the request has field {0} more than once")]
     Repeated(u32),
     /// Tempo refuses this too.
@@ -31,7 +31,7 @@ pub enum RequestError<E> {
     /// A metrics call without a query.
     #[error("there is no query")]
     NoQuery,
-    /// Decoders would take the last.
+    /// Decoders would use the last one.
     #[error("a tag is set twice")]
     RepeatedTag,
     /// More than [`MAX_TAGS`].
@@ -53,18 +53,18 @@ impl<E> From<Malformed> for RequestError<E> {
     }
 }
 
-/// A search by tags and durations. With nothing set it is a search for everything.
+/// A search by tags and durations. With nothing set it searches for everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TagSearch {
-    /// No tag twice.
+    /// With unique names.
     pub tags: Vec<(String, String)>,
-    /// In milliseconds; 0 is no bound.
+    /// In milliseconds; 0 for no bound.
     pub min_duration_ms: u32,
-    /// In milliseconds; 0 is no bound.
+    /// In milliseconds; 0 for no bound.
     pub max_duration_ms: u32,
 }
 
-/// The most tags in one search.
+/// The maximum number of tags in one search.
 pub const MAX_TAGS: usize = 100;
 
 impl TagSearch {
@@ -94,7 +94,7 @@ pub fn search<E>(
     confine: impl FnOnce(&str) -> Result<String, E>,
     from_tags: impl FnOnce(&TagSearch) -> Result<String, E>,
 ) -> Result<(Vec<u8>, Range), RequestError<E>> {
-    /// Of one of them Tempo would use just one.
+    /// A search may have several, but with only one entry for each tag.
     const TAGS: u32 = 1;
     let mut once = Once::default();
     let mut search = TagSearch::default();
@@ -134,16 +134,16 @@ pub fn search<E>(
 /// `RF1After`, which Go clients of some versions always send, and `skipASTTransformations`.
 const OBSOLETE_SEARCH: [u32; 2] = [10, 11];
 
-/// A rewritten `SearchTagsRequest`, and the scope its answer is read by.
+/// A rewritten `SearchTagsRequest`, and the scope to filter its answer by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagNames {
     pub message: Vec<u8>,
-    /// As the client asked; empty for all.
+    /// As the client gave it; empty for all.
     pub scope: String,
 }
 
-/// Rewrites a `SearchTagsRequest` of either version; `filter` gives the query from the
-/// client's, which may be empty.
+/// Rewrites a `SearchTagsRequest` of either version; `filter` makes the query from the client's,
+/// which may be empty.
 pub fn tag_names<E>(
     message: &[u8],
     filter: impl FnOnce(&str) -> String,
@@ -174,17 +174,16 @@ pub fn tag_names<E>(
     })
 }
 
-/// A rewritten `SearchTagValuesRequest`, and the tag it asks for.
+/// A rewritten `SearchTagValuesRequest`, and the tag that it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagValues {
     pub message: Vec<u8>,
-    /// See [`TagName::is_of_trace`].
+    /// See [`TagName::describes_whole_trace`].
     pub tag: TagName,
 }
 
-/// Rewrites a `SearchTagValuesRequest`; `filter` gives the query from the
-/// client's, which may be empty. Tempo puts the
-/// tag into a path of its own, so it is read as strictly as one in a path.
+/// Rewrites a `SearchTagValuesRequest`; `filter` makes the query from the client's, which may be
+/// empty. Tempo builds a path from the tag, so it is checked as strictly as one in a path.
 pub fn tag_values<E>(
     message: &[u8],
     asked: TagsVersion,
@@ -235,7 +234,7 @@ pub fn metrics_query_range<E>(
             2..=4 => keep_uint64(&mut kept, field)?,
             16 | 17 => keep_uint32(&mut kept, field)?,
             18 => {
-                // Set or not set makes a difference, so a zero is kept.
+                // Set to zero differs from not set, so a zero is forwarded.
                 let instant = field.varint()? != 0;
                 kept.extend_from_slice(if instant {
                     b"\x90\x01\x01"
@@ -278,15 +277,14 @@ pub fn metrics_query_instant<E>(
     Ok(kept)
 }
 
-/// A text of a request that the store has to read.
+/// A text in a request that the store has to parse.
 pub enum Text<'a> {
     Query(&'a str),
     /// A tag of an old search, its name and value.
     Tag(&'a str, &'a str),
 }
 
-/// Shows every text of a request message to `look`, as often as it is there, up to the first that
-/// it refuses.
+/// Calls `look` for every text of a request message, repeated ones included, until it refuses one.
 pub fn texts<E>(
     method: Method,
     message: &[u8],
@@ -318,7 +316,7 @@ pub fn texts<E>(
     Ok(Ok(()))
 }
 
-/// The numbers of the fields seen, each of which may come once.
+/// The numbers of the fields seen, each of which may occur once.
 #[derive(Default)]
 struct Once(u64);
 

@@ -12,23 +12,22 @@ use crate::reason::Reason;
 /// of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AuthError {
-    /// No header holds a token.
+    /// No header has a token.
     #[error("no token: send one as {expected}")]
     Missing {
-        /// The headers that may hold a token, as a text.
+        /// The headers that may have a token, as text.
         expected: Arc<str>,
     },
-    /// A header is present and does not hold a token.
+    /// A header is present but has no valid token.
     #[error("header {header} {problem}")]
     Header {
         header: HeaderName,
-        /// What is wrong with it.
         problem: &'static str,
     },
     /// Longer than `tokens.max_bytes`.
     #[error("the token is longer than {max} bytes")]
     TooLong { max: usize },
-    /// Not a JSON Web Token, or one with a part that is not understood.
+    /// Not a JSON Web Token, or one with an unsupported part.
     #[error("malformed token: {0}")]
     Malformed(&'static str),
     /// `iss` is missing or unknown.
@@ -43,7 +42,7 @@ pub enum AuthError {
     /// No `kid`, and too many keys.
     #[error("the token names no key (kid), and its issuer has too many keys to try them all")]
     Ambiguous,
-    /// The signature is not of this key.
+    /// The signature was not made with this key.
     #[error("the token's signature is wrong")]
     Signature,
     #[error("the token has expired: get a new one")]
@@ -80,8 +79,8 @@ impl AuthError {
         }
     }
 
-    /// The value of `WWW-Authenticate` that belongs to a 401 (RFC 6750 §3): without an error code
-    /// where there was no token at all (§3.1).
+    /// The value of `WWW-Authenticate` for a 401 (RFC 6750 §3): without an error code if there was no
+    /// token (§3.1).
     pub fn www_authenticate(&self) -> Option<HeaderValue> {
         match self {
             Self::KeysUnavailable => None,

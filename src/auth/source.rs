@@ -9,7 +9,7 @@ use memchr::{memchr, memchr2};
 use super::error::{AuthError, InvalidTokens};
 use crate::config::settings::TokenSource;
 
-/// The headers that may hold a token, in order.
+/// The headers that may have a token, in order.
 pub(super) struct Sources {
     all: Vec<Source>,
     expected: Arc<str>,
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn another_scheme_is_not_there_for_us() {
+    fn other_authentication_schemes_are_ignored() {
         let basic = ("authorization", &b"Basic dXNlcjpwYXNz"[..]);
         assert_eq!(find(&[basic, ("x-id-token", b"i")]), "x-id-token: i");
         assert_eq!(find(&[basic]), "missing");
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn two_credentials_are_none() {
+    fn two_different_credentials_are_refused() {
         let twice = |a, b| find(&[("authorization", a), ("authorization", b)]);
         assert_eq!(twice(b"Bearer a", b"Bearer b"), "header");
         assert_eq!(twice(b"Basic a", b"Bearer b"), "header");

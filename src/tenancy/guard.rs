@@ -1,4 +1,4 @@
-//! Limits of what one query of a tenant may ask for (`tenant_limits`). Times are in nanoseconds.
+//! Limits on what one query of a tenant may ask for (`tenant_limits`). Times are in nanoseconds.
 
 use std::fmt;
 use std::time::Duration;
@@ -58,7 +58,7 @@ pub enum GuardRefusal {
         limit: i128,
         tenant: Tenant,
     },
-    /// What the limit applies to is not given, or not in a form that can be read.
+    /// The value that the limit applies to is missing or cannot be parsed.
     #[error(
         "{problem}, and tenant_limits {} of tenant `{tenant}` needs it: {hint}",
         guard.label()
@@ -83,7 +83,7 @@ impl GuardRefusal {
     }
 }
 
-/// What part of a request cannot be compared with a limit.
+/// Why a part of a request cannot be compared with a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     /// In words: "`start` is not given".
@@ -94,9 +94,9 @@ pub struct Unreadable {
 /// What a range query asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// From its start to its end.
+    /// The time from its start to its end.
     pub range: Result<i128, Unreadable>,
-    /// `None` if it has none, or leaves it to the upstream.
+    /// `None` if it has no step, or the upstream chooses it.
     pub step: Result<Option<i128>, Unreadable>,
 }
 
@@ -124,12 +124,12 @@ impl<'a> Guard<'a> {
                 },
             ),
         };
-        let guards = guard.looks_into_queries() || guard.min_step.is_some();
+        let guards = guard.needs_query_ranges() || guard.min_step.is_some();
         guards.then_some(guard)
     }
 
-    /// Whether the ranges within a query have to be known.
-    pub fn looks_into_queries(&self) -> bool {
+    /// Whether the ranges in the query's text have to be known.
+    pub fn needs_query_ranges(&self) -> bool {
         self.max_range.is_some() || self.max_points.is_some()
     }
 
@@ -173,14 +173,14 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Checks how many points a range and a step make.
+    /// Checks the number of points of a range and a step.
     pub fn check_points(
         &self,
         what: &'static str,
         range: i128,
         step: i128,
     ) -> Result<(), GuardRefusal> {
-        // A step of zero makes as many points as there can be.
+        // A step of zero counts as infinitely many points.
         let steps = range.saturating_abs().checked_div(step.max(0));
         let asked = steps.unwrap_or(i128::MAX).saturating_add(1);
         match self.max_points {
@@ -217,7 +217,7 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// The error for ranges within a query that cannot be read.
+    /// The error if ranges in the query's text are needed and cannot be parsed.
     pub fn unreadable_query(&self) -> Option<GuardRefusal> {
         let (guard, bound) = match (self.max_range, self.max_points) {
             (Some(bound), _) => (MAX_RANGE, bound),
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_name_the_guard_its_value_and_what_was_asked() {
+    fn texts_name_the_limit_its_value_and_the_request() {
         let limits = TenantLimits::new(limit(31, 100, 60), BTreeMap::new());
         let tenants = tenants(&["acme"]);
         let guard = Guard::of(&limits, &tenants).unwrap();
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_tenants_the_strictest_guard_holds_and_is_named() {
+    fn strictest_limit_of_several_tenants_applies_and_is_named() {
         let overrides = [("wide", limit(90, 9, 0)), ("slow", limit(90, 99, 300))];
         let overrides = overrides.map(|(name, limit)| (name.into(), limit));
         let limits = TenantLimits::new(limit(31, 0, 60), overrides.into());
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn without_guards_there_is_none() {
+    fn no_limits_make_no_guard() {
         let one = [("acme".into(), limit(1, 0, 0))];
         let limits = TenantLimits::new(TenantLimit::default(), one.into());
         assert!(Guard::of(&limits, &tenants(&["other"])).is_none());
@@ -422,7 +422,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_numbers_overflow(range in any::<i128>(), step in any::<i128>()) {
+        fn extreme_numbers_do_not_overflow(range in any::<i128>(), step in any::<i128>()) {
             let limits = TenantLimits::new(limit(1, 10, 1), BTreeMap::new());
             let tenants = tenants(&["acme"]);
             let guard = Guard::of(&limits, &tenants).unwrap();

@@ -16,7 +16,7 @@ pub(super) enum Granted {
 }
 
 /// Why a caller with a valid token has no tenants, which is a 403. The texts name the claim and the
-/// type of what it holds, never a value.
+/// type of its content, never a value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ScopeRefusal {
     /// No rule's `when` holds.

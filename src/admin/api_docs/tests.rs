@@ -143,7 +143,7 @@ fn grpc_calls_are_those_of_the_table() {
         .map(|call| call["path"].as_str().unwrap())
         .collect();
     assert_eq!(paths, Method::ALL.map(Method::client_path));
-    assert!(paths.iter().all(|path| Method::of_path(path).is_some()));
+    assert!(paths.iter().all(|path| Method::from_path(path).is_some()));
 }
 
 /// Which is of one API or of the other.

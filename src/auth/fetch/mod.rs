@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// The most bytes of an answer that are read.
+/// The maximum size of an answer.
 const MAX_ANSWER: usize = 1 << 20;
 
 /// A provider that publishes its keys.
@@ -231,7 +231,7 @@ fn roots_of(file: &Path) -> Result<RootCertStore, FetchError> {
     Ok(roots)
 }
 
-/// The start of a provider's text, enough to recognise it.
+/// The start of a provider's text, enough to recognize it.
 fn excerpt(text: &str) -> String {
     text.chars().take(200).collect()
 }

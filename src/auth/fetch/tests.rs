@@ -82,7 +82,7 @@ async fn discovery_leads_to_the_keys_of_exactly_this_issuer() {
     let issuer = format!("{}/realms/obs", idp.url);
     publish(&issuer);
     assert_eq!(fetched(&discovery_of(&issuer)).await.unwrap(), "keys");
-    // The slash belongs to the issuer and not to the path (as Auth0 has it).
+    // The slash belongs to the issuer and not to the path, as with Auth0.
     let slash = format!("{issuer}/");
     assert_says(fetched(&discovery_of(&slash)).await, "they must be equal");
     publish(&slash);
@@ -159,7 +159,7 @@ async fn answers_are_bounded_and_redirects_are_not_followed() {
     );
 }
 
-/// An HTTPS server with a certificate of its own for `localhost`; answers every request alike.
+/// An HTTPS server with a self-signed certificate for `localhost` and one answer for all requests.
 async fn https(answer: impl Fn(&str) -> String) -> (String, tempfile::NamedTempFile) {
     let pair = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();

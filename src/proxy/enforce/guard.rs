@@ -55,7 +55,7 @@ pub(super) fn metrics(
 }
 
 fn look_into(guard: &Guard<'_>, query: &str) -> Result<(), GuardRefusal> {
-    if !guard.looks_into_queries() {
+    if !guard.needs_query_ranges() {
         return Ok(());
     }
     let Some(within) = promql::lookback(query) else {

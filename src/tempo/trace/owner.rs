@@ -81,25 +81,29 @@ mod tests {
     fn verdicts_are_cached_for_identical_bytes_only() {
         let mut verdicts = Verdicts::default();
         let judge = |verdict| move || Ok(verdict);
-        assert_eq!(verdicts.of(b"", judge(false)), Ok(false));
-        assert_eq!(verdicts.of(b"a", judge(true)), Ok(true));
-        assert_eq!(verdicts.of(b"b", judge(false)), Ok(false));
+        assert_eq!(verdicts.is_ours(b"", judge(false)), Ok(false));
+        assert_eq!(verdicts.is_ours(b"a", judge(true)), Ok(true));
+        assert_eq!(verdicts.is_ours(b"b", judge(false)), Ok(false));
         assert_eq!(
-            verdicts.of(b"a", judge(false)),
+            verdicts.is_ours(b"a", judge(false)),
             Ok(true),
             "not judged again"
         );
         assert_eq!(
-            verdicts.of(b"b", judge(true)),
+            verdicts.is_ours(b"b", judge(true)),
             Ok(false),
             "not judged again"
         );
-        assert_eq!(verdicts.of(b"c", judge(false)), Ok(false));
-        assert_eq!(verdicts.of(b"b", judge(true)), Ok(true), "forgotten");
-        assert_eq!(verdicts.of(b"", judge(true)), Ok(true), "never remembered");
+        assert_eq!(verdicts.is_ours(b"c", judge(false)), Ok(false));
+        assert_eq!(verdicts.is_ours(b"b", judge(true)), Ok(true), "forgotten");
+        assert_eq!(
+            verdicts.is_ours(b"", judge(true)),
+            Ok(true),
+            "never remembered"
+        );
 
-        let long = vec![b'x'; MAX_REMEMBERED + 1];
-        assert_eq!(verdicts.of(&long, judge(true)), Ok(true));
-        assert_eq!(verdicts.of(&long, judge(false)), Ok(false));
+        let long = vec![b'x'; MAX_CACHED + 1];
+        assert_eq!(verdicts.is_ours(&long, judge(true)), Ok(true));
+        assert_eq!(verdicts.is_ours(&long, judge(false)), Ok(false));
     }
 }

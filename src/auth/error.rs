@@ -24,7 +24,6 @@ pub enum AuthError {
         header: HeaderName,
         problem: &'static str,
     },
-    /// Longer than `tokens.max_bytes`.
     #[error("the token is longer than {max} bytes")]
     TooLong { max: usize },
     /// Not a JSON Web Token, or one with an unsupported part.

@@ -97,7 +97,7 @@ impl Caller {
         &self.principal
     }
 
-    /// Whose share of permits and memory its requests take from.
+    /// The holder whose share of permits and memory its requests use.
     pub fn holder(&self) -> &Holder {
         &self.holder
     }

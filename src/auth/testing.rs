@@ -252,7 +252,7 @@ pub(super) enum Answer {
 pub(super) struct Idp {
     pub(super) url: String,
     answers: Arc<Mutex<HashMap<&'static str, Answer>>>,
-    asked: Arc<AtomicUsize>,
+    request_count: Arc<AtomicUsize>,
     last_request: Arc<Mutex<String>>,
 }
 
@@ -262,18 +262,18 @@ impl Idp {
         let idp = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
             answers: Arc::default(),
-            asked: Arc::default(),
+            request_count: Arc::default(),
             last_request: Arc::default(),
         };
-        let (answers, asked) = (idp.answers.clone(), idp.asked.clone());
+        let (answers, request_count) = (idp.answers.clone(), idp.request_count.clone());
         let last_request = idp.last_request.clone();
         tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
-                let (answers, asked) = (answers.clone(), asked.clone());
+                let (answers, request_count) = (answers.clone(), request_count.clone());
                 let last_request = last_request.clone();
                 tokio::spawn(async move {
                     let request = read_head(&mut socket).await;
-                    asked.fetch_add(1, Ordering::SeqCst);
+                    request_count.fetch_add(1, Ordering::SeqCst);
                     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
                     *last_request.lock().unwrap() = request;
                     let answer = answers.lock().unwrap().get(path.as_str()).cloned();
@@ -298,8 +298,8 @@ impl Idp {
     }
 
     /// The number of requests received.
-    pub(super) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    pub(super) fn request_count(&self) -> usize {
+        self.request_count.load(Ordering::SeqCst)
     }
 
     pub(super) fn last_request(&self) -> String {

@@ -46,7 +46,7 @@ enum Named<'v> {
 impl<'q> Matcher<'q> {
     /// Parses a matcher, or a metric name in quotes (`None`). Anything else between braces, such
     /// as `or`, is refused.
-    pub(super) fn read(cursor: &mut Cursor<'q>) -> Result<Option<Self>, Refusal> {
+    pub(super) fn parse(cursor: &mut Cursor<'q>) -> Result<Option<Self>, Refusal> {
         let at = cursor.at();
         let (label, is_quoted) = match cursor.peek() {
             Some(b'"' | b'\'' | b'`') => (cursor.string()?, true),

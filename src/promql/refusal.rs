@@ -15,7 +15,6 @@ pub enum Refusal {
          {limit}: use fewer selectors, or a token with fewer tenants"
     )]
     ConfinedTooLong { bytes: usize, limit: usize },
-    /// More selectors than `limits.query_selectors`.
     #[error("the query has more than {limit} selectors (limits.query_selectors)")]
     TooManySelectors { limit: usize },
     /// Not PromQL, or syntax that the scanner does not know.

@@ -342,7 +342,7 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
             if self.cursor.take(b'}') {
                 return Ok(rules_out_empty);
             }
-            if let Some(matcher) = Matcher::read(&mut self.cursor)? {
+            if let Some(matcher) = Matcher::parse(&mut self.cursor)? {
                 self.nodes += 1;
                 (self.on_matcher)(&matcher)?;
                 rules_out_empty |=

@@ -36,22 +36,18 @@ pub struct Limits {
 /// Why a text is over a limit, for the client. The messages do not quote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Oversize {
-    /// Over [`Limits::bytes`].
     #[error("the query is {bytes} bytes long, more than {limit} (limits.query_bytes)")]
     TooLong { bytes: usize, limit: usize },
-    /// Over [`Limits::depth`].
     #[error(
         "the query is nested {depth} levels deep, more than {limit} (limits.query_depth); \
          brackets, calls and unary operators within each other count"
     )]
     TooDeep { depth: usize, limit: usize },
-    /// Over [`Limits::nodes`].
     #[error(
         "the query has {nodes} parts, more than {limit} (limits.query_nodes); names, values, \
          operators, brackets and repetitions in regular expressions count"
     )]
     TooManyNodes { nodes: usize, limit: usize },
-    /// Over [`Limits::format_bytes`].
     #[error(
         "to print the query, {bytes} bytes (its length times its depth, where operators in a row \
          count) have to be worked through, more than {limit} (limits.format_bytes)"

@@ -85,14 +85,13 @@ pub struct Exceeded {
     pub resource: Resource,
     /// The limit of the pool.
     pub limit: u64,
-    /// Whose share is exceeded.
     pub by: By,
 }
 
 /// Whose share of a resource is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// That of all together.
+    /// The whole pool is in use.
     All,
     /// The share of one of the caller's tenants, or of a group that counts as one.
     Group(Group),

@@ -67,7 +67,7 @@ const REFUSED: &str = "Tempo refused the request. Its reason is not shown, as it
 const NOT_FOUND: &str = "Tempo has no such call.";
 const TOO_MANY: &str = "Tempo has too many requests or this one asks for too much; try again \
                         later, or with a shorter range.";
-const FAILED: &str = "Tempo failed to answer. Its reason is not shown, as it may tell of other \
+const FAILED: &str = "Tempo failed to answer. Its reason is not shown, as it may reveal other \
                       tenants' data; it is in the log of Tempo.";
 
 fn harmless(text: &[u8]) -> Option<&str> {

@@ -40,7 +40,6 @@ pub enum TagNameError {
     /// Path normalization would change its path.
     #[error("a tag with empty, `.` or `..` parts between slashes is not supported")]
     DotSegments,
-    /// Longer than [`MAX_TAG_BYTES`].
     #[error("the tag is longer than {MAX_TAG_BYTES} bytes")]
     TooLong,
     /// NUL, newlines and the like.

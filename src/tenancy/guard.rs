@@ -11,7 +11,7 @@ use crate::reason::Reason;
 
 /// The strictest limits of a caller's tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Guard<'a> {
+pub struct QueryGuard<'a> {
     max_range: Option<Bound<'a, i128>>,
     max_points: Option<Bound<'a, i128>>,
     min_step: Option<Bound<'a, i128>>,
@@ -100,9 +100,9 @@ pub struct Window {
     pub step: Result<Option<i128>, Unreadable>,
 }
 
-impl<'a> Guard<'a> {
-    /// The limits of these tenants; `None` if there are none.
-    pub fn of(limits: &TenantLimits, tenants: &'a TenantSet) -> Option<Self> {
+impl<'a> QueryGuard<'a> {
+    /// The strictest limits of these tenants; `None` if there are none.
+    pub fn strictest_of(limits: &TenantLimits, tenants: &'a TenantSet) -> Option<Self> {
         if !limits.guards() {
             return None;
         }
@@ -323,7 +323,7 @@ mod tests {
     fn texts_name_the_limit_its_value_and_the_request() {
         let limits = TenantLimits::new(limit(31, 100, 60), BTreeMap::new());
         let tenants = tenants(&["acme"]);
-        let guard = Guard::of(&limits, &tenants).unwrap();
+        let guard = QueryGuard::strictest_of(&limits, &tenants).unwrap();
         assert_eq!(
             error_text(guard.check_window(&window(40 * DAY, None))),
             "the range of this request is 40d, longer than tenant_limits max_range 31d of tenant \
@@ -356,7 +356,7 @@ mod tests {
     fn value_at_the_limit_is_permitted() {
         let limits = TenantLimits::new(limit(31, 100, 60), BTreeMap::new());
         let tenants = tenants(&["acme"]);
-        let guard = Guard::of(&limits, &tenants).unwrap();
+        let guard = QueryGuard::strictest_of(&limits, &tenants).unwrap();
         assert!(guard.check_window(&window(31 * DAY, None)).is_ok());
         let most = window(5999 * SECOND, Some(60 * SECOND));
         assert!(guard.check_window(&most).is_ok());
@@ -370,7 +370,7 @@ mod tests {
         let overrides = overrides.map(|(name, limit)| (name.into(), limit));
         let limits = TenantLimits::new(limit(31, 0, 60), overrides.into());
         let all = tenants(&["acme", "slow", "wide"]);
-        let guard = Guard::of(&limits, &all).unwrap();
+        let guard = QueryGuard::strictest_of(&limits, &all).unwrap();
         let named = |result| {
             let text = error_text(result);
             text.split('`').nth(1).unwrap().to_owned()
@@ -380,7 +380,7 @@ mod tests {
         assert_eq!(named(guard.check_step(299 * SECOND)), "slow");
         let wide = tenants(&["wide"]);
         assert!(
-            Guard::of(&limits, &wide)
+            QueryGuard::strictest_of(&limits, &wide)
                 .unwrap()
                 .check_range("x", 90 * DAY)
                 .is_ok()
@@ -391,16 +391,16 @@ mod tests {
     fn no_limits_make_no_guard() {
         let one = [("acme".into(), limit(1, 0, 0))];
         let limits = TenantLimits::new(TenantLimit::default(), one.into());
-        assert!(Guard::of(&limits, &tenants(&["other"])).is_none());
-        assert!(Guard::of(&limits, &tenants(&["acme"])).is_some());
-        assert!(Guard::of(&TenantLimits::default(), &tenants(&["acme"])).is_none());
+        assert!(QueryGuard::strictest_of(&limits, &tenants(&["other"])).is_none());
+        assert!(QueryGuard::strictest_of(&limits, &tenants(&["acme"])).is_some());
+        assert!(QueryGuard::strictest_of(&TenantLimits::default(), &tenants(&["acme"])).is_none());
     }
 
     #[test]
     fn unreadable_value_is_refused_only_if_a_limit_needs_it() {
         let limits = TenantLimits::new(limit(0, 0, 60), BTreeMap::new());
         let tenants = tenants(&["acme"]);
-        let guard = Guard::of(&limits, &tenants).unwrap();
+        let guard = QueryGuard::strictest_of(&limits, &tenants).unwrap();
         let unknown = || Unreadable {
             problem: String::new(),
             hint: "",
@@ -425,7 +425,7 @@ mod tests {
         fn extreme_numbers_do_not_overflow(range in any::<i128>(), step in any::<i128>()) {
             let limits = TenantLimits::new(limit(1, 10, 1), BTreeMap::new());
             let tenants = tenants(&["acme"]);
-            let guard = Guard::of(&limits, &tenants).unwrap();
+            let guard = QueryGuard::strictest_of(&limits, &tenants).unwrap();
             let judged = guard.check_window(&window(range, Some(step)));
             let is_small = range.saturating_abs() <= DAY && step >= SECOND
                 && range.saturating_abs() / step < 10;

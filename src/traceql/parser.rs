@@ -13,7 +13,6 @@ pub(super) struct Outline {
     pub(super) leaves: Vec<usize>,
     /// Whether it ends in a metrics stage.
     pub(super) is_metrics: bool,
-    /// Whether it uses `compare()`.
     pub(super) compares: bool,
 }
 

@@ -53,7 +53,6 @@ struct Operand {
 enum Pending {
     Parens {
         open: Lexeme,
-        /// Where the inside starts.
         inside: usize,
         /// The number of leaves before the parenthesis.
         leaves: usize,

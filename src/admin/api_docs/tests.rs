@@ -57,7 +57,9 @@ fn routed() -> BTreeMap<(String, String), (String, BTreeSet<String>)> {
         add(endpoint.template(), methods, name, table.collect());
     }
     for endpoint in traces_api::Endpoint::all() {
-        let table = traces_table::of(&endpoint).iter().map(|(name, _)| *name);
+        let table = traces_table::for_endpoint(&endpoint)
+            .iter()
+            .map(|(name, _)| *name);
         let (method, name) = (endpoint.method(), endpoint.name());
         add(endpoint.template(), &[method], name, table.collect());
     }

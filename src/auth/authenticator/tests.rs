@@ -217,7 +217,7 @@ async fn keys_in_or_named_by_the_token_are_ignored() {
             "{extra}"
         );
     }
-    assert_eq!(idp.asked(), 0);
+    assert_eq!(idp.request_count(), 0);
     for extension in [
         json!({"crit": ["b64"], "b64": false}),
         json!({"crit": ["exp"]}),
@@ -478,7 +478,7 @@ async fn token_of_a_new_key_is_accepted_at_once() {
         tokio::spawn(async move { outcome(&authenticator, &token).await })
     };
     assert_eq!(task.await.unwrap(), "ok");
-    assert_eq!(idp.asked(), 2);
+    assert_eq!(idp.request_count(), 2);
     // Unknown keys do not cause repeated fetches.
     let begin = Instant::now();
     for n in 0..50 {
@@ -486,7 +486,11 @@ async fn token_of_a_new_key_is_accepted_at_once() {
         assert_eq!(outcome(&authenticator, &forged).await, "key");
     }
     let in_turn = begin.elapsed().as_millis() / QUICK.gap.as_millis() + 1;
-    assert!(idp.asked() as u128 <= 2 + in_turn, "{}", idp.asked());
+    assert!(
+        idp.request_count() as u128 <= 2 + in_turn,
+        "{}",
+        idp.request_count()
+    );
 }
 
 #[tokio::test]
@@ -540,7 +544,7 @@ async fn reload_keeps_keys_and_forgets_tokens() {
     let after = reload(changed.clone(), &before);
     drop(before);
     assert_eq!(after.not_ready(), None);
-    assert_eq!(idp.asked(), 1);
+    assert_eq!(idp.request_count(), 1);
     let caller = after.authenticate(&headers(&token)).await.unwrap();
     assert_eq!(tenants(&caller), "no_rule");
     // The reused keys are still refreshed.
@@ -548,7 +552,7 @@ async fn reload_keeps_keys_and_forgets_tokens() {
     sleep(QUICK.gap).await;
     let unknown = Signer::es256("unknown").token(&claims());
     assert_eq!(outcome(&after, &unknown).await, "keys_unavailable");
-    assert_eq!(idp.asked(), 2);
+    assert_eq!(idp.request_count(), 2);
 
     // Another URL of the keys: they are fetched from there.
     idp.answer("/other", Answer::Json(jwks(&[&signer])));
@@ -559,7 +563,7 @@ async fn reload_keeps_keys_and_forgets_tokens() {
     let moved = reload(moved, &after);
     moved.settle(Duration::from_secs(5)).await;
     assert_eq!(moved.not_ready(), None);
-    assert_eq!(idp.asked(), 3);
+    assert_eq!(idp.request_count(), 3);
 }
 
 #[tokio::test]

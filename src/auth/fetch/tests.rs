@@ -143,9 +143,9 @@ async fn answers_are_bounded_and_redirects_are_not_followed() {
         ),
     ] {
         idp.answer("/jwks", answer);
-        let asked = idp.asked();
+        let request_count = idp.request_count();
         assert_says(fetched(&jwks_at(&url)).await, says);
-        assert_eq!(idp.asked(), asked + 1, "{says}");
+        assert_eq!(idp.request_count(), request_count + 1, "{says}");
     }
     idp.answer("/jwks", Answer::Json("a".repeat(1 << 20)));
     assert_eq!(fetched(&jwks_at(&url)).await.unwrap().len(), 1 << 20);
@@ -223,5 +223,5 @@ async fn https_issuer_with_http_keys_is_refused() {
         fetched(&provider).await,
         "is not https although the issuer is",
     );
-    assert_eq!(plain.asked(), 0);
+    assert_eq!(plain.request_count(), 0);
 }

@@ -64,7 +64,7 @@ async fn concurrent_refreshes_share_one_fetch_per_gap() {
     let idp = Idp::start().await;
     idp.publish(&[&signer]);
     let keys = Arc::new(store(&idp).await.0);
-    assert_eq!(idp.asked(), 1);
+    assert_eq!(idp.request_count(), 1);
     let storm = |size: usize| {
         let keys = keys.clone();
         async move {
@@ -82,7 +82,7 @@ async fn concurrent_refreshes_share_one_fetch_per_gap() {
         }
     };
     assert_eq!(storm(500).await, 0, "the first fetch was just now");
-    assert_eq!(idp.asked(), 1);
+    assert_eq!(idp.request_count(), 1);
     sleep(QUICK.gap).await;
     idp.answer(
         "/jwks",
@@ -90,9 +90,9 @@ async fn concurrent_refreshes_share_one_fetch_per_gap() {
     );
     let waited = storm(500).await;
     assert!((1..=MAX_WAITING).contains(&waited), "{waited}");
-    assert_eq!(idp.asked(), 2);
+    assert_eq!(idp.request_count(), 2);
     assert_eq!(storm(500).await, 0);
-    assert_eq!(idp.asked(), 2);
+    assert_eq!(idp.request_count(), 2);
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn running_fetch_is_waited_for_and_not_repeated() {
     assert!(keys.refresh().await);
     assert!(first.await.unwrap());
     sleep(Duration::from_millis(200)).await;
-    assert_eq!(idp.asked(), 2);
+    assert_eq!(idp.request_count(), 2);
 }
 
 #[tokio::test]
@@ -197,12 +197,12 @@ async fn keys_are_fetched_in_intervals_while_the_store_lives() {
     issuer.refresh_interval = Duration::from_millis(50);
     let store = KeyStore::new(&issuer, ManualClock::at(NOW), QUICK).unwrap();
     sleep(Duration::from_millis(500)).await;
-    assert!(idp.asked() >= 3, "{}", idp.asked());
+    assert!(idp.request_count() >= 3, "{}", idp.request_count());
     drop(store);
     sleep(Duration::from_millis(100)).await;
-    let asked = idp.asked();
+    let request_count = idp.request_count();
     sleep(Duration::from_millis(300)).await;
-    assert_eq!(idp.asked(), asked);
+    assert_eq!(idp.request_count(), request_count);
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub fn analyze_shared(query: &str, matchers: &Matchers) -> SharedExpression {
             are_copied: false,
         },
     };
-    if reader.read().is_err() {
+    if reader.analyze().is_err() {
         return SharedExpression::default();
     }
     let is_confined = !scan.sites.is_empty() && reader.confined_selectors == scan.sites.len();
@@ -114,8 +114,8 @@ struct Written {
 }
 
 impl<'q> Reader<'q, '_> {
-    /// Reads an expression that the scanner has accepted.
-    fn read(&mut self) -> Result<(), Refusal> {
+    /// Analyzes an expression that the scanner has accepted.
+    fn analyze(&mut self) -> Result<(), Refusal> {
         loop {
             self.cursor.skip_gap();
             let Some(byte) = self.cursor.peek() else {
@@ -190,7 +190,7 @@ impl<'q> Reader<'q, '_> {
             if self.cursor.take(b'}') {
                 break;
             }
-            all.extend(Matcher::read(&mut self.cursor)?);
+            all.extend(Matcher::parse(&mut self.cursor)?);
             self.cursor.skip_gap();
             self.cursor.take(b',');
         }

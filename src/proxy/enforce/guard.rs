@@ -13,16 +13,19 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 use crate::tempo;
-use crate::tenancy::{Guard, GuardRefusal, TenantScope};
+use crate::tenancy::{GuardRefusal, QueryGuard, TenantScope};
 
 /// The guards that hold for a caller; `None` if there are none.
-fn of<'a>(context: &RequestContext, caller: &'a Caller) -> Result<Option<Guard<'a>>, ProxyError> {
+fn of<'a>(
+    context: &RequestContext,
+    caller: &'a Caller,
+) -> Result<Option<QueryGuard<'a>>, ProxyError> {
     let limits = &context.settings().tenant_limits;
     if !limits.guards() {
         return Ok(None);
     }
     Ok(match scope(caller)? {
-        TenantScope::Tenants(tenants) => Guard::of(limits, tenants.tenants()),
+        TenantScope::Tenants(tenants) => QueryGuard::strictest_of(limits, tenants.tenants()),
         TenantScope::AllTenants => None,
     })
 }
@@ -54,7 +57,7 @@ pub(super) fn metrics(
     query.map_or(Ok(()), |query| look_into(&guard, query).map_err(refused))
 }
 
-fn look_into(guard: &Guard<'_>, query: &str) -> Result<(), GuardRefusal> {
+fn look_into(guard: &QueryGuard<'_>, query: &str) -> Result<(), GuardRefusal> {
     if !guard.needs_query_ranges() {
         return Ok(());
     }

@@ -58,8 +58,8 @@ async fn search(
         TraceOwnership::Trusted | TraceOwnership::Unknown => TraceIds::default(),
         TraceOwnership::Verified(verify) => {
             let ids = match format {
-                Format::Json => owned(JsonPage::read(text)?.trace_ids()),
-                Format::Protobuf => owned(ProtobufPage::read(text)?.trace_ids()),
+                Format::Json => owned(JsonPage::parse(text)?.trace_ids()),
+                Format::Protobuf => owned(ProtobufPage::parse(text)?.trace_ids()),
             };
             own(verify, &ids, room, context).await
         }
@@ -75,8 +75,8 @@ async fn search(
         traces_only: *is_old,
     };
     match format {
-        Format::Json => JsonPage::read(text)?.filter(&rules),
-        Format::Protobuf => ProtobufPage::read(text)?.filter(&rules),
+        Format::Json => JsonPage::parse(text)?.filter(&rules),
+        Format::Protobuf => ProtobufPage::parse(text)?.filter(&rules),
     }
 }
 

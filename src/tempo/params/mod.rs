@@ -36,7 +36,6 @@ pub enum ParamError<E> {
     /// A metrics call without a query.
     #[error("there is no query; give one as `q`")]
     NoQuery,
-    /// More than [`MAX_BARE_TAGS`].
     #[error("there are more than {MAX_BARE_TAGS} tags")]
     TooManyTags,
     /// The query cannot be confined.

@@ -21,7 +21,7 @@ pub enum Policy {
 pub type Table = &'static [(&'static str, Policy)];
 
 /// The parameters that a call uses, and what happens to each; others are dropped.
-pub fn of(endpoint: &Endpoint) -> Table {
+pub fn for_endpoint(endpoint: &Endpoint) -> Table {
     match endpoint {
         Endpoint::Search => SEARCH,
         Endpoint::SearchTags | Endpoint::SearchTagsV2 => TAG_NAMES,

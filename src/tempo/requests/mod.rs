@@ -34,7 +34,6 @@ pub enum RequestError<E> {
     /// Decoders would use the last one.
     #[error("a tag is set twice")]
     RepeatedTag,
-    /// More than [`MAX_TAGS`].
     #[error("there are more than {MAX_TAGS} tags")]
     TooManyTags,
     /// Tempo refuses this too.
@@ -99,7 +98,7 @@ pub fn search<E>(
     let mut once = Once::default();
     let mut search = TagSearch::default();
     let (mut query, mut range) = ("", Range::default());
-    let mut kept = Vec::with_capacity(32);
+    let mut forwarded = Vec::with_capacity(32);
     for field in wire::fields(message) {
         let field = field?;
         if field.number != TAGS && !OBSOLETE_SEARCH.contains(&field.number) {
@@ -112,7 +111,7 @@ pub fn search<E>(
             5 => range.start = field.uint32()?,
             6 => range.end = field.uint32()?,
             8 => query = field.text()?,
-            4 | 9 => keep_uint32(&mut kept, field)?,
+            4 | 9 => forward_uint32(&mut forwarded, field)?,
             number if OBSOLETE_SEARCH.contains(&number) => {}
             number => return Err(RequestError::Field(number)),
         }
@@ -125,10 +124,14 @@ pub fn search<E>(
         (_, false) => return Err(RequestError::TagsAndQuery),
         (query, true) => confine(query),
     };
-    wire::put_uint(&mut kept, 5, range.start.into());
-    wire::put_uint(&mut kept, 6, range.end.into());
-    wire::put_bytes(&mut kept, 8, query.map_err(RequestError::Query)?.as_bytes());
-    Ok((kept, range))
+    wire::put_uint(&mut forwarded, 5, range.start.into());
+    wire::put_uint(&mut forwarded, 6, range.end.into());
+    wire::put_bytes(
+        &mut forwarded,
+        8,
+        query.map_err(RequestError::Query)?.as_bytes(),
+    );
+    Ok((forwarded, range))
 }
 
 /// `RF1After`, which Go clients of some versions always send, and `skipASTTransformations`.
@@ -152,24 +155,24 @@ pub fn tag_names<E>(
     const OBSOLETE: u32 = 7;
     let mut once = Once::default();
     let (mut scope, mut query) = ("", "");
-    let mut kept = Vec::with_capacity(64);
+    let mut forwarded = Vec::with_capacity(64);
     for field in wire::fields(message) {
         let field = field?;
         once.see(field)?;
         match field.number {
             1 => {
                 scope = field.text()?;
-                wire::put_bytes(&mut kept, 1, scope.as_bytes());
+                wire::put_bytes(&mut forwarded, 1, scope.as_bytes());
             }
             2 => query = field.text()?,
-            3..=6 => keep_uint32(&mut kept, field)?,
+            3..=6 => forward_uint32(&mut forwarded, field)?,
             OBSOLETE => {}
             number => return Err(RequestError::Field(number)),
         }
     }
-    wire::put_bytes(&mut kept, 2, filter(query).as_bytes());
+    wire::put_bytes(&mut forwarded, 2, filter(query).as_bytes());
     Ok(TagNames {
-        message: kept,
+        message: forwarded,
         scope: scope.to_owned(),
     })
 }
@@ -178,7 +181,6 @@ pub fn tag_names<E>(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagValues {
     pub message: Vec<u8>,
-    /// See [`TagName::describes_whole_trace`].
     pub tag: TagName,
 }
 
@@ -186,32 +188,35 @@ pub struct TagValues {
 /// empty. Tempo builds a path from the tag, so it is checked as strictly as one in a path.
 pub fn tag_values<E>(
     message: &[u8],
-    asked: TagsVersion,
+    version: TagsVersion,
     filter: impl FnOnce(&str) -> String,
 ) -> Result<TagValues, RequestError<E>> {
     /// `RF1After`.
     const OBSOLETE: u32 = 8;
     let mut once = Once::default();
     let (mut tag, mut query) = ("", "");
-    let mut kept = Vec::with_capacity(64);
+    let mut forwarded = Vec::with_capacity(64);
     for field in wire::fields(message) {
         let field = field?;
         once.see(field)?;
         match field.number {
             1 => tag = field.text()?,
             2 => query = field.text()?,
-            4..=7 => keep_uint32(&mut kept, field)?,
+            4..=7 => forward_uint32(&mut forwarded, field)?,
             OBSOLETE => {}
             number => return Err(RequestError::Field(number)),
         }
     }
-    let tag = match asked {
+    let tag = match version {
         TagsVersion::V1 => TagName::parse_v1(tag)?,
         TagsVersion::V2 => TagName::parse(tag)?,
     };
-    wire::put_bytes(&mut kept, 1, tag.to_string().as_bytes());
-    wire::put_bytes(&mut kept, 2, filter(query).as_bytes());
-    Ok(TagValues { message: kept, tag })
+    wire::put_bytes(&mut forwarded, 1, tag.to_string().as_bytes());
+    wire::put_bytes(&mut forwarded, 2, filter(query).as_bytes());
+    Ok(TagValues {
+        message: forwarded,
+        tag,
+    })
 }
 
 /// Rewrites a `QueryRangeRequest`.
@@ -223,7 +228,7 @@ pub fn metrics_query_range<E>(
     const OBSOLETE: u32 = 19;
     let mut once = Once::default();
     let mut query = "";
-    let mut kept = Vec::with_capacity(64);
+    let mut forwarded = Vec::with_capacity(64);
     for field in wire::fields(message) {
         let field = field?;
         if field.number != OBSOLETE {
@@ -231,12 +236,12 @@ pub fn metrics_query_range<E>(
         }
         match field.number {
             1 => query = field.text()?,
-            2..=4 => keep_uint64(&mut kept, field)?,
-            16 | 17 => keep_uint32(&mut kept, field)?,
+            2..=4 => forward_uint64(&mut forwarded, field)?,
+            16 | 17 => forward_uint32(&mut forwarded, field)?,
             18 => {
                 // Set to zero differs from not set, so a zero is forwarded.
                 let instant = field.varint()? != 0;
-                kept.extend_from_slice(if instant {
+                forwarded.extend_from_slice(if instant {
                     b"\x90\x01\x01"
                 } else {
                     b"\x90\x01\x00"
@@ -249,8 +254,8 @@ pub fn metrics_query_range<E>(
     if query.is_empty() {
         return Err(RequestError::NoQuery);
     }
-    put_query(&mut kept, 1, confine(query))?;
-    Ok(kept)
+    put_query(&mut forwarded, 1, confine(query))?;
+    Ok(forwarded)
 }
 
 /// Rewrites a `QueryInstantRequest`.
@@ -260,21 +265,21 @@ pub fn metrics_query_instant<E>(
 ) -> Result<Vec<u8>, RequestError<E>> {
     let mut once = Once::default();
     let mut query = "";
-    let mut kept = Vec::with_capacity(64);
+    let mut forwarded = Vec::with_capacity(64);
     for field in wire::fields(message) {
         let field = field?;
         once.see(field)?;
         match field.number {
             1 => query = field.text()?,
-            2 | 3 => keep_uint64(&mut kept, field)?,
+            2 | 3 => forward_uint64(&mut forwarded, field)?,
             number => return Err(RequestError::Field(number)),
         }
     }
     if query.is_empty() {
         return Err(RequestError::NoQuery);
     }
-    put_query(&mut kept, 1, confine(query))?;
-    Ok(kept)
+    put_query(&mut forwarded, 1, confine(query))?;
+    Ok(forwarded)
 }
 
 /// A text in a request that the store has to parse.
@@ -347,23 +352,23 @@ fn read_pair(entry: Field<'_>) -> Result<(&str, &str), Unreadable> {
     Ok((key, value))
 }
 
-fn keep_uint32(kept: &mut Vec<u8>, field: Field<'_>) -> Result<(), Unreadable> {
+fn forward_uint32(forwarded: &mut Vec<u8>, field: Field<'_>) -> Result<(), Unreadable> {
     field.uint32()?;
-    keep_uint64(kept, field)
+    forward_uint64(forwarded, field)
 }
 
-fn keep_uint64(kept: &mut Vec<u8>, field: Field<'_>) -> Result<(), Unreadable> {
-    wire::put_uint(kept, field.number, field.varint()?);
+fn forward_uint64(forwarded: &mut Vec<u8>, field: Field<'_>) -> Result<(), Unreadable> {
+    wire::put_uint(forwarded, field.number, field.varint()?);
     Ok(())
 }
 
 fn put_query<E>(
-    kept: &mut Vec<u8>,
+    forwarded: &mut Vec<u8>,
     number: u32,
     query: Result<String, E>,
 ) -> Result<(), RequestError<E>> {
     let query = query.map_err(RequestError::Query)?;
-    wire::put_bytes(kept, number, query.as_bytes());
+    wire::put_bytes(forwarded, number, query.as_bytes());
     Ok(())
 }
 

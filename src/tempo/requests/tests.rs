@@ -198,8 +198,8 @@ fn tag_is_forwarded_by_its_v2_name() {
         }
         .encode_to_vec()
     };
-    let sent = |tag, asked| {
-        let sent = tag_values::<Unconfinable>(&request(tag), asked, filter).unwrap();
+    let sent = |tag, version| {
+        let sent = tag_values::<Unconfinable>(&request(tag), version, filter).unwrap();
         let message = TagValuesRequest::decode(&sent.message[..]).unwrap();
         assert_eq!(message.query, "T&{}");
         assert_eq!(message.max_tag_values, 5);

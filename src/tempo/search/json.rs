@@ -76,7 +76,7 @@ const NO_ROOT: &str = r#""\u003croot span not yet received\u003e""#;
 
 impl<'a> JsonPage<'a> {
     /// Parses an answer of `/api/search`.
-    pub fn read(answer: &'a [u8]) -> Result<Self, Unreadable> {
+    pub fn parse(answer: &'a [u8]) -> Result<Self, Unreadable> {
         read_json(answer)
     }
 

@@ -21,7 +21,7 @@ struct Trace<'a> {
 
 impl<'a> ProtobufPage<'a> {
     /// Parses an answer of `/api/search` or a message of `StreamingQuerier/Search`.
-    pub fn read(answer: &'a [u8]) -> Result<Self, Unreadable> {
+    pub fn parse(answer: &'a [u8]) -> Result<Self, Unreadable> {
         let mut page = Self {
             traces: Vec::new(),
             metrics: None,

@@ -32,11 +32,11 @@ fn rules<'a>(reveal: Reveal<'a>, hide: &'a [&'a str]) -> Rules<'a> {
 }
 
 fn filter_json(answer: &[u8], rules: &Rules<'_>) -> Value {
-    testing::json(&JsonPage::read(answer).unwrap().filter(rules).unwrap())
+    testing::json(&JsonPage::parse(answer).unwrap().filter(rules).unwrap())
 }
 
 fn filter_protobuf(answer: &[u8], rules: &Rules<'_>) -> SearchResponse {
-    let filtered = ProtobufPage::read(answer).unwrap().filter(rules).unwrap();
+    let filtered = ProtobufPage::parse(answer).unwrap().filter(rules).unwrap();
     SearchResponse::decode(&filtered[..]).unwrap()
 }
 
@@ -186,7 +186,7 @@ fn unknown_fields_are_dropped() {
     let mut answer = SearchResponse::decode(&fixture("search-tenantA-proto.pb")[..]).unwrap();
     answer.traces[0].unknown = "secret".to_owned();
     answer.traces[0].span_sets[0].spans[0].unknown = "secret".to_owned();
-    let filtered = ProtobufPage::read(&answer.encode_to_vec())
+    let filtered = ProtobufPage::parse(&answer.encode_to_vec())
         .unwrap()
         .filter(&rules(Reveal::All, &[]))
         .unwrap();
@@ -205,14 +205,14 @@ fn ambiguous_answers_are_refused() {
         "",
         "{}x",
     ] {
-        let page = JsonPage::read(answer.as_bytes());
+        let page = JsonPage::parse(answer.as_bytes());
         assert!(page.is_err(), "{answer}");
     }
     let odd_time =
         br#"{"traces":[{"traceID":"1","spanSet":{"spans":[{"startTimeUnixNano":"x"}]}}]}"#;
-    let page = JsonPage::read(odd_time).unwrap();
+    let page = JsonPage::parse(odd_time).unwrap();
     assert!(page.filter(&rules(Reveal::Nothing, &[])).is_err());
-    assert!(ProtobufPage::read(b"\x0a\x06\x0a\x01a\x0a\x01b").is_err());
+    assert!(ProtobufPage::parse(b"\x0a\x06\x0a\x01a\x0a\x01b").is_err());
 }
 
 #[test]
@@ -394,7 +394,7 @@ mod companions {
     /// The recording has one trace for each kind of foreign span, named after it.
     #[test]
     fn every_kind_of_foreign_span_in_a_recorded_answer_is_found() {
-        let answer = fixture("search-companion-proto.pb");
+        let answer = fixture("search-ownership-proto.pb");
         let page = SearchResponse::decode(&answer[..]).unwrap();
         assert_eq!(page.traces.len(), 18);
         let own = own_traces(&answer, &attributes(&["tenant_id"]), |_, value| {
@@ -427,7 +427,7 @@ proptest! {
             let at = index.index(answer.len());
             answer[at] = *byte;
         }
-        if let Ok(page) = JsonPage::read(&answer) {
+        if let Ok(page) = JsonPage::parse(&answer) {
             let _ = page.filter(&rules);
         }
         let mut answer = fixture("search-tenantA-proto.pb");
@@ -435,7 +435,7 @@ proptest! {
             let at = index.index(answer.len());
             answer[at] = *byte;
         }
-        if let Ok(page) = ProtobufPage::read(&answer) {
+        if let Ok(page) = ProtobufPage::parse(&answer) {
             let _ = page.filter(&rules);
         }
         let _ = own_traces(&answer, &[TagName::resource("tenant_id").unwrap()], |_, value| value == "A");
@@ -452,7 +452,7 @@ proptest! {
             answer[at] = *byte;
         }
         let rules = rules(Reveal::Nothing, &[]);
-        if let Some(page) = ProtobufPage::read(&answer).ok().and_then(|page| page.filter(&rules).ok())
+        if let Some(page) = ProtobufPage::parse(&answer).ok().and_then(|page| page.filter(&rules).ok())
             && let Ok(page) = SearchResponse::decode(&page[..])
         {
             for trace in page.traces {

@@ -54,14 +54,14 @@ struct NamesV1<'a> {
 pub fn filter_names(
     answer: &[u8],
     format: Format,
-    asked: TagsVersion,
+    version: TagsVersion,
     scope: Option<&str>,
 ) -> Result<Vec<u8>, Unreadable> {
     let names = match format {
         Format::Json => read_json(answer)?,
         Format::Protobuf => Names::read_protobuf(answer)?,
     };
-    match (asked, format) {
+    match (version, format) {
         (TagsVersion::V2, Format::Json) => write_json(&names),
         (TagsVersion::V2, Format::Protobuf) => Ok(names.write_protobuf()),
         (TagsVersion::V1, Format::Json) => write_json(&NamesV1 {
@@ -171,7 +171,7 @@ struct ValuesV1<'a> {
 pub fn filter_values(
     answer: &[u8],
     format: Format,
-    asked: TagsVersion,
+    version: TagsVersion,
     keep: impl Fn(&str) -> bool,
 ) -> Result<Vec<u8>, Unreadable> {
     let mut values = match format {
@@ -179,7 +179,7 @@ pub fn filter_values(
         Format::Protobuf => Values::read_protobuf(answer)?,
     };
     values.tag_values.retain(|value| keep(&value.value));
-    match (asked, format) {
+    match (version, format) {
         (TagsVersion::V2, Format::Json) => write_json(&values),
         (TagsVersion::V2, Format::Protobuf) => Ok(values.write_protobuf()),
         (TagsVersion::V1, Format::Json) => write_json(&ValuesV1 {

@@ -135,12 +135,12 @@ fn values_not_admitted_are_dropped_in_every_format() {
         metrics: None,
     }
     .encode_to_vec();
-    for asked in [TagsVersion::V1, TagsVersion::V2] {
+    for version in [TagsVersion::V1, TagsVersion::V2] {
         for (answer, format) in [
             (&json_answer[..], Format::Json),
             (&protobuf_answer[..], Format::Protobuf),
         ] {
-            let made = filter_values(answer, format, asked, |value| value == "A").unwrap();
+            let made = filter_values(answer, format, version, |value| value == "A").unwrap();
             assert!(made.contains(&b'A') && !made.contains(&b'B'), "{made:?}");
         }
     }
@@ -167,7 +167,7 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         v1 in any::<bool>(),
     ) {
-        let asked = if v1 { TagsVersion::V1 } else { TagsVersion::V2 };
+        let version = if v1 { TagsVersion::V1 } else { TagsVersion::V2 };
         for (name, format) in [
             ("tags-v2-raw.json", Format::Json),
             ("tags-v2-raw-proto.pb", Format::Protobuf),
@@ -179,8 +179,8 @@ proptest! {
                 let at = index.index(answer.len());
                 answer[at] = *byte;
             }
-            let _ = filter_names(&answer, format, asked, None);
-            let _ = filter_values(&answer, format, asked, all);
+            let _ = filter_names(&answer, format, version, None);
+            let _ = filter_values(&answer, format, version, all);
         }
     }
 }

@@ -37,7 +37,7 @@ pub fn lookback(value: Option<&str>) -> Result<Option<i128>, Unreadable> {
         return Ok(None);
     };
     length(text).map(Some).ok_or_else(|| Unreadable {
-        problem: format!("`{LOOKBACK}` is no duration"),
+        problem: format!("`{LOOKBACK}` is not a duration"),
         hint: "give it like 5m, or in seconds",
     })
 }
@@ -51,7 +51,7 @@ fn time_of(name: &'static str, value: Option<&str>) -> Result<i128, Unreadable> 
         });
     };
     instant(text).ok_or_else(|| Unreadable {
-        problem: format!("`{name}` is no time"),
+        problem: format!("`{name}` is not a valid time"),
         hint: "give start and end in Unix seconds or as RFC 3339",
     })
 }
@@ -65,7 +65,7 @@ fn step(value: Option<&str>) -> Result<i128, Unreadable> {
     };
     let positive = length(text).filter(|step| *step > 0);
     positive.ok_or_else(|| Unreadable {
-        problem: "`step` is no duration longer than zero".to_owned(),
+        problem: "`step` is not a duration longer than zero".to_owned(),
         hint: "give it like 15s, or in seconds",
     })
 }

@@ -194,7 +194,7 @@ fn give_both() -> Unreadable {
 
 fn since_of(text: &str) -> Result<i128, Unreadable> {
     parse_duration(text).ok_or_else(|| Unreadable {
-        problem: "`since` is no duration".to_owned(),
+        problem: "`since` is not a duration".to_owned(),
         hint: "give it like 1h",
     })
 }
@@ -203,7 +203,7 @@ fn unix_seconds(name: &str, text: &str) -> Result<i128, Unreadable> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() <= 10;
     let number = digits.then(|| text.parse::<u32>().ok()).flatten();
     number.map(i128::from).ok_or_else(|| Unreadable {
-        problem: format!("`{name}` is no time"),
+        problem: format!("`{name}` is not a valid time"),
         hint: "give start and end in Unix seconds",
     })
 }
@@ -220,7 +220,7 @@ fn timestamp(name: &str, text: &str) -> Result<i128, Unreadable> {
         fraction.or_else(|| date().map(OffsetDateTime::unix_timestamp_nanos))
     };
     read.ok_or_else(|| Unreadable {
-        problem: format!("`{name}` is no time"),
+        problem: format!("`{name}` is not a valid time"),
         hint: "give start and end in Unix seconds or nanoseconds, or as RFC 3339",
     })
 }
@@ -231,7 +231,7 @@ fn step(text: Option<&str>) -> Result<Option<i128>, Unreadable> {
     let step = parse_seconds(text).or_else(|| go_duration(text));
     let positive = step.filter(|step| *step > 0);
     positive.map(Some).ok_or_else(|| Unreadable {
-        problem: "`step` is no duration longer than zero".to_owned(),
+        problem: "`step` is not a duration longer than zero".to_owned(),
         hint: "give it like 15s, or in seconds",
     })
 }

@@ -220,11 +220,11 @@ impl JsonFilter {
     fn start(&mut self, depth: usize, at: usize, byte: u8) -> Result<(), TraceError> {
         let trace = members_of_trace(self.api);
         match (self.list, depth) {
-            (_, 0) if byte != b'{' => return Err(self.scanner.malformed("no object", at)),
+            (_, 0) if byte != b'{' => return Err(self.scanner.malformed("not an object", at)),
             (List::Named(name), _) if depth == trace => match byte {
                 b'[' => self.list = List::Inside(name),
                 b'n' => {}
-                _ => return Err(self.scanner.malformed("no list of spans", at)),
+                _ => return Err(self.scanner.malformed("not a list of spans", at)),
             },
             (List::Inside(_), _) if depth == trace + 1 => match byte {
                 b'{' => self.element = Element::Undecided(Undecided::new(at)),
@@ -238,7 +238,7 @@ impl JsonFilter {
                 }
             }
             _ if depth == 1 && self.member == Member::Trace && byte != b'{' && byte != b'n' => {
-                return Err(self.scanner.malformed("a trace that is no object", at));
+                return Err(self.scanner.malformed("a trace that is not an object", at));
             }
             _ => {}
         }

@@ -164,7 +164,7 @@ impl Ours {
                 },
                 (Self::RESOURCE_SPANS, _) => {
                     return Err(TraceError::Protobuf {
-                        what: "a ResourceSpans that is no message",
+                        what: "a ResourceSpans that is not a message",
                         at: field.at,
                     });
                 }

@@ -3,13 +3,11 @@
 //! called in a few places, each of which bounds what it hands them. And what is asked for a caller
 //! without proof is never sent.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // A test's own failure.
-
-mod layers;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use super::rust_files;
 
 const PURE: [&str; 7] = [
     "grpc",
@@ -259,20 +257,4 @@ fn is_test(file: &Path) -> bool {
         let part = part.as_os_str();
         part == "tests" || part == "tests.rs" || part == "testing.rs"
     }) || file.to_string_lossy().ends_with("_tests.rs")
-}
-
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    if folder.is_file() {
-        return vec![folder.to_owned()];
-    }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    files
 }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use http_body_util::Full;
 use hyper::Request;
 
-use super::common::client::{Ask, Client};
-use super::common::prometheus::{Extras, Prometheus};
-use super::rig::{ACME, Rig};
-use super::stage::eventually;
+use crate::kit::client::{Ask, Client};
+use crate::kit::prometheus::{Extras, Prometheus};
+use crate::kit::rig::{ACME, Rig};
+use crate::kit::stage::eventually;
 
 #[tokio::test]
 async fn it_tells_its_health() {
@@ -262,14 +262,14 @@ async fn the_effective_config_is_shown_without_secrets() {
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} in\n{text}");
     }
-    assert!(!text.contains("s3cr3t") && !text.contains(super::stage::SECRET));
+    assert!(!text.contains("s3cr3t") && !text.contains(crate::kit::stage::SECRET));
     assert!(text.contains("# Loaded from "), "{text}");
 
     // With the secrets put back, it is a config file that says the same.
     let again = rig.dir().join("again.yaml");
     let config = text
         .replace("bearer_token: \"***\"", "bearer_token: s3cr3t-bearer")
-        .replace("\"***\"", super::stage::SECRET);
+        .replace("\"***\"", crate::kit::stage::SECRET);
     std::fs::write(&again, config).unwrap();
     let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_partywall"));
     let checked = check
@@ -328,7 +328,7 @@ async fn it_has_a_thread_of_its_own() {
 
 #[tokio::test]
 async fn one_connection_too_many_closes_the_longest_quiet() {
-    use super::stage::until_closed;
+    use crate::kit::stage::until_closed;
     use tokio::io::AsyncWriteExt;
     let rig = Rig::start(|_, _| {}).await;
     let address = rig.admin().trim_start_matches("http://").to_owned();

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
-use super::common::client::{Answer, Ask, Client, Sent};
-use super::common::partywall::{Partywall, Setup};
-use super::common::process::free_port;
-use super::common::token::{ISSUER, Signer};
-use super::common::upstream::{Behaviour, Reply, Upstream};
-use super::rig::{ACME, Config, Rig};
-use super::stage::{PATIENCE, SECRET, Stage, eventually, until_closed};
+use crate::kit::client::{Answer, Ask, Client, Sent};
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::process::free_port;
+use crate::kit::rig::{ACME, Config, Rig};
+use crate::kit::stage::{PATIENCE, SECRET, Stage, eventually, until_closed};
+use crate::kit::token::{ISSUER, Signer};
+use crate::kit::upstream::{Behaviour, Reply, Upstream};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -430,7 +430,7 @@ async fn a_client_that_goes_away_leaves_a_line() {
     stage.upstream.behave(Behaviour::Silent);
     let admin = format!("Bearer {}", stage.proxy.signer.admin());
     let mut stream = stage.connect().await;
-    let request = super::common::raw::request(
+    let request = crate::kit::raw::request(
         "GET",
         "/api/v1/query?query=up",
         &[("Authorization", &admin)],

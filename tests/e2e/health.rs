@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::common::client::{Ask, Client};
-use super::common::tempo_upstream::TempoUpstream;
-use super::common::upstream::{Behaviour, Reply, Upstream};
-use super::rig::{ACME, Rig, replace};
-use super::stage::eventually;
+use crate::kit::client::{Ask, Client};
+use crate::kit::rig::{ACME, Rig, replace};
+use crate::kit::stage::eventually;
+use crate::kit::tempo_upstream::TempoUpstream;
+use crate::kit::upstream::{Behaviour, Reply, Upstream};
 
 const HEALTHY: &str = r#"partywall_upstream_healthy{upstream="metrics"}"#;
 const GOOD: &str = r#"partywall_upstream_health_checks_total{upstream="metrics",result="ok"}"#;
@@ -332,14 +332,14 @@ const ORG_ID_IGNORED: &str = r#"partywall_upstream_org_id_ignored{upstream="temp
 
 /// In front of a metrics upstream and this Tempo, of which `tenancy.traces.org_id` is asked.
 async fn by_org_id(tempo: &TempoUpstream) -> Rig {
-    let change = |config: &mut super::rig::Config, _: &std::path::Path| {
+    let change = |config: &mut crate::kit::rig::Config, _: &std::path::Path| {
         config.more = vec![format!(
             "{{name: tempo, api: tempo, url: '{}', health: {{interval: 50ms}}}}",
             tempo.url
         )];
         config.tenancy += "\n  traces: {org_id: true}";
     };
-    let lay = |dir: &std::path::Path, config: &super::rig::Config| {
+    let lay = |dir: &std::path::Path, config: &crate::kit::rig::Config| {
         let path = dir.join("partywall.yaml");
         std::fs::write(&path, config.to_string()).expect("a config file");
         path

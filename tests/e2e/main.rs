@@ -1,5 +1,5 @@
-//! The life of the process and of what flows through it: connections and their deadlines, drain,
-//! admin endpoint, reload, keys, and an upstream that misbehaves. Always the real binary.
+//! The real binary, end to end: in front of real stores, of recorded answers and of upstreams that
+//! misbehave. One binary, so that the library is linked once; [`kit`] has what the modules share.
 //!
 //! Deadlines in these tests' configs are short; what is asserted is that they pass at all and not
 //! too early, never that they pass quickly: the machine may be busy.
@@ -7,34 +7,24 @@
 #![allow(unreachable_pub, missing_docs, reason = "the modules of a test")]
 #![allow(clippy::disallowed_methods, reason = "a test's own bodies are small")]
 
-#[path = "../common/mod.rs"]
-mod common;
-
-mod keys;
-mod provider;
-mod rig;
-mod secure_upstream;
-mod stage;
-#[allow(dead_code, reason = "shared with the hostile suite")]
-mod wire;
+mod kit;
 
 mod admin;
-mod answer_cache;
-mod answers;
 mod audit;
+mod cache;
 mod clusters;
-mod drain;
+mod connections;
+mod deploy;
+mod forwarding;
 mod health;
-mod leaving;
+mod hostile;
+mod law;
 mod limits;
-mod listener;
 mod metrics;
-mod named_clusters;
-mod refused_bodies;
 mod reload;
-mod rotation;
-mod streaming;
+mod shadow;
+mod soak;
+mod spans;
 mod tls;
-mod tracing;
-mod upstream;
-mod upstreams_tls;
+mod tools;
+mod traces;

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use super::common::client::{Ask, Client, Sent};
-use super::common::docs::page;
-use super::common::process::free_port;
-use super::common::tempo_upstream::TempoUpstream;
-use super::common::tls::Authority;
-use super::common::token::Signer;
-use super::rig::{ACME, Rig, token};
-use super::stage::{SECRET, eventually};
 use super::tls::{PAIR, lay};
+use crate::kit::client::{Ask, Client, Sent};
+use crate::kit::docs::page;
+use crate::kit::process::free_port;
+use crate::kit::rig::{ACME, Rig, token};
+use crate::kit::stage::{SECRET, eventually};
+use crate::kit::tempo_upstream::TempoUpstream;
+use crate::kit::tls::Authority;
+use crate::kit::token::Signer;
 
 /// The names in an exposition, as they are queried: `_total` and `_info` with them, of a histogram
 /// the name alone.

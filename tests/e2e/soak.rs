@@ -2,15 +2,10 @@
 //! its tenant, so an answer that names another is a leak; there must be none.
 //!
 //! ```text
-//! SOAK_SECONDS=3600 cargo test --release --test soak -- --ignored --nocapture
+//! SOAK_SECONDS=3600 cargo test --release --test e2e soak -- --ignored --nocapture
 //! ```
 //!
 //! It reports requests by kind and status, errors by reason, and memory over time.
-#![cfg(test)]
-#![allow(clippy::disallowed_methods, reason = "a test's own bodies are small")]
-
-#[path = "common/mod.rs"]
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -29,12 +24,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use common::client::{Ask, Client, Sent};
-use common::partywall::{Partywall, Setup, Tempo};
-use common::random::{Random, seeds};
-use common::raw::exchange;
-use common::token::Signer;
-use common::upstream::decode;
+use crate::kit::client::{Ask, Client, Sent};
+use crate::kit::partywall::{Partywall, Setup, Tempo};
+use crate::kit::random::{Random, seeds};
+use crate::kit::raw::exchange;
+use crate::kit::token::Signer;
+use crate::kit::upstream::decode;
 
 const TENANTS: [&str; 4] = ["acme", "beta", "gamma.io", "a|b"];
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -259,13 +254,13 @@ async fn honest(
         let mut url = proxy.url.clone();
         let request = match sent {
             Sent::Get => {
-                let form = common::client::encode_form(&ask.params);
+                let form = crate::kit::client::encode_form(&ask.params);
                 url = format!("{url}{path}?{form}");
                 Request::get(url).body(Full::default())
             }
             Sent::Post => Request::post(format!("{url}{path}"))
                 .header("content-type", "application/x-www-form-urlencoded")
-                .body(Full::from(common::client::encode_form(&ask.params))),
+                .body(Full::from(crate::kit::client::encode_form(&ask.params))),
         };
         let mut request = request.expect("a request");
         let bearer = format!("Bearer {token}").parse().expect("a header");

@@ -25,7 +25,7 @@ impl Stage<Wire> {
     async fn ask_by_hand(&self) -> TcpStream {
         let mut stream = self.connect().await;
         let body = "query=rate(up[5m])&start=1735689600&end=1735693200&step=15";
-        let form = [super::super::stage::FORM];
+        let form = [crate::kit::stage::FORM];
         let request = self.request("POST", "/api/v1/query_range", &form, body.as_bytes());
         stream.write_all(&request).await.unwrap();
         self.until_in_flight(1).await;
@@ -137,7 +137,7 @@ async fn who_came_first_may_read_slowly() {
         assert!(answer.body == whole, "{} bytes", answer.body.len());
     }
     // All of it is still there for the first.
-    let (all, _) = super::super::stage::until_closed(&mut first).await;
+    let (all, _) = crate::kit::stage::until_closed(&mut first).await;
     let all = String::from_utf8(all).unwrap();
     assert!(all.ends_with("\r\n0\r\n\r\n"), "{} bytes", all.len());
     assert!(all.matches('x').count() >= 3_500_000, "{} bytes", all.len());

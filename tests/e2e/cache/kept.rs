@@ -142,7 +142,7 @@ async fn who_is_denied_never_gets_here() {
     stage.upstream.take_one();
     let signer = &stage.proxy.signer;
     let none = signer.token(&value!({"other": "acme"}));
-    let forged = super::super::common::token::Signer::hs256("another secret, long enough for it");
+    let forged = crate::kit::token::Signer::hs256("another secret, long enough for it");
     for (token, status) in [(none, 403), (forged.tenant("acme"), 401)] {
         let answer = stage.ask_with(&token, &panel()).await;
         assert_eq!((answer.status.as_u16(), mark(&answer)), (status, ""));
@@ -392,7 +392,7 @@ async fn a_reload_that_changes_the_upstream_begins_anew() {
         config.rest += "cache: {ttl: 1h}\n";
     })
     .await;
-    let token = super::super::rig::token("acme");
+    let token = crate::kit::rig::token("acme");
     assert_eq!(mark(&rig.ask(&token).await), "miss");
     assert_eq!(mark(&rig.ask(&token).await), "hit");
     // What does not concern it leaves it alone.
@@ -440,7 +440,7 @@ async fn a_flush_takes_an_upstreams_answers_or_all() {
         )];
     })
     .await;
-    let token = super::super::rig::token("acme");
+    let token = crate::kit::rig::token("acme");
     let marks = async || {
         let (here, there) = (rig.ask(&token).await, rig.ask_below("/eu", &token).await);
         [mark(&here).to_owned(), mark(&there).to_owned()]

@@ -5,13 +5,13 @@ mod kept;
 mod redis;
 mod stores;
 
-use super::common::client::{Answer, Ask, Client, Sent};
-use super::common::dataset::LABEL;
-use super::common::partywall::Setup;
-use super::common::upstream::{Reply, Upstream};
-use super::rig::Rig;
-use super::stage::{PATIENCE, QUERY, Stage, VECTOR, eventually, json};
-use super::wire::{Step, Wire};
+use crate::kit::client::{Answer, Ask, Client, Sent};
+use crate::kit::dataset::LABEL;
+use crate::kit::partywall::Setup;
+use crate::kit::rig::Rig;
+use crate::kit::stage::{PATIENCE, QUERY, Stage, VECTOR, eventually, json};
+use crate::kit::upstream::{Reply, Upstream};
+use crate::kit::wire::{Step, Wire};
 
 /// For as long as a test takes.
 const ON: &str = "cache: {ttl: 1h}\nreload: {poll_interval: 1h}\n";

@@ -6,9 +6,9 @@ use std::process::Command;
 use ::redis::{Client as RedisClient, Commands as _, Connection};
 use tempfile::TempDir;
 
-use super::super::common::process::{Guarded, find_tool, free_port};
-use super::super::common::tls::{Authority, Identity};
 use super::*;
+use crate::kit::process::{Guarded, find_tool, free_port};
+use crate::kit::tls::{Authority, Identity};
 
 const ERRORS: &str = "partywall_answer_cache_errors_total{store=\"redis\"}";
 

@@ -2,9 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::super::common::dataset::{Dataset, MAIN};
-use super::super::common::prometheus::Prometheus;
 use super::*;
+use crate::kit::dataset::{Dataset, MAIN};
+use crate::kit::prometheus::Prometheus;
 
 /// As Grafana asks while a panel of one hour refreshes: it aligns the range to the step.
 fn refreshed(now: i64, step: i64) -> Ask {

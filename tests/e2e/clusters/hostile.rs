@@ -1,11 +1,11 @@
 //! K: several clusters behind one address. Whatever path or host a request names, it reaches the
 //! cluster that it names or none, and there it is confined and signed as that cluster's.
 
-use super::common::grpc::{Call, call};
-use super::common::raw::{RawAnswer, exchange};
-use super::common::tempo_upstream::TempoUpstream;
-use super::common::upstream::Upstream;
-use super::rig::{ACME, Rig};
+use crate::kit::grpc::{Call, call};
+use crate::kit::raw::{RawAnswer, exchange};
+use crate::kit::rig::{ACME, Rig};
+use crate::kit::tempo_upstream::TempoUpstream;
+use crate::kit::upstream::Upstream;
 
 /// The default; below `/eu`, below `/eu/west`; for `us.test`; for `us.test` below `/eu`.
 struct Clusters {

@@ -1,12 +1,12 @@
 //! The law for clusters: each one's part of an answer is the answer of a private store that holds
 //! the tenant's data in that cluster alone.
 
-use super::common::client::{Answer, Ask, Client, Sent};
-use super::common::compare::{Strictness, differences};
-use super::common::dataset::Dataset;
-use super::common::partywall::{Partywall, Setup};
-use super::common::prometheus::Prometheus;
-use super::common::token::now;
+use crate::kit::client::{Answer, Ask, Client, Sent};
+use crate::kit::compare::{Strictness, differences};
+use crate::kit::dataset::Dataset;
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::prometheus::Prometheus;
+use crate::kit::token::now;
 
 const QUERIES: [&str; 4] = [
     "up",

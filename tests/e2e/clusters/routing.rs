@@ -1,12 +1,12 @@
 //! Several upstreams of one API: by path prefix, by host, and with the law of the root.
 
-use super::common::client::Answer;
-use super::common::grpc::{Call, call};
-use super::common::raw::{RawAnswer, exchange, request};
-use super::common::tempo_upstream::{TempoReply, TempoUpstream};
-use super::common::upstream::{Reply, Upstream};
-use super::rig::{ACME, Rig};
-use super::stage::VECTOR;
+use crate::kit::client::Answer;
+use crate::kit::grpc::{Call, call};
+use crate::kit::raw::{RawAnswer, exchange, request};
+use crate::kit::rig::{ACME, Rig};
+use crate::kit::stage::VECTOR;
+use crate::kit::tempo_upstream::{TempoReply, TempoUpstream};
+use crate::kit::upstream::{Reply, Upstream};
 
 /// Defaults of both APIs, a cluster of both below `/clusters/eu`, one of metrics for the host
 /// `us.test`.

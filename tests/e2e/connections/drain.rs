@@ -8,10 +8,10 @@ use http_body_util::BodyExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::common::client::Client;
-use super::common::raw::read_answer;
-use super::stage::{PATIENCE, QUERY, Stage, eventually, until_closed, until_seen};
-use super::wire::Step;
+use crate::kit::client::Client;
+use crate::kit::raw::read_answer;
+use crate::kit::stage::{PATIENCE, QUERY, Stage, eventually, until_closed, until_seen};
+use crate::kit::wire::Step;
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
 

@@ -17,14 +17,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::common::grpc::{Call, call_by, frame};
-use super::common::partywall::{Partywall, Setup};
-use super::common::tempo_upstream::fixture;
-use super::stage::{
+use crate::kit::grpc::{Call, call_by, frame};
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::stage::{
     ELSEWHERE, FILTERED, FORM, PATIENCE, QUERY, Stage, VECTOR, eventually, json, until_closed,
     until_seen,
 };
-use super::wire::{Step, Wire};
+use crate::kit::tempo_upstream::fixture;
+use crate::kit::wire::{Step, Wire};
 
 /// Long after "at once", and well before the two seconds that a half-closed client once got. A busy
 /// machine may take as long now and then, so the best of several tries counts.

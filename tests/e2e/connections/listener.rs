@@ -12,11 +12,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
-use super::common::raw::{RawAnswer, exchange, read_answer};
-use super::stage::{
+use crate::kit::raw::{RawAnswer, exchange, read_answer};
+use crate::kit::stage::{
     ELSEWHERE, FORM, PATIENCE, QUERY, Stage, VECTOR, eventually, json, until_closed, until_seen,
 };
-use super::wire::{Step, Wire};
+use crate::kit::wire::{Step, Wire};
 
 const DEADLINES: &str =
     "timeouts: {first_request: 400ms, header: 400ms, body_idle: 400ms, idle: 2s}\n";

@@ -6,10 +6,10 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::common::process::find_tool;
 use super::repository::{documents, files, list, named, root, string, text, yaml};
 use super::series::exposed;
 use super::tools;
+use crate::kit::process::find_tool;
 
 const FOLDER: &str = "k8s/components/alerts";
 

@@ -263,7 +263,11 @@ fn the_custom_resources_fit_their_schemas() {
     };
     // A script finds modules beside itself.
     let script = root().join("target/deploy-tools/custom-resources.mjs");
-    std::fs::copy(root().join("tests/deploy/custom-resources.mjs"), &script).unwrap();
+    std::fs::copy(
+        root().join("tests/e2e/deploy/custom-resources.mjs"),
+        &script,
+    )
+    .unwrap();
     let mut checked = Vec::new();
     for (folder, text) in builds {
         for object in documents(&folder, &text) {

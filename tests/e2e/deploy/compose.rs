@@ -6,10 +6,10 @@ use std::process::Command;
 use partywall::config::settings::KeySource;
 use serde_json::Value;
 
-use super::common::process::find_tool;
 use super::faked::load;
 use super::repository::{files, list, relative, root, string, text, yaml};
 use super::tools;
+use crate::kit::process::find_tool;
 
 const FOLDER: &str = "config/compose";
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::alerts::alerts;
-use super::common::docs::{page, pages};
 use super::repository::{documents, root, string, yaml};
+use crate::kit::docs::{page, pages};
 use partywall::reason::Reason;
 
 /// The headings of the runbook.

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use partywall::config::settings::Settings;
 use partywall::config::{self, Access};
 
-use super::common::tls::{Authority, Identity};
+use crate::kit::tls::{Authority, Identity};
 
 /// Where configs are mounted; the loader is told the same name.
 const MOUNTED: &str = "/etc/partywall/config/partywall.yaml";

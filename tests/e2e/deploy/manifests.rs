@@ -6,10 +6,10 @@ use std::path::Path;
 use partywall::config::settings::Settings;
 use serde_json::Value;
 
-use super::common::client::Client;
-use super::common::partywall::{Partywall, Setup};
 use super::faked::load;
 use super::repository::{files, list, named, relative, root, string, text, yaml};
+use crate::kit::client::Client;
+use crate::kit::partywall::{Partywall, Setup};
 
 /// Where Partywall runs: the pod, the folder that makes its config's `ConfigMap`, and that one's
 /// name.

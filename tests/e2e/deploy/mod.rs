@@ -4,11 +4,6 @@
 //! Some checks need tools that a newcomer may not have (kubectl, schemas): without them the test
 //! says so on standard error and passes. `.ci/deploy-tools` installs them, and with
 //! `PARTYWALL_DEPLOY_TOOLS=required`, as in CI, their absence is a failure.
-#![cfg(test)]
-#![allow(unreachable_pub, missing_docs, reason = "the modules of a test")]
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod faked;
 mod repository;

@@ -8,10 +8,10 @@ use promql_parser::parser::{Expr, parse};
 use promql_parser::util::{ExprVisitor, walk_expr};
 use tempfile::TempDir;
 
-use super::common::client::{Ask, Client};
-use super::common::partywall::{Partywall, Setup, Tempo};
-use super::common::process::free_port;
-use super::common::tls::Authority;
+use crate::kit::client::{Ask, Client};
+use crate::kit::partywall::{Partywall, Setup, Tempo};
+use crate::kit::process::free_port;
+use crate::kit::tls::Authority;
 
 /// What every scraped series has besides its own labels.
 const TARGET: [&str; 2] = ["job", "instance"];

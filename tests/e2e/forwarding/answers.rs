@@ -4,12 +4,12 @@
 use http_body_util::BodyExt;
 use tokio::io::AsyncWriteExt;
 
-use super::common::partywall::Setup;
-use super::stage::{
+use crate::kit::partywall::Setup;
+use crate::kit::stage::{
     ELSEWHERE, FILTERED, FORM, QUERY, Stage, VECTOR, assert_error, impatient, json, until_closed,
     until_seen,
 };
-use super::wire::{Step, Wire};
+use crate::kit::wire::{Step, Wire};
 
 #[tokio::test]
 async fn a_query_answer_that_breaks_off_is_never_a_whole_one() {

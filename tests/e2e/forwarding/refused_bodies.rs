@@ -13,10 +13,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::common::raw::{RawAnswer, exchange, read_answer, request};
-use super::common::upstream::Upstream;
-use super::stage::{FORM, PATIENCE, QUERY, Stage, eventually, json, until_closed, until_seen};
-use super::wire::Step;
+use crate::kit::raw::{RawAnswer, exchange, read_answer, request};
+use crate::kit::stage::{FORM, PATIENCE, QUERY, Stage, eventually, json, until_closed, until_seen};
+use crate::kit::upstream::Upstream;
+use crate::kit::wire::Step;
 
 type Body = BoxBody<Bytes, std::io::Error>;
 
@@ -254,7 +254,7 @@ async fn early_answer_of_an_upstream_says_close_while_the_body_still_comes() {
     let answer = one_answer(&mut stream).await;
     assert_eq!(answer.status, 413, "{answer:?}");
     if !says_close(&answer) {
-        stage.upstream.script(&[json(super::stage::VECTOR)]);
+        stage.upstream.script(&[json(crate::kit::stage::VECTOR)]);
         stream.write_all(&stage.kept(QUERY)).await.unwrap();
         assert_eq!(one_answer(&mut stream).await.status, 200);
     }

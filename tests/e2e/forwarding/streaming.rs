@@ -2,9 +2,9 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::common::raw::exchange;
-use super::stage::{PATIENCE, QUERY, Stage, eventually, until_closed, until_seen};
-use super::wire::{Step, Wire};
+use crate::kit::raw::exchange;
+use crate::kit::stage::{PATIENCE, QUERY, Stage, eventually, until_closed, until_seen};
+use crate::kit::wire::{Step, Wire};
 
 const SIZE: usize = 100 << 20;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";

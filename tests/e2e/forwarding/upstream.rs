@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 
-use super::common::partywall::Setup;
-use super::common::process::free_port;
-use super::stage::{
+use crate::kit::partywall::Setup;
+use crate::kit::process::free_port;
+use crate::kit::stage::{
     ELSEWHERE, FILTERED, PATIENCE, QUERY, Stage, VECTOR, assert_error, eventually, impatient, json,
     until_closed, until_seen,
 };
-use super::wire::{Step, Wire};
+use crate::kit::wire::{Step, Wire};
 
 #[tokio::test]
 async fn nobody_there_is_a_502() {
@@ -154,7 +154,7 @@ async fn our_credentials_go_up_and_the_clients_do_not() {
                 "GET {target} HTTP/1.1\r\nHost: x\r\nX-Id-Token: {token}\r\nConnection: close\r\n\r\n"
             );
             let answer =
-                super::common::raw::exchange(stage.proxy.authority(), by_id_token.as_bytes()).await;
+                crate::kit::raw::exchange(stage.proxy.authority(), by_id_token.as_bytes()).await;
             assert_ne!(answer.status, 401, "{answer:?}");
         }
         let seen = stage.upstream.seen();

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::common::client::escape;
-use super::common::upstream::Reply;
-use super::stage::{
+use crate::kit::client::escape;
+use crate::kit::stage::{
     ELSEWHERE, FILTERED, QUERY, Stage, VECTOR, assert_error, eventually, impatient, json,
 };
-use super::wire::{Step, Wire};
-use super::witness::{MIB, Neighbour, assert_memory_below, peak_memory};
+use crate::kit::upstream::Reply;
+use crate::kit::wire::{Step, Wire};
+use crate::kit::witness::{MIB, Neighbour, assert_memory_below, peak_memory};
 
 const SECRET_ANSWER: &str = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"tenant_id":"secret"},"value":[1,"1"]}]}}"#;
 
@@ -234,7 +234,7 @@ async fn r1_garbage_is_never_passed_on() {
 #[tokio::test]
 async fn r1_garbage_of_tempo_is_never_passed_on() {
     let upstream = Wire::start(&[]).await;
-    let setup = super::common::partywall::Setup::tempo(&upstream.url);
+    let setup = crate::kit::partywall::Setup::tempo(&upstream.url);
     let stage = Stage::of(upstream, setup).await;
     let garbage = "secret\u{1}{[".repeat(1000);
     for kind in ["application/json", "application/protobuf", "text/html"] {

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-use super::common::raw::{RawAnswer, exchange, read_answer, read_answer_behind};
-use super::common::upstream::{Behaviour, Upstream};
-use super::stage::{Stage, eventually};
-use super::wire::Step;
+use crate::kit::raw::{RawAnswer, exchange, read_answer, read_answer_behind};
+use crate::kit::stage::{Stage, eventually};
+use crate::kit::upstream::{Behaviour, Upstream};
+use crate::kit::wire::Step;
 
 const CHUNKS: &str = "8\r\nquery=up\r\n0\r\n\r\n";
 

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::common::upstream::Upstream;
-use super::frames::{
+use crate::kit::frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, End, Frames, GOAWAY, HEADERS, PING, PRIORITY,
     PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get,
 };
-use super::stage::{QUERY, Stage};
-use super::witness::{MIB, Neighbour, assert_memory_below};
+use crate::kit::stage::{QUERY, Stage};
+use crate::kit::upstream::Upstream;
+use crate::kit::witness::{MIB, Neighbour, assert_memory_below};
 
 type Header<'a> = (&'a str, &'a str);
 

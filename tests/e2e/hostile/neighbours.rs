@@ -3,10 +3,10 @@
 
 use serde_json::json;
 
-use super::common::raw::{RawAnswer, exchange, request};
-use super::common::token::{Signer, now};
-use super::stage::{ELSEWHERE, FORM, QUERY, Stage, eventually, json as answer_of};
-use super::wire::Step;
+use crate::kit::raw::{RawAnswer, exchange, request};
+use crate::kit::stage::{ELSEWHERE, FORM, QUERY, Stage, eventually, json as answer_of};
+use crate::kit::token::{Signer, now};
+use crate::kit::wire::Step;
 
 /// So slow that no bucket fills up again within the test.
 const SLOW: &str = "tenant_limits: {default: {requests_per_second: 1, burst: 3}}\n";
@@ -73,7 +73,7 @@ async fn n2_who_is_over_his_limit_is_told_of_himself() {
 #[tokio::test]
 async fn n3_names_that_come_once_are_not_kept() {
     let stage = Stage::recorded(SLOW).await;
-    let before = super::witness::peak_memory(&stage.proxy);
+    let before = crate::kit::witness::peak_memory(&stage.proxy);
     for round in 0..200 {
         let many: Vec<String> = (0..20)
             .map(|index| format!("{round}-{index}-{}", "x".repeat(200)))
@@ -84,7 +84,7 @@ async fn n3_names_that_come_once_are_not_kept() {
         assert_eq!(answer.status, 200, "{answer:?}");
         stage.upstream.take();
     }
-    let grown = super::witness::peak_memory(&stage.proxy) - before;
+    let grown = crate::kit::witness::peak_memory(&stage.proxy) - before;
     assert!(grown < 64 << 20, "{} MiB for 4000 tenants", grown >> 20);
 }
 

@@ -12,13 +12,13 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::common::client::{Answer, Client, escape};
-use super::common::partywall::Partywall;
-use super::common::raw::{RawAnswer, exchange, request};
-use super::common::token::Signer;
-use super::rig::{ACME, Rig, token};
-use super::stage::{QUERY, SECRET, Stage, eventually, until_closed};
-use super::witness::{MIB, peak_memory};
+use crate::kit::client::{Answer, Client, escape};
+use crate::kit::partywall::Partywall;
+use crate::kit::raw::{RawAnswer, exchange, request};
+use crate::kit::rig::{ACME, Rig, token};
+use crate::kit::stage::{QUERY, SECRET, Stage, eventually, until_closed};
+use crate::kit::token::Signer;
+use crate::kit::witness::{MIB, peak_memory};
 
 /// Whether a line of the log is a record, whatever its texts say.
 fn is_of_trail(line: &str) -> bool {
@@ -368,7 +368,7 @@ async fn a3_records_are_bounded() {
     );
     for token in [of_long, of_many] {
         let bearer = format!("Bearer {token}");
-        let headers = [("Authorization", bearer.as_str()), super::stage::FORM];
+        let headers = [("Authorization", bearer.as_str()), crate::kit::stage::FORM];
         let bytes = request("POST", "/api/v1/query", &headers, query.as_bytes());
         let answer = exchange(stage.proxy.authority(), &bytes).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -428,7 +428,7 @@ async fn a4_a_trace_context_says_nothing_else() {
 const MARK: &str = "s3cr3t-Mark-0123456789abcdefghij";
 const PART: &str = "s3cr3t-Mark-";
 
-type Change = Box<dyn Fn(&mut super::rig::Config)>;
+type Change = Box<dyn Fn(&mut crate::kit::rig::Config)>;
 
 /// Secrets in every place where there may be one: shown nowhere, not even by the errors of a file
 /// that has them in the wrong place or form.

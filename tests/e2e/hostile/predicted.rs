@@ -13,14 +13,14 @@ use hyper::Request;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::common::client::{Client, Sent, encode_form};
-use super::common::partywall::{Partywall, Setup, Tempo};
-use super::common::raw;
-use super::common::token::{Signer, now};
-use super::common::upstream::Upstream;
 use super::framing;
-use super::requests::{self, Times};
-use super::stage::eventually;
+use crate::kit::client::{Client, Sent, encode_form};
+use crate::kit::partywall::{Partywall, Setup, Tempo};
+use crate::kit::raw;
+use crate::kit::stage::eventually;
+use crate::kit::token::{Signer, now};
+use crate::kit::upstream::Upstream;
+use crate::law::requests::{self, Times};
 
 /// A request, but for its token and its trace.
 #[derive(Clone)]

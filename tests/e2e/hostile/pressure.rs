@@ -9,11 +9,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::common::client::{Ask, Client, Sent};
-use super::common::raw::request;
-use super::common::upstream::{Reply, Upstream};
-use super::frames::{DATA, END_HEADERS, Frames, HEADERS, block, frame};
-use super::stage::{ELSEWHERE, FORM, Stage};
+use crate::kit::client::{Ask, Client, Sent};
+use crate::kit::frames::{DATA, END_HEADERS, Frames, HEADERS, block, frame};
+use crate::kit::raw::request;
+use crate::kit::stage::{ELSEWHERE, FORM, Stage};
+use crate::kit::upstream::{Reply, Upstream};
 
 /// How long an attack is kept up.
 const ATTACK: Duration = Duration::from_secs(6);

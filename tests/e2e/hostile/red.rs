@@ -1,9 +1,5 @@
 //! What someone in the wrong place could do to the others: unread answers, and an upstream that is
 //! not where it seems to be.
-#![cfg(test)]
-
-#[path = "common/mod.rs"]
-mod common;
 
 use std::time::Duration;
 
@@ -13,10 +9,10 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
-use common::client::{Ask, Client};
-use common::partywall::{Partywall, Setup};
-use common::token::Signer;
-use common::upstream::Upstream;
+use crate::kit::client::{Ask, Client};
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::token::Signer;
+use crate::kit::upstream::Upstream;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

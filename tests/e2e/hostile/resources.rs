@@ -10,15 +10,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use super::common::partywall::Setup;
-use super::common::raw::exchange;
-use super::common::tempo_data::ATTRIBUTE;
-use super::common::upstream::{Reply, Upstream};
-use super::stage::{
+use crate::kit::partywall::Setup;
+use crate::kit::raw::exchange;
+use crate::kit::stage::{
     ELSEWHERE, FILTERED, FORM, PATIENCE, QUERY, Stage, VECTOR, eventually, until_seen,
 };
-use super::wire::{Step, Wire};
-use super::witness::{MIB, Neighbour, assert_memory_below, peak_memory};
+use crate::kit::tempo_data::ATTRIBUTE;
+use crate::kit::upstream::{Reply, Upstream};
+use crate::kit::wire::{Step, Wire};
+use crate::kit::witness::{MIB, Neighbour, assert_memory_below, peak_memory};
 
 const IN_FLIGHT: &str = "partywall_http_requests_in_flight";
 

@@ -9,13 +9,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::common::partywall::Setup;
-use super::common::raw::{RawAnswer, exchange, request};
-use super::common::tls::{Authority, HTTP1, TlsClient};
-use super::common::upstream::Upstream;
-use super::frames::{End, Frames, GOAWAY, get};
-use super::rig::{ACME, Rig};
-use super::stage::{QUERY, Stage, eventually, until_closed, until_seen};
+use crate::kit::frames::{End, Frames, GOAWAY, get};
+use crate::kit::partywall::Setup;
+use crate::kit::raw::{RawAnswer, exchange, request};
+use crate::kit::rig::{ACME, Rig};
+use crate::kit::stage::{QUERY, Stage, eventually, until_closed, until_seen};
+use crate::kit::tls::{Authority, HTTP1, TlsClient};
+use crate::kit::upstream::Upstream;
 
 const NO_TOKEN: &str = "GET /api/v1/query?query=up HTTP/1.1\r\nHost: x\r\n\r\n";
 

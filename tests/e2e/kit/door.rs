@@ -1,8 +1,8 @@
 //! The proxy with a recording upstream behind it, and what is asked of both.
 
-use super::common::partywall::{Partywall, Setup};
-use super::common::raw::{RawAnswer, exchange, request};
-use super::common::upstream::{Seen, Upstream};
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::raw::{RawAnswer, exchange, request};
+use crate::kit::upstream::{Seen, Upstream};
 
 pub const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 

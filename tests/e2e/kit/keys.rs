@@ -9,7 +9,7 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use super::common::token::{AUDIENCE, now};
+use crate::kit::token::{AUDIENCE, now};
 
 /// An ES256 key pair.
 pub struct Key {

@@ -20,7 +20,7 @@ use super::protobuf::{Exemplar, Label, Sample, TimeSeries, WriteRequest, pack};
 pub struct Prometheus {
     /// Without a trailing slash.
     pub url: String,
-    process: Guarded,
+    _process: Guarded,
     _dir: TempDir,
 }
 
@@ -85,7 +85,7 @@ impl Prometheus {
             .await;
         Self {
             url,
-            process,
+            _process: process,
             _dir: dir,
         }
     }
@@ -108,10 +108,6 @@ impl Prometheus {
             .expect("a request");
         let answer = Client::default().send(request).await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text());
-    }
-
-    pub fn log(&self) -> String {
-        self.process.log()
     }
 }
 

@@ -14,8 +14,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::common::process::free_port;
 use super::keys::{Key, key_set};
+use crate::kit::process::free_port;
 
 #[derive(Default)]
 struct State {

@@ -8,12 +8,12 @@ use std::sync::LazyLock;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::common::client::{Answer, Ask, Client};
-use super::common::dataset::LABEL;
-use super::common::process::{Guarded, free_port};
-use super::common::token::{AUDIENCE, ISSUER, Signer};
-use super::common::upstream::Upstream;
 use super::stage::{PATIENCE, SECRET, eventually, metric};
+use crate::kit::client::{Answer, Ask, Client};
+use crate::kit::dataset::LABEL;
+use crate::kit::process::{Guarded, free_port};
+use crate::kit::token::{AUDIENCE, ISSUER, Signer};
+use crate::kit::upstream::Upstream;
 
 /// Of the tenant `acme`, for the config as it is at first.
 pub static ACME: LazyLock<String> = LazyLock::new(|| Signer::hs256(SECRET).tenant("acme"));

@@ -25,8 +25,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use super::common::upstream::decode;
 use super::stage::VECTOR;
+use crate::kit::upstream::decode;
 
 /// Signs certificates.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);

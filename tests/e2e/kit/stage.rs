@@ -9,12 +9,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 
-use super::common::client::Client;
-use super::common::partywall::{Partywall, Setup};
-use super::common::raw::{RawAnswer, exchange, request};
-use super::common::token::Signer;
-use super::common::upstream::Upstream;
 use super::wire::{Step, Wire};
+use crate::kit::client::Client;
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::raw::{RawAnswer, exchange, request};
+use crate::kit::token::Signer;
+use crate::kit::upstream::Upstream;
 
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");

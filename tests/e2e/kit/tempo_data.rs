@@ -66,8 +66,6 @@ pub struct Group {
 pub struct Trace {
     /// 32 hexadecimal digits.
     pub id: String,
-    /// What the test calls it.
-    pub name: String,
     pub window: Window,
     pub groups: Vec<Group>,
 }
@@ -137,11 +135,6 @@ impl Traces {
         self.traces
             .iter()
             .filter(move |trace| trace.window == window)
-    }
-
-    pub fn named(&self, name: &str) -> &Trace {
-        let mut found = self.traces.iter().filter(|trace| trace.name == name);
-        found.next().unwrap_or_else(|| panic!("no trace {name}"))
     }
 
     /// First and last second of a window.
@@ -413,7 +406,6 @@ fn plain(anchor: i64) -> Vec<Trace> {
             let start = start_of(anchor, window, n, PLAIN_TRACES);
             traces.push(Trace {
                 groups: shop(&id, owner, n, start),
-                name: format!("plain {place} {n}"),
                 id,
                 window,
             });
@@ -590,13 +582,12 @@ fn mixed(anchor: i64) -> Vec<Trace> {
     let all = CHAINS.len() * ROUNDS;
     let mut traces = Vec::new();
     for round in 0..ROUNDS {
-        for (place, (name, chain)) in CHAINS.iter().enumerate() {
+        for (place, (_, chain)) in CHAINS.iter().enumerate() {
             let n = round * CHAINS.len() + place;
             let id = trace_id(anchor, window, n);
             let start = start_of(anchor, window, n, all);
             traces.push(Trace {
                 groups: chained(&id, chain, start),
-                name: format!("{name} {round}"),
                 id,
                 window,
             });
@@ -620,12 +611,7 @@ fn long(anchor: i64, n: usize) -> Trace {
     // Span 1 is acme's.
     late[0].spans.remove(0);
     groups.append(&mut late);
-    Trace {
-        id,
-        name: "long".to_owned(),
-        window,
-        groups,
-    }
+    Trace { id, window, groups }
 }
 
 fn chained(trace: &str, chain: &[(&str, u32)], start: i64) -> Vec<Group> {
@@ -701,7 +687,6 @@ fn doubtful(anchor: i64) -> Vec<Trace> {
         let spans = vec![span.otlp()];
         traces.push(Trace {
             groups: vec![group(owner, "doubtful", spans)],
-            name: name.to_owned(),
             id,
             window,
         });
@@ -728,7 +713,6 @@ fn marker(anchor: i64) -> Trace {
     let spans = vec![span.otlp()];
     Trace {
         groups: vec![group(Owner::Tenant("acme"), "marker", spans)],
-        name: "marker".to_owned(),
         id,
         window,
     }

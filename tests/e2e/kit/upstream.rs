@@ -14,7 +14,6 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::client::Answer;
 
 /// A request as it reached the upstream.
 #[derive(Clone, Debug)]
@@ -90,14 +89,6 @@ impl Reply {
             status: 200,
             headers: vec![("content-type", "application/json".to_owned())],
             body: Bytes::copy_from_slice(body.as_bytes()),
-        }
-    }
-
-    pub fn of(answer: &Answer) -> Self {
-        Self {
-            status: answer.status.as_u16(),
-            headers: vec![("content-type", answer.header("content-type").to_owned())],
-            body: answer.body.clone(),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::common::client::{Ask, Client};
-use super::common::partywall::Partywall;
+use crate::kit::client::{Ask, Client};
+use crate::kit::partywall::Partywall;
 
 pub const MIB: usize = 1 << 20;
 

@@ -5,9 +5,9 @@
 
 use serde_json::Value;
 
-use super::common::client::{Answer, Ask};
-use super::common::compare::canonical;
-use super::common::dataset::LABEL;
+use crate::kit::client::{Answer, Ask};
+use crate::kit::compare::canonical;
+use crate::kit::dataset::LABEL;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {

@@ -1,15 +1,12 @@
 //! Answers that no query confines (rules, alerts, targets, metadata) are filtered: what is left
 //! is what a Prometheus with this tenant's rules and targets alone would answer.
-#![cfg(test)]
-
-mod common;
 
 use std::time::{Duration, Instant};
 
-use common::client::{Answer, Ask, Client};
-use common::partywall::{Partywall, Setup};
-use common::prometheus::{Extras, Prometheus};
-use common::upstream::{Behaviour, Exporter, Reply, Upstream};
+use crate::kit::client::{Answer, Ask, Client};
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::prometheus::{Extras, Prometheus};
+use crate::kit::upstream::{Behaviour, Exporter, Reply, Upstream};
 use serde_json::{Value, json};
 
 const FILTERED: [&str; 4] = [

@@ -5,7 +5,7 @@
 //! (its own templates ask it), selectors that could match the empty series, and experimental
 //! functions, which Debian's Prometheus does not know.
 
-use super::common::random::Random;
+use crate::kit::random::Random;
 
 /// So deep do vectors nest.
 const DEPTH: usize = 4;

@@ -3,7 +3,7 @@
 //! One dataset of many tenants is loaded into a shared Prometheus, and its parts into private
 //! ones: `acme` alone, `acme` and `beta`, and some tenants with difficult names. The proxy stands
 //! in front of the shared store; each request goes to the proxy and to the private store, and
-//! the answers must say the same (`common/compare.rs`). Differences that are meant are listed in
+//! the answers must say the same (`kit/compare.rs`). Differences that are meant are listed in
 //! `exceptions.rs`.
 //!
 //! Some queries are made up from the grammar anew each time (`generated.rs`). The seed is printed;
@@ -17,35 +17,30 @@
 //!
 //! ```text
 //! export PARTYWALL_DATASET_DIR=/tmp/dataset
-//! cargo test --test private_store -- --ignored write_dataset    # shared/ and acme/: TSDB blocks
+//! cargo test --test e2e -- --ignored write_dataset    # shared/ and acme/: TSDB blocks
 //! … serve both directories, for example with a Prometheus, a sidecar and a query each …
 //! THANOS_URL=http://127.0.0.1:19192 THANOS_PRIVATE_URL=http://127.0.0.1:19193 \
-//!     cargo test --test private_store thanos -- --nocapture
+//!     cargo test --test e2e thanos -- --nocapture
 //! ```
-#![cfg(test)]
-#![allow(unreachable_pub, missing_docs, reason = "the modules of a test")]
 
-#[path = "../common/mod.rs"]
-mod common;
-
-mod clusters;
 mod exceptions;
+mod filtered;
 mod generated;
 mod queries;
 mod remote_read;
-mod requests;
+pub mod requests;
 mod suite;
 
 use std::path::PathBuf;
 
-use common::client::{Ask, Client};
-use common::compare::{Strictness, differences};
-use common::dataset::Dataset;
-use common::docs::Page;
-use common::partywall::{Partywall, Setup};
-use common::prometheus::{Prometheus, make_blocks};
-use common::random::seeds;
-use common::token::now;
+use crate::kit::client::{Ask, Client};
+use crate::kit::compare::{Strictness, differences};
+use crate::kit::dataset::Dataset;
+use crate::kit::docs::Page;
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::prometheus::{Prometheus, make_blocks};
+use crate::kit::random::seeds;
+use crate::kit::token::now;
 use exceptions::{EXCEPTIONS, Store};
 use requests::{Case, Times, evaluations, exemplars, federation, metadata, query_parameters};
 use suite::{Scope, Tally};
@@ -166,7 +161,7 @@ fn assert_exceptions_are_needed(total: &Tally, store: Store) {
             exception.name
         );
     }
-    let pages = common::docs::pages();
+    let pages = crate::kit::docs::pages();
     for exception in EXCEPTIONS {
         // However the lines are wrapped.
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, StatusCode};
 
-use super::common::client::{Answer, Client};
-use super::common::protobuf::{LabelMatcher, Query, ReadRequest, ReadResponse, pack, unpack};
 use super::requests::Times;
 use super::suite::Scope;
+use crate::kit::client::{Answer, Client};
+use crate::kit::protobuf::{LabelMatcher, Query, ReadRequest, ReadResponse, pack, unpack};
 
 const EQUAL: i32 = 0;
 const NOT_EQUAL: i32 = 1;

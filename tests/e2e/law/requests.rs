@@ -1,6 +1,6 @@
 //! The requests a query becomes, and those of the endpoints that take selectors.
 
-use super::common::client::{Ask, Sent, escape};
+use crate::kit::client::{Ask, Sent, escape};
 
 /// The moments the requests ask about, in unix seconds.
 #[derive(Clone, Copy)]

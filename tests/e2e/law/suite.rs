@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::common::client::{Answer, Client};
-use super::common::compare::{Strictness, differences};
 use super::exceptions::EXCEPTIONS;
 use super::requests::Case;
+use crate::kit::client::{Answer, Client};
+use crate::kit::compare::{Strictness, differences};
 
 /// Requests in flight at once.
 const GENTLY: usize = 6;

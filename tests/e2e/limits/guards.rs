@@ -6,16 +6,16 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 
-use crate::common::client::{Answer, Ask, Client, Sent};
-use crate::common::grpc::{Call, call};
-use crate::common::partywall::Setup;
-use crate::common::protobuf::{LabelMatcher, Query, ReadRequest, pack};
-use crate::common::tempo_messages::{QueryRangeRequest, SearchRequest};
-use crate::common::tempo_upstream::TempoUpstream;
-use crate::common::token::Signer;
-use crate::common::upstream::Upstream;
-use crate::rig::{Rig, token};
-use crate::stage::{SECRET, Stage, eventually};
+use crate::kit::client::{Answer, Ask, Client, Sent};
+use crate::kit::grpc::{Call, call};
+use crate::kit::partywall::Setup;
+use crate::kit::protobuf::{LabelMatcher, Query, ReadRequest, pack};
+use crate::kit::rig::{Rig, token};
+use crate::kit::stage::{SECRET, Stage, eventually};
+use crate::kit::tempo_messages::{QueryRangeRequest, SearchRequest};
+use crate::kit::tempo_upstream::TempoUpstream;
+use crate::kit::token::Signer;
+use crate::kit::upstream::Upstream;
 
 const LIMITS: &str = "\
 tenant_limits:

@@ -7,13 +7,15 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::refusals;
-use crate::common::client::{Ask, Client};
-use crate::common::grpc::{Call, call};
-use crate::common::partywall::Setup;
-use crate::common::tempo_messages::SearchRequest;
-use crate::common::tempo_upstream::{TempoReply, TempoUpstream, fixture, trace_id};
-use crate::common::upstream::{Reply, Upstream};
-use crate::stage::{FILTERED, FORM, QUERY, Stage, VECTOR, assert_error, eventually, until_seen};
+use crate::kit::client::{Ask, Client};
+use crate::kit::grpc::{Call, call};
+use crate::kit::partywall::Setup;
+use crate::kit::stage::{
+    FILTERED, FORM, QUERY, Stage, VECTOR, assert_error, eventually, until_seen,
+};
+use crate::kit::tempo_messages::SearchRequest;
+use crate::kit::tempo_upstream::{TempoReply, TempoUpstream, fixture, trace_id};
+use crate::kit::upstream::{Reply, Upstream};
 
 const MIB: usize = 1024 * 1024;
 const HELD: &str = "partywall_buffered_bytes";

@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-use super::common::client::{Ask, Client};
-use super::common::partywall::Setup;
-use super::common::tempo_upstream::{TempoReply, TempoUpstream};
-use super::keys::Key;
-use super::provider::Provider;
-use super::rig::{Rig, token};
-use super::stage::{
+use crate::kit::client::{Ask, Client};
+use crate::kit::keys::Key;
+use crate::kit::partywall::Setup;
+use crate::kit::provider::Provider;
+use crate::kit::rig::{Rig, token};
+use crate::kit::stage::{
     ELSEWHERE, FORM, QUERY, Stage, VECTOR, assert_error, eventually, json, metric, until_seen,
 };
-use super::wire::{Step, Wire};
+use crate::kit::tempo_upstream::{TempoReply, TempoUpstream};
+use crate::kit::wire::{Step, Wire};
 
 async fn refusals<U>(stage: &Stage<U>, route: &str, reason: &str) -> f64 {
     let series = format!("partywall_refusals_total{{route=\"{route}\",reason=\"{reason}\"}}");
@@ -327,7 +327,7 @@ async fn strangers_without_a_token_leave_places_to_callers() {
     let script = [Step::Gate, json(VECTOR)];
     let rest = "limits: {requests: 4}\npassthrough: {authentication: none}\n";
     let stage = Stage::scripted(&script, rest).await;
-    let anonymous = super::common::raw::request("GET", ELSEWHERE, &[], b"");
+    let anonymous = crate::kit::raw::request("GET", ELSEWHERE, &[], b"");
     let mut open = Vec::new();
     for _ in 0..2 {
         let mut stream = stage.connect().await;
@@ -338,7 +338,7 @@ async fn strangers_without_a_token_leave_places_to_callers() {
         stage.upstream.seen().len() == 2
     })
     .await;
-    let refused = super::common::raw::exchange(stage.proxy.authority(), &anonymous).await;
+    let refused = crate::kit::raw::exchange(stage.proxy.authority(), &anonymous).await;
     assert_eq!(
         (refused.status, refused.header("retry-after")),
         (429, Some("1"))

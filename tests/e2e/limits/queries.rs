@@ -7,16 +7,16 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 
-use crate::common::client::{Answer, Ask, Client, Sent};
-use crate::common::grpc::{Call, call};
-use crate::common::partywall::Setup;
-use crate::common::protobuf::{LabelMatcher, Query, ReadRequest, pack};
-use crate::common::tempo_messages::{
+use crate::kit::client::{Answer, Ask, Client, Sent};
+use crate::kit::grpc::{Call, call};
+use crate::kit::partywall::Setup;
+use crate::kit::protobuf::{LabelMatcher, Query, ReadRequest, pack};
+use crate::kit::stage::Stage;
+use crate::kit::tempo_messages::{
     QueryInstantRequest, QueryRangeRequest, SearchRequest, TagValuesRequest, TagsRequest,
 };
-use crate::common::tempo_upstream::TempoUpstream;
-use crate::common::upstream::Upstream;
-use crate::stage::Stage;
+use crate::kit::tempo_upstream::TempoUpstream;
+use crate::kit::upstream::Upstream;
 
 const LIMITS: &str =
     "limits: {query_bytes: 60, query_depth: 3, query_nodes: 20, format_bytes: 100}\n";

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 
-use super::common::client::{Ask, Client};
-use super::common::process::free_port;
-use super::rig::{ACME, Config, Rig, replace, token};
-use super::stage::eventually;
+use crate::kit::client::{Ask, Client};
+use crate::kit::process::free_port;
+use crate::kit::rig::{ACME, Config, Rig, replace, token};
+use crate::kit::stage::eventually;
 
 /// Who is `acme` no more.
 const REVOKED: &str = "claim: tenant_id\n  map: {globex: globex}";
@@ -264,7 +264,7 @@ async fn limits_take_effect() {
 /// Two configs, each with another upstream and another tenant: every answer is of one of them.
 #[tokio::test]
 async fn under_load_no_request_fails_or_mixes_two_configs() {
-    let other = super::common::upstream::Upstream::start().await;
+    let other = crate::kit::upstream::Upstream::start().await;
     let map = |tenant: &str| format!("claim: tenant_id\n  map: {{acme: {tenant}}}");
     let mut rig = Rig::start(|config, _| {
         config.tenancy = map("first");

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::common::token::{ISSUER, Signer};
-use super::keys::{Key, key_set};
-use super::provider::Provider;
-use super::rig::{ACME, Config, Rig, replace};
-use super::stage::eventually;
+use crate::kit::keys::{Key, key_set};
+use crate::kit::provider::Provider;
+use crate::kit::rig::{ACME, Config, Rig, replace};
+use crate::kit::stage::eventually;
+use crate::kit::token::{ISSUER, Signer};
 
 /// In the place of the one issuer of [`Config`].
 fn trust(config: &mut Config, issuer: &str, keys: &str) {
@@ -84,7 +84,7 @@ async fn a_rotated_pem_file_takes_effect() {
 async fn a_rotated_secret_file_takes_effect() {
     let other = "fedcba9876543210fedcba9876543210";
     let rig = Rig::start(|config, dir| {
-        std::fs::write(dir.join("secret"), super::stage::SECRET).unwrap();
+        std::fs::write(dir.join("secret"), crate::kit::stage::SECRET).unwrap();
         config.keys = "hmac_secret_file: secret".to_owned();
     })
     .await;

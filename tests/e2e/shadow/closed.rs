@@ -1,10 +1,10 @@
 //! What shadow mode does not open, and what it does not loosen.
 
-use super::common::client::{Ask, Sent};
-use super::common::partywall::{Partywall, Setup};
-use super::common::raw::{exchange, request};
-use super::common::upstream::Upstream;
 use super::stage::{ask, counted, metric, shadow, shadowed, verdict};
+use crate::kit::client::{Ask, Sent};
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::raw::{exchange, request};
+use crate::kit::upstream::Upstream;
 
 #[tokio::test]
 async fn what_writes_or_administrates_stays_closed() {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::common::client::Ask;
-use super::common::dataset::Dataset;
-use super::common::partywall::{Partywall, Setup};
-use super::common::prometheus::Prometheus;
-use super::common::token::now;
-use super::common::upstream::Upstream;
 use super::stage::{ask, eventually, metric, records, shadow, shadow_for};
+use crate::kit::client::Ask;
+use crate::kit::dataset::Dataset;
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::prometheus::Prometheus;
+use crate::kit::token::now;
+use crate::kit::upstream::Upstream;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_sees_who_would_see_less() {

@@ -1,11 +1,11 @@
 //! Tempo: streams and traces, as they are.
 
-use super::common::client::{Ask, Client};
-use super::common::grpc::{Call, call};
-use super::common::partywall::{Partywall, Setup};
-use super::common::tempo_messages::SearchRequest;
-use super::common::tempo_upstream::{TempoUpstream, is_companion, trace_id};
 use super::stage::{ask, metric, shadow, verdict};
+use crate::kit::client::{Ask, Client};
+use crate::kit::grpc::{Call, call};
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::tempo_messages::SearchRequest;
+use crate::kit::tempo_upstream::{TempoUpstream, is_companion, trace_id};
 
 const SEARCH: &str = "/tempopb.StreamingQuerier/Search";
 const UNIMPLEMENTED: u8 = 12;

@@ -5,14 +5,14 @@ use http_body_util::Full;
 use hyper::{Method, Request};
 use serde_json::json;
 
-use super::common::client::{Ask, Client, Sent};
-use super::common::dataset::Dataset;
-use super::common::partywall::{Partywall, Setup};
-use super::common::prometheus::{Extras, Prometheus};
-use super::common::raw;
-use super::common::token::{Signer, now};
-use super::common::upstream::Upstream;
 use super::stage::{ask, counted, eventually, metric, records, shadow, shadowed, verdict};
+use crate::kit::client::{Ask, Client, Sent};
+use crate::kit::dataset::Dataset;
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::prometheus::{Extras, Prometheus};
+use crate::kit::raw;
+use crate::kit::token::{Signer, now};
+use crate::kit::upstream::Upstream;
 
 /// Each endpoint of the data API, and what enforcement would do to a tenant's call.
 fn questions(data: &Dataset) -> Vec<(Ask, &'static str)> {

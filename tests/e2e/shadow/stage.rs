@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
-use super::common::client::{Answer, Ask, Client};
-use super::common::partywall::{Partywall, Setup};
+use crate::kit::client::{Answer, Ask, Client};
+use crate::kit::partywall::{Partywall, Setup};
 
 /// Longer than anything here takes on the slowest machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::common::client::{Ask, Client};
-use super::common::partywall::{Partywall, Setup};
-use super::common::upstream::Upstream;
 use super::stage::{ask, eventually, metric, ready, shadow, shadow_until, verdict};
+use crate::kit::client::{Ask, Client};
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::upstream::Upstream;
 
 const IN_FORCE: &str = "partywall_shadow{upstream=\"metrics\"}";
 

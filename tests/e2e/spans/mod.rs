@@ -1,18 +1,18 @@
 //! The trace that a request is part of, and, with the feature `otlp`, the proxy's own spans.
 
 #[cfg(feature = "otlp")]
-mod messages;
+mod exported;
 #[cfg(feature = "otlp")]
-mod spans;
+mod messages;
 
-use super::common::client::{Ask, Client, Sent};
-use super::common::partywall::{Partywall, Setup};
-use super::common::token::Signer;
-use super::common::upstream::{Reply, Upstream};
+use crate::kit::client::{Ask, Client, Sent};
+use crate::kit::partywall::{Partywall, Setup};
 #[cfg(not(feature = "otlp"))]
-use super::rig::Config;
-use super::rig::{ACME, Rig};
-use super::stage::{SECRET, Stage};
+use crate::kit::rig::Config;
+use crate::kit::rig::{ACME, Rig};
+use crate::kit::stage::{SECRET, Stage};
+use crate::kit::token::Signer;
+use crate::kit::upstream::{Reply, Upstream};
 
 pub const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 pub const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -83,7 +83,7 @@ async fn the_access_log_names_the_trace() {
             lines.next().map(|line| serde_json::from_str(line).unwrap());
         line
     };
-    super::stage::eventually("the line is there", async || line().is_some()).await;
+    crate::kit::stage::eventually("the line is there", async || line().is_some()).await;
     let fields = line().unwrap()["fields"].clone();
     assert_eq!(fields["trace_id"], TRACE);
     assert_eq!(
@@ -137,6 +137,6 @@ async fn a_build_without_spans_says_so() {
     let mut rig = Rig::start(|_, _| {}).await;
     rig.config.rest += &config.rest;
     rig.replace();
-    super::stage::eventually("it is refused", async || rig.reloads().await.1 > 0.5).await;
+    crate::kit::stage::eventually("it is refused", async || rig.reloads().await.1 > 0.5).await;
     assert_eq!(rig.status(&ACME).await, 200);
 }

@@ -8,10 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::super::common::tls::{Authority, HTTP1, HTTP2, TlsClient};
-use super::super::stage::{PATIENCE, Stage, eventually, json, until_closed, until_seen};
-use super::super::wire::{Step, Wire};
 use super::lay;
+use crate::kit::stage::{PATIENCE, Stage, eventually, json, until_closed, until_seen};
+use crate::kit::tls::{Authority, HTTP1, HTTP2, TlsClient};
+use crate::kit::wire::{Step, Wire};
 
 /// On a busy machine the handshake of a debug build alone takes most of a second.
 const AT_LEAST: Duration = Duration::from_millis(1900);

@@ -6,10 +6,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use super::common::raw::exchange;
-use super::common::tls::{Authority, HTTP1, HTTP2, TlsClient};
-use super::rig::{ACME, Rig};
-use super::stage::{PATIENCE, QUERY, until_seen};
+use crate::kit::raw::exchange;
+use crate::kit::rig::{ACME, Rig};
+use crate::kit::stage::{PATIENCE, QUERY, until_seen};
+use crate::kit::tls::{Authority, HTTP1, HTTP2, TlsClient};
 
 async fn rig(authority: &Authority, options: &str) -> Rig {
     Rig::start(|config, dir| {

@@ -1,7 +1,9 @@
 //! TLS on listeners: protocols, clients' certificates, changes of files, deadlines, drain.
 
 mod deadlines;
+mod hostile;
 mod reload;
+mod upstreams;
 
 use std::path::Path;
 
@@ -10,15 +12,15 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::common::grpc::{Call, call_by};
-use super::common::partywall::{Partywall, Setup};
-use super::common::process::free_port;
-use super::common::raw::exchange;
-use super::common::tempo_messages::{SearchRequest, SearchResponse, decode};
-use super::common::tempo_upstream::TempoUpstream;
-use super::common::tls::{Authority, BoxError, HTTP1, HTTP2, Identity, TlsClient};
-use super::rig::{ACME, Rig};
-use super::stage::QUERY;
+use crate::kit::grpc::{Call, call_by};
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::process::free_port;
+use crate::kit::raw::exchange;
+use crate::kit::rig::{ACME, Rig};
+use crate::kit::stage::QUERY;
+use crate::kit::tempo_messages::{SearchRequest, SearchResponse, decode};
+use crate::kit::tempo_upstream::TempoUpstream;
+use crate::kit::tls::{Authority, BoxError, HTTP1, HTTP2, Identity, TlsClient};
 
 /// The `tls` of a listener, as YAML in braces, without `client_…`.
 pub const PAIR: &str = "cert_file: tls.crt, key_file: tls.key";
@@ -67,7 +69,7 @@ async fn handshakes(rig: &Rig, result: &str) -> f64 {
 }
 
 async fn counted(rig: &Rig, result: &str, times: f64) {
-    super::stage::eventually("it is counted", async || {
+    crate::kit::stage::eventually("it is counted", async || {
         (handshakes(rig, result).await - times).abs() < 0.5
     })
     .await;
@@ -267,7 +269,7 @@ async fn plain_and_tls_side_by_side() {
     assert!(status(&of_one, &second, &ACME).await.is_err());
     assert!(status(&of_two, &port(&rig), &ACME).await.is_err());
     assert!(status(&of_one, &plain, &ACME).await.is_err());
-    let asked = super::common::raw::request("GET", QUERY, &[], b"");
+    let asked = crate::kit::raw::request("GET", QUERY, &[], b"");
     assert_eq!(exchange(&plain, &asked).await.status, 401);
     assert_eq!(exchange(&second, &asked).await.status, 400);
 }

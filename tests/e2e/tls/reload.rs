@@ -12,13 +12,13 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
 
-use super::super::common::process::free_port;
-use super::super::common::raw::{exchange, request as raw_request};
-use super::super::common::tls::{Authority, HTTP1, HTTP2, Identity, TlsClient};
-use super::super::common::token;
-use super::super::rig::{ACME, Rig, replace};
-use super::super::stage::{QUERY, eventually, until_seen};
 use super::{PAIR, lay, port, request, rig, status};
+use crate::kit::process::free_port;
+use crate::kit::raw::{exchange, request as raw_request};
+use crate::kit::rig::{ACME, Rig, replace};
+use crate::kit::stage::{QUERY, eventually, until_seen};
+use crate::kit::tls::{Authority, HTTP1, HTTP2, Identity, TlsClient};
+use crate::kit::token;
 
 const SUCCESSFUL: &str = "partywall_config_last_reload_successful ";
 

@@ -9,12 +9,12 @@ use rustls::version::{TLS12, TLS13};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::common::client::{Ask, Client};
-use super::common::grpc::{Call, call};
-use super::common::token::{AUDIENCE, Signer};
-use super::rig::{ACME, Config, Rig, replace};
-use super::secure_upstream::{Authority, Pair, SecureUpstream, chain, config, impostor};
-use super::stage::{PATIENCE, SECRET, eventually};
+use crate::kit::client::{Ask, Client};
+use crate::kit::grpc::{Call, call};
+use crate::kit::rig::{ACME, Config, Rig, replace};
+use crate::kit::secure_upstream::{Authority, Pair, SecureUpstream, chain, config, impostor};
+use crate::kit::stage::{PATIENCE, SECRET, eventually};
+use crate::kit::token::{AUDIENCE, Signer};
 
 /// In front of an upstream behind TLS; files are in the config's folder.
 async fn rig(upstream: &SecureUpstream, tls: &str, files: &[(&str, &str)]) -> Rig {
@@ -431,7 +431,7 @@ async fn a_handshake_that_hangs_is_given_up() {
 async fn the_openshift_sample_reaches_thanos_querier() {
     const NAME: &str = "thanos-querier.openshift-monitoring.svc";
     const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-    let sample = include_str!("../../config/openshift.yaml");
+    let sample = include_str!("../../../config/openshift.yaml");
     let service_ca = Authority::new();
     let querier = SecureUpstream::start(&service_ca.server(NAME), &[]).await;
     querier.demand("Bearer service-account-token");

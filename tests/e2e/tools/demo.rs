@@ -1,13 +1,10 @@
 //! `partywall demo`: that it shows what it says, and that it leaves nothing behind.
-#![cfg(test)]
-
-mod common;
 
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use common::process::{Guarded, find_tool};
+use crate::kit::process::{Guarded, find_tool};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(30);

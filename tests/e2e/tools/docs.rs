@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::common::docs::{Page, pages};
+use crate::kit::docs::{Page, pages};
 
 /// A command and what a page shows it to print.
 struct Transcript {

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::common::client::{Ask, Client};
-use super::common::process::free_port;
-use super::common::prometheus::{Extras, Prometheus};
-use super::common::tempo_upstream::{TempoReply, TempoUpstream};
-use super::common::token::{AUDIENCE, ISSUER, Signer};
-use super::common::upstream::{Behaviour, Reply, Upstream};
-use super::tool::{Said, run};
+use crate::kit::client::{Ask, Client};
+use crate::kit::process::free_port;
+use crate::kit::prometheus::{Extras, Prometheus};
+use crate::kit::tempo_upstream::{TempoReply, TempoUpstream};
+use crate::kit::token::{AUDIENCE, ISSUER, Signer};
+use crate::kit::tool::{Said, run};
+use crate::kit::upstream::{Behaviour, Reply, Upstream};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const PASSWORD: &str = "pass-word-of-the-upstream";
@@ -309,8 +309,7 @@ async fn keys_and_tokens_are_looked_at() {
         "{said:#?}"
     );
 
-    let early =
-        signer.token(&json!({"tenant_id": "acme", "iat": super::common::token::now() + 20}));
+    let early = signer.token(&json!({"tenant_id": "acme", "iat": crate::kit::token::now() + 20}));
     let said = good.doctor_reads(&["--token-file", "-"], &early).await;
     let (word, text) = verdict(&said, "issued");
     assert!(

@@ -5,11 +5,11 @@ use http_body_util::Full;
 use hyper::Request;
 use serde_json::{Value, json};
 
-use super::common::client::{Answer, Client, escape};
-use super::common::partywall::{Partywall, Setup, Tempo};
-use super::common::tempo_data;
-use super::common::upstream::{Seen, Upstream};
-use super::tool::{Said, run};
+use crate::kit::client::{Answer, Client, escape};
+use crate::kit::partywall::{Partywall, Setup, Tempo};
+use crate::kit::tempo_data;
+use crate::kit::tool::{Said, run};
+use crate::kit::upstream::{Seen, Upstream};
 
 /// A proxy in front of two upstreams that record.
 struct Rig {

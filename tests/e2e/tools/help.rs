@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use super::tool::run;
+use crate::kit::tool::run;
 
 /// The names of all commands, from `--help` itself.
 fn commands() -> Vec<String> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::tool::{Said, run};
+use crate::kit::tool::{Said, run};
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
 

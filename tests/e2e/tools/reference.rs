@@ -8,12 +8,12 @@ use http_body_util::Full;
 use hyper::Request;
 use serde_json::Value;
 
-use super::common::client::{Answer, Client, escape};
-use super::common::grpc::{Call, call, frame};
-use super::common::partywall::{Partywall, Setup, Tempo};
-use super::common::tempo_data;
-use super::common::tempo_upstream::TempoUpstream;
-use super::common::upstream::Upstream;
+use crate::kit::client::{Answer, Client, escape};
+use crate::kit::grpc::{Call, call, frame};
+use crate::kit::partywall::{Partywall, Setup, Tempo};
+use crate::kit::tempo_data;
+use crate::kit::tempo_upstream::TempoUpstream;
+use crate::kit::upstream::Upstream;
 
 /// A status of gRPC.
 const UNIMPLEMENTED: u8 = 12;

@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::common::upstream::{Behaviour, Upstream};
-use super::tool::run;
+use crate::kit::tool::run;
+use crate::kit::upstream::{Behaviour, Upstream};
 
 const KEYCLOAK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/keycloak.yaml");
 

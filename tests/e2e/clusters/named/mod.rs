@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::common::grpc::{Call, call};
-use super::common::raw::{RawAnswer, exchange, request};
-use super::common::tempo_upstream::TempoUpstream;
-use super::common::token::Signer;
-use super::common::upstream::Upstream;
-use super::rig::{Config, Rig};
-use super::stage::{FORM, QUERY, SECRET};
+use crate::kit::grpc::{Call, call};
+use crate::kit::raw::{RawAnswer, exchange, request};
+use crate::kit::rig::{Config, Rig};
+use crate::kit::stage::{FORM, QUERY, SECRET};
+use crate::kit::tempo_upstream::TempoUpstream;
+use crate::kit::token::Signer;
+use crate::kit::upstream::Upstream;
 
 /// May use all clusters.
 static STAFF: LazyLock<String> = LazyLock::new(|| of(&json!({"groups": ["staff"]})));

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::super::common::raw::{RawAnswer, request};
-use super::super::common::upstream::{Behaviour, Reply};
-use super::super::stage::{VECTOR, eventually};
-use super::super::wire::{Step, Wire};
 use super::{NOWHERE, Named, SRE, STAFF, US_ONLY};
+use crate::kit::raw::{RawAnswer, request};
+use crate::kit::stage::{VECTOR, eventually};
+use crate::kit::upstream::{Behaviour, Reply};
+use crate::kit::wire::{Step, Wire};
 
 const BOTH: &str = "/api/v1/query?cluster=us&query=up&cluster=eu";
 

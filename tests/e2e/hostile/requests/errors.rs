@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::common::raw::RawAnswer;
-use super::common::upstream::{Behaviour, Reply};
-use super::door::{Door, FORM};
+use crate::kit::door::{Door, FORM};
+use crate::kit::raw::RawAnswer;
+use crate::kit::upstream::{Behaviour, Reply};
 
 const QUERY: &str = "/api/v1/query?query=up";
 
@@ -105,7 +105,7 @@ async fn an_upstream_that_fails_is_a_502_or_504() {
 
 #[tokio::test]
 async fn an_upstream_that_is_not_there_is_a_502() {
-    let nobody = super::common::process::free_port();
+    let nobody = crate::kit::process::free_port();
     let door = Door::with(|setup| setup.upstream = format!("http://127.0.0.1:{nobody}")).await;
     for target in [
         QUERY,

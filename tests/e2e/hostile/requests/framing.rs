@@ -9,8 +9,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::common::raw::{RawAnswer, read_answer};
-use super::door::Door;
+use crate::kit::door::Door;
+use crate::kit::raw::{RawAnswer, read_answer};
 
 const SMUGGLED: &str = "GET /api/v1/query?query=smuggled HTTP/1.1\r\nHost: x\r\n";
 

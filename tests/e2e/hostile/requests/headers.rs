@@ -1,7 +1,7 @@
 //! H: what a client's headers may do.
 
-use super::common::raw::request;
-use super::door::Door;
+use crate::kit::door::Door;
+use crate::kit::raw::request;
 
 const DATA: &str = "/api/v1/query?query=up";
 const ELSEWHERE: &str = "/graph";

@@ -4,13 +4,7 @@
 //!
 //! A refusal is only one if no byte of the request reached the upstream; an acceptance names
 //! exactly what reached it.
-#![cfg(test)]
-#![allow(unreachable_pub, missing_docs, reason = "the modules of a test")]
-#![allow(clippy::disallowed_methods, reason = "a test's own bodies are small")]
 
-#[path = "../common/mod.rs"]
-mod common;
-mod door;
 mod errors;
 mod framing;
 mod headers;

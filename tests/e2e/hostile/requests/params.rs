@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::common::client::{encode_form, escape};
-use super::door::{Door, FORM, REFUSALS};
+use crate::kit::client::{encode_form, escape};
+use crate::kit::door::{Door, FORM, REFUSALS};
 
 const CONFINED: &str = r#"up{tenant_id="acme"}"#;
 const KNOWN: [&str; 9] = [
@@ -46,7 +46,7 @@ async fn q1_q2_one_query_is_sent_from_one_place() {
 #[tokio::test]
 async fn q3_q4_every_selector_is_confined_and_none_means_the_tenants() {
     let door = Door::open().await;
-    door.upstream.reply(super::common::upstream::Reply::json(
+    door.upstream.reply(crate::kit::upstream::Reply::json(
         r#"{"status":"success","data":[]}"#,
     ));
     let own = r#"{tenant_id="acme"}"#;

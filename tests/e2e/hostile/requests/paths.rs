@@ -1,8 +1,8 @@
 //! P: which endpoint a path is, however it is spelled.
 
-use super::common::raw::request;
-use super::common::upstream::Reply;
-use super::door::{Door, FORM};
+use crate::kit::door::{Door, FORM};
+use crate::kit::raw::request;
+use crate::kit::upstream::Reply;
 
 #[tokio::test]
 async fn p1_p3_p4_odd_spellings_of_data_paths_are_refused() {

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use super::common::raw::{RawAnswer, request};
-use super::common::token::{AUDIENCE, ISSUER, Signer, now};
-use super::common::upstream::{Seen, Upstream};
-use super::door::Door;
+use crate::kit::door::Door;
+use crate::kit::raw::{RawAnswer, request};
+use crate::kit::token::{AUDIENCE, ISSUER, Signer, now};
+use crate::kit::upstream::{Seen, Upstream};
 
 const TARGET: &str = "/api/v1/query?query=up";
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use prost::Message;
 use serde_json::{Value, json};
 
-use crate::common::client::{Ask, Client};
-use crate::common::grpc::{Call, call};
-use crate::common::tempo_data::Window;
-use crate::common::tempo_messages::{
+use crate::kit::client::{Ask, Client};
+use crate::kit::grpc::{Call, call};
+use crate::kit::tempo_data::Window;
+use crate::kit::tempo_messages::{
     QueryInstantRequest, QueryInstantResponse, QueryRangeRequest, QueryRangeResponse, Scopes,
     SearchRequest, SearchResponse, Strings, TagValues, TagValuesRequest, TagsRequest, Trace,
     TraceByIdResponse, Twin, decode,

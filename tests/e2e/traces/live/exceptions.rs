@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::ask::{Outcome, Question, Subject};
-use crate::common::tempo_data::{ATTRIBUTE, Traces, Window};
+use crate::kit::tempo_data::{ATTRIBUTE, Traces, Window};
 
 /// What the proxy shows of a trace whose root it must not.
 const NO_ROOT: &str = "<root span not yet received>";

@@ -1,7 +1,7 @@
 //! TraceQL made up from the grammar: filters of any shape, structure, pipelines and metrics. Left
 //! out is what Tempo reads in another way once a filter stands before it (`exceptions.rs`).
 
-use crate::common::random::Random;
+use crate::kit::random::Random;
 
 const DEPTH: usize = 3;
 

@@ -9,7 +9,7 @@
 //! ```text
 //! TEMPO_URL=http://127.0.0.1:3200 TEMPO_OTLP_URL=http://127.0.0.1:4318 \
 //! TEMPO_PRIVATE_URL=http://127.0.0.1:3201 TEMPO_PRIVATE_OTLP_URL=http://127.0.0.1:4319 \
-//!     cargo test --test traces live -- --nocapture
+//!     cargo test --test e2e live -- --nocapture
 //! ```
 //!
 //! Both Tempos need `stream_over_http_enabled: true`, and `query_frontend.query_end_cutoff` of at
@@ -33,11 +33,11 @@ use serde_json::{Value, json};
 use self::ask::{As, Form, Outcome, Question, Subject, ask};
 use self::compare::{canonical, differences, exemplars, page};
 use self::exceptions::{Answers, EXCEPTIONS, Rule};
-use crate::common::client::Client;
-use crate::common::partywall::{Partywall, Setup};
-use crate::common::random::seeds;
-use crate::common::tempo_data::{ATTRIBUTE, Trace, Traces, anchors};
-use crate::common::token::now;
+use crate::kit::client::Client;
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::random::seeds;
+use crate::kit::tempo_data::{ATTRIBUTE, Trace, Traces, anchors};
+use crate::kit::token::now;
 
 const TENANT: &str = "acme";
 const STAGE: &str = r#"{ resource.tenant_id = "acme" }"#;
@@ -63,7 +63,7 @@ impl Stores {
         else {
             println!(
                 "!!! NOT RUN: the law on real Tempos. Set TEMPO_URL and TEMPO_PRIVATE_URL; see \
-                 the head of tests/traces/live.rs"
+                 the head of tests/e2e/traces/live/mod.rs"
             );
             return None;
         };

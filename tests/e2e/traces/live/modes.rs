@@ -8,7 +8,7 @@
 //! ```text
 //! TEMPO_MODES_URL=http://127.0.0.1:3203 TEMPO_MODES_OTLP_URL=http://127.0.0.1:4321 \
 //! TEMPO_MULTITENANT_URL=http://127.0.0.1:3202 TEMPO_MULTITENANT_OTLP_URL=http://127.0.0.1:4320 \
-//!     cargo test --test traces live_modes -- --nocapture
+//!     cargo test --test e2e live_modes -- --nocapture
 //! ```
 
 use futures_util::StreamExt as _;
@@ -18,10 +18,10 @@ use super::ask::{As, Form, Outcome, Question, Subject, ask};
 use super::compare::{canonical, differences};
 use super::exceptions::mask;
 use super::{ATTEMPTS, GENTLY, as_asked, forget_unless_named, questions};
-use crate::common::client::Client;
-use crate::common::partywall::{Partywall, Setup};
-use crate::common::tempo_data::{ATTRIBUTE, Group, Owner, Trace, Traces, Window};
-use crate::common::token::now;
+use crate::kit::client::Client;
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::tempo_data::{ATTRIBUTE, Group, Owner, Trace, Traces, Window};
+use crate::kit::token::now;
 
 const NAMESPACE: &str = "k8s.namespace.name";
 const NAMESPACES: [&str; 2] = ["ns-web", "ns-api"];
@@ -89,7 +89,7 @@ impl Stores {
         let (Some(shared), Some(otlp), Some(multitenant), Some(multitenant_otlp)) = urls else {
             println!(
                 "!!! NOT RUN: the law on real Tempos in all modes. Set TEMPO_MODES_URL; see the \
-                 head of tests/traces/live/modes.rs"
+                 head of tests/e2e/traces/live/modes.rs"
             );
             return None;
         };

@@ -2,7 +2,7 @@
 
 use super::ask::{Question, Subject, Version};
 use super::generated;
-use crate::common::tempo_data::{Traces, Window};
+use crate::kit::tempo_data::{Traces, Window};
 
 /// Filters. What acme must not see is named in some: in a private store they are simply empty.
 const FILTERS: &[&str] = &[

@@ -5,13 +5,13 @@ use hyper::HeaderMap;
 use prost::Message;
 
 use super::{Door, STAGE, assert_no_foreign};
-use crate::common::grpc::{Call, CallAnswer, call, frame, unframe};
-use crate::common::tempo_messages::{
+use crate::kit::grpc::{Call, CallAnswer, call, frame, unframe};
+use crate::kit::tempo_messages::{
     Any, QueryInstantRequest, QueryInstantResponse, QueryRangeRequest, QueryRangeResponse, Scopes,
     SearchRequest, SearchResponse, Strings, TagValues, TagValuesRequest, TagsRequest, decode,
 };
-use crate::common::tempo_upstream::{TempoReply, is_companion, recorded_stream, trace_id};
-use crate::common::upstream::Seen;
+use crate::kit::tempo_upstream::{TempoReply, is_companion, recorded_stream, trace_id};
+use crate::kit::upstream::Seen;
 
 const INVALID_ARGUMENT: u8 = 3;
 const PERMISSION_DENIED: u8 = 7;

@@ -9,11 +9,11 @@ mod shown;
 
 use serde_json::Value;
 
-use crate::common::client::{Answer, Ask, Client};
-use crate::common::grpc::{Call, CallAnswer, call};
-use crate::common::partywall::{Partywall, Setup};
-use crate::common::tempo_upstream::TempoUpstream;
-use crate::common::upstream::Seen;
+use crate::kit::client::{Answer, Ask, Client};
+use crate::kit::grpc::{Call, CallAnswer, call};
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::tempo_upstream::TempoUpstream;
+use crate::kit::upstream::Seen;
 
 /// The recordings' tenant, whose stage every query has.
 pub const TENANT: &str = "A";

@@ -1,11 +1,11 @@
 //! In front of a Tempo with multitenancy: one `X-Scope-OrgID`, ours.
 
 use super::{Door, assert_plain};
-use crate::common::client::Ask;
-use crate::common::grpc::{Call, call};
-use crate::common::tempo_messages::SearchRequest;
-use crate::common::tempo_upstream::trace_id;
-use crate::common::upstream::Seen;
+use crate::kit::client::Ask;
+use crate::kit::grpc::{Call, call};
+use crate::kit::tempo_messages::SearchRequest;
+use crate::kit::tempo_upstream::trace_id;
+use crate::kit::upstream::Seen;
 
 const HEADER: &str = "x-scope-orgid";
 
@@ -123,7 +123,7 @@ async fn everything_else_of_tempo_stays_closed() {
     }
     let one = Call::framed(
         "/tempopb.Querier/SearchRecent",
-        crate::common::grpc::frame(0, b""),
+        crate::kit::grpc::frame(0, b""),
     );
     assert_eq!(door.call(&one).await.code(), 12);
     door.assert_nothing_went_up("closed");

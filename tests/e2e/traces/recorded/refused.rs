@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::{Door, assert_plain};
-use crate::common::client::{Ask, Client, Sent};
-use crate::common::tempo_upstream::{TempoReply, trace_id};
+use crate::kit::client::{Ask, Client, Sent};
+use crate::kit::tempo_upstream::{TempoReply, trace_id};
 
 #[tokio::test]
 async fn ids_that_are_none() {
@@ -162,10 +162,7 @@ async fn differences_of_traces_that_are_not_wholly_the_tenants() {
         (200, r#"{"difference":1}"#)
     );
     let seen = door.upstream.take();
-    let paths: Vec<&str> = seen
-        .iter()
-        .map(super::super::common::upstream::Seen::path)
-        .collect();
+    let paths: Vec<&str> = seen.iter().map(crate::kit::upstream::Seen::path).collect();
     let one = format!("/api/v2/traces/{}", trace_id("1"));
     assert_eq!(paths, [one.as_str(), one.as_str(), "/api/v2/traces/diff"]);
     let sent: Value = serde_json::from_slice(&seen[2].body).expect("JSON");

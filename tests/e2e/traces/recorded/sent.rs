@@ -1,10 +1,10 @@
 //! What goes up: one confined query at one canonical path, and nothing the client smuggled in.
 
 use super::{Door, STAGE, assert_plain};
-use crate::common::client::{Ask, Sent};
-use crate::common::raw;
-use crate::common::tempo_upstream::{is_companion, trace_id};
-use crate::common::upstream::Seen;
+use crate::kit::client::{Ask, Sent};
+use crate::kit::raw;
+use crate::kit::tempo_upstream::{is_companion, trace_id};
+use crate::kit::upstream::Seen;
 
 fn names(seen: &Seen) -> Vec<String> {
     seen.params().into_iter().map(|(name, _)| name).collect()

@@ -6,11 +6,11 @@ use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::{Door, assert_no_foreign, assert_plain, found};
-use crate::common::client::{Answer, Ask};
-use crate::common::tempo_messages::{
+use crate::kit::client::{Answer, Ask};
+use crate::kit::tempo_messages::{
     Scopes, SearchResponse, Strings, TagValues, Trace, TraceByIdResponse, decode,
 };
-use crate::common::tempo_upstream::{TempoReply, fixture, is_companion, trace_id};
+use crate::kit::tempo_upstream::{TempoReply, fixture, is_companion, trace_id};
 
 const NO_ROOT: &str = "<root span not yet received>";
 const JSON: &str = "application/json";
@@ -610,7 +610,7 @@ async fn a_trace_that_breaks_off_is_no_whole_trace() {
     let json = fixture("trace-v1-mixed-A-root.json");
     door.upstream
         .reply(&path, TempoReply::json(json[..json.len() - 5].to_vec()));
-    let answer = crate::common::client::Client::default();
+    let answer = crate::kit::client::Client::default();
     let request = hyper::Request::get(format!("{}{path}", door.proxy.url))
         .header(
             "authorization",

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 
-use super::super::common::upstream::Behaviour;
-use super::super::stage::{PATIENCE, eventually};
 use super::messages::{AnyValue, Export, KeyValue, Span};
 use super::*;
+use crate::kit::stage::{PATIENCE, eventually};
+use crate::kit::upstream::Behaviour;
 
 /// The caller's span in [`SAMPLED`].
 const PARENT: &str = "00f067aa0ba902b7";

@@ -14,7 +14,6 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
-
 /// A request as it reached the upstream.
 #[derive(Clone, Debug)]
 pub struct Seen {

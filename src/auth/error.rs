@@ -183,7 +183,11 @@ mod tests {
             (first.status(), first.reason()),
             (StatusCode::UNAUTHORIZED, Reason::TokenAudience)
         );
-        assert!(first.to_string().contains("list x-id-token first in tokens.sources"));
+        assert!(
+            first
+                .to_string()
+                .contains("list x-id-token first in tokens.sources")
+        );
         assert_eq!(AuthError::KeysUnavailable.www_authenticate(), None);
         assert_eq!(AuthError::KeysUnavailable.status(), 503);
         assert_eq!(AuthError::Signature.status(), 401);

@@ -107,7 +107,10 @@ mod tests {
             format!("{}..a.b.c", encode(r#"{"alg":"dir","enc":"A256GCM"}"#)),
             encode(header),
             // As a tolerant reader takes it.
-            format!("{}.e30.c2ln", STANDARD.encode(r#"{"alg":"RS256","kid":"?>?>"}"#)),
+            format!(
+                "{}.e30.c2ln",
+                STANDARD.encode(r#"{"alg":"RS256","kid":"?>?>"}"#)
+            ),
             format!("{}=.e30.c2ln", encode(header)),
             format!("{}A.e30.c2ln", encode(header)),
             format!("{}.e30.c2ln", encode(&spaced)),

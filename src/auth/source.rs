@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use hyper::{HeaderMap, StatusCode};
 use hyper::header::HeaderName;
+use hyper::{HeaderMap, StatusCode};
 use memchr::{memchr, memchr2};
 
 use super::error::{AuthError, InvalidTokens};

@@ -147,7 +147,10 @@ fn values<'a>(
     match claim {
         Value::String(text) if is_json_text(text) => {
             let json = strict_json::value(text.as_bytes()).ok_or_else(|| {
-                refused(path, "a string in brackets or braces that is not valid JSON")
+                refused(
+                    path,
+                    "a string in brackets or braces that is not valid JSON",
+                )
             })?;
             let ClaimValues { values, form } = values(path, None, &json)?;
             let values = values.into_iter().map(Cow::into_owned);
@@ -377,7 +380,10 @@ mod tests {
             (json!([{"name": "a"}, {"id": 1}]), "whose `name` is missing"),
             (json!([{"name": 1}]), "whose `name` is missing or no string"),
             (json!({"roles": ["a"]}), "whose values are not all objects"),
-            (json!({"a": {}, "b": true}), "whose values are not all objects"),
+            (
+                json!({"a": {}, "b": true}),
+                "whose values are not all objects",
+            ),
             (json!("[a b]"), "not valid JSON"),
             (json!(r#"{"a":{},"a":{}}"#), "not valid JSON"),
             (json!(r#"{"a":true}"#), "whose values are not all objects"),
@@ -411,7 +417,10 @@ mod tests {
                 of_condition(&groups, claims).unwrap_err(),
             ] {
                 let text = refusal.to_string();
-                assert!(text.contains("Groups assigned to the application"), "{text}");
+                assert!(
+                    text.contains("Groups assigned to the application"),
+                    "{text}"
+                );
             }
             let other = of_condition(&path("roles"), claims);
             assert_eq!(other, Ok(Vec::new()));

@@ -317,7 +317,10 @@ async fn v_tenants_are_what_the_claim_says_or_nothing() {
         ("V2 list with a bool", json!({"tenant_id": ["acme", true]})),
         ("V2 empty object", json!({"tenant_id": {}})),
         ("V2 text of an empty list", json!({"tenant_id": "[]"})),
-        ("V2 text that is nearly JSON", json!({"tenant_id": "[acme]"})),
+        (
+            "V2 text that is nearly JSON",
+            json!({"tenant_id": "[acme]"}),
+        ),
         ("V1 NUL", json!({"tenant_id": "a\u{0}b"})),
         ("V1 long", json!({"tenant_id": long})),
         ("V1 a line end", json!({"tenant_id": "acme\n"})),

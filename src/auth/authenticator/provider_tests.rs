@@ -177,8 +177,15 @@ async fn okta_access_token_of_a_custom_server_has_its_groups_tenants() {
     let foreign = Provider::new(okta.header.clone(), okta.claims.clone()).token(&org);
     let sent = beside(&foreign, okta.token(&id_token));
     let refused = tenants(&authenticator(&text, &okta.signer), &sent).await;
-    assert!(refused.contains("list x-id-token first in tokens.sources"), "{refused}");
-    let text = replaced(&text, "tokens:\n", "tokens:\n  sources: [{header: X-Id-Token}]\n");
+    assert!(
+        refused.contains("list x-id-token first in tokens.sources"),
+        "{refused}"
+    );
+    let text = replaced(
+        &text,
+        "tokens:\n",
+        "tokens:\n  sources: [{header: X-Id-Token}]\n",
+    );
     let found = tenants(&authenticator(&text, &okta.signer), &sent).await;
     assert_eq!(found, "acme b.c");
 }
@@ -212,7 +219,10 @@ async fn zitadel_roles_are_the_keys_of_an_object() {
     let sent = beside(opaque, zitadel.token(&json!({})));
     assert_eq!(tenants(&authenticator, &sent).await, "acme beta");
     let refused = tenants(&authenticator, &sent[..1]).await;
-    assert!(refused.contains("opaque") && refused.contains("tokens.sources"), "{refused}");
+    assert!(
+        refused.contains("opaque") && refused.contains("tokens.sources"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -312,7 +322,10 @@ async fn auth0_access_token_with_an_audience_has_the_actions_claims() {
     let jwe = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIiwiaXNzIjoiaHR0cHM6Ly9leGFtcGxlLyJ9..a.b.c";
     let authenticator = authenticator(sample, &auth0.signer);
     let refused = tenants(&authenticator, &beside(jwe, auth0.token(&json!({})))).await;
-    assert!(refused.contains("encrypted") && refused.contains("tokens.sources"), "{refused}");
+    assert!(
+        refused.contains("encrypted") && refused.contains("tokens.sources"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]

@@ -363,7 +363,10 @@ async fn order_of_sources_decides_which_token_is_used() {
     for (bad, reason) in [
         (Signer::es256("k").token(&claims()), "signature"),
         (signer.token(&claims_with("aud", json!("x"))), "audience"),
-        (signer.token(&claims_with("exp", json!(NOW - 60))), "expired"),
+        (
+            signer.token(&claims_with("exp", json!(NOW - 60))),
+            "expired",
+        ),
         (format!("{}.x", signer.token(&claims())), "malformed"),
         ("eyJhbGciOiJkaXIifQ..a.b.c".to_owned(), "malformed"),
     ] {
@@ -372,7 +375,10 @@ async fn order_of_sources_decides_which_token_is_used() {
         bad_first.insert("authorization", value);
         let error = authenticator.authenticate(&bad_first).await.unwrap_err();
         assert_eq!(error.reason().label(), reason);
-        assert!(error.to_string().contains("list x-id-token first"), "{error}");
+        assert!(
+            error.to_string().contains("list x-id-token first"),
+            "{error}"
+        );
     }
     // An opaque one is no token.
     let mut opaque_first = both.clone();
@@ -382,7 +388,10 @@ async fn order_of_sources_decides_which_token_is_used() {
     opaque_first.remove(&id_token);
     let error = authenticator.authenticate(&opaque_first).await.unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("opaque") && text.contains("tokens.sources"), "{text}");
+    assert!(
+        text.contains("opaque") && text.contains("tokens.sources"),
+        "{text}"
+    );
     both.remove("authorization");
     let caller = authenticator.authenticate(&both).await.unwrap();
     assert_eq!(caller.principal().subject(), Some("bob"));

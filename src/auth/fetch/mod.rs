@@ -138,9 +138,7 @@ impl Provider {
         )]
         match Limited::new(answer.into_body(), MAX_ANSWER).collect().await {
             Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => {
-                Err(FetchError::TooLong(shown(uri)))
-            }
+            Err(error) if error.is::<LengthLimitError>() => Err(FetchError::TooLong(shown(uri))),
             Err(error) => Err(failed(with_causes(&*error))),
         }
     }

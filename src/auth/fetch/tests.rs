@@ -253,6 +253,9 @@ async fn query_of_a_url_is_in_no_error() {
     }
     for error in errors {
         assert!(!error.contains("s3cret"), "{error}");
-        assert!(error.contains("?***") || error.contains("no answer within"), "{error}");
+        assert!(
+            error.contains("?***") || error.contains("no answer within"),
+            "{error}"
+        );
     }
 }

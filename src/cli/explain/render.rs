@@ -90,7 +90,10 @@ impl Page {
             };
             let read_as = dimension.read_as.as_ref();
             let read_as = read_as.map_or_else(String::new, |form| format!(" (read as {form})"));
-            let text = format!("by rule {rule} of {}: {grant}{found}{read_as}", dimension.rules);
+            let text = format!(
+                "by rule {rule} of {}: {grant}{found}{read_as}",
+                dimension.rules
+            );
             self.line("", &text);
         }
         for (index, condition) in dimension.passed_over.iter().enumerate() {

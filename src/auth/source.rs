@@ -86,8 +86,8 @@ impl Sources {
         })
     }
 
-    /// A refusal of the token that was found. Where a later header has a token as well, it says why
-    /// that one was not tried, and what to do.
+    /// The refusal of the token that was found. If a later header has a token as well, the text says
+    /// why that one was not tried, and what to do.
     pub(super) fn refusal(
         &self,
         error: AuthError,
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(find(&[google, ("x-id-token", b"eyJi")]), "x-id-token: eyJi");
         assert_eq!(find(&[google]), "malformed");
         assert_eq!(find(&[google, ("x-id-token", b"secret")]), "malformed");
-        // It is not passed over where it is not one token with one reading.
+        // It is not skipped if the header is ambiguous.
         let twice = ("authorization", &b"Bearer ya29.other"[..]);
         let id_token = ("x-id-token", &b"eyJi"[..]);
         assert_eq!(find(&[google, twice, id_token]), "header");

@@ -17,12 +17,13 @@ mod pace;
 mod token;
 
 use std::error::Error;
+use std::sync::LazyLock;
 
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use partywall::prometheus::Unreadable;
 use partywall::prometheus::filter::{RulesOptions, rules};
 use partywall::prometheus::form::Form;
-use partywall::promql::{self, ForeignMatchers};
+use partywall::promql::{self, Agreements, ForeignMatchers};
 use partywall::tenancy::{Matchers, resolve};
 use partywall::traceql::{TraceIntrinsics, confine_metrics, confine_search};
 
@@ -68,7 +69,7 @@ fn calls(pace: Pace) -> Result<(), Box<dyn Error>> {
     let matchers = matchers(1)?;
     let predicate = predicate(1)?;
 
-    let nanos = pace.nanos(|| Ok::<_, String>(promql::size(PROMQL)))?;
+    let nanos = pace.nanos(|| Ok::<_, String>(promql::measure(PROMQL)))?;
     row("PromQL: measured", PROMQL.len(), nanos);
     let nanos = pace.nanos(|| scan(PROMQL, &matchers))?;
     row("PromQL: scanned", PROMQL.len(), nanos);
@@ -117,7 +118,7 @@ fn calls(pace: Pace) -> Result<(), Box<dyn Error>> {
 }
 
 fn scan(query: &str, matchers: &Matchers) -> Result<(), &'static str> {
-    let shared = promql::read_shared(query, matchers);
+    let shared = promql::analyze_shared(query, matchers);
     // It also says no of what it cannot read.
     shared
         .shows_text
@@ -126,7 +127,10 @@ fn scan(query: &str, matchers: &Matchers) -> Result<(), &'static str> {
 }
 
 fn confine(query: &str, matchers: &Matchers) -> Result<promql::Confined, promql::Refusal> {
-    promql::confine(query, matchers, ForeignMatchers::Intersect, MAX_SELECTORS)
+    /// Every query is verified as if its shape were new.
+    static NONE: LazyLock<Agreements> = LazyLock::new(|| Agreements::new(0));
+    let foreign = ForeignMatchers::Intersect;
+    promql::confine(query, matchers, foreign, MAX_SELECTORS, &NONE)
 }
 
 fn filter_rules(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable> {

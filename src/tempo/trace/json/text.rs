@@ -1,20 +1,20 @@
-//! What JSON strings say.
+//! The values of JSON strings.
 
 use std::borrow::Cow;
 
-/// Whether a string says this, from its text between the quotes. `None` where [`unescape`] has
-/// no reading.
+/// Whether the raw text between a string's quotes has this value. `None` where [`unescape`] returns
+/// `None`.
 #[inline]
-pub(super) fn says(raw: &[u8], text: &str) -> Option<bool> {
+pub(super) fn string_equals(raw: &[u8], text: &str) -> Option<bool> {
     if raw == text.as_bytes() || raw.contains(&b'\\') {
         return unescape(raw).map(|said| said == text);
     }
     Some(false)
 }
 
-/// What a string says, from its text between the quotes. `None` if it cannot be read in just
-/// one way: invalid UTF-8, half a surrogate pair, or the replacement character, which Go writes
-/// for every byte that was not UTF-8.
+/// The value of a string, from the raw text between its quotes. `None` if it is ambiguous: invalid
+/// UTF-8, half a surrogate pair, or the replacement character, which Go writes for every byte that
+/// is not UTF-8.
 pub(super) fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
     let text = if raw.contains(&b'\\') {
         let quoted = [b"\"", raw, b"\""].concat();
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_reads_in_one_way_is_read() {
+    fn only_unambiguous_strings_are_unescaped() {
         assert_eq!(unescape(b"plain").unwrap(), "plain");
         assert_eq!(unescape(br"tenant\u005fid\n").unwrap(), "tenant_id\n");
         assert_eq!(unescape(br"\ud83d\ude00").unwrap(), "\u{1f600}");

@@ -1,12 +1,12 @@
 //! The protobuf form of a trace, redacted as it streams by: one `ResourceSpans` at a time.
 //!
-//! Only the list of `ResourceSpans` and their resources' attributes are walked; what is ours goes on
-//! as the bytes it came in.
+//! Only the list of `ResourceSpans` and the attributes of their resources are walked. Spans are
+//! skipped by their length, so the time does not grow with them.
 //!
-//! A v1 answer is the list alone, so what is ours of it can go on at once. A v2 answer has the list
-//! within a field whose length comes before it: what is ours is held to the end, and everything else
-//! dropped as it comes. (A field of a message may come several times, and decoders are to merge them;
-//! protobuf.js takes the last one instead, so a client of its would lose spans.)
+//! A v1 answer is only that list, so what is ours is forwarded at once. In a v2 answer the list is a
+//! field whose length comes before it: what is ours is held to the end, and the rest dropped as it
+//! arrives. (A message field may be sent in several parts, which decoders have to merge. protobuf.js
+//! takes the last part instead, so its clients would lose spans.)
 //!
 //! Field numbers: `pkg/tempopb/tempo.proto` of Tempo, and the messages of
 //! `opentelemetry/proto/{trace,resource,common}/v1` it contains.
@@ -213,7 +213,7 @@ impl ProtobufFilter {
                 Ok(self.taken(length, rest))
             }
             (RESOURCE_SPANS, _) => {
-                Err(malformed("a ResourceSpans that is no message", self.at).into())
+                Err(malformed("a ResourceSpans that is not a message", self.at).into())
             }
             // Part of the trace, but whose?
             _ => {
@@ -307,7 +307,7 @@ impl ProtobufFilter {
             bytes: field.get(length..).unwrap_or_default(),
             at: self.at + length,
         };
-        resource::are_ours(spans, &self.owner, &mut self.verdicts)
+        resource::is_of_ours(spans, &self.owner, &mut self.verdicts)
     }
 
     fn keep(&mut self, field: &[u8]) -> Result<(), TraceError> {
@@ -355,8 +355,7 @@ fn put(out: &mut Vec<Bytes>, chunk: &Bytes, run: Range<usize>) {
     }
 }
 
-/// Whether a trace that Tempo answered as `application/protobuf` holds something, and nothing
-/// that is not ours.
+/// Whether a trace that Tempo answered as `application/protobuf` has any spans, all of them ours.
 ///
 /// # Errors
 /// As [`ProtobufFilter::push`].

@@ -1,23 +1,23 @@
-//! Whose a `ResourceSpans` is. Spans are passed over by their length, so the time does not grow with
+//! Whose a `ResourceSpans` is. Spans are skipped by their length, so the time does not grow with
 //! them.
 
 use crate::tempo::trace::owner::Verdicts;
 use crate::tempo::trace::{TraceError, TraceOwner};
 use crate::wire::{Message, Value};
 
-/// Whether these spans are ours.
-pub(super) fn are_ours(
+/// Whether a `ResourceSpans` is ours.
+pub(super) fn is_of_ours(
     spans: Message<'_>,
     owner: &TraceOwner,
     verdicts: &mut Verdicts,
 ) -> Result<bool, TraceError> {
     match resource(spans)? {
-        Some(resource) => verdicts.of(resource.bytes, || is_ours(resource, owner)),
+        Some(resource) => verdicts.is_ours(resource.bytes, || is_ours(resource, owner)),
         None => Ok(false),
     }
 }
 
-/// The resource of a `ResourceSpans` that has just one. Decoders merge several.
+/// The resource of a `ResourceSpans`; `None` if it has several, which decoders would merge.
 fn resource(spans: Message<'_>) -> Result<Option<Message<'_>>, TraceError> {
     const RESOURCE: u32 = 1;
     let mut resource = None;
@@ -32,7 +32,7 @@ fn resource(spans: Message<'_>) -> Result<Option<Message<'_>>, TraceError> {
     Ok(resource)
 }
 
-/// Whether a resource names our tenants.
+/// Whether a resource belongs to our tenants.
 fn is_ours(resource: Message<'_>, owner: &TraceOwner) -> Result<bool, TraceError> {
     for (name, tenants) in owner.iter() {
         match sole_string(resource, name)? {
@@ -43,8 +43,8 @@ fn is_ours(resource: Message<'_>, owner: &TraceOwner) -> Result<bool, TraceError
     Ok(true)
 }
 
-/// The value of the one attribute of this name, if there is just one and it is just a string.
-/// `None` also for a resource with a field we do not know: it may hold attributes too.
+/// The value of the attribute with this name, if there is exactly one and it is a plain string.
+/// `None` also for a resource with an unknown field, which may contain attributes too.
 fn sole_string<'a>(resource: Message<'a>, name: &str) -> Result<Option<&'a str>, TraceError> {
     const ATTRIBUTES: u32 = 1;
     const DROPPED_ATTRIBUTES_COUNT: u32 = 2;
@@ -80,8 +80,8 @@ struct KeyValue<'a> {
     value: Option<Message<'a>>,
 }
 
-/// Reads an attribute. `None` if its key or value is there twice (decoders take the last key
-/// and merge the values) or if it has more than these: `key_strindex` is another way to name it.
+/// Parses an attribute. `None` if it has two keys or values (decoders take the last key and merge
+/// the values) or any other field: `key_strindex` is another way to give the key.
 fn key_value(attribute: Message<'_>) -> Result<Option<KeyValue<'_>>, TraceError> {
     const KEY: u32 = 1;
     const VALUE: u32 = 2;
@@ -99,7 +99,7 @@ fn key_value(attribute: Message<'_>) -> Result<Option<KeyValue<'_>>, TraceError>
     Ok(Some(KeyValue { key, value }))
 }
 
-/// The string of an `AnyValue` that is a string and nothing else.
+/// The string of an `AnyValue` that is a plain string.
 fn only_string(value: Message<'_>) -> Result<Option<&str>, TraceError> {
     const STRING_VALUE: u32 = 1;
     let mut string = None;

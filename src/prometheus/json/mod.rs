@@ -264,7 +264,7 @@ fn members<'a, V: Member<'a>>(
 /// nothing, and nearly always enough to know that all differ.
 #[derive(Default)]
 struct Keys {
-    seen: u128,
+    seen: u64,
     may_repeat: bool,
 }
 
@@ -273,7 +273,7 @@ impl Keys {
         let first = key.as_bytes().first().copied().unwrap_or_default();
         let last = key.as_bytes().last().copied().unwrap_or_default();
         let mix = key.len() * 37 + usize::from(first) * 7 + usize::from(last) * 3;
-        let bit = 1_u128 << (mix % 128);
+        let bit = 1_u64 << (mix % 64);
         self.may_repeat |= self.seen & bit != 0;
         self.seen |= bit;
     }

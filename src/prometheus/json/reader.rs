@@ -57,12 +57,6 @@ enum Container {
     Object,
 }
 
-/// A string, with its quotes.
-struct Quoted<'a> {
-    text: &'a str,
-    has_escapes: bool,
-}
-
 impl<'a> Reader<'a> {
     /// The offset of the next byte that is not white space.
     pub(super) fn start(&mut self) -> usize {
@@ -107,7 +101,9 @@ impl<'a> Reader<'a> {
 
     /// A string.
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Malformed> {
-        let Quoted { text, has_escapes } = self.quoted()?;
+        let start = self.start();
+        let has_escapes = self.pass_string()?;
+        let text = self.since(start).get();
         if has_escapes {
             return serde_json::from_str(text)
                 .map(Cow::Owned)
@@ -130,7 +126,7 @@ impl<'a> Reader<'a> {
         loop {
             match self.peek().ok_or(Malformed)? {
                 b'"' => {
-                    self.quoted()?;
+                    self.pass_string()?;
                 }
                 b'{' => {
                     self.at += 1;
@@ -179,26 +175,33 @@ impl<'a> Reader<'a> {
 
     fn pass_name(&mut self) -> Result<(), Malformed> {
         self.peek();
-        self.quoted()?;
+        self.pass_string()?;
         self.expect(b':')
     }
 
-    fn quoted(&mut self) -> Result<Quoted<'a>, Malformed> {
-        let start = self.start();
-        self.expect(b'"')?;
+    /// Moves over a string that is next, and says whether it has escapes.
+    fn pass_string(&mut self) -> Result<bool, Malformed> {
+        let bytes = self.text.as_bytes();
+        if bytes.get(self.at) != Some(&b'"') {
+            return Err(Malformed);
+        }
         let mut has_escapes = false;
+        let mut at = self.at + 1;
         loop {
-            self.at += plain_run(self.rest());
-            match self.next() {
+            at += plain_run(bytes.get(at..).unwrap_or_default());
+            match bytes.get(at) {
                 Some(b'"') => break,
-                Some(b'\\') => self.escape()?,
+                Some(b'\\') => {
+                    self.at = at;
+                    self.escape()?;
+                    at = self.at;
+                    has_escapes = true;
+                }
                 _ => return Err(Malformed),
             }
-            has_escapes = true;
         }
-        self.at += 1;
-        let text = self.since(start).get();
-        Ok(Quoted { text, has_escapes })
+        self.at = at + 1;
+        Ok(has_escapes)
     }
 
     /// An escape. Whether it is half of a pair is looked at where the string is read.

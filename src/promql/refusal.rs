@@ -41,6 +41,16 @@ pub enum Refusal {
         /// Where the matcher starts.
         at: Position,
     },
+    /// With [`ForeignMatchers::RejectDisjoint`](super::ForeignMatchers::RejectDisjoint): a matcher is
+    /// fulfilled by none of the caller's tenants.
+    #[error(
+        "{at}: this matcher leaves none of your tenants, so nothing could be found; leave it out or \
+         name your own"
+    )]
+    DisjointTenants {
+        /// Where the matcher starts.
+        at: Position,
+    },
     /// `info()` in a form that cannot be confined without changing its answer.
     #[error("{at}: info() selects series of its own and is confined only in this form: {hint}")]
     UnconfinedInfo {
@@ -72,7 +82,7 @@ impl Refusal {
             Self::ConfinedTooLong { .. } => Reason::ConfinedTooLong,
             Self::TooManySelectors { .. } => Reason::TooManySelectors,
             Self::Malformed { .. } => Reason::QueryMalformed,
-            Self::ForeignTenant { .. } => Reason::ForeignTenant,
+            Self::ForeignTenant { .. } | Self::DisjointTenants { .. } => Reason::ForeignTenant,
             Self::UnconfinedInfo { .. } => Reason::UnconfinedInfo,
             Self::Disagreement => Reason::Disagreement,
         }
@@ -83,7 +93,10 @@ impl Refusal {
         match self {
             Self::ConfinedTooLong { .. } | Self::TooManySelectors { .. } => Fault::TooLarge,
             Self::Malformed { .. } => Fault::Malformed,
-            Self::ForeignTenant { .. } | Self::UnconfinedInfo { .. } | Self::Disagreement => {
+            Self::ForeignTenant { .. }
+            | Self::DisjointTenants { .. }
+            | Self::UnconfinedInfo { .. }
+            | Self::Disagreement => {
                 Fault::Denied
             }
         }

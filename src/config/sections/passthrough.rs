@@ -66,12 +66,9 @@ pub(super) fn passthrough(
 ) -> Read<Passthrough> {
     let default = Passthrough::default();
     let mut section = r.section(field)?;
-    let authenticated = section.or(
-        r,
-        "authentication",
-        default.authenticated,
-        |r, field| choice(r, field, &AUTHENTICATION),
-    );
+    let authenticated = section.or(r, "authentication", default.authenticated, |r, field| {
+        choice(r, field, &AUTHENTICATION)
+    });
     let health_authenticated = section.or(
         r,
         "health_authentication",
@@ -125,7 +122,10 @@ fn path_pattern(r: &mut Reader<'_>, field: &Field<'_>) -> Read<PathPattern> {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"%?#;*\\".contains(&byte);
     if !pattern.starts_with('/')
         || !path.bytes().all(is_plain)
-        || path.split('/').skip(1).any(|part| matches!(part, "." | ".."))
+        || path
+            .split('/')
+            .skip(1)
+            .any(|part| matches!(part, "." | ".."))
         || path.contains("//")
     {
         let message = "must be a path like /graph, or end in /* for all that is below: plain \

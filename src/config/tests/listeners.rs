@@ -235,8 +235,15 @@ fn cors(cors: &str) -> Result<Cors, String> {
 #[test]
 fn origins_are_as_browsers_write_them() {
     let these = "https://a.example, \"http://b.example:8080\", \"http://[::1]:3000\"";
-    let read = cors(&format!("origins: [{these}], credentials: true, max_age: 1h")).unwrap();
-    let origins = ["https://a.example", "http://b.example:8080", "http://[::1]:3000"];
+    let read = cors(&format!(
+        "origins: [{these}], credentials: true, max_age: 1h"
+    ))
+    .unwrap();
+    let origins = [
+        "https://a.example",
+        "http://b.example:8080",
+        "http://[::1]:3000",
+    ];
     assert_eq!(
         read,
         Cors {
@@ -269,7 +276,10 @@ fn origins_are_as_browsers_write_them() {
 #[test]
 fn cors_that_opens_more_than_was_meant_is_refused() {
     for (given, message) in [
-        ("origins: [\"*\"], credentials: true", "every web page could read"),
+        (
+            "origins: [\"*\"], credentials: true",
+            "every web page could read",
+        ),
         ("origins: [\"*\", https://a.example]", "list it alone"),
         ("origins: []", ""),
         ("credentials: true", "required"),

@@ -76,7 +76,11 @@ async fn answers_and_refusals_can_be_read_by_listed_pages_alone() {
     let answer = door.send("GET", TARGET, &page, b"").await;
     door.assert_sent("with a token", &answer);
     let permitted = permissions(&answer);
-    let expected = [(HEADERS[0], PAGE), (HEADERS[2], "Date"), (HEADERS[3], "true")];
+    let expected = [
+        (HEADERS[0], PAGE),
+        (HEADERS[2], "Date"),
+        (HEADERS[3], "true"),
+    ];
     let expected = expected.map(|(name, value)| (name, value.to_owned()));
     assert_eq!(permitted, expected);
     assert_eq!(answer.header("vary"), Some("Origin"));
@@ -85,7 +89,12 @@ async fn answers_and_refusals_can_be_read_by_listed_pages_alone() {
     door.assert_refused("without a token", &answer, &[401]);
     assert_eq!(permissions(&answer), expected);
 
-    for origin in [OTHER, "null", "https://tools.example.evil.example", "HTTPS://TOOLS.EXAMPLE"] {
+    for origin in [
+        OTHER,
+        "null",
+        "https://tools.example.evil.example",
+        "HTTPS://TOOLS.EXAMPLE",
+    ] {
         let answer = door.send_raw(&preflight(origin)).await;
         door.assert_refused(origin, &answer, &[403]);
         assert!(answer.text().contains("cors.origins"), "{}", answer.text());

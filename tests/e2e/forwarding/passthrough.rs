@@ -37,11 +37,19 @@ async fn methods_that_are_not_listed_are_refused() {
 #[tokio::test]
 async fn paths_that_are_not_listed_are_refused() {
     let door = door("paths: [/, /graph, /static/*]").await;
-    for path in ["/", "/graph?x=1", "/static/", "/static/js/main.js", "/static/%6Aa"] {
+    for path in [
+        "/",
+        "/graph?x=1",
+        "/static/",
+        "/static/js/main.js",
+        "/static/%6Aa",
+    ] {
         let answer = door.get(path).await;
         assert_eq!(door.assert_sent(path, &answer).target, path);
     }
-    for path in ["/graphs", "/graph/x", "/static", "/Graph", "/other", "/-/ready"] {
+    for path in [
+        "/graphs", "/graph/x", "/static", "/Graph", "/other", "/-/ready",
+    ] {
         let answer = door.get(path).await;
         door.assert_refused(path, &answer, &[403]);
         assert!(answer.text().contains("passthrough.paths"), "{path}");
@@ -94,7 +102,14 @@ async fn health_of_the_store_needs_a_token_unless_the_config_says_otherwise() {
         let answer = open.send_raw(&request("POST", path, &[], b"")).await;
         open.assert_refused("POST", &answer, &[401]);
     }
-    for path in ["/-/reload", "/-/ready/", "/-/ready/x", "/-/Ready", "/ready", "/graph"] {
+    for path in [
+        "/-/reload",
+        "/-/ready/",
+        "/-/ready/x",
+        "/-/Ready",
+        "/ready",
+        "/graph",
+    ] {
         let answer = open.send_raw(&request("GET", path, &[], b"")).await;
         let seen = open.upstream.take();
         assert!(seen.is_empty() && answer.status >= 300, "{path}: {seen:#?}");

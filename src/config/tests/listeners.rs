@@ -220,7 +220,7 @@ fn listeners_of_one_address_have_one_tls() {
         assert_eq!(
             only(load(first, second).unwrap_err()),
             "4:15: listeners[1].address: listeners of one address and port 0 must have the same \
-             `tls`"
+             `tls` and `cors`"
         );
     }
 }

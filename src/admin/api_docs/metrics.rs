@@ -110,7 +110,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Parameter> {
         Some(Parameter {
             name,
             is_in_path: false,
-            is_list: !policy.counts_once(),
+            is_list: !policy.is_used_once(),
             is_required: is_required(endpoint, name),
             treatment: treatment(policy)?,
             text: text(endpoint, name),

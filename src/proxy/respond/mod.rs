@@ -274,7 +274,7 @@ async fn failed(
     if !status.is_client_error() && !status.is_server_error() {
         return Err(unreadable(&format!("its status is {status}")));
     }
-    let text = body.collect(&room.of(MAX_ERROR_BYTES)).await;
+    let text = body.collect(&room.with_limit(MAX_ERROR_BYTES)).await;
     let text = text.unwrap_or_default();
     let mut response = build(
         status,

@@ -151,7 +151,7 @@ async fn failed(
     if !status.is_client_error() && !status.is_server_error() {
         return Err(unreadable(&format!("its status is {status}")));
     }
-    let text = body.collect(&room.of(MAX_ERROR_BYTES)).await;
+    let text = body.collect(&room.with_limit(MAX_ERROR_BYTES)).await;
     let text = text.unwrap_or_default();
     let text = errors::http_text(status.as_u16(), &text).into_owned();
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");

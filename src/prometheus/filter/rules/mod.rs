@@ -29,15 +29,15 @@ pub struct RulesOptions {
 
 /// Keeps the tenant's own rules, and those shared rules that have alerts of the tenant.
 ///
-/// * An **own** rule is one whose labels satisfy every matcher. It is unmodified, except that
-///   alerts with another tenant's value of a tenant label are removed, and an error that quotes
-///   series: rules are evaluated over all tenants'.
+/// * An **own** rule is one whose labels satisfy every matcher. Alerts with another tenant's value
+///   of a tenant label are removed from it, and so is an error that quotes series, since rules are
+///   evaluated over all tenants'; the rest is unmodified.
 /// * A **shared** rule is any other alerting rule, including one with a template for its tenant
 ///   label. It is kept with the alerts that satisfy every matcher, if there are any and its
 ///   expression may be shown ([`SharedExpression`](crate::promql::SharedExpression)); its state is
-///   that of these alerts, and its error is removed. Its labels and annotations, which are templates,
-///   and what Prometheus made of them for the tenant's alerts, become empty unless it is certain that
-///   they contain nothing of another tenant; so does the value of an alert.
+///   that of these alerts, and its error is removed. Its labels and annotations, which are
+///   templates, and what Prometheus made of them for the tenant's alerts, become empty unless it is
+///   certain that they contain nothing of another tenant; so does the value of an alert.
 /// * Any other recording rule is removed: its series are not the tenant's.
 ///
 /// Groups without any rules left are removed, and so is `groupNextToken`: the response is complete.

@@ -7,13 +7,13 @@ use http_body_util::BodyExt as _;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::common::partywall::Setup;
 use super::common::raw::exchange;
 use super::common::tempo_data::ATTRIBUTE;
-use super::common::upstream::{Reply, Upstream};
+use super::common::upstream::Reply;
 use super::stage::{
     ELSEWHERE, FILTERED, FORM, PATIENCE, QUERY, Stage, VECTOR, eventually, until_seen,
 };
@@ -29,14 +29,6 @@ fn rule_groups(bytes: usize) -> String {
     format!(r#"{{"status":"success","data":{{"groups":[{groups}]}}}}"#)
 }
 
-/// A client with room for next to nothing, so that an answer stays with the proxy.
-async fn narrow(stage: &Stage<Upstream>) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let address = stage.proxy.authority().parse().unwrap();
-    socket.connect(address).await.unwrap()
-}
-
 #[tokio::test]
 async fn x3_slow_readers_of_whole_answers_are_let_go() {
     let stage = Stage::recorded("timeouts: {body_idle: 1s}\n").await;
@@ -45,7 +37,8 @@ async fn x3_slow_readers_of_whole_answers_are_let_go() {
     stage.upstream.reply(Reply::json(&answer));
     let mut slow = Vec::new();
     for _ in 0..4 {
-        let mut stream = narrow(&stage).await;
+        // Room for next to nothing, so that an answer stays with the proxy.
+        let mut stream = stage.connect_with_buffer(4096).await;
         stream.write_all(&stage.kept(FILTERED)).await.unwrap();
         slow.push(stream);
     }

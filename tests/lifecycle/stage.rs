@@ -7,7 +7,7 @@ use http_body_util::Full;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::common::client::Client;
 use super::common::partywall::{Partywall, Setup};
@@ -113,10 +113,18 @@ impl<U> Stage<U> {
         self.send("GET", target, &[], b"").await
     }
 
+    /// The kernel would let the buffer of a client that does not read grow to tens of megabytes;
+    /// this one is of a fixed size.
     pub async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.proxy.authority())
-            .await
-            .expect("the proxy listens")
+        self.connect_with_buffer(128 * 1024).await
+    }
+
+    /// A client whose kernel holds this many bytes that it has not read.
+    pub async fn connect_with_buffer(&self, bytes: u32) -> TcpStream {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(bytes).expect("an option");
+        let address = self.proxy.authority().parse().expect("an address");
+        socket.connect(address).await.expect("the proxy listens")
     }
 
     pub async fn connect_h2(&self) -> http2::SendRequest<Full<Bytes>> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use super::refusals;
 use crate::common::client::{Ask, Client};
@@ -53,10 +53,7 @@ async fn unread_answers_keep_no_memory_from_small_ones() {
     let mut unread = Vec::new();
     let ask = async |stage: &Stage<Upstream>| -> TcpStream {
         // The kernel takes little for a client with so small a buffer.
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        let address = stage.proxy.authority().parse().unwrap();
-        let mut stream = socket.connect(address).await.unwrap();
+        let mut stream = stage.connect_with_buffer(4096).await;
         stream.write_all(&stage.kept(FILTERED)).await.unwrap();
         stream
     };

@@ -271,7 +271,7 @@ impl ProxyError {
 
     /// For the audit trail, which may have to hide queries.
     pub(crate) fn audit_text(&self, redaction: Redaction) -> String {
-        if self.quotes_query && !redaction.tells_all() {
+        if self.quotes_query && !redaction.is_full() {
             return "(not shown: it may quote the query; see audit.queries)".to_owned();
         }
         self.log_text()
@@ -334,7 +334,7 @@ impl Dialect {
     /// The dialect that the client of a request most likely expects.
     pub(crate) fn of_request<B>(request: &Request<B>) -> Self {
         let path = request.uri().path();
-        if headers::says_grpc(request.headers()) {
+        if headers::is_grpc(request.headers()) {
             Self::Grpc
         } else if path.starts_with("/api/") && !path.starts_with("/api/v1/") {
             Self::Plain

@@ -43,7 +43,7 @@ impl QueryLog {
         &self,
         parameters: impl Iterator<Item = (&'p str, &'p str)>,
     ) {
-        if !self.redaction.tells_nothing() {
+        if !self.redaction.is_none() {
             queries(parameters).for_each(|query| self.received(query));
         }
     }
@@ -53,7 +53,7 @@ impl QueryLog {
         &self,
         parameters: impl Iterator<Item = (&'p str, &'p str)>,
     ) {
-        if !self.redaction.tells_nothing() {
+        if !self.redaction.is_none() {
             queries(parameters).for_each(|query| self.forwarded(query));
         }
     }

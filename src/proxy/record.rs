@@ -253,7 +253,7 @@ impl RequestRecord {
 
     fn end_spans(&mut self) {
         let noted = self.queries.recorded();
-        let (queries, rewritten): (&[_], &[_]) = if self.queries.redaction().tells_all() {
+        let (queries, rewritten): (&[_], &[_]) = if self.queries.redaction().is_full() {
             (&noted.queries, &noted.rewritten)
         } else {
             (&[], &[])

@@ -43,7 +43,7 @@ fn rules() {
         ),
         (
             "  rules: [{tenants: [\"a\\0\"]}]\n",
-            "tenancy.rules[0].tenants[0]: a tenant holds a control character",
+            "tenancy.rules[0].tenants[0]: a tenant contains a control character",
         ),
         (
             "  rules: [{all_tenants: true}]\n",
@@ -101,7 +101,7 @@ fn claims() {
         ("  claim: [a, '']\n", "tenancy.claim[1]: must not be empty"),
         (
             "  claim: .a\n",
-            "tenancy.claim: is no dotted path: a key is empty",
+            "tenancy.claim: is not a dotted path: a key is empty",
         ),
         (
             "  claim: https://example.com/tenants\n",
@@ -129,15 +129,15 @@ fn claims() {
         ),
         (
             "  claim: c\n  pattern: '('\n",
-            "tenancy.pattern: is no regular expression: unclosed group",
+            "tenancy.pattern: is not a regular expression: unclosed group",
         ),
         (
             "  claim: c\n  pattern: 'a)|(b'\n",
-            "tenancy.pattern: is no regular expression: unopened group",
+            "tenancy.pattern: is not a regular expression: unopened group",
         ),
         (
             "  claim: c\n  pattern: '(?x)a #'\n",
-            "tenancy.pattern: is no regular expression: unclosed group",
+            "tenancy.pattern: is not a regular expression: unclosed group",
         ),
         (
             "  claim: c\n  pattern: '(((a{100}){100}){100}){100}'\n",

@@ -153,10 +153,10 @@ pub(in crate::proxy) fn no_upstream() -> ProxyError {
 
 /// The endpoint of a path, and its API unless it is passed through.
 fn classify<B>(cluster: &Cluster<'_>, request: &Request<B>, path: &str) -> (Option<Api>, Target) {
-    let says_grpc = headers::says_grpc(request.headers());
-    if says_grpc || path.starts_with("/tempopb.") {
+    let is_grpc = headers::is_grpc(request.headers());
+    if is_grpc || path.starts_with("/tempopb.") {
         let target = Method::of_path(path)
-            .filter(|_| says_grpc && request.method() == hyper::Method::POST)
+            .filter(|_| is_grpc && request.method() == hyper::Method::POST)
             .map_or(Target::UnknownGrpc, Target::Grpc);
         return (Some(Api::Tempo), target);
     }

@@ -1,7 +1,7 @@
 //! Why requests are refused: one list, which is the source of the label `reason` of the metrics,
 //! the `reason` of audit records, the advice of `partywall explain` and `docs/refusals.md`.
 //!
-//! To add one, add a line here and update the page; `tests/deploy/docs.rs` says how.
+//! To add one, add a line here and update the page; `tests/e2e/deploy/docs.rs` says how.
 
 /// Declares the enum with its metadata. Several reasons may share a label: labels are published,
 /// and the advice on how to permit the request may differ.

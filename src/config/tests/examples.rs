@@ -139,7 +139,7 @@ fn every_example_is_tested() {
         [
             "auth0.yaml",
             "clusters.yaml",
-            // tests/deploy has these two.
+            // tests/e2e/deploy has these two.
             "compose",
             "compose.yaml",
             "dex.yaml",

@@ -77,12 +77,12 @@ async fn explain(
         ))
     })?;
     let snapshot = proxy.snapshot();
-    let explain_request =
-        explain_request(snapshot.settings(), body).map_err(|error| bad(&error.to_string()))?;
-    Ok(explain_request(&snapshot, explain_request).await)
+    let request =
+        request_to_explain(snapshot.settings(), body).map_err(|error| bad(&error.to_string()))?;
+    Ok(explain_request(&snapshot, request).await)
 }
 
-fn explain_request(
+fn request_to_explain(
     settings: &Settings,
     body: ExplainBody,
 ) -> Result<ExplainRequest, ExplainRequestError> {
@@ -90,19 +90,19 @@ fn explain_request(
         ApiName::Prometheus => Api::Prometheus,
         ApiName::Tempo => Api::Tempo,
     });
-    let (request, query) = (body.request.as_deref(), body.query.as_deref());
-    let mut explain_request = ExplainRequest::new(settings, request, query, api)?;
+    let (line, query) = (body.request.as_deref(), body.query.as_deref());
+    let mut request = ExplainRequest::new(settings, line, query, api)?;
     for header in &body.headers {
-        explain_request = explain_request.with_header(header)?;
+        request = request.with_header(header)?;
     }
     if let Some(token) = &body.token {
-        explain_request = explain_request.with_token(settings, token)?;
+        request = request.with_token(settings, token)?;
     }
     if let Some(claims) = body.claims {
         let identity = Identity::claimed(settings, body.issuer.as_deref(), claims)?;
-        explain_request = explain_request.asked_by(identity);
+        request = request.asked_by(identity);
     }
-    Ok(explain_request)
+    Ok(request)
 }
 
 fn bad(text: &str) -> (StatusCode, String) {

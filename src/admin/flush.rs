@@ -13,7 +13,7 @@ pub(super) async fn answer(proxy: &Proxy, query: &str) -> (StatusCode, String) {
     };
     let snapshot = proxy.snapshot();
     let Some(answers) = snapshot.answers() else {
-        let text = "no answers are kept: the config has no `cache`\n";
+        let text = "nothing is cached: the config has no `cache`\n";
         return (StatusCode::NOT_FOUND, text.to_owned());
     };
     let is_known = |name: &str| {

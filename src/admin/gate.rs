@@ -53,7 +53,7 @@ impl Refused {
                 "the admin address answers requests with one Host header: an IP address or a known name\n"
             }
             Self::UnknownHost => {
-                "the admin address does not answer by this name: ask by IP address or localhost, \
+                "the admin address does not accept this host name: use an IP address or localhost, \
                  or list the name in admin.hosts of Partywall's config\n"
             }
             Self::OtherSite => {

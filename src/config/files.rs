@@ -52,7 +52,7 @@ pub(super) fn bearer_token(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Secret
     if is_bearer_token(token.expose()) {
         Ok(token)
     } else {
-        let message = "the file must hold a token alone: visible ASCII characters without blanks";
+        let message = "the file must hold a token alone: visible ASCII characters without spaces";
         Err(r.error(field, message))
     }
 }

@@ -88,7 +88,7 @@ fn parse_base(url: &str) -> Result<BaseUrl, &'static str> {
     };
     if !path.split('/').skip(1).all(clean) {
         return Err(
-            "the URL's path must be plain: no empty or dot segments, no `%`, `;` or blanks",
+            "the URL's path must be plain: no empty or dot segments, no `%`, `;` or spaces",
         );
     }
     if leads_into_an_api(path) {
@@ -128,7 +128,7 @@ fn parse(url: &str) -> Result<Parts<'_>, &'static str> {
         _ => return Err("the URL's scheme must be http or https"),
     };
     if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("the URL must be ASCII without blanks");
+        return Err("the URL must be ASCII without spaces");
     }
     if rest.contains('#') {
         return Err("the URL must not have a fragment (`#…`)");

@@ -83,7 +83,7 @@ pub(super) fn aborted(error: &BodyError) -> ProxyError {
             format!("the request's body stalled for {idle:?} (timeouts.body_idle)")
         }
         BodyError::TooSlow(rate) => format!(
-            "the request's body comes at less than {rate} bytes a second (limits.body_bytes_per_second)"
+            "the request's body arrives at less than {rate} bytes a second (limits.body_bytes_per_second)"
         ),
         error => {
             return ProxyError::new(ErrorKind::BadRequest, "the request's body is incomplete")

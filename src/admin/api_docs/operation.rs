@@ -70,7 +70,7 @@ impl Tag {
                  Streaming by gRPC is served on the same port; see `x-grpc`."
             }
             Self::Admin => {
-                "The admin address, for operators alone: no token is asked for, and no tenant may \
+                "The admin address, for operators alone: no token is required, and no tenant may \
                  reach it. `HEAD` is answered wherever `GET` is."
             }
         }

@@ -47,12 +47,12 @@ pub(super) fn meaning(kind: ErrorKind) -> &'static str {
             "It asks for a longer range, more points or smaller steps than `tenant_limits` allow."
         }
         ErrorKind::TooManyRequests => {
-            "A tenant of the caller asks too often or too much at once; `Retry-After` says when \
+            "A tenant of the caller sends too many requests, too often or at once; `Retry-After` says when \
              to come back."
         }
         ErrorKind::UnsupportedMediaType => "The body has an unsupported type or encoding.",
         ErrorKind::Overloaded => {
-            "Partywall is at one of its own `limits`; `Retry-After` says when to come back."
+            "Partywall is at one of its own `limits`; `Retry-After` says when to retry."
         }
         ErrorKind::KeysUnavailable => {
             "The issuer's keys could not be fetched, so no token can be verified."

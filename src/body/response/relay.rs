@@ -67,7 +67,7 @@ impl RelayedBody {
         }
     }
 
-    /// That of the whole body: hyper asks before the first chunk.
+    /// That of the whole body: hyper calls it before the first chunk.
     pub(super) fn size_hint(&self) -> SizeHint {
         self.size
     }

@@ -113,7 +113,7 @@ fn tls(r: &mut Reader<'_>, field: &Field<'_>) -> Read<ListenerTls> {
     let authorities = section.optional(r, "client_ca_file", files::authorities);
     let required = section.or(r, "client_certificates", true, |r, field| {
         if authorities == Ok(None) {
-            return Err(r.error(field, "goes with `client_ca_file` only"));
+            return Err(r.error(field, "requires `client_ca_file`"));
         }
         choice(r, field, &REQUIRED)
     });

@@ -134,7 +134,7 @@ fn certificates_to_trust() {
     }
     assert_eq!(
         keys_with("pem_file: keys\n      ca_file: keys", public.as_bytes()),
-        Err("ca_file: goes with `discovery` or `jwks_url` only".into())
+        Err("ca_file: requires `discovery` or `jwks_url`".into())
     );
 }
 

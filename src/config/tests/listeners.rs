@@ -99,7 +99,7 @@ fn client_certificates_are_required_or_optional() {
     let given = format!("{PAIR}, client_certificates: optional");
     assert_eq!(
         refused(&given, &cert(), &key(), ""),
-        ".client_certificates: goes with `client_ca_file` only"
+        ".client_certificates: requires `client_ca_file`"
     );
     let given = format!("{PAIR}, client_ca_file: ca.pem, client_certificates: mandatory");
     assert_eq!(

@@ -9,17 +9,14 @@ fn rules() {
     for (rules, error) in [
         ("", "tenancy: one of `claim` and `rules` is required"),
         ("  rules: []\n", "tenancy.rules: must not be empty"),
-        (
-            "  separator: x\n",
-            "tenancy.separator: goes with `claim` only",
-        ),
+        ("  separator: x\n", "tenancy.separator: requires `claim`"),
         (
             "  rules: [{tenants: [a]}]\n  pattern: x\n",
-            "tenancy.pattern: goes with `claim` only",
+            "tenancy.pattern: requires `claim`",
         ),
         (
             "  rules: [{tenants: [a], map: {a: b}}]\n",
-            "tenancy.rules[0].map: goes with `claim` only",
+            "tenancy.rules[0].map: requires `claim`",
         ),
         (
             "  rules: [{when: {claim: a, values: [b]}}]\n",

@@ -334,7 +334,7 @@ fn tokens() {
 }
 
 #[test]
-fn the_process() {
+fn drain_reload_and_log_settings() {
     let settings = settings_of(FULL);
     assert_eq!(
         settings.passthrough,

@@ -283,7 +283,10 @@ fn invalid_clusters_are_refused() {
         ),
         ("cluster: EU", "must be made of a-z"),
         ("cluster: a/b", "must be made of a-z"),
-        ("cluster: us, path_prefix: /us", "goes without `cluster`"),
+        (
+            "cluster: us, path_prefix: /us",
+            "cannot be combined with `cluster`",
+        ),
         (
             "path_prefix: /clusters/us",
             "is where upstreams are reached by their `cluster`",

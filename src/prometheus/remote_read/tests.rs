@@ -105,7 +105,7 @@ fn query(own: &str) -> Query {
 }
 
 #[test]
-fn every_query_gets_every_matcher_and_nothing_else_changes() {
+fn every_query_gets_every_matcher_and_is_otherwise_unmodified() {
     let request = ReadRequest {
         queries: vec![query("globex"), Query::default(), query(&"long".repeat(99))],
         accepted_response_types: vec![1, 0],

@@ -116,7 +116,7 @@ fn upstreams_of<'r>(
     names: &[String],
 ) -> Result<Vec<Named<'r>>, ProxyError> {
     if names.len() > MAX_CLUSTERS {
-        let text = format!("at most {MAX_CLUSTERS} clusters can be asked at once");
+        let text = format!("at most {MAX_CLUSTERS} clusters can be queried at once");
         return Err(ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Parameters));
     }
     let scope = scope(caller)?;

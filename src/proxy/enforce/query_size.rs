@@ -1,4 +1,4 @@
-//! Bounds every forwarded query text, whoever the caller is: callers with all tenants can overload
+//! Bounds every forwarded query text, for all callers: callers with all tenants can overload
 //! the store just as well.
 
 use bytes::Bytes;

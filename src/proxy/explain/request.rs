@@ -52,7 +52,7 @@ pub enum ExplainRequestError {
     Token,
     /// Claims of an issuer that is not configured.
     #[error(
-        "the issuer {given} is none of tokens.issuers, so no token of it is believed; there is \
+        "the issuer {given} is not in tokens.issuers, so none of its tokens is trusted; there is \
          {known}"
     )]
     Issuer {
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_may_be_written_plainly() {
+    fn request_may_be_written_unescaped() {
         assert_eq!(line("/api/v1/rules").as_deref(), Some("GET /api/v1/rules"));
         assert_eq!(
             line("POST /api/v1/query?query=up{a=\"b c\"}").as_deref(),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_goes_where_its_endpoint_reads_it() {
+    fn query_becomes_the_parameter_of_its_endpoint() {
         for (path, parameter) in [
             ("/api/v1/query", "query"),
             ("/clusters/eu/api/v1/query_range?start=1", "query"),

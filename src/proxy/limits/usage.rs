@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rate_allows_a_burst_and_then_says_when_to_come_back() {
+    async fn rate_allows_a_burst_and_then_sets_retry_after() {
         let mut usages = Usages::default();
         let rate = rate(2, 3);
         let (limits, a) = (limits(None, Some(rate)), set(&["a"]));
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refused_request_takes_nothing_from_the_rates_of_other_tenants() {
+    async fn refused_request_is_not_charged_to_other_tenants() {
         let mut usages = Usages::default();
         let limits = limits(None, Some(rate(1, 2)));
         let (a, b, both) = (set(&["a"]), set(&["b"]), set(&["a", "b"]));

@@ -87,7 +87,7 @@ pub(super) async fn respond(
     let encoding = head.headers.get(CONTENT_ENCODING);
     if is_read_here && encoding.is_some_and(|encoding| encoding != "identity") {
         return Err(unreadable(
-            &"it is compressed, though we asked it not to be",
+            &"it is compressed, although it was requested uncompressed",
         ));
     }
     let headers = headers::for_data_response(&head.headers);

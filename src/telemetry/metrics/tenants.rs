@@ -61,7 +61,7 @@ impl TenantRequests {
 
     /// Counts a request for each of the caller's tenants, and once for all above the bound.
     pub(super) fn count(&self, tenants: &TenantSet, code: u16) {
-        let mut strangers = Vec::new();
+        let mut unknown = Vec::new();
         {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             if known.bound == 0 {
@@ -71,15 +71,15 @@ impl TenantRequests {
                 if known.tenants.contains(tenant) {
                     self.inc(tenant, code);
                 } else {
-                    strangers.push(tenant);
+                    unknown.push(tenant);
                 }
             }
         }
-        if strangers.is_empty() {
+        if unknown.is_empty() {
             return;
         }
         let mut any_beyond = false;
-        for tenant in strangers {
+        for tenant in unknown {
             if self.admit(tenant) {
                 self.inc(tenant, code);
             } else {

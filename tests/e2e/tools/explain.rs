@@ -372,7 +372,7 @@ async fn claims_are_taken_as_given_and_it_says_so() {
     let stranger = rig.claimed(&json!({"iss": "https://other"}), &["up"]);
     assert_eq!(stranger.code, 1);
     assert!(
-        stranger.err.contains("none of tokens.issuers"),
+        stranger.err.contains("not in tokens.issuers"),
         "{stranger:#?}"
     );
     let config = rig.config();

@@ -47,8 +47,8 @@ pub(super) fn grants(r: &mut Reader<'_>, field: &Field<'_>, claim: &ClaimPath) -
             "it says for which services a token is, not whose it is; with many providers clients \
              choose it"
         }
-        "scope" | "scp" => "clients choose what they ask for at many providers",
-        "acr" | "amr" | "typ" => "it says how the caller logged in, not whose caller it is",
+        "scope" | "scp" => "clients choose what they request at many providers",
+        "acr" | "amr" | "typ" => "it says how the caller logged in, not which tenant it has",
         _ if BY_USERS.contains(&name) => {
             "at many providers users change it themselves (OpenID Connect Core §5.7)"
         }

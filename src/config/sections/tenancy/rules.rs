@@ -137,7 +137,7 @@ fn all_tenants_of_some(
     if issuers.len() > 1 {
         for (field, rule) in listed {
             if rule.grant == Grant::AllTenants && rule.when.issuer.is_none() {
-                let message = "`all_tenants` is granted by a claim of any issuer: whoever runs one \
+                let message = "`all_tenants` is granted by a claim of any issuer: the operator of any one \
                                of them can write it. Add `issuer` to `when`";
                 r.warn(field, WarningCode::AllTenantsOfAnyIssuer, message);
             }
@@ -292,7 +292,7 @@ fn refinement(r: &mut Reader<'_>, section: &mut Section<'_>, has_claim: bool) ->
         if has_claim {
             Ok(())
         } else {
-            Err(r.error(field, "goes with `claim` only"))
+            Err(r.error(field, "requires `claim`"))
         }
     };
     let separator = section.optional(r, "separator", |r, field| {

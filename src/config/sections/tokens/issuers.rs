@@ -300,7 +300,7 @@ fn keys(r: &mut Reader<'_>, section: &mut Section<'_>) -> Read<KeySource> {
     );
     let remote_only = |r: &mut Reader<'_>, field: &Field<'_>| match &source {
         Ok(KeySource::Jwks(_) | KeySource::Pem(_) | KeySource::Hmac(_)) => {
-            Err(r.error(field, "goes with `discovery` or `jwks_url` only"))
+            Err(r.error(field, "requires `discovery` or `jwks_url`"))
         }
         _ => Ok(()),
     };

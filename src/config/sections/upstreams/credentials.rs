@@ -48,7 +48,7 @@ pub(super) fn credentials(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Credent
             ("bearer_token", |r, field| {
                 let token = secret(r, field)?;
                 if !files::is_bearer_token(token.expose()) {
-                    let message = "must be visible ASCII characters without blanks";
+                    let message = "must be visible ASCII characters without spaces";
                     return Err(r.error(field, message));
                 }
                 Ok(Credentials::Bearer(token))

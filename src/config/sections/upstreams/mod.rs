@@ -278,7 +278,7 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
     });
     let path_prefix = section.optional(r, "path_prefix", |r, field| {
         if !matches!(cluster, Ok(None)) {
-            let message = "goes without `cluster`, whose name says where it is found";
+            let message = "cannot be combined with `cluster`, whose name determines it";
             return Err(r.error(field, message));
         }
         Ok((field.clone(), place::path_prefix(r, field)?))

@@ -82,7 +82,7 @@ pub(super) fn tls(r: &mut Reader<'_>, field: &Field<'_>, url: &Read<BaseUrl>) ->
         (None, None) => Trust::System,
         (Some(certificates), None) => Trust::Only(certificates),
         (None, Some(field)) => {
-            let message = "any certificate is trusted: whoever answers at the upstream's address \
+            let message = "any certificate is trusted: any server at the upstream's address \
                            gets its credentials and every query; use it for tests alone";
             r.warn(&field, WarningCode::InsecureSkipVerify, message);
             Trust::Anyone

@@ -6,16 +6,16 @@
 //! out:
 //!
 //! - **`Host`.** A page can make its own name resolve to this address, and then has the same origin
-//! for the browser (DNS rebinding): it may read the config and send any request. The browser still
-//! sends the page's name in `Host`, so names must be known: `localhost`, and those in
-//! `admin.hosts`. Every literal IP address is accepted, ours or not: rebinding needs a name that it
-//! can make resolve differently. The kubelet's probes and Prometheus's scrapes use the pod's
-//! address.
+//!   for the browser (DNS rebinding): it may read the config and send any request. The browser
+//!   still sends the page's name in `Host`, so names must be known: `localhost`, and those in
+//!   `admin.hosts`. Every literal IP address is accepted, ours or not: rebinding needs a name that
+//!   it can make resolve differently. The kubelet's probes and Prometheus's scrapes use the pod's
+//!   address.
 //! - **`Sec-Fetch-Site` and `Origin`.** Without rebinding, a page has another origin, and browsers
-//! send that in one of these headers (Fetch §3.1, Fetch Metadata §2.3). Programs send neither.
+//!   send that in one of these headers (Fetch §3.1, Fetch Metadata §2.3). Programs send neither.
 //! - **The content type**, of requests that change something or have a body: JSON, which no form
-//! can send, and no script without a preflight, which is never granted here (Fetch §2.2.2,
-//! "CORS-safelisted request-header").
+//!   can send, and no script without a preflight, which is never granted here (Fetch §2.2.2,
+//!   "CORS-safelisted request-header").
 
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use hyper::http::uri::Authority;

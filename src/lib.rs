@@ -26,12 +26,11 @@
 //! | [`shares`] | fair shares of permits, of bodies being received, and of buffered bytes |
 //! | `headers` | which headers are forwarded, and which are returned |
 //! | [`reason`] | why requests are refused |
+//! | `strict_json` | pure: JSON without duplicate keys |
 //! | [`tenant`], [`closed_group`] | terms that configs and APIs share: a tenant, a group of endpoints that is closed to tenants |
 //!
 //! The law that everything is judged by: a tenant's response is that of a private store with only
 //! that tenant's data. What is not fully understood is refused.
-//! The law everything is judged by: a tenant's answer is the answer of a private store that
-//! holds that tenant's data alone. What is not fully understood is refused.
 
 pub mod admin;
 pub mod app;
@@ -49,6 +48,7 @@ pub mod query_size;
 pub mod reason;
 pub mod server;
 pub mod shares;
+mod strict_json;
 pub mod telemetry;
 pub mod tempo;
 pub mod tenancy;

@@ -76,6 +76,9 @@ pub struct Dimension {
     pub grant: Option<String>,
     /// The values found in the rule's claim.
     pub values: Vec<String>,
+    /// How the claim was parsed into these values; none for a plain value or list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_as: Option<String>,
     /// The conditions of the rules before it, which did not match.
     pub passed_over: Vec<String>,
 }

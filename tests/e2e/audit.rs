@@ -653,7 +653,7 @@ fn assert_absent(place: &str, text: &str, secret: &str) {
     assert!(line.is_none(), "{secret} is in {place}: {}", line.unwrap());
 }
 
-/// The file is nobody else's to read.
+/// Only the owner and the group may read the file.
 #[tokio::test]
 async fn the_file_is_for_the_owner_and_the_group() {
     use std::os::unix::fs::PermissionsExt;

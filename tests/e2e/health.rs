@@ -126,7 +126,7 @@ async fn readiness_can_depend_on_it() {
     let rig = Rig::launch(
         |config, _| {
             config.options = vec!["health: {interval: 50ms, gates_readiness: true}".to_owned()];
-            // Nobody is there at first.
+            // Nothing listens at first.
             config.upstream = "http://127.0.0.1:1".to_owned();
         },
         |dir, config| {

@@ -192,7 +192,7 @@ async fn flush_applies_to_requests_in_flight() {
     let asking = stage.ask_often(2);
     stage.until_in_flight(2).await;
     assert_eq!(stage.flush("?upstream=metrics").await.status, 200);
-    // Whoever comes later does not wait for what was asked before.
+    // Later requests do not wait for earlier ones.
     let later = stage.ask_often(1);
     eventually("it is asked for again", async || {
         stage.upstream.seen().len() == 2

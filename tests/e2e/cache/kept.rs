@@ -273,7 +273,7 @@ async fn truncated_or_non_json_response_is_not_cached_for_admins() {
     }
 }
 
-/// What goes up is the same to the byte, but to a tenant its answer comes scrubbed.
+/// What is forwarded is the same to the byte, but a tenant's response is scrubbed.
 #[tokio::test]
 async fn response_cached_for_an_admin_is_not_served_to_a_tenant() {
     let stage = stage(ON).await;

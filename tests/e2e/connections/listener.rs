@@ -486,7 +486,7 @@ async fn a_slow_reader_is_served_whole() {
     assert!(total > 50_000_000, "{total}");
 }
 
-/// While the client does not read, nobody asks the upstream for more: its silence is none.
+/// While the client does not read, the upstream is not polled, so its silence does not count.
 #[tokio::test]
 async fn a_clients_pause_is_not_the_upstreams() {
     const WINDOW: usize = 65_535;

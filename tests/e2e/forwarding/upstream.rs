@@ -219,7 +219,7 @@ async fn an_upload_that_the_client_breaks_is_its_own_fault() {
         r#"partywall_upstream_requests_total{upstream="metrics",result="upstream_unreachable"}"#;
     assert!(
         stage.metric(reached).await < 0.5,
-        "nobody is to look at the upstream for it"
+        "the upstream is not to blame for it"
     );
 }
 

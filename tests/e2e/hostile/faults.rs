@@ -230,7 +230,7 @@ async fn r1_garbage_is_never_passed_on() {
     assert!(peak_memory(&stage.proxy) - before < 32 * MIB);
 }
 
-/// The Tempo twin.
+/// The same for Tempo.
 #[tokio::test]
 async fn r1_garbage_of_tempo_is_never_passed_on() {
     let upstream = Wire::start(&[]).await;

@@ -1,4 +1,4 @@
-//! N: limits by tenant. Whoever is not a tenant uses up nothing of his, and who has used up his
+//! N: limits by tenant. A client that is not of a tenant uses up nothing of it, and who has used up his
 //! own takes nothing from others.
 
 use serde_json::json;
@@ -46,7 +46,7 @@ async fn n1_unauthenticated_clients_use_no_tenants_resources() {
     }
 }
 
-/// A tenant who is over his rate is told so, and of nobody else; the next one is served.
+/// A tenant over its rate gets an error that names only itself; the next one is served.
 #[tokio::test]
 async fn n2_limit_error_names_only_the_callers_tenant() {
     let stage = Stage::recorded(SLOW).await;

@@ -246,7 +246,7 @@ async fn a2_questions_of_the_admin_address_are_bounded() {
     assert!(rig.metric("partywall_panics_total").await < 0.5);
 }
 
-/// Whoever drips a question is told after ten seconds; probes are answered meanwhile.
+/// A slow request body gets an error after ten seconds; probes are answered meanwhile.
 #[tokio::test]
 async fn a2_slow_request_does_not_block_others() {
     let rig = Rig::start(|_, _| {}).await;
@@ -269,7 +269,7 @@ async fn a2_slow_request_does_not_block_others() {
     assert!(start.elapsed() > Duration::from_secs(9), "it waits for it");
 }
 
-/// The trail as JSON lines, and the log as text and as JSON: nobody writes a line of his own.
+/// The trail as JSON lines, and the log as text and as JSON: no client can inject a line.
 #[tokio::test]
 async fn a3_request_data_cannot_inject_log_or_audit_lines() {
     let dir = TempDir::new().unwrap();
@@ -381,7 +381,7 @@ async fn a3_records_are_bounded() {
     }
 }
 
-/// What a caller says of a trace is told only if it is a trace's id, and goes up only then.
+/// A caller's trace context is logged and forwarded only if it is valid.
 #[tokio::test]
 async fn a4_a_trace_context_says_nothing_else() {
     let dir = TempDir::new().unwrap();
@@ -549,7 +549,7 @@ async fn a5_the_shown_config_has_no_secret() {
     assert!(!rig.process.log().contains(MARK));
 }
 
-/// The admin endpoints have no twin on the data port, however they are spelled; nor does the data
+/// The admin endpoints do not exist on the data port, however they are spelled; nor does the data
 /// port's API answer on the admin address.
 #[tokio::test]
 async fn o4_the_two_ports_share_nothing() {

@@ -1,4 +1,4 @@
-//! W5: connections of strangers. Whoever has no token may open as many as he likes: those who have
+//! W5: unauthenticated connections. Clients without a token may open any number: those who have
 //! one get in, and the admin address answers.
 
 use std::process::Command;
@@ -215,7 +215,7 @@ async fn w5_one_address_holds_few_connections_without_a_token() {
     assert!((stage.metric(evicted).await - 15.0).abs() < 0.5);
 }
 
-/// A token that was valid once keeps nobody out for ever: where there are no strangers left, the
+/// A token that was valid once does not block others for ever: without unauthenticated connections, the
 /// idle connections of others make room.
 #[tokio::test]
 async fn w5_idle_authenticated_connections_are_closed_for_new_requests() {

@@ -326,7 +326,7 @@ fn files(files: &[(&str, &str)]) -> Vec<(String, String)> {
 fn lasting(answer: &Answer) -> Value {
     let mut json = answer.json();
     strip(&mut json);
-    // A group without rules, as `type=record` leaves some, is nobody's.
+    // A group without rules, as `type=record` leaves some, is no tenant's.
     if let Some(groups) = json
         .pointer_mut("/data/groups")
         .and_then(Value::as_array_mut)

@@ -6,7 +6,7 @@
 //! the answers must say the same (`kit/compare.rs`). Differences that are meant are listed in
 //! `exceptions.rs`.
 //!
-//! Some queries are made up from the grammar anew each time (`generated.rs`). The seed is printed;
+//! Some queries are generated from the grammar each time (`generated.rs`). The seed is printed;
 //! `PARTYWALL_SEED` repeats it.
 //!
 //! Prometheus and promtool are those in `PATH` (`PROMETHEUS` and `PROMTOOL` name others). The

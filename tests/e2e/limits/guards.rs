@@ -337,7 +337,7 @@ async fn tempo(tenancy: &str) -> Stage<TempoUpstream> {
     Stage::of(upstream, setup).await
 }
 
-/// Whoever keeps Tempo's tenants apart, the guards are the same.
+/// The guards are the same, whether Tempo or Partywall separates tenants.
 #[tokio::test]
 async fn traces_are_guarded_in_plain_words() {
     for tenancy in ["attribute: resource.tenant_id", "org_id: true"] {

@@ -359,7 +359,7 @@ async fn changed_limits_hold_at_once_and_state_outlives_other_changes() {
     let other = token("other");
     while rig.status(&other).await == 200 {}
     let before = rig.config.rest.clone();
-    // An unrelated change gives nobody a new burst.
+    // An unrelated change resets no rate limit.
     rig.config.rest = format!("{before}limits: {{query_selectors: 7}}\n");
     rig.replace();
     eventually("it is reloaded", async || rig.reloads().await.0 > 1.5).await;

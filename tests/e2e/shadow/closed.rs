@@ -37,7 +37,7 @@ async fn writes_and_administration_stay_closed() {
             let refused = [400, 401, 403, 405].contains(&answer.status);
             assert!(refused, "{method} {path}: {}", answer.head);
             let seen = upstream.take();
-            assert!(seen.is_empty(), "{method} {path} went up: {seen:#?}");
+            assert!(seen.is_empty(), "{method} {path} was forwarded: {seen:#?}");
         }
     }
     assert!(counted(&proxy, "tsdb_admin", "closed", "").await >= 6.0);
@@ -45,7 +45,7 @@ async fn writes_and_administration_stay_closed() {
     assert!(metric(&proxy, "partywall_refusals_total").await >= 34.0);
 }
 
-/// For whoever the config opens it to, it is open as ever.
+/// For callers that the config opens it to, it is open as usual.
 #[tokio::test]
 async fn endpoints_open_to_admins_are_closed_to_tenants() {
     let upstream = Upstream::start().await;

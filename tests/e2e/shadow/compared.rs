@@ -1,4 +1,4 @@
-//! The confined twin of a request, and the sizes of both answers.
+//! The confined copy of a request, and the sizes of both responses.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn shadow_mode_shows_which_callers_would_see_less() {
     assert!(open > confined && confined > 0.0, "{open} {confined}");
 }
 
-/// Nothing is sent that nobody asked for.
+/// No copy is sent unless configured.
 #[tokio::test]
 async fn without_compare_one_request_is_forwarded() {
     let upstream = Upstream::start().await;
@@ -80,7 +80,7 @@ async fn without_compare_one_request_is_forwarded() {
     );
 }
 
-/// The client's request first, as it came; then its twin, confined. Nobody's has one who would be
+/// The client's request first, unmodified; then its confined copy. There is none for one that would be
 /// refused.
 #[tokio::test]
 async fn confined_copy_is_sent_after_the_response() {

@@ -1,4 +1,4 @@
-//! Whoever asks gets what the store itself answers.
+//! Every client gets the store's own response.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -208,7 +208,7 @@ async fn token_is_forwarded_if_the_store_checks_tokens_itself() {
     assert_eq!(upstream.take_one().header("authorization"), None);
 }
 
-/// What is too large to be read ahead goes up all the same.
+/// A body that is too large to be buffered is forwarded all the same.
 #[tokio::test]
 async fn a_body_over_the_bound_is_sent_on() {
     let upstream = Upstream::start().await;
@@ -232,7 +232,7 @@ async fn a_body_over_the_bound_is_sent_on() {
     assert!(metric(&proxy, "partywall_buffered_bytes").await < 1.0);
 }
 
-/// The same where its length is not said: what was read of it goes up first, in order.
+/// The same where its length is not said: what was buffered of it is forwarded first, in order.
 #[tokio::test]
 async fn a_body_that_turns_out_too_large_is_sent_on_whole() {
     let upstream = Upstream::start().await;

@@ -1,4 +1,4 @@
-//! What the operator's tools say of it; and that nobody gets it by a slip.
+//! What the operator's tools report of it; and that it cannot be enabled by accident.
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};

@@ -303,7 +303,7 @@ async fn the_trace_is_in_the_audit_record() {
     .await;
 }
 
-/// A collector that is not there, or never answers, is nobody's trouble but the operator's.
+/// A collector that is unreachable, or never responds, does not affect requests.
 #[tokio::test]
 async fn requests_do_not_feel_the_collector() {
     let silent = Upstream::start().await;

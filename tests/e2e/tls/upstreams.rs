@@ -1,4 +1,4 @@
-//! TLS towards upstreams: whom the proxy believes, what it shows, and files that change.
+//! TLS towards upstreams: trusted certificates, client certificates, and files that change.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -212,7 +212,7 @@ async fn without_verification_a_certificate_still_needs_its_key() {
     }
 }
 
-/// Whoever keeps asking until it is told to stop; fails at any answer but 200.
+/// A client that sends requests until it is stopped; fails at any answer but 200.
 struct Load {
     over: Arc<AtomicBool>,
     workers: Vec<JoinHandle<usize>>,
@@ -328,7 +328,7 @@ async fn certificates_change_under_load_and_no_request_fails() {
     };
     shows(&first).await;
 
-    // As authorities are changed: both are believed for a while.
+    // While authorities are rotated, both are trusted.
     let reloaded = async |change: &dyn Fn()| {
         let (before, _) = rig.reloads().await;
         change();

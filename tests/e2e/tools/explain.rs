@@ -181,7 +181,7 @@ async fn explained_request_equals_the_forwarded_one() {
             assert_eq!(rig.took().len(), 0, "{line}: explaining sends nothing");
             let explained = said.json();
             assert_eq!(explained["result"], "sent", "{line}: {explained:#}");
-            // The recorded answer fits few endpoints; what went up is what counts.
+            // The recorded answer fits few endpoints; what was forwarded is what counts.
             rig.send(tenants, method, target).await;
             let seen = rig.took();
             let seen = seen
@@ -194,7 +194,7 @@ async fn explained_request_equals_the_forwarded_one() {
     }
 }
 
-/// A metadata call has a companion; it is neither counted nor sent.
+/// A metadata call has a side request; it is neither counted nor sent.
 #[tokio::test]
 async fn side_requests_are_not_sent() {
     let rig = Rig::open("").await;

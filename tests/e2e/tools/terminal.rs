@@ -1,4 +1,4 @@
-//! Colours and progress are for people at a terminal, and for nobody else.
+//! Colours and progress are shown on terminals only.
 
 use std::process::{Command, Stdio};
 

@@ -307,7 +307,7 @@ async fn grpc_by_host_is_authorized_for_the_cluster() {
     assert_eq!(named.asked(), ["tempo"]);
 }
 
-/// Even where pages ask for no token: whoever shows none may use nothing.
+/// Even where pages require no token: a client without one may use no cluster.
 #[tokio::test]
 async fn pages_of_a_cluster_always_need_a_token() {
     let named = Named::with(|config| config.rest += "passthrough: {authentication: none}\n").await;
@@ -323,7 +323,7 @@ async fn pages_of_a_cluster_always_need_a_token() {
     assert_eq!(named.asked(), ["root"]);
 }
 
-/// Names that nobody gave mean nothing.
+/// Names that are not configured mean nothing.
 #[tokio::test]
 async fn clusters_path_is_reserved_only_if_clusters_have_names() {
     let rig = Rig::start(|_, _| {}).await;

@@ -124,7 +124,7 @@ async fn each_cluster_is_asked_once_confined_and_answers_for_itself() {
         .await;
     assert_eq!(part(&one, "us")["data"]["result"], json!([1, "2"]));
     assert_eq!(part(&one, "eu"), Value::Null);
-    // Whoever has all tenants asks for everything.
+    // A caller with all tenants asks for everything.
     named.asked();
     let all = named.get(BOTH, &SRE).await;
     assert_eq!(all.text(), expected);
@@ -359,7 +359,7 @@ async fn where_none_answers_the_whole_is_an_error() {
     assert_eq!(answer.status, 502, "{answer:?}");
 }
 
-/// All or nothing: nobody is asked, and what may not be used is as what does not exist.
+/// All or nothing: no cluster is queried, and a forbidden one looks like a missing one.
 #[tokio::test]
 async fn a_name_that_may_not_be_used_stops_the_request() {
     let named = Named::start().await;

@@ -273,7 +273,7 @@ async fn p12_endpoints_without_confinement_are_closed() {
     }
 }
 
-/// L5: what is no data API goes through as it came.
+/// L5: paths outside the data APIs are forwarded unmodified.
 #[tokio::test]
 async fn outside_the_data_apis_nothing_is_changed() {
     let door = Door::open().await;

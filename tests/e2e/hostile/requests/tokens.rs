@@ -1,4 +1,4 @@
-//! J and V: whose token is believed, and which tenants it gives.
+//! J and V: which tokens are trusted, and which tenants they grant.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

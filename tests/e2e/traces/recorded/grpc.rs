@@ -10,7 +10,7 @@ use crate::kit::tempo_messages::{
     Any, QueryInstantRequest, QueryInstantResponse, QueryRangeRequest, QueryRangeResponse, Scopes,
     SearchRequest, SearchResponse, Strings, TagValues, TagValuesRequest, TagsRequest, decode,
 };
-use crate::kit::tempo_upstream::{TempoReply, is_companion, recorded_stream, trace_id};
+use crate::kit::tempo_upstream::{TempoReply, is_ownership_query, recorded_stream, trace_id};
 use crate::kit::upstream::Seen;
 
 const INVALID_ARGUMENT: u8 = 3;
@@ -113,7 +113,7 @@ async fn a_search_is_confined_and_its_messages_are_filtered() {
     ] {
         assert_eq!(request.header(name), None, "{name}");
     }
-    assert!(seen[1..].iter().all(is_companion), "{seen:#?}");
+    assert!(seen[1..].iter().all(is_ownership_query), "{seen:#?}");
     assert!(seen.len() > 1);
 }
 

@@ -1,9 +1,9 @@
-//! What goes up: one confined query at one canonical path, and nothing the client smuggled in.
+//! What is forwarded: one confined query at one canonical path, and nothing the client smuggled in.
 
 use super::{Door, STAGE, assert_plain};
 use crate::kit::client::{Ask, Sent};
 use crate::kit::raw;
-use crate::kit::tempo_upstream::{is_companion, trace_id};
+use crate::kit::tempo_upstream::{is_ownership_query, trace_id};
 use crate::kit::upstream::Seen;
 
 fn names(seen: &Seen) -> Vec<String> {
@@ -12,7 +12,7 @@ fn names(seen: &Seen) -> Vec<String> {
 
 fn only_query(seen: &Seen) -> String {
     let queries = seen.param("q");
-    assert_eq!(queries.len(), 1, "one query goes up: {}", seen.target);
+    assert_eq!(queries.len(), 1, "one query is forwarded: {}", seen.target);
     queries.concat()
 }
 
@@ -70,19 +70,25 @@ async fn ownership_query_covers_the_pages_traces_and_range() {
     door.search(&[("q", "{}"), ("start", "10"), ("end", "20")])
         .await;
     let seen = door.upstream.take();
-    let companions: Vec<&Seen> = seen.iter().filter(|seen| is_companion(seen)).collect();
-    assert_eq!((seen.len(), companions.len()), (2, 1), "{seen:#?}");
-    let query = only_query(companions[0]);
+    let ownership_queries: Vec<&Seen> = seen
+        .iter()
+        .filter(|seen| is_ownership_query(seen))
+        .collect();
+    assert_eq!((seen.len(), ownership_queries.len()), (2, 1), "{seen:#?}");
+    let query = only_query(ownership_queries[0]);
     for end in ["1", "3", "4", "7", "8", "8a", "c"] {
         let id = trace_id(end);
         assert!(query.contains(id.trim_start_matches('0')), "{id}: {query}");
     }
     assert!(query.ends_with("| by(resource.tenant_id)"), "{query}");
-    assert_eq!(companions[0].param("limit"), ["8"]);
-    assert_eq!(companions[0].param("start"), ["10"]);
-    assert_eq!(companions[0].param("end"), ["20"]);
-    assert_eq!(companions[0].header("accept"), Some("application/protobuf"));
-    assert_eq!(companions[0].header("authorization"), None);
+    assert_eq!(ownership_queries[0].param("limit"), ["8"]);
+    assert_eq!(ownership_queries[0].param("start"), ["10"]);
+    assert_eq!(ownership_queries[0].param("end"), ["20"]);
+    assert_eq!(
+        ownership_queries[0].header("accept"),
+        Some("application/protobuf")
+    );
+    assert_eq!(ownership_queries[0].header("authorization"), None);
 }
 
 /// T4: whatever the shape, the tenants' stage comes first in every pipeline.
@@ -149,7 +155,10 @@ async fn tag_searches_are_forwarded_as_one_query() {
         assert!(query.starts_with(STAGE), "{params:?}: {query}");
         for name in names(&seen) {
             let known = ["q", "limit", "start", "end"];
-            assert!(known.contains(&name.as_str()), "{params:?}: {name} went up");
+            assert!(
+                known.contains(&name.as_str()),
+                "{params:?}: {name} was forwarded"
+            );
         }
         let is_tag =
             |(name, value): &&(&str, &str)| name.contains("service") || value.contains("b-web");
@@ -170,7 +179,7 @@ async fn tag_searches_are_forwarded_as_one_query() {
     }
 }
 
-/// T7: Tempo answers for all tenants when it cannot use a condition, so only those go up that it
+/// T7: Tempo answers for all tenants when it cannot use a condition, so only those are forwarded that it
 /// can.
 #[tokio::test]
 async fn tag_calls_are_forwarded_as_v2_with_supported_conditions_only() {

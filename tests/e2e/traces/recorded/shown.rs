@@ -10,12 +10,12 @@ use crate::kit::client::{Answer, Ask};
 use crate::kit::tempo_messages::{
     Scopes, SearchResponse, Strings, TagValues, Trace, TraceByIdResponse, decode,
 };
-use crate::kit::tempo_upstream::{TempoReply, fixture, is_companion, trace_id};
+use crate::kit::tempo_upstream::{TempoReply, fixture, is_ownership_query, trace_id};
 
 const NO_ROOT: &str = "<root span not yet received>";
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/protobuf";
-/// In nobody's recordings.
+/// In no recording.
 const NOWHERE: &str = "deadbeefdeadbeefdeadbeefdeadbeef";
 
 fn fixture_json(name: &str) -> Value {
@@ -118,7 +118,7 @@ async fn a_mixed_trace_comes_without_the_others_resources() {
     }
 }
 
-/// T1, T2: somebody else's, nobody's, one of two minds, one that is not there: the same answer,
+/// T1, T2: another tenant's, no tenant's, one of two tenants, a missing one: the same answer,
 /// byte for byte, and it is Tempo's own.
 #[tokio::test]
 async fn foreign_traces_look_like_missing_ones() {
@@ -272,7 +272,7 @@ async fn where_it_cannot_be_found_out_no_trace_is_wholly_the_tenants() {
     ] {
         let why = format!("{reply:?}");
         door.upstream
-            .rule(move |seen| is_companion(seen).then(|| reply.clone()));
+            .rule(move |seen| is_ownership_query(seen).then(|| reply.clone()));
         let answer = door.search(&[("q", "{}")]).await;
         assert_eq!(answer.status, 200, "{why}: {}", answer.text());
         assert_no_foreign(&why, &answer.text());
@@ -521,7 +521,7 @@ async fn errors_are_plain_text_without_other_tenants_data() {
         assert!(!answer.text().contains("SECRET"), "{}", answer.text());
         assert!(!answer.text().contains("tenant_id"), "{}", answer.text());
     }
-    // Our own credentials are not the caller's to mend.
+    // The caller cannot fix our own credentials.
     for status in [401, 403] {
         assert_plain(
             "credentials",
@@ -624,7 +624,7 @@ async fn a_trace_that_breaks_off_is_no_whole_trace() {
     }
 }
 
-/// T2: the companion search is for pages alone; not-found answers ask nothing more.
+/// T2: the ownership query is for pages only; not-found responses need none.
 #[tokio::test]
 async fn one_answer_takes_one_request_unless_it_is_a_page() {
     let door = Door::open().await;
@@ -650,7 +650,7 @@ async fn slow_ownership_query_counts_as_failed() {
     let mut slow = TempoReply::new(200, PROTOBUF, "");
     slow.after = Duration::from_secs(5);
     door.upstream
-        .rule(move |seen| is_companion(seen).then(|| slow.clone()));
+        .rule(move |seen| is_ownership_query(seen).then(|| slow.clone()));
     let answer = door.search(&[("q", "{}")]).await;
     assert_eq!(found(&answer.json(), "1")["rootServiceName"], NO_ROOT);
     // And a page that is late is none.

@@ -238,7 +238,7 @@ async fn a_form_goes_the_same_way() {
 }
 
 #[tokio::test]
-async fn searches_and_their_companions_go_to_one_tempo() {
+async fn searches_and_their_ownership_queries_go_to_one_tempo() {
     let clusters = Clusters::start().await;
     let answer = clusters
         .get("x", "/clusters/eu/api/search?q=%7B%7D&start=1&end=2")

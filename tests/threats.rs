@@ -106,7 +106,7 @@ const THREATS: &[Row] = &[
     row("T12", "traces too large to be held", &["tests/e2e/hostile/resources::many_huge_traces_at_once", "tests/e2e/hostile/resources::huge_protobuf_traces_are_read_up_to_a_limit"]),
     row("O1", "a bad config file", &["tests/e2e/reload/config::a_bad_file_changes_nothing_and_says_so", "tests/e2e/reload/config::at_start_a_bad_file_is_the_end"]),
     row("O2", "a reload in the middle of a request", &["tests/e2e/reload/config::under_load_no_request_fails_or_mixes_two_configs", "tests/e2e/reload/config::a_swapped_config_map_takes_effect", "tests/e2e/reload/config::half_a_file_is_not_taken_for_a_whole_one"]),
-    row("O3", "a panic", &["src/proxy/defect::o3_a_panic_is_a_500_and_is_counted", "tests/e2e/hostile/faults::o3_a_panic_in_a_library_is_nobodys_answer"]),
+    row("O3", "a panic", &["src/proxy/defect::o3_a_panic_is_a_500_and_is_counted", "tests/e2e/hostile/faults::o3_library_panic_affects_no_request"]),
     row("O4", "the admin endpoint from outside", &["tests/e2e/admin::it_has_these_paths_and_methods_alone", "tests/e2e/hostile/requests/paths::p12_endpoints_without_confinement_are_closed", "tests/e2e/hostile/operator::o4_the_two_ports_share_nothing"]),
     row("O5", "secrets in the log", &["tests/e2e/hostile/requests/headers::h4_the_callers_token_stays_here", "tests/e2e/audit::no_token_is_written_anywhere", "tests/e2e/audit::queries_are_recorded_as_configured"]),
     row("O6", "a signal in the middle of requests", &["tests/e2e/connections/drain::under_load_nothing_accepted_is_lost", "tests/e2e/connections/drain::requests_in_flight_are_answered"]),

@@ -167,9 +167,9 @@ async fn when_the_first_fails_each_asks_for_itself() {
     }
 }
 
-/// What breaks off is broken for the first, and never taken for whole.
+/// An incomplete response is incomplete for the first client, and never cached.
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_nobodys() {
+async fn incomplete_response_is_not_shared() {
     let begun = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n\
                  {\"status\":\"success\",\"data\":[";
     let script = [Step::send(begun), Step::Gate, Step::Close];

@@ -162,7 +162,7 @@ async fn r3_headers_and_trailers_of_the_upstream_stay_behind() {
 
 /// The parser that gives the second opinion panics on these. It is asked all the same.
 #[tokio::test]
-async fn o3_a_panic_in_a_library_is_nobodys_answer() {
+async fn o3_library_panic_affects_no_request() {
     let stage = Stage::recorded("").await;
     let neighbour = Neighbour::of(&stage.proxy, QUERY);
     for query in [

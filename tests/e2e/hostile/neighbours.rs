@@ -88,7 +88,7 @@ async fn n3_idle_tenants_are_removed() {
     assert!(grown < 64 << 20, "{} MiB for 4000 tenants", grown >> 20);
 }
 
-/// Places in flight: a stranger who drips his body, or never ends it, has none.
+/// Permits: an unauthenticated client that sends its body slowly, or never ends it, has none.
 #[tokio::test]
 async fn n1_slow_unauthenticated_clients_hold_no_permit() {
     use tokio::io::AsyncWriteExt;

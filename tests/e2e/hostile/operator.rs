@@ -1,6 +1,6 @@
 //! A: what is the operator's. The admin address, the config that it shows, the audit trail and the
-//! log: whoever reaches the data port writes nothing into them that was not said, and whoever
-//! reaches the admin address reads no secret there.
+//! log: clients of the data port cannot inject anything into them, and clients that
+//! reach the admin address see no secret there.
 
 use std::time::{Duration, Instant};
 

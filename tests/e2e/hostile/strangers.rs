@@ -42,7 +42,7 @@ async fn admin(stage: &Stage<Upstream>, path: &str) -> RawAnswer {
     exchange(authority, &bytes).await
 }
 
-/// A stranger's connection that has been refused once, and stays open.
+/// An unauthenticated connection that has been refused once, and stays open.
 async fn refused_and_idle(stage: &Stage<Upstream>) -> TcpStream {
     let mut stream = stage.connect().await;
     stream.write_all(NO_TOKEN.as_bytes()).await.unwrap();

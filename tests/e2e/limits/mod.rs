@@ -321,7 +321,7 @@ async fn waiting_unauthenticated_clients_take_no_permit() {
     }
 }
 
-/// Where a path asks for no token, strangers can use it; but not all of it.
+/// Paths that require no token can be used by any client, but not up to their whole capacity.
 #[tokio::test]
 async fn clients_without_a_token_take_no_permits() {
     let script = [Step::Gate, json(VECTOR)];

@@ -173,7 +173,7 @@ async fn published_keys_are_followed() {
     );
 }
 
-/// Takes eleven seconds: strangers may not ask for a fetch sooner after another.
+/// Takes eleven seconds: clients cannot trigger fetches of keys more often.
 #[tokio::test]
 async fn an_unknown_key_is_asked_for_once_in_a_while() {
     let (old, new, stranger) = (Key::new("old"), Key::new("new"), Key::new("stranger"));

@@ -156,8 +156,8 @@ async fn compressed_answers_stay_so_and_preflights_pass() {
     }
 }
 
-/// A plain proxy would send on what names a tenant; whoever would be believed on the proxy's
-/// account is still not named, and a token is not shown to a store that does not ask for it.
+/// A plain proxy would forward headers that name a tenant; headers that are trusted on the proxy's
+/// account are still removed, and a token is not sent to a store that does not ask for it.
 #[tokio::test]
 async fn headers_are_those_of_a_plain_proxy() {
     let upstream = Upstream::start().await;

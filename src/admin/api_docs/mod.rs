@@ -7,7 +7,7 @@
 //! | `metrics`, `traces`, `admin` | the endpoints, with the prose that the tables lack |
 //! | `closed` | the refused endpoints |
 //! | `problems` | the meaning of errors |
-//! | `openapi` | the OpenAPI document |
+//! | `openapi` | the `OpenAPI` document |
 //! | `page` | the same as an HTML page |
 //!
 //! Both are generated on each request, which are rare, and not kept in memory.

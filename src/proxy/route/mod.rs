@@ -155,7 +155,7 @@ pub(in crate::proxy) fn no_upstream() -> ProxyError {
 fn classify<B>(cluster: &Cluster<'_>, request: &Request<B>, path: &str) -> (Option<Api>, Target) {
     let is_grpc = headers::is_grpc(request.headers());
     if is_grpc || path.starts_with("/tempopb.") {
-        let target = Method::of_path(path)
+        let target = Method::from_path(path)
             .filter(|_| is_grpc && request.method() == hyper::Method::POST)
             .map_or(Target::UnknownGrpc, Target::Grpc);
         return (Some(Api::Tempo), target);

@@ -1,4 +1,4 @@
-//! `passthrough`: what lies outside the data APIs.
+//! `passthrough`: paths outside the data APIs.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::config::reader::{Field, Read, Reader};
 use crate::config::serialize;
 use crate::config::values::{choice, shown, text};
 
-/// Whether a token is needed.
+/// Whether a token is required.
 const AUTHENTICATION: [(&str, bool); 2] = [("required", true), ("none", false)];
 
 /// `passthrough`.
@@ -27,8 +27,8 @@ pub struct Passthrough {
     /// `paths`: those that are forwarded; `None` (default) for every path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paths: Option<Vec<PathPattern>>,
-    /// `upstream`: the one that paths outside the data APIs go to where no cluster of their prefix
-    /// or host has its own; default the first that is a default of its API, if there is one.
+    /// `upstream`: the one for paths outside the data APIs where no cluster of their prefix or host
+    /// has one; by default the first that is a default of its API, if there is one.
     pub upstream: Option<Arc<str>>,
 }
 

@@ -1,11 +1,11 @@
-//! Which headers go on, and which come back.
+//! Which headers are forwarded, and which are returned.
 
 use std::borrow::Cow;
 
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// The request headers that go on with a data API call. The request is rebuilt, so this is an
-/// allow-list: what negotiates the answer's form or traces the call.
+/// The request headers that are forwarded with a data API call. The request is rebuilt, so this is
+/// an allow-list: headers that negotiate the response format or trace the call.
 fn is_of_data_request(name: &str) -> bool {
     matches!(
         name,
@@ -14,12 +14,13 @@ fn is_of_data_request(name: &str) -> bool {
             | "traceparent"
             | "tracestate"
             | "x-request-id"
-            // Remote read negotiates its version by it (Prometheus, storage/remote/client.go).
+            // Remote read negotiates its version with it (Prometheus, storage/remote/client.go).
             | "x-prometheus-remote-read-version"
     )
 }
 
-/// The answer headers that come back from a data API call. Others may name what is behind us.
+/// The response headers that are returned from a data API call. Others may identify what is behind
+/// us.
 fn is_of_data_response(name: &str) -> bool {
     matches!(
         name,
@@ -33,7 +34,7 @@ fn is_of_data_response(name: &str) -> bool {
     )
 }
 
-/// Hop-by-hop headers (RFC 9110 §7.6.1, and the older ones still met).
+/// Hop-by-hop headers (RFC 9110 §7.6.1, and older ones still in use).
 fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
@@ -49,9 +50,9 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// Names by which some server believes who is calling, for whom, or for what path. They are
-/// compared without case and with `_` as `-`, since servers in between fold the two.
-const TRUSTED_BY_SOMEONE: [&str; 10] = [
+/// Headers that some server trusts to name the caller, the tenant or the path. They are compared
+/// without case and with `_` as `-`, since some servers treat the two alike.
+const TRUSTED_BY_SERVERS: [&str; 10] = [
     "forwarded",
     "thanos-tenant",
     "x-scope-orgid",
@@ -64,7 +65,7 @@ const TRUSTED_BY_SOMEONE: [&str; 10] = [
     "x-method-override",
 ];
 
-/// Families of such names.
+/// Prefixes of such headers.
 const TRUSTED_PREFIXES: [&str; 7] = [
     "x-forwarded-",
     "x-original-",
@@ -78,8 +79,8 @@ const TRUSTED_PREFIXES: [&str; 7] = [
 /// The first letters of all of them.
 const TRUSTED_INITIALS: [char; 4] = ['f', 'i', 't', 'x'];
 
-/// A data API message seldom has more headers. With room for fewer, hyper's next message, which is
-/// read into the same map, has to grow it.
+/// A data API message seldom has more headers. With less capacity, hyper would have to grow the
+/// map, which it reuses for the next message.
 const USUAL: usize = 10;
 
 /// The headers of a rebuilt data API request.
@@ -90,7 +91,7 @@ pub(crate) fn for_data_request(client: &HeaderMap) -> HeaderMap {
             headers.append(name, value.clone());
         }
     }
-    // A compressed answer cannot be filtered or scrubbed on the way.
+    // A compressed response cannot be filtered or scrubbed.
     headers.insert(
         header::ACCEPT_ENCODING,
         HeaderValue::from_static("identity"),
@@ -98,7 +99,7 @@ pub(crate) fn for_data_request(client: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// The headers of a data API answer; of one that comes twice the first.
+/// The headers of a data API response; of a repeated header only the first.
 pub(crate) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(USUAL);
     for (name, value) in upstream {
@@ -109,26 +110,26 @@ pub(crate) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Takes from a request that passes through what must not: hop-by-hop headers, names trusted by
-/// someone, and the headers in which a token may come. `Host` is the upstream's to set.
+/// Removes from a passed-through request what must not be forwarded: hop-by-hop headers, headers
+/// that some server trusts, those that may contain the token, and `Host`, which the upstream sets.
 pub(crate) fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName]) {
     strip(headers, |name| {
         is_hop_by_hop(name.as_str())
-            || is_trusted_by_someone(name.as_str())
+            || is_trusted_by_servers(name.as_str())
             || matches!(name.as_str(), "host" | "expect")
             || token_headers.contains(name)
     });
 }
 
-/// Takes from a request's trailers what a server might merge into its headers (RFC 9110 §6.5.1)
-/// and believe.
+/// Removes from a request's trailers what a server might merge into its headers (RFC 9110 §6.5.1)
+/// and trust.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     strip(trailers, |name| {
-        is_trusted_by_someone(name.as_str()) || matches!(name.as_str(), "authorization" | "host")
+        is_trusted_by_servers(name.as_str()) || matches!(name.as_str(), "authorization" | "host")
     });
 }
 
-/// Takes the hop-by-hop headers, and those that `Connection` names, from a message.
+/// Removes the hop-by-hop headers, and those that `Connection` names.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     strip(headers, |name| is_hop_by_hop(name.as_str()));
 }
@@ -154,13 +155,13 @@ fn strip(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
     }
 }
 
-/// Whether a request says that it is gRPC, of whichever message format.
-pub(crate) fn says_grpc(headers: &HeaderMap) -> bool {
+/// Whether a request's content type is gRPC, with any message format.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE);
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn is_trusted_by_someone(name: &str) -> bool {
+fn is_trusted_by_servers(name: &str) -> bool {
     // Most headers are none of these by their first letter.
     if !name.starts_with(TRUSTED_INITIALS) {
         return false;
@@ -169,7 +170,7 @@ fn is_trusted_by_someone(name: &str) -> bool {
     if name.contains('_') {
         name = name.replace('_', "-").into();
     }
-    TRUSTED_BY_SOMEONE.contains(&&*name)
+    TRUSTED_BY_SERVERS.contains(&&*name)
         || TRUSTED_PREFIXES
             .iter()
             .any(|prefix| name.starts_with(prefix))
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_says_of_itself_does_not_pass() {
+    fn headers_that_identify_the_caller_are_stripped() {
         let mut headers = map(&[
             ("X-Scope-OrgID", "b"),
             ("x_scope_orgid", "b"),
@@ -216,13 +217,13 @@ mod tests {
 
     #[test]
     fn trusted_names_are_found_by_their_initials() {
-        for name in TRUSTED_BY_SOMEONE.iter().chain(&TRUSTED_PREFIXES) {
+        for name in TRUSTED_BY_SERVERS.iter().chain(&TRUSTED_PREFIXES) {
             assert!(name.starts_with(TRUSTED_INITIALS), "{name}");
         }
     }
 
     #[test]
-    fn a_data_request_carries_only_what_negotiates_and_traces() {
+    fn data_request_has_only_negotiation_and_trace_headers() {
         let client = map(&[
             ("Accept", "application/json"),
             ("Accept-Encoding", "gzip"),

@@ -1,10 +1,10 @@
-//! Why requests are refused: one list, from which the label `reason` of the metrics, the `reason` of
-//! audit records, the advice of `partywall explain` and `docs/refusals.md` come.
+//! Why requests are refused: one list, which is the source of the label `reason` of the metrics,
+//! the `reason` of audit records, the advice of `partywall explain` and `docs/refusals.md`.
 //!
 //! To add one, add a line here and update the page; `tests/e2e/deploy/docs.rs` says how.
 
-/// Declares the enum and what is known about each reason. Several may share a label: the label is
-/// published, and what would permit the request may differ.
+/// Declares the enum with its metadata. Several reasons may share a label: labels are published,
+/// and the advice on how to permit the request may differ.
 macro_rules! reasons {
     ($($variant:ident $label:literal $about:literal $(($to_allow:literal))?,)*) => {
         /// Why a request was refused, or got an error of ours.
@@ -14,7 +14,6 @@ macro_rules! reasons {
         }
 
         impl Reason {
-            /// All of them.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
             /// The value of the label `reason`. It is published: alerts and dashboards select by it.
@@ -24,14 +23,14 @@ macro_rules! reasons {
                 }
             }
 
-            /// What it means, for operators.
+            /// Its meaning, for operators.
             pub fn about(self) -> &'static str {
                 match self {
                     $(Self::$variant => $about,)*
                 }
             }
 
-            /// What would permit such a request; `None` if the error's text says it already, or if
+            /// How to permit such a request; `None` if the error text says so already, or if
             /// nothing would.
             pub fn to_allow(self) -> Option<&'static str> {
                 match self {
@@ -110,6 +109,11 @@ reasons! {
         ("name the cluster by `cluster` of an upstream, and grant it by the rules of \
           tenancy.clusters, if there are any"),
     Closed "closed" "The endpoint cannot be confined to a tenant; see `open_to_admins`.",
+    Passthrough "passthrough"
+        "The method or path is outside the data APIs, and `passthrough` does not list it."
+        ("add the method to passthrough.methods, or the path to passthrough.paths"),
+    Origin "origin" "A web page of an origin that `listeners[].cors` does not list sent a preflight."
+        ("add the page's origin to cors.origins of the listener"),
     Misplaced "misplaced" "The path may be a data API below a prefix that no upstream's `url` has.",
     // The body and the parameters.
     Body "body" "The body is incomplete, or is not what the endpoint reads.",

@@ -1,4 +1,4 @@
-//! What a config means once it is read.
+//! The settings that a config is loaded to.
 
 use std::time::Duration;
 
@@ -20,12 +20,13 @@ fn claim(keys: &[&str]) -> ClaimGrant {
 
 #[test]
 #[allow(clippy::too_many_lines)] // Every default there is.
-fn the_minimal_config_with_every_default() {
+fn minimal_config_has_every_default() {
     let settings = settings_of(super::MINIMAL);
     let expected = Settings {
         listeners: vec![Listener {
             address: "127.0.0.1:8080".parse().unwrap(),
             tls: None,
+            cors: None,
         }],
         admin: Admin {
             address: "127.0.0.1:8081".parse().unwrap(),
@@ -112,6 +113,9 @@ fn the_minimal_config_with_every_default() {
         },
         passthrough: Passthrough {
             authenticated: true,
+            health_authenticated: true,
+            methods: None,
+            paths: None,
             upstream: Some("thanos".into()),
         },
         limits: Limits {
@@ -165,7 +169,7 @@ fn the_minimal_config_with_every_default() {
     assert_eq!(settings, expected);
 }
 
-/// Nothing in it is a default.
+/// Nothing is at its default.
 const FULL: &str = r#"
 listeners: [{address: 0.0.0.0:80}, {address: "[::1]:81"}]
 admin: {address: 127.0.0.1:82, hosts: [Partywall.monitoring.svc]}
@@ -225,7 +229,7 @@ tenancy:
   max_tenants: 5
 traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
-passthrough: {authentication: none, upstream: q}
+passthrough: {authentication: none, health_authentication: none, methods: [GET, HEAD], paths: [/graph, /static/*], upstream: q}
 limits: {connections: 1, unauthenticated_connections_per_address: 0, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, body_bytes_per_second: 10, incomplete_bodies: 13, query_bytes: 5, query_depth: 10, query_nodes: 11, format_bytes: 12, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
 timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, body_total: 5ms, idle: 4ms, unauthenticated_idle: 5ms}
 drain: {min: 5s, max: 0s}
@@ -239,6 +243,7 @@ fn listeners_and_upstreams() {
     let addresses = ["0.0.0.0:80", "[::1]:81"].map(|address| Listener {
         address: address.parse().unwrap(),
         tls: None,
+        cors: None,
     });
     assert_eq!(settings.listeners, addresses);
     assert_eq!(settings.admin.address, "127.0.0.1:82".parse().unwrap());
@@ -334,15 +339,32 @@ fn tokens() {
 }
 
 #[test]
-fn the_process() {
+fn drain_reload_and_log_settings() {
     let settings = settings_of(FULL);
-    assert_eq!(
-        settings.passthrough,
-        Passthrough {
-            authenticated: false,
-            upstream: Some("q".into())
-        }
-    );
+    let Passthrough {
+        authenticated,
+        health_authenticated,
+        methods,
+        paths,
+        upstream,
+    } = settings.passthrough;
+    assert_eq!((authenticated, health_authenticated), (false, false));
+    assert_eq!(methods.unwrap(), ["GET", "HEAD"]);
+    let paths = paths.unwrap();
+    let is_meant = |path: &str| paths.iter().any(|pattern| pattern.matches(path));
+    for (path, expected) in [
+        ("/graph", true),
+        ("/graph/", false),
+        ("/Graph", false),
+        ("/static/", true),
+        ("/static/js/main.js", true),
+        ("/static", false),
+        ("/statics", false),
+        ("/", false),
+    ] {
+        assert_eq!(is_meant(path), expected, "{path}");
+    }
+    assert_eq!(upstream.as_deref(), Some("q"));
     assert_eq!(
         settings.limits,
         Limits {
@@ -461,7 +483,7 @@ fn tenancy() {
 }
 
 #[test]
-fn a_pattern_matches_a_whole_value() {
+fn pattern_matches_a_whole_value() {
     for pattern in ["team-.+|x", "(?x) team-.+ | x"] {
         let tenancy = tenancy_of(&format!("  claim: t\n  pattern: \"{pattern}\"\n"));
         let [rule] = <[TenantRule; 1]>::try_from(tenancy.rules).unwrap();
@@ -480,7 +502,7 @@ fn a_pattern_matches_a_whole_value() {
 }
 
 #[test]
-fn variables_are_replaced_where_they_may_be() {
+fn variables_are_expanded_where_supported() {
     let text = r#"
 listeners: [{address: 127.0.0.1:80}]
 upstreams:
@@ -522,7 +544,7 @@ tenancy:
         matches!(sso.keys, KeySource::JwksUrl { url, .. } if url == "https://example.com/keys")
     );
     assert_eq!(shared.keys, KeySource::Hmac(Secret::new(long)));
-    // Nowhere else.
+    // Not expanded elsewhere.
     assert_eq!(sso.audiences, ["${AUD}"]);
     assert_eq!(
         settings.tenancy.rules[0].grant,
@@ -535,7 +557,7 @@ tenancy:
 }
 
 #[test]
-fn what_is_told_about_requests() {
+fn audit_metrics_and_log_settings() {
     let with = |section: &str| settings_of(&format!("{}{section}\n", super::MINIMAL));
     let output = |output| with(&format!("audit: {{output: {output}}}")).audit.output;
     assert_eq!(output("stdout"), AuditOutput::Stdout);
@@ -557,7 +579,7 @@ fn what_is_told_about_requests() {
 }
 
 #[test]
-fn spans_need_a_build_that_exports_them() {
+fn tracing_requires_the_otlp_feature() {
     let text = format!(
         "{}tracing: {{otlp_endpoint: 'http://otel:4318/v1/traces'}}\n",
         super::MINIMAL
@@ -575,7 +597,7 @@ fn spans_need_a_build_that_exports_them() {
 }
 
 #[test]
-fn a_tenants_own_limits_replace_only_what_they_name() {
+fn tenant_override_replaces_only_given_keys() {
     let limits = |section: &str| {
         settings_of(&format!("{}tenant_limits:\n{section}", super::MINIMAL)).tenant_limits
     };

@@ -195,6 +195,27 @@ async fn data_without_tenants_is_found() {
     assert!(text.ends_with("no tenant sees anything"), "{text}");
 }
 
+/// Thanos writes a Ruler's external labels onto alerts, over what is there.
+#[tokio::test]
+async fn ruler_with_the_tenant_label_is_found() {
+    let store = Upstream::start().await;
+    let ruler = |labels: &str| {
+        let rule = format!(r#"[{{"name":"ruler:10901","labelSets":[{labels}]}}]"#);
+        store.reply(Reply::json(&format!(
+            r#"{{"status":"success","data":{{"rule":{rule}}}}}"#
+        )));
+    };
+    let check = "Ruler's external labels";
+    for (labels, expected) in [
+        (r#"{"replica":"0"}"#, "ok"),
+        (r#"{"replica":"0","tenant_id":"acme"}"#, "warn"),
+    ] {
+        ruler(labels);
+        let said = Config::metrics(&store.url, "").doctor(&[]).await;
+        assert_eq!(verdict(&said, check).0, expected, "{said:#?}");
+    }
+}
+
 /// As an old Prometheus, or one behind a cache that drops what it does not know.
 #[tokio::test]
 async fn a_store_that_ignores_match_is_found() {
@@ -213,7 +234,7 @@ async fn a_store_that_ignores_match_is_found() {
 }
 
 #[tokio::test]
-async fn what_does_not_answer_fails_within_its_time() {
+async fn unresponsive_upstream_fails_within_its_timeout() {
     let gone = format!("http://127.0.0.1:{}", free_port());
     let said = Config::metrics(&gone, "").doctor(&[]).await;
     assert_eq!(said.code, 1);
@@ -389,7 +410,7 @@ async fn a_good_tempo_is_well() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_tempo_is_found() {
+async fn problems_of_a_tempo_are_found() {
     let text = json!({"stringValue": "acme"});
     let store = tempo(&[span(&text), json!({"spanID": "a2"})], false).await;
     let unimplemented = TempoReply::grpc(&[], 12, "unknown service");

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 /// only callers whose scope is all tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClosedGroup {
-    /// `status`: `/api/v1/status/*` but `buildinfo`, and the like.
+    /// `status`: `/api/v1/status/*` but `buildinfo`, and the like; of `flags` all of them.
     Status,
     /// `stores`: Thanos' `/api/v1/stores`.
     Stores,

@@ -59,9 +59,10 @@ pub enum Refusal {
 pub enum Fault {
     /// `bad_data`, 400.
     Malformed,
-    /// Over a limit, 422.
-    TooLarge,
-    /// Understood and not allowed, 403.
+    /// Over a limit, or in a form that cannot be confined whoever the caller is: 422, whose text
+    /// Grafana shows.
+    Unprocessable,
+    /// It names what is not the caller's, 403.
     Denied,
 }
 
@@ -81,11 +82,12 @@ impl Refusal {
     /// What it is to the client.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::ConfinedTooLong { .. } | Self::TooManySelectors { .. } => Fault::TooLarge,
+            Self::ConfinedTooLong { .. }
+            | Self::TooManySelectors { .. }
+            | Self::UnconfinedInfo { .. }
+            | Self::Disagreement => Fault::Unprocessable,
             Self::Malformed { .. } => Fault::Malformed,
-            Self::ForeignTenant { .. } | Self::UnconfinedInfo { .. } | Self::Disagreement => {
-                Fault::Denied
-            }
+            Self::ForeignTenant { .. } => Fault::Denied,
         }
     }
 }

@@ -37,10 +37,10 @@ impl fmt::Display for Place {
 pub enum RefusalKind {
     /// Tempo would refuse it too: HTTP 400, gRPC `INVALID_ARGUMENT`.
     Malformed,
-    /// Over a limit: HTTP 422, gRPC `INVALID_ARGUMENT`.
-    TooLarge,
-    /// Tempo would answer, but the answer cannot be kept to the tenant: HTTP 403, gRPC
-    /// `PERMISSION_DENIED`.
+    /// Over a limit, or in a form that cannot be confined whoever the caller is: HTTP 422, gRPC
+    /// `INVALID_ARGUMENT`.
+    Unprocessable,
+    /// It names what may be others': HTTP 403, gRPC `PERMISSION_DENIED`.
     Denied,
 }
 
@@ -75,26 +75,35 @@ pub enum Refusal {
         message: &'static str,
     },
     /// `rootName` and its like describe the whole trace, other tenants' spans included.
-    #[error(
-        "{place}: {name} describes the whole trace, which may hold spans of others; use the \
-         attributes of spans and resources, or nestedSetParent < 0 for root spans"
-    )]
+    #[error("{place}: {name} describes the whole trace, which may hold spans of others; {instead}")]
     TraceIntrinsic {
         /// Where it stands.
         place: Place,
         /// The intrinsic as it was written.
         name: String,
+        /// What to write in its place.
+        instead: &'static str,
     },
-    /// A hint that is not one of the known harmless ones, or not with such a value.
+    /// A hint that is not one of the known harmless ones.
     #[error(
-        "{place}: the hint {name} is not allowed with this value; allowed are most_recent, \
-         sample, span_sample, trace_sample and exemplars, with numbers or true or false"
+        "{place}: the hint {name} is not known to keep a query to its tenant; leave it out (known \
+         are most_recent, extrapolate, sample, span_sample, trace_sample and exemplars)"
     )]
-    Hint {
+    UnknownHint {
         /// Where it stands.
         place: Place,
         /// The hint's name as it was written.
         name: String,
+    },
+    /// A known hint with a value of a type that Tempo ignores.
+    #[error("{place}: the value of the hint {name} has to be {expected}")]
+    HintValue {
+        /// Where the name stands.
+        place: Place,
+        /// The hint's name.
+        name: String,
+        /// What the value has to be.
+        expected: &'static str,
     },
     /// A query without a metrics stage where Tempo wants one. The text is Tempo's.
     #[error("not a metrics query")]
@@ -122,19 +131,22 @@ impl Refusal {
             | Self::NotMetrics
             | Self::Parameter { .. } => Reason::QueryMalformed,
             Self::TraceIntrinsic { .. } => Reason::TraceIntrinsic,
-            Self::Hint { .. } | Self::Unproven => Reason::Traceql,
+            Self::UnknownHint { .. } | Self::HintValue { .. } | Self::Unproven => Reason::Traceql,
         }
     }
 
     /// Whose fault it is.
     pub fn kind(&self) -> RefusalKind {
         match self {
-            Self::ConfinedTooLong { .. } => RefusalKind::TooLarge,
+            Self::ConfinedTooLong { .. }
+            | Self::UnknownHint { .. }
+            | Self::HintValue { .. }
+            | Self::Unproven => RefusalKind::Unprocessable,
             Self::Syntax { .. }
             | Self::Invalid { .. }
             | Self::NotMetrics
             | Self::Parameter { .. } => RefusalKind::Malformed,
-            Self::TraceIntrinsic { .. } | Self::Hint { .. } | Self::Unproven => RefusalKind::Denied,
+            Self::TraceIntrinsic { .. } => RefusalKind::Denied,
         }
     }
 }
@@ -154,7 +166,25 @@ pub(super) enum Problem {
     Syntax(&'static str),
     Invalid(&'static str),
     TraceIntrinsic,
-    Hint,
+    UnknownHint,
+    /// What the value has to be.
+    HintValue(&'static str),
+}
+
+/// What to write in place of an intrinsic of whole traces.
+fn instead_of(intrinsic: &str) -> &'static str {
+    match intrinsic {
+        "rootName" | "trace:rootName" => {
+            "write `name`, in a filter with `nestedSetParent < 0` for root spans"
+        }
+        "rootServiceName" | "trace:rootService" => {
+            "write `resource.service.name`, in a filter with `nestedSetParent < 0` for root spans"
+        }
+        "traceDuration" | "trace:duration" => {
+            "write `duration`, in a filter with `nestedSetParent < 0` for root spans"
+        }
+        _ => "write attributes of spans and resources instead",
+    }
 }
 
 impl Fault {
@@ -187,11 +217,24 @@ impl Fault {
             Problem::Invalid(message) => Refusal::Invalid { place, message },
             Problem::TraceIntrinsic => {
                 let name = quoted();
-                Refusal::TraceIntrinsic { place, name }
+                let instead = instead_of(&name);
+                Refusal::TraceIntrinsic {
+                    place,
+                    name,
+                    instead,
+                }
             }
-            Problem::Hint => {
+            Problem::UnknownHint => {
                 let name = quoted();
-                Refusal::Hint { place, name }
+                Refusal::UnknownHint { place, name }
+            }
+            Problem::HintValue(expected) => {
+                let name = quoted();
+                Refusal::HintValue {
+                    place,
+                    name,
+                    expected,
+                }
             }
         }
     }

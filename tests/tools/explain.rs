@@ -229,7 +229,7 @@ async fn refusals_are_those_of_the_proxy_and_say_what_would_allow_them() {
     )
     .await;
     let cases = [
-        ("/api/v1/status/flags", "closed", "open_to_admins"),
+        ("/api/v1/status/config", "closed", "open_to_admins"),
         ("/prefix/api/v1/query", "misplaced", "the upstream's url"),
         (
             "/api/v1/query?query=up{tenant_id='b'}",

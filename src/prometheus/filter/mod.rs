@@ -5,13 +5,15 @@
 //! [`Unreadable`](super::Unreadable), upon which nothing of the answer may be passed on.
 //! Warnings are scrubbed as in [`super::warnings`]; no query is sent, so no place in one is named.
 
+mod flags;
 mod metadata;
 mod rules;
 mod targets;
 
+pub use flags::flags;
 pub use metadata::{MAX_METRIC_NAMES, MetricNames, metadata};
 pub use rules::{RulesOptions, alerts, rules};
-pub use targets::targets;
+pub use targets::{scrape_pools, targets};
 
 use super::answer::write_warnings;
 use super::json::{self, Envelope, Labels, Object, ObjectWriter, Unreadable};

@@ -252,7 +252,7 @@ fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
             "unconfined_info",
             "{query}: {refusal}"
         );
-        assert_eq!(refusal.fault(), Fault::Denied);
+        assert_eq!(refusal.fault(), Fault::Unprocessable);
     }
     assert_eq!(
         refusal("1 + info(up)").to_string(),
@@ -271,7 +271,7 @@ fn selectors_are_bounded() {
     assert!(kind("up + up ").is_ok());
     assert_eq!(
         kind("a+b+c{}"),
-        Err(("too_many_selectors", Fault::TooLarge))
+        Err(("too_many_selectors", Fault::Unprocessable))
     );
 }
 
@@ -286,7 +286,7 @@ fn many_tenants_in_many_selectors_have_a_limit() {
             .map_err(|refusal| (refusal.reason().label(), refusal.fault()))
     };
     assert!(kind(60).is_ok());
-    assert_eq!(kind(70), Err(("confined_too_long", Fault::TooLarge)));
+    assert_eq!(kind(70), Err(("confined_too_long", Fault::Unprocessable)));
 }
 
 #[test]

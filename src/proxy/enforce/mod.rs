@@ -45,8 +45,16 @@ pub(super) enum Enforcement {
     Several(Vec<(Arc<str>, Enforced)>),
     /// To be sent once the upstream has shown that all of what it is about is the caller's.
     Conditional(Box<OwnTraces>),
-    /// Not sent at all: this JSON is the answer.
-    Answered(Vec<u8>),
+    /// Not sent at all.
+    Answered(OwnAnswer),
+}
+
+/// What Partywall answers itself.
+pub(super) enum OwnAnswer {
+    /// 200 with this JSON.
+    Json(Vec<u8>),
+    /// 204.
+    NoContent,
 }
 
 /// Whether enforcement looks at the request's body, which then has to be received before.
@@ -128,9 +136,7 @@ fn by_target(
     match &route.target {
         Target::Metrics(endpoint) => {
             let target = upstream()?;
-            one(metrics::enforce(
-                context, &target, endpoint, caller, request,
-            ))
+            metrics::enforce(context, &target, endpoint, caller, request)
         }
         Target::Traces(endpoint) => {
             let target = upstream()?;

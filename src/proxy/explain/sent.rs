@@ -208,6 +208,12 @@ fn answer(plan: &ResponsePlan) -> &'static str {
         ResponsePlan::Filter(Filter::Targets(_)) => {
             "read whole; targets of other tenants are left out"
         }
+        ResponsePlan::Filter(Filter::ScrapePools(_)) => {
+            "buffered; the scrape pools of the tenants' targets are the answer"
+        }
+        ResponsePlan::Filter(Filter::Flags) => {
+            "buffered; only flags that shape queries stay, which know no tenant"
+        }
         ResponsePlan::Filter(Filter::Metadata { .. }) => {
             "read whole; only metrics that the tenants have stay, which a second request asks for"
         }

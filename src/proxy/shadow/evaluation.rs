@@ -100,6 +100,11 @@ impl Evaluation {
                 decision,
                 ..
             }) => (ShadowVerdict::sent(decision), Some(enforced)),
+            Ok(Decided {
+                enforcement: Enforcement::Answered(_),
+                decision,
+                ..
+            }) => (ShadowVerdict::sent(decision), None),
             // Other clusters are not the upstream's to answer for, and what it would have been
             // asked first is not known.
             Ok(_) => (ShadowVerdict::undecided(), None),

@@ -11,8 +11,9 @@ pub enum Policy {
     OldForm,
     /// Goes up.
     Pass,
-    /// Refused: Tempo's own components talk to each other with it.
-    Internal,
+    /// Tempo's own components talk to each other with it: dropped where it has no value or this one,
+    /// which says nothing, and else refused.
+    Internal(&'static str),
     /// Refused where it switches something on.
     Unsupported,
 }
@@ -63,7 +64,8 @@ pub(super) const TAG_VALUES: Table = &[
     ("maxStaleValues", Policy::Pass),
 ];
 
-/// What is internal names a block of the shared store, or a share of the work.
+/// What is internal names a block of the shared store, or a share of the work. Tempo's own client
+/// sends all of it, without values (`BuildQueryRangeRequest` in `pkg/api/http.go`).
 pub(super) const METRICS_QUERY_RANGE: Table = &[
     ("q", Policy::Query),
     ("query", Policy::Query),
@@ -74,18 +76,18 @@ pub(super) const METRICS_QUERY_RANGE: Table = &[
     ("exemplars", Policy::Pass),
     ("maxSeries", Policy::Pass),
     ("instant", Policy::Pass),
-    ("mode", Policy::Internal),
-    ("blockID", Policy::Internal),
-    ("startPage", Policy::Internal),
-    ("pagesToSearch", Policy::Internal),
-    ("version", Policy::Internal),
-    ("encoding", Policy::Internal),
-    ("dataEncoding", Policy::Internal),
-    ("size", Policy::Internal),
-    ("footerSize", Policy::Internal),
-    ("indexPageSize", Policy::Internal),
-    ("totalRecords", Policy::Internal),
-    ("dc", Policy::Internal),
+    ("mode", Policy::Internal("")),
+    ("blockID", Policy::Internal("")),
+    ("startPage", Policy::Internal("0")),
+    ("pagesToSearch", Policy::Internal("0")),
+    ("version", Policy::Internal("")),
+    ("encoding", Policy::Internal("none")),
+    ("dataEncoding", Policy::Internal("")),
+    ("size", Policy::Internal("0")),
+    ("footerSize", Policy::Internal("0")),
+    ("indexPageSize", Policy::Internal("0")),
+    ("totalRecords", Policy::Internal("0")),
+    ("dc", Policy::Internal("")),
 ];
 
 pub(super) const METRICS_QUERY: Table = &[
@@ -94,18 +96,18 @@ pub(super) const METRICS_QUERY: Table = &[
     ("start", Policy::Pass),
     ("end", Policy::Pass),
     ("since", Policy::Pass),
-    ("mode", Policy::Internal),
-    ("blockID", Policy::Internal),
-    ("startPage", Policy::Internal),
-    ("pagesToSearch", Policy::Internal),
-    ("version", Policy::Internal),
-    ("encoding", Policy::Internal),
-    ("dataEncoding", Policy::Internal),
-    ("size", Policy::Internal),
-    ("footerSize", Policy::Internal),
-    ("indexPageSize", Policy::Internal),
-    ("totalRecords", Policy::Internal),
-    ("dc", Policy::Internal),
+    ("mode", Policy::Internal("")),
+    ("blockID", Policy::Internal("")),
+    ("startPage", Policy::Internal("0")),
+    ("pagesToSearch", Policy::Internal("0")),
+    ("version", Policy::Internal("")),
+    ("encoding", Policy::Internal("none")),
+    ("dataEncoding", Policy::Internal("")),
+    ("size", Policy::Internal("0")),
+    ("footerSize", Policy::Internal("0")),
+    ("indexPageSize", Policy::Internal("0")),
+    ("totalRecords", Policy::Internal("0")),
+    ("dc", Policy::Internal("")),
 ];
 
 /// The second version can filter spans and merge similar ones: neither knows tenants.
@@ -115,15 +117,15 @@ pub(super) fn trace_by_id(version: Version) -> Table {
             ("start", Policy::Pass),
             ("end", Policy::Pass),
             ("mode", Policy::Pass),
-            ("blockStart", Policy::Internal),
-            ("blockEnd", Policy::Internal),
+            ("blockStart", Policy::Internal("")),
+            ("blockEnd", Policy::Internal("")),
         ],
         Version::V2 => &[
             ("start", Policy::Pass),
             ("end", Policy::Pass),
             ("mode", Policy::Pass),
-            ("blockStart", Policy::Internal),
-            ("blockEnd", Policy::Internal),
+            ("blockStart", Policy::Internal("")),
+            ("blockEnd", Policy::Internal("")),
             ("q", Policy::Unsupported),
             ("span_pruning", Policy::Unsupported),
         ],

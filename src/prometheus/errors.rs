@@ -347,7 +347,10 @@ mod tests {
         );
         assert_eq!(answer(500, r#"{"status":"error"}"#), replaced("internal"));
         assert_eq!(
-            answer(404, r#"{"status":"error","errorType":"not_found","error":"globex"}"#),
+            answer(
+                404,
+                r#"{"status":"error","errorType":"not_found","error":"globex"}"#
+            ),
             replaced("not_found")
         );
         assert_eq!(

@@ -436,15 +436,24 @@ fn hints_stand_at_the_end_and_may_repeat() {
 fn hint_that_is_not_known_to_be_harmless_is_refused_by_its_name() {
     for (hints, name) in [
         ("debug=true", "debug"),
-        ("sample=1, skip_ast_transformations=`all`", "skip_ast_transformations"),
+        (
+            "sample=1, skip_ast_transformations=`all`",
+            "skip_ast_transformations",
+        ),
         ("debug_return_in=1s", "debug_return_in"),
         ("Most_recent=true", "Most_recent"),
     ] {
         let refusal = outline(&format!("{{}} with({hints})")).unwrap_err();
         assert_eq!(refusal.kind(), RefusalKind::Unprocessable, "{hints}");
         let text = refusal.to_string();
-        assert!(text.contains(&format!("the hint {name} is not known")), "{text}");
-        assert!(text.contains("leave it out") && !text.contains("value"), "{text}");
+        assert!(
+            text.contains(&format!("the hint {name} is not known")),
+            "{text}"
+        );
+        assert!(
+            text.contains("leave it out") && !text.contains("value"),
+            "{text}"
+        );
     }
 }
 
@@ -454,7 +463,10 @@ fn hint_with_another_value_is_refused_with_what_it_takes() {
         ("most_recent=1", "hint most_recent has to be true or false"),
         ("extrapolate=1", "hint extrapolate has to be true or false"),
         ("sample=1h", "hint sample has to be a number, true or false"),
-        ("exemplars=`1`", "hint exemplars has to be a number, true or false"),
+        (
+            "exemplars=`1`",
+            "hint exemplars has to be a number, true or false",
+        ),
     ] {
         let refusal = outline(&format!("{{}} with({hint})")).unwrap_err();
         assert_eq!(refusal.kind(), RefusalKind::Unprocessable, "{hint}");

@@ -8,12 +8,14 @@
 #![allow(unreachable_pub, missing_docs, reason = "the modules of a test")]
 #![allow(clippy::disallowed_methods, reason = "a test's own bodies are small")]
 
+mod browser;
 #[path = "../common/mod.rs"]
 mod common;
 mod door;
 mod errors;
 mod framing;
 mod headers;
+mod interfaces;
 mod params;
 mod paths;
 mod tokens;

@@ -53,7 +53,9 @@ pub fn flags(answer: &[u8]) -> Result<Vec<u8>, Unreadable> {
 
 /// A JSON string without escapes that is a duration, a number or a word.
 fn is_plain(json: &str) -> bool {
-    let text = json.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let text = json
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
     text.is_some_and(|text| {
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
         text.len() <= MAX_VALUE_BYTES && text.bytes().all(is_word)

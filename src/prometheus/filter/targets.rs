@@ -51,7 +51,11 @@ pub fn scrape_pools(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unrea
     if let Some(value) = active.filter(|value| value.get() != "null") {
         let list = json::read_raw(value, "its targets are not a list")?;
         for target in admitted(list, matchers)? {
-            pools.insert(target.text("scrapePool", "a target's scrape pool")?.into_owned());
+            pools.insert(
+                target
+                    .text("scrapePool", "a target's scrape pool")?
+                    .into_owned(),
+            );
         }
     }
     let pools: Vec<String> = pools.into_iter().collect();

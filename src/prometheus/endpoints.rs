@@ -115,6 +115,7 @@ pub fn classify(path: &str) -> Class {
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
     match first {
         "api" => classify_api(path),
+        "classic" if is_shell(rest) => Class::PassThrough,
         "metrics" | "debug" | "consoles" | "classic" => Class::Closed(ClosedGroup::Internals),
         "-" => match rest {
             "healthy" | "ready" => Class::PassThrough,
@@ -126,6 +127,12 @@ pub fn classify(path: &str) -> Class {
         }
         _ => Class::PassThrough,
     }
+}
+
+/// What of the older web interface (`/classic/…`, Debian's only one) holds no data: the page that
+/// queries by the API, and its scripts. All other pages are made by the server, of all tenants' data.
+fn is_shell(rest: &str) -> bool {
+    rest == "graph" || rest.starts_with("static/")
 }
 
 /// `path` begins with `api`, without its leading slash, and is none of the fixed ones.
@@ -336,6 +343,10 @@ mod tests {
             ("/-", Internals),
             ("/consoles/index.html", Internals),
             ("/classic/alerts", Internals),
+            ("/classic/targets", Internals),
+            ("/classic/graph/", Internals),
+            ("/classic/static", Internals),
+            ("/classic", Internals),
             ("/api/v1/search/metric_names", Unknown),
             ("/api/v1/search/label_values", Unknown),
             ("/api/v1/targets/metadata", Unknown),
@@ -369,6 +380,8 @@ mod tests {
             "",
             "/graph",
             "/static/js/main.js",
+            "/classic/graph",
+            "/classic/static/js/graph/index.js",
             "/-/healthy",
             "/-/ready",
             "/apidocs",

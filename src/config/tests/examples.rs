@@ -139,7 +139,7 @@ fn no_example_is_forgotten() {
         [
             "auth0.yaml",
             "clusters.yaml",
-            // tests/deploy has these two.
+            // tests/e2e/deploy has these two.
             "compose",
             "compose.yaml",
             "dex.yaml",

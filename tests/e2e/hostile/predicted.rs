@@ -426,7 +426,7 @@ async fn shadow_and_explain_predict_what_serving_does() {
         let explanation = explanation.json();
         let error = served["error"].as_str().unwrap_or_default();
         let agrees = match explanation["result"].as_str() {
-            Some("sent") => served["decision"] != "refused",
+            Some("sent" | "answered") => served["decision"] != "refused",
             Some("refused") => {
                 served["decision"] == "refused"
                     && explanation["reason"] == served["reason"]

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
+use crate::kit::door::Door;
 use crate::kit::raw::request;
 use crate::kit::upstream::Reply;
-use crate::kit::door::Door;
 
 /// Of Thanos 0.42 and Prometheus 3.14, shortened.
 const FLAGS: &str = r#"{"status":"success","data":{"alertmanagers.url":"http://globex-am:9093","endpoint":"globex:10901","query.default-step":"1s","query.lookback-delta":"5m","query.promql-engine":"thanos","query.replica-label":"replica","storage.tsdb.retention.time":"15d","web.external-url":"https://globex.example.com"}}"#;

@@ -1,4 +1,5 @@
-//! Strict parsing of JSON objects: each key occurs once, at every depth, and the depth is bounded.
+//! Strict parsing of the JSON in tokens: each key occurs once, at every depth, and the depth is
+//! bounded.
 //!
 //! RFC 7519 §4 lets a reader refuse duplicate names or take the last; two readers of one token
 //! that differ in this see different callers.
@@ -12,14 +13,19 @@ use serde_json::{Map, Number, Value};
 const MAX_DEPTH: u8 = 32;
 
 /// The object, or `None` if the bytes are anything else, also with something after it.
-pub(super) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: MAX_DEPTH }.deserialize(&mut reader).ok()?;
-    reader.end().ok()?;
-    match value {
+pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
+    match value(bytes)? {
         Value::Object(object) => Some(object),
         _ => None,
     }
+}
+
+/// The value, or `None` if the bytes are not one JSON value, also with something after it.
+pub(crate) fn value(bytes: &[u8]) -> Option<Value> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { depth: MAX_DEPTH }.deserialize(&mut reader).ok()?;
+    reader.end().ok()?;
+    Some(value)
 }
 
 /// Reads a value whose lists and objects nest at most `depth` deep.

@@ -149,9 +149,8 @@ fn parameters(endpoint: &Endpoint) -> Vec<Parameter> {
 fn treatment(policy: Policy) -> Option<Treatment> {
     match policy {
         Policy::Query | Policy::Selectors => Some(Treatment::Confined),
-        Policy::CheckedSelectors | Policy::Labels => Some(Treatment::Checked),
+        Policy::CheckedSelectors | Policy::Labels | Policy::OneOf(_) => Some(Treatment::Checked),
         Policy::Pass | Policy::PrintedQuery | Policy::PassList => Some(Treatment::Passed),
-        Policy::OneOf(_) => Some(Treatment::Checked),
         Policy::Local(_) => Some(Treatment::Local),
         Policy::Forbid(_) | Policy::ForbidIfOn(_) => None,
     }

@@ -1,4 +1,4 @@
-//! Why a query is refused, and where in it the reason stands.
+//! Why a query is refused, and at which position.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use thiserror::Error;
 
 use crate::reason::Reason;
 
-/// A place in a query, counted as Tempo counts: lines and characters from 1.
+/// A position in a query, counted as Tempo does: lines and characters from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// The line, from 1.
     pub line: usize,
     /// The character in the line, from 1; a character is a Unicode scalar value.
     pub column: usize,
 }
 
-impl Place {
-    fn of(text: &str, at: usize) -> Self {
+impl Position {
+    fn at_offset(text: &str, at: usize) -> Self {
         let before = text.get(..at).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Self {
@@ -26,13 +26,13 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, col {}", self.line, self.column)
     }
 }
 
-/// Whose fault a refusal is.
+/// Which status the client gets for a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
     /// Tempo would refuse it too: HTTP 400, gRPC `INVALID_ARGUMENT`.
@@ -44,68 +44,59 @@ pub enum RefusalKind {
     Denied,
 }
 
-/// Why a query does not go up. The texts may quote the query and nothing else.
+/// Why a query is refused. The texts may quote the query and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// Too long once the tenants' stages are in it.
+    /// Too long with the tenants' stages inserted.
     #[error(
         "with the filters of your tenants the query is {bytes} bytes long; the limit is {limit} \
          (twice limits.query_bytes): use fewer pipelines, or a token with fewer tenants"
     )]
-    ConfinedTooLong {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// It does not parse.
-    #[error("parse error at {place}: {message}")]
+    ConfinedTooLong { bytes: usize, limit: usize },
+    #[error("parse error at {position}: {message}")]
     Syntax {
         /// The token that does not fit.
-        place: Place,
-        /// What is wrong with it.
+        position: Position,
         message: String,
     },
     /// It parses, but Tempo's validation refuses it.
-    #[error("{place}: {message}")]
+    #[error("{position}: {message}")]
     Invalid {
-        /// The expression at fault.
-        place: Place,
-        /// What is wrong with it.
+        position: Position,
         message: &'static str,
     },
-    /// `rootName` and its like describe the whole trace, other tenants' spans included.
-    #[error("{place}: {name} describes the whole trace, which may hold spans of others; {instead}")]
+    /// `rootName` and similar intrinsics describe the whole trace, including other tenants' spans.
+    #[error(
+        "{position}: {name} describes the whole trace, which may have spans of other tenants; \
+         {instead}"
+    )]
     TraceIntrinsic {
-        /// Where it stands.
-        place: Place,
-        /// The intrinsic as it was written.
+        position: Position,
+        /// The intrinsic as written in the query.
         name: String,
         /// What to write in its place.
         instead: &'static str,
     },
     /// A hint that is not one of the known harmless ones.
     #[error(
-        "{place}: the hint {name} is not known to keep a query to its tenant; leave it out (known \
+        "{position}: the hint {name} is not known to keep a query to its tenant; leave it out (known \
          are most_recent, extrapolate, sample, span_sample, trace_sample and exemplars)"
     )]
     UnknownHint {
-        /// Where it stands.
-        place: Place,
-        /// The hint's name as it was written.
+        position: Position,
+        /// The hint's name as written in the query.
         name: String,
     },
     /// A known hint with a value of a type that Tempo ignores.
-    #[error("{place}: the value of the hint {name} has to be {expected}")]
+    #[error("{position}: the value of the hint {name} has to be {expected}")]
     HintValue {
-        /// Where the name stands.
-        place: Place,
+        position: Position,
         /// The hint's name.
         name: String,
         /// What the value has to be.
         expected: &'static str,
     },
-    /// A query without a metrics stage where Tempo wants one. The text is Tempo's.
+    /// A query without a metrics stage where Tempo requires one. The text is Tempo's.
     #[error("not a metrics query")]
     NotMetrics,
     /// One of the older search parameters cannot be read.
@@ -113,16 +104,14 @@ pub enum Refusal {
     Parameter {
         /// `tags`, `minDuration` or `maxDuration`.
         parameter: &'static str,
-        /// What is wrong with it.
         message: String,
     },
-    /// The confined query, read again, was not what it had to be.
+    /// Verification failed: the confined query, parsed again, is not as expected.
     #[error("the query could not be confined to its tenant")]
-    Unproven,
+    Unverified,
 }
 
 impl Refusal {
-    /// The refusal's reason.
     pub fn reason(&self) -> Reason {
         match self {
             Self::ConfinedTooLong { .. } => Reason::ConfinedTooLong,
@@ -131,17 +120,16 @@ impl Refusal {
             | Self::NotMetrics
             | Self::Parameter { .. } => Reason::QueryMalformed,
             Self::TraceIntrinsic { .. } => Reason::TraceIntrinsic,
-            Self::UnknownHint { .. } | Self::HintValue { .. } | Self::Unproven => Reason::Traceql,
+            Self::UnknownHint { .. } | Self::HintValue { .. } | Self::Unverified => Reason::Traceql,
         }
     }
 
-    /// Whose fault it is.
     pub fn kind(&self) -> RefusalKind {
         match self {
             Self::ConfinedTooLong { .. }
             | Self::UnknownHint { .. }
             | Self::HintValue { .. }
-            | Self::Unproven => RefusalKind::Unprocessable,
+            | Self::Unverified => RefusalKind::Unprocessable,
             Self::Syntax { .. }
             | Self::Invalid { .. }
             | Self::NotMetrics
@@ -151,7 +139,7 @@ impl Refusal {
     }
 }
 
-/// A refusal while reading, by byte offsets; [`Fault::refusal`] looks the place up.
+/// A problem found while parsing, with byte offsets; [`Fault::refusal`] turns them into a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) start: usize,
@@ -161,7 +149,7 @@ pub(super) struct Fault {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Problem {
-    /// The text between the offsets, where the named thing should be.
+    /// The text between the offsets is not this, which was expected there.
     Unexpected(&'static str),
     Syntax(&'static str),
     Invalid(&'static str),
@@ -189,7 +177,7 @@ fn instead_of(intrinsic: &str) -> &'static str {
 
 impl Fault {
     pub(super) fn refusal(self, text: &str) -> Refusal {
-        let place = Place::of(text, self.start);
+        let position = Position::at_offset(text, self.start);
         let quoted = || {
             let found = text.get(self.start..self.end).unwrap_or("");
             let short: String = found.chars().take(40).collect();
@@ -208,30 +196,30 @@ impl Fault {
                     &found
                 };
                 let message = format!("unexpected {found}, expecting {expected}");
-                Refusal::Syntax { place, message }
+                Refusal::Syntax { position, message }
             }
             Problem::Syntax(message) => {
                 let message = message.to_owned();
-                Refusal::Syntax { place, message }
+                Refusal::Syntax { position, message }
             }
-            Problem::Invalid(message) => Refusal::Invalid { place, message },
+            Problem::Invalid(message) => Refusal::Invalid { position, message },
             Problem::TraceIntrinsic => {
                 let name = quoted();
                 let instead = instead_of(&name);
                 Refusal::TraceIntrinsic {
-                    place,
+                    position,
                     name,
                     instead,
                 }
             }
             Problem::UnknownHint => {
                 let name = quoted();
-                Refusal::UnknownHint { place, name }
+                Refusal::UnknownHint { position, name }
             }
             Problem::HintValue(expected) => {
                 let name = quoted();
                 Refusal::HintValue {
-                    place,
+                    position,
                     name,
                     expected,
                 }

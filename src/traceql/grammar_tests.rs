@@ -487,7 +487,7 @@ fn refusal_of_a_whole_trace_intrinsic_says_what_to_write() {
         ("span:childCount", "write attributes of spans"),
     ] {
         let query = format!("{{ }} | rate() by ({name})");
-        let refusal = read(&query, TraceIntrinsics::Refuse).unwrap_err();
+        let refusal = parse(&query, TraceIntrinsics::Refuse).unwrap_err();
         assert!(refusal.to_string().contains(instead), "{refusal}");
     }
 }

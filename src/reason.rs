@@ -109,6 +109,11 @@ reasons! {
         ("name the cluster by `cluster` of an upstream, and grant it by the rules of \
           tenancy.clusters, if there are any"),
     Closed "closed" "The endpoint cannot be confined to a tenant; see `open_to_admins`.",
+    Passthrough "passthrough"
+        "The method or path is outside the data APIs, and `passthrough` does not list it."
+        ("add the method to passthrough.methods, or the path to passthrough.paths"),
+    Origin "origin" "A web page of an origin that `listeners[].cors` does not list sent a preflight."
+        ("add the page's origin to cors.origins of the listener"),
     Misplaced "misplaced" "The path may be a data API below a prefix that no upstream's `url` has.",
     // The body and the parameters.
     Body "body" "The body is incomplete, or is not what the endpoint reads.",

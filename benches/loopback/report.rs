@@ -130,6 +130,9 @@ impl Report {
     /// Fails where a ratio is worse than the docs say. Not of a quick run, which measures nothing.
     pub(crate) fn compare(&self, effort: Effort) -> Outcome<()> {
         let documented = Documented::read()?;
+        if effort.is_quick {
+            return Ok(());
+        }
         let mut worse = Vec::new();
         for Measured {
             workload,
@@ -141,12 +144,15 @@ impl Report {
                 What::CpuTime => ("CPU time", documented.cpu_time(workload)),
                 What::Instructions => ("instructions", documented.instructions(workload)),
             };
-            let known = known.ok_or_else(|| format!("{workload}: no {of} in the docs"))?;
+            let Some(known) = known else {
+                println!("{workload}: {of} are not in docs/performance.md");
+                continue;
+            };
             if *ratio > known * MARGIN {
                 worse.push(format!("{workload}: {of} are {ratio:.2}, not {known:.2}"));
             }
         }
-        if worse.is_empty() || effort.is_quick {
+        if worse.is_empty() {
             return Ok(());
         }
         Err(format!(

@@ -72,8 +72,8 @@ static FIXED: [Endpoint; 14] = [
 ];
 
 /// Tells what a decoded, canonical path (one leading slash, no dot segments, no empty segments
-/// but a trailing one) is. A trailing slash on a data endpoint makes it another, unknown path,
-/// as it does upstream.
+/// but a trailing one) is. A trailing slash on a data endpoint makes it another, unknown path: it
+/// has to be taken off before, as the upstream's router does.
 pub fn classify(path: &str) -> Class {
     if let Some(known) = FIXED.iter().find(|known| known.template() == path) {
         return Class::Known(known.clone());
@@ -150,6 +150,26 @@ impl Endpoint {
     /// Whether the upstream has a route for this method.
     pub fn allows(&self, method: &str) -> bool {
         self.methods().contains(&method)
+    }
+
+    /// Whether the upstream refuses a call of which one parameter cannot be read, and looks for none
+    /// in `multipart/form-data`: its handler asks for `ParseForm`'s verdict, where the others take
+    /// what `FormValue` finds.
+    pub fn checks_its_form(&self) -> bool {
+        matches!(self, Self::Series | Self::Federate | Self::Rules)
+    }
+
+    /// The parameter without which the call is refused.
+    pub fn required(&self) -> Option<&'static str> {
+        match self {
+            Self::Query
+            | Self::QueryRange
+            | Self::QueryExemplars
+            | Self::ParseQuery
+            | Self::FormatQuery => Some("query"),
+            Self::Series => Some("match[]"),
+            _ => None,
+        }
     }
 
     /// Every call there is; that of a label's values with some name.

@@ -1,7 +1,9 @@
 //! Parameters as Go's `net/url` reads them (`ParseQuery`, since Go 1.17), so that the upstream
 //! reads from what we send just what we read.
 //!
-//! Go drops a pair it cannot read and lets some handlers go on; here it refuses the request.
+//! Go drops a pair it cannot read, and most handlers go on without it. So [`Form::read`] sets such
+//! pairs aside, and [`Form::without_unreadable`] drops those that no reader could take for a
+//! parameter that matters. [`Form::parse`] refuses them all.
 
 use std::borrow::Cow;
 
@@ -14,7 +16,19 @@ pub const MAX_PARAMETERS: usize = 1000;
 /// Parameters in the order they came; a name may come more than once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form<'a> {
-    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pairs: Vec<Pair<'a>>,
+    unreadable: Vec<(&'a [u8], FormError)>,
+}
+
+/// What a parameter means to a call, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// The call does not read it.
+    Ignored,
+    /// It bounds or shapes the answer.
+    Read,
+    /// It decides whose data the answer holds, or which: it is never dropped silently.
+    Decisive,
 }
 
 /// Why a query string or form body is not read. All are the client's mistakes.
@@ -39,32 +53,91 @@ pub enum FormError {
 
 impl<'a> Form<'a> {
     /// Reads a URL's query string (without `?`) or a body of
-    /// `application/x-www-form-urlencoded`.
+    /// `application/x-www-form-urlencoded`, all of which has to be readable.
     pub fn parse(text: &'a [u8]) -> Result<Self, FormError> {
+        let form = Self::read(text)?;
+        form.unreadable
+            .first()
+            .map_or(Ok(()), |(_, error)| Err(*error))?;
+        Ok(form)
+    }
+
+    /// Reads the same, and sets aside what cannot be read.
+    ///
+    /// # Errors
+    /// [`FormError::TooMany`].
+    pub fn read(text: &'a [u8]) -> Result<Self, FormError> {
         let mut form = Self::default();
         let mut rest = text;
         while !rest.is_empty() {
             let (piece, after) = split_at_byte(rest, b'&');
             rest = after.unwrap_or_default();
-            if memchr(b';', piece).is_some() {
-                return Err(FormError::Semicolon);
-            }
             if piece.is_empty() {
                 continue;
             }
-            let (name, value) = split_at_byte(piece, b'=');
-            form.push_bounded(decode(name)?, decode(value.unwrap_or_default())?)?;
+            if form.len() == MAX_PARAMETERS {
+                return Err(FormError::TooMany);
+            }
+            match pair(piece) {
+                Ok(pair) => form.pairs.push(pair),
+                Err(error) => form.unreadable.push((piece, error)),
+            }
         }
         Ok(form)
     }
 
-    /// Puts the parameters of another form (the body's) after these (the URL's).
+    /// Puts the parameters of another form (the URL's) after these (the body's): of several of
+    /// one name Go takes the first.
     pub fn merge(mut self, other: Self) -> Result<Self, FormError> {
-        if self.pairs.len() + other.pairs.len() > MAX_PARAMETERS {
+        if self.len() + other.len() > MAX_PARAMETERS {
             return Err(FormError::TooMany);
         }
         self.pairs.extend(other.pairs);
+        self.unreadable.extend(other.unreadable);
         Ok(self)
+    }
+
+    /// Drops the pairs that could not be read: those that Go drops, if they name nothing
+    /// [decisive](Weight::Decisive), and those that Go reads and no text are, if the call ignores
+    /// them.
+    ///
+    /// # Errors
+    /// Why another pair could not be read.
+    pub fn without_unreadable(
+        mut self,
+        weight: impl Fn(&str) -> Weight,
+    ) -> Result<Self, FormError> {
+        for (piece, error) in std::mem::take(&mut self.unreadable) {
+            let matters = match error {
+                FormError::Semicolon | FormError::BadEscape => Weight::Decisive,
+                _ => Weight::Read,
+            };
+            if names(piece).any(|name| weight(&name) >= matters) {
+                return Err(error);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Of each name that `counts_once` the first, which is the one that Go takes.
+    #[must_use]
+    pub fn with_first_only(mut self, counts_once: impl Fn(&str) -> bool) -> Self {
+        let mut seen: Vec<Cow<'a, str>> = Vec::new();
+        self.pairs.retain(|(name, _)| {
+            if !counts_once(name) {
+                return true;
+            }
+            let is_new = !seen.contains(name);
+            if is_new {
+                seen.push(name.clone());
+            }
+            is_new
+        });
+        self
+    }
+
+    fn len(&self) -> usize {
+        self.pairs.len() + self.unreadable.len()
     }
 
     /// Adds one parameter.
@@ -98,18 +171,30 @@ impl<'a> Form<'a> {
         // It is ASCII: nothing is lost.
         String::from_utf8(out).unwrap_or_default()
     }
+}
 
-    fn push_bounded(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> Result<(), FormError> {
-        if self.pairs.len() == MAX_PARAMETERS {
-            return Err(FormError::TooMany);
-        }
-        self.pairs.push((name, value));
-        Ok(())
+/// A name and its value.
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+fn pair(piece: &[u8]) -> Result<Pair<'_>, FormError> {
+    if memchr(b';', piece).is_some() {
+        return Err(FormError::Semicolon);
     }
+    let (name, value) = split_at_byte(piece, b'=');
+    Ok((decode(name)?, decode(value.unwrap_or_default())?))
+}
+
+/// The names in a pair that could not be read, as the most lenient reader could come to see them.
+fn names(piece: &[u8]) -> impl Iterator<Item = String> {
+    piece.split(|byte| *byte == b';').map(|part| {
+        let (name, _) = split_at_byte(part, b'=');
+        let name: Vec<u8> = percent_encoding::percent_decode(name).collect();
+        String::from_utf8_lossy(&name).into_owned()
+    })
 }
 
 impl<'a> IntoIterator for Form<'a> {
-    type Item = (Cow<'a, str>, Cow<'a, str>);
+    type Item = Pair<'a>;
     type IntoIter = std::vec::IntoIter<Self::Item>;
 
     fn into_iter(self) -> Self::IntoIter {
@@ -244,6 +329,51 @@ mod tests {
             full.merge(Form::parse(b"b").unwrap()),
             Err(FormError::TooMany)
         );
+    }
+
+    #[test]
+    fn unreadable_pairs_are_dropped_unless_they_matter() {
+        let weight = |name: &str| match name {
+            "query" => Weight::Decisive,
+            "time" => Weight::Read,
+            _ => Weight::Ignored,
+        };
+        let left = |text: &str| {
+            let form = Form::read(text.as_bytes()).unwrap();
+            form.without_unreadable(weight).map(|form| form.encode())
+        };
+        for text in [
+            "query=up&x=1;y=2",
+            "query=up&;",
+            "query=up&x=%zz",
+            "%zz=1&query=up",
+            "query=up&x=%ff",
+            "query=up&x=%00",
+            "query=up&%ff=1",
+            // Go drops these as well, and answers as if there were no time.
+            "query=up&time=5;",
+            "query=up&time=%",
+        ] {
+            assert_eq!(left(text), Ok("query=up".to_owned()), "{text}");
+        }
+        for (text, error) in [
+            ("query=up;", FormError::Semicolon),
+            ("x=1;query=up", FormError::Semicolon),
+            ("x=1;%71uery=up", FormError::Semicolon),
+            ("query=%zz", FormError::BadEscape),
+            ("query=%ff", FormError::NotUtf8),
+            ("query=up&time=%ff", FormError::NotUtf8),
+            ("query=up&time=%00", FormError::Nul),
+        ] {
+            assert_eq!(left(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn first_of_several_counts_where_one_counts() {
+        let form = Form::parse(b"a=1&l=1&a=2&l=2&b=").unwrap();
+        let form = form.with_first_only(|name| name != "l");
+        assert_eq!(form.encode(), "a=1&l=1&l=2&b=");
     }
 
     #[test]

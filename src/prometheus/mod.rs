@@ -1,7 +1,7 @@
 //! The Prometheus and Thanos HTTP APIs: parameters, answers, remote read. Pure.
 //!
-//! A request walks through [`endpoints`] (which call is it), [`form`] (its parameters, read as
-//! Go reads them), [`params`] (which of them may go up, and confined how) or [`remote_read`]; its
+//! A request walks through [`endpoints`] (which call is it), [`body_type`], [`form`] and
+//! [`multipart`] (its parameters, read as Go reads them), [`params`] (which of them may go up, and confined how) or [`remote_read`]; its
 //! answer through [`answer`] (streamed, its warnings scrubbed), [`filter`] (read whole, foreign
 //! entries removed) or [`errors`]. [`clusters`] puts the answers of several stores side by side.
 //!
@@ -9,6 +9,7 @@
 //! Prometheus 2.42 to 3.14, `pkg/api/query/v1.go` of Thanos 0.42.
 
 pub mod answer;
+pub mod body_type;
 pub mod canonical;
 pub mod clusters;
 pub mod completeness;
@@ -17,6 +18,7 @@ pub mod errors;
 pub mod filter;
 pub mod form;
 mod json;
+pub mod multipart;
 pub mod params;
 pub mod position;
 pub mod remote_read;

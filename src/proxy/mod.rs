@@ -24,6 +24,8 @@
 //! A query of several clusters is enforced once for all, and each answer is made as if it were
 //! the only one ([`fan_out`]).
 //!
+//! What the HTTP library refuses before it is a request is answered by [`unread`].
+//!
 //! What the steps share is the [`context`]: the [`rules`] of the moment, and where they report. What
 //! outlives the headers of the answer is the [`record`], which is written when the body ends. Rules,
 //! and what runs by them, are swapped as one [`snapshot`].
@@ -52,19 +54,24 @@ pub mod rules;
 mod serve;
 mod shadow;
 pub mod snapshot;
+mod unread;
 
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hyper::{Request, Response};
+use bytes::Bytes;
+use hyper::body::Body as _;
+use hyper::header::CONTENT_LENGTH;
+use hyper::{Method, Request, Response};
 use tracing::{Instrument as _, Span};
 
 use self::defect::caught;
 use self::error::Dialect;
 use self::record::{Head, RequestRecord, method_name};
 use self::snapshot::Snapshot;
+pub(crate) use self::unread::Unread;
 use crate::body::{ReceivedBody, ResponseBody};
 use crate::server::InFlight;
 use crate::telemetry::audit::Audit;
@@ -145,6 +152,7 @@ impl Proxy {
             trace_id: spans.trace_id().or(trace.map(|trace| trace.trace_id)),
         };
         let span = span_of(head.trace_id.as_ref());
+        let is_head = request.method() == Method::HEAD;
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
         let mut record = RequestRecord::begin(metrics, trail, spans, in_flight, head);
         let context = snapshot.context(Arc::clone(&self.metrics), record.queries());
@@ -155,9 +163,26 @@ impl Proxy {
             record.release();
             error.render(record.dialect()).map(ResponseBody::whole)
         });
+        let response = if is_head {
+            without_body(response)
+        } else {
+            response
+        };
         record.set_code(response.status().as_u16());
         response.map(|body| body.on_end(record))
     }
+}
+
+/// The answer to a HEAD (RFC 9110 §9.3.2): HTTP/1.1 has no place for a body there, and on HTTP/2 the
+/// library would send one.
+fn without_body(response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        head.headers
+            .entry(CONTENT_LENGTH)
+            .or_insert_with(|| length.into());
+    }
+    Response::from_parts(head, ResponseBody::whole(Bytes::new()))
 }
 
 /// Where there is a trace, what is logged on the way names it.

@@ -21,6 +21,7 @@ use super::h1_framing::Framed;
 use super::h2_stall::{Streams, WatchedBody};
 use super::half_close::HalfClose;
 use super::pace::ReadingLimits;
+use super::refusals::Refusals;
 use super::timeouts::{ConnectionState, Expired, TimedIo};
 use super::tls::{NoTls, Protocol, Tls};
 use crate::body::{ReceivedBody, ResponseBody};
@@ -55,11 +56,14 @@ pub(super) async fn serve(
     let settings = Arc::clone(snapshot.settings());
     let tls = snapshot.tls().of(address);
     drop(snapshot);
+    let (activity, remote) = (Arc::clone(entry.activity()), stream.peer_addr().ok());
+    let refusals = Refusals::new(Arc::clone(&proxy), Arc::clone(&activity), remote);
     let connection = Connection {
-        activity: Arc::clone(entry.activity()),
-        remote: stream.peer_addr().ok(),
+        activity,
+        remote,
         settings,
         proxy,
+        refusals: Arc::new(refusals),
         drain,
     };
     match tls {
@@ -83,13 +87,15 @@ struct Connection {
     /// The client, for the audit trail.
     remote: Option<SocketAddr>,
     proxy: Arc<Proxy>,
+    refusals: Arc<Refusals>,
     drain: DrainWatch,
 }
 
 impl Connection {
     /// HTTP/1.1, or HTTP/2 where the client speaks it from its first byte (RFC 9113 §3.3).
     async fn plain(&self, stream: TcpStream) {
-        let stream = Framed::new(TimedIo::new(stream, Arc::clone(&self.activity)));
+        let stream = TimedIo::new(stream, Arc::clone(&self.activity));
+        let stream = Framed::answered(stream, Arc::clone(&self.refusals));
         let stream = HalfClose::new(stream, Arc::clone(&self.activity));
         let leaving = pin!(self.leaving());
         self.http(stream, self.builder(), leaving).await;
@@ -108,7 +114,8 @@ impl Connection {
         self.proxy.metrics().tls.handshake(result);
         match shaken {
             Ok((stream, Protocol::Http1)) => {
-                self.http(Framed::new(stream), self.builder().http1_only(), leaving)
+                let stream = Framed::answered(stream, Arc::clone(&self.refusals));
+                self.http(stream, self.builder().http1_only(), leaving)
                     .await;
             }
             Ok((stream, Protocol::Http2)) => {
@@ -160,6 +167,9 @@ impl Connection {
                 served = connection.as_mut() => {
                     if let Err(error) = served {
                         tracing::debug!(%error, "a connection ended early");
+                        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+                            self.refusals.connection_ended(error);
+                        }
                     }
                     return;
                 }
@@ -182,7 +192,7 @@ impl Connection {
         let is_multiplexed = version == Version::HTTP_2;
         let in_flight = self.activity.request_begins(version);
         let (proxy, drain) = (Arc::clone(&self.proxy), self.drain.clone());
-        let remote = self.remote;
+        let (remote, refusals) = (self.remote, Arc::clone(&self.refusals));
         let awaits_continue = request.headers().contains_key(EXPECT);
         let (head, incoming) = request.into_parts();
         let (body, rest) = if is_multiplexed {
@@ -200,6 +210,9 @@ impl Connection {
             if !is_multiplexed && (!carries_another || drain.has_begun()) {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
+            }
+            if !is_multiplexed {
+                refusals.expect(&response);
             }
             Ok(response.map(|body| WatchedBody::new(body, is_multiplexed)))
         }

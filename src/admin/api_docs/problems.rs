@@ -3,13 +3,14 @@
 use crate::proxy::error::ErrorKind;
 
 /// What every call of a data API may be answered.
-pub(super) const ANY: [ErrorKind; 14] = [
+pub(super) const ANY: [ErrorKind; 15] = [
     ErrorKind::BadRequest,
     ErrorKind::Unauthenticated,
     ErrorKind::Forbidden,
     ErrorKind::MethodNotAllowed,
     ErrorKind::TooLarge,
     ErrorKind::UriTooLong,
+    ErrorKind::HeadersTooLarge,
     ErrorKind::TooManyRequests,
     ErrorKind::Internal,
     ErrorKind::UpstreamUnreachable,
@@ -42,6 +43,9 @@ pub(super) fn meaning(kind: ErrorKind) -> &'static str {
         ErrorKind::RequestTimeout => "The body stalled for longer than `timeouts.body_idle`.",
         ErrorKind::TooLarge => "A body, query or parameter is over its limit.",
         ErrorKind::UriTooLong => "Path and query are longer than `limits.uri_bytes`.",
+        ErrorKind::HeadersTooLarge => {
+            "The headers are longer than `limits.header_bytes`, or too many."
+        }
         ErrorKind::Unprocessable => {
             "It asks for a longer range, more points or smaller steps than `tenant_limits` allow."
         }

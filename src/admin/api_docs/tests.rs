@@ -58,8 +58,10 @@ fn routed() -> BTreeMap<(String, String), (String, BTreeSet<String>)> {
     }
     for endpoint in traces_api::Endpoint::all() {
         let table = traces_table::of(&endpoint).iter().map(|(name, _)| *name);
-        let (method, name) = (endpoint.method(), endpoint.name());
-        add(endpoint.template(), &[method], name, table.collect());
+        // HEAD and POST are taken for GET, as Tempo does.
+        let (methods, name) = (endpoint.methods(), endpoint.name());
+        let usual = methods.get(..1).unwrap_or_default();
+        add(endpoint.template(), usual, name, table.collect());
     }
     for endpoint in Admin::ALL {
         let name = match endpoint.path() {

@@ -68,8 +68,8 @@ pub enum ParamError<R> {
         /// Why.
         reason: &'static str,
     },
-    /// A parameter that counts once was given twice, and differently.
-    #[error("parameter `{0}` is given more than once, with different values")]
+    /// A query was given twice, and differently.
+    #[error("parameter `{0}` is given more than once, with different values; give it once")]
     Ambiguous(&'static str),
     /// Longer than [`MAX_VALUE_BYTES`].
     #[error("parameter `{0}` is longer than {MAX_VALUE_BYTES} bytes")]
@@ -110,8 +110,8 @@ struct Given<'a> {
     value: Cow<'a, str>,
 }
 
-/// Keeps what is on the list, and what counts once, once. Go takes the first of several, other
-/// readers the last: so the same again is as good as once, and another is an error.
+/// Keeps what is on the list, and of what counts once the first, as Go does. Other readers take the
+/// last: so a second query is an error, unless it is the same or empty.
 fn read<'a, R>(table: Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamError<R>> {
     let mut all: Vec<Given<'a>> = Vec::new();
     for (name, value) in form {
@@ -127,8 +127,10 @@ fn read<'a, R>(table: Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamErro
                 policy: *policy,
                 value,
             }),
-            Some(given) if given.value == value => {}
-            Some(_) => return Err(ParamError::Ambiguous(name)),
+            Some(first) if policy.is_query() && !value.is_empty() && first.value != value => {
+                return Err(ParamError::Ambiguous(name));
+            }
+            Some(_) => {}
         }
     }
     Ok(all)

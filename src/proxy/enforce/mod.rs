@@ -23,6 +23,7 @@ pub(super) use self::enforced::{
     Enforced, Filter, GrpcAnswer, Origin, Page, ResponsePlan, TraceOwnership, TracesAnswer,
     VerifyTraces, WholeAnswer,
 };
+pub(super) use self::input::shown;
 pub(super) use self::traces::OwnTraces;
 pub(super) use self::unmodified::unmodified;
 use super::context::RequestContext;
@@ -62,8 +63,7 @@ pub(super) fn reads_body(
     match &route.target {
         Target::Metrics(endpoint) | Target::ClusterQuery(endpoint) => {
             metrics::admitted(endpoint, caller, request.method())?;
-            input::check(request.method(), request.headers(), true, endpoint)?;
-            Ok(true)
+            input::reads_body(request, endpoint)
         }
         Target::Traces(endpoint) => traces::reads_body(context, endpoint, caller, request.method()),
         Target::Grpc(_) => {

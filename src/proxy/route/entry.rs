@@ -1,11 +1,13 @@
 //! The first look at a request's headers: what has two readings goes no further.
 
-use hyper::{Method, Request};
+use hyper::{Method, Request, Uri};
 
 use super::host::{self, Host};
 use super::path::{self, PathReading};
 use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::prometheus::endpoints;
 use crate::reason::Reason;
+use crate::tempo::endpoints as tempo;
 
 /// Checks the length and the method, and gives the host.
 pub(in crate::proxy) fn check<B>(
@@ -22,6 +24,58 @@ pub(in crate::proxy) fn check<B>(
     host::read(request).map_err(|refusal| {
         ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because(Reason::Host)
     })
+}
+
+/// Takes a path near a data API for the one that the stores' routers would redirect to: a base
+/// address that ends in a slash makes it `//api/v1/query`.
+pub(in crate::proxy) fn clean<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
+    let path = request.uri().path();
+    if !path.contains("//") && !path.contains("/./") {
+        return Ok(());
+    }
+    match path::cleaned(path) {
+        Some(clean) => set_path(request, &clean),
+        None => Ok(()),
+    }
+}
+
+/// The same of a slash behind the path of a call, once that is without the prefix of its cluster.
+pub(in crate::proxy) fn without_last_slash<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
+    let path = request.uri().path();
+    let Some(shorter) = path.strip_suffix('/').filter(|path| path.len() > 1) else {
+        return Ok(());
+    };
+    let Ok(PathReading::Canonical(canonical)) = path::read(shorter) else {
+        return Ok(());
+    };
+    let path = canonical.as_str();
+    let is_near = path.starts_with("/api/") || path == "/federate";
+    let is_known = matches!(endpoints::classify(path), endpoints::Class::Known(_))
+        || matches!(tempo::classify(path), tempo::Class::Known(_));
+    if is_near && is_known {
+        let shorter = shorter.to_owned();
+        return set_path(request, &shorter);
+    }
+    Ok(())
+}
+
+/// Changes the path alone.
+fn set_path<B>(request: &mut Request<B>, path: &str) -> Result<(), ProxyError> {
+    let mut parts = request.uri().clone().into_parts();
+    let target = match request.uri().query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let read = || -> Result<Uri, hyper::http::Error> {
+        parts.path_and_query = Some(target.parse()?);
+        Ok(Uri::from_parts(parts)?)
+    };
+    *request.uri_mut() = read().map_err(|error| {
+        ProxyError::new(ErrorKind::BadRequest, "the request target cannot be read")
+            .because(Reason::Path)
+            .caused_by(&error)
+    })?;
+    Ok(())
 }
 
 /// The path as read.

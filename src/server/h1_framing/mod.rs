@@ -4,14 +4,23 @@
 //! (RFC 9112 §11.2).
 //!
 //! A [`Guard`] follows the same messages as hyper, but only their framing, and can only refuse:
-//! what it lets by is what came. As long as it has let by what has one reading, it agrees with
-//! hyper on where each message ends; a test holds the two side by side.
+//! what it lets by is what came, but for some characters of a URL, which the [`target`] of a request
+//! has escaped. As long as it has let by what has one reading, it agrees with hyper on where each
+//! message ends; a test holds the two side by side.
+//!
+//! What is refused, here or by hyper, is [answered](Refusals) in our words.
+
+mod target;
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::refusals::{Beginning, Refusals};
 
 /// What hyper is given to read in the place of what was refused: no line of a head, no size of a
 /// chunk and no trailer holds a NUL, so it answers 400 and closes.
@@ -30,6 +39,10 @@ struct Guard {
     line: Line,
     head: Head,
     is_first_head: bool,
+    /// The last whole request line.
+    request_line: Line,
+    /// Where characters of a target are to be escaped, in the bytes that were followed last.
+    escapes: Vec<usize>,
 }
 
 /// Which byte comes next.
@@ -48,11 +61,12 @@ enum State {
 }
 
 /// The line being read: its beginning, its length and its last byte.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Line {
     kept: [u8; LINE_KEPT],
     length: usize,
     last: u8,
+    has_space: bool,
 }
 
 /// What a head has said of its body so far.
@@ -76,6 +90,18 @@ impl Guard {
             line: Line::new(),
             head: Head::default(),
             is_first_head: true,
+            request_line: Line::new(),
+            escapes: Vec::new(),
+        }
+    }
+
+    /// The beginning of the request line that came last.
+    fn last_request_line(&self) -> &[u8] {
+        let is_within = self.state == State::Head && self.head.lines == 0 && self.line.length > 0;
+        if is_within {
+            self.line.kept()
+        } else {
+            self.request_line.kept()
         }
     }
 
@@ -86,6 +112,7 @@ impl Guard {
     /// Follows the next bytes; says from which on they are not to be passed.
     fn follow(&mut self, bytes: &[u8]) -> Result<(), Ambiguous> {
         let mut rest = bytes;
+        self.escapes.clear();
         while let Some((byte, after)) = rest.split_first() {
             let at = bytes.len() - rest.len();
             rest = match self.state {
@@ -94,7 +121,7 @@ impl Guard {
                 State::ChunkData { left } => {
                     self.skip(left, rest, |left| State::ChunkData { left })
                 }
-                State::Head | State::Trailers => self.lines(rest).ok_or(Ambiguous {
+                State::Head | State::Trailers => self.lines(rest, at).ok_or(Ambiguous {
                     // The line feed that shows it.
                     at: at + memchr::memchr(b'\n', rest).unwrap_or(0),
                 })?,
@@ -119,14 +146,17 @@ impl Guard {
         bytes.get(length..).unwrap_or_default()
     }
 
-    /// Reads up to the end of a line, and gives what follows.
-    fn lines<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
-        let Some(end) = memchr::memchr(b'\n', bytes) else {
-            self.line.push(bytes);
-            return Some(&[]);
-        };
-        let (line, rest) = bytes.split_at_checked(end)?;
+    /// Reads up to the end of a line, and gives what follows. They begin `at` this place.
+    fn lines<'b>(&mut self, bytes: &'b [u8], at: usize) -> Option<&'b [u8]> {
+        let end = memchr::memchr(b'\n', bytes);
+        let (line, rest) = bytes.split_at_checked(end.unwrap_or(bytes.len()))?;
+        if self.state == State::Head && self.head.lines == 0 {
+            target::note_escapes(line, self.line.has_space, at, &mut self.escapes);
+        }
         self.line.push(line);
+        if end.is_none() {
+            return Some(rest);
+        }
         if self.line.last != b'\r' {
             return None;
         }
@@ -147,6 +177,7 @@ impl Guard {
         if self.head.lines == 1 {
             let is_preface = self.is_first_head && line.without_cr() == Some(PREFACE_LINE);
             self.is_first_head = false;
+            self.request_line = *line;
             return Some(if is_preface {
                 State::Http2
             } else {
@@ -217,6 +248,7 @@ impl Line {
             kept: [0; LINE_KEPT],
             length: 0,
             last: 0,
+            has_space: false,
         }
     }
 
@@ -228,6 +260,7 @@ impl Line {
         }
         self.length = self.length.saturating_add(bytes.len());
         self.last = bytes.last().copied().unwrap_or(self.last);
+        self.has_space = self.has_space || memchr::memchr(b' ', bytes).is_some();
     }
 
     /// Its beginning.
@@ -267,6 +300,12 @@ pub(super) struct Framed<S> {
     guard: Guard,
     /// What is still to be read of [`REFUSAL`], once something was refused.
     refusal: Option<&'static [u8]>,
+    /// What came and is still to be read, with its escapes.
+    escaped: Bytes,
+    /// Who answers what is refused.
+    refusals: Option<Arc<Refusals>>,
+    /// What is still to be written of such an answer.
+    answer: Bytes,
 }
 
 impl<S> Framed<S> {
@@ -275,7 +314,34 @@ impl<S> Framed<S> {
             stream,
             guard: Guard::new(),
             refusal: None,
+            escaped: Bytes::new(),
+            refusals: None,
+            answer: Bytes::new(),
         }
+    }
+
+    /// The same, where what is refused is answered.
+    pub(super) fn answered(stream: S, refusals: Arc<Refusals>) -> Self {
+        Self {
+            refusals: Some(refusals),
+            ..Self::new(stream)
+        }
+    }
+
+    /// Takes what hyper writes for a refusal of its own, and has our answer sent instead.
+    fn takes_refusal(&mut self, written: &[u8]) -> bool {
+        let Some(refusals) = &self.refusals else {
+            return false;
+        };
+        let beginning = Beginning {
+            line: self.guard.last_request_line(),
+            is_ambiguous: self.refusal.is_some(),
+        };
+        let Some(answer) = refusals.in_place_of(written, &beginning) else {
+            return false;
+        };
+        self.answer = answer;
+        true
     }
 
     /// The stream below.
@@ -296,23 +362,49 @@ impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.refusal.is_none() {
+        if this.refusal.is_none() && this.escaped.is_empty() {
             let before = buf.filled().len();
-            match Pin::new(&mut this.stream).poll_read(cx, buf) {
-                Poll::Ready(Ok(())) => {}
-                other => return other,
-            }
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
             let came = buf.filled().get(before..).unwrap_or_default();
-            match this.guard.follow(came) {
-                Ok(()) => return Poll::Ready(Ok(())),
-                Err(Ambiguous { at }) => buf.set_filled(before + at),
+            let followed = this.guard.follow(came);
+            if let Err(Ambiguous { at }) = followed {
+                tracing::debug!("refusing a request whose framing has two readings");
+                this.refusal = Some(REFUSAL);
+                buf.set_filled(before + at);
             }
-            tracing::debug!("refusing a request whose framing has two readings");
+            if this.guard.escapes.is_empty() {
+                if followed.is_ok() {
+                    return Poll::Ready(Ok(()));
+                }
+            } else {
+                let came = buf.filled().get(before..).unwrap_or_default();
+                this.escaped = target::escaped(came, &this.guard.escapes);
+                buf.set_filled(before);
+            }
+        }
+        if !this.escaped.is_empty() {
+            let now = this.escaped.len().min(buf.remaining());
+            buf.put_slice(&this.escaped.split_to(now));
+            return Poll::Ready(Ok(()));
         }
         let refusal = this.refusal.unwrap_or(REFUSAL);
         let (now, later) = refusal.split_at(refusal.len().min(buf.remaining()));
         buf.put_slice(now);
         this.refusal = Some(later);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Framed<S> {
+    /// Writes what is left of an answer of ours.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.answer.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.answer))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.answer.advance(written);
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -323,6 +415,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Framed<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_answer(cx))?;
+        if self.takes_refusal(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -331,6 +427,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Framed<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_answer(cx))?;
+        if let [only] = bufs
+            && self.takes_refusal(only)
+        {
+            return Poll::Ready(Ok(only.len()));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -339,10 +441,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Framed<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_answer(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_answer(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -102,10 +102,8 @@ fn older_forms_of_a_search_become_one_query() {
 fn searches_that_readers_would_differ_on_are_refused() {
     for given in [
         &[("q", "{}"), ("q", "{a}")][..],
-        &[("q", "{}"), ("q", "")],
-        &[("start", "1"), ("start", "1")],
+        &[("q", ""), ("q", "{a}")],
         &[("tags", "a=1"), ("tags", "b=1")],
-        &[("a", "1"), ("a", "2")],
     ] {
         let refused = search(given).unwrap_err();
         assert!(matches!(refused, ParamError::Repeated(_)), "{given:?}");

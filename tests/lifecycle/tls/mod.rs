@@ -184,7 +184,10 @@ async fn certificates_of_clients_are_required() {
     // The admin endpoint stays as it is, and the log silent.
     assert_eq!(rig.admin_status("/-/ready").await, 200);
     let log = rig.process.log();
-    assert!(!log.contains("WARN") && !log.contains("no TLS"), "{log}");
+    assert!(
+        !log.contains("WARN") && !log.contains("TLS handshake failed"),
+        "{log}"
+    );
 }
 
 #[tokio::test]
@@ -227,7 +230,7 @@ async fn who_forgets_the_s_is_told() {
     let rig = rig(&authority, "", "").await;
     let answer = rig.ask(&ACME).await;
     assert_eq!(answer.status.as_u16(), 400);
-    assert_eq!(answer.text(), "this port speaks TLS: ask by https\n");
+    assert_eq!(answer.text(), "this port serves HTTPS only: use https://\n");
     counted(&rig, "plain", 1.0).await;
     // What is neither is closed.
     let answer = exchange(&port(&rig), b"\x16\x03nonsense, not a handshake").await;

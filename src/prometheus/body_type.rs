@@ -145,9 +145,16 @@ mod tests {
             "; boundary=x",
         ] {
             let content_type = format!("{FORM}{parameters}");
-            assert_eq!(BodyType::of(Some(&content_type)), BodyType::Form, "{content_type}");
+            assert_eq!(
+                BodyType::of(Some(&content_type)),
+                BodyType::Form,
+                "{content_type}"
+            );
         }
-        assert_eq!(BodyType::of(Some(" Application/X-WWW-Form-Urlencoded ")), BodyType::Form);
+        assert_eq!(
+            BodyType::of(Some(" Application/X-WWW-Form-Urlencoded ")),
+            BodyType::Form
+        );
     }
 
     #[test]
@@ -164,7 +171,11 @@ mod tests {
             "multipart/mixed; boundary=x",
             "",
         ] {
-            assert_eq!(BodyType::of(Some(content_type)), BodyType::Other, "{content_type}");
+            assert_eq!(
+                BodyType::of(Some(content_type)),
+                BodyType::Other,
+                "{content_type}"
+            );
         }
         assert_eq!(BodyType::of(None), BodyType::Other);
     }

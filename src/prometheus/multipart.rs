@@ -111,22 +111,37 @@ mod tests {
 
     #[test]
     fn fields_are_read_as_curl_sends_them() {
-        let query = part("Content-Disposition: form-data; name=\"query\"", "sum(up) by (job)");
+        let query = part(
+            "Content-Disposition: form-data; name=\"query\"",
+            "sum(up) by (job)",
+        );
         let time = part("content-disposition: form-data; name=time", "5");
-        let list = part("Content-Disposition: form-data; name=\"match[]\"\r\nContent-Type: text/plain", "");
+        let list = part(
+            "Content-Disposition: form-data; name=\"match[]\"\r\nContent-Type: text/plain",
+            "",
+        );
         let body = format!("{query}{time}{list}--x--\r\n");
         let expected = "query=sum%28up%29+by+%28job%29&time=5&match%5B%5D=";
         assert_eq!(read(&body).as_deref(), Ok(expected));
-        assert_eq!(read(&format!("a preamble\r\n{body}an epilogue")).as_deref(), Ok(expected));
+        assert_eq!(
+            read(&format!("a preamble\r\n{body}an epilogue")).as_deref(),
+            Ok(expected)
+        );
         assert_eq!(read("--x--"), Ok(String::new()));
     }
 
     #[test]
     fn files_and_parts_without_a_name_are_left_out() {
-        let file = part("Content-Disposition: form-data; name=\"query\"; filename=\"a\"", "up");
+        let file = part(
+            "Content-Disposition: form-data; name=\"query\"; filename=\"a\"",
+            "up",
+        );
         let nameless = part("Content-Disposition: form-data", "up");
         let bare = "--x\r\n\r\nup\r\n";
-        assert_eq!(read(&format!("{file}{nameless}{bare}--x--")), Ok(String::new()));
+        assert_eq!(
+            read(&format!("{file}{nameless}{bare}--x--")),
+            Ok(String::new())
+        );
     }
 
     #[test]
@@ -143,10 +158,14 @@ mod tests {
         ] {
             assert_eq!(read(body), Err(MultipartError::Malformed), "{body:?}");
         }
-        let head = "Content-Disposition: form-data; name=\"query\"\r\nContent-Transfer-Encoding: base64";
+        let head =
+            "Content-Disposition: form-data; name=\"query\"\r\nContent-Transfer-Encoding: base64";
         let encoded = format!("{}--x--", part(head, "dXA="));
         assert_eq!(read(&encoded), Err(MultipartError::Encoded));
-        let nul = format!("{}--x--", part("Content-Disposition: form-data; name=\"q\"", "\0"));
+        let nul = format!(
+            "{}--x--",
+            part("Content-Disposition: form-data; name=\"q\"", "\0")
+        );
         assert_eq!(read(&nul), Err(FormError::Nul.into()));
         let many = format!("{}--x--", query.repeat(MAX_PARAMETERS + 1));
         assert_eq!(read(&many), Err(FormError::TooMany.into()));

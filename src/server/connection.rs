@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use super::connection_table::Entry;
 use super::drain::DrainWatch;
 use super::h1_framing::Framed;
+use super::h2_refusals::AnsweredH2;
 use super::h2_stall::{Streams, WatchedBody};
 use super::half_close::HalfClose;
 use super::pace::ReadingLimits;
@@ -144,6 +145,7 @@ impl Connection {
         let timeouts = self.settings.timeouts;
         let reading = self.reading_limits();
         let service = service_fn(|request| self.answer(request));
+        let stream = AnsweredH2::new(stream, Arc::clone(&self.refusals));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut draining = false;
         loop {

@@ -127,7 +127,9 @@ async fn http2(authority: &str, row: &Row, token: Option<&str>) -> Option<Answer
     while let Some(frame) = frames.next().await {
         match frame.kind {
             SETTINGS if frame.flags & ACK == 0 => {
-                frames.send(&super::frames::frame(SETTINGS, ACK, 0, b"")).await;
+                frames
+                    .send(&super::frames::frame(SETTINGS, ACK, 0, b""))
+                    .await;
             }
             HEADERS => {
                 status = status_of(&frame.payload);

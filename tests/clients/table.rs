@@ -50,14 +50,19 @@ fn bodies_that_say_nothing(time: i64) -> Vec<Row> {
         Row::post("OpenCost behind a hop: chunks", &query).chunked(""),
         Row::post("OpenCost behind a hop: chunks", &range).chunked(""),
         Row::post("fetch: JSON and a URL", &query).typed(json, "{}"),
-        Row::post("fetch: JSON and a URL", &query).header("Content-Type", json).chunked("{}"),
+        Row::post("fetch: JSON and a URL", &query)
+            .header("Content-Type", json)
+            .chunked("{}"),
         Row::post("curl -d with text", &query).typed("text/plain", "hello"),
         Row::post("no type", &query).sized("query=nonexistent"),
         Row::post("an empty type", &query).typed("", "query=nonexistent"),
         Row::post("an octet stream", &range).typed("application/octet-stream", "\u{0}\u{1}"),
         Row::post("labels with JSON", "/api/v1/labels").typed(json, "{}"),
-        Row::post("series with JSON", &format!("/api/v1/series?match[]=up&end={time}"))
-            .typed(json, "{}"),
+        Row::post(
+            "series with JSON",
+            &format!("/api/v1/series?match[]=up&end={time}"),
+        )
+        .typed(json, "{}"),
         Row::form("an empty form", &query, ""),
         Row::form("a form of separators", &query, "&&"),
     ]
@@ -75,17 +80,35 @@ fn given_twice(time: i64) -> Vec<Row> {
                 time - 3600
             ),
         ),
-        Row::form("time twice", "/api/v1/query?time=1", &format!("query=up&time={time}")),
+        Row::form(
+            "time twice",
+            "/api/v1/query?time=1",
+            &format!("query=up&time={time}"),
+        ),
         Row::form(
             "step twice",
             "/api/v1/query_range?step=7",
             &format!("query=up&start={}&end={time}&step=60", time - 3600),
         ),
-        Row::form("an empty query beside a full one", "/api/v1/query?query=", &format!("query=up&time={time}")),
-        Row::get("an empty query behind a full one", &format!("{query}&query=")),
+        Row::form(
+            "an empty query beside a full one",
+            "/api/v1/query?query=",
+            &format!("query=up&time={time}"),
+        ),
+        Row::get(
+            "an empty query behind a full one",
+            &format!("{query}&query="),
+        ),
         Row::get("the same query twice", &format!("{query}&query=up")),
-        Row::form("Grafana's repetition: all of it twice", &query, &format!("query=up&time={time}")),
-        Row::get("match[] twice", &format!("/api/v1/series?match[]=up&match[]=up&end={time}")),
+        Row::form(
+            "Grafana's repetition: all of it twice",
+            &query,
+            &format!("query=up&time={time}"),
+        ),
+        Row::get(
+            "match[] twice",
+            &format!("/api/v1/series?match[]=up&match[]=up&end={time}"),
+        ),
         Row::form(
             "match[] in the URL and the form",
             "/api/v1/series?match[]=up",
@@ -97,7 +120,10 @@ fn given_twice(time: i64) -> Vec<Row> {
             "a limit of labels twice",
             &format!("/api/v1/labels?limit=2&limit=x&end={time}"),
         ),
-        Row::get("a limit of metadata twice", "/api/v1/metadata?limit=2&limit=1"),
+        Row::get(
+            "a limit of metadata twice",
+            "/api/v1/metadata?limit=2&limit=1",
+        ),
     ];
     for (name, first, second) in [
         ("timeout", "30s", "60s"),
@@ -109,7 +135,10 @@ fn given_twice(time: i64) -> Vec<Row> {
         ("partial_response", "true", "false"),
         ("nocache", "1", "2"),
     ] {
-        rows.push(Row::get("twice in the URL", &format!("{query}&{name}={first}&{name}={second}")));
+        rows.push(Row::get(
+            "twice in the URL",
+            &format!("{query}&{name}={first}&{name}={second}"),
+        ));
         rows.push(Row::form(
             "in the URL and the form",
             &format!("/api/v1/query?{name}={second}"),
@@ -215,19 +244,44 @@ fn raw_characters(time: i64) -> Vec<Row> {
         });
     }
     rows.extend([
-        Row::get("curl -g", &format!("/api/v1/query?{window}&query=up{{job=\"api\"}}"))
-            .refused_on_http2(400, NOT_HTTP2),
-        Row::get("curl -g", "/api/v1/label/job/values?match[]=up{job=\"api\"}")
-            .refused_on_http2(400, NOT_HTTP2),
+        Row::get(
+            "curl -g",
+            &format!("/api/v1/query?{window}&query=up{{job=\"api\"}}"),
+        )
+        .refused_on_http2(400, NOT_HTTP2),
+        Row::get(
+            "curl -g",
+            "/api/v1/label/job/values?match[]=up{job=\"api\"}",
+        )
+        .refused_on_http2(400, NOT_HTTP2),
         Row::get("curl -g", "/federate?match[]={__name__=\"nonexistent\"}")
             .refused_on_http2(400, NOT_HTTP2),
-        Row::post("curl -g -X POST", &format!("/api/v1/query?query=up{{job=\"api\"}}&{window}"))
-            .refused_on_http2(400, NOT_HTTP2),
-        Row::get("a comment", &format!("/api/v1/query?{window}&query=up#+all")).on_http1_only(),
-        Row::get("curl -g", &format!("/api/v1/query?query=up[5m]|`^\\&{window}")),
-        Row::get("curl -g", &format!("/api/v1/query?query=rate(metric_total{{}}[5m])&{window}")),
-        Row::get("UTF-8 as it is", &format!("/api/v1/query?query=odd_labels{{name='ünï+☃+{{x}}'}}&{window}")),
-        Row::get("brackets, escaped and not", &format!("/api/v1/series?match%5B%5D=up&match[]=queue_depth&end={time}")),
+        Row::post(
+            "curl -g -X POST",
+            &format!("/api/v1/query?query=up{{job=\"api\"}}&{window}"),
+        )
+        .refused_on_http2(400, NOT_HTTP2),
+        Row::get(
+            "a comment",
+            &format!("/api/v1/query?{window}&query=up#+all"),
+        )
+        .on_http1_only(),
+        Row::get(
+            "curl -g",
+            &format!("/api/v1/query?query=up[5m]|`^\\&{window}"),
+        ),
+        Row::get(
+            "curl -g",
+            &format!("/api/v1/query?query=rate(metric_total{{}}[5m])&{window}"),
+        ),
+        Row::get(
+            "UTF-8 as it is",
+            &format!("/api/v1/query?query=odd_labels{{name='ünï+☃+{{x}}'}}&{window}"),
+        ),
+        Row::get(
+            "brackets, escaped and not",
+            &format!("/api/v1/series?match%5B%5D=up&match[]=queue_depth&end={time}"),
+        ),
     ]);
     rows
 }
@@ -241,9 +295,15 @@ fn unreadable_parameters(time: i64) -> Vec<Row> {
         Row::get("a bad escape elsewhere", &format!("{query}&x=%zz")),
         Row::get("no text elsewhere", &format!("{query}&x=%ff")),
         Row::get("no value", &format!("{query}&x&&=&y=")),
-        Row::get("a bad escape in labels", &format!("/api/v1/labels?end={time}&x=%zz")),
-        Row::get("a bad escape in series", &format!("/api/v1/series?match[]=up&end={time}&x=%zz"))
-            .refused(400, "two hexadecimal digits"),
+        Row::get(
+            "a bad escape in labels",
+            &format!("/api/v1/labels?end={time}&x=%zz"),
+        ),
+        Row::get(
+            "a bad escape in series",
+            &format!("/api/v1/series?match[]=up&end={time}&x=%zz"),
+        )
+        .refused(400, "two hexadecimal digits"),
     ]
 }
 
@@ -275,16 +335,22 @@ fn refused(time: i64) -> Vec<Row> {
             .refused(400, "more than once, with different values; give it once"),
         Row::form("two queries", &query, "query=queue_depth")
             .refused(400, "more than once, with different values; give it once"),
-        Row::get("a semicolon in a query", &format!("/api/v1/query?time={time}&query=up;"))
-            .refused(400, "%3B"),
+        Row::get(
+            "a semicolon in a query",
+            &format!("/api/v1/query?time={time}&query=up;"),
+        )
+        .refused(400, "%3B"),
         Row::form("a compressed form", "/api/v1/query", &form)
             .header("Content-Encoding", "gzip")
             .refused(415, "without Content-Encoding"),
         Row::post("JSON alone", "/api/v1/query")
             .typed("application/json", "{\"query\":\"up\"}")
             .refused(415, "send them as application/x-www-form-urlencoded"),
-        Row::get("a space in the URL", &format!("/api/v1/query?query=up + up&time={time}"))
-            .refused(400, "not valid HTTP/1.1; percent-encode")
-            .on_http1_only(),
+        Row::get(
+            "a space in the URL",
+            &format!("/api/v1/query?query=up + up&time={time}"),
+        )
+        .refused(400, "not valid HTTP/1.1; percent-encode")
+        .on_http1_only(),
     ]
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use hyper::{Method, Request};
 
-use super::metrics::{self, Rebuild};
 use super::input::MetricsCall;
+use super::metrics::{self, Rebuild};
 use super::{Enforcement, ResponsePlan, UpstreamTarget, query_size};
 use crate::auth::Caller;
 use crate::body::ClientBody;
@@ -88,7 +88,12 @@ pub(super) fn query(
             Some(_) => ResponsePlan::Scrub(origin.clone()),
         };
         let rebuild = Rebuild {
-            target: &UpstreamTarget::new(&context.rules, upstream, Some(caller), &call.head.headers),
+            target: &UpstreamTarget::new(
+                &context.rules,
+                upstream,
+                Some(caller),
+                &call.head.headers,
+            ),
             endpoint,
             head: &call.head,
             budget: &room.budget,

@@ -34,10 +34,7 @@ enum BodyUse {
 ///
 /// # Errors
 /// When the parameters that the call cannot do without can only be in a body that is not read.
-pub(super) fn reads_body(
-    request: &Request<()>,
-    endpoint: &Endpoint,
-) -> Result<bool, ProxyError> {
+pub(super) fn reads_body(request: &Request<()>, endpoint: &Endpoint) -> Result<bool, ProxyError> {
     let (method, headers) = (request.method(), request.headers());
     if body_use(method, headers, endpoint)? != BodyUse::Ignored {
         return Ok(true);
@@ -47,7 +44,9 @@ pub(super) fn reads_body(
     {
         let query = request.uri().query().unwrap_or_default();
         let form = Form::read(query.as_bytes()).map_err(|error| unreadable(&error))?;
-        let has_it = form.iter().any(|(name, value)| name == required && !value.is_empty());
+        let has_it = form
+            .iter()
+            .any(|(name, value)| name == required && !value.is_empty());
         if !has_it {
             return Err(unsupported(
                 "parameters are not read from a body of this Content-Type; send them as \
@@ -129,11 +128,7 @@ impl MetricsCall {
 
 /// Those of a form come before the URL's, and these before the parts' (`FormValue` in
 /// net/http/request.go).
-fn merged<'a>(
-    uri: &'a Uri,
-    body: &'a [u8],
-    body_use: &BodyUse,
-) -> Result<Form<'a>, ProxyError> {
+fn merged<'a>(uri: &'a Uri, body: &'a [u8], body_use: &BodyUse) -> Result<Form<'a>, ProxyError> {
     let url = uri.query().unwrap_or_default().as_bytes();
     let read = || -> Result<Form<'a>, MultipartError> {
         let url = Form::read(url)?;

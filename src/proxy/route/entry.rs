@@ -4,8 +4,8 @@ use hyper::{Method, Request, Uri};
 
 use super::host::{self, Host};
 use super::path::{self, PathReading};
-use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::prometheus::endpoints;
+use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 use crate::tempo::endpoints as tempo;
 

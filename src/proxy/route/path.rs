@@ -392,7 +392,10 @@ mod tests {
             ("/api//v1///query", Some("/api/v1/query")),
             ("/./api/v1/./query", Some("/api/v1/query")),
             ("//api/v1/query//", Some("/api/v1/query/")),
-            ("/clusters/eu//api/v1/labels", Some("/clusters/eu/api/v1/labels")),
+            (
+                "/clusters/eu//api/v1/labels",
+                Some("/clusters/eu/api/v1/labels"),
+            ),
             ("/x//federate", Some("/x/federate")),
             ("//API/v1/query", Some("/API/v1/query")),
             ("/api/v1/query", None),

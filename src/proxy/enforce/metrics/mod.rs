@@ -48,8 +48,8 @@ pub(super) fn enforce(
         budget: &room.budget,
     };
     if *endpoint == Endpoint::RemoteRead {
-        let message =
-            remote_read::decode(call.message(), room.bytes).map_err(|error| guard::refused_read(&error))?;
+        let message = remote_read::decode(call.message(), room.bytes)
+            .map_err(|error| guard::refused_read(&error))?;
         query_size::remote_read(context, &message)?;
         guard::remote_read(context, caller, &message)?;
         let body = match matchers {

@@ -153,7 +153,7 @@ fn types() {
         ),
         (
             "limits: {header_bytes: 128KiB, uri_bytes: 65535}",
-            "41: limits.uri_bytes: must not be more than 65534, which is the longest URL that is read",
+            "43: limits.uri_bytes: must not be more than 65534, which is the longest URL that is read",
         ),
         (
             "limits: {body_bytes: 0}",

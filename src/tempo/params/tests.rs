@@ -156,7 +156,11 @@ fn tag_calls_always_carry_the_filter() {
         values(&[("scope", "span"), ("maxStaleValues", "1"), ("end", "2")]),
         Ok("q=T& maxStaleValues=1 end=2".to_owned())
     );
-    assert!(values(&[("q", "{}"), ("q", "{}")]).is_err());
+    assert!(values(&[("q", "{}"), ("q", "{ }")]).is_err());
+    assert_eq!(
+        values(&[("q", "{}"), ("q", "{}"), ("q", ""), ("limit", "1"), ("limit", "x")]),
+        Ok("q=T&{} limit=1".to_owned())
+    );
 }
 
 #[test]
@@ -169,7 +173,11 @@ fn of_a_metrics_query_and_its_alias_the_one_tempo_takes_goes_up() {
         Ok("q=T|b".to_owned())
     );
     assert_eq!(range_query(&[("step", "1")]), Err(ParamError::NoQuery));
-    assert!(range_query(&[("query", "b"), ("query", "b")]).is_err());
+    assert!(range_query(&[("query", "b"), ("query", "c")]).is_err());
+    assert_eq!(
+        range_query(&[("query", "b"), ("query", "b"), ("step", "1"), ("step", "2")]),
+        Ok("q=T|b step=1".to_owned())
+    );
     let instant = [("q", "a"), ("step", "60s"), ("end", "2.5")];
     let instant = metrics_query(instant.into_iter(), confine).map(|params| text(&params));
     assert_eq!(instant, Ok("q=T|a end=2.5".to_owned()));
@@ -211,7 +219,7 @@ fn a_trace_is_asked_for_whole_and_unmerged() {
         &[("span_pruning", "true")],
         &[("mode", "bogus")],
         &[("start", "x")],
-        &[("start", "1"), ("start", "2")],
+        &[("start", "x"), ("start", "1")],
     ] {
         assert!(trace(Version::V2, given).is_err(), "{given:?}");
     }

@@ -317,14 +317,20 @@ async fn an_odd_path_goes_up_as_it_was_read_or_not_at_all() {
     let door = Door::open().await;
     let id = trace_id("2");
     for path in [
-        format!("/api/tr%61ces/{id}"),
-        format!("/api%2Ftraces%2F{id}"),
         format!("/api//traces/{id}"),
         format!("/api/./traces/{id}"),
-        format!("/api/search/../traces/{id}"),
-        format!("/api/search/%2e%2e/traces/{id}"),
         format!("//api/traces/{id}"),
         format!("/api/traces/{id}/"),
+    ] {
+        let answer = door.get(&path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(door.upstream.take_one().path(), format!("/api/traces/{id}"), "{path}");
+    }
+    for path in [
+        format!("/api/tr%61ces/{id}"),
+        format!("/api%2Ftraces%2F{id}"),
+        format!("/api/search/../traces/{id}"),
+        format!("/api/search/%2e%2e/traces/{id}"),
         format!("/api/traces/{id}%00"),
         format!("/api/traces/{id};x"),
         format!("/api\\traces\\{id}"),

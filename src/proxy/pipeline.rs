@@ -45,8 +45,9 @@ impl<'r, B> Received<'r, B> {
     /// Takes a request in.
     pub(super) fn new(rules: &'r Rules, mut request: Request<B>) -> Result<Self, ProxyError> {
         let host = entry::check(&request, rules.settings().limits.uri_bytes)?;
-        entry::clean(&mut request)?;
+        // A prefix has one spelling; the path behind it is cleaned.
         let cluster = cluster::enter(rules, host, &mut request)?;
+        entry::clean(&mut request)?;
         entry::without_last_slash(&mut request)?;
         Ok(Self {
             rules,

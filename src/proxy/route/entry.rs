@@ -4,6 +4,7 @@ use hyper::{Method, Request, Uri};
 
 use super::host::{self, Host};
 use super::path::{self, PathReading};
+use crate::headers;
 use crate::prometheus::endpoints;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
@@ -30,7 +31,8 @@ pub(in crate::proxy) fn check<B>(
 /// address that ends in a slash makes it `//api/v1/query`.
 pub(in crate::proxy) fn clean<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
     let path = request.uri().path();
-    if !path.contains("//") && !path.contains("/./") {
+    let is_odd = path.contains("//") || path.contains("/./");
+    if !is_odd || headers::says_grpc(request.headers()) {
         return Ok(());
     }
     match path::cleaned(path) {

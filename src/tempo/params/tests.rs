@@ -158,7 +158,13 @@ fn tag_calls_always_carry_the_filter() {
     );
     assert!(values(&[("q", "{}"), ("q", "{ }")]).is_err());
     assert_eq!(
-        values(&[("q", "{}"), ("q", "{}"), ("q", ""), ("limit", "1"), ("limit", "x")]),
+        values(&[
+            ("q", "{}"),
+            ("q", "{}"),
+            ("q", ""),
+            ("limit", "1"),
+            ("limit", "x")
+        ]),
         Ok("q=T&{} limit=1".to_owned())
     );
 }

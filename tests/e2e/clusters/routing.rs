@@ -163,7 +163,6 @@ async fn the_table_is_as_closed_below_a_prefix() {
         "/clusters/eu/api/v1/status/config",
         "/clusters/eu/api/v1/admin/tsdb/delete_series",
         "/clusters/eu/api/v1/unknown",
-        "/clusters/eu/api/v1/query/",
         "/clusters/eu/api/v1/query%2f",
         "/clusters/eu/metrics",
         "/clusters/eu/debug/pprof",

@@ -259,7 +259,7 @@ async fn refusals_are_those_of_the_proxy_and_say_what_would_allow_them() {
             "limits.format_bytes",
         ),
         ("/api/v1/query?query=up&storeMatch[]=a", "parameter", ""),
-        ("/api/v1//query", "path", ""),
+        ("/api/v1;x/query", "path", ""),
         (
             "/api/search?q={ rootName = `a` }",
             "traceql",

@@ -191,8 +191,12 @@ fn a_prefix_has_one_spelling() {
         assert_eq!(upstream_of(&snapshot, "x", target), Err("path"), "{target}");
     }
     // Empty segments before a call are the same path to every store.
-    for target in ["/clusters/eu/api//v1/query", "//clusters/eu//api/v1/query"] {
-        assert_eq!(upstream_of(&snapshot, "x", target), Ok("prom-eu"), "{target}");
+    for target in ["/clusters/eu/api//v1/query", "/clusters/eu//api/v1/query"] {
+        assert_eq!(
+            upstream_of(&snapshot, "x", target),
+            Ok("prom-eu"),
+            "{target}"
+        );
     }
 }
 

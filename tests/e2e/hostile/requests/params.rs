@@ -25,7 +25,9 @@ async fn q1_q2_one_query_is_sent_from_one_place() {
         .await;
     let seen = door.assert_sent("Q1 start", &answer);
     assert_eq!(seen.param("start"), ["1"]);
-    let answer = door.post("/api/v1/query?timeout=60s", "query=up&timeout=30s").await;
+    let answer = door
+        .post("/api/v1/query?timeout=60s", "query=up&timeout=30s")
+        .await;
     let seen = door.assert_sent("Q2 timeout", &answer);
     assert_eq!(seen.param("timeout"), ["30s"]);
     let answer = door.post("/api/v1/query?query=", "query=up").await;
@@ -146,7 +148,11 @@ async fn q5_q6_q7_q8_bodies_have_one_reading_or_none() {
     for form in ["query=up&a=1;b=2", "query=up&;"] {
         let answer = door.post("/api/v1/query", form).await;
         let seen = door.assert_sent(form, &answer);
-        assert_eq!(seen.params(), [("query".to_owned(), CONFINED.to_owned())], "Q5 {form}");
+        assert_eq!(
+            seen.params(),
+            [("query".to_owned(), CONFINED.to_owned())],
+            "Q5 {form}"
+        );
     }
     for form in [
         "a=1;query=secret",
@@ -193,23 +199,41 @@ async fn q5_q6_q7_q8_bodies_have_one_reading_or_none() {
         let target = "/api/v1/query?query=up";
         let answer = door.send("POST", target, headers, body.as_bytes()).await;
         let seen = door.assert_sent(&format!("{what}, with a query in the URL"), &answer);
-        assert_eq!(seen.params(), [("query".to_owned(), CONFINED.to_owned())], "{what}");
+        assert_eq!(
+            seen.params(),
+            [("query".to_owned(), CONFINED.to_owned())],
+            "{what}"
+        );
     }
     let twice = [FORM, ("Content-Type", "text/plain")];
     let parts = [("Content-Type", "multipart/form-data; boundary=b")];
-    let charset = [("Content-Type", "application/x-www-form-urlencoded; charset=utf-16")];
+    let charset = [(
+        "Content-Type",
+        "application/x-www-form-urlencoded; charset=utf-16",
+    )];
     for (what, headers, body) in [
         ("Q6", &parts[..], multipart),
         ("Q7 the first of two types", &twice, "query=secret"),
-        ("Q7 a charset that is not the form's", &charset, "query=secret"),
+        (
+            "Q7 a charset that is not the form's",
+            &charset,
+            "query=secret",
+        ),
     ] {
-        let answer = door.send("POST", "/api/v1/query", headers, body.as_bytes()).await;
+        let answer = door
+            .send("POST", "/api/v1/query", headers, body.as_bytes())
+            .await;
         let seen = door.assert_sent(what, &answer);
         let confined = CONFINED.replace("up", "secret");
         assert_eq!(seen.params(), [("query".to_owned(), confined)], "{what}");
     }
     let answer = door
-        .send("POST", "/api/v1/query", &charset, b"q\0u\0e\0r\0y\0=\0u\0p\0")
+        .send(
+            "POST",
+            "/api/v1/query",
+            &charset,
+            b"q\0u\0e\0r\0y\0=\0u\0p\0",
+        )
         .await;
     assert!(answer.status == 400 || door.upstream.take_one().param("query").is_empty());
     for encoding in ["gzip", "zstd", "br", "deflate", "identity, gzip"] {
@@ -353,7 +377,11 @@ async fn q11_bad_escapes_and_bad_text_are_refused() {
     for form in ["%zz=1&query=up", "query=up&x=%zz", "query=up&x=%ff"] {
         let answer = door.post("/api/v1/query", form).await;
         let seen = door.assert_sent(form, &answer);
-        assert_eq!(seen.params(), [("query".to_owned(), CONFINED.to_owned())], "Q11 {form}");
+        assert_eq!(
+            seen.params(),
+            [("query".to_owned(), CONFINED.to_owned())],
+            "Q11 {form}"
+        );
     }
 }
 

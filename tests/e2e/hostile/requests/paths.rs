@@ -77,7 +77,11 @@ async fn p1_p5_empty_segments_are_cleaned_before_the_path_is_classified() {
         }
         for seen in door.upstream.take() {
             assert_eq!(seen.path(), "/api/v1/query", "P1 {path}");
-            assert_eq!(seen.param("query"), [r#"up{tenant_id="acme"}"#], "P1 {path}");
+            assert_eq!(
+                seen.param("query"),
+                [r#"up{tenant_id="acme"}"#],
+                "P1 {path}"
+            );
         }
     }
     for path in [

@@ -1,7 +1,7 @@
 //! What goes up: one confined query at one canonical path, and nothing the client smuggled in.
 
 use super::{Door, STAGE, assert_plain};
-use crate::kit::client::{Ask, Sent};
+use crate::kit::client::Ask;
 use crate::kit::raw;
 use crate::kit::tempo_upstream::{is_companion, trace_id};
 use crate::kit::upstream::Seen;
@@ -238,6 +238,15 @@ async fn tags_are_read_once_and_written_anew() {
             "span.%22with%20blank%22",
         ),
         ("/api/v2/search/tag/.a%23b/values", ".a%23b"),
+        // As Go writes them.
+        ("/api/v2/search/tag/.a/b;c/values", ".a%2Fb%3Bc"),
+        ("/api/v2/search/tag/.a/b%23c/values", ".a%2Fb%23c"),
+        (
+            "/api/v2/search/tag/span.a;b%3Fc%25/values",
+            "span.a%3Bb%3Fc%25",
+        ),
+        ("//api/v2/search/tag/name/values", "name"),
+        ("/api/v2/search/tag/name/values/", "name"),
         ("/api/v2/search/tag/name/values", "name"),
     ] {
         let answer = door.get(path).await;
@@ -324,7 +333,11 @@ async fn an_odd_path_goes_up_as_it_was_read_or_not_at_all() {
     ] {
         let answer = door.get(&path).await;
         assert_eq!(answer.status, 200, "{path}");
-        assert_eq!(door.upstream.take_one().path(), format!("/api/traces/{id}"), "{path}");
+        assert_eq!(
+            door.upstream.take_one().path(),
+            format!("/api/traces/{id}"),
+            "{path}"
+        );
     }
     for path in [
         format!("/api/tr%61ces/{id}"),
@@ -360,18 +373,79 @@ async fn an_odd_path_goes_up_as_it_was_read_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn other_methods_are_refused_and_bodies_never_read() {
+async fn other_methods_are_those_of_tempo_and_bodies_never_read() {
     let door = Door::open().await;
+    let bearer = format!("Bearer {}", door.proxy.signer.tenant("A"));
+    let id = trace_id("1");
     for path in [
-        "/api/search",
+        "/api/search?q=%7B%7D",
         "/api/v2/search/tags",
-        "/api/traces/1",
-        "/api/metrics/query_range",
+        &format!("/api/traces/{id}"),
+        "/api/metrics/query_range?q=%7B%7D%20%7C%20rate()",
     ] {
-        let answer = door.ask(&Ask::new(Sent::Post, path, &[("q", "{}")])).await;
-        assert_plain(path, &answer, 405);
-        assert_eq!(answer.header("allow"), "GET");
+        // Tempo answers any method as if it were GET; clients use these.
+        let get = door.get(path).await;
+        let asked = door.upstream.take();
+        for method in ["POST", "HEAD"] {
+            let headers = [
+                ("Authorization", bearer.as_str()),
+                ("Content-Type", "application/x-www-form-urlencoded"),
+            ];
+            let body = if method == "POST" {
+                &b"q=x&tags=y"[..]
+            } else {
+                b""
+            };
+            let request = raw::request(method, path, &headers, body);
+            let answer = raw::exchange(door.proxy.authority(), &request).await;
+            assert_eq!(
+                answer.status,
+                get.status.as_u16(),
+                "{method} {path}: {}",
+                answer.head
+            );
+            let seen = door.upstream.take();
+            assert_eq!(seen.len(), asked.len(), "{method} {path}");
+            for (seen, asked) in seen.iter().zip(&asked) {
+                assert_eq!((&seen.method, &seen.target), (&asked.method, &asked.target));
+                assert!(seen.body.is_empty(), "{method} {path}");
+            }
+            assert_eq!(answer.body.is_empty(), method == "HEAD", "{method} {path}");
+        }
+        let request = raw::request("PUT", path, &[("Authorization", &bearer)], b"");
+        let answer = raw::exchange(door.proxy.authority(), &request).await;
+        assert_eq!(answer.status, 405, "{path}");
+        assert_eq!(answer.header("allow"), Some("GET, HEAD, POST"));
         door.assert_nothing_went_up(path);
+    }
+}
+
+#[tokio::test]
+async fn first_of_several_parameters_counts_as_in_tempo() {
+    let door = Door::open().await;
+    for (target, expected) in [
+        ("/api/search?q=%7B%7D&limit=5&limit=x&q=", "limit=5"),
+        ("/api/search?q=%7B%7D&x=1;y=2&limit=5;", ""),
+        (
+            "/api/metrics/query_range?q=%7B%7D%20%7C%20rate()&step=60s&step=1s",
+            "step=60s",
+        ),
+    ] {
+        let answer = door.get(target).await;
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+        let seen = door.took_first();
+        let rest: Vec<String> = seen
+            .params()
+            .into_iter()
+            .filter(|(name, _)| name != "q")
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(rest.join("&"), expected, "{target}");
+    }
+    for target in ["/api/search?q=%7B%7D&q=%7B.a%7D", "/api/search?q=%7B%7D;"] {
+        let answer = door.get(target).await;
+        assert_plain(target, &answer, 400);
+        door.assert_nothing_went_up(target);
     }
 }
 

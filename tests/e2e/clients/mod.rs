@@ -9,14 +9,6 @@
 //! Each row goes to a private store, to the proxy in front of a shared one, and to a proxy in shadow
 //! mode, and the answers must say the same; where the proxy refuses, its text is in the row. What
 //! `explain` says of the request has to agree. To add a client, add rows to `table`.
-#![cfg(test)]
-#![allow(unreachable_pub, missing_docs, reason = "the modules of a test")]
-
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../hostile/frames.rs"]
-#[allow(dead_code, reason = "the hostile tests use all of it")]
-mod frames;
 
 mod row;
 mod sent;
@@ -29,12 +21,12 @@ use http_body_util::Full;
 use hyper::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use common::client::{Answer, Client};
-use common::compare::{Strictness, differences};
-use common::dataset::Dataset;
-use common::partywall::{Partywall, Setup};
-use common::prometheus::Prometheus;
-use common::token::now;
+use crate::kit::client::{Answer, Client};
+use crate::kit::compare::{Strictness, differences};
+use crate::kit::dataset::Dataset;
+use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::prometheus::Prometheus;
+use crate::kit::token::now;
 use row::{Expected, Row};
 use sent::Protocol;
 

@@ -3,12 +3,12 @@
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 
-use super::common::client::Answer;
-use super::common::raw;
-use super::frames::{
+use super::row::{Body, Row};
+use crate::kit::client::Answer;
+use crate::kit::frames::{
     ACK, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM, SETTINGS, block, frame,
 };
-use super::row::{Body, Row};
+use crate::kit::raw;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -128,7 +128,7 @@ async fn http2(authority: &str, row: &Row, token: Option<&str>) -> Option<Answer
         match frame.kind {
             SETTINGS if frame.flags & ACK == 0 => {
                 frames
-                    .send(&super::frames::frame(SETTINGS, ACK, 0, b""))
+                    .send(&crate::kit::frames::frame(SETTINGS, ACK, 0, b""))
                     .await;
             }
             HEADERS => {

@@ -98,7 +98,7 @@ pub fn allow<'a, C: Confine>(
 ) -> Result<Allowed<'a>, ParamError<C::Refusal>> {
     let mut decision = Decision::default();
     for given in read(table::of(endpoint), form)? {
-        decision.take(given, matchers, confine)?;
+        decision.take(given, endpoint, matchers, confine)?;
     }
     decision.complete(endpoint, matchers)
 }
@@ -147,6 +147,7 @@ impl<'a> Decision<'a> {
     fn take<C: Confine>(
         &mut self,
         given: Given<'a>,
+        endpoint: &Endpoint,
         matchers: &Matchers,
         confine: &mut C,
     ) -> Result<(), ParamError<C::Refusal>> {
@@ -160,6 +161,11 @@ impl<'a> Decision<'a> {
             Policy::Query => {
                 let confined = confine.query(&value).map_err(ParamError::Refused)?;
                 self.send_confined(name, confined)?;
+            }
+            // Without a matcher, a store's querier selects nothing; with ours it would select all.
+            Policy::Selectors if *endpoint == Endpoint::Federate && has_no_matcher(&value) => {
+                self.selectors += 1;
+                self.send_confined(name, nothing_of(matchers))?;
             }
             Policy::Selectors => {
                 let confined = confine.selector(&value).map_err(ParamError::Refused)?;
@@ -242,14 +248,26 @@ impl<'a> Decision<'a> {
                     self.send_confined("match[]", format!("{{{}}}", matchers.promql()))?;
                 }
                 Endpoint::Federate => {
-                    let none = format!("{{{},__name__=\"\"}}", matchers.promql());
-                    self.send_confined("match[]", none)?;
+                    self.send_confined("match[]", nothing_of(matchers))?;
                 }
                 _ => {}
             }
         }
         Ok(self.allowed)
     }
+}
+
+/// Whether a selector is `{}`.
+fn has_no_matcher(selector: &str) -> bool {
+    selector
+        .split_ascii_whitespace()
+        .flat_map(str::chars)
+        .eq("{}".chars())
+}
+
+/// A selector that selects nothing: every series has a name.
+fn nothing_of(matchers: &Matchers) -> String {
+    format!("{{{},__name__=\"\"}}", matchers.promql())
 }
 
 /// Go's `strconv.ParseBool`.

@@ -1,5 +1,5 @@
-//! Parameters as Go's `net/url` reads them (`ParseQuery`, since Go 1.17), so that the upstream
-//! reads from what we send just what we read.
+//! Parses parameters as Go's `net/url` does (`ParseQuery`, since Go 1.17), so that the upstream
+//! parses the same from what we forward.
 //!
 //! Go drops a pair it cannot read, and most handlers go on without it. So [`Form::read`] sets such
 //! pairs aside, and [`Form::without_unreadable`] drops those that no reader could take for a
@@ -10,10 +10,10 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr3};
 use thiserror::Error;
 
-/// The most parameters a request may have, URL and body together.
+/// The most parameters of a request, URL and body together.
 pub const MAX_PARAMETERS: usize = 1000;
 
-/// Parameters in the order they came; a name may come more than once.
+/// Parameters in their original order; names may be repeated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form<'a> {
     pairs: Vec<Pair<'a>>,
@@ -31,22 +31,19 @@ pub enum Weight {
     Decisive,
 }
 
-/// Why a query string or form body is not read. All are the client's mistakes.
+/// Why a query string or form body is refused. All are client errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FormError {
-    /// Go reads no `;`, others split at it.
+    /// Go does not accept `;`, other parsers split at it.
     #[error("a parameter holds a `;`, which has to be written as %3B")]
     Semicolon,
     /// `%` without two hexadecimal digits.
     #[error("a parameter holds a `%` that is not followed by two hexadecimal digits")]
     BadEscape,
-    /// Not UTF-8 once decoded.
     #[error("a parameter is not valid UTF-8")]
     NotUtf8,
-    /// A zero byte.
     #[error("a parameter holds a NUL character")]
     Nul,
-    /// More than [`MAX_PARAMETERS`].
     #[error("there are more than {MAX_PARAMETERS} parameters")]
     TooMany,
 }
@@ -119,23 +116,6 @@ impl<'a> Form<'a> {
         Ok(self)
     }
 
-    /// Of each name that `counts_once` the first, which is the one that Go takes.
-    #[must_use]
-    pub fn with_first_only(mut self, counts_once: impl Fn(&str) -> bool) -> Self {
-        let mut seen: Vec<Cow<'a, str>> = Vec::new();
-        self.pairs.retain(|(name, _)| {
-            if !counts_once(name) {
-                return true;
-            }
-            let is_new = !seen.contains(name);
-            if is_new {
-                seen.push(name.clone());
-            }
-            is_new
-        });
-        self
-    }
-
     fn len(&self) -> usize {
         self.pairs.len() + self.unreadable.len()
     }
@@ -145,20 +125,18 @@ impl<'a> Form<'a> {
         self.pairs.push((name.into(), value.into()));
     }
 
-    /// The parameters in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.pairs.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// The one spelling that is sent up: as Go's `Values.Encode`, in our order.
+    /// Encodes them for forwarding: as Go's `Values.Encode`, in their original order.
     pub fn encode(&self) -> String {
         let length: usize = self.pairs.iter().map(|(n, v)| n.len() + v.len() + 2).sum();
-        // A query grows by about a half.
+        // Encoding makes a query about half as long again.
         let mut out = Vec::with_capacity(length + length / 2);
         for (name, value) in &self.pairs {
             if !out.is_empty() {
@@ -202,7 +180,7 @@ impl<'a> IntoIterator for Form<'a> {
     }
 }
 
-/// What stands before the first such byte, and what after it if there is one.
+/// The bytes before the first `byte`, and those after it if there is one.
 fn split_at_byte(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
     memchr(byte, text)
         .and_then(|at| Some((text.get(..at)?, text.get(at + 1..))))
@@ -285,9 +263,9 @@ mod tests {
         (name.to_owned(), value.to_owned())
     }
 
-    /// The cases of Go's `net/url` tests (`parseTests`) that hold no `;`.
+    /// The cases of Go's `net/url` tests (`parseTests`) that contain no `;`.
     #[test]
-    fn reads_what_go_reads() {
+    fn parses_as_go_does() {
         assert_eq!(pairs("a=1"), [pair("a", "1")]);
         assert_eq!(pairs("a=1&b=2"), [pair("a", "1"), pair("b", "2")]);
         assert_eq!(pairs("a=1&a=2&a=banana").len(), 3);
@@ -306,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_go_calls_an_error_and_what_no_text_is() {
+    fn invalid_escapes_and_non_text_are_refused() {
         let refused = |text: &[u8]| Form::parse(text).unwrap_err();
         assert_eq!(refused(b"a=1;b=2"), FormError::Semicolon);
         assert_eq!(refused(b"a=1&;"), FormError::Semicolon);
@@ -320,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_parameters_is_bounded() {
+    fn number_of_parameters_is_bounded() {
         let full = "a&".repeat(MAX_PARAMETERS);
         let full = Form::parse(full.as_bytes()).unwrap();
         let over = "a&".repeat(MAX_PARAMETERS + 1);
@@ -370,14 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn first_of_several_counts_where_one_counts() {
-        let form = Form::parse(b"a=1&l=1&a=2&l=2&b=").unwrap();
-        let form = form.with_first_only(|name| name != "l");
-        assert_eq!(form.encode(), "a=1&l=1&l=2&b=");
-    }
-
-    #[test]
-    fn nothing_is_copied_when_nothing_is_escaped() {
+    fn unescaped_parameters_are_not_copied() {
         let form = Form::parse(b"query=up&time=1").unwrap();
         for (name, value) in form {
             assert!(matches!(
@@ -389,7 +360,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_reads_back(given in prop::collection::vec(("[^\0]{0,8}", "[^\0]{0,12}"), 1..6)) {
+        fn encoded_form_parses_to_the_same_form(given in prop::collection::vec(("[^\0]{0,8}", "[^\0]{0,12}"), 1..6)) {
             let mut form = Form::default();
             for (name, value) in &given {
                 form.push(name.clone(), value.clone());
@@ -400,7 +371,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(text in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn arbitrary_bytes_never_panic(text in prop::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(form) = Form::parse(&text) {
                 let text = form.encode();
                 prop_assert_eq!(Form::parse(text.as_bytes()).unwrap(), form);

@@ -9,7 +9,7 @@ use hyper::Response;
 
 use super::Proxy;
 use super::error::{Dialect, ErrorKind, ProxyError};
-use super::record::{Head, RequestRecord};
+use super::record::{RequestHead, RequestRecord};
 use crate::reason::Reason;
 use crate::server::InFlight;
 
@@ -90,7 +90,7 @@ impl Proxy {
     ) -> Response<Bytes> {
         let snapshot = self.snapshot();
         let (method, path) = method_and_path(line);
-        let head = Head {
+        let head = RequestHead {
             method,
             remote,
             dialect: Dialect::of_path(path),

@@ -150,10 +150,10 @@ pub(in crate::proxy) fn shown<B>(request: &Request<B>, body: &[u8]) -> Vec<(Stri
     form.iter().map(own).collect()
 }
 
-/// A body that was received before, as [`reads_body`](super::reads_body) asks for.
+/// A body that was received before, as [`reads_body`](super::reads_body) requires.
 pub(super) fn whole(body: ClientBody) -> Result<Bytes, ProxyError> {
     body.received()
-        .ok_or_else(|| super::misled("this request's body was not received"))
+        .ok_or_else(|| super::unreachable_route("this request's body was not received"))
 }
 
 /// The parameters of the URL alone, which is where Tempo looks for them: of each name the first

@@ -1,4 +1,4 @@
-//! The first look at a request's headers: what has two readings goes no further.
+//! The first checks of a request's headers: an ambiguous request is refused here.
 
 use hyper::{Method, Request, Uri};
 
@@ -10,7 +10,7 @@ use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 use crate::tempo::endpoints as tempo;
 
-/// Checks the length and the method, and gives the host.
+/// Checks length and method, and returns the host.
 pub(in crate::proxy) fn check<B>(
     request: &Request<B>,
     uri_bytes: usize,
@@ -32,7 +32,7 @@ pub(in crate::proxy) fn check<B>(
 pub(in crate::proxy) fn clean<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
     let path = request.uri().path();
     let is_odd = path.contains("//") || path.contains("/./");
-    if !is_odd || headers::says_grpc(request.headers()) {
+    if !is_odd || headers::is_grpc(request.headers()) {
         return Ok(());
     }
     match path::cleaned(path) {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_with_its_query_has_a_bound() {
+    fn path_with_query_over_its_limit_is_refused() {
         let longest = Request::builder()
             .version(Version::HTTP_2)
             .uri("http://a/x?yz")

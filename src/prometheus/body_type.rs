@@ -99,9 +99,10 @@ fn value(text: &str) -> Result<(String, &str), Unread> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ' ', '\t']).unwrap_or(text.len());
         let (value, rest) = text.split_at(end);
-        return match is_token(value) {
-            true => Ok((value.to_owned(), rest)),
-            false => Err(Unread::Malformed),
+        return if is_token(value) {
+            Ok((value.to_owned(), rest))
+        } else {
+            Err(Unread::Malformed)
         };
     };
     let mut value = String::new();

@@ -99,13 +99,17 @@ enum Next {
 
 impl FrameHeader {
     fn read(bytes: &[u8]) -> Option<Self> {
-        let (&[a, b, c, kind, flags, d, e, f, g], _) = bytes.split_first_chunk::<FRAME_HEADER>()?;
-        let length = u32::from_be_bytes([0, a, b, c]);
+        let (length, rest) = bytes.split_first_chunk::<3>()?;
+        let (&[kind, flags], rest) = rest.split_first_chunk::<2>()?;
+        let stream = rest.first_chunk::<4>()?;
+        let length = length
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
         Some(Self {
-            length: usize::try_from(length).ok()?,
+            length,
             kind,
             flags,
-            stream: u32::from_be_bytes([d, e, f, g]),
+            stream: u32::from_be_bytes(*stream),
         })
     }
 }

@@ -158,10 +158,10 @@ pub(super) fn whole(body: ClientBody) -> Result<Bytes, ProxyError> {
 
 /// The parameters of the URL alone, which is where Tempo looks for them: of each name the first
 /// (`URL.Query().Get`). What it cannot read it drops.
-pub(super) fn url_parameters<'a>(
-    head: &'a Parts,
+pub(super) fn url_parameters(
+    head: &Parts,
     weight: impl Fn(&str) -> Weight,
-) -> Result<Form<'a>, ProxyError> {
+) -> Result<Form<'_>, ProxyError> {
     let query = head.uri.query().unwrap_or_default();
     Form::read(query.as_bytes())
         .and_then(|form| form.without_unreadable(weight))

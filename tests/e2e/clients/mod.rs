@@ -77,7 +77,7 @@ async fn clients_are_answered_as_by_their_private_store() {
                 }
                 let token = way.proxy.signer.tenant("acme");
                 let got = sent::send(protocol, way.proxy.authority(), row, Some(&token)).await;
-                let found = judge(row, protocol, way.in_shadow, &expected, got);
+                let found = judge(row, protocol, way.in_shadow, expected.as_ref(), got);
                 failures.extend(
                     found.map(|why| format!("{}, {protocol:?}, {}: {why}", row.name(), way.name)),
                 );
@@ -109,7 +109,7 @@ fn judge(
     row: &Row,
     protocol: Protocol,
     in_shadow: bool,
-    expected: &Option<Answer>,
+    expected: Option<&Answer>,
     got: Option<Answer>,
 ) -> Option<String> {
     let Some(got) = got else {

@@ -91,7 +91,7 @@ impl Row {
     }
 
     /// The store redirects to this, and what it answers there is answered.
-    pub fn as_store_at(mut self, target: &str) -> Self {
+    pub fn answered_as(mut self, target: &str) -> Self {
         self.expected = Expected::AsStoreAt(target.to_owned());
         self
     }

@@ -313,15 +313,15 @@ fn paths(time: i64) -> Vec<Row> {
     let behind = |path: &str| query.replace("/api/v1/query", path);
     let form = format!("query=up&time={time}");
     vec![
-        Row::get("KEDA: a base address with a slash", &format!("/{query}")).as_store_at(&query),
-        Row::get("two of them", &behind("/api//v1//query")).as_store_at(&query),
-        Row::get("a dot", &behind("/./api/v1/query")).as_store_at(&query),
-        Row::get("a slash behind it", &behind("/api/v1/query/")).as_store_at(&query),
-        Row::get("both", &behind("//api/v1/query//")).as_store_at(&query),
-        Row::form("a form", "//api/v1/query", &form).as_store_at(&query),
-        Row::form("a form", "/api/v1/query/", &form).as_store_at(&query),
-        Row::get("labels", "/api/v1/labels/").as_store_at("/api/v1/labels"),
-        Row::get("values", "//api/v1/label/job/values/").as_store_at("/api/v1/label/job/values"),
+        Row::get("KEDA: a base address with a slash", &format!("/{query}")).answered_as(&query),
+        Row::get("two of them", &behind("/api//v1//query")).answered_as(&query),
+        Row::get("a dot", &behind("/./api/v1/query")).answered_as(&query),
+        Row::get("a slash behind it", &behind("/api/v1/query/")).answered_as(&query),
+        Row::get("both", &behind("//api/v1/query//")).answered_as(&query),
+        Row::form("a form", "//api/v1/query", &form).answered_as(&query),
+        Row::form("a form", "/api/v1/query/", &form).answered_as(&query),
+        Row::get("labels", "/api/v1/labels/").answered_as("/api/v1/labels"),
+        Row::get("values", "//api/v1/label/job/values/").answered_as("/api/v1/label/job/values"),
         Row::get("an escaped letter", &behind("/api/v1/%71uery")),
     ]
 }

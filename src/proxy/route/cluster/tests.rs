@@ -194,7 +194,7 @@ fn prefix_in_another_spelling_is_refused() {
     for target in ["/clusters/eu/api//v1/query", "/clusters/eu//api/v1/query"] {
         assert_eq!(
             upstream_of(&snapshot, "x", target),
-            Ok("prom-eu"),
+            Ok("prom-eu".to_owned()),
             "{target}"
         );
     }

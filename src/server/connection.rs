@@ -27,7 +27,7 @@ use super::timeouts::{ConnectionState, Expired, TimedIo};
 use super::tls::{HandshakeError, Protocol, Tls};
 use crate::body::{ReceivedBody, ResponseBody};
 use crate::config::settings::Settings;
-use crate::proxy::Proxy;
+use crate::proxy::{Ends, Proxy};
 
 /// A client needs at least this many connections to have as many streams as there are permits.
 const CONNECTIONS_FOR_ALL_PERMITS: usize = 8;
@@ -57,11 +57,14 @@ pub(super) async fn serve(
     let settings = Arc::clone(snapshot.settings());
     let tls = snapshot.tls().get(address);
     drop(snapshot);
-    let (activity, remote) = (Arc::clone(entry.activity()), stream.peer_addr().ok());
-    let refusals = Refusals::new(Arc::clone(&proxy), Arc::clone(&activity), remote);
+    let (activity, client) = (Arc::clone(entry.activity()), stream.peer_addr().ok());
+    let refusals = Refusals::new(Arc::clone(&proxy), Arc::clone(&activity), client);
     let connection = Connection {
         activity,
-        remote,
+        ends: Ends {
+            listener: address,
+            client,
+        },
         settings,
         proxy,
         refusals: Arc::new(refusals),
@@ -88,8 +91,7 @@ struct Connection {
     /// As they were when the connection was accepted.
     settings: Arc<Settings>,
     activity: Arc<ConnectionState>,
-    /// The client, for the audit trail.
-    remote: Option<SocketAddr>,
+    ends: Ends,
     proxy: Arc<Proxy>,
     refusals: Arc<Refusals>,
     drain: DrainWatch,
@@ -200,7 +202,7 @@ impl Connection {
         let is_multiplexed = version == Version::HTTP_2;
         let in_flight = self.activity.request_begins(version);
         let (proxy, drain) = (Arc::clone(&self.proxy), self.drain.clone());
-        let (remote, refusals) = (self.remote, Arc::clone(&self.refusals));
+        let (ends, refusals) = (self.ends, Arc::clone(&self.refusals));
         let awaits_continue = request.headers().contains_key(EXPECT);
         let (parts, incoming) = request.into_parts();
         let (body, rest) = if is_multiplexed {
@@ -210,7 +212,7 @@ impl Connection {
         };
         let request = Request::from_parts(parts, body);
         async move {
-            let mut response = proxy.handle(request, in_flight, remote).await;
+            let mut response = proxy.handle(request, in_flight, ends).await;
             let is_reusable = match rest {
                 Some(rest) => rest.discard(awaits_continue).await,
                 None => true,

@@ -81,8 +81,8 @@ fn confine_message(message: &[u8], added: &[u8]) -> Result<Vec<u8>, RemoteReadEr
                 let length = query.bytes.len() + added.len() + nothing.len();
                 wire::put_bytes_head(&mut out, 1, length);
                 out.extend_from_slice(query.bytes);
-                out.extend_from_slice(added);
                 out.extend_from_slice(&nothing);
+                out.extend_from_slice(added);
             }
             (2, Value::Varint(_) | Value::Bytes(_)) => out.extend_from_slice(field.encoded),
             _ => return Err(RemoteReadError::Unknown("a field of the request")),

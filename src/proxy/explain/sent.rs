@@ -8,7 +8,7 @@ use crate::auth::Caller;
 use crate::body::RequestBody;
 use crate::config::settings::{Api, ForeignMatchers};
 use crate::prometheus::form::Form;
-use crate::promql::{self, Confined};
+use crate::promql::{self, Agreements, Confined};
 use crate::proxy::enforce::{Enforced, Filter, ResponsePlan, TracesAnswer, shown};
 use crate::proxy::rules::Rules;
 use crate::tenancy::{Matchers, TenantScope};
@@ -125,10 +125,17 @@ impl Marks<'_> {
         } else {
             promql::confine_selector
         };
-        confine(original, self.matchers?, self.foreign, self.max_selectors)
-            .ok()
-            .filter(|confined| confined.text() == sent)
-            .map(|confined| insertions(&confined))
+        let none = Agreements::new(0);
+        confine(
+            original,
+            self.matchers?,
+            self.foreign,
+            self.max_selectors,
+            &none,
+        )
+        .ok()
+        .filter(|confined| confined.text() == sent)
+        .map(|confined| insertions(&confined))
     }
 }
 
@@ -205,6 +212,12 @@ fn answer(plan: &ResponsePlan) -> &'static str {
         }
         ResponsePlan::Filter(Filter::Targets(_)) => {
             "buffered; targets of other tenants are left out"
+        }
+        ResponsePlan::Filter(Filter::ScrapePools(_)) => {
+            "buffered; the scrape pools of the tenants' targets are the answer"
+        }
+        ResponsePlan::Filter(Filter::Flags) => {
+            "buffered; only flags that shape queries stay, which know no tenant"
         }
         ResponsePlan::Filter(Filter::Metadata { .. }) => {
             "buffered; only metrics that the tenants have are kept, which a second request looks up"

@@ -66,8 +66,8 @@ impl Tag {
             }
             Self::Traces => {
                 "The API of Grafana Tempo. Parameters go by an allow-list: those that Tempo would \
-                 ignore are dropped; of several of one name the first counts. Errors are plain text. \
-                 Streaming by gRPC is served on the same port; see `x-grpc`."
+                 ignore are dropped; of several of one name the first counts. `HEAD` and `POST` are \
+                 taken for `GET`, without reading a body, as in Tempo. Errors are plain text. Streaming by gRPC is served on the same port; see `x-grpc`."
             }
             Self::Admin => {
                 "The admin address, for operators alone: no token is required, and no tenant may \

@@ -1,5 +1,9 @@
 //! What tests of several modules need.
 
+#[path = "../tests/e2e/kit/evidence.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the end-to-end tests")]
+pub(crate) mod evidence;
+
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 

@@ -2,8 +2,6 @@
 
 #[cfg(feature = "otlp")]
 mod exported;
-#[cfg(feature = "otlp")]
-mod messages;
 
 use crate::kit::client::{Ask, Client, Sent};
 use crate::kit::partywall::{Partywall, Setup};

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
+use crate::kit::evidence;
 use crate::kit::raw::exchange;
 use crate::kit::rig::{ACME, Rig};
 use crate::kit::stage::{PATIENCE, QUERY, until_seen};
@@ -133,8 +134,7 @@ async fn s3_no_handshake_begins_anew() {
         std::env::split_paths(&paths).any(|folder| folder.join("openssl").is_file())
     });
     if !found {
-        println!("!!! no openssl here: renegotiation is not tried");
-        return;
+        return evidence::missing("a client that renegotiates", "apt-get install -y openssl");
     }
     let mut client = Command::new("openssl")
         .args(["s_client", "-tls1_2", "-connect", &port(&rig)])

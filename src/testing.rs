@@ -1,7 +1,11 @@
 //! What tests of several modules need.
 
 #[path = "../tests/e2e/kit/evidence.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with the end-to-end tests")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the end-to-end tests"
+)]
 pub(crate) mod evidence;
 
 use std::sync::LazyLock;

@@ -14,7 +14,7 @@ use crate::upstream::{Http1Reply, Reply};
 const RULES: &[u8] = include_bytes!("../../tests/fixtures/prometheus/rules-2.42.json");
 const SEARCH: &[u8] =
     include_bytes!("../../tests/fixtures/tempo/grpc-http-port-Search-tenantA.bin");
-const COMPANION: &[u8] = include_bytes!("../../tests/fixtures/tempo/search-companion-proto.pb");
+const COMPANION: &[u8] = include_bytes!("../../tests/fixtures/tempo/search-ownership-proto.pb");
 
 /// An answer, and how many bytes of it are ours, where that is known.
 pub(crate) struct Answer {

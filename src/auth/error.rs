@@ -12,23 +12,44 @@ use crate::reason::Reason;
 /// of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AuthError {
-    /// No header holds a token.
+    /// No header has a token.
     #[error("no token: send one as {expected}")]
     Missing {
-        /// The headers that may hold a token, as a text.
+        /// The headers that may have a token, as text.
         expected: Arc<str>,
     },
-    /// A header is present and does not hold a token.
+    /// A header is present but has no valid token.
     #[error("header {header} {problem}")]
     Header {
         header: HeaderName,
-        /// What is wrong with it.
         problem: &'static str,
     },
-    /// Longer than `tokens.max_bytes`.
+    /// The only token is opaque: only its issuer can read it.
+    #[error(
+        "header {header} holds an opaque token and not a JSON Web Token (JWT), and no other header \
+         of tokens.sources has one: send a JWT as {expected}. Let the client send the ID token \
+         (Grafana does so in X-Id-Token with Forward OAuth Identity), or let the identity provider \
+         issue access tokens that are JWTs"
+    )]
+    Opaque {
+        header: HeaderName,
+        /// The headers that may have a token, as text.
+        expected: Arc<str>,
+    },
+    /// The first token is refused, and a later header has another, which is not tried.
+    #[error(
+        "{error}. This is the token of header {used}; the one in {unused} is not tried, as the \
+         first header of tokens.sources that has a JWT decides: to use it, list {unused} first in \
+         tokens.sources, or alone"
+    )]
+    First {
+        error: Box<Self>,
+        used: HeaderName,
+        unused: HeaderName,
+    },
     #[error("the token is longer than {max} bytes")]
     TooLong { max: usize },
-    /// Not a JSON Web Token, or one with a part that is not understood.
+    /// Not a JSON Web Token, or one with an unsupported part.
     #[error("malformed token: {0}")]
     Malformed(&'static str),
     /// `iss` is missing or unknown.
@@ -43,10 +64,9 @@ pub enum AuthError {
     /// No `kid`, and too many keys.
     #[error("the token names no key (kid), and its issuer has too many keys to try them all")]
     Ambiguous,
-    /// The signature is not of this key.
+    /// The signature was not made with this key.
     #[error("the token's signature is wrong")]
     Signature,
-    /// `exp` has passed.
     #[error("the token has expired: get a new one")]
     Expired,
     /// `nbf` or `iat` lies in the future.
@@ -77,12 +97,13 @@ impl AuthError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::First { error, .. } => error.status(),
             _ => StatusCode::UNAUTHORIZED,
         }
     }
 
-    /// The value of `WWW-Authenticate` that belongs to a 401 (RFC 6750 §3): without an error code
-    /// where there was no token at all (§3.1).
+    /// The value of `WWW-Authenticate` for a 401 (RFC 6750 §3): without an error code if there was no
+    /// token (§3.1).
     pub fn www_authenticate(&self) -> Option<HeaderValue> {
         match self {
             Self::KeysUnavailable => None,
@@ -94,13 +115,13 @@ impl AuthError {
         }
     }
 
-    /// The refusal's reason.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Missing { .. } => Reason::TokenMissing,
             Self::Header { .. } => Reason::TokenHeader,
             Self::TooLong { .. } => Reason::TokenTooLong,
-            Self::Malformed(_) => Reason::TokenMalformed,
+            Self::Opaque { .. } | Self::Malformed(_) => Reason::TokenMalformed,
+            Self::First { error, .. } => error.reason(),
             Self::Issuer => Reason::TokenIssuer,
             Self::Algorithm => Reason::TokenAlgorithm,
             Self::UnknownKey | Self::Ambiguous => Reason::TokenKey,
@@ -148,6 +169,20 @@ mod tests {
             AuthError::Expired.www_authenticate().unwrap(),
             "Bearer error=\"invalid_token\", \
              error_description=\"the token has expired: get a new one\""
+        );
+        let first = AuthError::First {
+            error: Box::new(AuthError::Audience),
+            used: HeaderName::from_static("authorization"),
+            unused: HeaderName::from_static("x-id-token"),
+        };
+        assert_eq!(
+            (first.status(), first.reason()),
+            (StatusCode::UNAUTHORIZED, Reason::TokenAudience)
+        );
+        assert!(
+            first
+                .to_string()
+                .contains("list x-id-token first in tokens.sources")
         );
         assert_eq!(AuthError::KeysUnavailable.www_authenticate(), None);
         assert_eq!(AuthError::KeysUnavailable.status(), 503);

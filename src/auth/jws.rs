@@ -1,12 +1,12 @@
-//! A token's text: a JSON Web Signature in compact form (RFC 7515 §7.1), read strictly.
+//! Strict parsing of a token's text: a JSON Web Signature in compact form (RFC 7515 §7.1).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::error::AuthError;
-use super::json;
 use crate::config::settings::Algorithm;
+use crate::strict_json;
 
 /// A well-formed token. Nothing in it is to be trusted before its signature is verified.
 #[derive(Debug)]
@@ -38,11 +38,11 @@ pub(super) fn parse(token: &str) -> Result<Jws<'_>, AuthError> {
     if decode(signature)?.is_empty() {
         return Err(AuthError::Malformed("it is not signed"));
     }
-    let header = json::object(&decode(header)?).ok_or(AuthError::Malformed(
+    let header = strict_json::object(&decode(header)?).ok_or(AuthError::Malformed(
         "its header is not a JSON object, or a key occurs twice in it",
     ))?;
     let (algorithm, kid) = read_header(&header)?;
-    let claims = json::object(&decode(claims)?).ok_or(AuthError::Malformed(
+    let claims = strict_json::object(&decode(claims)?).ok_or(AuthError::Malformed(
         "its claims are not a JSON object, are nested too deeply, or a key occurs twice in them",
     ))?;
     Ok(Jws {
@@ -120,9 +120,9 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// What is read is what was written: no other text has the same reading.
+        /// Parsing is unambiguous: encoding the parsed token gives the same text.
         #[test]
-        fn any_text_is_read_or_refused(
+        fn arbitrary_text_is_parsed_unambiguously_or_refused(
             parts in prop::collection::vec(prop_oneof!["[A-Za-z0-9_-]{0,12}", "\\PC{0,6}"], 0..5),
             header in "[{}\\[\\]\":,a-e0-9 \\\\]{0,40}",
         ) {
@@ -133,9 +133,9 @@ mod tests {
             }
         }
 
-        /// One bit less or more, and it is another token or none.
+        /// Any changed byte makes it another token or an invalid one.
         #[test]
-        fn a_changed_token_is_not_the_same(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        fn changed_token_is_another_or_invalid(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
             let good = token(r#"{"alg":"RS256","kid":"k"}"#, r#"{"iss":"i","tenant_id":"acme"}"#);
             let mut bytes = good.clone().into_bytes();
             let at = at.index(bytes.len());
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn header_that_is_not_understood_is_refused() {
+    fn unsupported_header_is_refused() {
         for header in [
             r"{}",
             r#"{"alg":null}"#,

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::endpoints::Endpoint;
-use crate::promql::{duration, seconds, unix_time};
+use crate::promql::{parse_duration, parse_seconds, parse_unix_time};
 use crate::tenancy::{Unreadable, Window};
 
 /// The parameter that lets an instant query look back further.
@@ -37,7 +37,7 @@ pub fn lookback(value: Option<&str>) -> Result<Option<i128>, Unreadable> {
         return Ok(None);
     };
     length(text).map(Some).ok_or_else(|| Unreadable {
-        problem: format!("`{LOOKBACK}` is no duration"),
+        problem: format!("`{LOOKBACK}` is not a duration"),
         hint: "give it like 5m, or in seconds",
     })
 }
@@ -51,7 +51,7 @@ fn time_of(name: &'static str, value: Option<&str>) -> Result<i128, Unreadable> 
         });
     };
     instant(text).ok_or_else(|| Unreadable {
-        problem: format!("`{name}` is no time"),
+        problem: format!("`{name}` is not a valid time"),
         hint: "give start and end in Unix seconds or as RFC 3339",
     })
 }
@@ -65,7 +65,7 @@ fn step(value: Option<&str>) -> Result<i128, Unreadable> {
     };
     let positive = length(text).filter(|step| *step > 0);
     positive.ok_or_else(|| Unreadable {
-        problem: "`step` is no duration longer than zero".to_owned(),
+        problem: "`step` is not a duration longer than zero".to_owned(),
         hint: "give it like 15s, or in seconds",
     })
 }
@@ -76,7 +76,7 @@ fn given(value: Option<&str>) -> Option<&str> {
 
 /// Unix seconds, or RFC 3339.
 fn instant(text: &str) -> Option<i128> {
-    unix_time(text).or_else(|| {
+    parse_unix_time(text).or_else(|| {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         Some(time.unix_timestamp_nanos())
     })
@@ -84,7 +84,7 @@ fn instant(text: &str) -> Option<i128> {
 
 /// Seconds, or a duration with units.
 fn length(text: &str) -> Option<i128> {
-    seconds(text).or_else(|| duration(text))
+    parse_seconds(text).or_else(|| parse_duration(text))
 }
 
 #[cfg(test)]

@@ -23,6 +23,11 @@ pub use self::health::{Health, HealthChecks};
 use crate::body::RequestBody;
 use crate::config::settings::{Api, Credentials, Trust, Upstream as Settings};
 
+/// Bytes that are read from an HTTP/1.1 upstream at once, and so the longest head of an answer. One
+/// poll of a connection may read as often as 128 times (tokio's coop budget) before timers are
+/// looked at: with hyper's own 400 KB, a flood of interim answers delays a deadline by seconds.
+const READ_AT_ONCE: usize = 128 * 1024;
+
 /// How long an unused connection stays open. Shorter than the five minutes after which Prometheus and
 /// Thanos close it (`--web.read-timeout`, `--http-grace-period` aside), so that we rarely write to a
 /// connection that they are closing.
@@ -91,6 +96,7 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(settings.max_idle_connections)
+            .http1_max_buf_size(READ_AT_ONCE)
             .set_host(false);
         Ok(Self {
             grpc_client: client

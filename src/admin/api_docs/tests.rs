@@ -57,7 +57,9 @@ fn routed() -> BTreeMap<(String, String), (String, BTreeSet<String>)> {
         add(endpoint.template(), methods, name, table.collect());
     }
     for endpoint in traces_api::Endpoint::all() {
-        let table = traces_table::of(&endpoint).iter().map(|(name, _)| *name);
+        let table = traces_table::for_endpoint(&endpoint)
+            .iter()
+            .map(|(name, _)| *name);
         let (method, name) = (endpoint.method(), endpoint.name());
         add(endpoint.template(), &[method], name, table.collect());
     }
@@ -143,7 +145,7 @@ fn grpc_calls_are_those_of_the_table() {
         .map(|call| call["path"].as_str().unwrap())
         .collect();
     assert_eq!(paths, Method::ALL.map(Method::client_path));
-    assert!(paths.iter().all(|path| Method::of_path(path).is_some()));
+    assert!(paths.iter().all(|path| Method::from_path(path).is_some()));
 }
 
 /// Which is of one API or of the other.

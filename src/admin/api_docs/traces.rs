@@ -130,16 +130,20 @@ fn parameters(endpoint: &Endpoint) -> Vec<Parameter> {
         treatment: Treatment::Checked,
         text,
     }));
-    all.extend(table::of(endpoint).iter().filter_map(|&(name, policy)| {
-        Some(Parameter {
-            name,
-            is_in_path: false,
-            is_list: false,
-            is_required: false,
-            treatment: treatment(policy)?,
-            text: text(name),
-        })
-    }));
+    all.extend(
+        table::for_endpoint(endpoint)
+            .iter()
+            .filter_map(|&(name, policy)| {
+                Some(Parameter {
+                    name,
+                    is_in_path: false,
+                    is_list: false,
+                    is_required: false,
+                    treatment: treatment(policy)?,
+                    text: text(name),
+                })
+            }),
+    );
     all
 }
 
@@ -161,7 +165,10 @@ fn refused(endpoint: &Endpoint) -> Vec<Refused> {
         };
         Some(Refused { name, why })
     };
-    table::of(endpoint).iter().filter_map(refused).collect()
+    table::for_endpoint(endpoint)
+        .iter()
+        .filter_map(refused)
+        .collect()
 }
 
 fn text(name: &str) -> &'static str {
@@ -271,7 +278,7 @@ fn errors(endpoint: &Endpoint) -> Vec<ErrorKind> {
     if let Body::Of { .. } = body(endpoint) {
         all.push(ErrorKind::RequestTimeout);
     }
-    if window::of_call(endpoint, [].into_iter(), Duration::ZERO).is_some() {
+    if window::of_http_call(endpoint, [].into_iter(), Duration::ZERO).is_some() {
         all.push(ErrorKind::Unprocessable);
     }
     if Format::choose(endpoint, Some("application/vnd.grafana.llm")).is_err() {

@@ -13,16 +13,19 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 use crate::tempo;
-use crate::tenancy::{Guard, GuardRefusal, TenantScope};
+use crate::tenancy::{GuardRefusal, QueryGuard, TenantScope};
 
 /// The guards that hold for a caller; `None` if there are none.
-fn of<'a>(context: &RequestContext, caller: &'a Caller) -> Result<Option<Guard<'a>>, ProxyError> {
+fn of<'a>(
+    context: &RequestContext,
+    caller: &'a Caller,
+) -> Result<Option<QueryGuard<'a>>, ProxyError> {
     let limits = &context.settings().tenant_limits;
     if !limits.guards() {
         return Ok(None);
     }
     Ok(match scope(caller)? {
-        TenantScope::Tenants(tenants) => Guard::of(limits, tenants.tenants()),
+        TenantScope::Tenants(tenants) => QueryGuard::strictest_of(limits, tenants.tenants()),
         TenantScope::AllTenants => None,
     })
 }
@@ -54,8 +57,8 @@ pub(super) fn metrics(
     query.map_or(Ok(()), |query| look_into(&guard, query).map_err(refused))
 }
 
-fn look_into(guard: &Guard<'_>, query: &str) -> Result<(), GuardRefusal> {
-    if !guard.looks_into_queries() {
+fn look_into(guard: &QueryGuard<'_>, query: &str) -> Result<(), GuardRefusal> {
+    if !guard.needs_query_ranges() {
         return Ok(());
     }
     let Some(within) = promql::lookback(query) else {
@@ -108,7 +111,7 @@ pub(super) fn traces<'f>(
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    match tempo::window::of_call(endpoint, given, now) {
+    match tempo::window::of_http_call(endpoint, given, now) {
         Some(window) => guard.check_window(&window).map_err(refused),
         None => Ok(()),
     }
@@ -124,7 +127,7 @@ pub(super) fn grpc(
     let Some(guard) = of(context, caller)? else {
         return Ok(());
     };
-    match tempo::window::of_message(method, message) {
+    match tempo::window::of_grpc_message(method, message) {
         Some(window) => guard.check_window(&window).map_err(refused),
         None => Ok(()),
     }

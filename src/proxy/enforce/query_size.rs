@@ -41,10 +41,10 @@ pub(super) fn metrics(
     let mut texts = Texts::of(context);
     for (name, value) in form.iter() {
         match policy(name) {
-            Some(Policy::Query) => texts.one(value, promql::size)?,
+            Some(Policy::Query) => texts.one(value, promql::measure)?,
             Some(Policy::PrintedQuery) => texts.printed(value)?,
             Some(Policy::Selectors | Policy::CheckedSelectors) => {
-                texts.one_of_several(value, promql::size)?;
+                texts.one_of_several(value, promql::measure)?;
             }
             _ => {}
         }
@@ -69,8 +69,8 @@ pub(super) fn traces(
     let mut has_query = false;
     for (name, value) in form.iter() {
         match name {
-            "q" | "query" => texts.one(value, traceql::size)?,
-            "tags" => texts.one(value, traceql::size_of_tags)?,
+            "q" | "query" => texts.one(value, traceql::measure)?,
+            "tags" => texts.one(value, traceql::measure_tags)?,
             _ => continue,
         }
         has_query |= !value.is_empty();
@@ -81,7 +81,7 @@ pub(super) fn traces(
     }
     form.iter()
         .filter(|(name, _)| SEARCH.iter().all(|(listed, _)| listed != name))
-        .try_for_each(|(name, value)| texts.add(&traceql::size_of_tag(name, value)))
+        .try_for_each(|(name, value)| texts.add(&traceql::measure_tag(name, value)))
 }
 
 /// Checks the texts of a gRPC call of the traces API.
@@ -92,8 +92,8 @@ pub(super) fn grpc(
 ) -> Result<(), ProxyError> {
     let mut texts = Texts::of(context);
     requests::texts(method, message, |text| match text {
-        Text::Query(query) => texts.one(query, traceql::size),
-        Text::Tag(name, value) => texts.add(&traceql::size_of_tag(name, value)),
+        Text::Query(query) => texts.one(query, traceql::measure),
+        Text::Tag(name, value) => texts.add(&traceql::measure_tag(name, value)),
     })
     .map_err(|unreadable| {
         ProxyError::new(ErrorKind::BadRequest, unreadable.to_string()).because(Reason::Parameters)
@@ -125,8 +125,8 @@ pub(super) fn closed(
     }
     let mut texts = Texts::of(context);
     let measure = match api {
-        Api::Prometheus => promql::size,
-        Api::Tempo => traceql::size,
+        Api::Prometheus => promql::measure,
+        Api::Tempo => traceql::measure,
     };
     for (name, value) in input::parameters(&head, &read)?.iter() {
         if QUERY_NAMES.contains(&name) {
@@ -168,7 +168,7 @@ impl Texts {
 
     /// Checks a query that is printed, not evaluated.
     fn printed(&self, text: &str) -> Result<(), ProxyError> {
-        let size = self.limits.check(text, promql::size).map_err(refused)?;
+        let size = self.limits.check(text, promql::measure).map_err(refused)?;
         self.limits.check_print(&size).map_err(refused)
     }
 

@@ -32,7 +32,7 @@ pub(super) fn respond(
     context: &RequestContext,
 ) -> Response<ResponseBody> {
     if head.status != StatusCode::OK {
-        let code = Code::of_http(head.status.as_u16());
+        let code = Code::from_http(head.status.as_u16());
         return grpc_status(&errors::grpc_status(code, "")).map(ResponseBody::whole);
     }
     if let Some(status) = status_in(&head.headers) {
@@ -143,7 +143,7 @@ fn out_of_room(exhausted: Exceeded) -> Status {
 
 /// The status in headers or trailers, with a text that may be shown.
 fn status_in(headers: &HeaderMap) -> Option<Status> {
-    let code = Code::of_header(headers.get(&STATUS)?.to_str().unwrap_or_default());
+    let code = Code::from_header(headers.get(&STATUS)?.to_str().unwrap_or_default());
     let message = headers
         .get(&MESSAGE)
         .map(|value| percent_decode(value.as_bytes()));

@@ -58,8 +58,8 @@ async fn search(
         TraceOwnership::Trusted | TraceOwnership::Unknown => TraceIds::default(),
         TraceOwnership::Verified(verify) => {
             let ids = match format {
-                Format::Json => owned(JsonPage::read(text)?.trace_ids()),
-                Format::Protobuf => owned(ProtobufPage::read(text)?.trace_ids()),
+                Format::Json => owned(JsonPage::parse(text)?.trace_ids()),
+                Format::Protobuf => owned(ProtobufPage::parse(text)?.trace_ids()),
             };
             own(verify, &ids, room, context).await
         }
@@ -72,11 +72,11 @@ async fn search(
             TraceOwnership::Verified(_) => Reveal::Only(&own),
         },
         hide: &hide,
-        traces_alone: *is_old,
+        traces_only: *is_old,
     };
     match format {
-        Format::Json => JsonPage::read(text)?.filter(&rules),
-        Format::Protobuf => ProtobufPage::read(text)?.filter(&rules),
+        Format::Json => JsonPage::parse(text)?.filter(&rules),
+        Format::Protobuf => ProtobufPage::parse(text)?.filter(&rules),
     }
 }
 
@@ -116,7 +116,7 @@ async fn ask(
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unreadable(&error))?;
     let mut own = TraceIds::default();
-    for query in OwnershipQuery::of_page(ids.iter().map(String::as_str), &tags) {
+    for query in OwnershipQuery::for_page(ids.iter().map(String::as_str), &tags) {
         let media_type = Format::Protobuf.media_type();
         let answer = side_request(verify.request(&query)?, media_type, room, context).await?;
         let admits = |place: usize, value: &str| {

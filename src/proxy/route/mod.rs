@@ -156,7 +156,7 @@ pub(in crate::proxy) fn no_upstream() -> ProxyError {
 fn classify<B>(cluster: &Cluster<'_>, request: &Request<B>, path: &str) -> (Option<Api>, Target) {
     let says_grpc = headers::says_grpc(request.headers());
     if says_grpc || path.starts_with("/tempopb.") {
-        let target = Method::of_path(path)
+        let target = Method::from_path(path)
             .filter(|_| says_grpc && request.method() == hyper::Method::POST)
             .map_or(Target::UnknownGrpc, Target::Grpc);
         return (Some(Api::Tempo), target);

@@ -20,7 +20,11 @@ pub fn missing(what: &str, remedy: &str) {
         "missing in CI, where nothing may be left out: {text}"
     );
     // Not `eprintln`, which is captured.
-    writeln!(std::io::stderr(), "\n!!! NOT TESTED, as it is missing: {text}").expect("a terminal");
+    writeln!(
+        std::io::stderr(),
+        "\n!!! NOT TESTED, as it is missing: {text}"
+    )
+    .expect("a terminal");
 }
 
 fn is_ci(value: Option<&str>) -> bool {
@@ -73,7 +77,11 @@ fn all_or_none<const N: usize>(
     if unset.len() == N {
         return Ok(None);
     }
-    Err(format!("set {} too, or none of {}", unset.join(", "), names.join(", ")))
+    Err(format!(
+        "set {} too, or none of {}",
+        unset.join(", "),
+        names.join(", ")
+    ))
 }
 
 mod tests {

@@ -134,7 +134,7 @@ async fn queries_that_ask_for_too_much_are_told_the_limit() {
             &near,
             &[("query", "up"), ("step", "NaN")],
             "min_step",
-            "`step` is no duration longer than zero",
+            "`step` is not a duration longer than zero",
         ),
         (
             "series",
@@ -149,14 +149,14 @@ async fn queries_that_ask_for_too_much_are_told_the_limit() {
             &[("start", "-Inf"), ("end", "+Inf")],
             &[],
             "max_range",
-            "`start` is no time",
+            "`start` is not a valid time",
         ),
         (
             "labels",
             &[("start", "1e308"), ("end", start.as_str())],
             &[],
             "max_range",
-            "`start` is no time",
+            "`start` is not a valid time",
         ),
     ] {
         let params: Vec<_> = window.iter().chain(more).copied().collect();
@@ -384,7 +384,7 @@ async fn traces_are_guarded_in_plain_words() {
                 "/api/metrics/query_range",
                 &[("start", "now"), ("end", "now")],
                 &[rate],
-                "`end` is no time",
+                "`end` is not a valid time",
             ),
         ] {
             let params: Vec<_> = window.iter().chain(more).copied().collect();

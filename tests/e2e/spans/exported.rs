@@ -11,6 +11,7 @@ use super::*;
 use crate::kit::otlp::{
     Any, AnyValue, ExportTraceServiceRequest as Export, KeyValue, Span, SpanKind, StatusCode,
 };
+use crate::kit::rig::{ACME, Rig};
 use crate::kit::stage::{PATIENCE, eventually};
 use crate::kit::upstream::Behaviour;
 
@@ -186,7 +187,10 @@ async fn a_sampled_request_has_its_spans() {
                 && span.end_time_unix_nano <= request.end_time_unix_nano,
             "{name}"
         );
-        assert!(span.start_time_unix_nano <= span.end_time_unix_nano, "{name}");
+        assert!(
+            span.start_time_unix_nano <= span.end_time_unix_nano,
+            "{name}"
+        );
     }
     let seen = traced.rig.upstream.take_one();
     let upstream = hex(&spans.only("upstream").span_id);

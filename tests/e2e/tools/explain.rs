@@ -366,6 +366,10 @@ async fn claims_are_taken_as_given_and_it_says_so() {
         "tenants   all: no restriction",
         "by rule 1 of 2: all tenants",
     ]);
+    let as_text = rig.claimed(&json!({"tenant_id": r#"["acme"]"#}), &["up"]);
+    as_text.assert_says(&["with the values `acme` (read as JSON text in a string)"]);
+    let as_keys = rig.claimed(&json!({"tenant_id": {"acme": {}}}), &["up"]);
+    as_keys.assert_says(&["with the values `acme` (read as the keys of an object)"]);
     let nobody = rig.claimed(&json!({}), &["up"]);
     nobody.assert_says(&["refused   403 no_tenants\n", "no claim `tenant_id`"]);
 

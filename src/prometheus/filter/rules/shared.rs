@@ -58,7 +58,7 @@ impl<'t> SharedRule<'t> {
             shows_text,
             shows_values,
             labels: labels_of_series,
-        } = promql::read_shared(&query, matchers);
+        } = promql::analyze_shared(&query, matchers);
         let is_evaluated = match rule.get("health") {
             Some(_) => rule.text("health", "a rule's health is not a text")? == "ok",
             None => false,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::prometheus::params::{Confine, ParamError};
-use crate::promql::{self, Confined, Fault, Refusal};
+use crate::promql::{self, Confined, Refusal, RefusalKind};
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::rewrites::Text;
@@ -86,10 +86,10 @@ pub(super) fn refusal(error: ParamError<Refusal>) -> ProxyError {
             ProxyError::new(ErrorKind::TooLarge, text).because(Reason::Parameters)
         }
         ParamError::Refused(refusal) => {
-            let kind = match refusal.fault() {
-                Fault::Malformed => ErrorKind::BadRequest,
-                Fault::TooLarge => ErrorKind::Unprocessable,
-                Fault::Denied => ErrorKind::Forbidden,
+            let kind = match refusal.kind() {
+                RefusalKind::Malformed => ErrorKind::BadRequest,
+                RefusalKind::TooLarge => ErrorKind::Unprocessable,
+                RefusalKind::Denied => ErrorKind::Forbidden,
             };
             ProxyError::new(kind, text).because(refusal.reason())
         }

@@ -113,7 +113,7 @@ impl Confined {
 
     /// Refuses a tag whose values describe whole traces.
     pub(in crate::proxy::enforce) fn check_tag(&self, tag: &TagName) -> Result<(), ProxyError> {
-        if !tag.is_of_trace() || self.is_trusted() {
+        if !tag.describes_whole_trace() || self.is_trusted() {
             return Ok(());
         }
         let text = "the values of this tag describe whole traces, whoever their spans belong to; \

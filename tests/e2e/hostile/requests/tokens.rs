@@ -174,6 +174,9 @@ async fn j_only_good_tokens_are_believed() {
     let beta = format!("Bearer {}", signer.tenant("beta"));
     let list = format!("{bearer}, {beta}");
     let blanks = format!("Bearer  {good}");
+    let forged = format!("Bearer {}", Signer::rs256().tenant("acme"));
+    let encrypted = format!("Bearer {head}..{claims}.{claims}.{signature}");
+    let padded = format!("Bearer {head}=.{claims}.{signature}");
     for (what, headers) in [
         ("J7 Basic", vec![("Authorization", "Basic dTpw")]),
         (
@@ -193,9 +196,35 @@ async fn j_only_good_tokens_are_believed() {
         (
             "J8 a bad one first",
             vec![
-                ("Authorization", "Bearer x.y.z"),
+                ("Authorization", forged.as_str()),
                 ("X-Id-Token", good.as_str()),
             ],
+        ),
+        (
+            "J8 an encrypted one first",
+            vec![
+                ("Authorization", encrypted.as_str()),
+                ("X-Id-Token", good.as_str()),
+            ],
+        ),
+        (
+            "J8 one that a tolerant reader takes first",
+            vec![
+                ("Authorization", padded.as_str()),
+                ("X-Id-Token", good.as_str()),
+            ],
+        ),
+        (
+            "J8 two opaque ones first",
+            vec![
+                ("Authorization", "Bearer ya29.a"),
+                ("Authorization", "Bearer ya29.b"),
+                ("X-Id-Token", good.as_str()),
+            ],
+        ),
+        (
+            "J8 an opaque one alone",
+            vec![("Authorization", "Bearer ya29.a")],
         ),
     ] {
         assert_401(&door, what, &with_headers(&door, &headers).await);
@@ -210,6 +239,14 @@ async fn j_only_good_tokens_are_believed() {
     let both = [("X-Id-Token", other.as_str()), ("Authorization", &bearer)];
     let seen = door.assert_sent("J8", &with_headers(&door, &both).await);
     assert_eq!(query(&seen), r#"up{tenant_id="acme"}"#);
+    // J8: what no reader could take for a JWT is no token.
+    let opaque = [
+        ("Authorization", "Bearer ya29.a0AfH6SMBx"),
+        ("X-Id-Token", &other),
+    ];
+    let seen = door.assert_sent("J8 opaque", &with_headers(&door, &opaque).await);
+    assert_eq!(query(&seen), r#"up{tenant_id="beta"}"#);
+    assert_eq!(seen.header("authorization"), None);
 }
 
 /// J1: the right secret with another algorithm of the same family is not good enough.
@@ -263,6 +300,7 @@ fn query(seen: &Seen) -> String {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines)] // One entry a claim.
 async fn v_tenants_are_what_the_claim_says_or_nothing() {
     let door = Door::open().await;
     let long = "x".repeat(10_000);
@@ -274,10 +312,16 @@ async fn v_tenants_are_what_the_claim_says_or_nothing() {
         ("V2 empty list", json!({"tenant_id": []})),
         ("V2 list of empty", json!({"tenant_id": [""]})),
         ("V2 empty", json!({"tenant_id": ""})),
-        ("V2 number", json!({"tenant_id": 5})),
+        ("V2 a number with a fraction", json!({"tenant_id": 5.5})),
         ("V2 bool", json!({"tenant_id": true})),
         ("V2 object", json!({"tenant_id": {"a": "acme"}})),
-        ("V2 list with a number", json!({"tenant_id": ["acme", 5]})),
+        ("V2 list with a bool", json!({"tenant_id": ["acme", true]})),
+        ("V2 empty object", json!({"tenant_id": {}})),
+        ("V2 text of an empty list", json!({"tenant_id": "[]"})),
+        (
+            "V2 text that is nearly JSON",
+            json!({"tenant_id": "[acme]"}),
+        ),
         ("V1 NUL", json!({"tenant_id": "a\u{0}b"})),
         ("V1 long", json!({"tenant_id": long})),
         ("V1 a line end", json!({"tenant_id": "acme\n"})),
@@ -325,6 +369,22 @@ async fn v_tenants_are_what_the_claim_says_or_nothing() {
             "V5 a union of globs",
             json!(["*", ".+"]),
             r#"up{tenant_id=~"\\*|\\.\\+"}"#,
+        ),
+        ("V3 a number", json!(5), r#"up{tenant_id="5"}"#),
+        (
+            "V3 a list as text",
+            json!(r#"["acme"]"#),
+            r#"up{tenant_id="acme"}"#,
+        ),
+        (
+            "V3 keys of an object",
+            json!({"acme": {"id": "1"}}),
+            r#"up{tenant_id="acme"}"#,
+        ),
+        (
+            "V3 a list of objects",
+            json!([{"name": "acme", "id": 1}]),
+            r#"up{tenant_id="acme"}"#,
         ),
         (
             "V3 no CSV",

@@ -1,7 +1,8 @@
-//! Strict parsing of JSON objects: each key occurs once, at every depth, and the depth is bounded.
+//! Strict parsing of the JSON in tokens: each key occurs once, at every depth, and the depth is
+//! bounded.
 //!
-//! RFC 7519 §4 lets a reader refuse duplicate names or take the last; two readers of one token
-//! that differ in this see different callers.
+//! RFC 7519 §4 lets parsers refuse duplicate names or take the last one, so two parsers could see
+//! different callers in one token.
 
 use std::fmt;
 
@@ -12,14 +13,19 @@ use serde_json::{Map, Number, Value};
 const MAX_DEPTH: u8 = 32;
 
 /// The object, or `None` if the bytes are anything else, also with something after it.
-pub(super) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: MAX_DEPTH }.deserialize(&mut reader).ok()?;
-    reader.end().ok()?;
-    match value {
+pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
+    match value(bytes)? {
         Value::Object(object) => Some(object),
         _ => None,
     }
+}
+
+/// The value, or `None` if the bytes are not one JSON value, also with something after it.
+pub(crate) fn value(bytes: &[u8]) -> Option<Value> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { depth: MAX_DEPTH }.deserialize(&mut reader).ok()?;
+    reader.end().ok()?;
+    Some(value)
 }
 
 /// Reads a value whose lists and objects nest at most `depth` deep.
@@ -111,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_are_read_as_serde_json_reads_them() {
+    fn objects_parse_as_with_serde_json() {
         let text = r#"{"a":[1,-2,3.5,"\u00e4\n",true,null,{"b":{}}],"exp":18446744073709551615}"#;
         let expected: Value = serde_json::from_str(text).unwrap();
         assert_eq!(object(text.as_bytes()).map(Value::Object), Some(expected));
@@ -155,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_with_a_meaning_inside_serde_json_have_none_here() {
+    fn serde_jsons_internal_keys_have_no_special_meaning() {
         let text = br#"{"$serde_json::private::RawValue":"{}"}"#;
         let expected = json!({"$serde_json::private::RawValue": "{}"});
         assert_eq!(object(text).map(Value::Object), Some(expected));

@@ -1,7 +1,6 @@
 //! The proxy's own spans, as a collector gets them.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -112,27 +111,12 @@ fn accepted() -> Reply {
 }
 
 async fn launch(url: &str, tracing: &str, rest: &str) -> Rig {
-    Rig::launch_as(
-        |config, _| {
-            config.tenancy = "claim: tenant_id".to_owned();
-            config.rest = config.rest.clone()
-                + &format!("tracing: {{otlp_endpoint: '{url}', {tracing}}}\n{rest}");
-        },
-        |dir, config| {
-            let path = dir.join("partywall.yaml");
-            std::fs::write(&path, config.to_string()).unwrap();
-            path
-        },
-        binary,
-    )
+    Rig::launch(|config, _| {
+        config.rest += &format!("tracing: {{otlp_endpoint: '{url}', {tracing}}}\n{rest}");
+        // Batches leave soon.
+        config.environment = vec![("OTEL_BSP_SCHEDULE_DELAY", "50".to_owned())];
+    })
     .await
-}
-
-fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_partywall"));
-    // Batches leave soon.
-    command.env("OTEL_BSP_SCHEDULE_DELAY", "50");
-    command
 }
 
 struct Spans(Vec<Span>);

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn v1_tag_calls_are_forwarded_as_v2() {
+    fn first_version_tag_calls_are_forwarded_as_the_second() {
         let forwarded = |path| Method::from_path(path).unwrap().upstream_path();
         assert!(forwarded("/tempopb.StreamingQuerier/SearchTags").ends_with("/SearchTagsV2"));
         assert!(

@@ -1,6 +1,5 @@
-//! What time range a call asks for, read as Prometheus and Thanos read it (`parseTime`,
-//! `parseDuration` in `web/api/v1/api.go`, and the same in Thanos' `pkg/query`). Times are in
-//! nanoseconds.
+//! The time range of a call, parsed as Prometheus and Thanos do (`parseTime`, `parseDuration` in
+//! `web/api/v1/api.go`, and the same in Thanos' `pkg/query`). Times are in nanoseconds.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -9,11 +8,11 @@ use super::endpoints::Endpoint;
 use crate::promql::{parse_duration, parse_seconds, parse_unix_time};
 use crate::tenancy::{Unreadable, Window};
 
-/// The parameter that lets an instant query look back further.
+/// The parameter that extends how far an instant query looks back.
 pub const LOOKBACK: &str = "lookback_delta";
 
-/// The range of a call, and its step; `None` where the endpoint has no range. `value` gives
-/// parameters; an empty one is as good as none.
+/// The range of a call, and its step; `None` if the endpoint has no range. `value` returns
+/// parameters; an empty one counts as missing.
 pub fn window<'a>(
     endpoint: &Endpoint,
     value: impl Fn(&'static str) -> Option<&'a str>,
@@ -31,7 +30,7 @@ pub fn window<'a>(
     Some(Window { range, step })
 }
 
-/// How far back a call looks from each of its points, if it says so.
+/// How far back a call looks from each of its points, if it sets that.
 pub fn lookback(value: Option<&str>) -> Result<Option<i128>, Unreadable> {
     let Some(text) = given(value) else {
         return Ok(None);
@@ -42,7 +41,7 @@ pub fn lookback(value: Option<&str>) -> Result<Option<i128>, Unreadable> {
     })
 }
 
-/// Missing, it is all there is for most endpoints, and an error for the others.
+/// If missing, most endpoints use the whole range, and the others return an error.
 fn time_of(name: &'static str, value: Option<&str>) -> Result<i128, Unreadable> {
     let Some(text) = given(value) else {
         return Err(Unreadable {
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_hostile_is_not_read() {
+    fn missing_or_invalid_times_are_refused() {
         for bad in [
             "",
             "now",
@@ -166,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_not(start in "\\PC{0,12}", end in "[0-9eE.+-]{0,25}", step in "[0-9a-z.]{0,12}") {
+        fn arbitrary_texts_never_panic(start in "\\PC{0,12}", end in "[0-9eE.+-]{0,25}", step in "[0-9a-z.]{0,12}") {
             let given = [("start", start.as_str()), ("end", &end), ("step", &step)];
             let _ = of(&Endpoint::QueryRange, &given);
         }

@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn v1_tag_keeps_its_spelling_in_its_own_path() {
+    fn first_version_tag_keeps_its_spelling_in_its_own_path() {
         for path in [
             "/api/search/tag/http.method/values",
             "/api/search/tag/service.name/values",

@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn v1_names_have_no_scope() {
+    fn first_version_names_have_no_scope() {
         assert_eq!(canonical_v1("service.name"), "resource.service.name");
         assert_eq!(canonical_v1("http.method"), "span.http.method");
         assert_eq!(canonical_v1("x"), ".x");

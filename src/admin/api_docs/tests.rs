@@ -1,4 +1,4 @@
-//! The document holds what is in the tables, all of it and nothing else.
+//! The document has exactly what is in the tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,7 +74,7 @@ fn routed() -> BTreeMap<(String, String), (String, BTreeSet<String>)> {
     all
 }
 
-/// Of URL, form and path, those that are refused among them.
+/// Parameters of URL, form and path, including refused ones.
 fn parameters(operation: &Value) -> BTreeSet<String> {
     let listed = [&operation["parameters"], &operation["x-refused"]];
     let listed = listed.into_iter().filter_map(Value::as_array).flatten();
@@ -88,7 +88,7 @@ fn parameters(operation: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_route_is_documented_and_nothing_else_is() {
+fn documented_operations_are_the_routes() {
     let (documented, routed) = (documented(), routed());
     let paths: Vec<_> = documented.keys().collect();
     assert_eq!(paths, routed.keys().collect::<Vec<_>>());
@@ -104,9 +104,9 @@ fn every_route_is_documented_and_nothing_else_is() {
 #[test]
 fn every_parameter_and_operation_is_described() {
     for (place, operation) in documented() {
-        let is_said = |value: &Value| value.as_str().is_some_and(|text| text.len() > 3);
-        assert!(is_said(&operation["summary"]), "{place:?}");
-        assert!(is_said(&operation["description"]), "{place:?}");
+        let is_described = |value: &Value| value.as_str().is_some_and(|text| text.len() > 3);
+        assert!(is_described(&operation["summary"]), "{place:?}");
+        assert!(is_described(&operation["description"]), "{place:?}");
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let text = parameter["description"].as_str().unwrap();
             assert!(!text.starts_with(' '), "{place:?}: {}", parameter["name"]);
@@ -115,7 +115,7 @@ fn every_parameter_and_operation_is_described() {
 }
 
 #[test]
-fn repeated_and_required_parameters_are_said_to_be() {
+fn repeated_and_required_parameters_are_marked() {
     let documented = documented();
     let of = |path: &str, name: &str| {
         let operation = &documented[&(path.to_owned(), "GET".to_owned())];
@@ -148,7 +148,7 @@ fn grpc_calls_are_those_of_the_table() {
     assert!(paths.iter().all(|path| Method::from_path(path).is_some()));
 }
 
-/// Which is of one API or of the other.
+/// A path may belong to either API.
 #[test]
 fn paths_of_closed_groups_are_closed() {
     for group in ClosedGroup::ALL {
@@ -162,7 +162,7 @@ fn paths_of_closed_groups_are_closed() {
 }
 
 #[test]
-fn each_reference_leads_somewhere() {
+fn every_reference_resolves() {
     fn references(value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Object(all) => {
@@ -191,14 +191,14 @@ fn each_reference_leads_somewhere() {
 }
 
 #[test]
-fn the_page_tells_the_same_and_loads_nothing() {
+fn page_has_the_same_content_and_loads_nothing() {
     let Page {
         html,
         security_policy,
     } = page();
     for ((path, method), operation) in documented() {
         let id = operation["operationId"].as_str().unwrap();
-        // Further methods share their endpoint's section.
+        // Other methods share their endpoint's section.
         if operation["operationId"] == id.trim_end_matches(&format!("_{}", method.to_lowercase())) {
             assert!(html.contains(&format!("<section id=\"{id}\">")), "{id}");
             assert!(html.contains(&format!("href=\"#{id}\"")), "{id}");

@@ -1,4 +1,4 @@
-//! The guards of the caller's tenants, on what a request asks for.
+//! Applies the guards of the caller's tenants to its requests.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +15,7 @@ use crate::reason::Reason;
 use crate::tempo;
 use crate::tenancy::{GuardRefusal, QueryGuard, TenantScope};
 
-/// The guards that hold for a caller; `None` if there are none.
+/// The guards that apply to a caller; `None` if there are none.
 fn of<'a>(
     context: &RequestContext,
     caller: &'a Caller,
@@ -30,8 +30,8 @@ fn of<'a>(
     })
 }
 
-/// Judges a call of the metrics API by the parameters that go up, each of which counts once, and
-/// by its query.
+/// Checks a call of the metrics API by the forwarded parameters, each of which occurs once, and by
+/// its query.
 pub(super) fn metrics(
     context: &RequestContext,
     caller: &Caller,
@@ -54,10 +54,10 @@ pub(super) fn metrics(
     }
     let lookback = window::lookback(value(window::LOOKBACK));
     guard.check_lookback(lookback).map_err(refused)?;
-    query.map_or(Ok(()), |query| look_into(&guard, query).map_err(refused))
+    query.map_or(Ok(()), |query| check_query(&guard, query).map_err(refused))
 }
 
-fn look_into(guard: &QueryGuard<'_>, query: &str) -> Result<(), GuardRefusal> {
+fn check_query(guard: &QueryGuard<'_>, query: &str) -> Result<(), GuardRefusal> {
     if !guard.needs_query_ranges() {
         return Ok(());
     }
@@ -71,7 +71,7 @@ fn look_into(guard: &QueryGuard<'_>, query: &str) -> Result<(), GuardRefusal> {
     Ok(())
 }
 
-/// Judges each query of a remote read, decoded.
+/// Checks each query of a remote read, decoded.
 pub(super) fn remote_read(
     context: &RequestContext,
     caller: &Caller,
@@ -89,7 +89,7 @@ pub(super) fn remote_read(
     Ok(())
 }
 
-/// A remote read that cannot be read.
+/// The error for a remote read that cannot be parsed.
 pub(super) fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
     let kind = match error {
         remote_read::RemoteReadError::TooLong(_) => ErrorKind::TooLarge,
@@ -98,7 +98,7 @@ pub(super) fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
     ProxyError::new(kind, error.to_string()).because(Reason::RemoteRead)
 }
 
-/// Judges a call of the traces API.
+/// Checks a call of the traces API.
 pub(super) fn traces<'f>(
     context: &RequestContext,
     caller: &Caller,
@@ -117,7 +117,7 @@ pub(super) fn traces<'f>(
     }
 }
 
-/// Judges a gRPC call of the traces API.
+/// Checks a gRPC call of the traces API.
 pub(super) fn grpc(
     context: &RequestContext,
     caller: &Caller,

@@ -11,7 +11,7 @@ fn all(_: &str) -> bool {
 
 /// The recordings of both versions are from the same, unfiltered data.
 #[test]
-fn v1_names_match_those_of_a_recorded_tempo() {
+fn first_version_names_match_those_of_a_recorded_tempo() {
     let made = filter_names(
         &fixture("tags-v2-raw.json"),
         Format::Json,
@@ -33,7 +33,7 @@ fn v1_names_match_those_of_a_recorded_tempo() {
 }
 
 #[test]
-fn v1_values_match_those_of_a_recorded_tempo() {
+fn first_version_values_match_those_of_a_recorded_tempo() {
     let recorded = fixture("tagvalues-v2-raw.json");
     let made = filter_values(&recorded, Format::Json, TagsVersion::V1, all).unwrap();
     let mut expected = testing::json(&fixture("tagvalues-v1-raw.json"));
@@ -50,7 +50,7 @@ fn v1_values_match_those_of_a_recorded_tempo() {
 }
 
 #[test]
-fn v1_lists_intrinsics_only_on_demand() {
+fn first_version_lists_intrinsics_only_on_demand() {
     let answer = br#"{"scopes":[{"name":"intrinsic","tags":["name","kind"]},{"name":"span","tags":["b","kind"]},{"name":"resource","tags":["a"]}]}"#;
     let names = |scope| {
         let made = filter_names(answer, Format::Json, TagsVersion::V1, scope).unwrap();
@@ -65,7 +65,7 @@ fn v1_lists_intrinsics_only_on_demand() {
 }
 
 #[test]
-fn v2_loses_only_its_measures() {
+fn second_version_loses_only_its_measures() {
     let recorded = fixture("tags-v2-raw.json");
     let made = filter_names(&recorded, Format::Json, TagsVersion::V2, None).unwrap();
     let mut expected = testing::json(&recorded);

@@ -35,7 +35,7 @@ limits: {requests: 40, incomplete_bodies: 40, body_bytes_per_second: 1, buffered
 /// What a busy machine may add to any time that is measured.
 const ALLOWANCE: Duration = Duration::from_secs(1);
 
-/// Whoever must be served meanwhile.
+/// The client that must be served meanwhile.
 struct Bystander {
     url: String,
     token: String,
@@ -168,7 +168,7 @@ async fn drip_streams(authority: String, bearer: String) {
         let drips = async {
             for round in 0.. {
                 let mut bytes = Vec::new();
-                // Those that were answered begin anew after a while.
+                // Those that were answered start again after a while.
                 if round % 3 == 0 {
                     next = if round == 0 { 1 } else { next + 2 * STREAMS };
                 }
@@ -255,7 +255,7 @@ async fn w6_subject_that_takes_all_leaves_a_share_to_the_others_of_its_tenant() 
 
 /// A 401 that is never read stays on its stream. It must not hold what callers with a token need.
 #[tokio::test]
-async fn unread_refusals_keep_nobody_out() {
+async fn unread_refusals_do_not_block_others() {
     let upstream = Upstream::start().await;
     let mut setup = Setup::new(&upstream.url);
     setup.signer = Signer::hs256(SECRET);

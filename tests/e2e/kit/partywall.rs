@@ -173,31 +173,31 @@ impl fmt::Display for Setup {
             given => format!("\n    {given}"),
         };
         let admin_options = lines("  ", admin_options);
-        let (mut upstreams, mut names) = (String::new(), String::new());
-        if !upstream.is_empty() {
-            upstreams += &format!(
-                "\n  - name: metrics\n    api: prometheus\n    url: {upstream}{}{}",
-                match credentials.as_str() {
-                    "" | "{}" => String::new(),
-                    given => format!("\n    credentials: {given}"),
-                },
-                lines("    ", upstream_options)
-            );
-            names += &format!("  metrics:\n    label: {LABEL}\n");
-        }
-        upstreams += &lines("  - ", more);
-        if let Some(Tempo {
-            url,
-            tenancy,
-            options,
-        }) = tempo
-        {
-            upstreams += &format!(
-                "\n  - name: traces\n    api: tempo\n    url: {url}{}",
-                lines("    ", options)
-            );
-            names += &format!("  traces:\n    {tenancy}\n");
-        }
+        let credentials = match credentials.as_str() {
+            "" | "{}" => String::new(),
+            given => format!("\n    credentials: {given}"),
+        };
+        let (metrics, label) = match upstream.as_str() {
+            "" => (String::new(), String::new()),
+            url => (
+                format!("\n  - name: metrics\n    api: prometheus\n    url: {url}{credentials}")
+                    + &lines("    ", upstream_options),
+                format!("  metrics:\n    label: {LABEL}\n"),
+            ),
+        };
+        let (traces, attribute) = match tempo {
+            None => (String::new(), String::new()),
+            Some(Tempo {
+                url,
+                tenancy,
+                options,
+            }) => (
+                format!("\n  - name: traces\n    api: tempo\n    url: {url}")
+                    + &lines("    ", options),
+                format!("  traces:\n    {tenancy}\n"),
+            ),
+        };
+        let more = lines("  - ", more);
         let (algorithm, keys) = if keys.is_empty() {
             (signer.algorithm(), format!("{}: keys", signer.key_option()))
         } else {
@@ -210,7 +210,7 @@ listeners:
   - address: 127.0.0.1:{port}{listener}
 admin:
   address: 127.0.0.1:{admin}{admin_options}
-upstreams:{upstreams}
+upstreams:{metrics}{more}{traces}
 tokens:
   issuers:
     - issuer: {issuer}
@@ -219,7 +219,7 @@ tokens:
       {keys}
 tenancy:
   {tenancy}
-{names}{rest}"
+{label}{attribute}{rest}"
         )
     }
 }

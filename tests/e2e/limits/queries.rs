@@ -243,7 +243,7 @@ async fn matchers_of_a_remote_read_are_bounded() {
         };
         let client = Client::default();
         client
-            .remote_read(&stage.proxy.url, Some(&token), &request)
+            .remote_read(&stage.proxy.url, Some(token), &request)
             .await
     };
     let long = "x".repeat(60);

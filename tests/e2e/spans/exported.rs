@@ -112,7 +112,8 @@ fn accepted() -> Reply {
 
 async fn launch(url: &str, tracing: &str, rest: &str) -> Rig {
     Rig::launch(|config, _| {
-        config.rest += &format!("tracing: {{otlp_endpoint: '{url}', {tracing}}}\n{rest}");
+        let tracing = format!("tracing: {{otlp_endpoint: '{url}', {tracing}}}\n{rest}");
+        config.rest += &tracing;
         // Batches leave soon.
         config.environment = vec![("OTEL_BSP_SCHEDULE_DELAY", "50".to_owned())];
     })

@@ -13,7 +13,7 @@ const KEYCLOAK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/keycloak.yam
 /// Runs `partywall` with these arguments at a terminal (`script` of util-linux makes one), and
 /// gives what stands on it.
 fn at_a_terminal(args: &str, environment: &[(&str, &str)]) -> String {
-    let command = format!("{} {args}", BINARY);
+    let command = format!("{BINARY} {args}");
     let output = Command::new("script")
         .args(["--quiet", "--return", "--command", &command, "/dev/null"])
         .env_remove("NO_COLOR")

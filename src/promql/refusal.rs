@@ -24,6 +24,13 @@ pub enum Refusal {
     /// outside the caller's scope.
     #[error("{at}: this matcher names a tenant that is not yours; leave it out or name your own")]
     ForeignTenant { at: Position },
+    /// With [`ForeignMatchers::RejectDisjoint`](super::ForeignMatchers::RejectDisjoint): a matcher
+    /// matches none of the caller's tenants.
+    #[error(
+        "{at}: this matcher leaves none of your tenants, so nothing could be found; leave it out or \
+         name your own"
+    )]
+    DisjointTenants { at: Position },
     /// `info()` in a form that cannot be confined without changing its answer.
     #[error("{at}: info() selects series of its own and is confined only in this form: {hint}")]
     UnconfinedInfo {
@@ -53,7 +60,7 @@ impl Refusal {
             Self::ConfinedTooLong { .. } => Reason::ConfinedTooLong,
             Self::TooManySelectors { .. } => Reason::TooManySelectors,
             Self::Malformed { .. } => Reason::QueryMalformed,
-            Self::ForeignTenant { .. } => Reason::ForeignTenant,
+            Self::ForeignTenant { .. } | Self::DisjointTenants { .. } => Reason::ForeignTenant,
             Self::UnconfinedInfo { .. } => Reason::UnconfinedInfo,
             Self::Disagreement => Reason::Disagreement,
         }
@@ -63,9 +70,10 @@ impl Refusal {
         match self {
             Self::ConfinedTooLong { .. } | Self::TooManySelectors { .. } => RefusalKind::TooLarge,
             Self::Malformed { .. } => RefusalKind::Malformed,
-            Self::ForeignTenant { .. } | Self::UnconfinedInfo { .. } | Self::Disagreement => {
-                RefusalKind::Denied
-            }
+            Self::ForeignTenant { .. }
+            | Self::DisjointTenants { .. }
+            | Self::UnconfinedInfo { .. }
+            | Self::Disagreement => RefusalKind::Denied,
         }
     }
 }

@@ -343,6 +343,44 @@ fn match_parameter_must_be_exactly_one_selector() {
     );
 }
 
+/// As prom-label-proxy's `-error-on-replace`: what Grafana makes of a variable with several values passes.
+#[test]
+fn matchers_that_leave_no_own_tenant_are_refused_where_the_config_says_so() {
+    let confine = |query| {
+        confine(
+            query,
+            &acme(),
+            ForeignMatchers::RejectDisjoint,
+            MAX_SELECTORS,
+        )
+    };
+    for query in [
+        r#"up{tenant_id="other"}"#,
+        r#"up{tenant_id=""}"#,
+        r#"up{tenant_id!="acme"}"#,
+        r#"up{tenant_id!~"acme|other"}"#,
+        r#"up or {"tenant_id"=~"one|other"}"#,
+    ] {
+        let refusal = confine(query).unwrap_err();
+        assert_eq!(
+            (refusal.reason().label(), refusal.kind()),
+            ("foreign_tenant", RefusalKind::Denied),
+            "{query}"
+        );
+        assert!(!refusal.to_string().contains("other"), "{query}: {refusal}");
+    }
+    for query in [
+        r#"up{tenant_id=~"acme|other"}"#,
+        r#"up{tenant_id!="other"}"#,
+        r#"up{tenant_id!=""}"#,
+        r#"up{tenant_id=~".*"}"#,
+        r#"up{tenant="other"}"#,
+    ] {
+        let kept = confine(query).unwrap();
+        assert_eq!(kept.text(), confined(query).unwrap().text(), "{query}");
+    }
+}
+
 #[test]
 fn reject_mode_refuses_foreign_matchers() {
     let reject = |query| confine(query, &acme(), ForeignMatchers::Reject, MAX_SELECTORS);

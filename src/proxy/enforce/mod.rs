@@ -79,6 +79,7 @@ pub(super) fn reads_body(
         | Target::Misplaced
         | Target::Clusters
         | Target::NoCluster
+        | Target::Health(_)
         | Target::PassThrough => Ok(false),
     }
 }
@@ -117,7 +118,12 @@ fn by_target(
     let one = |enforced: Result<Enforced, ProxyError>| enforced.map(Enforcement::One);
     let Some(caller) = caller else {
         return match &route.target {
+            Target::Health(path) => {
+                let target = upstream()?;
+                one(passthrough::health(&target, path, &request))
+            }
             Target::PassThrough => {
+                passthrough::check(context, &request)?;
                 let target = upstream()?;
                 one(passthrough::enforce(context, &target, request))
             }
@@ -158,7 +164,12 @@ fn by_target(
         Target::NoCluster => Err(unreachable_route(
             "this endpoint has no upstream of its own",
         )),
+        Target::Health(path) => {
+            let target = upstream()?;
+            one(passthrough::health(&target, path, &request))
+        }
         Target::PassThrough => {
+            passthrough::check(context, &request)?;
             let target = upstream()?;
             one(passthrough::enforce(context, &target, request))
         }

@@ -2,6 +2,8 @@
 //! upstreams that misbehave.
 
 mod answers;
+mod cors;
+mod passthrough;
 mod refused_bodies;
 mod streaming;
 mod upstream;

@@ -217,7 +217,7 @@ fn only_shadow_mode_forwards_unenforced_requests() {
             ".for_evaluation(",
             &["proxy/explain/mod.rs", "proxy/shadow/evaluation.rs"],
         ),
-        (".supposing(", &["proxy/explain/mod.rs"]),
+        (".assuming(", &["proxy/explain/mod.rs"]),
     ] {
         let mut naming: Vec<String> = files
             .iter()

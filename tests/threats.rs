@@ -34,7 +34,7 @@ const THREATS: &[Row] = &[
     row("P9", "a path in a parameter", &["tests/e2e/hostile/requests/paths::p7_p9_the_route_is_by_path_alone"]),
     row("P10", "headers that name another path", &["tests/e2e/hostile/requests/headers::p10_h1_h3_identity_headers_of_clients_are_stripped"]),
     row("P11", "a trace id that is a path", &["tests/e2e/traces/recorded/refused::ids_that_are_none"]),
-    row("P12", "endpoints that are no tenant's", &["tests/e2e/hostile/requests/paths::p12_endpoints_without_confinement_are_closed", "tests/e2e/hostile/requests/paths::internals_of_tempo_are_closed_behind_a_shared_gateway"]),
+    row("P12", "endpoints that are no tenant's", &["tests/e2e/hostile/requests/paths::p12_endpoints_without_confinement_are_closed", "tests/e2e/interfaces/first_requests::flags_that_shape_queries_are_shown_and_no_others", "tests/e2e/interfaces/first_requests::endpoints_about_the_upstream_are_whole_only_where_they_are_open", "tests/e2e/interfaces/first_requests::scrape_pools_are_those_of_own_targets", "tests/e2e/hostile/requests/paths::internals_of_tempo_are_closed_behind_a_shared_gateway"]),
     row("Q1", "a parameter twice", &["tests/e2e/hostile/requests/params::q1_q2_query_is_forwarded_once_in_one_parameter"]),
     row("Q2", "a parameter in URL and body", &["tests/e2e/hostile/requests/params::q1_q2_query_is_forwarded_once_in_one_parameter"]),
     row("Q3", "several `match[]`, or none", &["tests/e2e/hostile/requests/params::q3_q4_every_selector_is_confined_and_none_means_the_tenants"]),

@@ -48,9 +48,10 @@ pub enum Refusal {
 pub enum RefusalKind {
     /// `bad_data`, 400.
     Malformed,
-    /// Over a limit, 422.
-    TooLarge,
-    /// Understood and not allowed, 403.
+    /// Over a limit, or in a form that cannot be confined whoever the caller is: 422, whose text
+    /// Grafana shows.
+    Unprocessable,
+    /// It names what is not the caller's, 403.
     Denied,
 }
 
@@ -68,12 +69,12 @@ impl Refusal {
 
     pub fn kind(&self) -> RefusalKind {
         match self {
-            Self::ConfinedTooLong { .. } | Self::TooManySelectors { .. } => RefusalKind::TooLarge,
-            Self::Malformed { .. } => RefusalKind::Malformed,
-            Self::ForeignTenant { .. }
-            | Self::DisjointTenants { .. }
+            Self::ConfinedTooLong { .. }
+            | Self::TooManySelectors { .. }
             | Self::UnconfinedInfo { .. }
-            | Self::Disagreement => RefusalKind::Denied,
+            | Self::Disagreement => RefusalKind::Unprocessable,
+            Self::Malformed { .. } => RefusalKind::Malformed,
+            Self::ForeignTenant { .. } | Self::DisjointTenants { .. } => RefusalKind::Denied,
         }
     }
 }

@@ -252,7 +252,7 @@ fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
             "unconfined_info",
             "{query}: {refusal}"
         );
-        assert_eq!(refusal.kind(), RefusalKind::Denied);
+        assert_eq!(refusal.kind(), RefusalKind::Unprocessable);
     }
     assert_eq!(
         refusal("1 + info(up)").to_string(),
@@ -271,7 +271,7 @@ fn selectors_are_bounded() {
     assert!(kind("up + up ").is_ok());
     assert_eq!(
         kind("a+b+c{}"),
-        Err(("too_many_selectors", RefusalKind::TooLarge))
+        Err(("too_many_selectors", RefusalKind::Unprocessable))
     );
 }
 
@@ -286,7 +286,10 @@ fn confined_query_length_is_bounded() {
             .map_err(|refusal| (refusal.reason().label(), refusal.kind()))
     };
     assert!(kind(60).is_ok());
-    assert_eq!(kind(70), Err(("confined_too_long", RefusalKind::TooLarge)));
+    assert_eq!(
+        kind(70),
+        Err(("confined_too_long", RefusalKind::Unprocessable))
+    );
 }
 
 #[test]

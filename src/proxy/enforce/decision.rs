@@ -51,6 +51,10 @@ fn has_all(caller: Option<&Caller>) -> bool {
 fn has_no_tenant_data(endpoint: &Endpoint) -> bool {
     matches!(
         endpoint,
-        Endpoint::BuildInfo | Endpoint::ParseQuery | Endpoint::FormatQuery
+        Endpoint::BuildInfo
+            | Endpoint::ParseQuery
+            | Endpoint::FormatQuery
+            | Endpoint::Features
+            | Endpoint::OpenApi
     )
 }

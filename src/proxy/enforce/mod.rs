@@ -45,8 +45,16 @@ pub(super) enum Enforcement {
     /// To be sent once side requests have shown that both traces have nothing but the caller's
     /// spans.
     Conditional(Box<TracesToVerify>),
-    /// Not sent at all: this JSON is the response.
-    Answered(Vec<u8>),
+    /// Not sent at all.
+    Answered(OwnAnswer),
+}
+
+/// What Partywall answers itself.
+pub(super) enum OwnAnswer {
+    /// 200 with this JSON.
+    Json(Vec<u8>),
+    /// 204.
+    NoContent,
 }
 
 /// Whether enforcement reads the request's body, which must then have been received.
@@ -136,9 +144,7 @@ fn by_target(
     match &route.target {
         Target::Metrics(endpoint) => {
             let target = upstream()?;
-            one(metrics::enforce(
-                context, &target, endpoint, caller, request,
-            ))
+            metrics::enforce(context, &target, endpoint, caller, request)
         }
         Target::Traces(endpoint) => {
             let target = upstream()?;

@@ -235,7 +235,7 @@ fn closed_or_passed(class: &Class, path: &str) -> (Option<Api>, Target) {
     match class {
         Class::Closed(group) => (Some(Api::Prometheus), Target::Closed(*group)),
         Class::Known(_) => (Some(Api::Prometheus), Target::Closed(ClosedGroup::Unknown)),
-        Class::PassThrough if path.split('/').any(is_guarded_segment) && !is_health(path) => {
+        Class::PassThrough if holds_guarded_segment(path) && !is_health(path) => {
             (None, Target::Misplaced)
         }
         Class::PassThrough => (None, Target::PassThrough),
@@ -252,6 +252,13 @@ fn is_tempo_api(path: &str) -> bool {
 /// too.
 fn is_only_tempos(metrics: &Class, path: &str) -> bool {
     *metrics == Class::PassThrough && path != "/status"
+}
+
+/// Whether the path may be a data API's or an internal one below a prefix. The part of the older web
+/// interface that is passed through is named by the path's beginning alone.
+fn holds_guarded_segment(path: &str) -> bool {
+    let rest = path.strip_prefix("/classic/").unwrap_or(path);
+    rest.split('/').any(is_guarded_segment)
 }
 
 /// The two paths below `/-/` that only report that the upstream is up.

@@ -8,12 +8,12 @@ use crate::kit::evidence;
 
 /// A program that `.ci/deploy-tools` installs, or that is in `PATH`.
 pub fn find(name: &str, unchecked: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let own = root().join("target/deploy-tools/bin");
-    let found = std::iter::once(own)
-        .chain(std::env::split_paths(&path))
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file());
+    let own = root().join("target/deploy-tools/bin").join(name);
+    let found = if own.is_file() {
+        Some(own)
+    } else {
+        evidence::in_path(name)
+    };
     if found.is_none() {
         missing(name, unchecked);
     }

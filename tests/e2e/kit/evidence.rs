@@ -31,6 +31,23 @@ fn is_ci(value: Option<&str>) -> bool {
     value.is_some_and(|value| value.eq_ignore_ascii_case("true") || value == "1")
 }
 
+/// Where a program is in `PATH`.
+pub fn in_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// A program that is in a Debian package of its name.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let found = in_path(name);
+    if found.is_none() {
+        missing(name, &format!("apt-get install -y {name}"));
+    }
+    found
+}
+
 /// A file or a folder of the corpora.
 pub fn corpus(name: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");

@@ -60,7 +60,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hyper::{Request, Response};
-use tracing::{Instrument as _, Span};
 
 use self::cors::Cors;
 use self::defect::caught;
@@ -70,9 +69,10 @@ use self::snapshot::Snapshot;
 use crate::body::{ReceivedBody, ResponseBody};
 use crate::server::InFlight;
 use crate::telemetry::audit::Audit;
+use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Spans;
-use crate::telemetry::traceparent::{self, TraceId};
+use crate::telemetry::traceparent;
 
 /// The two ends of a client's connection.
 #[derive(Clone, Copy, Debug)]
@@ -150,7 +150,7 @@ impl Proxy {
             dialect: Dialect::of_request(&request),
             trace_id: spans.trace_id().or(trace.map(|trace| trace.trace_id)),
         };
-        let span = span_of(request_head.trace_id.as_ref());
+        let trace_id = request_head.trace_id;
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
         let mut record = RequestRecord::begin(metrics, trail, spans, in_flight, request_head);
         let context = snapshot.context(Arc::clone(&self.metrics), record.queries());
@@ -160,8 +160,9 @@ impl Proxy {
             record.set_preflight();
             answer
         } else {
-            let serving = serve::serve(&snapshot, &context, request, &mut record);
-            caught(pin!(serving.instrument(span)), &self.metrics).await
+            // Pinned here, so that it is not moved into what is around it.
+            let serving = pin!(serve::serve(&snapshot, &context, request, &mut record));
+            caught(log::in_trace(trace_id, serving), &self.metrics).await
         };
         let mut response = answered.unwrap_or_else(|error| {
             record.fail(&error);
@@ -174,13 +175,6 @@ impl Proxy {
         record.set_code(response.status().as_u16());
         response.map(|body| body.on_end(record))
     }
-}
-
-/// Log lines of a traced request have its trace id.
-fn span_of(trace_id: Option<&TraceId>) -> Span {
-    trace_id.map_or_else(Span::none, |trace_id| {
-        tracing::error_span!("request", trace_id = trace_id.as_str())
-    })
 }
 
 #[cfg(test)]

@@ -162,7 +162,13 @@ const INSECURE: &str = r#"partywall_upstream_tls_insecure{upstream="metrics"}"#;
 async fn verification_can_be_switched_off_and_is_warned_of() {
     let authority = Authority::new();
     let upstream = SecureUpstream::start(&authority.server("elsewhere"), &[]).await;
-    let mut rig = rig(&upstream, "{insecure_skip_verify: true}", &[]).await;
+    let mut rig = Rig::start(|config, _| {
+        config.upstream.clone_from(&upstream.url);
+        config.upstream_options = with_tls("{insecure_skip_verify: true}");
+        // Loads are counted: none is by polling.
+        config.unwatched();
+    })
+    .await;
     assert_status(&rig, "insecure", 200).await;
     assert!(rig.metric(INSECURE).await > 0.5);
     assert!((rig.metric(WARNED).await - 1.0).abs() < 1e-9);
@@ -171,7 +177,7 @@ async fn verification_can_be_switched_off_and_is_warned_of() {
     let warnings = || rig.process.log().matches(WARNING).count();
     assert_eq!(warnings(), 1);
 
-    rig.config.rest = "limits: {requests: 7}\n".to_owned();
+    rig.config.rest += "limits: {requests: 7}\n";
     rig.rewrite();
     assert_eq!(rig.post_reload().await.status, 200);
     let warnings = || rig.process.log().matches(WARNING).count();

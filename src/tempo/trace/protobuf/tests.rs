@@ -5,13 +5,8 @@ use prost::Message as _;
 use super::*;
 use crate::tempo::trace::NOT_FOUND_V2_PROTOBUF;
 use crate::tempo::trace::testing::{
-<<<<<<< HEAD
-    Generated, TraceByIdResponse, all_recorded, generated, is_ours, owner, owners, recorded,
-    tenants,
-=======
-    Generated, Redacted, ResourceSpans, Trace, TraceByIdResponse, all_recorded, generated, is_ours,
-    owner, owners, recorded, redact_in_pieces, redact_protobuf, tenants,
->>>>>>> main
+    Generated, Redacted, TraceByIdResponse, all_recorded, generated, is_ours, owner, owners,
+    recorded, redact_in_pieces, redact_protobuf, tenants,
 };
 
 fn redact(body: &Bytes, api: TraceApi, names: &[&str]) -> Redacted {
@@ -367,7 +362,7 @@ proptest! {
         mutation in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
         partial in any::<bool>(),
     ) {
-        let trace = Trace { resource_spans: made.iter().map(Generated::message).collect() };
+        let trace = TracesData { resource_spans: made.iter().map(Generated::message).collect() };
         let answer = TraceByIdResponse {
             trace: Some(trace.clone()),
             status: partial.into(),

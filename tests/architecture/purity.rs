@@ -53,7 +53,7 @@ const GUARDED: [(&str, &[&str]); 4] = [
             "cli/explain/mod.rs",
             "config/files.rs",
             "config/policies.rs",
-            "prometheus/json.rs",
+            "prometheus/json/reader.rs",
             "proxy/enforce/traces/diff.rs",
             "tempo/answer.rs",
             "tempo/trace/json/text.rs",

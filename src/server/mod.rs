@@ -6,9 +6,11 @@ mod connection;
 mod connection_table;
 pub mod drain;
 mod h1_framing;
+mod h2_refusals;
 mod h2_stall;
 mod half_close;
 mod pace;
+mod refusals;
 mod timeouts;
 pub mod tls;
 

@@ -4,14 +4,23 @@
 //! client's bytes become another's request (request smuggling, RFC 9112 §11.2).
 //!
 //! A [`FramingChecker`] parses the same messages as hyper, but only their framing, and can only
-//! refuse: the bytes that it passes are unmodified. As long as all that it has passed is
-//! unambiguous, it agrees with hyper on where each message ends; a test compares the two.
+//! refuse: the bytes that it passes are unmodified, but for some characters of a URL, which are
+//! [escaped](target). As long as all that it has passed is unambiguous, it agrees with hyper on
+//! where each message ends; a test compares the two.
+//!
+//! What is refused, here or by hyper, is [answered](Refusals) in our words.
+
+mod target;
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::refusals::{Beginning, Refusals};
 
 /// What hyper reads in place of the refused bytes: no header line, chunk size or trailer may
 /// contain a NUL, so hyper responds with 400 and closes the connection.
@@ -30,6 +39,10 @@ struct FramingChecker {
     line: Line,
     headers: HeaderSection,
     is_first_request: bool,
+    /// The last complete request line.
+    request_line: Line,
+    /// Offsets of the characters to escape, in the bytes that were followed last.
+    escapes: Vec<usize>,
 }
 
 /// What the next byte belongs to.
@@ -48,11 +61,12 @@ enum State {
 }
 
 /// The line being read: its first bytes, its length and its last byte.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Line {
     prefix: [u8; LINE_PREFIX],
     length: usize,
     last: u8,
+    has_space: bool,
 }
 
 /// What the headers have declared about the body so far.
@@ -76,16 +90,33 @@ impl FramingChecker {
             line: Line::new(),
             headers: HeaderSection::default(),
             is_first_request: true,
+            request_line: Line::new(),
+            escapes: Vec::new(),
         }
     }
 
+    /// The first bytes of the last request line.
+    fn last_request_line(&self) -> &[u8] {
+        let is_within = self.is_in_request_line() && self.line.length > 0;
+        if is_within {
+            self.line.prefix()
+        } else {
+            self.request_line.prefix()
+        }
+    }
+
+    fn is_in_request_line(&self) -> bool {
+        self.state == State::Headers && self.headers.lines == 0
+    }
+
     fn is_between_requests(&self) -> bool {
-        self.state == State::Headers && self.headers.lines == 0 && self.line.length == 0
+        self.is_in_request_line() && self.line.length == 0
     }
 
     /// Parses the next bytes; an error has the index of the first one that must not be passed.
     fn follow(&mut self, bytes: &[u8]) -> Result<(), Ambiguous> {
         let mut rest = bytes;
+        self.escapes.clear();
         while let Some((byte, after)) = rest.split_first() {
             let at = bytes.len() - rest.len();
             rest = match self.state {
@@ -94,7 +125,7 @@ impl FramingChecker {
                 State::ChunkData { left } => {
                     self.skip(left, rest, |left| State::ChunkData { left })
                 }
-                State::Headers | State::Trailers => self.lines(rest).ok_or(Ambiguous {
+                State::Headers | State::Trailers => self.lines(rest, at).ok_or(Ambiguous {
                     // The line feed that proves it.
                     at: at + memchr::memchr(b'\n', rest).unwrap_or(0),
                 })?,
@@ -119,14 +150,17 @@ impl FramingChecker {
         bytes.get(length..).unwrap_or_default()
     }
 
-    /// Reads up to the end of a line, and returns what follows.
-    fn lines<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
-        let Some(end) = memchr::memchr(b'\n', bytes) else {
-            self.line.push(bytes);
-            return Some(&[]);
-        };
-        let (line, rest) = bytes.split_at_checked(end)?;
+    /// Reads up to the end of a line, and returns what follows. The bytes begin at offset `at`.
+    fn lines<'b>(&mut self, bytes: &'b [u8], at: usize) -> Option<&'b [u8]> {
+        let end = memchr::memchr(b'\n', bytes);
+        let (line, rest) = bytes.split_at_checked(end.unwrap_or(bytes.len()))?;
+        if self.is_in_request_line() {
+            target::note_escapes(line, self.line.has_space, at, &mut self.escapes);
+        }
         self.line.push(line);
+        if end.is_none() {
+            return Some(rest);
+        }
         if self.line.last != b'\r' {
             return None;
         }
@@ -147,6 +181,7 @@ impl FramingChecker {
         if self.headers.lines == 1 {
             let is_preface = self.is_first_request && line.without_cr() == Some(PREFACE_LINE);
             self.is_first_request = false;
+            self.request_line = *line;
             return Some(if is_preface {
                 State::Http2
             } else {
@@ -217,6 +252,7 @@ impl Line {
             prefix: [0; LINE_PREFIX],
             length: 0,
             last: 0,
+            has_space: false,
         }
     }
 
@@ -228,6 +264,7 @@ impl Line {
         }
         self.length = self.length.saturating_add(bytes.len());
         self.last = bytes.last().copied().unwrap_or(self.last);
+        self.has_space = self.has_space || memchr::memchr(b' ', bytes).is_some();
     }
 
     /// Its first bytes.
@@ -267,6 +304,12 @@ pub(super) struct Framed<S> {
     checker: FramingChecker,
     /// The part of [`REFUSAL`] that is still to be read, once something was refused.
     refusal: Option<&'static [u8]>,
+    /// What came and is still to be read, with its escapes.
+    escaped: Bytes,
+    /// Who answers what is refused.
+    refusals: Option<Arc<Refusals>>,
+    /// What is still to be written of such an answer.
+    answer: Bytes,
 }
 
 impl<S> Framed<S> {
@@ -275,7 +318,34 @@ impl<S> Framed<S> {
             stream,
             checker: FramingChecker::new(),
             refusal: None,
+            escaped: Bytes::new(),
+            refusals: None,
+            answer: Bytes::new(),
         }
+    }
+
+    /// The same, where what is refused is answered.
+    pub(super) fn answered(stream: S, refusals: Arc<Refusals>) -> Self {
+        Self {
+            refusals: Some(refusals),
+            ..Self::new(stream)
+        }
+    }
+
+    /// Takes what hyper writes for a refusal of its own, and has our answer sent instead.
+    fn takes_refusal(&mut self, written: &[u8]) -> bool {
+        let Some(refusals) = &self.refusals else {
+            return false;
+        };
+        let beginning = Beginning {
+            line: self.checker.last_request_line(),
+            is_ambiguous: self.refusal.is_some(),
+        };
+        let Some(answer) = refusals.in_place_of(written, &beginning) else {
+            return false;
+        };
+        self.answer = answer;
+        true
     }
 
     /// The stream below.
@@ -296,23 +366,49 @@ impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.refusal.is_none() {
+        if this.refusal.is_none() && this.escaped.is_empty() {
             let before = buf.filled().len();
-            match Pin::new(&mut this.stream).poll_read(cx, buf) {
-                Poll::Ready(Ok(())) => {}
-                other => return other,
-            }
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
             let received = buf.filled().get(before..).unwrap_or_default();
-            match this.checker.follow(received) {
-                Ok(()) => return Poll::Ready(Ok(())),
-                Err(Ambiguous { at }) => buf.set_filled(before + at),
+            let followed = this.checker.follow(received);
+            if let Err(Ambiguous { at }) = followed {
+                tracing::debug!("refusing a request whose framing is ambiguous");
+                this.refusal = Some(REFUSAL);
+                buf.set_filled(before + at);
             }
-            tracing::debug!("refusing a request whose framing is ambiguous");
+            if this.checker.escapes.is_empty() {
+                if followed.is_ok() {
+                    return Poll::Ready(Ok(()));
+                }
+            } else {
+                let received = buf.filled().get(before..).unwrap_or_default();
+                this.escaped = target::escaped(received, &this.checker.escapes);
+                buf.set_filled(before);
+            }
+        }
+        if !this.escaped.is_empty() {
+            let now = this.escaped.len().min(buf.remaining());
+            buf.put_slice(&this.escaped.split_to(now));
+            return Poll::Ready(Ok(()));
         }
         let refusal = this.refusal.unwrap_or(REFUSAL);
         let (now, later) = refusal.split_at(refusal.len().min(buf.remaining()));
         buf.put_slice(now);
         this.refusal = Some(later);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Framed<S> {
+    /// Writes what is left of an answer of ours.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.answer.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.answer))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.answer.advance(written);
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -323,6 +419,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Framed<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_answer(cx))?;
+        if self.takes_refusal(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -331,6 +431,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Framed<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_answer(cx))?;
+        if let [only] = bufs
+            && self.takes_refusal(only)
+        {
+            return Poll::Ready(Ok(only.len()));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -339,10 +445,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Framed<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_answer(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_answer(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -1,7 +1,38 @@
 //! Helpers for the tests of several modules.
 
+#[path = "../tests/e2e/kit/evidence.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the end-to-end tests"
+)]
+pub(crate) mod evidence;
+
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
+
+use crate::config::{self, Loaded, OsAccess};
+
+/// A config of one metrics upstream, with `rest` as further top-level YAML.
+pub(crate) fn loaded(rest: &str) -> Loaded {
+    let config = format!(
+        "
+listeners: [{{address: 127.0.0.1:1}}]
+upstreams: [{{name: metrics, api: prometheus, url: http://127.0.0.1:1}}]
+tokens:
+  issuers:
+    - issuer: https://sso.example.com
+      audiences: [grafana]
+      algorithms: [HS256]
+      hmac_secret: 0123456789abcdef0123456789abcdef
+tenancy: {{claim: tenant_id, metrics: {{label: tenant_id}}}}
+{rest}"
+    );
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("partywall.yaml");
+    std::fs::write(&path, config).unwrap();
+    config::load(&path, &OsAccess).unwrap()
+}
 
 /// Runs `work`, and returns its result with the CPU time of this thread, whatever else the machine
 /// did meanwhile.

@@ -110,29 +110,11 @@ impl Clamped {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::config::{self, OsAccess};
+    use crate::testing::loaded;
 
     fn settings(rest: &str) -> Settings {
-        let config = format!(
-            "
-listeners: [{{address: 127.0.0.1:1}}]
-upstreams: [{{name: metrics, api: prometheus, url: http://127.0.0.1:1}}]
-tokens:
-  issuers:
-    - issuer: https://sso.example.com
-      audiences: [grafana]
-      algorithms: [HS256]
-      hmac_secret: 0123456789abcdef0123456789abcdef
-tenancy: {{claim: tenant_id, metrics: {{label: tenant_id}}}}
-{rest}"
-        );
-        let dir = tempfile::TempDir::new().unwrap();
-        let path = dir.path().join("partywall.yaml");
-        std::fs::write(&path, config).unwrap();
-        config::load(Path::new(&path), &OsAccess).unwrap().settings
+        loaded(rest).settings
     }
 
     #[test]

@@ -7,30 +7,14 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::*;
-use crate::config::{self, OsAccess};
 use crate::proxy::snapshot::Snapshot;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Spans;
-
-const CONFIG: &str = "
-listeners: [{address: 127.0.0.1:1}]
-upstreams: [{name: metrics, api: prometheus, url: http://127.0.0.1:1}]
-tokens:
-  issuers:
-    - issuer: https://sso.example.com
-      audiences: [grafana]
-      algorithms: [HS256]
-      hmac_secret: 0123456789abcdef0123456789abcdef
-tenancy: {claim: tenant_id, metrics: {label: tenant_id}}
-";
+use crate::testing::loaded;
 
 fn proxy() -> Arc<Proxy> {
-    let dir = tempfile::TempDir::new().unwrap();
-    let path = dir.path().join("partywall.yaml");
-    std::fs::write(&path, CONFIG).unwrap();
-    let loaded = config::load(&path, &OsAccess).unwrap();
-    let snapshot = Snapshot::build(loaded, None).unwrap();
+    let snapshot = Snapshot::build(loaded(""), None).unwrap();
     let metrics = Arc::new(Metrics::new());
     let audit = Audit::new(&snapshot.settings().audit, metrics.audit_counters()).unwrap();
     let spans = Spans::new(None, metrics.span_counters()).unwrap();

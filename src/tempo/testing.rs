@@ -1,6 +1,23 @@
-//! Tempo's messages for an independent decoder, and answers recorded from a real Tempo.
+//! Tempo's messages for an independent decoder, and answers recorded from a real Tempo. What OTLP
+//! has too is of its published messages.
 
+pub(super) use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+pub(super) use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
 use prost::Message;
+
+pub(super) fn attribute(key: &str, value: AnyValue) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(value),
+        ..KeyValue::default()
+    }
+}
+
+pub(super) fn text(value: &str) -> AnyValue {
+    AnyValue {
+        value: Some(Any::StringValue(value.to_owned())),
+    }
+}
 
 pub(super) fn fixture(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/fixtures/tempo/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -86,30 +103,6 @@ pub(super) struct Span {
     /// Not a field of Tempo's.
     #[prost(string, tag = "90")]
     pub(super) unknown: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct KeyValue {
-    #[prost(string, tag = "1")]
-    pub(super) key: String,
-    #[prost(message, optional, tag = "2")]
-    pub(super) value: Option<AnyValue>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct AnyValue {
-    #[prost(oneof = "Any", tags = "1, 2, 3")]
-    pub(super) value: Option<Any>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-pub(super) enum Any {
-    #[prost(string, tag = "1")]
-    Text(String),
-    #[prost(bool, tag = "2")]
-    Bool(bool),
-    #[prost(int64, tag = "3")]
-    Int(i64),
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -1,12 +1,12 @@
 //! Tempo's own 463 test queries, with the verdicts of its parser and its validation.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::{
     MAX_BYTES, Refusal, TenantPredicate, TraceIntrinsics, confine_metrics, confine_search,
 };
 use crate::tenancy::{Tenant, TenantSet};
+use crate::testing::evidence;
 
 struct Example {
     query: String,
@@ -14,20 +14,9 @@ struct Example {
     is_metrics: bool,
 }
 
-/// The corpus is in `$PARTYWALL_CORPUS`, else beside the repository; it is not part of it.
 fn corpus() -> Option<Vec<Example>> {
-    let base = std::env::var_os("PARTYWALL_CORPUS").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
-        PathBuf::from,
-    );
-    let path = base.join("tempo/traceql-corpus.jsonl");
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        eprintln!(
-            "SKIPPED: no TraceQL corpus at {}; set PARTYWALL_CORPUS",
-            path.display()
-        );
-        return None;
-    };
+    let file = evidence::corpus("tempo/traceql-corpus.jsonl")?;
+    let text = std::fs::read_to_string(file).unwrap();
     let example = |line: &str| {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         Example {

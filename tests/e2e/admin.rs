@@ -1,6 +1,7 @@
 //! The admin endpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 
 use http_body_util::Full;
 use hyper::Request;
@@ -9,6 +10,7 @@ use crate::kit::client::{Ask, Client};
 use crate::kit::prometheus::{Extras, Prometheus};
 use crate::kit::rig::{ACME, Rig};
 use crate::kit::stage::eventually;
+use crate::kit::tool::run;
 
 #[tokio::test]
 async fn image_reports_its_health() {
@@ -271,14 +273,11 @@ async fn the_effective_config_is_shown_without_secrets() {
         .replace("bearer_token: \"***\"", "bearer_token: s3cr3t-bearer")
         .replace("\"***\"", crate::kit::stage::SECRET);
     std::fs::write(&again, config).unwrap();
-    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_partywall"));
-    let checked = check
-        .arg("check")
-        .arg("--config")
-        .arg(&again)
-        .output()
-        .unwrap();
-    assert!(checked.status.success(), "{checked:?}");
+    let checked = run(
+        &[OsStr::new("check"), "--config".as_ref(), again.as_ref()],
+        "",
+    );
+    assert_eq!(checked.code, 0, "{checked:?}");
 
     assert!(!text.contains("restart"), "{text}");
     let rest = rig.config.rest.clone();

@@ -1,8 +1,8 @@
 //! The audit trail: each kind of decision has its line, wherever it is written, and nothing that
 //! goes wrong with it is felt by a request.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -13,9 +13,10 @@ use tokio::io::AsyncWriteExt;
 use crate::kit::client::{Answer, Ask, Client, Sent};
 use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::process::free_port;
-use crate::kit::rig::{ACME, Config, Rig};
+use crate::kit::rig::{self, ACME, Rig};
 use crate::kit::stage::{PATIENCE, SECRET, Stage, eventually, until_closed};
 use crate::kit::token::{ISSUER, Signer};
+use crate::kit::tool::run;
 use crate::kit::upstream::{Behaviour, Reply, Upstream};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -387,20 +388,10 @@ async fn rotation_under_load_loses_no_line() {
 #[tokio::test]
 async fn a_full_disk_fails_no_request() {
     let trail = Trail::new();
-    let rig = Rig::launch_as(
-        |config, _| config.rest = trail.section("sampling: 1"),
-        |dir, config| {
-            let path = dir.join("partywall.yaml");
-            std::fs::write(&path, config.to_string()).unwrap();
-            path
-        },
-        || {
-            let mut command = Command::new("sh");
-            let limited = "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\"";
-            command.args(["-c", limited, env!("CARGO_BIN_EXE_partywall")]);
-            command
-        },
-    )
+    let rig = Rig::launch(|config, _| {
+        config.rest = trail.section("sampling: 1");
+        config.shell = "trap '' XFSZ; ulimit -f 16".to_owned();
+    })
     .await;
     let failed = r#"partywall_audit_records_total{result="failed"}"#;
     for round in 0..100 {
@@ -541,20 +532,19 @@ async fn unusable_output_is_an_error_at_startup() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("partywall.yaml");
     for output in ["/dev/full", "/no/such/folder/audit"] {
-        let mut config = Config::new("http://127.0.0.1:1");
+        let mut config = rig::setup("http://127.0.0.1:1");
         config.port = free_port();
         config.rest = format!("audit: {{output: {output}}}\n");
         std::fs::write(&path, config.to_string()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_partywall"));
-        let ended = command
-            .arg("serve")
-            .arg("--config")
-            .arg(&path)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert_eq!(ended.status.code(), Some(1), "{said}");
-        assert!(said.contains(&format!("audit.output: {output}")), "{said}");
+        let said = run(
+            &[OsStr::new("serve"), "--config".as_ref(), path.as_ref()],
+            "",
+        );
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(
+            said.err.contains(&format!("audit.output: {output}")),
+            "{said:?}"
+        );
     }
 }
 

@@ -16,7 +16,7 @@ const BAD: &str = r#"partywall_upstream_health_checks_total{upstream="metrics",r
 async fn rig(health: &str) -> Rig {
     Rig::start(|config, _| {
         let often = format!("health: {{interval: 50ms, timeout: 300ms{health}}}");
-        config.options = vec![often];
+        config.upstream_options = vec![often];
     })
     .await
 }
@@ -49,7 +49,7 @@ async fn it_is_asked_as_a_client_would() {
     let rig = Rig::start(|config, _| {
         config.upstream += "/base";
         config.credentials = "{bearer_token: own}".to_owned();
-        config.options = vec!["health: {path: '/up?a=b', interval: 50ms}".to_owned()];
+        config.upstream_options = vec!["health: {path: '/up?a=b', interval: 50ms}".to_owned()];
     })
     .await;
     eventually("it was asked again", async || rig.metric(GOOD).await > 2.5).await;
@@ -123,18 +123,12 @@ async fn each_change_is_reported_once() {
 
 #[tokio::test]
 async fn readiness_can_depend_on_it() {
-    let rig = Rig::launch(
-        |config, _| {
-            config.options = vec!["health: {interval: 50ms, gates_readiness: true}".to_owned()];
-            // Nothing listens at first.
-            config.upstream = "http://127.0.0.1:1".to_owned();
-        },
-        |dir, config| {
-            let path = dir.join("partywall.yaml");
-            std::fs::write(&path, config.to_string()).unwrap();
-            path
-        },
-    )
+    let rig = Rig::launch(|config, _| {
+        config.upstream_options =
+            vec!["health: {interval: 50ms, gates_readiness: true}".to_owned()];
+        // Nothing listens at first.
+        config.upstream = "http://127.0.0.1:1".to_owned();
+    })
     .await;
     eventually("it was asked", async || rig.metric(BAD).await > 0.5).await;
     let ready = rig.admin_get("/-/ready").await;
@@ -171,17 +165,10 @@ async fn readiness_can_depend_on_it() {
 async fn an_upstream_that_was_never_seen_is_not_ready() {
     let silent = Upstream::start().await;
     silent.be_healthy(Behaviour::Silent);
-    let rig = Rig::launch(
-        |config, _| {
-            config.options = vec!["health: {timeout: 1h, gates_readiness: true}".to_owned()];
-            config.upstream.clone_from(&silent.url);
-        },
-        |dir, config| {
-            let path = dir.join("partywall.yaml");
-            std::fs::write(&path, config.to_string()).unwrap();
-            path
-        },
-    )
+    let rig = Rig::launch(|config, _| {
+        config.upstream_options = vec!["health: {timeout: 1h, gates_readiness: true}".to_owned()];
+        config.upstream.clone_from(&silent.url);
+    })
     .await;
     eventually("it is asked", async || !silent.take_checks().is_empty()).await;
     let ready = rig.admin_get("/-/ready").await;
@@ -199,7 +186,8 @@ async fn a_killed_upstream_is_seen() {
     let upstream = Upstream::start().await;
     let rig = Rig::start(|config, _| {
         config.upstream.clone_from(&upstream.url);
-        config.options = vec!["health: {interval: 50ms, gates_readiness: true}".to_owned()];
+        config.upstream_options =
+            vec!["health: {interval: 50ms, gates_readiness: true}".to_owned()];
     })
     .await;
     until(&rig, true).await;
@@ -235,7 +223,7 @@ async fn health_state_survives_reloads() {
     let mut rig = Rig::start(|config, dir| {
         std::fs::write(dir.join("token"), "first").unwrap();
         config.credentials = "{bearer_token_file: token}".to_owned();
-        config.options =
+        config.upstream_options =
             vec!["health: {interval: 1h, timeout: 1h, gates_readiness: true}".to_owned()];
         config.unwatched();
     })
@@ -332,19 +320,14 @@ const ORG_ID_IGNORED: &str = r#"partywall_upstream_org_id_ignored{upstream="temp
 
 /// In front of a metrics upstream and this Tempo, of which `tenancy.traces.org_id` is asked.
 async fn by_org_id(tempo: &TempoUpstream) -> Rig {
-    let change = |config: &mut crate::kit::rig::Config, _: &std::path::Path| {
+    let change = |config: &mut crate::kit::partywall::Setup, _: &std::path::Path| {
         config.more = vec![format!(
             "{{name: tempo, api: tempo, url: '{}', health: {{interval: 50ms}}}}",
             tempo.url
         )];
         config.tenancy += "\n  traces: {org_id: true}";
     };
-    let lay = |dir: &std::path::Path, config: &crate::kit::rig::Config| {
-        let path = dir.join("partywall.yaml");
-        std::fs::write(&path, config.to_string()).expect("a config file");
-        path
-    };
-    Rig::launch(change, lay).await
+    Rig::launch(change).await
 }
 
 async fn readiness(rig: &Rig) -> (u16, String) {

@@ -1,8 +1,13 @@
 //! A protobuf trace as a whole.
 
 use bytes::Bytes;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use partywall::tempo::trace::TraceApi;
-use prost::encoding::{bytes as field, string};
+use prost::Message as _;
+use prost::encoding::bytes as field;
 
 use super::{ATTRIBUTE, OURS, PODS, Whose};
 
@@ -70,28 +75,35 @@ fn wrapped_length(trace: usize) -> usize {
 }
 
 fn resource_spans(tenant: &str, pod: usize, spans: usize) -> Vec<u8> {
-    let mut resource = Vec::new();
-    for (key, value) in [
+    let attribute = |(key, value): (&str, String)| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue {
+            value: Some(Value::StringValue(value)),
+        }),
+        ..KeyValue::default()
+    };
+    let attributes = [
         ("service.name", "checkout".to_owned()),
         ("k8s.pod.name", format!("checkout-7d9f8b6c5-{pod:05}")),
         ("k8s.namespace.name", "shop".to_owned()),
         ("telemetry.sdk.language", "go".to_owned()),
         (ATTRIBUTE, tenant.to_owned()),
-    ] {
-        let (mut any, mut attribute) = (Vec::new(), Vec::new());
-        string::encode(1, &value, &mut any);
-        string::encode(1, &key.to_owned(), &mut attribute);
-        field::encode(2, &any, &mut attribute);
-        field::encode(1, &attribute, &mut resource);
-    }
-    let mut scope_spans = Vec::new();
+    ];
     // Nothing looks into a span.
-    let span = vec![b's'; 350];
-    for _ in 0..spans {
-        field::encode(2, &span, &mut scope_spans);
-    }
-    let mut all = Vec::new();
-    field::encode(1, &resource, &mut all);
-    field::encode(2, &scope_spans, &mut all);
-    all
+    let span = Span {
+        name: "s".repeat(347),
+        ..Span::default()
+    };
+    let all = ResourceSpans {
+        resource: Some(Resource {
+            attributes: attributes.map(attribute).to_vec(),
+            ..Resource::default()
+        }),
+        scope_spans: vec![ScopeSpans {
+            spans: vec![span; spans],
+            ..ScopeSpans::default()
+        }],
+        ..ResourceSpans::default()
+    };
+    all.encode_to_vec()
 }

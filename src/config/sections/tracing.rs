@@ -36,11 +36,39 @@ pub(super) fn tracing(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Tracing> {
         sample_ratio: sample_ratio?,
         service_name: service_name?,
     };
-    if cfg!(feature = "otlp") {
-        Ok(tracing)
-    } else {
-        let message = "this build of Partywall cannot export spans: build it with \
-                       `cargo build --release --locked --features otlp`, or leave out `tracing`";
-        Err(r.error(field, message))
+    needs_exporter(r, field, cfg!(feature = "otlp"))?;
+    Ok(tracing)
+}
+
+/// Whether the build has an exporter is an argument, so that one build tests both.
+fn needs_exporter(r: &mut Reader<'_>, field: &Field<'_>, is_built_in: bool) -> Read<()> {
+    if is_built_in {
+        return Ok(());
+    }
+    let message = "this build of Partywall cannot export spans: build it with \
+                   `cargo build --release --locked --features otlp`, or leave out `tracing`";
+    Err(r.error(field, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::OsAccess;
+    use crate::config::yaml;
+
+    #[test]
+    fn tracing_in_a_build_without_an_exporter_is_an_error_that_names_the_feature() {
+        let check = |is_built_in| {
+            let tree = yaml::parse(b"{}").unwrap();
+            let mut reader = Reader::new(Path::new("p.yaml"), &OsAccess);
+            let read = needs_exporter(&mut reader, &Field::root(&tree), is_built_in);
+            reader.finish(read).map(drop)
+        };
+        assert!(check(true).is_ok());
+        let error = check(false).unwrap_err().to_string();
+        assert!(error.contains("cannot export spans"), "{error}");
+        assert!(error.contains("--features otlp"), "{error}");
     }
 }

@@ -1,27 +1,17 @@
 //! Prometheus' own test queries, with the selectors that its own parser finds in them.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 use super::*;
+use crate::testing::evidence;
 
 fn corpus() -> Option<String> {
-    let near = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus"));
-    let given = std::env::var_os("PARTYWALL_CORPUS").map(PathBuf::from);
-    let candidates = [given, Some(near), Some("/work/shared/corpus".into())];
-    candidates
-        .into_iter()
-        .flatten()
-        .find_map(|directory| std::fs::read_to_string(directory.join("promql.jsonl")).ok())
+    evidence::corpus("promql.jsonl").map(|file| std::fs::read_to_string(file).unwrap())
 }
 
 #[test]
 fn every_selector_that_prometheus_finds_is_confined() {
-    let Some(corpus) = corpus() else {
-        println!("SKIPPED: no promql.jsonl; set PARTYWALL_CORPUS to the directory it is in");
-        return;
-    };
+    let Some(corpus) = corpus() else { return };
     let matchers = acme();
     let (mut confined_queries, mut refused) = (0, Vec::new());
     for line in corpus.lines() {
@@ -70,10 +60,7 @@ fn every_selector_that_prometheus_finds_is_confined() {
 /// A quarter of the default limits is enough for each query.
 #[test]
 fn valid_queries_are_far_within_the_default_limits() {
-    let Some(corpus) = corpus() else {
-        println!("SKIPPED: no promql.jsonl; set PARTYWALL_CORPUS to the directory it is in");
-        return;
-    };
+    let Some(corpus) = corpus() else { return };
     let limits = crate::config::settings::Limits::default();
     for line in corpus.lines() {
         let case: Value = serde_json::from_str(line).unwrap();

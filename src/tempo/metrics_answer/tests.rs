@@ -3,9 +3,7 @@ use prost::Message as _;
 use serde_json::json;
 
 use super::*;
-use crate::tempo::testing::{
-    self, Any, AnyValue, InstantResponse, KeyValue, RangeResponse, fixture,
-};
+use crate::tempo::testing::{self, InstantResponse, RangeResponse, attribute, fixture, text};
 
 const GUARDED: Rules<'_> = Rules {
     trust: false,
@@ -107,12 +105,7 @@ fn exemplar_labels_about_whole_traces_and_hidden_ones_are_dropped() {
 
 #[test]
 fn protobuf_is_filtered_like_json() {
-    let label = |key: &str| KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue {
-            value: Some(Any::Text("x".to_owned())),
-        }),
-    };
+    let label = |key: &str| attribute(key, text("x"));
     let series = |keys: &[&str]| testing::Series {
         labels: keys.iter().map(|key| label(key)).collect(),
         samples: vec![testing::Sample {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::tempo::tag_name::TagName;
-use crate::tempo::testing::{self, Any, AnyValue, KeyValue, SearchResponse, fixture};
+use crate::tempo::testing::{self, Any, AnyValue, SearchResponse, attribute, fixture};
 
 /// Recorded traces with only the tenant's spans, except 7 (the tenant attribute twice) and 8 (a
 /// list).
@@ -234,11 +234,9 @@ mod companions {
     }
 
     fn group(values: &[(&str, Any)]) -> testing::SpanSet {
-        let attribute = |(key, value): &(&str, Any)| KeyValue {
-            key: (*key).to_owned(),
-            value: Some(AnyValue {
-                value: Some(value.clone()),
-            }),
+        let attribute = |(key, value): &(&str, Any)| {
+            let value = Some(value.clone());
+            attribute(key, AnyValue { value })
         };
         testing::SpanSet {
             matched: 1,
@@ -248,7 +246,7 @@ mod companions {
     }
 
     fn text(value: &str) -> Any {
-        Any::Text(value.to_owned())
+        Any::StringValue(value.to_owned())
     }
 
     /// Whether a trace with these groups counts as tenant A's alone.
@@ -312,8 +310,8 @@ mod companions {
             group(&[(key, text("B"))]),
             group(&[(key, text(""))]),
             group(&[(key, text("nil"))]),
-            group(&[(key, Any::Int(5))]),
-            group(&[(key, Any::Bool(true))]),
+            group(&[(key, Any::IntValue(5))]),
+            group(&[(key, Any::BoolValue(true))]),
             no_value,
             group(&[("by(resource.other)", text("A"))]),
             group(&[("resource.tenant_id", text("A"))]),

@@ -4,12 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
 use proptest::prelude::*;
 use prost::Message;
 use serde_json::{Value, json};
 
 use super::{ForeignSpans, Outcome, ProtobufFilter, TraceApi, TraceError, TraceOwner};
+use crate::tempo::testing::{Any, AnyValue, ArrayValue, KeyValue, attribute, fixture};
 use crate::tenancy::{Tenant, TenantSet};
+use crate::testing::evidence;
 
 pub(super) fn tenants(names: &[&str]) -> TenantSet {
     TenantSet::new(names.iter().map(|name| Tenant::new(name).unwrap())).unwrap()
@@ -66,26 +70,16 @@ pub(super) fn redact_protobuf(
 
 /// An answer that was recorded from a real Tempo.
 pub(super) fn recorded(name: &str) -> Bytes {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/tempo")
-        .join(name);
-    fs::read(path).unwrap().into()
+    fixture(name).into()
 }
 
-/// Every recorded trace of this form: those in the project, and all of the shared corpus where
-/// there is one.
+/// Every recorded trace of this form: those in the project, and those of the corpora.
 pub(super) fn all_recorded(api: TraceApi, extension: &str) -> Vec<(PathBuf, Bytes)> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut folders = vec![project.join("tests/fixtures/tempo")];
-    let shared = ["../shared/corpus/tempo", "../../shared/corpus/tempo"];
-    match shared
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tempo");
+    let folders: Vec<_> = [Some(project), evidence::corpus("tempo")]
         .into_iter()
-        .map(|path| project.join(path))
-        .find(|path| path.is_dir())
-    {
-        Some(folder) => folders.push(folder),
-        None => eprintln!("SKIPPED: there is no shared corpus; only the project's fixtures ran"),
-    }
+        .flatten()
+        .collect();
     let prefix = match api {
         TraceApi::V1 => "trace-v1-",
         TraceApi::V2 => "trace-v2-",
@@ -111,7 +105,7 @@ pub(super) fn all_recorded(api: TraceApi, extension: &str) -> Vec<(PathBuf, Byte
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct TraceByIdResponse {
     #[prost(message, optional, tag = "1")]
-    pub(super) trace: Option<Trace>,
+    pub(super) trace: Option<TracesData>,
     #[prost(message, optional, tag = "2")]
     pub(super) metrics: Option<Metrics>,
     #[prost(int32, tag = "3")]
@@ -124,73 +118,6 @@ pub(super) struct TraceByIdResponse {
 pub(super) struct Metrics {
     #[prost(uint64, tag = "1")]
     pub(super) inspected_bytes: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Trace {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) resource_spans: Vec<ResourceSpans>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ResourceSpans {
-    #[prost(message, optional, tag = "1")]
-    pub(super) resource: Option<Resource>,
-    #[prost(message, repeated, tag = "2")]
-    pub(super) scope_spans: Vec<ScopeSpans>,
-    #[prost(string, tag = "3")]
-    pub(super) schema_url: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Resource {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) attributes: Vec<KeyValue>,
-    #[prost(uint32, tag = "2")]
-    pub(super) dropped_attributes_count: u32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ScopeSpans {
-    /// Not decoded here.
-    #[prost(bytes = "vec", repeated, tag = "2")]
-    pub(super) spans: Vec<Vec<u8>>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct KeyValue {
-    #[prost(string, tag = "1")]
-    pub(super) key: String,
-    #[prost(message, optional, tag = "2")]
-    pub(super) value: Option<AnyValue>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct AnyValue {
-    #[prost(oneof = "Any", tags = "1, 2, 3, 4, 5, 7")]
-    pub(super) value: Option<Any>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-pub(super) enum Any {
-    #[prost(string, tag = "1")]
-    String(String),
-    #[prost(bool, tag = "2")]
-    Bool(bool),
-    #[prost(int64, tag = "3")]
-    Int(i64),
-    #[prost(double, tag = "4")]
-    Double(f64),
-    #[prost(message, tag = "5")]
-    Array(ArrayValue),
-    #[prost(bytes, tag = "7")]
-    Bytes(Vec<u8>),
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ArrayValue {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) values: Vec<AnyValue>,
 }
 
 /// Whether a decoded `ResourceSpans` is ours, computed independently of the code under test.
@@ -211,7 +138,7 @@ pub(super) fn is_ours(spans: &ResourceSpans, owner: &TraceOwner) -> bool {
         else {
             return false;
         };
-        matches!(&value.value, Some(Any::String(value)) if tenants.contains(value))
+        matches!(&value.value, Some(Any::StringValue(value)) if tenants.contains(value))
     })
 }
 
@@ -249,12 +176,12 @@ pub(super) enum Tag {
 impl Tag {
     fn any(&self) -> AnyValue {
         let value = match self {
-            Self::String(value) => Some(Any::String((*value).to_owned())),
-            Self::Int(value) => Some(Any::Int(*value)),
-            Self::Bool => Some(Any::Bool(true)),
-            Self::Double => Some(Any::Double(1.5)),
-            Self::Bytes => Some(Any::Bytes(b"A".to_vec())),
-            Self::Array(value) => Some(Any::Array(ArrayValue {
+            Self::String(value) => Some(Any::StringValue((*value).to_owned())),
+            Self::Int(value) => Some(Any::IntValue(*value)),
+            Self::Bool => Some(Any::BoolValue(true)),
+            Self::Double => Some(Any::DoubleValue(1.5)),
+            Self::Bytes => Some(Any::BytesValue(b"A".to_vec())),
+            Self::Array(value) => Some(Any::ArrayValue(ArrayValue {
                 values: vec![Self::String(value).any()],
             })),
             Self::Nothing => None,
@@ -286,26 +213,27 @@ pub(super) struct Generated {
 
 impl Generated {
     pub(super) fn message(&self) -> ResourceSpans {
+        let span = |text: &String| Span {
+            name: text.clone(),
+            ..Span::default()
+        };
         let attributes = self.attributes.as_ref().map(|attributes| {
-            let attribute = |(key, tag): &(&str, Tag)| KeyValue {
-                key: (*key).to_owned(),
-                value: Some(tag.any()),
-            };
-            attributes.iter().map(attribute).collect()
+            let attributes = attributes.iter();
+            attributes
+                .map(|(key, tag)| attribute(key, tag.any()))
+                .collect()
         });
         ResourceSpans {
             resource: attributes.map(|attributes| Resource {
                 attributes,
                 dropped_attributes_count: 3,
+                ..Resource::default()
             }),
             scope_spans: vec![ScopeSpans {
-                spans: self
-                    .spans
-                    .iter()
-                    .map(|text| text.clone().into_bytes())
-                    .collect(),
+                spans: self.spans.iter().map(span).collect(),
+                ..ScopeSpans::default()
             }],
-            schema_url: String::new(),
+            ..ResourceSpans::default()
         }
     }
 

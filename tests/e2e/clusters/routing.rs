@@ -340,7 +340,7 @@ async fn grpc_goes_by_host() {
 #[tokio::test]
 async fn without_a_default_unknown_hosts_are_refused() {
     let rig = Rig::start(|config, _| {
-        config.options = vec!["hosts: [eu.test]".to_owned()];
+        config.upstream_options = vec!["hosts: [eu.test]".to_owned()];
     })
     .await;
     let no_upstream = |answer: &Answer| {
@@ -359,7 +359,7 @@ async fn without_a_default_unknown_hosts_are_refused() {
 async fn a_reload_moves_a_cluster() {
     let other = Upstream::start().await;
     let mut rig = Rig::start(|config, _| {
-        config.options = vec!["path_prefix: /a".to_owned()];
+        config.upstream_options = vec!["path_prefix: /a".to_owned()];
         config.more = vec![format!(
             "{{name: other, api: prometheus, url: '{}', path_prefix: /b}}",
             other.url
@@ -369,7 +369,7 @@ async fn a_reload_moves_a_cluster() {
     .await;
     assert_eq!(rig.ask_below("/a", &ACME).await.status, 200);
     assert_eq!((rig.upstream.take().len(), other.take().len()), (1, 0));
-    rig.config.options = vec!["path_prefix: /b".to_owned()];
+    rig.config.upstream_options = vec!["path_prefix: /b".to_owned()];
     rig.config.more[0] = rig.config.more[0].replace("/b", "/a");
     rig.rewrite();
     assert_eq!(rig.post_reload().await.status, 200);

@@ -50,7 +50,8 @@ fn cargo_reads_the_package_from_what_the_build_gets() {
     for file in super::repository::files("src") {
         let source = fs::read_to_string(&file).unwrap();
         let code = source.split("#[cfg(test)]").next().unwrap();
-        let is_test = file.components().any(|part| part.as_os_str() == "tests");
+        let is_test = file.components().any(|part| part.as_os_str() == "tests")
+            || file.to_string_lossy().ends_with("_tests.rs");
         if is_test || !code.contains("include_str!(") {
             continue;
         }

@@ -1,32 +1,35 @@
 //! Programs that may be missing.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use super::repository::root;
+use crate::kit::evidence;
 
-/// A program that `.ci/deploy-tools` installs, or that is in `PATH`. Without it the caller leaves
-/// its check out: this says so where a passing test's own output is not shown.
+/// A program that `.ci/deploy-tools` installs, or that is in `PATH`.
 pub fn find(name: &str, unchecked: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let own = root().join("target/deploy-tools/bin");
-    let found = std::iter::once(own)
-        .chain(std::env::split_paths(&path))
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file());
+    let own = root().join("target/deploy-tools/bin").join(name);
+    let found = if own.is_file() {
+        Some(own)
+    } else {
+        evidence::in_path(name)
+    };
     if found.is_none() {
         missing(name, unchecked);
     }
     found
 }
 
-/// Says what is not checked for want of a program, or fails where all must be.
+/// As [`evidence::missing`]; fails everywhere once `.ci/deploy-tools` has run.
 pub fn missing(name: &str, unchecked: &str) {
-    let text = format!("{name} is missing, so {unchecked}; .ci/deploy-tools installs it");
-    let required = std::env::var_os("PARTYWALL_DEPLOY_TOOLS").is_some_and(|is| is == "required");
-    assert!(!required, "{text}");
-    writeln!(std::io::stderr(), "NOT CHECKED: {text}").unwrap();
+    let folder = root().join("target/deploy-tools");
+    assert!(
+        !folder.exists(),
+        "{} has no {name}: remove it and run .ci/deploy-tools again",
+        folder.display()
+    );
+    let remedy = format!("run .ci/deploy-tools, or {unchecked}");
+    evidence::missing(name, &remedy);
 }
 
 /// Runs it; fails with all it said unless it succeeds.

@@ -9,7 +9,6 @@ mod neighbours;
 mod operator;
 mod predicted;
 mod pressure;
-mod red;
 mod requests;
 mod resources;
 mod strangers;

@@ -428,7 +428,7 @@ async fn a4_a_trace_context_says_nothing_else() {
 const MARK: &str = "s3cr3t-Mark-0123456789abcdefghij";
 const PART: &str = "s3cr3t-Mark-";
 
-type Change = Box<dyn Fn(&mut crate::kit::rig::Config)>;
+type Change = Box<dyn Fn(&mut crate::kit::partywall::Setup)>;
 
 /// Secrets in every place where there may be one: shown nowhere, not even by the errors of a file
 /// that has them in the wrong place or form.

@@ -4,6 +4,10 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -11,8 +15,10 @@ use tokio::task::JoinSet;
 
 use crate::kit::client::{Ask, Client, Sent};
 use crate::kit::frames::{DATA, END_HEADERS, Frames, HEADERS, block, frame};
+use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::raw::request;
-use crate::kit::stage::{ELSEWHERE, FORM, Stage};
+use crate::kit::stage::{ELSEWHERE, FORM, SECRET, Stage};
+use crate::kit::token::Signer;
 use crate::kit::upstream::{Reply, Upstream};
 
 /// How long an attack is kept up.
@@ -245,4 +251,40 @@ async fn w6_subject_that_takes_all_leaves_a_share_to_the_others_of_its_tenant() 
         stage.metric(shares).await > 0.5,
         "the hog reached its share"
     );
+}
+
+/// A 401 that is never read stays on its stream. It must not hold what callers with a token need.
+#[tokio::test]
+async fn unread_refusals_do_not_block_others() {
+    let upstream = Upstream::start().await;
+    let mut setup = Setup::new(&upstream.url);
+    setup.signer = Signer::hs256(SECRET);
+    setup.rest = "limits: {requests: 2}\n".to_owned();
+    let proxy = Partywall::start(setup).await;
+
+    let stream = TcpStream::connect(proxy.authority()).await.unwrap();
+    // Streams with no window at all: not one byte of a body can be sent on them.
+    let (mut h2, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(0)
+        .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        let request = hyper::Request::get("http://partywall/api/v1/query?query=up")
+            .body(Full::default())
+            .unwrap();
+        let answer = h2.send_request(request);
+        let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
+        unread.push(answer.unwrap().unwrap());
+    }
+    for answer in &unread {
+        assert_eq!(answer.status(), 401, "each is refused for what it is");
+    }
+
+    let ask = Ask::get("/api/v1/query", &[("query", "up")]);
+    let token = proxy.signer.tenant("acme");
+    let answer = Client::default().ask(&proxy.url, &ask, Some(&token)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
 }

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::kit::evidence;
+use crate::kit::otlp;
 use crate::kit::partywall::Setup;
 use crate::kit::raw::exchange;
 use crate::kit::stage::{
@@ -185,7 +188,8 @@ async fn x3_ten_thousand_idle_connections_are_carried() {
     // Some for the neighbour, the admin endpoint, the upstream, and the tests beside this one.
     let count = 10_000.min(open_files().saturating_sub(500));
     if count < 10_000 {
-        println!("!!! {count} idle connections instead of 10000: raise `ulimit -n` for all");
+        let what = format!("{} of 10000 idle connections", 10_000 - count);
+        evidence::missing(&what, "raise `ulimit -n`");
     }
     let stage = Stage::recorded(&format!(
         "timeouts: {{first_request: 5m}}\n\
@@ -232,22 +236,8 @@ fn batch(tenant: &str, is_json: bool, bytes: usize) -> Vec<u8> {
         )
         .into_bytes();
     }
-    let field = |number: u8, payload: &[u8]| {
-        let mut out = vec![number << 3 | 2];
-        let mut length = payload.len();
-        while length >= 128 {
-            out.push(u8::try_from(length % 128).unwrap() | 128);
-            length /= 128;
-        }
-        out.push(u8::try_from(length).unwrap());
-        out.extend(payload);
-        out
-    };
-    let value = field(1, tenant.as_bytes());
-    let attribute = [field(1, ATTRIBUTE.as_bytes()), field(2, &value)].concat();
-    let resource = field(1, &field(1, &attribute));
-    let spans = field(2, &field(2, &field(5, filler.as_bytes())));
-    field(1, &[resource, spans].concat())
+    let attribute = otlp::attribute(ATTRIBUTE, otlp::text(tenant));
+    otlp::trace(attribute, &filler).encode_to_vec()
 }
 
 /// In front of a Tempo that follows a script, as the tenant `acme`.

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::kit::frames::{End, Frames, GOAWAY, get};
-use crate::kit::partywall::Setup;
+use crate::kit::partywall::{BINARY, Setup};
 use crate::kit::raw::{RawAnswer, exchange, request};
 use crate::kit::rig::{ACME, Rig};
 use crate::kit::stage::{QUERY, Stage, eventually, until_closed, until_seen};
@@ -22,7 +22,8 @@ const NO_TOKEN: &str = "GET /api/v1/query?query=up HTTP/1.1\r\nHost: x\r\n\r\n";
 async fn stage(open_files: (u32, u32), rest: &str) -> Stage<Upstream> {
     let upstream = Upstream::start().await;
     let mut setup = Setup::new(&upstream.url);
-    setup.open_files = Some(open_files);
+    let (soft, hard) = open_files;
+    setup.shell = format!("ulimit -Sn {soft}; ulimit -Hn {hard}");
     setup.rest = rest.to_owned();
     Stage::of(upstream, setup).await
 }
@@ -308,7 +309,7 @@ async fn w5_process_with_too_few_open_files_says_how_many_it_needs() {
             "-c",
             "ulimit -n 100; exec timeout 20 \"$0\" serve --config \"$1\"",
         ])
-        .arg(env!("CARGO_BIN_EXE_partywall"))
+        .arg(BINARY)
         .arg(&config)
         .output()
         .unwrap();

@@ -10,6 +10,8 @@ use hyper_util::rt::TokioExecutor;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
+use super::protobuf::{ReadRequest, pack};
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// Parameters in the URL.
@@ -121,6 +123,24 @@ impl Client {
         }
         self.send(request.body(Full::from(body)).expect("a request"))
             .await
+    }
+
+    /// Asks a Prometheus API at `base` by remote read.
+    pub async fn remote_read(
+        &self,
+        base: &str,
+        token: Option<&str>,
+        request: &ReadRequest,
+    ) -> Answer {
+        let mut builder = Request::post(format!("{base}/api/v1/read"))
+            .header(CONTENT_TYPE, "application/x-protobuf")
+            .header("content-encoding", "snappy")
+            .header("x-prometheus-remote-read-version", "0.1.0");
+        if let Some(token) = token {
+            builder = builder.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let body = Full::from(Bytes::from(pack(request)));
+        self.send(builder.body(body).expect("a request")).await
     }
 
     pub async fn get(&self, url: &str) -> Answer {

@@ -1,19 +1,17 @@
 //! The proxy with a recording upstream behind it, and what is asked of both.
 
-use crate::kit::partywall::{Partywall, Setup};
-use crate::kit::raw::{RawAnswer, exchange, request};
+use super::partywall::Setup;
+use super::raw::RawAnswer;
+use super::stage::Stage;
 use crate::kit::upstream::{Seen, Upstream};
 
-pub const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+pub use super::stage::FORM;
 
 /// Every refusal there is.
 pub const REFUSALS: [u16; 10] = [400, 401, 403, 404, 405, 413, 414, 415, 422, 431];
 
-pub struct Door {
-    pub upstream: Upstream,
-    pub proxy: Partywall,
-    bearer: String,
-}
+/// With tokens signed by RS256.
+pub type Door = Stage<Upstream>;
 
 impl Door {
     pub async fn open() -> Self {
@@ -25,38 +23,11 @@ impl Door {
         let upstream = Upstream::start().await;
         let mut setup = Setup::new(&upstream.url);
         change(&mut setup);
-        let proxy = Partywall::start(setup).await;
-        let bearer = format!("Bearer {}", proxy.signer.tenant("acme"));
-        Self {
-            upstream,
-            proxy,
-            bearer,
-        }
-    }
-
-    /// Sends as the tenant `acme`.
-    pub async fn send(
-        &self,
-        method: &str,
-        target: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> RawAnswer {
-        let mut all = vec![("Authorization", self.bearer.as_str())];
-        all.extend(headers);
-        self.send_raw(&request(method, target, &all, body)).await
-    }
-
-    pub async fn get(&self, target: &str) -> RawAnswer {
-        self.send("GET", target, &[], b"").await
+        Self::start(upstream, setup).await
     }
 
     pub async fn post(&self, target: &str, form: &str) -> RawAnswer {
         self.send("POST", target, &[FORM], form.as_bytes()).await
-    }
-
-    pub async fn send_raw(&self, bytes: &[u8]) -> RawAnswer {
-        exchange(self.proxy.authority(), bytes).await
     }
 
     /// `Authorization: …`, for requests written by hand.

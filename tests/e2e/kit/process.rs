@@ -8,6 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use super::evidence;
+
 /// A child in its own process group. It is killed on drop; when the test process itself is
 /// killed, its watchdog sees a pipe close and kills it.
 pub struct Guarded {
@@ -150,14 +152,10 @@ pub fn free_port() -> u16 {
 
 /// Where `name` is in `PATH`; fails with what to install.
 pub fn find_tool(name: &str) -> PathBuf {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&paths)
-        .map(|dir| dir.join(name))
-        .find(|file| file.is_file())
-        .unwrap_or_else(|| {
-            panic!(
-                "`{name}` is not in PATH. These tests run against real stores: \
+    evidence::in_path(name).unwrap_or_else(|| {
+        panic!(
+            "`{name}` is not in PATH. These tests run against real stores: \
                  apt-get install -y prometheus redis-server"
-            )
-        })
+        )
+    })
 }

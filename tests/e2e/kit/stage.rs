@@ -59,6 +59,11 @@ impl Stage<Wire> {
 impl<U> Stage<U> {
     pub async fn of(upstream: U, mut setup: Setup) -> Self {
         setup.signer = Signer::hs256(SECRET);
+        Self::start(upstream, setup).await
+    }
+
+    /// With the signer of the setup.
+    pub async fn start(upstream: U, setup: Setup) -> Self {
         let proxy = Partywall::start(setup).await;
         let bearer = format!("Bearer {}", proxy.signer.tenant("acme"));
         Self {
@@ -94,7 +99,7 @@ impl<U> Stage<U> {
         body: &[u8],
     ) -> RawAnswer {
         let bytes = self.request(method, target, headers, body);
-        exchange(self.proxy.authority(), &bytes).await
+        self.send_raw(&bytes).await
     }
 
     /// A request with these headers and no others.
@@ -106,7 +111,7 @@ impl<U> Stage<U> {
         body: &str,
     ) -> RawAnswer {
         let bytes = request(method, target, headers, body.as_bytes());
-        exchange(self.proxy.authority(), &bytes).await
+        self.send_raw(&bytes).await
     }
 
     pub async fn get(&self, target: &str) -> RawAnswer {
@@ -143,9 +148,12 @@ impl<U> Stage<U> {
             .expect("a request")
     }
 
-    /// The value of a metric, 0 where it is not there yet.
     pub async fn metric(&self, series: &str) -> f64 {
-        metric(&self.proxy.admin, series).await
+        self.proxy.metric(series).await
+    }
+
+    pub async fn send_raw(&self, bytes: &[u8]) -> RawAnswer {
+        exchange(self.proxy.authority(), bytes).await
     }
 }
 

@@ -1,10 +1,12 @@
 //! Tempo's messages, as far as the tests need them, and their answers as the JSON that the HTTP
-//! API gives. Field numbers: `pkg/tempopb/tempo.proto` of Tempo, `common.proto` of OTLP.
+//! API gives. Field numbers: `pkg/tempopb/tempo.proto` of Tempo. OTLP's own are in [`super::otlp`].
 
 use std::collections::HashMap;
 
 use prost::Message;
 use serde_json::{Map, Value, json};
+
+use super::otlp::{Any, AnyValue, KeyValue};
 
 #[derive(Clone, PartialEq, Message)]
 pub struct SearchRequest {
@@ -74,40 +76,6 @@ pub struct QueryInstantRequest {
     pub start: u64,
     #[prost(uint64, tag = "3")]
     pub end: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub struct KeyValue {
-    #[prost(string, tag = "1")]
-    pub key: String,
-    #[prost(message, optional, tag = "2")]
-    pub value: Option<AnyValue>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub struct AnyValue {
-    #[prost(oneof = "Any", tags = "1, 2, 3, 4, 5")]
-    pub value: Option<Any>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-pub enum Any {
-    #[prost(string, tag = "1")]
-    Text(String),
-    #[prost(bool, tag = "2")]
-    Flag(bool),
-    #[prost(int64, tag = "3")]
-    Int(i64),
-    #[prost(double, tag = "4")]
-    Float(f64),
-    #[prost(message, tag = "5")]
-    List(List),
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub struct List {
-    #[prost(message, repeated, tag = "1")]
-    pub values: Vec<AnyValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -456,14 +424,15 @@ fn attributes(all: &[KeyValue]) -> Value {
 fn any(value: Option<&AnyValue>) -> Value {
     match value.and_then(|value| value.value.as_ref()) {
         None => Value::Null,
-        Some(Any::Text(text)) => json!({ "stringValue": text }),
-        Some(Any::Flag(flag)) => json!({ "boolValue": flag }),
-        Some(Any::Int(int)) => json!({ "intValue": int.to_string() }),
-        Some(Any::Float(float)) => json!({ "doubleValue": number(*float) }),
-        Some(Any::List(list)) => {
+        Some(Any::StringValue(text)) => json!({ "stringValue": text }),
+        Some(Any::BoolValue(flag)) => json!({ "boolValue": flag }),
+        Some(Any::IntValue(int)) => json!({ "intValue": int.to_string() }),
+        Some(Any::DoubleValue(float)) => json!({ "doubleValue": number(*float) }),
+        Some(Any::ArrayValue(list)) => {
             let values: Vec<Value> = list.values.iter().map(|one| any(Some(one))).collect();
             json!({ "arrayValue": { "values": values } })
         }
+        Some(other) => panic!("no answer of Tempo's has this: {other:?}"),
     }
 }
 

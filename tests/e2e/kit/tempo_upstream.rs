@@ -23,7 +23,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::grpc::frame;
-use super::tempo_messages::{Any, AnyValue, FoundTrace, KeyValue, List, SearchResponse, SpanSet};
+use super::otlp::{AnyValue, attribute, list, text};
+use super::tempo_messages::{FoundTrace, SearchResponse, SpanSet};
 use super::upstream::{Seen, is_health_check};
 
 /// Of the recorded traces: the end of the id, and what their spans say about their tenants.
@@ -260,27 +261,14 @@ fn trace(version: &str, id: &str, is_protobuf: bool) -> TempoReply {
 fn ownership_response(seen: &Seen) -> Vec<u8> {
     let query = seen.param("q").concat();
     let asked: Vec<&str> = query.split('"').skip(1).step_by(2).collect();
-    let text = |tenant: &str| Any::Text(tenant.to_owned());
-    let groups = |id: &str| -> Option<Vec<Any>> {
+    let groups = |id: &str| -> Option<Vec<AnyValue>> {
         let end = id
             .trim_start_matches('0')
             .trim_start_matches("abc")
             .trim_start_matches('0');
         match end {
-            "8" => {
-                let values = ["A", "B"].map(|tenant| AnyValue {
-                    value: Some(text(tenant)),
-                });
-                Some(vec![Any::List(List {
-                    values: values.to_vec(),
-                })])
-            }
-            "8a" => {
-                let values = vec![AnyValue {
-                    value: Some(text("A")),
-                }];
-                Some(vec![Any::List(List { values })])
-            }
+            "8" => Some(vec![list(&["A", "B"])]),
+            "8a" => Some(vec![list(&["A"])]),
             "c" => Some(vec![text("A")]),
             end => {
                 let known = TRACES.iter().find(|(known, ..)| *known == end);
@@ -289,11 +277,8 @@ fn ownership_response(seen: &Seen) -> Vec<u8> {
         }
     };
     let trace = |id: &&str| -> Option<FoundTrace> {
-        let set = |value: Any| SpanSet {
-            attributes: vec![KeyValue {
-                key: "by(resource.tenant_id)".to_owned(),
-                value: Some(AnyValue { value: Some(value) }),
-            }],
+        let set = |value: AnyValue| SpanSet {
+            attributes: vec![attribute("by(resource.tenant_id)", value)],
             matched: 1,
             ..SpanSet::default()
         };

@@ -14,6 +14,7 @@ pub const ISSUER: &str = "https://sso.test/realms/observability";
 pub const AUDIENCE: &str = "grafana";
 
 /// Who signs, with a key made for this test.
+#[derive(Clone)]
 pub struct Signer {
     key: EncodingKey,
     algorithm: Algorithm,

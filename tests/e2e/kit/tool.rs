@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::partywall::BINARY;
 use serde_json::Value;
 
 #[derive(Debug)]
@@ -29,8 +31,14 @@ impl Said {
 
 /// Runs `partywall` with these arguments and this standard input.
 pub fn run<A: AsRef<OsStr>>(args: &[A], input: &str) -> Said {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_partywall"))
+    run_in(Path::new("."), args, input)
+}
+
+/// In a folder.
+pub fn run_in<A: AsRef<OsStr>>(folder: &Path, args: &[A], input: &str) -> Said {
+    let mut child = Command::new(BINARY)
         .args(args)
+        .current_dir(folder)
         .env_remove("NO_COLOR")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

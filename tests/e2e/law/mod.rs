@@ -10,8 +10,7 @@
 //! `PARTYWALL_SEED` repeats it.
 //!
 //! Prometheus and promtool are those in `PATH` (`PROMETHEUS` and `PROMTOOL` name others). The
-//! queries of Prometheus' own tests are read from `../shared/corpus/promql.jsonl` or
-//! `$PARTYWALL_CORPUS`.
+//! queries of Prometheus' own tests are `promql.jsonl` of the corpora (`kit/evidence.rs`).
 //!
 //! Against a real Thanos:
 //!
@@ -37,6 +36,7 @@ use crate::kit::client::{Ask, Client};
 use crate::kit::compare::{Strictness, differences};
 use crate::kit::dataset::Dataset;
 use crate::kit::docs::Page;
+use crate::kit::evidence;
 use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::prometheus::{Prometheus, make_blocks};
 use crate::kit::random::seeds;
@@ -131,8 +131,6 @@ async fn answers_are_those_of_a_private_store() {
         for scope in [&two, &all] {
             total.add(suite::run(scope, "corpus", in_turn(&corpus, times)).await);
         }
-    } else {
-        println!("!!! NOT RUN: the corpus. Set PARTYWALL_CORPUS to promql.jsonl");
     }
     for seed in seeds("queries made up") {
         let made_up = generated::queries(seed, GENERATED);
@@ -193,14 +191,9 @@ fn assert_it_could_fail(total: &Tally) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thanos_answers_are_those_of_a_private_store() {
-    let urls = (
-        std::env::var("THANOS_URL"),
-        std::env::var("THANOS_PRIVATE_URL"),
-    );
-    let (Ok(shared), Ok(private)) = urls else {
-        println!(
-            "!!! NOT RUN: Thanos. Set THANOS_URL and THANOS_PRIVATE_URL; see this file's head"
-        );
+    let what = "a running Thanos (see the head of tests/e2e/law/mod.rs)";
+    let urls = evidence::variables(["THANOS_URL", "THANOS_PRIVATE_URL"], what);
+    let Some([shared, private]) = urls else {
         return;
     };
     let end = end_of_data(&private).await;

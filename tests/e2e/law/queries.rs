@@ -1,8 +1,8 @@
 //! Queries over the dataset: every selector form, function class and modifier.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
+
+use crate::kit::evidence;
 
 /// Each as it stands and inside every wrapper of [`WRAPPERS`] in turn.
 const SELECTORS: &[&str] = &[
@@ -351,9 +351,7 @@ fn fill(wrapper: &str, selector: &str) -> String {
 
 /// The queries of Prometheus' own tests, or `None` where the corpus is not there.
 pub fn corpus() -> Option<Vec<String>> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus/promql.jsonl");
-    let file = std::env::var_os("PARTYWALL_CORPUS").map_or(beside, PathBuf::from);
-    let text = std::fs::read_to_string(file).ok()?;
+    let text = std::fs::read_to_string(evidence::corpus("promql.jsonl")?).expect("a corpus");
     let lines = text
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON lines"));

@@ -1,13 +1,11 @@
 //! Remote read: the same series, as samples and as streamed chunks.
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Request, StatusCode};
+use hyper::StatusCode;
 
 use super::requests::Times;
 use super::suite::Scope;
 use crate::kit::client::{Answer, Client};
-use crate::kit::protobuf::{LabelMatcher, Query, ReadRequest, ReadResponse, pack, unpack};
+use crate::kit::protobuf::{LabelMatcher, Query, ReadRequest, ReadResponse, unpack};
 
 const EQUAL: i32 = 0;
 const NOT_EQUAL: i32 = 1;
@@ -52,8 +50,10 @@ pub async fn compare(scope: &Scope, times: Times) -> (usize, usize) {
                     .collect(),
                 accepted_response_types: types,
             };
-            let expected = read(&client, &scope.private, None, &request).await;
-            let got = read(&client, &scope.proxy, Some(&scope.token), &request).await;
+            let expected = client.remote_read(&scope.private, None, &request).await;
+            let got = client
+                .remote_read(&scope.proxy, Some(&scope.token), &request)
+                .await;
             let what = format!("{}: {request:?}", scope.name);
             assert_eq!(got.status, expected.status, "{what}: {}", got.text());
             assert_eq!(got.status, StatusCode::OK, "{what}: {}", got.text());
@@ -96,23 +96,6 @@ fn query(matchers: &[Matcher], times: Times) -> Query {
         end: times.end * 1000,
         matchers: matchers.iter().map(matcher).collect(),
     }
-}
-
-async fn read(client: &Client, base: &str, token: Option<&str>, request: &ReadRequest) -> Answer {
-    let mut builder = Request::post(format!("{base}/api/v1/read"))
-        .header("content-type", "application/x-protobuf")
-        .header("content-encoding", "snappy")
-        .header("x-prometheus-remote-read-version", "0.1.0");
-    if let Some(token) = token {
-        builder = builder.header("authorization", format!("Bearer {token}"));
-    }
-    client
-        .send(
-            builder
-                .body(Full::from(Bytes::from(pack(request))))
-                .expect("a request"),
-        )
-        .await
 }
 
 fn decode(answer: &Answer) -> ReadResponse {

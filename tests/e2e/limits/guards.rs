@@ -2,14 +2,10 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
-
 use crate::kit::client::{Answer, Ask, Client, Sent};
 use crate::kit::grpc::{Call, call};
 use crate::kit::partywall::Setup;
-use crate::kit::protobuf::{LabelMatcher, Query, ReadRequest, pack};
+use crate::kit::protobuf::{LabelMatcher, Query, ReadRequest};
 use crate::kit::rig::{Rig, token};
 use crate::kit::stage::{SECRET, Stage, eventually};
 use crate::kit::tempo_messages::{QueryRangeRequest, SearchRequest};
@@ -307,12 +303,10 @@ async fn remote_reads_are_guarded_too() {
             accepted_response_types: vec![],
         };
         let token = stage.proxy.signer.tenant("acme");
-        let request = Request::post(format!("{}/api/v1/read", stage.proxy.url))
-            .header("authorization", format!("Bearer {token}"))
-            .header("content-type", "application/x-protobuf")
-            .header("content-encoding", "snappy")
-            .body(Full::<Bytes>::from(pack(&request)));
-        Client::default().send(request.unwrap()).await
+        let client = Client::default();
+        client
+            .remote_read(&stage.proxy.url, Some(&token), &request)
+            .await
     };
     let day = i64::from(DAY) * 1000;
     let answer = read(day, 33 * day).await;

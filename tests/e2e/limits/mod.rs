@@ -281,20 +281,13 @@ async fn waiting_unauthenticated_clients_take_no_permit() {
     let (known, stranger) = (Key::new("known"), Key::new("stranger"));
     let mut provider = Provider::start(&[&known]).await;
     let issuer = provider.issuer();
-    let rig = Rig::launch(
-        |config, _| {
-            config.algorithm = "ES256";
-            config.issuer.clone_from(&issuer);
-            let url = provider.key_set_url();
-            config.keys = format!("jwks_url: {url}\n      refresh_interval: 200ms");
-            config.rest += "limits: {requests: 2}\n";
-        },
-        |dir, config| {
-            let path = dir.join("partywall.yaml");
-            std::fs::write(&path, config.to_string()).unwrap();
-            path
-        },
-    )
+    let rig = Rig::launch(|config, _| {
+        config.algorithm = "ES256";
+        config.issuer.clone_from(&issuer);
+        let url = provider.key_set_url();
+        config.keys = format!("jwks_url: {url}\n      refresh_interval: 200ms");
+        config.rest += "limits: {requests: 2}\n";
+    })
     .await;
     let good = known.token(&issuer);
     rig.until_status(&good, 200).await;

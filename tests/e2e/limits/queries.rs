@@ -3,14 +3,10 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
-
 use crate::kit::client::{Answer, Ask, Client, Sent};
 use crate::kit::grpc::{Call, call};
 use crate::kit::partywall::Setup;
-use crate::kit::protobuf::{LabelMatcher, Query, ReadRequest, pack};
+use crate::kit::protobuf::{LabelMatcher, Query, ReadRequest};
 use crate::kit::stage::Stage;
 use crate::kit::tempo_messages::{
     QueryInstantRequest, QueryRangeRequest, SearchRequest, TagValuesRequest, TagsRequest,
@@ -245,12 +241,10 @@ async fn matchers_of_a_remote_read_are_bounded() {
             queries: vec![query.clone(), query],
             accepted_response_types: vec![],
         };
-        let request = Request::post(format!("{}/api/v1/read", stage.proxy.url))
-            .header("authorization", format!("Bearer {token}"))
-            .header("content-type", "application/x-protobuf")
-            .header("content-encoding", "snappy")
-            .body(Full::<Bytes>::from(pack(&request)));
-        Client::default().send(request.unwrap()).await
+        let client = Client::default();
+        client
+            .remote_read(&stage.proxy.url, Some(token), &request)
+            .await
     };
     let long = "x".repeat(60);
     for token in stage.callers() {

@@ -1,5 +1,6 @@
 //! A changed config takes effect without a restart; a bad one changes nothing.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,9 +10,11 @@ use std::time::{Duration, Instant};
 use hyper::StatusCode;
 
 use crate::kit::client::{Ask, Client};
+use crate::kit::partywall::Setup;
 use crate::kit::process::free_port;
-use crate::kit::rig::{ACME, Config, Rig, replace, token};
+use crate::kit::rig::{self, ACME, Rig, replace, token};
 use crate::kit::stage::eventually;
+use crate::kit::tool::run;
 
 /// Who is `acme` no more.
 const REVOKED: &str = "claim: tenant_id\n  map: {globex: globex}";
@@ -57,13 +60,13 @@ async fn a_changed_map_means_other_tenants() {
 /// that is replaced as a whole.
 #[tokio::test]
 async fn a_swapped_config_map_takes_effect() {
-    let fill = |dir: &Path, version: &str, config: &Config| {
+    let fill = |dir: &Path, version: &str, config: &Setup| {
         std::fs::create_dir(dir.join(version)).unwrap();
         std::fs::write(dir.join(version).join("partywall.yaml"), config.to_string()).unwrap();
         symlink(version, dir.join("..data_tmp")).unwrap();
         std::fs::rename(dir.join("..data_tmp"), dir.join("..data")).unwrap();
     };
-    let mut rig = Rig::launch(
+    let mut rig = Rig::launch_from(
         |_, _| {},
         |dir, config| {
             fill(dir, "..2026_01_01", config);
@@ -171,19 +174,17 @@ async fn a_bad_file_changes_nothing_and_says_so() {
 async fn at_start_a_bad_file_is_the_end() {
     let dir = tempfile::TempDir::new().unwrap();
     let path = dir.path().join("partywall.yaml");
-    let text = Config::new("http://127.0.0.1:1").to_string();
+    let text = rig::setup("http://127.0.0.1:1").to_string();
     std::fs::write(&path, text.replace("api: prometheus", "api: promethius")).unwrap();
     for command in ["serve", "check"] {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_partywall"))
-            .args([command, "--config"])
-            .arg(&path)
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said = run(
+            &[OsStr::new(command), "--config".as_ref(), path.as_ref()],
+            "",
+        );
+        assert_eq!(said.code, 1);
         assert!(
-            said.contains("partywall.yaml:7:10: upstreams[0].api: "),
-            "{said}"
+            said.err.contains("partywall.yaml:7:10: upstreams[0].api: "),
+            "{said:?}"
         );
     }
 }
@@ -191,16 +192,15 @@ async fn at_start_a_bad_file_is_the_end() {
 #[tokio::test]
 async fn a_taken_address_is_an_error_with_its_name() {
     let rig = Rig::start(|_, _| {}).await;
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_partywall"))
-        .args(["serve", "--config"])
-        .arg(&rig.path)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = run(
+        &[OsStr::new("serve"), "--config".as_ref(), rig.path.as_ref()],
+        "",
+    );
+    assert_eq!(said.code, 1);
     assert!(
-        said.contains(&format!("127.0.0.1:{}", rig.config.admin)),
-        "{said}"
+        said.err
+            .contains(&format!("127.0.0.1:{}", rig.config.admin)),
+        "{said:?}"
     );
 }
 
@@ -273,7 +273,7 @@ async fn under_load_no_request_fails_or_mixes_two_configs() {
     .await;
     let configs = {
         let first = rig.config.clone();
-        let second = Config {
+        let second = Setup {
             upstream: other.url.clone(),
             tenancy: map("second"),
             ..first.clone()

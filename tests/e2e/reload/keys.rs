@@ -3,28 +3,21 @@
 use std::time::Duration;
 
 use crate::kit::keys::{Key, key_set};
+use crate::kit::partywall::Setup;
 use crate::kit::provider::Provider;
-use crate::kit::rig::{ACME, Config, Rig, replace};
+use crate::kit::rig::{ACME, Rig, replace};
 use crate::kit::stage::eventually;
 use crate::kit::token::{ISSUER, Signer};
 
-/// In the place of the one issuer of [`Config`].
-fn trust(config: &mut Config, issuer: &str, keys: &str) {
+/// In the place of the one issuer of [`Setup`].
+fn trust(config: &mut Setup, issuer: &str, keys: &str) {
     config.algorithm = "ES256";
     keys.clone_into(&mut config.keys);
     config.issuer = issuer.to_owned();
 }
 
-async fn launched(change: impl FnOnce(&mut Config)) -> Rig {
-    Rig::launch(
-        |config, _| change(config),
-        |dir, config| {
-            let path = dir.join("partywall.yaml");
-            std::fs::write(&path, config.to_string()).unwrap();
-            path
-        },
-    )
-    .await
+async fn launched(change: impl FnOnce(&mut Setup)) -> Rig {
+    Rig::launch(|config, _| change(config)).await
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What shadow mode does not open, and what it does not loosen.
 
-use super::stage::{ask, counted, metric, shadow, shadowed, verdict};
+use super::stage::{ask, counted, shadow, shadowed, verdict};
 use crate::kit::client::{Ask, Sent};
 use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::raw::{exchange, request};
@@ -43,7 +43,7 @@ async fn writes_and_administration_stay_closed() {
     }
     assert!(counted(&proxy, "tsdb_admin", "closed", "").await >= 6.0);
     assert!(counted(&proxy, "write", "closed", "").await >= 4.0);
-    assert!(metric(&proxy, "partywall_refusals_total").await >= 34.0);
+    assert!(proxy.metric("partywall_refusals_total").await >= 34.0);
 }
 
 /// For callers that the config opens it to, it is open as usual.
@@ -89,8 +89,8 @@ async fn other_upstreams_are_enforced() {
     assert_eq!(other.take_one().param("query"), [r#"up{tenant_id="acme"}"#]);
     assert_eq!(verdict(&answer), "");
     let in_force = |upstream: &str| format!("partywall_shadow{{upstream=\"{upstream}\"}}");
-    assert!((metric(&proxy, &in_force("metrics")).await - 1.0).abs() < 1e-9);
-    assert!(metric(&proxy, &in_force("other")).await.abs() < 1e-9);
+    assert!((proxy.metric(&in_force("metrics")).await - 1.0).abs() < 1e-9);
+    assert!(proxy.metric(&in_force("other")).await.abs() < 1e-9);
 }
 
 /// Bounds that protect the process hold for everybody.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::stage::{ask, eventually, metric, records, shadow, shadow_for};
+use super::stage::{ask, records, shadow, shadow_for};
 use crate::kit::client::Ask;
 use crate::kit::dataset::Dataset;
 use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::prometheus::Prometheus;
+use crate::kit::stage::eventually;
 use crate::kit::token::now;
 use crate::kit::upstream::Upstream;
 
@@ -45,7 +46,7 @@ async fn shadow_mode_shows_which_callers_would_see_less() {
         assert_eq!(record["shadow"], "rewritten");
         assert_eq!(record["queries"][0], query);
     }
-    let of = |series: &'static str| metric(&proxy, series);
+    let of = |series: &'static str| proxy.metric(series);
     assert!(
         of("partywall_shadow_comparisons_total{upstream=\"metrics\",result=\"smaller\"}").await
             > 0.5
@@ -93,7 +94,7 @@ async fn confined_copy_is_sent_after_the_response() {
     let token = proxy.signer.tenant("acme");
     ask(&proxy, &question, Some(&token)).await;
     let same = "partywall_shadow_comparisons_total{upstream=\"metrics\",result=\"same\"}";
-    eventually("it is compared", async || metric(&proxy, same).await > 0.5).await;
+    eventually("it is compared", async || proxy.metric(same).await > 0.5).await;
     let queries: Vec<_> = upstream
         .take()
         .iter()

@@ -1,6 +1,6 @@
 //! Tempo: streams and traces, as they are.
 
-use super::stage::{ask, metric, shadow, verdict};
+use super::stage::{ask, shadow, verdict};
 use crate::kit::client::{Ask, Client};
 use crate::kit::grpc::{Call, call};
 use crate::kit::partywall::{Partywall, Setup};
@@ -86,5 +86,5 @@ async fn traces_and_searches_pass_as_they_are() {
         }
     }
     let denied = "partywall_shadow_requests_total{upstream=\"traces\"";
-    assert!(metric(&proxy, denied).await >= 10.0);
+    assert!(proxy.metric(denied).await >= 10.0);
 }

@@ -5,12 +5,13 @@ use http_body_util::Full;
 use hyper::{Method, Request};
 use serde_json::json;
 
-use super::stage::{ask, counted, eventually, metric, records, shadow, shadowed, verdict};
+use super::stage::{ask, counted, records, shadow, shadowed, verdict};
 use crate::kit::client::{Ask, Client, Sent};
 use crate::kit::dataset::Dataset;
 use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::prometheus::{Extras, Prometheus};
 use crate::kit::raw;
+use crate::kit::stage::eventually;
 use crate::kit::token::{Signer, now};
 use crate::kit::upstream::Upstream;
 
@@ -123,9 +124,9 @@ async fn cached_responses_equal_the_stores_for_every_caller() {
     assert!(counted(&proxy, "rules", "filtered", "").await >= 1.0);
     assert!(counted(&proxy, "query", "unchanged", "").await >= 2.0);
     // Nothing was refused.
-    assert!(metric(&proxy, "partywall_refusals_total").await < 1.0);
+    assert!(proxy.metric("partywall_refusals_total").await < 1.0);
     let decided = "partywall_decisions_total{route=\"query\",decision=\"shadow\"}";
-    assert!(metric(&proxy, decided).await >= 18.0);
+    assert!(proxy.metric(decided).await >= 18.0);
 }
 
 #[tokio::test]
@@ -230,7 +231,7 @@ async fn a_body_over_the_bound_is_sent_on() {
         };
         assert_eq!(verdict(&answer), expected, "{length}");
     }
-    assert!(metric(&proxy, "partywall_buffered_bytes").await < 1.0);
+    assert!(proxy.metric("partywall_buffered_bytes").await < 1.0);
 }
 
 /// The same where its length is not said: what was buffered of it is forwarded first, in order.

@@ -1,14 +1,11 @@
 //! The proxy in shadow mode.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
 use crate::kit::client::{Answer, Ask, Client};
 use crate::kit::partywall::{Partywall, Setup};
-
-/// Longer than anything here takes on the slowest machine.
-pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `shadow`, in force for so long.
 pub fn shadow_for(time: Duration, more: &str) -> String {
@@ -41,25 +38,12 @@ pub fn verdict(answer: &Answer) -> &str {
     answer.header("x-partywall-shadow")
 }
 
-/// The sum of the samples whose line begins so, 0 where there is none.
-pub async fn metric(proxy: &Partywall, series: &str) -> f64 {
-    let metrics = format!("{}/metrics", proxy.admin);
-    let text = Client::default().get(&metrics).await.text();
-    text.lines()
-        .filter(|line| line.starts_with(series))
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-        .sum()
-}
-
 /// Requests to the upstream `metrics` that came to a verdict.
 pub async fn counted(proxy: &Partywall, route: &str, verdict: &str, reason: &str) -> f64 {
     let labels =
         format!("upstream=\"metrics\",route=\"{route}\",verdict=\"{verdict}\",reason=\"{reason}\"");
-    metric(
-        proxy,
-        &format!("partywall_shadow_requests_total{{{labels}}}"),
-    )
-    .await
+    let series = format!("partywall_shadow_requests_total{{{labels}}}");
+    proxy.metric(&series).await
 }
 
 pub async fn ready(proxy: &Partywall) -> String {
@@ -78,13 +62,4 @@ pub fn records(file: &std::path::Path) -> Vec<Value> {
         .lines()
         .map(|line| serde_json::from_str(line).expect("a line of JSON"))
         .collect()
-}
-
-/// Polls until it holds; fails the test when it never does.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
-    let start = Instant::now();
-    while !holds().await {
-        assert!(start.elapsed() < PATIENCE, "never came true: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

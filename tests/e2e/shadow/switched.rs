@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::stage::{ask, eventually, metric, ready, shadow, shadow_until, verdict};
+use super::stage::{ask, ready, shadow, shadow_until, verdict};
 use crate::kit::client::{Ask, Client};
 use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::stage::eventually;
 use crate::kit::upstream::Upstream;
 
 const IN_FORCE: &str = "partywall_shadow{upstream=\"metrics\"}";
@@ -27,7 +28,7 @@ async fn it_ends_by_itself() {
         (answer.status.as_u16(), verdict(&answer)),
         (200, "denied; reason=missing")
     );
-    assert!((metric(&proxy, IN_FORCE).await - 1.0).abs() < 1e-9);
+    assert!((proxy.metric(IN_FORCE).await - 1.0).abs() < 1e-9);
     let text = ready(&proxy).await;
     assert!(
         text.starts_with("ready; upstream metrics is in shadow mode until ")
@@ -59,7 +60,7 @@ async fn it_ends_by_itself() {
         [r#"up{tenant_id="acme"}"#]
     );
     assert_eq!(ready(&proxy).await, "ready\n");
-    assert!(metric(&proxy, IN_FORCE).await.abs() < 1e-9);
+    assert!(proxy.metric(IN_FORCE).await.abs() < 1e-9);
     eventually("its end is logged", async || {
         proxy.process.log().contains("its shadow mode ended")
     })
@@ -113,7 +114,10 @@ async fn half_of_it_is_refused_while_running() {
     );
     std::fs::write(proxy.config(), bad).expect("written");
     eventually("it is refused", async || {
-        metric(&proxy, "partywall_config_reloads_total{result=\"error\"}").await > 0.5
+        proxy
+            .metric("partywall_config_reloads_total{result=\"error\"}")
+            .await
+            > 0.5
     })
     .await;
     assert_eq!(ask(&proxy, &question(), None).await.status, 401);

@@ -1,13 +1,12 @@
 //! What the operator's tools report of it; and that it cannot be enabled by accident.
 
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use super::stage::{shadow, shadow_for, shadow_until};
+use crate::kit::tool::{Said, run_in};
 
 /// Runs the binary in a folder with this `shadow` in its config.
-fn run(shadow: &str, args: &[&str], input: &str) -> Output {
+fn run(shadow: &str, args: &[&str], input: &str) -> Said {
     let folder = tempfile::TempDir::new().expect("a folder");
     let config = format!(
         "\
@@ -39,38 +38,23 @@ tests:
 ";
     std::fs::write(folder.path().join("p.yaml"), config).expect("a config");
     std::fs::write(folder.path().join("tests.yaml"), tests).expect("tests");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_partywall"))
-        .args(args)
-        .current_dir(folder.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    let _ = stdin.write_all(input.as_bytes());
-    drop(stdin);
-    child.wait_with_output().expect("an end")
-}
-
-fn said(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    run_in(folder.path(), args, input)
 }
 
 #[test]
 fn check_warns_and_refuses_every_slip() {
     let check = ["check", "--config", "p.yaml"];
     let good = run(&shadow(), &check, "");
-    assert!(good.status.success());
-    let warning = said(&good.stderr);
+    assert!(good.code == 0);
+    let warning = &good.err;
     assert!(
         warning.contains("warning: upstreams[0].shadow: upstream thanos is in shadow mode until "),
         "{warning}"
     );
     let passed = shadow_until(SystemTime::now() - Duration::from_mins(1), "");
     let over = run(&passed, &check, "");
-    assert!(over.status.success());
-    assert!(said(&over.stderr).contains("all is enforced"));
+    assert!(over.code == 0);
+    assert!(over.err.contains("all is enforced"));
     let soon = humantime::format_rfc3339(SystemTime::now() + Duration::from_mins(1));
     for (slip, error) in [
         (
@@ -97,8 +81,8 @@ fn check_warns_and_refuses_every_slip() {
     ] {
         for command in ["check", "serve"] {
             let output = run(&slip, &[command, "--config", "p.yaml"], "");
-            assert!(!output.status.success(), "{slip}");
-            let text = said(&output.stderr);
+            assert!(output.code != 0, "{slip}");
+            let text = output.err;
             assert!(
                 text.contains("p.yaml:6:") && text.contains(error),
                 "{slip}: {text}"
@@ -112,30 +96,30 @@ fn explain_says_that_shadow_mode_is_in_force() {
     let args = ["explain", "--config", "p.yaml", "--claims", "-"];
     let claims = r#"{"tenant_id": "acme"}"#;
     let query = [&args[..], &["up"]].concat();
-    let text = said(&run(&shadow(), &query, claims).stdout);
+    let text = run(&shadow(), &query, claims).out;
     assert!(text.contains("nothing is enforced there"), "{text}");
     assert!(text.contains(r#"up{tenant_id="acme"}"#), "{text}");
     let json = [&args[..], &["--json", "up"]].concat();
-    let text = said(&run(&shadow(), &json, claims).stdout);
+    let text = run(&shadow(), &json, claims).out;
     assert!(text.contains("shadow_until"), "{text}");
     let closed = [&args[..], &["--request", "POST /api/v1/write"]].concat();
-    let text = said(&run(&shadow(), &closed, claims).stdout);
+    let text = run(&shadow(), &closed, claims).out;
     assert!(
         !text.contains("SHADOW") && text.contains("refused"),
         "{text}"
     );
-    let text = said(&run("", &query, claims).stdout);
+    let text = run("", &query, claims).out;
     assert!(!text.contains("SHADOW"), "{text}");
 }
 
 #[test]
 fn tests_of_rules_pass_with_a_warning() {
     let output = run(&shadow(), &["test", "tests.yaml"], "");
-    assert!(output.status.success(), "{output:?}");
-    let text = said(&output.stdout);
+    assert!(output.code == 0, "{output:?}");
+    let text = output.out;
     assert!(
         text.contains("warn  p.yaml: upstream thanos is in shadow mode"),
         "{text}"
     );
-    assert!(!said(&run("", &["test", "tests.yaml"], "").stdout).contains("warn"));
+    assert!(!run("", &["test", "tests.yaml"], "").out.contains("warn"));
 }

@@ -1,24 +1,26 @@
 //! The proxy's own spans, as a collector gets them.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
 
-use super::messages::{AnyValue, Export, KeyValue, Span};
 use super::*;
+use crate::kit::otlp::{
+    Any, AnyValue, ExportTraceServiceRequest as Export, KeyValue, Span, SpanKind, StatusCode,
+};
+use crate::kit::rig::{ACME, Rig};
 use crate::kit::stage::{PATIENCE, eventually};
 use crate::kit::upstream::Behaviour;
 
 /// The caller's span in [`SAMPLED`].
 const PARENT: &str = "00f067aa0ba902b7";
 
-const INTERNAL: i32 = 1;
-const SERVER: i32 = 2;
-const CLIENT: i32 = 3;
-const ERROR: i32 = 2;
+const INTERNAL: i32 = SpanKind::Internal as i32;
+const SERVER: i32 = SpanKind::Server as i32;
+const CLIENT: i32 = SpanKind::Client as i32;
+const ERROR: i32 = StatusCode::Error as i32;
 
 fn hex(bytes: &[u8]) -> String {
     bytes
@@ -27,14 +29,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn texts(attributes: &[KeyValue]) -> BTreeMap<&str, String> {
-    let text = |value: &AnyValue| match value {
-        AnyValue {
-            text: Some(text), ..
-        } => text.clone(),
-        AnyValue {
-            number: Some(number),
-            ..
-        } => number.to_string(),
+    let text = |value: &AnyValue| match &value.value {
+        Some(Any::StringValue(text)) => text.clone(),
+        Some(Any::IntValue(number)) => number.to_string(),
         other => format!("{other:?}"),
     };
     let pairs = attributes.iter().map(|pair| {
@@ -114,27 +111,13 @@ fn accepted() -> Reply {
 }
 
 async fn launch(url: &str, tracing: &str, rest: &str) -> Rig {
-    Rig::launch_as(
-        |config, _| {
-            config.tenancy = "claim: tenant_id".to_owned();
-            config.rest = config.rest.clone()
-                + &format!("tracing: {{otlp_endpoint: '{url}', {tracing}}}\n{rest}");
-        },
-        |dir, config| {
-            let path = dir.join("partywall.yaml");
-            std::fs::write(&path, config.to_string()).unwrap();
-            path
-        },
-        binary,
-    )
+    Rig::launch(|config, _| {
+        let tracing = format!("tracing: {{otlp_endpoint: '{url}', {tracing}}}\n{rest}");
+        config.rest += &tracing;
+        // Batches leave soon.
+        config.environment = vec![("OTEL_BSP_SCHEDULE_DELAY", "50".to_owned())];
+    })
     .await
-}
-
-fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_partywall"));
-    // Batches leave soon.
-    command.env("OTEL_BSP_SCHEDULE_DELAY", "50");
-    command
 }
 
 struct Spans(Vec<Span>);
@@ -185,10 +168,14 @@ async fn a_sampled_request_has_its_spans() {
         assert_eq!(hex(&span.trace_id), TRACE, "{name}");
         assert_eq!(span.parent_span_id, request.span_id, "{name}");
         assert!(
-            span.start >= request.start && span.end <= request.end,
+            span.start_time_unix_nano >= request.start_time_unix_nano
+                && span.end_time_unix_nano <= request.end_time_unix_nano,
             "{name}"
         );
-        assert!(span.start <= span.end, "{name}");
+        assert!(
+            span.start_time_unix_nano <= span.end_time_unix_nano,
+            "{name}"
+        );
     }
     let seen = traced.rig.upstream.take_one();
     let upstream = hex(&spans.only("upstream").span_id);

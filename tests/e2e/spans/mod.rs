@@ -2,14 +2,9 @@
 
 #[cfg(feature = "otlp")]
 mod exported;
-#[cfg(feature = "otlp")]
-mod messages;
 
 use crate::kit::client::{Ask, Client, Sent};
 use crate::kit::partywall::{Partywall, Setup};
-#[cfg(not(feature = "otlp"))]
-use crate::kit::rig::Config;
-use crate::kit::rig::{ACME, Rig};
 use crate::kit::stage::{SECRET, Stage};
 use crate::kit::token::Signer;
 use crate::kit::upstream::{Reply, Upstream};
@@ -110,33 +105,4 @@ async fn a_warning_names_the_trace() {
     let warning = log.lines().find(|line| line.contains("ownership query"));
     let warning = warning.expect("a warning");
     assert!(warning.contains(TRACE), "{warning}");
-}
-
-#[cfg(not(feature = "otlp"))]
-#[tokio::test]
-async fn a_build_without_spans_says_so() {
-    let dir = tempfile::TempDir::new().unwrap();
-    let path = dir.path().join("partywall.yaml");
-    let mut config = Config::new("http://127.0.0.1:1");
-    config.rest = "tracing: {otlp_endpoint: 'http://otel:4318/v1/traces'}\n".to_owned();
-    std::fs::write(&path, config.to_string()).unwrap();
-    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_partywall"));
-    let checked = check
-        .arg("check")
-        .arg("--config")
-        .arg(&path)
-        .output()
-        .unwrap();
-    assert!(!checked.status.success());
-    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
-    assert!(
-        said.contains("tracing: this build") && said.contains("--features otlp"),
-        "{said}"
-    );
-    // Nor does a reload take it.
-    let mut rig = Rig::start(|_, _| {}).await;
-    rig.config.rest += &config.rest;
-    rig.replace();
-    crate::kit::stage::eventually("it is refused", async || rig.reloads().await.1 > 0.5).await;
-    assert_eq!(rig.status(&ACME).await, 200);
 }

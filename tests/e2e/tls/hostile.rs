@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
+use crate::kit::evidence;
 use crate::kit::raw::exchange;
 use crate::kit::rig::{ACME, Rig};
 use crate::kit::stage::{PATIENCE, QUERY, until_seen};
@@ -129,14 +130,10 @@ async fn s2_protocols_are_ours_or_none() {
 async fn s3_renegotiation_is_refused() {
     let authority = Authority::new("ca");
     let rig = rig(&authority, "").await;
-    let found = std::env::var_os("PATH").is_some_and(|paths| {
-        std::env::split_paths(&paths).any(|folder| folder.join("openssl").is_file())
-    });
-    if !found {
-        println!("!!! no openssl here: renegotiation is not tried");
+    let Some(openssl) = evidence::program("openssl") else {
         return;
-    }
-    let mut client = Command::new("openssl")
+    };
+    let mut client = Command::new(openssl)
         .args(["s_client", "-tls1_2", "-connect", &port(&rig)])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 
 use crate::kit::client::{Ask, Client};
 use crate::kit::grpc::{Call, call};
-use crate::kit::rig::{ACME, Config, Rig, replace};
+use crate::kit::partywall::Setup;
+use crate::kit::rig::{ACME, Rig, replace};
 use crate::kit::secure_upstream::{Authority, Pair, SecureUpstream, chain, config, impostor};
 use crate::kit::stage::{PATIENCE, SECRET, eventually};
 use crate::kit::token::{AUDIENCE, Signer};
@@ -26,7 +27,7 @@ async fn rig(upstream: &SecureUpstream, tls: &str, files: &[(&str, &str)]) -> Ri
     Rig::start(|config, dir| {
         write(dir);
         config.upstream.clone_from(&upstream.url);
-        config.options = with_tls(tls);
+        config.upstream_options = with_tls(tls);
     })
     .await
 }
@@ -161,7 +162,13 @@ const INSECURE: &str = r#"partywall_upstream_tls_insecure{upstream="metrics"}"#;
 async fn verification_can_be_switched_off_and_is_warned_of() {
     let authority = Authority::new();
     let upstream = SecureUpstream::start(&authority.server("elsewhere"), &[]).await;
-    let mut rig = rig(&upstream, "{insecure_skip_verify: true}", &[]).await;
+    let mut rig = Rig::start(|config, _| {
+        config.upstream.clone_from(&upstream.url);
+        config.upstream_options = with_tls("{insecure_skip_verify: true}");
+        // Loads are counted: none is by polling.
+        config.unwatched();
+    })
+    .await;
     assert_status(&rig, "insecure", 200).await;
     assert!(rig.metric(INSECURE).await > 0.5);
     assert!((rig.metric(WARNED).await - 1.0).abs() < 1e-9);
@@ -170,13 +177,13 @@ async fn verification_can_be_switched_off_and_is_warned_of() {
     let warnings = || rig.process.log().matches(WARNING).count();
     assert_eq!(warnings(), 1);
 
-    rig.config.rest = "limits: {requests: 7}\n".to_owned();
+    rig.config.rest += "limits: {requests: 7}\n";
     rig.rewrite();
     assert_eq!(rig.post_reload().await.status, 200);
     let warnings = || rig.process.log().matches(WARNING).count();
     assert_eq!(warnings(), 2, "at each load");
 
-    rig.config.options.clear();
+    rig.config.upstream_options.clear();
     rig.rewrite();
     assert_eq!(rig.post_reload().await.status, 200);
     assert_status(&rig, "verified again", 502).await;
@@ -184,7 +191,7 @@ async fn verification_can_be_switched_off_and_is_warned_of() {
     assert!(rig.metric(WARNED).await < 0.5);
     assert!(!shown(&rig).await.contains(WARNING));
 
-    rig.config.options = with_tls("{insecure_skip_verify: true}");
+    rig.config.upstream_options = with_tls("{insecure_skip_verify: true}");
     rig.rewrite();
     assert_eq!(rig.post_reload().await.status, 200);
     assert_eq!(rig.process.log().matches(WARNING).count(), 3);
@@ -368,7 +375,9 @@ async fn an_unrelated_reload_keeps_connections_and_a_changed_file_does_not() {
         &[("ca.pem", &authority.pem())],
     )
     .await;
-    rig.config.options.push("health: {interval: 1h}".to_owned());
+    rig.config
+        .upstream_options
+        .push("health: {interval: 1h}".to_owned());
     rig.config.unwatched();
     rig.rewrite();
     assert_eq!(rig.post_reload().await.status, 200);
@@ -411,7 +420,7 @@ async fn a_handshake_that_hangs_is_given_up() {
     });
     let rig = Rig::start(|config, _| {
         config.upstream = format!("https://{address}");
-        config.options = vec!["timeouts: {connect: 300ms}".to_owned()];
+        config.upstream_options = vec!["timeouts: {connect: 300ms}".to_owned()];
     })
     .await;
     let started = Instant::now();
@@ -435,7 +444,7 @@ async fn the_openshift_sample_reaches_thanos_querier() {
     let service_ca = Authority::new();
     let querier = SecureUpstream::start(&service_ca.server(NAME), &[]).await;
     querier.demand("Bearer service-account-token");
-    let lay = |dir: &Path, config: &Config| {
+    let lay = |dir: &Path, config: &Setup| {
         std::fs::write(dir.join("service-ca.crt"), service_ca.pem()).unwrap();
         std::fs::write(dir.join("token"), "service-account-token\n").unwrap();
         let mut text = sample.to_owned();
@@ -466,7 +475,7 @@ async fn the_openshift_sample_reaches_thanos_querier() {
         std::fs::write(&path, text).unwrap();
         path
     };
-    let rig = Rig::launch(|_, _| {}, lay).await;
+    let rig = Rig::launch_from(|_, _| {}, lay).await;
     eventually("it is ready", async || {
         rig.admin_status("/-/ready").await == 200
     })

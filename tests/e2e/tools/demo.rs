@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use crate::kit::partywall::BINARY;
 use crate::kit::process::{Guarded, find_tool};
 use tempfile::TempDir;
 
@@ -83,7 +84,7 @@ async fn stop_with(signal: &str, expected: Option<i32>) {
 }
 
 fn demo(temporary: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_partywall"));
+    let mut command = Command::new(BINARY);
     command.arg("demo").env("TMPDIR", temporary);
     command
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::kit::docs::{Page, pages};
+use crate::kit::partywall::BINARY;
 
 /// A command and what a page shows it to print.
 struct Transcript {
@@ -73,7 +74,7 @@ fn console_blocks_are_not_indented() {
 
 #[test]
 fn transcripts_match_what_the_binary_prints() {
-    let binary = Path::new(env!("CARGO_BIN_EXE_partywall"));
+    let binary = Path::new(BINARY);
     let folder = binary.parent().expect("a folder").display();
     let path = format!("{folder}:{}", std::env::var("PATH").unwrap_or_default());
     let mut run = 0;

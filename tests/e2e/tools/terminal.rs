@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::kit::partywall::BINARY;
 use crate::kit::tool::run;
 use crate::kit::upstream::{Behaviour, Upstream};
 
@@ -12,7 +13,7 @@ const KEYCLOAK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/keycloak.yam
 /// Runs `partywall` with these arguments at a terminal (`script` of util-linux makes one), and
 /// gives what stands on it.
 fn at_a_terminal(args: &str, environment: &[(&str, &str)]) -> String {
-    let command = format!("{} {args}", env!("CARGO_BIN_EXE_partywall"));
+    let command = format!("{BINARY} {args}");
     let output = Command::new("script")
         .args(["--quiet", "--return", "--command", &command, "/dev/null"])
         .env_remove("NO_COLOR")

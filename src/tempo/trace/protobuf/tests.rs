@@ -1,11 +1,12 @@
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
 use crate::tempo::trace::NOT_FOUND_V2_PROTOBUF;
 use crate::tempo::trace::testing::{
-    Generated, Redacted, ResourceSpans, Trace, TraceByIdResponse, all_recorded, generated, is_ours,
-    owner, owners, recorded, redact_in_pieces, redact_protobuf, tenants,
+    Generated, Redacted, TraceByIdResponse, all_recorded, generated, is_ours, owner, owners,
+    recorded, redact_in_pieces, redact_protobuf, tenants,
 };
 
 fn redact(body: &Bytes, api: TraceApi, names: &[&str]) -> Redacted {
@@ -22,7 +23,7 @@ fn whole(redacted: &Redacted) -> Bytes {
 
 fn spans_of(body: &[u8], api: TraceApi) -> Vec<ResourceSpans> {
     match api {
-        TraceApi::V1 => Trace::decode(body).unwrap().resource_spans,
+        TraceApi::V1 => TracesData::decode(body).unwrap().resource_spans,
         TraceApi::V2 => TraceByIdResponse::decode(body)
             .unwrap()
             .trace
@@ -361,7 +362,7 @@ proptest! {
         mutation in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
         partial in any::<bool>(),
     ) {
-        let trace = Trace { resource_spans: made.iter().map(Generated::message).collect() };
+        let trace = TracesData { resource_spans: made.iter().map(Generated::message).collect() };
         let answer = TraceByIdResponse {
             trace: Some(trace.clone()),
             status: partial.into(),
@@ -398,7 +399,7 @@ proptest! {
         let mut ours = resource_spans.clone();
         ours.retain(|spans| is_ours(spans, &owner));
         let whole_trace = ours.len() == resource_spans.len();
-        let trace = Trace { resource_spans };
+        let trace = TracesData { resource_spans };
         let (api, body) = if v2 {
             let answer = TraceByIdResponse { trace: Some(trace), ..Default::default() };
             (TraceApi::V2, answer.encode_to_vec())
@@ -423,7 +424,7 @@ proptest! {
         mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let resource_spans = made.iter().map(Generated::message).collect();
-        let mut body = Trace { resource_spans }.encode_to_vec();
+        let mut body = TracesData { resource_spans }.encode_to_vec();
         for (place, byte) in mutations {
             let place = place.index(body.len());
             body[place] = byte;
@@ -431,7 +432,7 @@ proptest! {
         for api in [TraceApi::V1, TraceApi::V2] {
             let answer = redact_protobuf(&body.clone().into(), api, &owner, ForeignSpans::Redact);
             if let Ok(redacted) = answer
-                && let Ok(trace) = Trace::decode(whole(&redacted))
+                && let Ok(trace) = TracesData::decode(whole(&redacted))
                 && api == TraceApi::V1
             {
                 for spans in trace.resource_spans {

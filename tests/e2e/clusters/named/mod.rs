@@ -7,8 +7,9 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 use crate::kit::grpc::{Call, call};
+use crate::kit::partywall::Setup;
 use crate::kit::raw::{RawAnswer, exchange, request};
-use crate::kit::rig::{Config, Rig};
+use crate::kit::rig::Rig;
 use crate::kit::stage::{FORM, QUERY, SECRET};
 use crate::kit::tempo_upstream::TempoUpstream;
 use crate::kit::token::Signer;
@@ -58,7 +59,7 @@ impl Named {
         Self::with(|_| {}).await
     }
 
-    async fn with(change: impl FnOnce(&mut Config)) -> Self {
+    async fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let (eu, us) = (Upstream::start().await, Upstream::start().await);
         let (tempo_eu, tempo) = (TempoUpstream::start().await, TempoUpstream::start().await);
         let rig = Rig::start(|config, _| {

@@ -1,8 +1,12 @@
 //! P: which endpoint a path is, however it is spelled.
 
+use crate::kit::client::{Ask, Client};
 use crate::kit::door::{Door, FORM};
+use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::raw::request;
-use crate::kit::upstream::Reply;
+use crate::kit::stage::SECRET;
+use crate::kit::token::Signer;
+use crate::kit::upstream::{Reply, Upstream};
 
 #[tokio::test]
 async fn p1_p3_p4_odd_spellings_of_data_paths_are_refused() {
@@ -327,4 +331,46 @@ async fn outside_the_data_apis_nothing_is_changed() {
 
     let stranger = door.send_raw(&request("GET", "/teapot", &[], b"")).await;
     door.assert_refused("pass through without a token", &stranger, &[401]);
+}
+
+/// One gateway serves both stores at one address. What the metrics API would let through must not
+/// be a way into Tempo's internals.
+#[tokio::test]
+async fn internals_of_tempo_are_closed_behind_a_shared_gateway() {
+    let gateway = Upstream::start().await;
+    let url = &gateway.url;
+    let mut setup = Setup::new(&format!(
+        "{url}\n  - name: tempo\n    api: tempo\n    url: {url}"
+    ));
+    setup.signer = Signer::hs256(SECRET);
+    setup.rest = "  traces:\n    attribute: resource.tenant_id\n".to_owned();
+    let proxy = Partywall::start(setup).await;
+    let token = proxy.signer.tenant("acme");
+    let ask = async |path: &str| {
+        let ask = Ask::get(path, &[]);
+        Client::default().ask(&proxy.url, &ask, Some(&token)).await
+    };
+    for path in [
+        "/usage_metrics",
+        "/status/config",
+        "/status/overrides",
+        "/memberlist",
+        "/partition-ring",
+        "/live-store/ring",
+        "/live-store/prepare-downscale",
+        "/distributor/ring",
+        "/ingester/ring",
+        "/querier/api/search",
+        "/flush",
+        "/shutdown",
+    ] {
+        let answer = ask(path).await;
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+        assert!(gateway.take().is_empty(), "{path} reached the gateway");
+    }
+    // Pages of Prometheus still pass.
+    for path in ["/status", "/graph"] {
+        ask(path).await;
+        assert_eq!(gateway.take().len(), 1, "{path}");
+    }
 }

@@ -34,6 +34,7 @@ use self::ask::{As, Form, Outcome, Question, Subject, ask};
 use self::compare::{canonical, differences, exemplars, page};
 use self::exceptions::{Answers, EXCEPTIONS, Rule};
 use crate::kit::client::Client;
+use crate::kit::evidence;
 use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::random::seeds;
 use crate::kit::tempo_data::{ATTRIBUTE, Trace, Traces, anchors};
@@ -59,14 +60,9 @@ impl Stores {
     /// The Tempos of the environment, with the dataset in them.
     async fn from_environment() -> Option<Self> {
         let variable = |name: &str| std::env::var(name).ok();
-        let (Some(shared), Some(private)) = (variable("TEMPO_URL"), variable("TEMPO_PRIVATE_URL"))
-        else {
-            println!(
-                "!!! NOT RUN: the law on real Tempos. Set TEMPO_URL and TEMPO_PRIVATE_URL; see \
-                 the head of tests/e2e/traces/live/mod.rs"
-            );
-            return None;
-        };
+        let what = "two running Tempos (see the head of tests/e2e/traces/live/mod.rs)";
+        let urls = evidence::variables(["TEMPO_URL", "TEMPO_PRIVATE_URL"], what);
+        let [shared, private] = urls?;
         let data = match (
             variable("TEMPO_OTLP_URL"),
             variable("TEMPO_PRIVATE_OTLP_URL"),

@@ -19,6 +19,7 @@ use super::compare::{canonical, differences};
 use super::exceptions::mask;
 use super::{ATTEMPTS, GENTLY, as_asked, forget_unless_named, questions};
 use crate::kit::client::Client;
+use crate::kit::evidence;
 use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::tempo_data::{ATTRIBUTE, Group, Owner, Trace, Traces, Window};
 use crate::kit::token::now;
@@ -79,20 +80,17 @@ struct Tally {
 
 impl Stores {
     async fn from_environment() -> Option<Self> {
-        let variable = |name: &str| std::env::var(name).ok();
-        let urls = (
-            variable("TEMPO_MODES_URL"),
-            variable("TEMPO_MODES_OTLP_URL"),
-            variable("TEMPO_MULTITENANT_URL"),
-            variable("TEMPO_MULTITENANT_OTLP_URL"),
+        let what = "Tempos of all modes (see the head of tests/e2e/traces/live/modes.rs)";
+        let urls = evidence::variables(
+            [
+                "TEMPO_MODES_URL",
+                "TEMPO_MODES_OTLP_URL",
+                "TEMPO_MULTITENANT_URL",
+                "TEMPO_MULTITENANT_OTLP_URL",
+            ],
+            what,
         );
-        let (Some(shared), Some(otlp), Some(multitenant), Some(multitenant_otlp)) = urls else {
-            println!(
-                "!!! NOT RUN: the law on real Tempos in all modes. Set TEMPO_MODES_URL; see the \
-                 head of tests/e2e/traces/live/modes.rs"
-            );
-            return None;
-        };
+        let [shared, otlp, multitenant, multitenant_otlp] = urls?;
         let data = Traces::shared(now()).keep(|trace, _| trace.window != Window::Doubtful);
         data.push(&otlp).await;
         data.wait_visible(&shared).await;

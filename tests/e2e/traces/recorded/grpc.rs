@@ -6,8 +6,9 @@ use prost::Message;
 
 use super::{Door, STAGE, assert_no_foreign};
 use crate::kit::grpc::{Call, CallAnswer, call, frame, unframe};
+use crate::kit::otlp::Any;
 use crate::kit::tempo_messages::{
-    Any, QueryInstantRequest, QueryInstantResponse, QueryRangeRequest, QueryRangeResponse, Scopes,
+    QueryInstantRequest, QueryInstantResponse, QueryRangeRequest, QueryRangeResponse, Scopes,
     SearchRequest, SearchResponse, Strings, TagValues, TagValuesRequest, TagsRequest, decode,
 };
 use crate::kit::tempo_upstream::{TempoReply, is_ownership_query, recorded_stream, trace_id};
@@ -215,7 +216,7 @@ async fn metrics_are_confined() {
         .call(&Call::new(&path("MetricsQueryInstant"), &instant))
         .await;
     let series: Vec<QueryInstantResponse> = all(&answer);
-    let is_text = |any: &Option<Any>| matches!(any, Some(Any::Text(_)));
+    let is_text = |any: &Option<Any>| matches!(any, Some(Any::StringValue(_)));
     let labels = series
         .iter()
         .flat_map(|message| &message.series)

@@ -78,7 +78,7 @@ pub(crate) fn for_data_request(client: &HeaderMap) -> HeaderMap {
             headers.append(name, value.clone());
         }
     }
-    // A compressed answer cannot be filtered or scrubbed on the way.
+    // What is compressed has to be decompressed here, to be filtered or scrubbed on the way.
     headers.insert(
         header::ACCEPT_ENCODING,
         HeaderValue::from_static("identity"),
@@ -95,6 +95,21 @@ pub(crate) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
         }
     }
     headers
+}
+
+/// Says of an answer whose bytes were changed that its entity tag stands for the meaning alone
+/// (RFC 9110 §8.8.1).
+pub(crate) fn weaken_etag(headers: &mut HeaderMap) {
+    let Some(strong) = headers.get(header::ETAG) else {
+        return;
+    };
+    if strong.as_bytes().starts_with(b"W/") {
+        return;
+    }
+    match HeaderValue::from_bytes(&[b"W/", strong.as_bytes()].concat()) {
+        Ok(weak) => drop(headers.insert(header::ETAG, weak)),
+        Err(_) => drop(headers.remove(header::ETAG)),
+    }
 }
 
 /// Takes from a request that passes through what must not: hop-by-hop headers, names trusted by

@@ -20,6 +20,7 @@
 //! | [`cache`] | a cached answer, if there is one |
 //! | [`forward`] | the upstream's answer: takes nothing but an `Enforced` |
 //! | [`respond`] | the client's answer: streamed, scrubbed or filtered as enforcement planned |
+//! | [`deliver`] | the same, compressed where the client takes that |
 //!
 //! A query of several clusters is enforced once for all, and each answer is made as if it were
 //! the only one ([`fan_out`]).
@@ -33,6 +34,7 @@ mod authorize;
 pub mod cache;
 mod context;
 mod defect;
+mod deliver;
 mod enforce;
 pub(crate) mod error;
 mod exchange;
@@ -62,6 +64,7 @@ use hyper::{Request, Response};
 use tracing::{Instrument as _, Span};
 
 use self::defect::caught;
+use self::deliver::Delivery;
 use self::error::Dialect;
 use self::record::{Head, RequestRecord, method_name};
 use self::snapshot::Snapshot;
@@ -144,6 +147,8 @@ impl Proxy {
             dialect: Dialect::of_request(&request),
             trace_id: spans.trace_id().or(trace.map(|trace| trace.trace_id)),
         };
+        let settings = &snapshot.settings().compression;
+        let delivery = Delivery::to(settings, request.headers(), remote);
         let span = span_of(head.trace_id.as_ref());
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
         let mut record = RequestRecord::begin(metrics, trail, spans, in_flight, head);
@@ -156,6 +161,10 @@ impl Proxy {
             error.render(record.dialect()).map(ResponseBody::whole)
         });
         record.set_code(response.status().as_u16());
+        let response = delivery.deliver(response, || {
+            let authenticator = snapshot.rules().authenticator();
+            context.budget(authenticator.holder_of(record.caller()))
+        });
         response.map(|body| body.on_end(record))
     }
 }

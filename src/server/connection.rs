@@ -89,7 +89,8 @@ struct Connection {
 impl Connection {
     /// HTTP/1.1, or HTTP/2 where the client speaks it from its first byte (RFC 9113 §3.3).
     async fn plain(&self, stream: TcpStream) {
-        let stream = Framed::new(TimedIo::new(stream, Arc::clone(&self.activity)));
+        let stream = TimedIo::new(stream, Arc::clone(&self.activity));
+        let stream = Framed::new(stream, &self.activity);
         let stream = HalfClose::new(stream, Arc::clone(&self.activity));
         let leaving = pin!(self.leaving());
         self.http(stream, self.builder(), leaving).await;
@@ -108,7 +109,8 @@ impl Connection {
         self.proxy.metrics().tls.handshake(result);
         match shaken {
             Ok((stream, Protocol::Http1)) => {
-                self.http(Framed::new(stream), self.builder().http1_only(), leaving)
+                let stream = Framed::new(stream, &self.activity);
+                self.http(stream, self.builder().http1_only(), leaving)
                     .await;
             }
             Ok((stream, Protocol::Http2)) => {

@@ -9,6 +9,7 @@ mod h1_framing;
 mod h2_stall;
 mod half_close;
 mod pace;
+mod read_stage;
 mod timeouts;
 pub mod tls;
 

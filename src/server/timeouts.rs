@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use hyper::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -40,6 +41,8 @@ pub(super) trait Table: std::fmt::Debug + Send + Sync {
 pub(super) struct ConnectionState {
     accepted: Instant,
     in_flight: AtomicU32,
+    /// Waits until nothing is in flight.
+    served: AtomicWaker,
     served_any: AtomicBool,
     multiplexed: AtomicBool,
     /// Whether the client of the last request knows interim answers.
@@ -84,6 +87,7 @@ impl ConnectionState {
         Arc::new(Self {
             accepted: Instant::now(),
             in_flight: AtomicU32::new(0),
+            served: AtomicWaker::new(),
             served_any: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
             authenticated: AtomicBool::new(false),
@@ -159,6 +163,11 @@ impl ConnectionState {
         self.in_flight.load(Ordering::Relaxed) > 0
     }
 
+    /// Wakes this task when a request has been answered.
+    pub(super) fn wake_when_served(&self, cx: &Context<'_>) {
+        self.served.register(cx.waker());
+    }
+
     /// The number of the last request.
     pub(super) fn request_number(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
@@ -188,7 +197,8 @@ impl ConnectionState {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bytes_came(&self) {
+    /// Bytes of a client came, or are looked at now.
+    pub(super) fn bytes_came(&self) {
         let waits_for_head = self.in_flight.load(Ordering::Relaxed) == 0
             && !self.multiplexed.load(Ordering::Relaxed)
             && self.head_since.load(Ordering::Relaxed) == 0;
@@ -285,6 +295,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.served.wake();
     }
 }
 
@@ -416,12 +427,15 @@ mod tests {
         fn authenticated(&self, _id: u64) {}
     }
 
-    fn no_table() -> Weak<dyn Table> {
-        Weak::<NoTable>::new()
+    impl ConnectionState {
+        /// Of a connection without an entry.
+        pub(in crate::server) fn unlisted() -> Arc<Self> {
+            Self::of_entry(Weak::<NoTable>::new(), 1)
+        }
     }
 
     fn activity() -> Arc<ConnectionState> {
-        ConnectionState::of_entry(no_table(), 1)
+        ConnectionState::unlisted()
     }
 
     const READING: ReadingLimits = ReadingLimits {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::body::RequestBody;
 use crate::grpc::frame;
 use crate::prometheus::form::Form;
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::{Repeat, Upstream, UpstreamError};
 
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
@@ -114,7 +114,7 @@ impl<'a> Probe<'a> {
             request.headers_mut().remove(hyper::header::HOST);
         }
         let started = SystemTime::now();
-        let answer = self.upstream.send(request).await;
+        let answer = self.upstream.send(request, Repeat::Once).await;
         let answer = answer.map_err(|error| match error {
             UpstreamError::Unreachable(cause) => with_causes(&cause),
             timeout @ UpstreamError::Timeout(_) => timeout.to_string(),

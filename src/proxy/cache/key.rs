@@ -122,6 +122,7 @@ fn to_whom(text: &mut Text, upstream: &Upstream) {
         open_to_admins: _,
         timeouts: _,
         max_idle_connections: _,
+        compressed_answers: _,
         health: _,
         // What shadow mode lets through never comes here.
         shadow: _,

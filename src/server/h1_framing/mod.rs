@@ -6,16 +6,12 @@
 //! A [`Guard`] follows the same messages as hyper, but only their framing, and can only refuse:
 //! what it lets by is what came. As long as it has let by what has one reading, it agrees with
 //! hyper on where each message ends; a test holds the two side by side.
+//!
+//! What a client sends behind a request is [held back](held) until that is answered.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+mod held;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// What hyper is given to read in the place of what was refused: no line of a head, no size of a
-/// chunk and no trailer holds a NUL, so it answers 400 and closes.
-const REFUSAL: &[u8] = b"\0\r\n\r\n";
+pub(super) use self::held::Framed;
 
 /// More than a `Transfer-Encoding` or `Content-Length` needs that has one reading.
 const LINE_KEPT: usize = 64;
@@ -30,6 +26,8 @@ struct Guard {
     line: Line,
     head: Head,
     is_first_head: bool,
+    /// Whether a message has just ended.
+    has_ended: bool,
 }
 
 /// Which byte comes next.
@@ -76,6 +74,7 @@ impl Guard {
             line: Line::new(),
             head: Head::default(),
             is_first_head: true,
+            has_ended: false,
         }
     }
 
@@ -83,13 +82,15 @@ impl Guard {
         self.state == State::Head && self.head.lines == 0 && self.line.length == 0
     }
 
-    /// Follows the next bytes; says from which on they are not to be passed.
-    fn follow(&mut self, bytes: &[u8]) -> Result<(), Ambiguous> {
+    /// Follows the next bytes, up to the end of a message; gives what comes behind that, or says
+    /// from which byte on they are not to be passed.
+    fn follow<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Ambiguous> {
         let mut rest = bytes;
+        self.has_ended = false;
         while let Some((byte, after)) = rest.split_first() {
             let at = bytes.len() - rest.len();
             rest = match self.state {
-                State::Http2 => return Ok(()),
+                State::Http2 => return Ok(&[]),
                 State::Body { left } => self.skip(left, rest, |left| State::Body { left }),
                 State::ChunkData { left } => {
                     self.skip(left, rest, |left| State::ChunkData { left })
@@ -103,8 +104,11 @@ impl Guard {
                     after
                 }
             };
+            if self.has_ended {
+                break;
+            }
         }
-        Ok(())
+        Ok(rest)
     }
 
     /// Passes over a body, as far as it has come.
@@ -113,7 +117,7 @@ impl Guard {
         let left = left.saturating_sub(length as u64);
         self.state = match (left, self.state) {
             (0, State::ChunkData { .. }) => State::ChunkDataCr,
-            (0, _) => State::Head,
+            (0, _) => self.end_of_message(),
             (left, _) => still(left),
         };
         bytes.get(length..).unwrap_or_default()
@@ -136,7 +140,7 @@ impl Guard {
             (State::Head, Some([])) if self.head.lines == 0 => State::Head,
             (State::Head, Some([])) => self.end_of_head(),
             (State::Head, _) => self.head_line(&line)?,
-            (_, Some([])) => State::Head,
+            (_, Some([])) => self.end_of_message(),
             (state, _) => state,
         };
         rest.get(1..)
@@ -179,9 +183,14 @@ impl Guard {
         let head = std::mem::take(&mut self.head);
         match head.length {
             _ if head.is_chunked => State::ChunkSize { size: 0 },
-            None | Some(0) => State::Head,
+            None | Some(0) => self.end_of_message(),
             Some(left) => State::Body { left },
         }
+    }
+
+    fn end_of_message(&mut self) -> State {
+        self.has_ended = true;
+        State::Head
     }
 
     /// The framing of chunks (RFC 9112 §7.1). What is no chunk hyper refuses itself; here it must
@@ -259,92 +268,6 @@ fn number(value: &[u8]) -> Option<u64> {
     let is_digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let digits = is_digits.then(|| std::str::from_utf8(value).ok())??;
     digits.parse().ok()
-}
-
-/// A stream of requests that have one framing each.
-pub(super) struct Framed<S> {
-    stream: S,
-    guard: Guard,
-    /// What is still to be read of [`REFUSAL`], once something was refused.
-    refusal: Option<&'static [u8]>,
-}
-
-impl<S> Framed<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self {
-            stream,
-            guard: Guard::new(),
-            refusal: None,
-        }
-    }
-
-    /// The stream below.
-    pub(super) fn get_ref(&self) -> &S {
-        &self.stream
-    }
-
-    /// Whether all that came is whole HTTP/1 requests.
-    pub(super) fn is_between_requests(&self) -> bool {
-        self.refusal.is_none() && self.guard.is_between_requests()
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.refusal.is_none() {
-            let before = buf.filled().len();
-            match Pin::new(&mut this.stream).poll_read(cx, buf) {
-                Poll::Ready(Ok(())) => {}
-                other => return other,
-            }
-            let came = buf.filled().get(before..).unwrap_or_default();
-            match this.guard.follow(came) {
-                Ok(()) => return Poll::Ready(Ok(())),
-                Err(Ambiguous { at }) => buf.set_filled(before + at),
-            }
-            tracing::debug!("refusing a request whose framing has two readings");
-        }
-        let refusal = this.refusal.unwrap_or(REFUSAL);
-        let (now, later) = refusal.split_at(refusal.len().min(buf.remaining()));
-        buf.put_slice(now);
-        this.refusal = Some(later);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Framed<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }
 
 #[cfg(test)]

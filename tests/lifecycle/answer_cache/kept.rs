@@ -259,7 +259,7 @@ async fn what_is_cut_off_or_no_json_is_not_kept_for_admins() {
     let mut compressed = Reply::json(VECTOR);
     compressed
         .headers
-        .push(("content-encoding", "gzip".to_owned()));
+        .push(("content-encoding", "br".to_owned()));
     for reply in [
         Reply::json(r#"{"status":"success","data":["#),
         html,

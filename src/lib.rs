@@ -27,6 +27,7 @@
 //! | [`shares`] | fair shares of permits, bodies being received and buffered bytes |
 //! | `headers` | which headers are forwarded, and which come back |
 //! | [`reason`] | why requests are refused |
+//! | `strict_json` | pure: JSON with one reading |
 //! | [`tenant`], [`closed_group`] | what configs and APIs both name: a tenant, a group of endpoints that tenants cannot use |
 //!
 //! The law everything is judged by: a tenant's answer is the answer of a private store that
@@ -48,6 +49,7 @@ pub mod query_size;
 pub mod reason;
 pub mod server;
 pub mod shares;
+mod strict_json;
 pub mod telemetry;
 pub mod tempo;
 pub mod tenancy;

@@ -1,7 +1,7 @@
 //! Why requests are refused: one list, from which the label `reason` of the metrics, the `reason` of
 //! audit records, the advice of `partywall explain` and `docs/refusals.md` come.
 //!
-//! To add one, add a line here and update the page; `tests/deploy/docs.rs` says how.
+//! To add one, add a line here and update the page; `tests/e2e/deploy/docs.rs` says how.
 
 /// Declares the enum and what is known about each reason. Several may share a label: the label is
 /// published, and what would permit the request may differ.

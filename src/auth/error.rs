@@ -25,6 +25,29 @@ pub enum AuthError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The only token is opaque to every reader but its issuer.
+    #[error(
+        "header {header} holds an opaque token and not a JSON Web Token (JWT), and no other header \
+         of tokens.sources has one: send a JWT as {expected}. Let the client send the ID token \
+         (Grafana does so in X-Id-Token with Forward OAuth Identity), or let the identity provider \
+         issue access tokens that are JWTs"
+    )]
+    Opaque {
+        header: HeaderName,
+        /// The headers that may hold a token, as a text.
+        expected: Arc<str>,
+    },
+    /// The first token is refused, and a later header has another, which is not tried.
+    #[error(
+        "{error}. This is the token of header {used}; the one in {unused} is not tried, as the \
+         first header of tokens.sources that has a JWT decides: to use it, list {unused} first in \
+         tokens.sources, or alone"
+    )]
+    First {
+        error: Box<Self>,
+        used: HeaderName,
+        unused: HeaderName,
+    },
     /// Longer than `tokens.max_bytes`.
     #[error("the token is longer than {max} bytes")]
     TooLong { max: usize },
@@ -77,6 +100,7 @@ impl AuthError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::First { error, .. } => error.status(),
             _ => StatusCode::UNAUTHORIZED,
         }
     }
@@ -100,7 +124,8 @@ impl AuthError {
             Self::Missing { .. } => Reason::TokenMissing,
             Self::Header { .. } => Reason::TokenHeader,
             Self::TooLong { .. } => Reason::TokenTooLong,
-            Self::Malformed(_) => Reason::TokenMalformed,
+            Self::Opaque { .. } | Self::Malformed(_) => Reason::TokenMalformed,
+            Self::First { error, .. } => error.reason(),
             Self::Issuer => Reason::TokenIssuer,
             Self::Algorithm => Reason::TokenAlgorithm,
             Self::UnknownKey | Self::Ambiguous => Reason::TokenKey,
@@ -148,6 +173,20 @@ mod tests {
             AuthError::Expired.www_authenticate().unwrap(),
             "Bearer error=\"invalid_token\", \
              error_description=\"the token has expired: get a new one\""
+        );
+        let first = AuthError::First {
+            error: Box::new(AuthError::Audience),
+            used: HeaderName::from_static("authorization"),
+            unused: HeaderName::from_static("x-id-token"),
+        };
+        assert_eq!(
+            (first.status(), first.reason()),
+            (StatusCode::UNAUTHORIZED, Reason::TokenAudience)
+        );
+        assert!(
+            first
+                .to_string()
+                .contains("list x-id-token first in tokens.sources")
         );
         assert_eq!(AuthError::KeysUnavailable.www_authenticate(), None);
         assert_eq!(AuthError::KeysUnavailable.status(), 503);

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::error::AuthError;
-use super::json;
 use crate::config::settings::Algorithm;
+use crate::strict_json;
 
 /// A well-formed token. Nothing in it is to be trusted before its signature is verified.
 #[derive(Debug)]
@@ -38,11 +38,11 @@ pub(super) fn parse(token: &str) -> Result<Jws<'_>, AuthError> {
     if decode(signature)?.is_empty() {
         return Err(AuthError::Malformed("it is not signed"));
     }
-    let header = json::object(&decode(header)?).ok_or(AuthError::Malformed(
+    let header = strict_json::object(&decode(header)?).ok_or(AuthError::Malformed(
         "its header is not a JSON object, or a key occurs twice in it",
     ))?;
     let (algorithm, kid) = read_header(&header)?;
-    let claims = json::object(&decode(claims)?).ok_or(AuthError::Malformed(
+    let claims = strict_json::object(&decode(claims)?).ok_or(AuthError::Malformed(
         "its claims are not a JSON object, are nested too deeply, or a key occurs twice in them",
     ))?;
     Ok(Jws {

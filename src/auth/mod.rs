@@ -3,8 +3,8 @@
 //! | file | content |
 //! |---|---|
 //! | `authenticator` | the steps of one request: header, cache, signature, claims, scope |
-//! | `source` | which header holds the token |
-//! | `jws`, `json` | strict parsing of a token's text |
+//! | `source`, `opaque` | which header holds the token |
+//! | `jws` | strict parsing of a token's text |
 //! | `claims` | the claims that a trusted token must have |
 //! | `keys`, `jwks`, `pem` | the keys that an issuer may sign with |
 //! | `store`, `refresh`, `fetch` | where keys come from, and how they are refreshed |
@@ -19,10 +19,10 @@ mod claims;
 mod clock;
 mod error;
 mod fetch;
-mod json;
 mod jwks;
 mod jws;
 mod keys;
+mod opaque;
 mod pem;
 mod principal;
 mod refresh;

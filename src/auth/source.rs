@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use hyper::HeaderMap;
 use hyper::header::HeaderName;
+use hyper::{HeaderMap, StatusCode};
 use memchr::{memchr, memchr2};
 
 use super::error::{AuthError, InvalidTokens};
+use super::opaque::is_opaque;
 use crate::config::settings::TokenSource;
 
 /// The headers that may hold a token, in order.
@@ -53,23 +54,62 @@ impl Sources {
         })
     }
 
-    /// The token of the first header that is present, which decides alone: if it is malformed, or
+    /// The token of the first header that has one, which decides alone: if it is malformed, or is
     /// present twice with different values, the next header is not tried.
     ///
     /// A header with another authentication scheme is ignored: Grafana sends a data source's
-    /// `Authorization: Basic` beside the user's `X-Id-Token`.
+    /// `Authorization: Basic` beside the user's `X-Id-Token`. So is an opaque token, which proves
+    /// nothing here; see [`is_opaque`] for why that is safe.
     pub(super) fn find<'a>(&'a self, headers: &'a HeaderMap) -> Result<Found<'a>, AuthError> {
+        let mut opaque = None;
         for source in &self.all {
-            if let Some(token) = source.token(headers)? {
-                return Ok(Found {
-                    token,
-                    header: &source.header,
-                });
+            match source.token(headers)? {
+                Some(token) if is_opaque(token) => {
+                    opaque = opaque.or(Some(&source.header));
+                }
+                Some(token) => {
+                    return Ok(Found {
+                        token,
+                        header: &source.header,
+                    });
+                }
+                None => {}
             }
         }
-        Err(AuthError::Missing {
-            expected: self.expected.clone(),
+        let expected = self.expected.clone();
+        Err(match opaque {
+            Some(header) => AuthError::Opaque {
+                header: header.clone(),
+                expected,
+            },
+            None => AuthError::Missing { expected },
         })
+    }
+
+    /// A refusal of the token that was found. Where a later header has a token as well, it says why
+    /// that one was not tried, and what to do.
+    pub(super) fn refusal(
+        &self,
+        error: AuthError,
+        found: &Found<'_>,
+        headers: &HeaderMap,
+    ) -> AuthError {
+        let sources = self.all.iter();
+        let mut later = sources
+            .skip_while(|source| source.header != found.header)
+            .skip(1);
+        let other = later.find(|source| {
+            let token = source.token(headers).ok().flatten();
+            token.is_some_and(|token| !is_opaque(token))
+        });
+        match other {
+            Some(other) if error.status() == StatusCode::UNAUTHORIZED => AuthError::First {
+                error: Box::new(error),
+                used: found.header.clone(),
+                unused: other.header.clone(),
+            },
+            _ => error,
+        }
     }
 }
 
@@ -159,14 +199,42 @@ mod tests {
     }
 
     #[test]
-    fn first_header_that_is_present_decides() {
+    fn first_header_that_has_a_jwt_decides() {
         let both: [(&'static str, &[u8]); 2] =
-            [("x-id-token", b"i"), ("authorization", b"Bearer a")];
-        assert_eq!(find(&both), "authorization: a");
-        assert_eq!(find(&[("x-id-token", b"i")]), "x-id-token: i");
-        assert_eq!(find(&[("authorization", b"bEaReR a")]), "authorization: a");
-        assert_eq!(find(&[("x-forwarded-access-token", b"a")]), "missing");
+            [("x-id-token", b"eyJi"), ("authorization", b"Bearer eyJa")];
+        assert_eq!(find(&both), "authorization: eyJa");
+        assert_eq!(find(&[("x-id-token", b"eyJi")]), "x-id-token: eyJi");
+        let lower = ("authorization", &b"bEaReR eyJa"[..]);
+        assert_eq!(find(&[lower]), "authorization: eyJa");
+        assert_eq!(find(&[("x-forwarded-access-token", b"eyJa")]), "missing");
         assert_eq!(find(&[]), "missing");
+    }
+
+    #[test]
+    fn opaque_token_is_passed_over() {
+        let google = ("authorization", &b"Bearer ya29.a0AfH6SMBx"[..]);
+        assert_eq!(find(&[google, ("x-id-token", b"eyJi")]), "x-id-token: eyJi");
+        assert_eq!(find(&[google]), "malformed");
+        assert_eq!(find(&[google, ("x-id-token", b"secret")]), "malformed");
+        // It is not passed over where it is not one token with one reading.
+        let twice = ("authorization", &b"Bearer ya29.other"[..]);
+        let id_token = ("x-id-token", &b"eyJi"[..]);
+        assert_eq!(find(&[google, twice, id_token]), "header");
+        assert_eq!(find(&[google, ("x-id-token", b"eyJi, eyJj")]), "header");
+    }
+
+    #[test]
+    fn text_that_may_be_a_jwt_is_not_passed_over() {
+        for first in [
+            // A JWS without a signature, a JWE, and a header alone.
+            &b"Bearer eyJhbGciOiJub25lIn0.e30."[..],
+            b"Bearer eyJhbGciOiJkaXIifQ..a.b.c",
+            b"Bearer eyJhbGciOiJSUzI1NiJ9",
+        ] {
+            let token = std::str::from_utf8(first).unwrap().split_at(7).1;
+            let headers = [("authorization", first), ("x-id-token", b"eyJi")];
+            assert_eq!(find(&headers), format!("authorization: {token}"));
+        }
     }
 
     #[test]
@@ -184,7 +252,7 @@ mod tests {
             b" Bearer a",
             b"Bearer \xe4",
         ] {
-            let headers = [("authorization", malformed), ("x-id-token", b"i")];
+            let headers = [("authorization", malformed), ("x-id-token", b"eyJi")];
             assert_eq!(find(&headers), "header", "{malformed:?}");
         }
         assert_eq!(find(&[("x-id-token", b"")]), "header");
@@ -194,17 +262,18 @@ mod tests {
     #[test]
     fn another_scheme_is_not_there_for_us() {
         let basic = ("authorization", &b"Basic dXNlcjpwYXNz"[..]);
-        assert_eq!(find(&[basic, ("x-id-token", b"i")]), "x-id-token: i");
+        assert_eq!(find(&[basic, ("x-id-token", b"eyJi")]), "x-id-token: eyJi");
         assert_eq!(find(&[basic]), "missing");
-        assert_eq!(find(&[("authorization", b"Bearer2 a")]), "missing");
+        assert_eq!(find(&[("authorization", b"Bearer2 eyJa")]), "missing");
     }
 
     #[test]
     fn two_credentials_are_none() {
         let twice = |a, b| find(&[("authorization", a), ("authorization", b)]);
-        assert_eq!(twice(b"Bearer a", b"Bearer b"), "header");
-        assert_eq!(twice(b"Basic a", b"Bearer b"), "header");
-        assert_eq!(twice(b"Bearer a", b"Bearer a"), "authorization: a");
+        assert_eq!(twice(b"Bearer eyJa", b"Bearer eyJb"), "header");
+        assert_eq!(twice(b"Basic a", b"Bearer eyJb"), "header");
+        let same = twice(b"Bearer eyJa", b"Bearer eyJa");
+        assert_eq!(same, "authorization: eyJa");
     }
 
     #[test]

@@ -84,7 +84,12 @@ impl Delivery {
         let Some(coding) = self.coding else {
             return response;
         };
-        if response.body().size_hint().upper().is_some_and(|length| length < self.min_bytes) {
+        if response
+            .body()
+            .size_hint()
+            .upper()
+            .is_some_and(|length| length < self.min_bytes)
+        {
             return response;
         }
         let mut held = budget().share();
@@ -230,7 +235,10 @@ fn weight(parameters: &str) -> Option<u16> {
     }
     let (whole, thousandths) = value.trim().split_once('.').unwrap_or((value.trim(), ""));
     let is_digits = thousandths.len() <= 3 && thousandths.bytes().all(|byte| byte.is_ascii_digit());
-    let thousandths: u16 = format!("{thousandths:0<3}").parse().ok().filter(|_| is_digits)?;
+    let thousandths: u16 = format!("{thousandths:0<3}")
+        .parse()
+        .ok()
+        .filter(|_| is_digits)?;
     match whole {
         "0" => Some(thousandths),
         "1" if thousandths == 0 => Some(1000),
@@ -286,7 +294,9 @@ mod tests {
     }
 
     fn coding(headers: &HeaderMap) -> &str {
-        headers.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap())
+        headers
+            .get(CONTENT_ENCODING)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     #[test]
@@ -324,7 +334,11 @@ mod tests {
             ("*;q=0, identity", false),
             ("gzip", false),
         ] {
-            assert_eq!(Accepted::by(&request(accept)).refuses_identity(), expected, "{accept}");
+            assert_eq!(
+                Accepted::by(&request(accept)).refuses_identity(),
+                expected,
+                "{accept}"
+            );
         }
     }
 
@@ -332,7 +346,10 @@ mod tests {
     fn headers_of_a_compressed_answer_say_so() {
         let headers = delivered(
             "gzip",
-            response(&[(ETAG, "\"a\""), (VARY, "Origin"), (CONTENT_LENGTH, "200")], 200),
+            response(
+                &[(ETAG, "\"a\""), (VARY, "Origin"), (CONTENT_LENGTH, "200")],
+                200,
+            ),
         );
         assert_eq!(coding(&headers), "gzip");
         assert_eq!(headers.get(CONTENT_LENGTH), None);
@@ -359,7 +376,10 @@ mod tests {
         for (what, answer) in [
             ("tiny", response(&[], 99)),
             ("coded", with(CONTENT_ENCODING, "snappy")),
-            ("no-transform", with(CACHE_CONTROL, "max-age=1, No-Transform")),
+            (
+                "no-transform",
+                with(CACHE_CONTROL, "max-age=1, No-Transform"),
+            ),
             ("an image", with(CONTENT_TYPE, "image/png")),
             ("remote read", with(CONTENT_TYPE, "application/x-protobuf")),
         ] {
@@ -374,13 +394,19 @@ mod tests {
         let mut no_transform = request("gzip");
         no_transform.insert(CACHE_CONTROL, HeaderValue::from_static("no-transform"));
         let delivery = Delivery::to(&LEVELS, &no_transform, remote());
-        let headers = delivery.deliver(response(&[], 200), budget).headers().clone();
+        let headers = delivery
+            .deliver(response(&[], 200), budget)
+            .headers()
+            .clone();
         assert_eq!(coding(&headers), "");
     }
 
     #[test]
     fn tiny_answer_is_compressed_where_nothing_else_is_taken() {
-        assert_eq!(coding(&delivered("identity;q=0, gzip", response(&[], 5))), "gzip");
+        assert_eq!(
+            coding(&delivered("identity;q=0, gzip", response(&[], 5))),
+            "gzip"
+        );
     }
 
     #[test]
@@ -390,7 +416,10 @@ mod tests {
                 let settings = Compression { loopback, ..LEVELS };
                 let remote = Some(address.parse().unwrap());
                 let delivery = Delivery::to(&settings, &request("gzip"), remote);
-                let headers = delivery.deliver(response(&[], 200), budget).headers().clone();
+                let headers = delivery
+                    .deliver(response(&[], 200), budget)
+                    .headers()
+                    .clone();
                 assert_eq!(coding(&headers) == "gzip", loopback, "{address}");
             }
         }

@@ -1,4 +1,4 @@
-//! Accepting connections, whatever the kernel has to say about it.
+//! Accepting connections, and recovering from what accept(2) reports.
 
 use std::fs::File;
 use std::io;
@@ -12,10 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::telemetry::log::Throttle;
 use crate::telemetry::metrics::Metrics;
 
-/// The first pause after an error; each further one is twice as long.
+/// The first pause after an error. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// The longest pause. Descriptors come back at any time, and clients wait meanwhile.
+/// The longest pause: file descriptors may become free at any time, and clients wait meanwhile.
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
 
 /// Accepts connections of one listener.
@@ -38,11 +38,11 @@ impl Acceptor {
         }
     }
 
-    /// The next connection. What goes wrong is logged and counted, and tried again: at once where
-    /// it was the connection's own fault, after a pause where the process or the machine is short
-    /// of something, since the next attempt would fail in the same way.
+    /// The next connection. Errors are logged and counted, and accepting is retried: at once where
+    /// the connection itself failed, after a pause where the process or the machine is out of a
+    /// resource, since the next attempt would fail in the same way.
     ///
-    /// `spare` is asked for a descriptor first, where there are none left.
+    /// Where there are no file descriptors left, one of `spare` is closed first.
     pub(crate) async fn accept(&self, spare: Option<&Spare>) -> (TcpStream, SocketAddr) {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -50,7 +50,7 @@ impl Acceptor {
                 Ok(accepted) => return accepted,
                 Err(error) => error,
             };
-            let reason = Shortage::of(&error);
+            let reason = Shortage::from_error(&error);
             let counted = reason.map_or("connection", Shortage::reason);
             self.metrics
                 .connections
@@ -76,13 +76,13 @@ impl Acceptor {
         }
     }
 
-    /// The listener itself, once no more is to be accepted by this.
+    /// The listener itself, once this no longer accepts on it.
     pub(crate) fn into_listener(self) -> TcpListener {
         self.listener
     }
 }
 
-/// What there is too little of (accept(2), `ERRORS`).
+/// Which resource is exhausted (accept(2), `ERRORS`).
 #[derive(Clone, Copy)]
 enum Shortage {
     Process,
@@ -92,8 +92,8 @@ enum Shortage {
 }
 
 impl Shortage {
-    /// `None` for errors of the connection itself, which Linux reports by accept(2).
-    fn of(error: &io::Error) -> Option<Self> {
+    /// `None` for errors of the connection itself, which Linux reports through accept(2).
+    fn from_error(error: &io::Error) -> Option<Self> {
         match Errno::from_io_error(error) {
             Some(Errno::MFILE) => Some(Self::Process),
             Some(Errno::NFILE) => Some(Self::System),
@@ -118,7 +118,7 @@ impl Shortage {
         matches!(self, Self::Process | Self::System)
     }
 
-    /// A word for metrics, of a closed set.
+    /// The value of the metrics' label; from a closed set.
     const fn reason(self) -> &'static str {
         match self {
             Self::Process => "process_descriptors",
@@ -136,13 +136,13 @@ impl Shortage {
             }
             Self::System => "the machine is out of file descriptors: raise fs.file-max",
             Self::Memory => "the machine is out of memory for sockets",
-            Self::Other => "the system refuses",
+            Self::Other => "accept(2) failed",
         }
     }
 }
 
-/// Descriptors that are open for no other reason than to be closed when a connection must be
-/// accepted and none is left: other parts of the process, and other processes, cannot take them.
+/// File descriptors that are held open only to be closed when a connection must be accepted and
+/// none is left: neither other parts of the process nor other processes can take them.
 #[derive(Debug)]
 pub(crate) struct Spare {
     held: Mutex<Vec<File>>,
@@ -150,7 +150,7 @@ pub(crate) struct Spare {
 }
 
 impl Spare {
-    /// Holds as many as there are to be had, up to `count`.
+    /// Opens up to `count` of them, or as many as the process still may.
     pub(crate) fn new(count: usize) -> Self {
         let spare = Self {
             held: Mutex::default(),
@@ -160,8 +160,8 @@ impl Spare {
         spare
     }
 
-    /// Opens again what was given up, as far as there are descriptors. To be called right after a
-    /// connection was closed.
+    /// Reopens the descriptors that were given up, as far as the process may. Call this right after
+    /// a connection was closed.
     pub(crate) fn refill(&self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         while held.len() < self.count {

@@ -22,22 +22,22 @@ use super::h2_stall::{Streams, WatchedBody};
 use super::half_close::HalfClose;
 use super::pace::ReadingLimits;
 use super::timeouts::{ConnectionState, Expired, TimedIo};
-use super::tls::{NoTls, Protocol, Tls};
+use super::tls::{HandshakeError, Protocol, Tls};
 use crate::body::{ReceivedBody, ResponseBody};
 use crate::config::settings::Settings;
 use crate::proxy::Proxy;
 
-/// So many connections at least it takes to have as many streams as there are permits.
-const CONNECTIONS_TO_HAVE_ALL: usize = 8;
+/// A client needs at least this many connections to have as many streams as there are permits.
+const CONNECTIONS_FOR_ALL_PERMITS: usize = 8;
 
-/// How many streams one client may have open at once on an HTTP/2 connection: a gateway that sends
-/// everybody's requests on one connection needs some, whatever the permits are.
-const STREAMS: RangeInclusive<usize> = 16..=256;
+/// How many streams one HTTP/2 connection may have open at once. A gateway that sends the requests
+/// of all its clients on one connection needs some, however few permits there are.
+const STREAMS_PER_CONNECTION: RangeInclusive<usize> = 16..=256;
 
-/// How long a drain lets HTTP/1.1 clients finish saying what they had begun to say.
+/// How long HTTP/1.1 clients have, once a drain begins, to finish sending a request.
 const H1_DRAIN_GRACE: Duration = Duration::from_secs(1);
 
-/// Serves a connection to its end, by TLS where the listener of this address has it.
+/// Serves a connection to its end, with TLS if its listener is configured so.
 pub(super) async fn serve(
     stream: TcpStream,
     address: SocketAddr,
@@ -45,7 +45,7 @@ pub(super) async fn serve(
     proxy: Arc<Proxy>,
     drain: DrainWatch,
 ) {
-    // Answers are written whole or streamed; waiting to fill a packet only delays them.
+    // Responses are written whole or streamed; waiting to fill a packet only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
@@ -53,7 +53,7 @@ pub(super) async fn serve(
     metrics.connections.open.inc();
     let snapshot = proxy.snapshot();
     let settings = Arc::clone(snapshot.settings());
-    let tls = snapshot.tls().of(address);
+    let tls = snapshot.tls().get(address);
     drop(snapshot);
     let connection = Connection {
         activity: Arc::clone(entry.activity()),
@@ -69,15 +69,18 @@ pub(super) async fn serve(
     metrics.connections.open.dec();
 }
 
-/// `SETTINGS_MAX_CONCURRENT_STREAMS` (RFC 9113 §6.5.2), where there are this many permits.
+/// `SETTINGS_MAX_CONCURRENT_STREAMS` (RFC 9113 §6.5.2) for this many permits.
 fn max_streams(permits: usize) -> u32 {
-    let share = permits / CONNECTIONS_TO_HAVE_ALL;
-    let streams = share.clamp(*STREAMS.start(), *STREAMS.end());
+    let share = permits / CONNECTIONS_FOR_ALL_PERMITS;
+    let streams = share.clamp(
+        *STREAMS_PER_CONNECTION.start(),
+        *STREAMS_PER_CONNECTION.end(),
+    );
     u32::try_from(streams).unwrap_or(u32::MAX)
 }
 
 struct Connection {
-    /// Of the moment the connection began.
+    /// As they were when the connection was accepted.
     settings: Arc<Settings>,
     activity: Arc<ConnectionState>,
     /// The client, for the audit trail.
@@ -87,7 +90,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// HTTP/1.1, or HTTP/2 where the client speaks it from its first byte (RFC 9113 §3.3).
+    /// HTTP/1.1, or HTTP/2 where the client sends its preface first (RFC 9113 §3.3).
     async fn plain(&self, stream: TcpStream) {
         let stream = TimedIo::new(stream, Arc::clone(&self.activity));
         let stream = Framed::new(stream, &self.activity);
@@ -96,18 +99,20 @@ impl Connection {
         self.http(stream, self.builder(), leaving).await;
     }
 
-    /// What the handshake agreed on, and nothing else.
+    /// The protocol that ALPN agreed on, and nothing else.
     async fn tls(&self, stream: TcpStream, tls: &Tls) {
         let mut leaving = pin!(self.leaving());
-        let shaken = tokio::select! {
-            shaken = tls.accept(stream, &self.activity) => shaken,
-            () = tokio::time::sleep(self.settings.timeouts.first_request) => Err(NoTls::Timeout),
-            () = leaving.as_mut() => Err(NoTls::Timeout),
-            () = self.activity.evicted() => Err(NoTls::Evicted),
+        let handshake = tokio::select! {
+            handshake = tls.accept(stream, &self.activity) => handshake,
+            () = tokio::time::sleep(self.settings.timeouts.first_request) => Err(HandshakeError::Timeout),
+            () = leaving.as_mut() => Err(HandshakeError::Timeout),
+            () = self.activity.evicted() => Err(HandshakeError::Evicted),
         };
-        let result = shaken.as_ref().map_or_else(NoTls::result, |_| "ok");
+        let result = handshake
+            .as_ref()
+            .map_or_else(HandshakeError::result, |_| "ok");
         self.proxy.metrics().tls.handshake(result);
-        match shaken {
+        match handshake {
             Ok((stream, Protocol::Http1)) => {
                 let stream = Framed::new(stream, &self.activity);
                 self.http(stream, self.builder().http1_only(), leaving)
@@ -117,11 +122,12 @@ impl Connection {
                 self.http(stream, self.builder().http2_only(), leaving)
                     .await;
             }
-            Err(error) => tracing::debug!(%error, "no TLS"),
+            Err(error) => tracing::debug!(%error, "the TLS handshake failed"),
         }
     }
 
-    /// Serves requests until one side has enough, a deadline passes, or the drain ends it.
+    /// Serves requests until one side closes the connection, a deadline passes, or the drain ends
+    /// it.
     async fn http<S>(
         &self,
         stream: S,
@@ -143,8 +149,8 @@ impl Connection {
                     if let Expired::TooSlow(why) = expired {
                         self.proxy.metrics().answer_was_cut(why.name());
                     }
-                    // A polite end where the peer may still listen; the others are gone or
-                    // hostile.
+                    // A graceful shutdown only where the peer may still read; the others are gone
+                    // or hostile.
                     if expired == Expired::Idle {
                         connection.as_mut().graceful_shutdown();
                         tokio::select! {
@@ -169,7 +175,7 @@ impl Connection {
                     draining = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                // Nobody waits for a polite end here: the newcomer does for the descriptor.
+                // No graceful shutdown here: a new connection waits for this one's descriptor.
                 () = self.activity.evicted() => return,
                 () = tokio::time::sleep(next_check) => {}
             }
@@ -186,20 +192,20 @@ impl Connection {
         let (proxy, drain) = (Arc::clone(&self.proxy), self.drain.clone());
         let remote = self.remote;
         let awaits_continue = request.headers().contains_key(EXPECT);
-        let (head, incoming) = request.into_parts();
+        let (parts, incoming) = request.into_parts();
         let (body, rest) = if is_multiplexed {
             (ReceivedBody::new(incoming), None)
         } else {
             ReceivedBody::with_rest(incoming)
         };
-        let request = Request::from_parts(head, body);
+        let request = Request::from_parts(parts, body);
         async move {
             let mut response = proxy.handle(request, in_flight, remote).await;
-            let carries_another = match rest {
+            let is_reusable = match rest {
                 Some(rest) => rest.discard(awaits_continue).await,
                 None => true,
             };
-            if !is_multiplexed && (!carries_another || drain.has_begun()) {
+            if !is_multiplexed && (!is_reusable || drain.has_begun()) {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
@@ -207,9 +213,10 @@ impl Connection {
         }
     }
 
-    /// Returns when a draining connection is to take no more requests. HTTP/2 can say so without
-    /// losing one (RFC 9113 §6.8). HTTP/1.1 can say so only with an answer; a client that is about
-    /// to ask gets the time to, and its answer says `close`.
+    /// Returns when a draining connection is to accept no more requests. HTTP/2 can announce that
+    /// without losing one (RFC 9113 §6.8). HTTP/1.1 can announce it only in a response: a client
+    /// that is about to send a request has [`H1_DRAIN_GRACE`] to do so, and gets `Connection:
+    /// close` with the response.
     async fn leaving(&self) {
         self.drain.clone().begun().await;
         if !self.activity.is_multiplexed() {
@@ -233,15 +240,15 @@ impl Connection {
         builder
             .http1()
             .timer(TokioTimer::new())
-            // hyper's own, of 30 s, would end idle connections too. `ConnectionState` knows the
-            // difference.
+            // hyper's own, of 30 s, would close idle connections too; `ConnectionState`
+            // distinguishes the two.
             .header_read_timeout(None)
             .max_buf_size(limits.header_bytes);
         builder
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(max_streams(limits.requests))
-            // hyper's default of 16 KiB would refuse GETs that HTTP/1.1 lets through.
+            // hyper's default of 16 KiB would refuse GETs that are accepted over HTTP/1.1.
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
         builder
     }

@@ -1,14 +1,14 @@
-//! Which connections are open, and which of them is closed when there is room for no more.
+//! The open connections, and which of them is closed when a new one finds the table full.
 //!
-//! A connection costs its client nothing, and anybody who reaches the port can open thousands. So
-//! a full table does not refuse the newcomer: it closes the connection that has been quiet for
-//! longest among those that never showed a valid token, and only where there is none of those, the
-//! one that has been idle for longest among the others. A newcomer with a token has until as many
-//! more have come as the table holds to show it, and then outlives every stranger.
+//! A connection costs its client nothing, and anyone who reaches the port can open thousands. So a
+//! full table does not refuse the new connection: it closes the one that has been quiet for longest
+//! among those that never sent a valid token, and only if all of them have, the one that has been
+//! idle for longest. A new client keeps its connection until as many more have connected as the
+//! table holds; once it has sent a valid token, no connection without one can displace it.
 //!
-//! *Quiet* counts from the last time that a request began or ended, and from the accept where there
-//! was none. Neither a handshake in progress nor bytes of an unfinished head make a connection less
-//! quiet, nor does an answer that its client does not read.
+//! *Quiet* counts from the last time that a request began or ended, or from the accept if there was
+//! none. Neither a handshake in progress, nor bytes of incomplete headers, nor a response that the
+//! client does not read make a connection less quiet.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -22,17 +22,17 @@ use tokio::time::{Instant, timeout_at};
 
 use super::timeouts::{ConnectionState, InFlight, Table};
 
-/// How long a newcomer waits for the connection that makes room for it. It ends as soon as its task
-/// runs.
+/// How long a new connection waits for the one that is closed for it. That one ends as soon as its
+/// task runs.
 const EVICTED_WITHIN: Duration = Duration::from_secs(1);
 
-/// What is counted together: an IPv4 address, or the 64 bits that a site's IPv6 addresses share,
-/// since a single host has 2^64 of those to choose from (RFC 4291 §2.5.4).
+/// What is counted as one client: an IPv4 address, or the 64-bit prefix of an IPv6 address, since a
+/// single host has 2^64 of those to choose from (RFC 4291 §2.5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Source(IpAddr);
 
 impl Source {
-    fn of(address: IpAddr) -> Self {
+    fn from_address(address: IpAddr) -> Self {
         // A socket on `[::]` reports IPv4 clients as IPv6 ones.
         match address.to_canonical() {
             IpAddr::V6(address) => {
@@ -47,13 +47,13 @@ impl Source {
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// All together.
+    /// In total.
     pub(crate) total: usize,
-    /// Of one source, without a valid token so far; unbounded if `None`.
+    /// From one source, without a valid token so far; unbounded if `None`.
     pub(crate) unauthenticated_per_address: Option<usize>,
 }
 
-/// Why a connection was closed before its time.
+/// Why a connection was closed to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Evicted {
     /// The table was full.
@@ -63,7 +63,7 @@ pub(crate) enum Evicted {
 }
 
 impl Evicted {
-    /// A word for metrics, of a closed set.
+    /// The value of the metrics' label; from a closed set.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Limit => "limit",
@@ -76,7 +76,7 @@ impl Evicted {
         match self {
             Self::Limit => {
                 "limits.connections is reached: closed the connection that was quiet for longest, \
-                 of a client without a valid token if there was one"
+                 one without a valid token if there was one"
             }
             Self::Address => {
                 "limits.unauthenticated_connections_per_address is reached: closed that address's \
@@ -86,31 +86,32 @@ impl Evicted {
     }
 }
 
-/// What became of a newcomer.
+/// The result of entering a new connection.
 pub(crate) struct Entered {
-    /// To be held for as long as the connection is open. `None` where there is no room: every
-    /// connection had a valid token and has a request in progress.
+    /// To be held for as long as the connection is open. `None` if there is no room: every
+    /// connection has sent a valid token and has a request in progress.
     pub(crate) entry: Option<Entry>,
-    /// What was closed to make room for it.
+    /// The connections that were closed to make room for it.
     pub(crate) evicted: Vec<Evicted>,
 }
 
-/// The open connections; shared by all listeners that share a limit.
+/// The open connections, of all listeners that share a limit.
 #[derive(Debug, Default)]
 pub struct ConnectionTable {
     state: Mutex<State>,
-    /// An entry was removed.
+    /// Notified when an entry was removed.
     freed: Notify,
 }
 
-/// When a connection was last known to do something, and which one it is.
+/// When a connection was last known to be active, and its id.
 type Quiet = (Instant, u64);
 
 #[derive(Debug, Default)]
 struct State {
     last_id: u64,
     open: HashMap<u64, Open>,
-    /// By [`Open::quiet_since`]; those that are being closed are in none of the three.
+    /// Ordered by [`Open::quiet_since`]; connections that are being closed are in none of the
+    /// three.
     unauthenticated: BTreeSet<Quiet>,
     by_source: HashMap<Source, BTreeSet<Quiet>>,
     authenticated: BTreeSet<Quiet>,
@@ -120,13 +121,13 @@ struct State {
 struct Open {
     activity: Arc<ConnectionState>,
     source: Source,
-    /// As it is in the sets. The activity's own may be later: the sets are corrected only where
-    /// somebody looks, so that requests take no lock.
+    /// As in the sets. The value of `activity` may be later: the sets are corrected only when a
+    /// connection has to be closed, so that requests take no lock.
     quiet_since: Instant,
     is_authenticated: bool,
 }
 
-/// One open connection; its drop makes room for another.
+/// One open connection; dropping it makes room for another.
 #[derive(Debug)]
 pub(crate) struct Entry {
     table: Arc<ConnectionTable>,
@@ -140,12 +141,12 @@ impl Entry {
         &self.activity
     }
 
-    /// A request begins on the connection, which ends with what is returned.
+    /// Marks a request as in progress until the returned value is dropped.
     pub(crate) fn begin_request(&self) -> InFlight {
         self.activity.request_begins(Version::HTTP_11)
     }
 
-    /// Returns once the connection has to make room for another: its holder is to close it.
+    /// Returns once the connection has to make room for another: its owner must close it.
     pub(crate) async fn evicted(&self) {
         self.activity.evicted().await;
     }
@@ -163,23 +164,23 @@ impl ConnectionTable {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a connection that was just accepted, and closes others where they are in its way.
+    /// Enters a connection that was just accepted, and closes others if there is no room for it.
     pub(crate) async fn enter(self: &Arc<Self>, peer: IpAddr, bounds: Bounds) -> Entered {
-        let source = Source::of(peer);
+        let source = Source::from_address(peer);
         let deadline = Instant::now() + EVICTED_WITHIN;
         let mut evicted = self.bound_source(source, bounds.unauthenticated_per_address);
         let entry = loop {
             let mut freed = pin!(self.freed.notified());
-            // From here on no removal is missed.
+            // No removal is missed from here on.
             freed.as_mut().enable();
             {
                 let mut state = self.state();
                 if state.open.len() < bounds.total {
                     break Some(self.insert(&mut state, source));
                 }
-                // Of those that are being closed already, one makes room, but another newcomer may
-                // have taken it by then.
-                if !state.has_room_coming(bounds.total) {
+                // Each connection that is being closed makes room for one, but another new
+                // connection may take that first.
+                if !state.will_have_room(bounds.total) {
                     if state.evict_longest_quiet().is_none() {
                         break None;
                     }
@@ -226,7 +227,7 @@ impl ConnectionTable {
         }
     }
 
-    /// How many never showed a valid token.
+    /// The number of connections that never sent a valid token.
     pub(crate) fn unauthenticated(&self) -> usize {
         self.state().unauthenticated.len()
     }
@@ -238,7 +239,7 @@ impl Table for ConnectionTable {
         let Some(mut open) = state.open.remove(&id) else {
             return;
         };
-        // One that is being closed stays so.
+        // A connection that is being closed is in no set, and stays so.
         if state.unlink(id, &open) {
             open.is_authenticated = true;
             state.link(id, &open);
@@ -258,7 +259,7 @@ impl State {
         }
     }
 
-    /// Whether it was there.
+    /// Returns whether it was in its set.
     fn unlink(&mut self, id: u64, open: &Open) -> bool {
         let quiet = (open.quiet_since, id);
         if open.is_authenticated {
@@ -279,12 +280,12 @@ impl State {
         }
     }
 
-    /// Whether so many are being closed that one more has room.
-    fn has_room_coming(&self, total: usize) -> bool {
+    /// Whether there is room for one more once all that are being closed are gone.
+    fn will_have_room(&self, total: usize) -> bool {
         self.unauthenticated.len() + self.authenticated.len() < total
     }
 
-    /// Corrects what the sets say of a connection; whether they were right.
+    /// Updates the entry of a connection in the sets; returns whether it was up to date.
     fn is_current(&mut self, id: u64, quiet_since: Instant) -> bool {
         let Some(mut open) = self.open.remove(&id) else {
             return true;
@@ -303,7 +304,8 @@ impl State {
         self.open.get(&id).map(|open| Arc::clone(&open.activity))
     }
 
-    /// Each correction has a request that caused it, so a look costs no more than they did.
+    /// Each correction has a request that caused it, so the loop costs no more than those requests
+    /// did.
     fn evict_longest_quiet_of(&mut self, source: Source) -> Option<()> {
         loop {
             let (_, id) = *self.by_source.get(&source)?.first()?;
@@ -321,7 +323,8 @@ impl State {
                 return self.evict(id, &activity);
             }
         }
-        // A request in progress whose caller had a token is never given up for a newcomer.
+        // A request in progress whose caller has a valid token is never aborted for a new
+        // connection.
         let now = Instant::now();
         loop {
             let (quiet_since, id) = *self.authenticated.first()?;
@@ -378,7 +381,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn full_table_closes_the_longest_quiet_stranger() {
+    async fn full_table_closes_the_longest_quiet_unauthenticated_connection() {
         let table = Arc::new(ConnectionTable::default());
         let first = enter(&table, FEW).await;
         let second = enter(&table, FEW).await;
@@ -389,13 +392,13 @@ mod tests {
         tokio::task::yield_now().await;
         let entered = table.enter(address(2), FEW).await;
         assert_eq!(entered.evicted, [Evicted::Limit]);
-        let newcomer = entered.entry.expect("room");
+        let new = entered.entry.expect("room");
         assert!(second.is_finished());
-        assert!(!is_evicted(&first) && !is_evicted(&third) && !is_evicted(&newcomer));
+        assert!(!is_evicted(&first) && !is_evicted(&third) && !is_evicted(&new));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn stranger_with_a_request_in_progress_is_closed_too() {
+    async fn unauthenticated_connection_with_a_request_in_progress_is_closed_too() {
         let table = Arc::new(ConnectionTable::default());
         let first = enter(&table, FEW).await;
         let _unread = first.activity().request_begins(Version::HTTP_2);
@@ -407,57 +410,60 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn connection_that_showed_a_token_outlives_every_stranger() {
+    async fn authenticated_connection_outlives_unauthenticated_ones() {
         let table = Arc::new(ConnectionTable::default());
-        let known = enter(&table, FEW).await;
-        known
+        let authenticated = enter(&table, FEW).await;
+        authenticated
             .activity()
             .request_begins(Version::HTTP_11)
             .authenticated();
         assert_eq!(table.unauthenticated(), 0);
-        let mut strangers = Vec::new();
+        let mut unauthenticated = Vec::new();
         for _ in 0..20 {
-            strangers.push(closing(enter(&table, FEW).await));
+            unauthenticated.push(closing(enter(&table, FEW).await));
             tokio::task::yield_now().await;
         }
-        assert!(!is_evicted(&known));
-        let open = strangers.iter().filter(|task| !task.is_finished()).count();
+        assert!(!is_evicted(&authenticated));
+        let open = unauthenticated
+            .iter()
+            .filter(|task| !task.is_finished())
+            .count();
         assert_eq!(open, 2);
         assert_eq!(table.unauthenticated(), 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn idle_connections_with_tokens_make_room_where_there_are_no_strangers() {
+    async fn idle_authenticated_connection_is_closed_if_all_are_authenticated() {
         let table = Arc::new(ConnectionTable::default());
-        let mut known = Vec::new();
+        let mut authenticated = Vec::new();
         let mut requests = Vec::new();
         for _ in 0..3 {
             let entry = enter(&table, FEW).await;
             let request = entry.activity().request_begins(Version::HTTP_11);
             request.authenticated();
             requests.push(request);
-            known.push(entry);
+            authenticated.push(entry);
         }
         tokio::time::advance(Duration::from_secs(1)).await;
         let entered = table.enter(address(2), FEW).await;
         assert!(entered.entry.is_none(), "all are busy");
-        assert!(!known.iter().any(is_evicted));
+        assert!(!authenticated.iter().any(is_evicted));
         drop(requests.remove(1));
-        let idle = closing(known.remove(1));
+        let idle = closing(authenticated.remove(1));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(table.enter(address(2), FEW).await.entry.is_some());
-        assert!(idle.is_finished() && !known.iter().any(is_evicted));
+        assert!(idle.is_finished() && !authenticated.iter().any(is_evicted));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn address_with_too_many_strangers_loses_its_own_longest_quiet() {
+    async fn address_over_its_limit_loses_its_longest_quiet_connection() {
         let table = Arc::new(ConnectionTable::default());
         let bounds = Bounds {
             total: 100,
             unauthenticated_per_address: Some(2),
         };
-        let known = enter(&table, bounds).await;
-        known
+        let authenticated = enter(&table, bounds).await;
+        authenticated
             .activity()
             .request_begins(Version::HTTP_11)
             .authenticated();
@@ -470,27 +476,27 @@ mod tests {
         assert!(is_evicted(&first));
         assert!(
             !is_evicted(&second)
-                && !is_evicted(&known)
+                && !is_evicted(&authenticated)
                 && !others.is_none_or(|entry| is_evicted(&entry))
         );
     }
 
-    /// As by two listeners.
+    /// As from two listeners.
     #[tokio::test(start_paused = true)]
-    async fn newcomers_at_once_each_get_a_place() {
+    async fn simultaneous_connections_are_all_entered() {
         let table = Arc::new(ConnectionTable::default());
         for _ in 0..3 {
             drop(closing(enter(&table, FEW).await));
         }
         tokio::time::advance(Duration::from_millis(10)).await;
-        let newcomers = (0..3).map(|_| table.enter(address(2), FEW));
-        let entered = futures_util::future::join_all(newcomers).await;
+        let new = (0..3).map(|_| table.enter(address(2), FEW));
+        let entered = futures_util::future::join_all(new).await;
         assert!(entered.iter().all(|entered| entered.entry.is_some()));
         assert_eq!(table.unauthenticated(), 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn newcomer_does_not_wait_for_ever_for_what_does_not_end() {
+    async fn wait_for_an_eviction_is_bounded() {
         let table = Arc::new(ConnectionTable::default());
         let bounds = Bounds { total: 1, ..FEW };
         let stuck = enter(&table, bounds).await;
@@ -501,8 +507,8 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_one_site_are_one_source() {
-        let source = |text: &str| Source::of(text.parse().unwrap());
+    fn addresses_of_one_ipv6_prefix_are_one_source() {
+        let source = |text: &str| Source::from_address(text.parse().unwrap());
         assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:1:2:3"));
         assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
         assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));

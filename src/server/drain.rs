@@ -1,24 +1,24 @@
-//! The end of the process, told to every connection, and awaited.
+//! Graceful shutdown: announces the drain to every connection, and waits for them to end.
 
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-/// Begins the drain and waits for its end.
+/// Starts the drain and waits for its end.
 pub struct Drain {
     begin: watch::Sender<bool>,
     gone: mpsc::Receiver<std::convert::Infallible>,
 }
 
-/// Held by whatever must end before the process does.
+/// Held by every task that must end before the process does.
 #[derive(Clone)]
 pub struct DrainWatch {
     begun: watch::Receiver<bool>,
-    /// Never sent on: the channel closes when the last holder is gone.
+    /// Never sent on: the channel closes when the last holder has been dropped.
     _alive: mpsc::Sender<std::convert::Infallible>,
 }
 
-/// A drain and the watch to hand out.
+/// A drain, and the watch to clone for each task.
 pub fn channel() -> (Drain, DrainWatch) {
     let (begin, watch) = watch::channel(false);
     let (alive, gone) = mpsc::channel(1);
@@ -32,7 +32,8 @@ pub fn channel() -> (Drain, DrainWatch) {
 }
 
 impl Drain {
-    /// Tells every holder, then waits until all are gone, or for `max`. Says whether all went.
+    /// Announces the drain to every holder, then waits until all are dropped, for at most `max`.
+    /// Returns whether all were.
     pub async fn run(mut self, max: Duration) -> bool {
         self.begin.send_replace(true);
         tokio::time::timeout(max, self.gone.recv()).await.is_ok()
@@ -47,7 +48,7 @@ impl DrainWatch {
 
     /// Waits for the drain to begin.
     pub async fn begun(&mut self) {
-        // An error means that the drain itself is gone: the process ends.
+        // An error means that the `Drain` itself was dropped: the process ends.
         let _ = self.begun.wait_for(|begun| *begun).await;
     }
 }
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_drain_ends_with_its_last_holder() {
+    async fn drain_ends_with_its_last_holder() {
         let (drain, watch) = channel();
         let mut holder = watch.clone();
         drop(watch);
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_drain_does_not_wait_for_ever() {
+    async fn drain_is_bounded_in_time() {
         let (drain, _watch) = channel();
         assert!(!drain.run(Duration::from_millis(10)).await);
     }

@@ -1,9 +1,9 @@
-//! An HTTP/2 stream whose peer grants too little window holds its request's permit and its
-//! upstream connection, while the connection itself is well. It is reset alone.
+//! Resets HTTP/2 streams whose peer grants too little window: such a stream holds its request's
+//! permit and its upstream connection, while the connection itself is healthy.
 //!
-//! hyper asks a body for the next piece only when the last one could be sent. So a piece that was
-//! handed out and not followed by a question for the next one is unread. Pieces are small, since
-//! hyper takes each whole, and with the last one the answer is over for it, read or not.
+//! hyper polls a body for the next frame only once the last one could be sent. So a frame that was
+//! handed out and not followed by another poll is unread. Frames are kept small, since hyper takes
+//! each whole, and with the last one the response is complete for it, read or not.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -20,24 +20,24 @@ use tokio::time::{Instant, sleep};
 use super::pace::{Pace, ReadingLimits, TooSlow};
 use crate::telemetry::metrics::Metrics;
 
-/// The most that is handed out at once on an HTTP/2 stream.
+/// The most bytes in one DATA frame of an HTTP/2 stream.
 const PIECE: usize = 32 * 1024;
 
-/// How the peer of one stream reads.
+/// How fast the peer of one stream reads.
 #[derive(Clone, Copy)]
 struct Reading {
     began: Instant,
     pace: Pace,
-    /// The length of the last piece that was handed out.
+    /// The length of the last frame that was handed out.
     piece: usize,
 }
 
 tokio::task_local! {
-    /// Of this task's stream.
+    /// For the stream of this task.
     static READING: Cell<Reading>;
 }
 
-/// Runs HTTP/2 streams, each until its end or until its peer reads too slowly.
+/// Runs HTTP/2 streams, each until it ends or its peer reads too slowly.
 #[derive(Clone)]
 pub(super) struct Streams {
     pub(super) limits: ReadingLimits,
@@ -57,7 +57,7 @@ where
             piece: 0,
         };
         tokio::spawn(READING.scope(Cell::new(reading), async move {
-            // A stream that is dropped is reset.
+            // Dropping a stream resets it.
             tokio::select! {
                 _ = stream => {}
                 why = too_slow(&limits) => metrics.answer_was_cut(why.name()),
@@ -90,33 +90,34 @@ fn with_reading<T>(f: impl FnOnce(&mut Reading, Duration) -> T) -> Option<T> {
     in_task.ok()
 }
 
-/// A piece of so many bytes, or the headers, waits for the peer.
-fn waits(length: usize) {
+/// A frame of this many bytes, or the headers, waits for the peer.
+fn frame_waits(length: usize) {
     with_reading(|reading, now| {
         reading.piece = length;
         reading.pace.waits(now);
     });
 }
 
-/// The peer has taken it.
-fn was_taken() {
+/// The peer has read it.
+fn frame_was_read() {
     with_reading(|reading, now| reading.pace.took(now, std::mem::take(&mut reading.piece)));
 }
 
-/// A body in small pieces that notes when they are read. Outside an HTTP/2 stream's task it passes
-/// as it is: there, [`ConnectionState`](super::timeouts::ConnectionState) sees a peer that does not read.
+/// A body in small frames that records when they are read. Outside an HTTP/2 stream's task it is
+/// unmodified: there, [`ConnectionState`](super::timeouts::ConnectionState) detects a peer that
+/// does not read.
 pub(super) struct WatchedBody<B> {
     body: B,
-    /// Of a larger piece.
+    /// What is left of a larger frame.
     rest: Bytes,
     is_stream: bool,
 }
 
 impl<B> WatchedBody<B> {
-    /// `body`, whose answer's head is being handed out, on an HTTP/2 stream or not.
+    /// `body`, whose response headers are being sent, on an HTTP/2 stream or not.
     pub(super) fn new(body: B, is_stream: bool) -> Self {
         if is_stream {
-            waits(0);
+            frame_waits(0);
         }
         Self {
             body,
@@ -125,8 +126,8 @@ impl<B> WatchedBody<B> {
         }
     }
 
-    /// The next piece of the rest. The last one is a copy: unread, it must not hold on to all the
-    /// memory that it was a part of.
+    /// The next part of `rest`. The last one is a copy: while unread, it must not keep the whole
+    /// buffer alive that it was part of.
     fn piece(&mut self) -> Bytes {
         if self.rest.len() > PIECE {
             return self.rest.split_to(PIECE);
@@ -163,12 +164,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
         if !self.is_stream {
             return Pin::new(&mut self.body).poll_frame(cx);
         }
-        was_taken();
+        frame_was_read();
         let polled = self.poll_piece(cx);
         if let Poll::Ready(frame) = &polled {
             let frame = frame.as_ref().and_then(|frame| frame.as_ref().ok());
             let data = frame.and_then(Frame::data_ref);
-            waits(data.map_or(0, Bytes::len));
+            frame_waits(data.map_or(0, Bytes::len));
         }
         polled
     }
@@ -195,7 +196,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn outside_a_stream_a_body_passes_as_it_is() {
+    async fn body_outside_a_stream_is_unmodified() {
         let whole = Bytes::from(vec![7; 3 * PIECE]);
         let mut read = WatchedBody::new(Full::new(whole.clone()), false);
         let frame = read.frame().await.unwrap().unwrap();
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_comes_whole_in_small_pieces() {
+    async fn body_on_a_stream_is_complete_in_small_frames() {
         for length in [0, 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 5] {
             let whole: Bytes = (0..length).map(|at| at.to_le_bytes()[0]).collect();
             let mut read = WatchedBody::new(Full::new(whole.clone()), true);
@@ -220,7 +221,7 @@ mod tests {
                 let data = frame.unwrap().into_data().unwrap();
                 assert!(data.len() <= PIECE);
                 got.extend_from_slice(&data);
-                // What was handed out last holds on to nothing but itself.
+                // The last frame keeps nothing but itself alive.
                 assert!(read.rest.is_empty() || got.len() < length);
             }
             assert_eq!(got, whole);

@@ -1,19 +1,18 @@
-//! Clients that end their side of a connection while they are served.
+//! Clients that shut down their side of a connection while they are served.
 //!
-//! Nearly all of them have gone, and what they asked for only burdens the upstream. A few are still
-//! there and read: ending one's side behind a request is legal in HTTP/1 (`nc -N`; RFC 9112 §9.6
-//! speaks of half-closed connections). TCP does not tell one from the other until something is
-//! sent: the system of a client that has closed its socket answers with a reset. So an interim
-//! answer is sent, which every HTTP/1.1 client has to pass over (RFC 9110 §15.2: "A client MUST be
-//! able to parse one or more 1xx responses received prior to a final response, even if the client
-//! does not expect one").
+//! Nearly all of them are gone, and their requests only burden the upstream. A few still read:
+//! half-closing after a request is legal in HTTP/1 (`nc -N`; RFC 9112 §9.6 speaks of half-closed
+//! connections). TCP cannot tell the two apart until something is sent: the system of a client that
+//! has closed its socket replies with a reset. So an interim response is sent, which every HTTP/1.1
+//! client has to ignore (RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses
+//! received prior to a final response, even if the client does not expect one").
 //!
-//! | the client's side ends | what happens |
+//! | the client half-closes | what happens |
 //! |---|---|
-//! | inside a request, on HTTP/2, or by TLS | the connection ends at once |
-//! | before the answer begins | `100 Continue` is sent; a reset ends the connection, else the client is served |
-//! | the same, from HTTP/1.0, which has no interim answers | it is served for [`GRACE`] |
-//! | within the answer | it is served as long as bytes flow, and [`SILENCE`] longer |
+//! | within a request, on HTTP/2, or over TLS | the connection ends at once |
+//! | before the response begins | `100 Continue` is sent; a reset ends the connection, otherwise the client is served |
+//! | the same, from HTTP/1.0, which has no interim responses | it is served for [`GRACE`] |
+//! | within the response | it is served as long as bytes flow, and [`SILENCE`] longer |
 
 use std::io;
 use std::pin::Pin;
@@ -28,19 +27,21 @@ use super::h1_framing::Framed;
 use super::read_stage::{ReadStage, Staged};
 use super::timeouts::{ConnectionState, INTERIM, TimedIo};
 
-/// From the first interim answer to the second; each time it doubles.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// From the first interim response to the second; it doubles each time.
+const INTERIM_AGAIN: Duration = Duration::from_secs(2);
 
-/// How long an HTTP/1.0 client is waited for.
+/// How long an HTTP/1.0 client is served after it has half-closed.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long a client that has left within its answer may get none of it.
+/// How long a client that half-closed within its response is served without reading any of it.
 const SILENCE: Duration = Duration::from_millis(250);
 
-/// How often a reset is looked for: at first, and at most. There is no way to wait for one.
-const LOOK: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(500)];
+/// The interval at which the socket is checked for a reset: at first, and at most. There is no way
+/// to wait for one.
+const RESET_CHECKS: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(500)];
 
-/// A cleartext stream whose end is told when the client is found to be gone, or is not served.
+/// A cleartext stream that reports its end only once the client is found to be gone, or is not
+/// being served.
 pub(super) type HalfClose = Staged<Framed<TimedIo>, EndOfClient>;
 
 /// Holds back the end of a stream.
@@ -49,17 +50,17 @@ pub(super) struct EndOfClient {
     ended: Option<Ended>,
 }
 
-/// A client whose side has ended while it is served.
+/// The state of a client that has half-closed while it is served.
 struct Ended {
     since: Instant,
-    /// The request that was served then.
+    /// The request that was being served.
     request: u64,
-    /// Whether the answer had begun.
+    /// Whether its response had begun.
     within_answer: bool,
-    /// When it is asked the next time, and how long after the last.
-    ask: (Instant, Duration),
-    look: Duration,
-    /// What had been sent, and when that was first seen.
+    /// When the next interim response is due, and the interval to the one after it.
+    interim: (Instant, Duration),
+    check_interval: Duration,
+    /// How many bytes had been sent, and when that was first seen.
     sent: (u64, Instant),
     timer: Pin<Box<Sleep>>,
 }
@@ -85,23 +86,23 @@ impl EndOfClient {
         };
         loop {
             let now = Instant::now();
-            if stream.get_ref().has_failed() || ended.is_late(now, activity) {
+            if stream.get_ref().has_failed() || ended.has_timed_out(now, activity) {
                 return Poll::Ready(());
             }
-            if !activity.answer_has_begun() && activity.allows_interim() && now >= ended.ask.0 {
+            if !activity.answer_has_begun() && activity.allows_interim() && now >= ended.interim.0 {
                 match Pin::new(&mut *stream).poll_write(cx, INTERIM) {
                     Poll::Ready(Ok(length)) if length == INTERIM.len() => {
-                        let pause = ended.ask.1;
-                        ended.ask = (now + pause, pause * 2);
+                        let pause = ended.interim.1;
+                        ended.interim = (now + pause, pause * 2);
                     }
-                    // Half an interim answer cannot be followed by anything.
+                    // Nothing can follow part of an interim response.
                     _ => return Poll::Ready(()),
                 }
             }
-            ended.timer.as_mut().reset(now + ended.look);
-            ended.look = (ended.look * 2).min(LOOK[1]);
+            ended.timer.as_mut().reset(now + ended.check_interval);
+            ended.check_interval = (ended.check_interval * 2).min(RESET_CHECKS[1]);
             if ended.within_answer {
-                ended.look = ended.look.min(SILENCE / 2);
+                ended.check_interval = ended.check_interval.min(SILENCE / 2);
             }
             ready!(ended.timer.as_mut().poll(cx));
         }
@@ -115,25 +116,25 @@ impl Ended {
             since: now,
             request,
             within_answer: activity.answer_has_begun(),
-            ask: (now, ASK_AGAIN),
-            look: LOOK[0],
+            interim: (now, INTERIM_AGAIN),
+            check_interval: RESET_CHECKS[0],
             sent: (activity.bytes_sent(), now),
             timer: Box::pin(sleep(Duration::ZERO)),
         }
     }
 
-    /// Whether a client that cannot be asked has been waited for long enough.
-    fn is_late(&mut self, now: Instant, activity: &ConnectionState) -> bool {
+    /// Whether a client that interim responses cannot be sent to has been served for long enough.
+    fn has_timed_out(&mut self, now: Instant, activity: &ConnectionState) -> bool {
         if self.within_answer {
             let sent = activity.bytes_sent();
-            // What waits to be sent has a deadline of its own.
-            if sent != self.sent.0 || activity.is_stuck() {
+            // Bytes that wait to be sent have a deadline of their own.
+            if sent != self.sent.0 || activity.is_write_stalled() {
                 self.sent = (sent, now);
             }
             return now.saturating_duration_since(self.sent.1) >= SILENCE;
         }
-        let is_mute = !activity.answer_has_begun() && !activity.allows_interim();
-        is_mute && now.saturating_duration_since(self.since) >= GRACE
+        let cannot_probe = !activity.answer_has_begun() && !activity.allows_interim();
+        cannot_probe && now.saturating_duration_since(self.since) >= GRACE
     }
 }
 

@@ -1,5 +1,5 @@
-//! From a bound address to served connections: accept, shake hands, choose the protocol, keep the
-//! deadlines, drain.
+//! From a bound address to served connections: accepts, handshakes, picks the protocol, enforces
+//! deadlines, drains.
 
 pub(crate) mod accept;
 mod connection;
@@ -26,14 +26,14 @@ pub(crate) use self::timeouts::InFlight;
 use crate::proxy::Proxy;
 use crate::telemetry::log::Throttle;
 
-/// The most that are taken over from the kernel when the drain begins: what its own default allows
-/// to wait (`net.core.somaxconn`). More can only be a flood.
+/// The most connections taken over from the kernel's backlog when the drain begins: the kernel's
+/// own default maximum (`net.core.somaxconn`). More can only be a flood.
 const MAX_BACKLOG: usize = 4096;
 
 /// Binds an address.
 ///
 /// # Errors
-/// When the address is taken or not ours; the text names it.
+/// When the address is in use or not local; the text names it.
 pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
@@ -69,9 +69,8 @@ pub async fn serve(
     }
 }
 
-/// Connections that the kernel has taken and we have not: to their clients they are open, and
-/// closing the listener would reset them. Asks the kernel itself, since tokio may not have heard
-/// of them yet.
+/// Connections in the kernel's backlog: to their clients they are open, and closing the listener
+/// would reset them. Calls accept(2) directly, since tokio may not have been notified of them yet.
 fn backlog(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
     let listener = listener.into_std().ok();
     let next = move || {
@@ -82,7 +81,7 @@ fn backlog(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr
     std::iter::from_fn(next).take(MAX_BACKLOG)
 }
 
-/// What a listener's connections need.
+/// What the connections of one listener share.
 struct Gate {
     address: SocketAddr,
     proxy: Arc<Proxy>,
@@ -109,7 +108,7 @@ impl Gate {
             metrics.refused.inc();
             self.warn(
                 peer,
-                "refused a connection: all of limits.connections have requests in progress",
+                "refused a connection: limits.connections is reached, and all have requests in progress",
             );
             return;
         };
@@ -120,10 +119,10 @@ impl Gate {
         });
     }
 
-    /// Warns at most once in a while: whoever opens connections must not fill the log.
+    /// Logs at a limited rate: clients that open connections must not fill the log.
     fn warn(&self, peer: SocketAddr, what: &str) {
         if let Some(suppressed) = self.throttle.now() {
-            tracing::warn!(listener = %self.address, newcomer = %peer, suppressed, "{what}");
+            tracing::warn!(listener = %self.address, client = %peer, suppressed, "{what}");
         }
     }
 }

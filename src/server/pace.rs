@@ -1,30 +1,30 @@
 //! How long we have waited for a client to read, and how fast it reads.
 //!
-//! Only time in which bytes wait for the client counts: an answer that the upstream is still making
-//! (a live tail, a long query) has nothing that the client could read faster.
+//! Only the time in which bytes wait for the client counts: while the upstream is still producing
+//! the response (a live tail, a long query), there is nothing that the client could read faster.
 
 use std::time::Duration;
 
 /// When a client reads too slowly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ReadingLimits {
-    /// The longest time without any progress; also the waiting time that the rate is averaged over.
+    /// The longest time without progress; also the waiting time that the rate is averaged over.
     pub(super) stall: Duration,
-    /// Bytes a second; 0 for none.
+    /// Bytes a second; 0 for no minimum.
     pub(super) min_rate: usize,
 }
 
-/// Why a client's answer is cut off.
+/// Why a client's response is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TooSlow {
-    /// It took nothing for too long.
+    /// It read nothing for too long.
     Stalled,
-    /// It took some, at less than the minimum rate.
+    /// It read below the minimum rate.
     BelowRate,
 }
 
 impl TooSlow {
-    /// A word for metrics, of a closed set.
+    /// The value of the metrics' label; from a closed set.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Stalled => "stalled",
@@ -33,14 +33,14 @@ impl TooSlow {
     }
 }
 
-/// A client's reading. Times are since any fixed moment.
+/// How fast a client reads. Times are relative to any fixed moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
-    /// Since when bytes wait; `None` while the client has taken all.
+    /// Since when bytes wait; `None` while the client has read all.
     waits_since: Option<Duration>,
-    /// Waiting time since the last time it was found to be fast enough, up to `waits_since`.
+    /// Waiting time since it was last found to be fast enough, up to `waits_since`.
     waited: Duration,
-    /// What it has taken in that time.
+    /// What it has read in that time.
     taken: u64,
 }
 
@@ -50,7 +50,7 @@ impl Pace {
         self.waits_since.get_or_insert(now);
     }
 
-    /// The client has taken some.
+    /// The client has read some.
     pub(super) fn took(&mut self, now: Duration, bytes: usize) {
         if let Some(since) = self.waits_since.take() {
             self.waited += now.saturating_sub(since);
@@ -60,7 +60,7 @@ impl Pace {
         }
     }
 
-    /// How long until it is worth looking again, if the client is fast enough.
+    /// If the client is fast enough, how long until the next check is due.
     pub(super) fn check(
         &mut self,
         now: Duration,
@@ -107,7 +107,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// Every nine seconds the client takes so much; gives when it is cut off, up to an hour.
+    /// The client reads `bytes` every nine seconds; returns when it is cut off, within an hour.
     fn cut_off(bytes: usize) -> Option<(u64, TooSlow)> {
         let mut pace = Pace::default();
         for second in 1..3600 {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn client_that_takes_a_drip_before_each_stall_is_cut_off() {
+    fn client_that_reads_little_before_each_stall_is_cut_off() {
         let (when, why) = cut_off(100).unwrap();
         assert_eq!(why, TooSlow::BelowRate);
         assert!(when <= 20, "after {when} s");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn client_that_takes_nothing_stalls() {
+    fn client_that_reads_nothing_stalls() {
         let mut pace = Pace::default();
         pace.waits(at(0));
         assert_eq!(pace.check(at(9), &LIMITS), Ok(at(1)));
@@ -148,9 +148,9 @@ mod tests {
         assert_eq!(pace.check(at(10), &off), Err(TooSlow::Stalled));
     }
 
-    /// What it took fast at first does not buy it an hour of dripping.
+    /// What it read fast at first does not pay for an hour of slow reading.
     #[test]
-    fn fast_beginning_does_not_pay_for_a_drip() {
+    fn fast_start_does_not_offset_slow_reading() {
         let mut pace = Pace::default();
         pace.waits(at(0));
         pace.took(at(1), 1_000_000_000);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn time_in_which_nothing_waits_does_not_count() {
+    fn time_without_waiting_bytes_does_not_count() {
         let mut pace = Pace::default();
         for hour in 0..100 {
             let now = at(hour * 3600);

@@ -1,4 +1,4 @@
-//! What takes longer than a test may: the clock is paused, the connection a real one.
+//! Deadlines that are longer than a test may take: the clock is paused, the connection a real one.
 
 use std::time::Duration;
 
@@ -39,21 +39,21 @@ fn proxy() -> Arc<Proxy> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_default_deadlines_are_those_of_the_config() {
+async fn default_deadlines_are_those_of_the_config() {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (_drain, watch) = drain::channel();
     let table = Arc::new(ConnectionTable::default());
     tokio::spawn(serve(listener, address, proxy(), table, watch));
 
-    let ask = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
-    for (said, seconds) in [("", 10), (ask, 10)] {
+    let request = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (sent, seconds) in [("", 10), (request, 10)] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let began = Instant::now();
-        stream.write_all(said.as_bytes()).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();
-        assert_eq!(answer.starts_with(b"HTTP/1.1 401"), !said.is_empty());
+        assert_eq!(answer.starts_with(b"HTTP/1.1 401"), !sent.is_empty());
         let lasted = began.elapsed();
         let expected = Duration::from_secs(seconds);
         assert!(

@@ -1,5 +1,5 @@
-//! What a connection is doing, as far as its deadlines care: waiting for a request, reading a
-//! head, serving, or stuck on a peer that does not read.
+//! The state of a connection, as far as its deadlines depend on it: waiting for a request, reading
+//! headers, serving, or blocked on a peer that does not read.
 
 use std::io;
 use std::pin::Pin;
@@ -18,20 +18,21 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::pace::{Pace, ReadingLimits, TooSlow};
 use crate::config::settings::Timeouts;
 
-/// Says that a client may send its body (RFC 9110 §15.2.1). No answer begins so.
+/// Tells a client that it may send its body (RFC 9110 §15.2.1). No final response begins with these
+/// bytes.
 pub(super) const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// How long a client gets to read the last answer, after which its connection is closed. Whatever
-/// it still sends is discarded meanwhile: the system would answer bytes that nobody reads with a
-/// reset, which may overtake the answer (RFC 9112 §9.6).
+/// How long a client has to read the last response, before its connection is closed. What it still
+/// sends is discarded meanwhile: the system would reply to unread bytes with a reset, which may
+/// overtake the response (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);
 
-/// The most that is discarded then: no form that is read whole is longer, by default.
+/// The most bytes discarded then: by default, no form that is buffered is longer.
 const LINGER_BYTES: usize = 2 * 1024 * 1024;
 
-/// Where open connections are entered.
+/// The table of open connections.
 pub(super) trait Table: std::fmt::Debug + Send + Sync {
-    /// A valid token came by a connection for the first time.
+    /// A connection sent a valid token for the first time.
     fn authenticated(&self, id: u64);
 }
 
@@ -45,29 +46,29 @@ pub(super) struct ConnectionState {
     served: AtomicWaker,
     served_any: AtomicBool,
     multiplexed: AtomicBool,
-    /// Whether the client of the last request knows interim answers.
+    /// Whether the client of the last request supports interim responses.
     interims: AtomicBool,
     /// How many requests there were.
     requests: AtomicU64,
-    /// Bytes that were sent, interim answers aside.
+    /// Bytes that were sent, without interim responses.
     sent: AtomicU64,
-    /// As many of them as were sent before the last request.
+    /// How many of them were sent before the last request.
     sent_before: AtomicU64,
-    /// Whether a request on it had a valid token.
+    /// Whether any of its requests had a valid token.
     authenticated: AtomicBool,
-    /// It is to be closed, to make room for another.
+    /// Whether it is to be closed, to make room for another.
     is_evicted: AtomicBool,
     evicted: Notify,
-    /// Where it has its entry, and which.
+    /// The table that it is in, and its id there.
     table: Weak<dyn Table>,
     id: u64,
     /// When the last request began or ended.
     idle_since: AtomicU64,
-    /// When the first byte after that came.
-    head_since: AtomicU64,
-    /// Whether the last write found the peer not reading.
-    stuck: AtomicBool,
-    /// Whether `pace` has begun.
+    /// When the first byte of the next request was received.
+    headers_since: AtomicU64,
+    /// Whether the last write blocked because the peer does not read.
+    write_stalled: AtomicBool,
+    /// Whether any write has blocked so far; only then does `pace` matter.
     paced: AtomicBool,
     pace: Mutex<Pace>,
 }
@@ -76,13 +77,13 @@ pub(super) struct ConnectionState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expired {
     FirstRequest,
-    Head,
+    Headers,
     Idle,
     TooSlow(TooSlow),
 }
 
 impl ConnectionState {
-    /// Of a connection that has this entry in `table` and was accepted just now.
+    /// The state of a connection that was just accepted and has this id in `table`.
     pub(super) fn of_entry(table: Weak<dyn Table>, id: u64) -> Arc<Self> {
         Arc::new(Self {
             accepted: Instant::now(),
@@ -96,12 +97,12 @@ impl ConnectionState {
             table,
             id,
             idle_since: AtomicU64::new(1),
-            head_since: AtomicU64::new(0),
+            headers_since: AtomicU64::new(0),
             interims: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             sent_before: AtomicU64::new(0),
-            stuck: AtomicBool::new(false),
+            write_stalled: AtomicBool::new(false),
             paced: AtomicBool::new(false),
             pace: Mutex::default(),
         })
@@ -112,8 +113,8 @@ impl ConnectionState {
         u64::try_from(elapsed).unwrap_or(u64::MAX - 1) + 1
     }
 
-    /// A request's head is there. On HTTP/2 its connection carries others too, so that bytes
-    /// between requests mean nothing (pings).
+    /// A request's headers were received. On HTTP/2 bytes between requests mean nothing, as they
+    /// may be pings.
     pub(super) fn request_begins(self: &Arc<Self>, version: Version) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.served_any.store(true, Ordering::Relaxed);
@@ -124,12 +125,12 @@ impl ConnectionState {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let sent = self.sent.load(Ordering::Relaxed);
         self.sent_before.store(sent, Ordering::Relaxed);
-        self.head_since.store(0, Ordering::Relaxed);
+        self.headers_since.store(0, Ordering::Relaxed);
         self.idle_since.store(self.now(), Ordering::Relaxed);
         InFlight(Arc::clone(self))
     }
 
-    /// Whether the last request came on HTTP/2.
+    /// Whether the last request was sent over HTTP/2.
     pub(super) fn is_multiplexed(&self) -> bool {
         self.multiplexed.load(Ordering::Relaxed)
     }
@@ -140,13 +141,13 @@ impl ConnectionState {
         self.accepted + Duration::from_millis(since)
     }
 
-    /// Asks for its end.
+    /// Requests that the connection be closed.
     pub(super) fn evict(&self) {
         self.is_evicted.store(true, Ordering::Relaxed);
         self.evicted.notify_one();
     }
 
-    /// Returns once its end is asked for. There is one waiter.
+    /// Returns once the connection is to be closed. There is one waiter.
     pub(super) async fn evicted(&self) {
         while !self.is_evicted.load(Ordering::Relaxed) {
             self.evicted.notified().await;
@@ -168,59 +169,59 @@ impl ConnectionState {
         self.served.register(cx.waker());
     }
 
-    /// The number of the last request.
+    /// The number of the last request, from 1.
     pub(super) fn request_number(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Whether the client of the last request can be sent an interim answer.
+    /// Whether the client of the last request can be sent an interim response.
     pub(super) fn allows_interim(&self) -> bool {
-        self.interims.load(Ordering::Relaxed) && !self.is_stuck()
+        self.interims.load(Ordering::Relaxed) && !self.is_write_stalled()
     }
 
-    /// Whether some of the answer to the last request was sent.
+    /// Whether any bytes of the response to the last request were sent.
     pub(super) fn answer_has_begun(&self) -> bool {
         self.bytes_sent() != self.sent_before.load(Ordering::Relaxed)
     }
 
-    /// Bytes of answers that were sent.
+    /// Bytes of responses that were sent.
     pub(super) fn bytes_sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Whether the client does not take what it is sent.
-    pub(super) fn is_stuck(&self) -> bool {
-        self.stuck.load(Ordering::Relaxed)
+    /// Whether the client does not read what it is sent.
+    pub(super) fn is_write_stalled(&self) -> bool {
+        self.write_stalled.load(Ordering::Relaxed)
     }
 
     fn pace(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes of a client came, or are looked at now.
-    pub(super) fn bytes_came(&self) {
-        let waits_for_head = self.in_flight.load(Ordering::Relaxed) == 0
+    /// Bytes of a client were received, or are looked at only now.
+    pub(super) fn bytes_received(&self) {
+        let awaits_headers = self.in_flight.load(Ordering::Relaxed) == 0
             && !self.multiplexed.load(Ordering::Relaxed)
-            && self.head_since.load(Ordering::Relaxed) == 0;
-        if waits_for_head {
-            self.head_since.store(self.now(), Ordering::Relaxed);
+            && self.headers_since.load(Ordering::Relaxed) == 0;
+        if awaits_headers {
+            self.headers_since.store(self.now(), Ordering::Relaxed);
         }
     }
 
-    /// Notes what came of a write that begins with `first`.
-    fn write_was(&self, polled: &Poll<io::Result<usize>>, first: &[u8]) {
+    /// Records the result of a write whose first buffer is `first`.
+    fn record_write(&self, polled: &Poll<io::Result<usize>>, first: &[u8]) {
         match polled {
             Poll::Ready(Ok(written)) => {
                 if first != INTERIM {
                     self.sent.fetch_add(*written as u64, Ordering::Relaxed);
                 }
                 if self.paced.load(Ordering::Relaxed) {
-                    self.stuck.store(false, Ordering::Relaxed);
+                    self.write_stalled.store(false, Ordering::Relaxed);
                     self.pace().took(self.accepted.elapsed(), *written);
                 }
             }
             Poll::Pending => {
-                self.stuck.store(true, Ordering::Relaxed);
+                self.write_stalled.store(true, Ordering::Relaxed);
                 self.paced.store(true, Ordering::Relaxed);
                 self.pace().waits(self.accepted.elapsed());
             }
@@ -238,14 +239,14 @@ impl ConnectionState {
         if self.paced.load(Ordering::Relaxed) {
             let checked = self.pace().check(self.accepted.elapsed(), reading);
             reads_in_time = checked.map_err(Expired::TooSlow)?;
-            if self.is_stuck() {
+            if self.is_write_stalled() {
                 return Ok(reads_in_time);
             }
         }
         self.deadline(timeouts).map(|left| left.min(reads_in_time))
     }
 
-    /// The same of a client that reads.
+    /// The same for a client that reads.
     fn deadline(&self, timeouts: &Timeouts) -> Result<Duration, Expired> {
         let now = self.now();
         let left = |since: u64, allowed: Duration, expired: Expired| {
@@ -259,12 +260,12 @@ impl ConnectionState {
         if self.in_flight.load(Ordering::Relaxed) > 0 {
             return Ok(timeouts.body_idle);
         }
-        let head_since = self.head_since.load(Ordering::Relaxed);
+        let headers_since = self.headers_since.load(Ordering::Relaxed);
         if !self.served_any.load(Ordering::Relaxed) {
             return left(1, timeouts.first_request, Expired::FirstRequest);
         }
-        if head_since != 0 {
-            return left(head_since, timeouts.header, Expired::Head);
+        if headers_since != 0 {
+            return left(headers_since, timeouts.header, Expired::Headers);
         }
         let idle = if self.authenticated.load(Ordering::Relaxed) {
             timeouts.idle
@@ -272,16 +273,16 @@ impl ConnectionState {
             timeouts.idle.min(timeouts.unauthenticated_idle)
         };
         left(self.idle_since.load(Ordering::Relaxed), idle, Expired::Idle)
-            // Bytes of a next head may come at any time, and start a shorter deadline.
+            // The next request may begin at any time, and then has a shorter deadline.
             .map(|idle| idle.min(timeouts.header))
     }
 }
 
-/// A request being served; its drop ends it.
+/// A request being served, until it is dropped.
 pub(crate) struct InFlight(Arc<ConnectionState>);
 
 impl InFlight {
-    /// Its caller showed a valid token.
+    /// Records that its caller has a valid token.
     pub(crate) fn authenticated(&self) {
         if !self.0.authenticated.swap(true, Ordering::Relaxed)
             && let Some(table) = self.0.table.upgrade()
@@ -299,7 +300,8 @@ impl Drop for InFlight {
     }
 }
 
-/// A socket that tells its [`ConnectionState`] what happens on it, and that lingers when it is closed.
+/// A socket that reports what happens on it to its [`ConnectionState`], and that lingers when it is
+/// closed.
 pub(super) struct TimedIo {
     stream: TcpStream,
     activity: Arc<ConnectionState>,
@@ -307,7 +309,7 @@ pub(super) struct TimedIo {
     linger: Option<Linger>,
 }
 
-/// Our side has ended, the peer's has not.
+/// Our side is shut down, the peer's is not.
 struct Linger {
     until: Pin<Box<Sleep>>,
     bytes_left: usize,
@@ -338,7 +340,7 @@ impl AsyncRead for TimedIo {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            self.activity.bytes_came();
+            self.activity.bytes_received();
         } else {
             self.peer_has_ended = true;
         }
@@ -353,7 +355,7 @@ impl AsyncWrite for TimedIo {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.activity.write_was(&polled, buf);
+        self.activity.record_write(&polled, buf);
         polled
     }
 
@@ -364,7 +366,7 @@ impl AsyncWrite for TimedIo {
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         let first = bufs.first().map_or(&[][..], |first| first);
-        self.activity.write_was(&polled, first);
+        self.activity.record_write(&polled, first);
         polled
     }
 
@@ -444,7 +446,7 @@ mod tests {
     };
 
     #[tokio::test(start_paused = true)]
-    async fn each_deadline_passes_in_its_state_alone() {
+    async fn each_deadline_applies_in_its_state_only() {
         let activity = activity();
         assert_eq!(
             activity.check(&TIMEOUTS, &READING),
@@ -459,13 +461,13 @@ mod tests {
         let request = activity.request_begins(Version::HTTP_11);
         tokio::time::advance(Duration::from_secs(1000)).await;
         assert!(activity.check(&TIMEOUTS, &READING).is_ok());
-        activity.write_was(&Poll::Pending, b"");
+        activity.record_write(&Poll::Pending, b"");
         tokio::time::advance(Duration::from_secs(30)).await;
         assert_eq!(
             activity.check(&TIMEOUTS, &READING),
             Err(Expired::TooSlow(TooSlow::Stalled))
         );
-        activity.write_was(&Poll::Ready(Ok(1)), b"");
+        activity.record_write(&Poll::Ready(Ok(1)), b"");
         request.authenticated();
         drop(request);
 
@@ -474,17 +476,17 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(activity.check(&TIMEOUTS, &READING), Err(Expired::Idle));
 
-        activity.bytes_came();
+        activity.bytes_received();
         assert_eq!(
             activity.check(&TIMEOUTS, &READING),
             Ok(Duration::from_secs(5))
         );
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(activity.check(&TIMEOUTS, &READING), Err(Expired::Head));
+        assert_eq!(activity.check(&TIMEOUTS, &READING), Err(Expired::Headers));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn connection_without_a_valid_token_is_idle_for_a_shorter_time() {
+    async fn unauthenticated_connection_has_a_shorter_idle_timeout() {
         let activity = activity();
         drop(activity.request_begins(Version::HTTP_11));
         tokio::time::advance(Duration::from_secs(6)).await;
@@ -494,12 +496,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bytes_between_multiplexed_requests_start_no_head() {
+    async fn bytes_between_http2_requests_start_no_header_deadline() {
         let activity = activity();
         let request = activity.request_begins(Version::HTTP_2);
         request.authenticated();
         drop(request);
-        activity.bytes_came();
+        activity.bytes_received();
         tokio::time::advance(Duration::from_mins(1)).await;
         assert!(activity.check(&TIMEOUTS, &READING).is_ok());
     }

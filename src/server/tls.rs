@@ -1,4 +1,4 @@
-//! TLS on listeners: what each of them shows and asks for, and the handshake.
+//! TLS on listeners: certificates, client authentication, and the handshake.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,14 +20,14 @@ use super::timeouts::{ConnectionState, TimedIo};
 use crate::config::settings::{ClientCertificates, Listener, ListenerTls};
 use crate::telemetry::metrics::Metrics;
 
-/// A certificate that expires sooner than this is warned of.
+/// Certificates that expire sooner than this are warned about.
 const EXPIRES_SOON: Duration = Duration::from_hours(7 * 24);
 
 /// The TLS of every listener that has it, by the address in the config.
 #[derive(Default)]
 pub struct TlsListeners(BTreeMap<SocketAddr, Arc<Tls>>);
 
-/// Why a listener's `tls` is of no use. Config checks most of it before.
+/// Why a listener's `tls` cannot be used. The config's checks catch most of it earlier.
 #[derive(Debug, Error)]
 pub enum InvalidTls {
     /// The certificate, the key, or the crypto provider's own defaults.
@@ -39,8 +39,8 @@ pub enum InvalidTls {
 }
 
 impl TlsListeners {
-    /// Makes the TLS of every listener. What `previous` has of equal settings is kept, with its
-    /// sessions. What it has for an address that is gone is kept too: that socket listens until the
+    /// Builds the TLS of every listener. A listener with equal settings in `previous` is reused,
+    /// with its sessions. One whose address is gone is kept too: that socket listens until the
     /// process ends, and must not become a plain one.
     pub(crate) fn build(
         listeners: &[Listener],
@@ -61,12 +61,12 @@ impl TlsListeners {
     }
 
     /// The TLS of a listener; `None` where it is a plain one.
-    pub(super) fn of(&self, address: SocketAddr) -> Option<Arc<Tls>> {
+    pub(super) fn get(&self, address: SocketAddr) -> Option<Arc<Tls>> {
         self.0.get(&address).cloned()
     }
 
-    /// Tells when the certificates expire, at `now` (seconds since the epoch), and warns of those
-    /// that do soon.
+    /// Reports when the certificates expire, at `now` (seconds since the epoch), and warns about
+    /// those that expire soon.
     pub fn report(&self, metrics: &Metrics, now: f64) {
         let expiries = || {
             self.0
@@ -87,13 +87,13 @@ impl TlsListeners {
     }
 }
 
-/// One listener's.
+/// The TLS of one listener.
 pub(super) struct Tls {
     settings: ListenerTls,
     acceptor: TlsAcceptor,
 }
 
-/// What a client and we agreed on.
+/// The protocol that ALPN agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     Http1,
@@ -117,9 +117,9 @@ impl Tls {
             .map(|protocol| protocol.alpn().to_vec())
             .into();
         if settings.clients.is_some() {
-            // A session that is taken up again is not verified again: a certificate that has
-            // expired since would do. Without clients' certificates, sessions are kept by this
-            // config alone, and end with it.
+            // A resumed session is not verified again, so a certificate that has expired since
+            // would be accepted. Without client certificates, sessions are stored by this config
+            // alone, and end with it.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
@@ -129,20 +129,20 @@ impl Tls {
         })
     }
 
-    /// The handshake. What waits to be written then is bounded by rustls: 64 KiB.
+    /// The handshake. rustls bounds what is buffered for writing: 64 KiB.
     pub(super) async fn accept(
         &self,
         mut stream: TcpStream,
         activity: &Arc<ConnectionState>,
-    ) -> Result<(TlsStream<TimedIo>, Protocol), NoTls> {
-        if speaks_http(&stream).await? {
-            answer_plainly(&mut stream).await?;
-            return Err(NoTls::Plain);
+    ) -> Result<(TlsStream<TimedIo>, Protocol), HandshakeError> {
+        if starts_with_http(&stream).await? {
+            reject_plain_http(&mut stream).await?;
+            return Err(HandshakeError::Plain);
         }
         let watched = TimedIo::new(stream, Arc::clone(activity));
         let stream = self.acceptor.accept(watched).await?;
         let agreed = stream.get_ref().1.alpn_protocol();
-        // HTTP/2 is never spoken without being named (RFC 9113 §3.3).
+        // HTTP/2 is used only if it was negotiated (RFC 9113 §3.3).
         let protocol = if agreed == Some(Protocol::Http2.alpn()) {
             Protocol::Http2
         } else {
@@ -153,7 +153,7 @@ impl Tls {
 }
 
 impl Protocol {
-    /// Its name in a handshake (RFC 7301 §6, RFC 9113 §3.2).
+    /// Its name in ALPN (RFC 7301 §6, RFC 9113 §3.2).
     const fn alpn(self) -> &'static [u8] {
         match self {
             Self::Http1 => b"http/1.1",
@@ -177,31 +177,31 @@ fn verifier(
     Ok(builder.build()?)
 }
 
-/// Whether the first byte is of a method's name. That of a handshake is no letter.
-async fn speaks_http(stream: &TcpStream) -> io::Result<bool> {
+/// Whether the first byte begins an HTTP method. A TLS handshake begins with no letter.
+async fn starts_with_http(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
     Ok(stream.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase())
 }
 
-/// Tells who forgot the `s` of `https`. Their request is not looked at.
-async fn answer_plainly(stream: &mut TcpStream) -> io::Result<()> {
-    const TEXT: &str = "this port speaks TLS: ask by https\n";
+/// Responds to clients that use `http` instead of `https`. Their request is not parsed.
+async fn reject_plain_http(stream: &mut TcpStream) -> io::Result<()> {
+    const TEXT: &str = "this port serves HTTPS only: use https://\n";
     let answer = format!(
         "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{TEXT}",
         TEXT.len()
     );
-    // What is left unread when a socket is closed makes the system send a reset, which may
-    // overtake the answer.
+    // Unread bytes on a closed socket make the system send a reset, which may overtake the
+    // response.
     let mut request = Vec::with_capacity(16 * 1024);
     stream.read_buf(&mut request).await?;
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await
 }
 
-/// Why a connection does not speak TLS.
+/// Why a connection has no TLS.
 #[derive(Debug, Error)]
-pub(super) enum NoTls {
+pub(super) enum HandshakeError {
     #[error("plain HTTP on a TLS port")]
     Plain,
     #[error("the handshake took too long")]
@@ -212,8 +212,8 @@ pub(super) enum NoTls {
     Handshake(#[from] io::Error),
 }
 
-impl NoTls {
-    /// A word for metrics, of a closed set.
+impl HandshakeError {
+    /// The value of the metrics' label; from a closed set.
     pub(super) fn result(&self) -> &'static str {
         use rustls::Error as Tls;
         let error = match self {
@@ -227,7 +227,7 @@ impl NoTls {
             None => "closed",
             Some(Tls::NoCertificatesPresented | Tls::InvalidCertificate(_)) => "client_certificate",
             Some(Tls::PeerIncompatible(_) | Tls::NoApplicationProtocol) => "incompatible",
-            // Mostly of clients that do not trust our certificate.
+            // Mostly from clients that do not trust our certificate.
             Some(Tls::AlertReceived(_)) => "rejected",
             Some(_) => "error",
         }

@@ -1,15 +1,17 @@
 //! Tenancy: from verified claims to the matchers that every query must have. No I/O.
 
+mod claim_values;
 mod guard;
 mod matchers;
 mod reasons;
+mod refusal;
 mod rules;
 mod scope;
 
 pub use guard::{Guard, GuardRefusal, Unreadable, Window};
 pub use matchers::{LabelMatcher, MatchOp, Matchers, TenantSet};
 pub use reasons::{Reason, reasons};
-pub use rules::ScopeRefusal;
+pub use refusal::ScopeRefusal;
 pub use scope::{Attribute, TenantScope, Tenants, resolve};
 
 pub use crate::tenant::{InvalidTenant, MAX_TENANT_BYTES, Tenant};

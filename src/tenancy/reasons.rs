@@ -1,10 +1,12 @@
 //! Explains to the operator why a caller has its tenants.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::rules::{self, Granted, Path};
+use super::claim_values::{ClaimValues, Path};
+use super::rules::{self, Granted};
 use crate::config::settings::{ClaimGrant, Grant, Tenancy, TenantRule, When};
 
 /// What the rules of one dimension derive from a caller's claims.
@@ -24,6 +26,8 @@ pub struct Reason {
     pub grant: Option<String>,
     /// The values of the rule's claim.
     pub values: Vec<String>,
+    /// How the claim was read to have these values, in words; `None` if it is a plain value or list.
+    pub read_as: Option<String>,
     /// The tenants; `None` for all.
     pub tenants: Option<Vec<String>>,
 }
@@ -74,10 +78,12 @@ fn of_rules(
         }
         Err(_) => Some(Vec::new()),
     };
-    let values = match deciding.map(|(_, rule)| &rule.grant) {
-        Some(Grant::Claim(grant)) => rules::claim_values(grant, claims).unwrap_or_default(),
-        _ => Vec::new(),
+    let found = match deciding.map(|(_, rule)| &rule.grant) {
+        Some(Grant::Claim(grant)) => rules::claim_values(grant, claims).ok(),
+        _ => None,
     };
+    let read_as = found.as_ref().and_then(|found| found.form.in_words());
+    let values = found.map_or_else(Vec::new, |ClaimValues { values, .. }| values);
     let passed_over = rules
         .iter()
         .take(deciding.map_or(rules.len(), |(place, _)| place));
@@ -88,7 +94,8 @@ fn of_rules(
         rules: rules.len(),
         passed_over: passed_over.map(|rule| condition(&rule.when)).collect(),
         grant: deciding.map(|(_, rule)| grant(rule, what)),
-        values: values.into_iter().map(str::to_owned).collect(),
+        values: values.into_iter().map(Cow::into_owned).collect(),
+        read_as,
         tenants,
     }
 }
@@ -202,6 +209,14 @@ mod tests {
         assert_eq!(reason.grant.as_deref(), Some(grant));
         assert_eq!(reason.values, ["team-a", "staff"]);
         assert_eq!(reason.tenants, Some(vec!["a".to_owned()]));
+    }
+
+    #[test]
+    fn reading_of_the_claim_is_explained() {
+        let reason = only(&json!({"groups": r#"["team-a"]"#}));
+        assert_eq!(reason.values, ["team-a"]);
+        assert_eq!(reason.read_as.as_deref(), Some("JSON text in a string"));
+        assert_eq!(only(&json!({"groups": ["team-a"]})).read_as, None);
     }
 
     #[test]

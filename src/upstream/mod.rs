@@ -102,7 +102,11 @@ impl Upstream {
         let clients = |protocol| {
             let mut client = client.clone();
             client.http2_only(matches!(protocol, Protocol::Http2));
-            let mut of = |idle| client.pool_max_idle_per_host(idle).build(connector(protocol));
+            let mut of = |idle| {
+                client
+                    .pool_max_idle_per_host(idle)
+                    .build(connector(protocol))
+            };
             Clients {
                 pooled: of(settings.max_idle_connections),
                 fresh: of(0),

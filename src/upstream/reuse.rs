@@ -215,15 +215,29 @@ mod tests {
     #[test]
     fn keep_alive_is_read_in_seconds() {
         let read = |value: &'static str| {
-            let headers =
-                HeaderMap::from_iter([("keep-alive".parse().unwrap(), HeaderValue::from_static(value))]);
+            let headers = HeaderMap::from_iter([(
+                "keep-alive".parse().unwrap(),
+                HeaderValue::from_static(value),
+            )]);
             announced_keep_alive(&headers)
         };
         let five = Some(Duration::from_secs(5));
-        for value in ["timeout=5", "timeout=5, max=100", "max=1,Timeout = 5", "timeout=\"5\""] {
+        for value in [
+            "timeout=5",
+            "timeout=5, max=100",
+            "max=1,Timeout = 5",
+            "timeout=\"5\"",
+        ] {
             assert_eq!(read(value), five, "{value}");
         }
-        for value in ["", "timeout", "timeout=", "timeout=-1", "max=5", "timeout=x"] {
+        for value in [
+            "",
+            "timeout",
+            "timeout=",
+            "timeout=-1",
+            "max=5",
+            "timeout=x",
+        ] {
             assert_eq!(read(value), None, "{value}");
         }
         assert_eq!(announced_keep_alive(&HeaderMap::new()), None);

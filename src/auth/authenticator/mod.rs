@@ -97,6 +97,11 @@ impl Authenticator {
     /// error here: see [`Caller::scope`].
     pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, AuthError> {
         let found = self.sources.find(headers)?;
+        let caller = self.caller_of(&found).await;
+        caller.map_err(|error| self.sources.refusal(error, &found, headers))
+    }
+
+    async fn caller_of(&self, found: &Found<'_>) -> Result<Arc<Caller>, AuthError> {
         if found.token.len() > self.max_bytes {
             return Err(AuthError::TooLong {
                 max: self.max_bytes,
@@ -106,7 +111,7 @@ impl Authenticator {
         if let Some(known) = self.recall(&key)? {
             return Ok(known);
         }
-        let entry = self.verify(&found).await?;
+        let entry = self.verify(found).await?;
         let caller = entry.caller.clone();
         self.cache.insert(key, entry);
         Ok(caller)
@@ -255,5 +260,7 @@ impl Authenticator {
     }
 }
 
+#[cfg(test)]
+mod provider_tests;
 #[cfg(test)]
 mod tests;

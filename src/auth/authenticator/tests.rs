@@ -79,12 +79,10 @@ async fn request_without_a_token_has_no_caller() {
     let error = authenticator.authenticate(&HeaderMap::new()).await;
     assert_eq!(error.unwrap_err().reason().label(), "missing");
     assert_eq!(outcome(&authenticator, "x").await, "malformed");
+    let long = |bytes: usize| format!("eyJ{}", "x".repeat(bytes - 3));
+    assert_eq!(outcome(&authenticator, &long(16 << 10)).await, "malformed");
     assert_eq!(
-        outcome(&authenticator, &"x".repeat(16 << 10)).await,
-        "malformed"
-    );
-    assert_eq!(
-        outcome(&authenticator, &"x".repeat((16 << 10) + 1)).await,
+        outcome(&authenticator, &long((16 << 10) + 1)).await,
         "too_long"
     );
 }
@@ -362,9 +360,38 @@ async fn order_of_sources_decides_which_token_is_used() {
     assert_eq!(caller.principal().subject(), Some("alice"));
     assert_eq!(caller.principal().header(), "authorization");
     // A bad token that comes first is not made good by a second one.
-    let mut bad_first = both.clone();
-    bad_first.insert("authorization", HeaderValue::from_static("Bearer x"));
-    assert!(authenticator.authenticate(&bad_first).await.is_err());
+    for (bad, reason) in [
+        (Signer::es256("k").token(&claims()), "signature"),
+        (signer.token(&claims_with("aud", json!("x"))), "audience"),
+        (
+            signer.token(&claims_with("exp", json!(NOW - 60))),
+            "expired",
+        ),
+        (format!("{}.x", signer.token(&claims())), "malformed"),
+        ("eyJhbGciOiJkaXIifQ..a.b.c".to_owned(), "malformed"),
+    ] {
+        let mut bad_first = both.clone();
+        let value = HeaderValue::try_from(format!("Bearer {bad}")).unwrap();
+        bad_first.insert("authorization", value);
+        let error = authenticator.authenticate(&bad_first).await.unwrap_err();
+        assert_eq!(error.reason().label(), reason);
+        assert!(
+            error.to_string().contains("list x-id-token first"),
+            "{error}"
+        );
+    }
+    // An opaque one is no token.
+    let mut opaque_first = both.clone();
+    opaque_first.insert("authorization", HeaderValue::from_static("Bearer ya29.x"));
+    let caller = authenticator.authenticate(&opaque_first).await.unwrap();
+    assert_eq!(caller.principal().subject(), Some("bob"));
+    opaque_first.remove(&id_token);
+    let error = authenticator.authenticate(&opaque_first).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("opaque") && text.contains("tokens.sources"),
+        "{text}"
+    );
     both.remove("authorization");
     let caller = authenticator.authenticate(&both).await.unwrap();
     assert_eq!(caller.principal().subject(), Some("bob"));
@@ -383,7 +410,8 @@ async fn valid_token_without_tenants_is_authenticated() {
         (json!([]), "claim_empty"),
         (json!(""), "claim_empty"),
         (json!([""]), "claim_empty"),
-        (json!(7), "claim_type"),
+        (json!(7), r#"tenant_id="7""#),
+        (json!(7.5), "claim_type"),
         (json!("a\u{0}"), "invalid_tenant"),
         (json!(["a", "b"]), r#"tenant_id=~"a|b""#),
     ] {

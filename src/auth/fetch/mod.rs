@@ -90,11 +90,11 @@ impl Provider {
         let document = discovery_url(issuer)?;
         let answer = self.get(&document).await?;
         let Ok(found) = serde_json::from_slice::<Discovery>(&answer) else {
-            return Err(FetchError::NoDiscovery(document.to_string()));
+            return Err(FetchError::NoDiscovery(shown(&document)));
         };
         if found.issuer != **issuer {
             return Err(FetchError::OtherIssuer(
-                document.to_string(),
+                shown(&document),
                 excerpt(&found.issuer),
                 issuer.clone(),
             ));
@@ -102,15 +102,15 @@ impl Provider {
         let keys = http_uri(&found.jwks_uri)?;
         if is_https(&document) && !is_https(&keys) {
             return Err(FetchError::Downgrade(
-                document.to_string(),
-                excerpt(&found.jwks_uri),
+                shown(&document),
+                without_query(&excerpt(&found.jwks_uri)),
             ));
         }
         self.get(&keys).await
     }
 
     async fn get(&self, uri: &Uri) -> Result<Bytes, FetchError> {
-        let failed = |why: String| FetchError::Request(uri.to_string(), why);
+        let failed = |why: String| FetchError::Request(shown(uri), why);
         let mut request = Request::get(uri)
             .header(ACCEPT, "application/json, application/jwk-set+json")
             .header(USER_AGENT, "partywall")
@@ -127,10 +127,10 @@ impl Provider {
             .await
             .map_err(|error| failed(with_causes(&error)))?;
         if answer.status().is_redirection() {
-            return Err(FetchError::Redirect(uri.to_string(), answer.status()));
+            return Err(FetchError::Redirect(shown(uri), answer.status()));
         }
         if answer.status() != StatusCode::OK {
-            return Err(FetchError::Status(uri.to_string(), answer.status()));
+            return Err(FetchError::Status(shown(uri), answer.status()));
         }
         #[expect(
             clippy::disallowed_methods,
@@ -138,9 +138,7 @@ impl Provider {
         )]
         match Limited::new(answer.into_body(), MAX_ANSWER).collect().await {
             Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => {
-                Err(FetchError::TooLong(uri.to_string()))
-            }
+            Err(error) if error.is::<LengthLimitError>() => Err(FetchError::TooLong(shown(uri))),
             Err(error) => Err(failed(with_causes(&*error))),
         }
     }
@@ -152,7 +150,7 @@ impl Provider {
             let ca_file = self.ca_file.clone();
             tokio::task::spawn_blocking(move || tls_config(ca_file.as_deref()))
                 .await
-                .map_err(|error| FetchError::Request(uri.to_string(), error.to_string()))??
+                .map_err(|error| FetchError::Request(shown(uri), error.to_string()))??
         } else {
             tls_builder()?
                 .with_root_certificates(RootCertStore::empty())
@@ -179,7 +177,7 @@ fn http_uri(url: &str) -> Result<Uri, FetchError> {
     url.parse::<Uri>()
         .ok()
         .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
-        .ok_or_else(|| FetchError::Url(excerpt(url)))
+        .ok_or_else(|| FetchError::Url(without_query(&excerpt(url))))
 }
 
 fn is_https(uri: &Uri) -> bool {
@@ -229,6 +227,19 @@ fn roots_of(file: &Path) -> Result<RootCertStore, FetchError> {
         return Err(failed("it holds no certificate".to_owned()));
     }
     Ok(roots)
+}
+
+/// A URL for the log and the health endpoint.
+fn shown(uri: &Uri) -> String {
+    without_query(&uri.to_string())
+}
+
+/// A URL without its query, in which services like to put keys.
+fn without_query(url: &str) -> String {
+    match url.split_once('?') {
+        Some((before, _)) => format!("{before}?***"),
+        None => url.to_owned(),
+    }
 }
 
 /// The start of a provider's text, enough to recognise it.

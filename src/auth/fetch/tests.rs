@@ -225,3 +225,37 @@ async fn https_issuer_with_http_keys_is_refused() {
     );
     assert_eq!(plain.asked(), 0);
 }
+
+/// Services like to put keys into the query, and errors are logged and shown to operators.
+#[tokio::test]
+async fn query_of_a_url_is_in_no_error() {
+    let idp = Idp::start().await;
+    let path = "/keys?api_key=s3cret";
+    idp.answer("/jwks?api_key=s3cret", Answer::Endless);
+    idp.answer(path, Answer::Head("HTTP/1.1 302 Found\r\nlocation: /x\r\n"));
+    let document = |jwks_uri: &str| {
+        let document = json!({"issuer": idp.url, "jwks_uri": jwks_uri});
+        let path = "/.well-known/openid-configuration";
+        idp.answer(path, Answer::Json(document.to_string()));
+    };
+    let mut errors = Vec::new();
+    for url in [
+        format!("{}{path}", idp.url),
+        format!("{}?api_key=s3cret", idp.jwks_url()),
+        format!("{}/unknown?api_key=s3cret", idp.url),
+        "http://127.0.0.1:9/x?api_key=s3cret".to_owned(),
+        "ftp://127.0.0.1/x?api_key=s3cret".to_owned(),
+        "https://127.0.0.1:9/x?api_key=s3cret".to_owned(),
+    ] {
+        errors.push(fetched(&jwks_at(&url)).await.unwrap_err());
+        document(&url);
+        errors.push(fetched(&discovery_of(&idp.url)).await.unwrap_err());
+    }
+    for error in errors {
+        assert!(!error.contains("s3cret"), "{error}");
+        assert!(
+            error.contains("?***") || error.contains("no answer within"),
+            "{error}"
+        );
+    }
+}

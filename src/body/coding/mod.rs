@@ -44,7 +44,7 @@ pub(crate) struct Levels {
 
 /// Why a body cannot be encoded or decoded.
 #[derive(Debug, Error)]
-pub(crate) enum CodingError {
+pub enum CodingError {
     /// The coding's library refuses what came.
     #[error("its {0} is broken: {1}")]
     Broken(&'static str, io::Error),

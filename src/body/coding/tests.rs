@@ -132,7 +132,10 @@ fn bomb_comes_out_in_bounded_pieces() {
 fn several_streams_behind_each_other_are_one_body() {
     let twice = |bytes: Vec<u8>| [bytes.clone(), bytes].concat();
     let zstd = zstd::encode_all(&b"one"[..], 3).unwrap();
-    for (coding, bytes) in [(Coding::Gzip, twice(gzipped(b"one"))), (Coding::Zstd, twice(zstd))] {
+    for (coding, bytes) in [
+        (Coding::Gzip, twice(gzipped(b"one"))),
+        (Coding::Zstd, twice(zstd)),
+    ] {
         for size in [1, 3, 1000] {
             assert_eq!(decoded(&bytes, coding, size).unwrap().0, b"oneone");
         }

@@ -88,7 +88,12 @@ impl Page {
                 [] => String::new(),
                 values => format!(", with the values `{}`", values.join("`, `")),
             };
-            let text = format!("by rule {rule} of {}: {grant}{found}", dimension.rules);
+            let read_as = dimension.read_as.as_ref();
+            let read_as = read_as.map_or_else(String::new, |form| format!(" (read as {form})"));
+            let text = format!(
+                "by rule {rule} of {}: {grant}{found}{read_as}",
+                dimension.rules
+            );
             self.line("", &text);
         }
         for (index, condition) in dimension.passed_over.iter().enumerate() {

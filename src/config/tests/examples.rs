@@ -108,6 +108,9 @@ fn every_provider_example_loads_without_a_warning() {
         include_str!("../../../config/entra.yaml"),
         include_str!("../../../config/auth0.yaml"),
         include_str!("../../../config/dex.yaml"),
+        include_str!("../../../config/google.yaml"),
+        include_str!("../../../config/okta.yaml"),
+        include_str!("../../../config/zitadel.yaml"),
         include_str!("../../../config/kubernetes.yaml"),
         include_str!("../../../config/grafana-alerting.yaml"),
         include_str!("../../../config/openshift.yaml"),
@@ -139,18 +142,21 @@ fn no_example_is_forgotten() {
         [
             "auth0.yaml",
             "clusters.yaml",
-            // tests/deploy has these two.
+            // tests/e2e/deploy has these two.
             "compose",
             "compose.yaml",
             "dex.yaml",
             "entra.yaml",
+            "google.yaml",
             "grafana-alerting.yaml",
             "keycloak.yaml",
             "kubernetes.yaml",
             "minimal.yaml",
+            "okta.yaml",
             "openshift.yaml",
             "partywall.yaml",
             "policies.yaml",
+            "zitadel.yaml",
         ]
     );
 }

@@ -1,7 +1,7 @@
 //! Answers in this process's memory.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -16,8 +16,14 @@ use crate::config::settings::Cache as Settings;
 pub(super) struct Memory {
     answers: Cache<KeyHash, Entry, ByBytes>,
     ttl: Duration,
-    /// How often something was flushed.
-    flushes: AtomicU64,
+    flushes: Mutex<Flushes>,
+}
+
+/// How often all answers were flushed, and those of one upstream alone.
+#[derive(Default)]
+struct Flushes {
+    all: u64,
+    of_upstream: HashMap<Box<str>, u64>,
 }
 
 #[derive(Clone)]
@@ -52,12 +58,12 @@ impl Memory {
         Self {
             answers,
             ttl: settings.ttl,
-            flushes: AtomicU64::new(0),
+            flushes: Mutex::default(),
         }
     }
 
     pub(super) fn get(&self, cache_key: &CacheKey) -> Looked {
-        let epoch = Some(self.epoch());
+        let epoch = Some(self.epoch(&cache_key.upstream));
         let is_old = |entry: &Entry| entry.made.elapsed() >= self.ttl;
         let found = self.answers.get(&cache_key.key).and_then(|entry| {
             if is_old(&entry) {
@@ -86,13 +92,19 @@ impl Memory {
         };
         self.answers.insert(cache_key.key, entry);
         // Only now: a flush that comes later takes it away itself.
-        if self.epoch() != epoch {
+        if self.epoch(&cache_key.upstream) != epoch {
             self.answers.remove(&cache_key.key);
         }
     }
 
     pub(super) fn flush(&self, upstream: Option<&str>) {
-        self.flushes.fetch_add(1, Ordering::SeqCst);
+        {
+            let mut flushes = self.flushes();
+            match upstream {
+                None => flushes.all += 1,
+                Some(upstream) => *flushes.of_upstream.entry(upstream.into()).or_default() += 1,
+            }
+        }
         self.answers
             .retain(|_, entry| upstream.is_some_and(|flushed| flushed != &*entry.upstream));
     }
@@ -102,15 +114,19 @@ impl Memory {
         self.answers.weight()
     }
 
-    fn epoch(&self) -> FlushEpoch {
+    fn epoch(&self, upstream: &str) -> FlushEpoch {
+        let flushes = self.flushes();
+        let of_upstream = flushes.of_upstream.get(upstream).copied();
+        let counts = [flushes.all, of_upstream.unwrap_or_default()];
         let mut epoch = FlushEpoch([0; 32]);
-        let flushes = self.flushes.load(Ordering::SeqCst).to_be_bytes();
+        for (to, count) in epoch.0.chunks_exact_mut(8).zip(counts) {
+            to.copy_from_slice(&count.to_be_bytes());
+        }
         epoch
-            .0
-            .iter_mut()
-            .zip(flushes)
-            .for_each(|(to, from)| *to = from);
-        epoch
+    }
+
+    fn flushes(&self) -> MutexGuard<'_, Flushes> {
+        self.flushes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -199,6 +215,16 @@ mod tests {
         memory.flush(Some("a"));
         memory.put(&one, epoch, &cached(10));
         assert!(!has(&memory, &one));
+    }
+
+    #[test]
+    fn answer_asked_before_the_flush_of_another_upstream_is_cached() {
+        let memory = memory(MIB, 1000);
+        let one = cache_key(1, "a");
+        let epoch = memory.get(&one).epoch.unwrap();
+        memory.flush(Some("b"));
+        memory.put(&one, epoch, &cached(10));
+        assert!(has(&memory, &one));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl AnswerCache {
     /// # Errors
     /// When the store cannot be reached: its answers may be given until they are too old.
     pub async fn flush(&self, upstream: Option<&str>, metrics: &Metrics) -> Result<(), String> {
-        self.in_flight.forget();
+        self.in_flight.forget(upstream);
         self.store.flush(upstream, metrics).await
     }
 
@@ -98,7 +98,7 @@ impl AnswerCache {
         metrics: &Metrics,
     ) -> CacheOutcome {
         loop {
-            let leader = match self.in_flight.join(cache_key.key) {
+            let leader = match self.in_flight.join(&cache_key) {
                 Join::Leader(leader) => leader,
                 Join::Follower(follower) => match follower.outcome().await {
                     Outcome::Answer(CacheHit { cached, age }) => {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::key::KeyHash;
+use super::key::{CacheKey, KeyHash};
 use super::response::CacheHit;
 
 /// All questions that are being asked.
@@ -14,6 +14,7 @@ use super::response::CacheHit;
 pub(super) struct SingleFlight(Mutex<HashMap<KeyHash, Arc<Flight>>>);
 
 struct Flight {
+    upstream: Arc<str>,
     /// `None` until it has outcome.
     outcome: watch::Sender<Option<Outcome>>,
 }
@@ -36,11 +37,13 @@ pub(super) enum Join {
 }
 
 impl SingleFlight {
-    pub(super) fn join(self: &Arc<Self>, key: KeyHash) -> Join {
+    pub(super) fn join(self: &Arc<Self>, cache_key: &CacheKey) -> Join {
+        let key = cache_key.key;
         match self.all().entry(key) {
             Entry::Occupied(flight) => Join::Follower(Follower(flight.get().outcome.subscribe())),
             Entry::Vacant(vacant) => {
                 let flight = Arc::new(Flight {
+                    upstream: Arc::clone(&cache_key.upstream),
                     outcome: watch::Sender::new(None),
                 });
                 vacant.insert(Arc::clone(&flight));
@@ -53,9 +56,10 @@ impl SingleFlight {
         }
     }
 
-    /// Whoever asks from now on waits for none of them.
-    pub(super) fn forget(&self) {
-        self.all().clear();
+    /// Requests from now on do not wait for one that is under way to this upstream, or to any.
+    pub(super) fn forget(&self, upstream: Option<&str>) {
+        self.all()
+            .retain(|_, flight| upstream.is_some_and(|flushed| flushed != &*flight.upstream));
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<KeyHash, Arc<Flight>>> {
@@ -131,18 +135,23 @@ mod tests {
     use super::super::response::CachedResponse;
     use super::*;
 
-    const KEY: KeyHash = KeyHash([1; 32]);
+    fn key() -> CacheKey {
+        CacheKey {
+            key: KeyHash([1; 32]),
+            upstream: "a".into(),
+        }
+    }
     const SOON: Duration = Duration::from_millis(10);
 
     fn leader(in_flight: &Arc<SingleFlight>) -> Leader {
-        match in_flight.join(KEY) {
+        match in_flight.join(&key()) {
             Join::Leader(leader) => leader,
             Join::Follower(_) => panic!("another leads"),
         }
     }
 
     fn follower(in_flight: &Arc<SingleFlight>) -> Follower {
-        match in_flight.join(KEY) {
+        match in_flight.join(&key()) {
             Join::Follower(follower) => follower,
             Join::Leader(_) => panic!("nobody leads"),
         }
@@ -198,7 +207,9 @@ mod tests {
     async fn nobody_waits_for_a_flight_that_is_forgotten() {
         let in_flight = Arc::new(SingleFlight::default());
         let old = leader(&in_flight);
-        in_flight.forget();
+        in_flight.forget(Some("b"));
+        drop(follower(&in_flight));
+        in_flight.forget(Some("a"));
         let new = leader(&in_flight);
         drop(old);
         drop(follower(&in_flight));

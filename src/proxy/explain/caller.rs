@@ -46,6 +46,7 @@ fn dimension(reason: Reason) -> Dimension {
         rules: reason.rules,
         grant: reason.grant,
         values: reason.values,
+        read_as: reason.read_as,
         passed_over: reason.passed_over,
     }
 }

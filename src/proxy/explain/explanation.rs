@@ -77,6 +77,9 @@ pub struct Dimension {
     pub grant: Option<String>,
     /// What was found in the rule's claim.
     pub values: Vec<String>,
+    /// How the claim was read to have these values; none where it is a plain value or list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_as: Option<String>,
     /// The conditions of the rules before it, which do not hold.
     pub passed_over: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! A stream of requests that have one framing each, and that come one at a time.
+//! A stream of requests whose framing is unambiguous, and that come one at a time.
 //!
 //! hyper finds out that a client has gone by reading on while it serves, and stops to read once it
 //! has bytes of a further request. So those are held back here until the request before them is
@@ -12,24 +12,24 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Ambiguous, Guard};
+use super::{Ambiguous, FramingChecker};
 use crate::server::read_stage::{ReadStage, Staged};
 use crate::server::timeouts::ConnectionState;
 
-/// What hyper is given to read in the place of what was refused: no line of a head, no size of a
-/// chunk and no trailer holds a NUL, so it answers 400 and closes.
+/// What hyper reads in place of the refused bytes: no header line, chunk size or trailer may
+/// contain a NUL, so hyper responds with 400 and closes the connection.
 const REFUSAL: &[u8] = b"\0\r\n\r\n";
 
 /// The most bytes that are held back. A client that has sent more is not read further, and its end
 /// is not seen, until its request is answered.
 const HELD_BYTES: usize = 64 * 1024;
 
-/// A stream of requests that have one framing each.
+/// A stream of requests whose framing is unambiguous.
 pub(in crate::server) type Framed<S> = Staged<S, Framing>;
 
-/// Refuses what has two readings, and holds back what comes too early.
+/// Refuses ambiguous framing, and holds back what comes too early.
 pub(in crate::server) struct Framing {
-    guard: Guard,
+    checker: FramingChecker,
     activity: Arc<ConnectionState>,
     /// What came behind the last request.
     held: Vec<u8>,
@@ -40,7 +40,7 @@ pub(in crate::server) struct Framing {
 impl<S> Framed<S> {
     pub(in crate::server) fn new(stream: S, activity: &Arc<ConnectionState>) -> Self {
         let stage = Framing {
-            guard: Guard::new(),
+            checker: FramingChecker::new(),
             activity: Arc::clone(activity),
             held: Vec::new(),
             refusal: None,
@@ -55,7 +55,7 @@ impl<S> Framed<S> {
 
     /// Whether all that was passed is whole HTTP/1 requests.
     pub(in crate::server) fn is_between_requests(&self) -> bool {
-        self.stage.refusal.is_none() && self.stage.guard.is_between_requests()
+        self.stage.refusal.is_none() && self.stage.checker.is_between_requests()
     }
 }
 
@@ -63,7 +63,7 @@ impl Framing {
     /// Passes what begins at `before` in the buffer, as far as it may be.
     fn pass(&mut self, before: usize, buf: &mut ReadBuf<'_>) {
         let came = buf.filled().get(before..).unwrap_or_default();
-        match self.guard.follow(came) {
+        match self.checker.follow(came) {
             Ok([]) => {}
             Ok(early) => {
                 let passed = came.len() - early.len();
@@ -71,7 +71,7 @@ impl Framing {
                 buf.set_filled(before + passed);
             }
             Err(Ambiguous { at }) => {
-                tracing::debug!("refusing a request whose framing has two readings");
+                tracing::debug!("refusing a request whose framing is ambiguous");
                 self.refusal = Some(REFUSAL);
                 self.held.clear();
                 buf.set_filled(before + at);
@@ -95,7 +95,7 @@ impl Framing {
         buf.put_slice(self.held.get(..length).unwrap_or_default());
         self.held.drain(..length);
         // They are the beginning of a head as those are that just came.
-        self.activity.bytes_came();
+        self.activity.bytes_received();
         self.pass(before, buf);
     }
 
@@ -131,7 +131,7 @@ impl<S: AsyncRead + Unpin> ReadStage<S> for Framing {
         }
         // Registered first, so that an end in between is not missed.
         self.activity.wake_when_served(cx);
-        let is_early = self.activity.is_serving() && self.guard.is_between_requests();
+        let is_early = self.activity.is_serving() && self.checker.is_between_requests();
         if is_early {
             return self.poll_end(stream, cx);
         }

@@ -1,11 +1,11 @@
-//! What HTTP/1.1 allows a lenient reader to guess is refused here, before hyper reads it: lines
-//! that end in a bare LF, a length beside chunks, a length said twice, other codings than chunks.
-//! A proxy before us may guess otherwise, and then one client's bytes become another's request
-//! (RFC 9112 §11.2).
+//! Refuses, before hyper reads it, what HTTP/1.1 lets a lenient recipient guess: lines that end in
+//! a bare LF, a `Content-Length` beside `Transfer-Encoding`, a repeated `Content-Length`, transfer
+//! codings other than `chunked`. A proxy in front of us may guess differently, and then one
+//! client's bytes become another's request (request smuggling, RFC 9112 §11.2).
 //!
-//! A [`Guard`] follows the same messages as hyper, but only their framing, and can only refuse:
-//! what it lets by is what came. As long as it has let by what has one reading, it agrees with
-//! hyper on where each message ends; a test holds the two side by side.
+//! A [`FramingChecker`] parses the same messages as hyper, but only their framing, and can only
+//! refuse: the bytes that it passes are unmodified. As long as all that it has passed is
+//! unambiguous, it agrees with hyper on where each message ends; a test compares the two.
 //!
 //! What a client sends behind a request is [held back](held) until that is answered.
 
@@ -13,27 +13,27 @@ mod held;
 
 pub(super) use self::held::Framed;
 
-/// More than a `Transfer-Encoding` or `Content-Length` needs that has one reading.
-const LINE_KEPT: usize = 64;
+/// Longer than any unambiguous `Transfer-Encoding` or `Content-Length` line.
+const LINE_PREFIX: usize = 64;
 
-/// Begins an HTTP/2 connection (RFC 9113 §3.4); no HTTP/1 request has this version.
+/// The first line of an HTTP/2 connection (RFC 9113 §3.4); no HTTP/1 request has this version.
 const PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0";
 
-/// Follows the framing of the requests on one connection.
+/// Parses the framing of the requests on one connection.
 #[derive(Debug)]
-struct Guard {
+struct FramingChecker {
     state: State,
     line: Line,
-    head: Head,
-    is_first_head: bool,
+    headers: HeaderSection,
+    is_first_request: bool,
     /// Whether a message has just ended.
     has_ended: bool,
 }
 
-/// Which byte comes next.
+/// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Head,
+    Headers,
     Body { left: u64 },
     ChunkSize { size: u64 },
     ChunkExtension { size: u64 },
@@ -45,45 +45,45 @@ enum State {
     Http2,
 }
 
-/// The line being read: its beginning, its length and its last byte.
+/// The line being read: its first bytes, its length and its last byte.
 #[derive(Debug)]
 struct Line {
-    kept: [u8; LINE_KEPT],
+    prefix: [u8; LINE_PREFIX],
     length: usize,
     last: u8,
 }
 
-/// What a head has said of its body so far.
+/// What the headers have declared about the body so far.
 #[derive(Debug, Default)]
-struct Head {
+struct HeaderSection {
     lines: usize,
     length: Option<u64>,
     is_chunked: bool,
 }
 
-/// Two readings, from this byte on.
+/// The framing is ambiguous from this byte on.
 #[derive(Debug, PartialEq, Eq)]
 struct Ambiguous {
     at: usize,
 }
 
-impl Guard {
+impl FramingChecker {
     fn new() -> Self {
         Self {
-            state: State::Head,
+            state: State::Headers,
             line: Line::new(),
-            head: Head::default(),
-            is_first_head: true,
+            headers: HeaderSection::default(),
+            is_first_request: true,
             has_ended: false,
         }
     }
 
     fn is_between_requests(&self) -> bool {
-        self.state == State::Head && self.head.lines == 0 && self.line.length == 0
+        self.state == State::Headers && self.headers.lines == 0 && self.line.length == 0
     }
 
-    /// Follows the next bytes, up to the end of a message; gives what comes behind that, or says
-    /// from which byte on they are not to be passed.
+    /// Parses the next bytes, up to the end of a message, and returns what follows that. An error has
+    /// the index of the first byte that must not be passed.
     fn follow<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Ambiguous> {
         let mut rest = bytes;
         self.has_ended = false;
@@ -95,8 +95,8 @@ impl Guard {
                 State::ChunkData { left } => {
                     self.skip(left, rest, |left| State::ChunkData { left })
                 }
-                State::Head | State::Trailers => self.lines(rest).ok_or(Ambiguous {
-                    // The line feed that shows it.
+                State::Headers | State::Trailers => self.lines(rest).ok_or(Ambiguous {
+                    // The line feed that proves it.
                     at: at + memchr::memchr(b'\n', rest).unwrap_or(0),
                 })?,
                 _ => {
@@ -111,7 +111,7 @@ impl Guard {
         Ok(rest)
     }
 
-    /// Passes over a body, as far as it has come.
+    /// Skips a body, as far as it has been received.
     fn skip<'b>(&mut self, left: u64, bytes: &'b [u8], still: fn(u64) -> State) -> &'b [u8] {
         let length = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let left = left.saturating_sub(length as u64);
@@ -123,7 +123,7 @@ impl Guard {
         bytes.get(length..).unwrap_or_default()
     }
 
-    /// Reads up to the end of a line, and gives what follows.
+    /// Reads up to the end of a line, and returns what follows.
     fn lines<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
         let Some(end) = memchr::memchr(b'\n', bytes) else {
             self.line.push(bytes);
@@ -136,53 +136,53 @@ impl Guard {
         }
         let line = std::mem::replace(&mut self.line, Line::new());
         self.state = match (self.state, line.without_cr()) {
-            // Blank lines before a request are passed over (RFC 9112 §2.2).
-            (State::Head, Some([])) if self.head.lines == 0 => State::Head,
-            (State::Head, Some([])) => self.end_of_head(),
-            (State::Head, _) => self.head_line(&line)?,
+            // Empty lines before a request are ignored (RFC 9112 §2.2).
+            (State::Headers, Some([])) if self.headers.lines == 0 => State::Headers,
+            (State::Headers, Some([])) => self.end_of_headers(),
+            (State::Headers, _) => self.header_line(&line)?,
             (_, Some([])) => self.end_of_message(),
             (state, _) => state,
         };
         rest.get(1..)
     }
 
-    fn head_line(&mut self, line: &Line) -> Option<State> {
-        self.head.lines += 1;
-        if self.head.lines == 1 {
-            let is_preface = self.is_first_head && line.without_cr() == Some(PREFACE_LINE);
-            self.is_first_head = false;
+    fn header_line(&mut self, line: &Line) -> Option<State> {
+        self.headers.lines += 1;
+        if self.headers.lines == 1 {
+            let is_preface = self.is_first_request && line.without_cr() == Some(PREFACE_LINE);
+            self.is_first_request = false;
             return Some(if is_preface {
                 State::Http2
             } else {
-                State::Head
+                State::Headers
             });
         }
-        let Some(colon) = memchr::memchr(b':', line.kept()) else {
-            return Some(State::Head);
+        let Some(colon) = memchr::memchr(b':', line.prefix()) else {
+            return Some(State::Headers);
         };
-        let (name, value) = line.kept().split_at_checked(colon)?;
-        let says_length = name.eq_ignore_ascii_case(b"content-length");
-        let says_coding = name.eq_ignore_ascii_case(b"transfer-encoding");
-        if !says_length && !says_coding {
-            return Some(State::Head);
+        let (name, value) = line.prefix().split_at_checked(colon)?;
+        let is_length = name.eq_ignore_ascii_case(b"content-length");
+        let is_coding = name.eq_ignore_ascii_case(b"transfer-encoding");
+        if !is_length && !is_coding {
+            return Some(State::Headers);
         }
-        let is_framed_already = self.head.is_chunked || self.head.length.is_some();
+        let is_framed_already = self.headers.is_chunked || self.headers.length.is_some();
         if is_framed_already || line.without_cr().is_none() {
             return None;
         }
-        let value = without_blanks(value.get(1..)?);
-        if says_coding {
-            self.head.is_chunked = value.eq_ignore_ascii_case(b"chunked");
-            return self.head.is_chunked.then_some(State::Head);
+        let value = trim_whitespace(value.get(1..)?);
+        if is_coding {
+            self.headers.is_chunked = value.eq_ignore_ascii_case(b"chunked");
+            return self.headers.is_chunked.then_some(State::Headers);
         }
-        self.head.length = Some(number(value)?);
-        Some(State::Head)
+        self.headers.length = Some(number(value)?);
+        Some(State::Headers)
     }
 
-    fn end_of_head(&mut self) -> State {
-        let head = std::mem::take(&mut self.head);
-        match head.length {
-            _ if head.is_chunked => State::ChunkSize { size: 0 },
+    fn end_of_headers(&mut self) -> State {
+        let headers = std::mem::take(&mut self.headers);
+        match headers.length {
+            _ if headers.is_chunked => State::ChunkSize { size: 0 },
             None | Some(0) => self.end_of_message(),
             Some(left) => State::Body { left },
         }
@@ -190,10 +190,10 @@ impl Guard {
 
     fn end_of_message(&mut self) -> State {
         self.has_ended = true;
-        State::Head
+        State::Headers
     }
 
-    /// The framing of chunks (RFC 9112 §7.1). What is no chunk hyper refuses itself; here it must
+    /// The framing of chunks (RFC 9112 §7.1). hyper refuses what is not a valid chunk; here it must
     /// only not be taken for one.
     fn chunk_byte(&self, byte: u8) -> Option<State> {
         match (self.state, byte) {
@@ -223,47 +223,47 @@ impl Guard {
 impl Line {
     const fn new() -> Self {
         Self {
-            kept: [0; LINE_KEPT],
+            prefix: [0; LINE_PREFIX],
             length: 0,
             last: 0,
         }
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        let room = self.kept.get_mut(self.length..).unwrap_or_default();
-        let kept = room.len().min(bytes.len());
-        if let (Some(room), Some(bytes)) = (room.get_mut(..kept), bytes.get(..kept)) {
+        let room = self.prefix.get_mut(self.length..).unwrap_or_default();
+        let copied = room.len().min(bytes.len());
+        if let (Some(room), Some(bytes)) = (room.get_mut(..copied), bytes.get(..copied)) {
             room.copy_from_slice(bytes);
         }
         self.length = self.length.saturating_add(bytes.len());
         self.last = bytes.last().copied().unwrap_or(self.last);
     }
 
-    /// Its beginning.
-    fn kept(&self) -> &[u8] {
-        self.kept
-            .get(..self.length.min(LINE_KEPT))
+    /// Its first bytes.
+    fn prefix(&self) -> &[u8] {
+        self.prefix
+            .get(..self.length.min(LINE_PREFIX))
             .unwrap_or_default()
     }
 
-    /// A whole line that ends in CR, if it is short enough to have been kept.
+    /// A whole line that ends in CR, if it is short enough to be in `prefix`.
     fn without_cr(&self) -> Option<&[u8]> {
-        self.kept.get(..self.length.checked_sub(1)?)
+        self.prefix.get(..self.length.checked_sub(1)?)
     }
 }
 
-/// Without the blanks that may stand around a value (RFC 9110 §5.5), and a line's CR.
-fn without_blanks(value: &[u8]) -> &[u8] {
-    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
-    let start = value.iter().position(|byte| !is_blank(byte));
-    let end = value.iter().rposition(|byte| !is_blank(byte));
+/// Without the whitespace that may surround a value (RFC 9110 §5.5), and without the line's CR.
+fn trim_whitespace(value: &[u8]) -> &[u8] {
+    let is_whitespace = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
+    let start = value.iter().position(|byte| !is_whitespace(byte));
+    let end = value.iter().rposition(|byte| !is_whitespace(byte));
     start
         .zip(end)
         .and_then(|(start, end)| value.get(start..=end))
         .unwrap_or_default()
 }
 
-/// Digits alone (RFC 9110 §8.6).
+/// Digits only (RFC 9110 §8.6).
 fn number(value: &[u8]) -> Option<u64> {
     let is_digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let digits = is_digits.then(|| std::str::from_utf8(value).ok())??;

@@ -16,19 +16,18 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Du
 use super::*;
 use crate::server::timeouts::ConnectionState;
 
-/// Follows all messages in the bytes.
-fn follow(guard: &mut Guard, bytes: &[u8]) -> Result<(), Ambiguous> {
+/// Parses all messages in the bytes.
+fn follow(checker: &mut FramingChecker, bytes: &[u8]) -> Result<(), Ambiguous> {
     let mut rest = bytes;
     while !rest.is_empty() {
-        let at = bytes.len() - rest.len();
-        rest = guard
-            .follow(rest)
-            .map_err(|ambiguous| Ambiguous { at: at + ambiguous.at })?;
+        let begin = bytes.len() - rest.len();
+        let followed = checker.follow(rest);
+        rest = followed.map_err(|Ambiguous { at }| Ambiguous { at: begin + at })?;
     }
     Ok(())
 }
 
-/// What hyper made of a connection's bytes: each request's target and body, and its answers.
+/// What hyper made of a connection's bytes: each request's target and body, and the responses.
 #[derive(Debug, PartialEq, Eq)]
 struct Understood {
     requests: Vec<(String, Option<Bytes>)>,
@@ -52,15 +51,15 @@ where
     requests.into_inner().unwrap()
 }
 
-/// Sends the pieces one by one, then ends.
-fn understood(pieces: &[&[u8]], is_guarded: bool) -> Understood {
+/// Sends the pieces one by one, then closes.
+fn understood(pieces: &[&[u8]], is_checked: bool) -> Understood {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
     runtime.block_on(async {
         let (client, server) = tokio::io::duplex(1 << 20);
         let serving = async {
-            if is_guarded {
+            if is_checked {
                 serve(Framed::new(server, &ConnectionState::unlisted())).await
             } else {
                 serve(server).await
@@ -76,7 +75,7 @@ async fn talk(mut client: DuplexStream, pieces: &[&[u8]]) -> String {
         let _ = client.write_all(piece).await;
         tokio::task::yield_now().await;
     }
-    // Not before each request has its answer: hyper drops what is in flight when the peer goes.
+    // Only once each request has its response: hyper drops those in flight when the peer closes.
     for _ in 0..20 {
         tokio::task::yield_now().await;
     }
@@ -86,14 +85,14 @@ async fn talk(mut client: DuplexStream, pieces: &[&[u8]]) -> String {
     answers
 }
 
-fn guarded(text: &str) -> Understood {
+fn checked(text: &str) -> Understood {
     understood(&[text.as_bytes()], true)
 }
 
 const NEXT: &str = "GET /next HTTP/1.1\r\nHost: x\r\n\r\n";
 
 #[test]
-fn what_has_one_reading_passes() {
+fn unambiguous_framing_passes() {
     for (head, body) in [
         ("", ""),
         ("Content-Length: 0\r\n", ""),
@@ -111,7 +110,7 @@ fn what_has_one_reading_passes() {
         ("X-Content-Length: 3\r\nX-Transfer-Encoding: y\r\n", ""),
     ] {
         let text = format!("\r\nPOST /first HTTP/1.1\r\nHost: x\r\n{head}\r\n{body}{NEXT}");
-        let got = guarded(&text);
+        let got = checked(&text);
         let targets: Vec<_> = got
             .requests
             .iter()
@@ -131,7 +130,7 @@ fn what_has_one_reading_passes() {
 }
 
 #[test]
-fn what_has_two_readings_is_a_400() {
+fn ambiguous_framing_is_a_400() {
     let heads = [
         "GET /x HTTP/1.1\nHost: x\r\n\r\n",
         "GET /x HTTP/1.1\r\nHost: x\n\r\n",
@@ -169,7 +168,7 @@ fn what_has_two_readings_is_a_400() {
         "3\nabc\r\n0\r\n\r\n",
     ] {
         let head = "POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let got = guarded(&format!("{head}{chunks}{NEXT}"));
+        let got = checked(&format!("{head}{chunks}{NEXT}"));
         assert_eq!(
             got.requests,
             [("/x".to_owned(), None)],
@@ -179,18 +178,18 @@ fn what_has_two_readings_is_a_400() {
 }
 
 #[test]
-fn http2_is_not_looked_into() {
-    let mut guard = Guard::new();
+fn http2_is_not_parsed() {
+    let mut checker = FramingChecker::new();
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\n\n";
-    assert_eq!(follow(&mut guard, preface), Ok(()));
-    assert_eq!(guard.state, State::Http2);
-    // But no later line switches the checks off.
-    let mut guard = Guard::new();
+    assert_eq!(follow(&mut checker, preface), Ok(()));
+    assert_eq!(checker.state, State::Http2);
+    // But no later line turns the checks off.
+    let mut checker = FramingChecker::new();
     let late = [NEXT.as_bytes(), preface].concat();
-    assert!(follow(&mut guard, &late).is_err());
+    assert!(follow(&mut checker, &late).is_err());
 }
 
-/// Requests, most of them good, and slips of the kind that smuggle.
+/// Requests, most of them valid, with mutations as they are used for smuggling.
 fn stream() -> impl Strategy<Value = String> {
     let body = prop_oneof![
         Just(("", "")),
@@ -251,7 +250,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn good_requests_are_none_of_its_business(
+    fn valid_requests_are_unaffected(
         text in stream(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {
@@ -262,7 +261,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_understood_that_was_not_before(
+    fn checked_stream_yields_no_other_requests(
         text in with_slips(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {
@@ -276,15 +275,15 @@ proptest! {
         prop_assert!(after.len() <= before.len());
     }
 
-    /// The induction that the guard stands on: where it lets all by, hyper ends each message where
-    /// the guard does.
+    /// The invariant that the checker relies on: where it passes everything, hyper ends each
+    /// message where the checker does.
     #[test]
-    fn it_agrees_with_hyper_on_the_ends_of_messages(text in with_slips()) {
-        let mut guard = Guard::new();
-        if follow(&mut guard, text.as_bytes()).is_ok() && guard.state == State::Head && guard.head.lines == 0 {
+    fn checker_agrees_with_hyper_on_message_ends(text in with_slips()) {
+        let mut checker = FramingChecker::new();
+        if follow(&mut checker, text.as_bytes()).is_ok() && checker.state == State::Headers && checker.headers.lines == 0 {
             let with = format!("{text}GET /last HTTP/1.1\r\nHost: x\r\n\r\n");
             let got = understood(&[with.as_bytes()], false);
-            // HTTP/1.0 keeps no connection.
+            // HTTP/1.0 has no persistent connections.
             let is_over = text.contains("HTTP/1.0") || got.answers.contains("HTTP/1.1 400");
             let last = got.requests.last().map(|(target, _)| target.as_str());
             let is_broken = got.requests.iter().any(|(_, body)| body.is_none());
@@ -293,15 +292,15 @@ proptest! {
     }
 
     #[test]
-    fn any_split_says_the_same(
+    fn result_is_independent_of_the_split(
         text in with_slips(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {
-        let whole = follow(&mut Guard::new(), text.as_bytes());
-        let mut guard = Guard::new();
+        let whole = follow(&mut FramingChecker::new(), text.as_bytes());
+        let mut checker = FramingChecker::new();
         let mut pieces = Ok(());
         for two in cut(&text, &cuts).windows(2) {
-            pieces = follow(&mut guard, &text.as_bytes()[two[0]..two[1]])
+            pieces = follow(&mut checker, &text.as_bytes()[two[0]..two[1]])
                 .map_err(|Ambiguous { at }| Ambiguous { at: two[0] + at });
             if pieces.is_err() {
                 break;

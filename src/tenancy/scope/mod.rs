@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::rules::{self, Granted, ScopeRefusal};
-use super::{LabelMatcher, Matchers, TenantSet};
+use super::rules::{self, Granted};
+use super::{LabelMatcher, Matchers, ScopeRefusal, TenantSet};
 use crate::config::settings::Tenancy;
 
 /// What a caller may see; never empty.

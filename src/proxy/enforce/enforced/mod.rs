@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Body as _;
-use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderMap, HeaderValue,
-};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Version};
 
 pub(in crate::proxy) use self::plan::{Filter, GrpcAnswer, Origin, ResponsePlan};
@@ -145,7 +143,8 @@ impl UpstreamTarget {
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        if self.upstream.settings().compressed_answers && !matches!(plan, ResponsePlan::PassThrough) {
+        if self.upstream.settings().compressed_answers && !matches!(plan, ResponsePlan::PassThrough)
+        {
             let both = HeaderValue::from_static("zstd, gzip");
             request.headers_mut().insert(ACCEPT_ENCODING, both);
         }

@@ -1,0 +1,30 @@
+//! What the tests share: real stores, the real binary, data, tokens, a client and a comparer of
+//! answers.
+
+pub mod client;
+pub mod compare;
+pub mod dataset;
+pub mod docs;
+pub mod door;
+pub mod frames;
+pub mod grpc;
+pub mod keys;
+pub mod partywall;
+pub mod process;
+pub mod prometheus;
+pub mod protobuf;
+pub mod provider;
+pub mod random;
+pub mod raw;
+pub mod rig;
+pub mod secure_upstream;
+pub mod stage;
+pub mod tempo_data;
+pub mod tempo_messages;
+pub mod tempo_upstream;
+pub mod tls;
+pub mod token;
+pub mod tool;
+pub mod upstream;
+pub mod wire;
+pub mod witness;

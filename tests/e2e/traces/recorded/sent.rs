@@ -1,0 +1,419 @@
+//! What goes up: one confined query at one canonical path, and nothing the client smuggled in.
+
+use super::{Door, STAGE, assert_plain};
+use crate::kit::client::{Ask, Sent};
+use crate::kit::raw;
+use crate::kit::tempo_upstream::{is_companion, trace_id};
+use crate::kit::upstream::Seen;
+
+fn names(seen: &Seen) -> Vec<String> {
+    seen.params().into_iter().map(|(name, _)| name).collect()
+}
+
+fn only_query(seen: &Seen) -> String {
+    let queries = seen.param("q");
+    assert_eq!(queries.len(), 1, "one query goes up: {}", seen.target);
+    queries.concat()
+}
+
+#[tokio::test]
+async fn a_search_goes_up_confined_with_its_own_parameters_alone() {
+    let door = Door::open().await;
+    let query = r#"{resource.service.name="web" && status=error} | select(name)"#;
+    let params = [
+        ("q", query),
+        ("limit", "20"),
+        ("spss", "3"),
+        ("start", "1795226473"),
+        ("end", "1795230078"),
+        ("skip_ast_transformations", "all"),
+        ("nonsense", "x"),
+    ];
+    let ask = Ask::get("/api/search", &params)
+        .with_header("accept", "application/json, text/plain, */*")
+        .with_header("accept-encoding", "gzip")
+        .with_header("x-scope-orgid", "B")
+        .with_header("x-grafana-user", "admin")
+        .with_header("cookie", "session=1")
+        .with_header("recent-data-target", "x");
+    let answer = door.ask(&ask).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let seen = door.took_first();
+    assert_eq!((seen.method.as_str(), seen.path()), ("GET", "/api/search"));
+    let expected = format!("{STAGE} | {query}");
+    let sent: Vec<(String, String)> = [
+        ("q", expected.as_str()),
+        ("limit", "20"),
+        ("spss", "3"),
+        ("start", "1795226473"),
+        ("end", "1795230078"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    assert_eq!(seen.params(), sent);
+    assert_eq!(seen.header("accept"), Some("application/json"));
+    assert_eq!(seen.header("accept-encoding"), Some("identity"));
+    for name in [
+        "authorization",
+        "x-scope-orgid",
+        "x-grafana-user",
+        "cookie",
+        "recent-data-target",
+    ] {
+        assert_eq!(seen.header(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_companion_search_asks_for_the_pages_traces_in_the_same_range() {
+    let door = Door::open().await;
+    door.search(&[("q", "{}"), ("start", "10"), ("end", "20")])
+        .await;
+    let seen = door.upstream.take();
+    let companions: Vec<&Seen> = seen.iter().filter(|seen| is_companion(seen)).collect();
+    assert_eq!((seen.len(), companions.len()), (2, 1), "{seen:#?}");
+    let query = only_query(companions[0]);
+    for end in ["1", "3", "4", "7", "8", "8a", "c"] {
+        let id = trace_id(end);
+        assert!(query.contains(id.trim_start_matches('0')), "{id}: {query}");
+    }
+    assert!(query.ends_with("| by(resource.tenant_id)"), "{query}");
+    assert_eq!(companions[0].param("limit"), ["8"]);
+    assert_eq!(companions[0].param("start"), ["10"]);
+    assert_eq!(companions[0].param("end"), ["20"]);
+    assert_eq!(companions[0].header("accept"), Some("application/protobuf"));
+    assert_eq!(companions[0].header("authorization"), None);
+}
+
+/// T4: whatever the shape, the tenants' stage comes first in every pipeline.
+#[tokio::test]
+async fn every_pipeline_of_a_query_is_confined() {
+    let door = Door::open().await;
+    for (query, pipelines) in [
+        ("{} || { .a = 1 }", 1),
+        ("{} && {}", 1),
+        ("{} !>> {}", 1),
+        ("{} &>> {}", 1),
+        ("by(name)", 1),
+        ("count() > 0", 1),
+        ("select(name)", 1),
+        ("{ .a = \"} || {\" } // } || {", 1),
+        ("{} /* } | { */ with (most_recent=true)", 1),
+        ("({} | count() > 1) || ({} | by(name))", 2),
+        ("({} | count() > 1) >> ({} | by(name)) ~ (count() > 1)", 3),
+    ] {
+        let answer = door.search(&[("q", query)]).await;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        let sent = only_query(&door.took_first());
+        assert_eq!(sent.matches(STAGE).count(), pipelines, "{query}: {sent}");
+        if pipelines == 1 {
+            assert_eq!(sent, format!("{STAGE} | {query}"));
+        }
+    }
+    for (query, pipelines) in [
+        ("{} | rate()", 1),
+        ("({} | rate()) / ({ .a = 1 } | count_over_time())", 2),
+        ("{} | compare({ status = error })", 1),
+    ] {
+        door.ask(&Ask::get("/api/metrics/query_range", &[("q", query)]))
+            .await;
+        let sent = only_query(&door.took_first());
+        assert_eq!(sent.matches(STAGE).count(), pipelines, "{query}: {sent}");
+    }
+}
+
+/// T6.
+#[tokio::test]
+async fn older_searches_go_up_as_one_query() {
+    let door = Door::open().await;
+    for params in [
+        &[("tags", "service.name=b-web")][..],
+        &[
+            ("tags", "service.name=b-web"),
+            ("minDuration", "300ms"),
+            ("limit", "5"),
+        ],
+        &[("minDuration", "300ms")],
+        &[("maxDuration", "1s"), ("start", "1"), ("end", "9")],
+        // Every parameter is a tag where there is nothing else.
+        &[("service.name", "b-web")],
+        &[("limit", "5")],
+        &[("start", "1"), ("end", "9")],
+        &[("q", "")],
+        &[],
+    ] {
+        let answer = door.search(params).await;
+        assert_eq!(answer.status, 200, "{params:?}: {}", answer.text());
+        let seen = door.took_first();
+        let query = only_query(&seen);
+        assert!(query.starts_with(STAGE), "{params:?}: {query}");
+        for name in names(&seen) {
+            let known = ["q", "limit", "start", "end"];
+            assert!(known.contains(&name.as_str()), "{params:?}: {name} went up");
+        }
+        let is_tag =
+            |(name, value): &&(&str, &str)| name.contains("service") || value.contains("b-web");
+        if params.iter().any(|pair| is_tag(&pair)) {
+            assert!(query.contains("resource.service.name"), "{query}");
+        }
+    }
+    for params in [
+        &[("q", "{}"), ("tags", "service.name=b-web")][..],
+        &[("q", "{}"), ("q", "{}")],
+        &[("tags", "a=1"), ("tags", "b=1")],
+        &[("tags", "a=\"")],
+        &[("minDuration", "soon")],
+        &[("limit", "0")],
+    ] {
+        assert_plain(&format!("{params:?}"), &door.search(params).await, 400);
+        door.assert_nothing_went_up(&format!("{params:?}"));
+    }
+}
+
+/// T7: Tempo answers for all tenants when it cannot use a condition, so only those go up that it
+/// can.
+#[tokio::test]
+async fn tag_calls_go_up_to_the_second_version_with_usable_conditions_alone() {
+    let door = Door::open().await;
+    let narrowed = r#"{ resource.tenant_id = "A" && resource.service.name = "web" }"#;
+    for (query, expected) in [
+        ("", STAGE),
+        ("{}", STAGE),
+        ("{ resource.service.name = \"web\" }", narrowed),
+        ("{ .n = 1 && resource.service.name = \"web\" }", narrowed),
+        ("{ resource.service.name = \"web\" && span.n = }", narrowed),
+        ("{ .n = 1 }", STAGE),
+        ("{ true || true }", STAGE),
+        ("{ resource.service.name = \"web\" || true }", STAGE),
+        ("{} && {}", STAGE),
+        ("{} >> { resource.service.name = \"web\" }", STAGE),
+        ("by(name)", STAGE),
+        ("garbage", STAGE),
+        ("{ parent.n = 1 }", STAGE),
+        ("{ resource.tenant_id = \"B\" }", STAGE),
+    ] {
+        for path in [
+            "/api/v2/search/tags",
+            "/api/search/tags",
+            "/api/v2/search/tag/span.n/values",
+            "/api/search/tag/n/values",
+        ] {
+            let ask = Ask::get(
+                path,
+                &[("q", query), ("start", "1"), ("end", "9"), ("x", "y")],
+            );
+            let answer = door.ask(&ask).await;
+            assert_eq!(answer.status, 200, "{path} {query}: {}", answer.text());
+            let seen = door.upstream.take_one();
+            assert!(
+                seen.path().starts_with("/api/v2/search/tag"),
+                "{}",
+                seen.target
+            );
+            assert_eq!(only_query(&seen), expected, "{path} {query}");
+            assert_eq!(names(&seen), ["q", "start", "end"], "{path} {query}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tags_are_read_once_and_written_anew() {
+    let door = Door::open().await;
+    for (path, expected) in [
+        (
+            "/api/v2/search/tag/resource.service.name/values",
+            "resource.service.name",
+        ),
+        (
+            "/api/v2/search/tag/resource%2Eservice.name/values",
+            "resource.service.name",
+        ),
+        (
+            "/api/search/tag/service.name/values",
+            "resource.service.name",
+        ),
+        ("/api/search/tag/n/values", ".n"),
+        (
+            "/api/v2/search/tag/span.%22with%20blank%22/values",
+            "span.%22with%20blank%22",
+        ),
+        ("/api/v2/search/tag/.a%23b/values", ".a%23b"),
+        ("/api/v2/search/tag/name/values", "name"),
+    ] {
+        let answer = door.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let seen = door.upstream.take_one();
+        assert_eq!(
+            seen.path(),
+            format!("/api/v2/search/tag/{expected}/values"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_a_metrics_query_and_its_alias_one_goes_up() {
+    let door = Door::open().await;
+    let range = [
+        ("start", "1795229473"),
+        ("end", "1795230073"),
+        ("step", "60s"),
+    ];
+    for (params, expected) in [
+        (&[("q", "{} | rate()")][..], "{} | rate()"),
+        (&[("query", "{} | rate()")], "{} | rate()"),
+        (
+            &[("query", "{.b} | rate()"), ("q", "{.a} | rate()")],
+            "{.a} | rate()",
+        ),
+    ] {
+        for path in ["/api/metrics/query_range", "/api/metrics/query"] {
+            let mut all = params.to_vec();
+            all.extend(range);
+            all.extend([("skip_ast_transformations", "all"), ("nonsense", "1")]);
+            let answer = door.ask(&Ask::get(path, &all)).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let seen = door.upstream.take_one();
+            assert_eq!(only_query(&seen), format!("{STAGE} | {expected}"));
+            assert_eq!(seen.param("query"), Vec::<String>::new());
+            let mut known = vec!["q", "start", "end"];
+            if path.ends_with("query_range") {
+                known.push("step");
+            }
+            assert_eq!(names(&seen), known);
+            assert_eq!(
+                (seen.path(), seen.header("accept")),
+                (path, Some("application/json"))
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trace_is_asked_for_without_a_filter() {
+    let door = Door::open().await;
+    let id = trace_id("1");
+    let answer = door
+        .get(&format!("/api/traces/{id}?start=10&end=20&x=y"))
+        .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        door.upstream.take_one().target,
+        format!("/api/traces/{id}?start=10&end=20")
+    );
+    let answer = door
+        .get(&format!(
+            "/api/v2/traces/{id}?keep_hierarchy=true&match_depth=-1"
+        ))
+        .await;
+    assert_eq!(answer.status, 200);
+    let target = door.upstream.take_one().target;
+    assert_eq!(target, format!("/api/v2/traces/{id}?span_pruning=false"));
+}
+
+/// Paths that Tempo's router cleans up, and so reads otherwise than a proxy might.
+#[tokio::test]
+async fn an_odd_path_goes_up_as_it_was_read_or_not_at_all() {
+    let door = Door::open().await;
+    let id = trace_id("2");
+    for path in [
+        format!("/api/tr%61ces/{id}"),
+        format!("/api%2Ftraces%2F{id}"),
+        format!("/api//traces/{id}"),
+        format!("/api/./traces/{id}"),
+        format!("/api/search/../traces/{id}"),
+        format!("/api/search/%2e%2e/traces/{id}"),
+        format!("//api/traces/{id}"),
+        format!("/api/traces/{id}/"),
+        format!("/api/traces/{id}%00"),
+        format!("/api/traces/{id};x"),
+        format!("/api\\traces\\{id}"),
+        format!("/API/traces/{id}"),
+        format!("/querier/api/traces/{id}"),
+        format!("/tempo/api/traces/{id}"),
+        "/api/v2/search/tag/x%2Fvalues".to_owned(),
+        "/api/v2/search/tag/../../traces/values".to_owned(),
+    ] {
+        let authorization = format!("Bearer {}", door.proxy.signer.tenant("A"));
+        let request = raw::request("GET", &path, &[("Authorization", &authorization)], b"");
+        let answer = raw::exchange(door.proxy.authority(), &request).await;
+        assert!(
+            !answer.text().contains("SECRET"),
+            "{path}: {}",
+            answer.text()
+        );
+        assert!(
+            [400, 403, 404].contains(&answer.status),
+            "{path}: {}",
+            answer.head
+        );
+        for seen in door.upstream.take() {
+            assert_eq!(seen.path(), format!("/api/traces/{id}"), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn other_methods_are_refused_and_bodies_never_read() {
+    let door = Door::open().await;
+    for path in [
+        "/api/search",
+        "/api/v2/search/tags",
+        "/api/traces/1",
+        "/api/metrics/query_range",
+    ] {
+        let answer = door.ask(&Ask::new(Sent::Post, path, &[("q", "{}")])).await;
+        assert_plain(path, &answer, 405);
+        assert_eq!(answer.header("allow"), "GET");
+        door.assert_nothing_went_up(path);
+    }
+}
+
+#[tokio::test]
+async fn several_tenants_are_one_stage() {
+    let door = Door::open().await;
+    let token = door.proxy.signer.tenants(&["A", "b\"x"]);
+    let ask = Ask::get("/api/search", &[("q", "{ .a = 1 || .b = 2 }")]);
+    let answer = door.client.ask(&door.proxy.url, &ask, Some(&token)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(
+        only_query(&door.took_first()),
+        r#"{ resource.tenant_id = "A" || resource.tenant_id = "b\"x" } | { .a = 1 || .b = 2 }"#
+    );
+}
+
+#[tokio::test]
+async fn all_tenants_are_not_confined() {
+    let door = Door::open().await;
+    let token = door.proxy.signer.admin();
+    let ask = Ask::get("/api/search", &[("q", "{ .a = 1 }"), ("limit", "5")]);
+    let answer = door.client.ask(&door.proxy.url, &ask, Some(&token)).await;
+    assert!(
+        answer.text().contains("B-ROOT-OF-MIXED-SECRET"),
+        "{}",
+        answer.text()
+    );
+    let seen = door.upstream.take_one();
+    assert_eq!(only_query(&seen), "{ .a = 1 }");
+    let foreign = format!("/api/traces/{}", trace_id("2"));
+    let answer = door
+        .client
+        .ask(&door.proxy.url, &Ask::get(&foreign, &[]), Some(&token))
+        .await;
+    assert!(answer.text().contains("SECRET"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn public_endpoints_are_passed() {
+    let door = Door::open().await;
+    for (path, expected) in [("/api/echo", "echo"), ("/ready", "ready\n")] {
+        let answer = door.get(path).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.text().as_str()),
+            (200, expected),
+            "{path}"
+        );
+    }
+    let answer = door.get("/api/status/buildinfo").await;
+    assert_eq!(answer.json()["version"], "3.0.3");
+}

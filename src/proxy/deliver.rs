@@ -74,9 +74,7 @@ impl Delivery {
             return response;
         }
         let may_change = !has_directive(response.headers(), "no-transform");
-        response
-            .headers_mut()
-            .insert(CACHE_CONTROL, no_store(may_change));
+        forbid_storing(response.headers_mut(), may_change);
         if !self.varies || !is_compressible(&response) || !may_change {
             return response;
         }
@@ -106,12 +104,13 @@ impl Delivery {
 }
 
 /// Caches in front know neither tenants nor tokens: what they store they may give to another caller.
-const fn no_store(may_change: bool) -> HeaderValue {
-    HeaderValue::from_static(if may_change {
-        "no-store"
-    } else {
-        "no-store, no-transform"
-    })
+/// In a line of its own, since Thanos' query-frontend looks for a value that is exactly this
+/// (`internal/cortex/querier/queryrange/results_cache.go`).
+fn forbid_storing(headers: &mut HeaderMap, may_change: bool) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !may_change {
+        headers.append(CACHE_CONTROL, HeaderValue::from_static("no-transform"));
+    }
 }
 
 /// Whether there is something to compress.
@@ -399,6 +398,14 @@ mod tests {
             .headers()
             .clone();
         assert_eq!(coding(&headers), "");
+    }
+
+    #[test]
+    fn no_store_stands_in_a_line_of_its_own() {
+        let answer = response(&[(CACHE_CONTROL, "public, no-transform")], 200);
+        let headers = delivered("gzip", answer);
+        let lines: Vec<_> = headers.get_all(CACHE_CONTROL).iter().collect();
+        assert_eq!(lines, ["no-store", "no-transform"]);
     }
 
     #[test]

@@ -148,7 +148,9 @@ impl ReadStage<Framed<TimedIo>> for EndOfClient {
         let before = buf.filled().len();
         ready!(Pin::new(&mut *stream).poll_read(cx, buf))?;
         let has_ended = buf.filled().len() == before;
-        if has_ended && self.activity.is_serving() && stream.is_between_requests() {
+        // What is not read yet of an answer that is complete is a part of it.
+        let is_served = self.activity.is_serving() || self.activity.is_write_stalled();
+        if has_ended && is_served && stream.is_between_requests() {
             ready!(self.poll_gone(stream, cx));
         }
         Poll::Ready(Ok(()))

@@ -1,53 +1,26 @@
-//! Puts a content coding on a body as it passes.
+//! Puts a content coding on what passes.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress, Status};
-use hyper::body::{Body as _, Frame};
 use zstd::stream::raw::{self, CParameter, InBuffer, Operation as _, OutBuffer};
 
 use super::decode::difference;
 use super::{Coding, CodingError, Levels, PIECE, ZSTD_WRITE_WINDOW_LOG};
-use crate::body::budget::Share;
-use crate::body::{BodyError, ResponseBody};
 
-/// While an answer comes slowly, what is compressed of it is not held back for longer.
-const FLUSHED_EVERY: Duration = Duration::from_secs(1);
-
-/// A body that is compressed as it passes.
-pub(in crate::body) struct CompressedBody {
-    source: ResponseBody,
+/// Encodes one body.
+pub(in crate::body) struct Encoder {
     coding: Coding,
-    levels: Levels,
-    state: State,
-    /// What of the last piece is not compressed yet.
-    rest: Bytes,
-    /// Whether something went in since the last flush.
-    is_dirty: bool,
-    /// When something last came out.
-    gave: Instant,
-    /// For the encoder's memory.
-    _held: Share,
+    stream: Stream,
 }
 
-enum State {
-    /// Of a HEAD request nothing is ever compressed.
-    NotBegun,
-    Begun(Encoder),
-    Ended,
-}
-
-enum Encoder {
+enum Stream {
     Gzip(Box<Compress>),
     Zstd(raw::Encoder<'static>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Until {
+pub(in crate::body) enum Until {
     /// All input is taken.
     Taken,
     /// All that was taken has come out.
@@ -63,98 +36,27 @@ struct Step {
     is_done: bool,
 }
 
-impl CompressedBody {
-    /// `held` is for [`Coding::encoder_bytes`].
-    pub(in crate::body) fn new(
-        source: ResponseBody,
-        coding: Coding,
-        levels: Levels,
-        held: Share,
-    ) -> Self {
-        Self {
-            source,
-            coding,
-            levels,
-            state: State::NotBegun,
-            rest: Bytes::new(),
-            is_dirty: false,
-            gave: Instant::now(),
-            _held: held,
-        }
+impl Encoder {
+    pub(in crate::body) fn new(coding: Coding, levels: Levels) -> Result<Self, CodingError> {
+        let stream = Stream::new(coding, levels);
+        let stream = stream.map_err(|error| CodingError::Broken(coding.name(), error))?;
+        Ok(Self { coding, stream })
     }
 
-    pub(in crate::body) fn is_end_stream(&self) -> bool {
-        matches!(self.state, State::Ended)
-    }
-
-    pub(in crate::body) fn poll(
+    /// Compresses all of `input`, and gives what comes out.
+    pub(in crate::body) fn run(
         &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        loop {
-            if matches!(self.state, State::Ended) {
-                return Poll::Ready(None);
-            }
-            if !self.rest.is_empty() {
-                let piece = self.rest.split_to(self.rest.len().min(PIECE));
-                self.is_dirty = true;
-                match self.compress(&piece, Until::Taken) {
-                    Ok(out) if out.is_empty() => continue,
-                    out => return self.give(out),
-                }
-            }
-            match Pin::new(&mut self.source).poll_frame(cx) {
-                Poll::Pending if self.is_dirty && self.gave.elapsed() >= FLUSHED_EVERY => {
-                    self.is_dirty = false;
-                    let out = self.compress(&[], Until::Flushed);
-                    return self.give(out);
-                }
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(frame))) => {
-                    // Answers that are compressed have no trailers.
-                    self.rest = frame.into_data().unwrap_or_default();
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    self.state = State::Ended;
-                    return Poll::Ready(Some(Err(error)));
-                }
-                Poll::Ready(None) => {
-                    let out = self.compress(&[], Until::Ended);
-                    self.state = State::Ended;
-                    return self.give(out);
-                }
-            }
-        }
-    }
-
-    fn give(
-        &mut self,
-        out: Result<Vec<u8>, CodingError>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.gave = Instant::now();
-        if out.is_err() {
-            self.state = State::Ended;
-        }
-        let out = out.map(|out| Frame::data(out.into()));
-        Poll::Ready(Some(out.map_err(BodyError::from)))
-    }
-
-    fn compress(&mut self, input: &[u8], until: Until) -> Result<Vec<u8>, CodingError> {
-        let name = self.coding.name();
-        let broken = |error| CodingError::Broken(name, error);
-        if matches!(self.state, State::NotBegun) {
-            let encoder = Encoder::new(self.coding, self.levels).map_err(broken)?;
-            self.state = State::Begun(encoder);
-        }
+        input: &[u8],
+        until: Until,
+    ) -> Result<Vec<u8>, CodingError> {
         let mut out = Vec::new();
-        if let State::Begun(encoder) = &mut self.state {
-            encoder.run(input, until, &mut out).map_err(broken)?;
-        }
+        let run = self.stream.run(input, until, &mut out);
+        run.map_err(|error| CodingError::Broken(self.coding.name(), error))?;
         Ok(out)
     }
 }
 
-impl Encoder {
+impl Stream {
     fn new(coding: Coding, levels: Levels) -> io::Result<Self> {
         Ok(match coding {
             Coding::Gzip => {
@@ -169,7 +71,7 @@ impl Encoder {
         })
     }
 
-    /// Compresses at most [`PIECE`] bytes, and appends what comes out.
+    /// Compresses all of `input`, and appends what comes out.
     fn run(&mut self, mut input: &[u8], until: Until, out: &mut Vec<u8>) -> io::Result<()> {
         loop {
             let begin = out.len();

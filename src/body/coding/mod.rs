@@ -13,10 +13,10 @@ use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
 use thiserror::Error;
 
 pub(super) use self::decode::Decoder;
-pub(super) use self::encode::CompressedBody;
+pub(super) use self::encode::{Encoder, Until};
 
 /// The most that goes into or comes out of a coding in one step.
-const PIECE: usize = 32 * 1024;
+pub(super) const PIECE: usize = 32 * 1024;
 
 /// The largest window of a zstd answer that is read: 8 MiB, which every reader of the coding `zstd`
 /// has to support and none has to exceed (RFC 9659 §3).

@@ -1,5 +1,6 @@
 //! What is sent to the client: an enum, not a box, so that a streamed piece costs no allocation.
 
+mod compressed;
 mod relay;
 
 use std::collections::VecDeque;
@@ -10,10 +11,11 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 
+use self::compressed::CompressedBody;
 pub(crate) use self::relay::Piece;
 use self::relay::RelayedBody;
 use super::budget::{Room, Share};
-use super::coding::{Coding, CompressedBody, Levels};
+use super::coding::{Coding, Levels};
 use super::collect::whole;
 use super::filter::{FilteredBody, StreamFilter};
 use super::measure::{MeasuredBody, WhenDone};

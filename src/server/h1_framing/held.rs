@@ -129,11 +129,16 @@ impl<S: AsyncRead + Unpin> ReadStage<S> for Framing {
             self.refuse(buf);
             return Poll::Ready(Ok(()));
         }
-        // Registered first, so that an end in between is not missed.
-        self.activity.wake_when_served(cx);
-        let is_early = self.activity.is_serving() && self.checker.is_between_requests();
-        if is_early {
-            return self.poll_end(stream, cx);
+        if self.activity.is_serving() && self.checker.is_between_requests() {
+            let polled = self.poll_end(stream, cx);
+            if polled.is_ready() || self.held.is_empty() {
+                return polled;
+            }
+            self.activity.wake_when_served(cx);
+            // Else it was answered before this was to be woken.
+            if self.activity.is_serving() {
+                return Poll::Pending;
+            }
         }
         if self.held.is_empty() {
             let before = buf.filled().len();

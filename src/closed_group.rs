@@ -2,11 +2,11 @@
 
 use serde::{Serialize, Serializer};
 
-/// Endpoints that are refused unless `open_to_admins` names their group, and even then answer
-/// only callers whose scope is all tenants.
+/// Endpoints that are refused unless `open_to_admins` names their group, and even then are for
+/// callers with all tenants only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClosedGroup {
-    /// `status`: `/api/v1/status/*` but `buildinfo`, and the like.
+    /// `status`: `/api/v1/status/*` except `buildinfo`, and the like.
     Status,
     /// `stores`: Thanos' `/api/v1/stores`.
     Stores,
@@ -14,20 +14,19 @@ pub enum ClosedGroup {
     TsdbAdmin,
     /// `write`: `/api/v1/write`, `/api/v1/otlp/*`.
     Write,
-    /// `internals`: `/metrics`, `/debug/*`, `/-/*` but health, `/consoles/*`, `/classic/*`.
+    /// `internals`: `/metrics`, `/debug/*`, `/-/*` except health, `/consoles/*`, `/classic/*`.
     Internals,
     /// `overrides`: Tempo's `/api/overrides`.
     Overrides,
     /// `mcp`: Tempo's tools for language models, `/api/mcp`.
     Mcp,
-    /// `querier`: the internal twins of Tempo's API, `/querier/*`.
+    /// `querier`: Tempo's internal copies of its API, `/querier/*`.
     Querier,
     /// `unknown`: every other path of the data API.
     Unknown,
 }
 
 impl ClosedGroup {
-    /// Every group.
     pub const ALL: [Self; 9] = [
         Self::Status,
         Self::Stores,
@@ -40,7 +39,7 @@ impl ClosedGroup {
         Self::Unknown,
     ];
 
-    /// As the config file spells it.
+    /// As in the config file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Status => "status",

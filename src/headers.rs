@@ -1,22 +1,23 @@
-//! Which headers go on, and which come back.
+//! Which headers are forwarded, and which are returned.
 
 use std::borrow::Cow;
 
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// The request headers that go on with a data API call. The request is rebuilt, so this is an
-/// allow-list: what negotiates the answer's form or traces the call.
+/// The request headers that are forwarded with a data API call. The request is rebuilt, so this is
+/// an allow-list: headers that negotiate the response format or trace the call.
 const DATA_REQUEST: [HeaderName; 6] = [
     header::ACCEPT,
     header::USER_AGENT,
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
     HeaderName::from_static("x-request-id"),
-    // Remote read negotiates its version by it (Prometheus, storage/remote/client.go).
+    // Remote read negotiates its version with it (Prometheus, storage/remote/client.go).
     HeaderName::from_static("x-prometheus-remote-read-version"),
 ];
 
-/// The answer headers that come back from a data API call. Others may name what is behind us.
+/// The response headers that are returned from a data API call. Others may identify what is behind
+/// us.
 const DATA_RESPONSE: [HeaderName; 7] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
@@ -27,7 +28,7 @@ const DATA_RESPONSE: [HeaderName; 7] = [
     header::VARY,
 ];
 
-/// Hop-by-hop headers (RFC 9110 §7.6.1, and the older ones still met).
+/// Hop-by-hop headers (RFC 9110 §7.6.1, and older ones still in use).
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -40,9 +41,9 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("http2-settings"),
 ];
 
-/// Names by which some server believes who is calling, for whom, or for what path. They are
-/// compared without case and with `_` as `-`, since servers in between fold the two.
-const TRUSTED_BY_SOMEONE: [&str; 10] = [
+/// Headers that some server trusts to name the caller, the tenant or the path. They are compared
+/// without case and with `_` as `-`, since some servers treat the two alike.
+const TRUSTED_BY_SERVERS: [&str; 10] = [
     "forwarded",
     "thanos-tenant",
     "x-scope-orgid",
@@ -55,7 +56,7 @@ const TRUSTED_BY_SOMEONE: [&str; 10] = [
     "x-method-override",
 ];
 
-/// Families of such names.
+/// Prefixes of such headers.
 const TRUSTED_PREFIXES: [&str; 7] = [
     "x-forwarded-",
     "x-original-",
@@ -66,8 +67,8 @@ const TRUSTED_PREFIXES: [&str; 7] = [
     "impersonate-",
 ];
 
-/// A data API message seldom has more headers. With room for fewer, hyper's next message, which is
-/// read into the same map, has to grow it.
+/// A data API message seldom has more headers. With less capacity, hyper would have to grow the
+/// map, which it reuses for the next message.
 const USUAL: usize = 10;
 
 /// The headers of a rebuilt data API request.
@@ -78,7 +79,7 @@ pub(crate) fn for_data_request(client: &HeaderMap) -> HeaderMap {
             headers.append(name, value.clone());
         }
     }
-    // What is compressed has to be decompressed here, to be filtered or scrubbed on the way.
+    // A compressed response has to be decompressed before it can be filtered or scrubbed.
     headers.insert(
         header::ACCEPT_ENCODING,
         HeaderValue::from_static("identity"),
@@ -86,7 +87,7 @@ pub(crate) fn for_data_request(client: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// The headers of a data API answer; of one that comes twice the first.
+/// The headers of a data API response; of a repeated header only the first.
 pub(crate) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(USUAL);
     for (name, value) in upstream {
@@ -112,8 +113,8 @@ pub(crate) fn weaken_etag(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes from a request that passes through what must not: hop-by-hop headers, names trusted by
-/// someone, and the headers in which a token may come.
+/// Removes from a passed-through request what must not be forwarded: hop-by-hop headers, headers
+/// that some server trusts, and those that may contain the token.
 pub(crate) fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName]) {
     strip_hop_by_hop(headers);
     strip_trusted(headers);
@@ -122,8 +123,8 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, token_headers: &[HeaderName
     }
 }
 
-/// Takes from a request's trailers what a server might merge into its headers (RFC 9110 §6.5.1)
-/// and believe.
+/// Removes from a request's trailers what a server might merge into its headers (RFC 9110 §6.5.1)
+/// and trust.
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     strip_trusted(trailers);
     trailers.remove(header::AUTHORIZATION);
@@ -133,7 +134,7 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
 fn strip_trusted(headers: &mut HeaderMap) {
     let trusted: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| is_trusted_by_someone(name))
+        .filter(|name| is_trusted_by_servers(name))
         .cloned()
         .collect();
     for name in &trusted {
@@ -141,7 +142,7 @@ fn strip_trusted(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes the hop-by-hop headers, and those that `Connection` names, from a message.
+/// Removes the hop-by-hop headers, and those that `Connection` names.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -155,18 +156,18 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a request says that it is gRPC, of whichever message format.
-pub(crate) fn says_grpc(headers: &HeaderMap) -> bool {
+/// Whether a request's content type is gRPC, with any message format.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE);
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn is_trusted_by_someone(name: &HeaderName) -> bool {
+fn is_trusted_by_servers(name: &HeaderName) -> bool {
     let mut name = Cow::Borrowed(name.as_str());
     if name.contains('_') {
         name = name.replace('_', "-").into();
     }
-    TRUSTED_BY_SOMEONE.contains(&&*name)
+    TRUSTED_BY_SERVERS.contains(&&*name)
         || TRUSTED_PREFIXES
             .iter()
             .any(|prefix| name.starts_with(prefix))
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_says_of_itself_does_not_pass() {
+    fn headers_that_identify_the_caller_are_stripped() {
         let mut headers = map(&[
             ("X-Scope-OrgID", "b"),
             ("x_scope_orgid", "b"),
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_request_carries_only_what_negotiates_and_traces() {
+    fn data_request_has_only_negotiation_and_trace_headers() {
         let client = map(&[
             ("Accept", "application/json"),
             ("Accept-Encoding", "gzip"),

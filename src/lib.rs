@@ -1,37 +1,36 @@
-//! Partywall keeps tenants apart in front of one shared Thanos or Prometheus and one
-//! shared Tempo.
+//! Partywall keeps tenants apart in front of one shared Thanos or Prometheus and one shared Tempo.
 //!
-//! The modules are layers: each imports only what stands below it. `docs/architecture.md` follows a
+//! The modules are layers: each imports only modules below it. `docs/architecture.md` follows a
 //! request through them, and says where to add an endpoint, a config key, a reason or a filter.
 //!
-//! | module | what happens there |
+//! | module | purpose |
 //! |---|---|
-//! | [`cli`] | one file a command |
-//! | [`admin`] | the admin listener: health, metrics, config, explain, flush, and the API reference made from the route tables |
-//! | [`app`] | a config file becomes listeners, an admin endpoint and a drain |
-//! | [`server`] | a connection is accepted, its protocol chosen, its deadlines enforced |
-//! | [`proxy`] | one request's path: route, authenticate, authorize, receive, admit, enforce, forward, respond |
-//! | [`auth`] | a token becomes a verified principal |
+//! | [`cli`] | one file per command |
+//! | [`admin`] | the admin listener: health, metrics, config, explain, flush, and the API reference generated from the route tables |
+//! | [`app`] | turns a config file into listeners, an admin endpoint and a drain |
+//! | [`server`] | accepts connections, picks their protocol, enforces their deadlines |
+//! | [`proxy`] | handles one request: route, authenticate, authorize, receive, admit, enforce, forward, respond |
+//! | [`auth`] | turns a token into a verified principal |
 //! | [`upstream`] | the pooled client, its TLS, credentials, timeouts and health |
 //! | `body` | the bodies of requests and responses, and the byte budget for what is buffered |
 //! | [`telemetry`] | metrics, logs, the audit trail, spans |
-//! | [`config`] | a YAML file becomes immutable settings, and does so again on reload |
-//! | [`tenancy`] | a principal's claims become a tenant scope |
-//! | [`prometheus`] | pure: the metrics API, parameters read, answers filtered |
-//! | [`tempo`] | pure: the traces API, parameters read, answers filtered, traces redacted to a scope |
-//! | [`promql`] | pure: a query is confined to a scope |
-//! | [`traceql`] | pure: a TraceQL query is confined to a scope |
-//! | [`query_size`] | pure: bounds on the work that a query text is to the store |
+//! | [`config`] | turns a YAML file into immutable settings, also on reload |
+//! | [`tenancy`] | turns a principal's claims into a tenant scope |
+//! | [`prometheus`] | pure: the metrics API, with its parameters and response filters |
+//! | [`tempo`] | pure: the traces API, with its parameters, response filters and trace redaction |
+//! | [`promql`] | pure: confines a PromQL query to a scope |
+//! | [`traceql`] | pure: confines a TraceQL query to a scope |
+//! | [`query_size`] | pure: bounds the work that a query causes in the store |
 //! | [`grpc`] | pure: methods, frames, statuses |
-//! | `wire` | pure: protobuf, walked without decoding |
-//! | [`shares`] | fair shares of permits, bodies being received and buffered bytes |
-//! | `headers` | which headers are forwarded, and which come back |
+//! | `wire` | pure: walks protobuf without decoding it |
+//! | [`shares`] | fair shares of permits, of bodies being received, and of buffered bytes |
+//! | `headers` | which headers are forwarded, and which are returned |
 //! | [`reason`] | why requests are refused |
-//! | `strict_json` | pure: JSON with one reading |
-//! | [`tenant`], [`closed_group`] | what configs and APIs both name: a tenant, a group of endpoints that tenants cannot use |
+//! | `strict_json` | pure: JSON without duplicate keys |
+//! | [`tenant`], [`closed_group`] | terms that configs and APIs share: a tenant, a group of endpoints that is closed to tenants |
 //!
-//! The law everything is judged by: a tenant's answer is the answer of a private store that
-//! holds that tenant's data alone. What is not fully understood is refused.
+//! The law that everything is judged by: a tenant's response is that of a private store with only
+//! that tenant's data. What is not fully understood is refused.
 
 pub mod admin;
 pub mod app;

@@ -1,4 +1,4 @@
-//! The `partywall` command; all it does is in the library.
+//! The `partywall` command; everything is in the library.
 
 use std::process::ExitCode;
 

@@ -1,10 +1,10 @@
-//! Why requests are refused: one list, from which the label `reason` of the metrics, the `reason` of
-//! audit records, the advice of `partywall explain` and `docs/refusals.md` come.
+//! Why requests are refused: one list, which is the source of the label `reason` of the metrics,
+//! the `reason` of audit records, the advice of `partywall explain` and `docs/refusals.md`.
 //!
 //! To add one, add a line here and update the page; `tests/e2e/deploy/docs.rs` says how.
 
-/// Declares the enum and what is known about each reason. Several may share a label: the label is
-/// published, and what would permit the request may differ.
+/// Declares the enum with its metadata. Several reasons may share a label: labels are published,
+/// and the advice on how to permit the request may differ.
 macro_rules! reasons {
     ($($variant:ident $label:literal $about:literal $(($to_allow:literal))?,)*) => {
         /// Why a request was refused, or got an error of ours.
@@ -14,7 +14,6 @@ macro_rules! reasons {
         }
 
         impl Reason {
-            /// All of them.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
             /// The value of the label `reason`. It is published: alerts and dashboards select by it.
@@ -24,14 +23,14 @@ macro_rules! reasons {
                 }
             }
 
-            /// What it means, for operators.
+            /// Its meaning, for operators.
             pub fn about(self) -> &'static str {
                 match self {
                     $(Self::$variant => $about,)*
                 }
             }
 
-            /// What would permit such a request; `None` if the error's text says it already, or if
+            /// How to permit such a request; `None` if the error text says so already, or if
             /// nothing would.
             pub fn to_allow(self) -> Option<&'static str> {
                 match self {

@@ -1,8 +1,8 @@
 //! Strict parsing of the JSON in tokens: each key occurs once, at every depth, and the depth is
 //! bounded.
 //!
-//! RFC 7519 §4 lets a reader refuse duplicate names or take the last; two readers of one token
-//! that differ in this see different callers.
+//! RFC 7519 §4 lets parsers refuse duplicate names or take the last one, so two parsers could see
+//! different callers in one token.
 
 use std::fmt;
 
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_are_read_as_serde_json_reads_them() {
+    fn objects_parse_as_with_serde_json() {
         let text = r#"{"a":[1,-2,3.5,"\u00e4\n",true,null,{"b":{}}],"exp":18446744073709551615}"#;
         let expected: Value = serde_json::from_str(text).unwrap();
         assert_eq!(object(text.as_bytes()).map(Value::Object), Some(expected));
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_with_a_meaning_inside_serde_json_have_none_here() {
+    fn serde_jsons_internal_keys_have_no_special_meaning() {
         let text = br#"{"$serde_json::private::RawValue":"{}"}"#;
         let expected = json!({"$serde_json::private::RawValue": "{}"});
         assert_eq!(object(text).map(Value::Object), Some(expected));

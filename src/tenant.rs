@@ -1,4 +1,4 @@
-//! One tenant: the value that its label or attribute has.
+//! A tenant: the value of its label or attribute.
 
 use std::fmt;
 
@@ -8,28 +8,27 @@ use thiserror::Error;
 /// longer tenant is a mistake or an attack.
 pub const MAX_TENANT_BYTES: usize = 256;
 
-/// One tenant, by the value its label or attribute has: not empty, at most
-/// [`MAX_TENANT_BYTES`], without control characters.
+/// A tenant, by the value of its label or attribute: not empty, at most [`MAX_TENANT_BYTES`],
+/// without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tenant(Box<str>);
 
-/// Why a text is no tenant. The text itself is not repeated: it comes from a token.
+/// Why a text is not a tenant. The text itself is not quoted: it comes from a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidTenant {
     /// An empty value would match every series that lacks the label.
     #[error("a tenant is empty")]
     Empty,
-    /// Longer than [`MAX_TENANT_BYTES`].
     #[error("a tenant is longer than {MAX_TENANT_BYTES} bytes")]
     TooLong,
     /// NUL, newlines and other control characters, and U+FFFD, which Prometheus' lexer refuses in
-    /// strings (it stands for bytes that are no text).
-    #[error("a tenant holds a control character")]
+    /// strings (it replaces invalid UTF-8).
+    #[error("a tenant contains a control character")]
     ControlCharacter,
 }
 
 impl Tenant {
-    /// Takes a value as a tenant, literally: wildcards and regex operators have no meaning in it.
+    /// Takes a value literally: wildcards and regex operators have no meaning in it.
     pub fn new(value: &str) -> Result<Self, InvalidTenant> {
         if value.is_empty() {
             return Err(InvalidTenant::Empty);
@@ -43,7 +42,7 @@ impl Tenant {
         Ok(Self(value.into()))
     }
 
-    /// The value as the label or attribute has it.
+    /// The value as in the label or attribute.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,9 +1,9 @@
-//! What tests of several modules need.
+//! Helpers for the tests of several modules.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// Does it, and tells how long this thread ran on a processor for it, whatever else the machine
+/// Runs `work`, and returns its result with the CPU time of this thread, whatever else the machine
 /// did meanwhile.
 pub(crate) fn cpu_time_of<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let before = cpu_time();
@@ -11,7 +11,7 @@ pub(crate) fn cpu_time_of<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (done, cpu_time().saturating_sub(before))
 }
 
-/// The first field of `/proc/pid/schedstat` (`proc(5)`); where the kernel has none, the clock.
+/// The first field of `/proc/pid/schedstat` (`proc(5)`); where the kernel lacks it, the clock.
 fn cpu_time() -> Duration {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     match std::fs::read_to_string("/proc/thread-self/schedstat") {

@@ -14,7 +14,7 @@ use crate::upstream::{Http1Reply, Reply};
 const RULES: &[u8] = include_bytes!("../../tests/fixtures/prometheus/rules-2.42.json");
 const SEARCH: &[u8] =
     include_bytes!("../../tests/fixtures/tempo/grpc-http-port-Search-tenantA.bin");
-const COMPANION: &[u8] = include_bytes!("../../tests/fixtures/tempo/search-companion-proto.pb");
+const OWNERSHIP: &[u8] = include_bytes!("../../tests/fixtures/tempo/search-ownership-proto.pb");
 
 /// An answer, and how many bytes of it are ours, where that is known.
 pub(crate) struct Answer {
@@ -105,9 +105,9 @@ pub(crate) fn search() -> Outcome<Answer> {
         messages.push(grpc::frame(message)?);
         rest = after;
     }
-    let companion = Http1Reply::new("application/protobuf", COMPANION);
+    let ownership = Http1Reply::new("application/protobuf", OWNERSHIP);
     Ok(Answer {
-        reply: Reply::Grpc(messages.into(), companion),
+        reply: Reply::Grpc(messages.into(), ownership),
         ours: None,
     })
 }

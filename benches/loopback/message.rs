@@ -117,7 +117,7 @@ enum State {
     SizeEnd(u64),
     /// So many bytes of a chunk and its line end.
     Chunk(u64),
-    /// In the line after the last chunk; whether it is empty. Nobody here sends trailers.
+    /// In the line after the last chunk; whether it is empty. Trailers are not used here.
     Last,
     Done,
 }

@@ -115,7 +115,7 @@ impl Group {
         self.sum("VmHWM:")
     }
 
-    /// Starts the peak anew (`proc_pid_clear_refs(5)`).
+    /// Resets the peak (`proc_pid_clear_refs(5)`).
     pub(crate) fn forget_peak(&self) -> Outcome<()> {
         for process in &self.0 {
             fs::write(format!("/proc/{process}/clear_refs"), "5")?;
@@ -147,7 +147,7 @@ pub(crate) fn find(variable: &str, name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// A loopback address nobody listens on. Not from the ephemeral range, so that no outgoing
+/// A loopback address without a listener. Not from the ephemeral range, so that no outgoing
 /// connection takes it before its server does.
 pub(crate) fn free_address() -> Outcome<SocketAddr> {
     static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -68,7 +68,7 @@ fn calls(pace: Pace) -> Result<(), Box<dyn Error>> {
     let matchers = matchers(1)?;
     let predicate = predicate(1)?;
 
-    let nanos = pace.nanos(|| Ok::<_, String>(promql::size(PROMQL)))?;
+    let nanos = pace.nanos(|| Ok::<_, String>(promql::measure(PROMQL)))?;
     row("PromQL: measured", PROMQL.len(), nanos);
     let nanos = pace.nanos(|| scan(PROMQL, &matchers))?;
     row("PromQL: scanned", PROMQL.len(), nanos);
@@ -117,7 +117,7 @@ fn calls(pace: Pace) -> Result<(), Box<dyn Error>> {
 }
 
 fn scan(query: &str, matchers: &Matchers) -> Result<(), &'static str> {
-    let shared = promql::read_shared(query, matchers);
+    let shared = promql::analyze_shared(query, matchers);
     // It also says no of what it cannot read.
     shared
         .shows_text

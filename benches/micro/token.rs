@@ -13,7 +13,7 @@ use partywall::config::settings::{Algorithm, Issuer as Settings, KeySource, Toke
 use crate::inputs::{claims, tenancy};
 use crate::issuer::{AUDIENCE, ISSUER, Issuer};
 
-/// An issuer and an authenticator that believes it.
+/// An issuer and an authenticator that trusts it.
 pub(crate) struct Desk {
     issuer: Issuer,
     authenticator: Authenticator,

@@ -1,8 +1,7 @@
-//! What the admin address answers: the table it is routed by. What is not in it is a 404.
+//! The routes of the admin address. Other paths are a 404.
 
 use std::fmt::Write as _;
 
-/// An endpoint of the admin address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `/-/healthy`
@@ -26,7 +25,6 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Every one there is.
     pub const ALL: [Self; 9] = [
         Self::Healthy,
         Self::Ready,
@@ -39,12 +37,11 @@ impl Endpoint {
         Self::OpenApi,
     ];
 
-    /// The endpoint at a path, as it stands in the request.
+    /// The endpoint at a literal path.
     pub fn of_path(path: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.path() == path)
     }
 
-    /// Its path.
     pub fn path(self) -> &'static str {
         match self {
             Self::Healthy => "/-/healthy",
@@ -59,7 +56,7 @@ impl Endpoint {
         }
     }
 
-    /// The methods it answers, as `Allow` lists them.
+    /// The supported methods, in the order of `Allow`.
     pub fn methods(self) -> &'static [&'static str] {
         match self {
             Self::Reload | Self::Explain | Self::Flush => &["POST"],
@@ -72,14 +69,14 @@ impl Endpoint {
         }
     }
 
-    /// A line that names them all, for whoever asked for another.
+    /// A line that lists them all, for requests to unknown paths.
     pub fn listed() -> String {
         let mut line = "the admin endpoint has".to_owned();
         for (place, endpoint) in Self::ALL.into_iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };
             let method = endpoint.methods().first().filter(|first| **first != "GET");
             let method = method.map(|first| format!("{first} ")).unwrap_or_default();
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(line, "{comma} {method}{}", endpoint.path());
         }
         line + "\n"

@@ -1,5 +1,5 @@
-//! `POST /-/explain`: what would become of a request, by the rules in force. Nothing is sent, and
-//! neither the question nor the answer is logged: there may be a token in the one.
+//! `POST /-/explain`: what would happen to a request, by the rules in force. Nothing is sent, and
+//! neither the request nor the response is logged: the request may contain a token.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::proxy::explain::{
     ExplainRequest, ExplainRequestError, Explanation, Identity, explain_request,
 };
 
-/// The longest question, in bytes.
+/// The longest body, in bytes.
 const LONGEST: usize = 1024 * 1024;
 
-/// How long a question may take to arrive.
+/// How long a body may take to arrive.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// The JSON of a question; the fields are the arguments of `partywall explain`.
+/// The JSON body; its fields are the arguments of `partywall explain`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ExplainBody {
@@ -43,7 +43,7 @@ enum ApiName {
     Tempo,
 }
 
-/// Answers a question with an [`Explanation`], both as JSON.
+/// Responds with an [`Explanation`] as JSON.
 pub(super) async fn answer(proxy: &Proxy, request: Request<Incoming>) -> Response<Full<Bytes>> {
     match explain(proxy, request).await {
         Ok(explanation) => json(StatusCode::OK, &explanation),
@@ -64,44 +64,45 @@ async fn explain(
     let body = Limited::new(request.into_body(), LONGEST).collect();
     let body = match tokio::time::timeout(WITHIN, body).await {
         Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) => return Err(bad("the question broke off, or is longer than 1 MiB")),
-        Err(_) => return Err(bad("the question did not arrive within 10 s")),
+        Ok(Err(_)) => return Err(bad("the body is incomplete, or longer than 1 MiB")),
+        Err(_) => return Err(bad("the body did not arrive within 10 s")),
     };
-    // serde's text may quote what it does not expect; only where it is, is told.
-    let asked: ExplainBody = serde_json::from_slice(&body).map_err(|error| {
+    // serde's text may quote the body; so only the position is reported.
+    let body: ExplainBody = serde_json::from_slice(&body).map_err(|error| {
         bad(&format!(
-            "line {}, column {}: this is no question: it is a JSON object with `query`, `request`, \
+            "line {}, column {}: the body must be a JSON object with `query`, `request`, \
              `api`, `headers`, and `token` or `claims` and `issuer`",
             error.line(),
             error.column()
         ))
     })?;
     let snapshot = proxy.snapshot();
-    let question = question(snapshot.settings(), asked).map_err(|error| bad(&error.to_string()))?;
-    Ok(explain_request(&snapshot, question).await)
+    let request =
+        request_to_explain(snapshot.settings(), body).map_err(|error| bad(&error.to_string()))?;
+    Ok(explain_request(&snapshot, request).await)
 }
 
-fn question(
+fn request_to_explain(
     settings: &Settings,
-    asked: ExplainBody,
+    body: ExplainBody,
 ) -> Result<ExplainRequest, ExplainRequestError> {
-    let api = asked.api.map(|name| match name {
+    let api = body.api.map(|name| match name {
         ApiName::Prometheus => Api::Prometheus,
         ApiName::Tempo => Api::Tempo,
     });
-    let (request, query) = (asked.request.as_deref(), asked.query.as_deref());
-    let mut question = ExplainRequest::new(settings, request, query, api)?;
-    for header in &asked.headers {
-        question = question.with_header(header)?;
+    let (line, query) = (body.request.as_deref(), body.query.as_deref());
+    let mut request = ExplainRequest::new(settings, line, query, api)?;
+    for header in &body.headers {
+        request = request.with_header(header)?;
     }
-    if let Some(token) = &asked.token {
-        question = question.with_token(settings, token)?;
+    if let Some(token) = &body.token {
+        request = request.with_token(settings, token)?;
     }
-    if let Some(claims) = asked.claims {
-        let identity = Identity::claimed(settings, asked.issuer.as_deref(), claims)?;
-        question = question.asked_by(identity);
+    if let Some(claims) = body.claims {
+        let identity = Identity::claimed(settings, body.issuer.as_deref(), claims)?;
+        request = request.asked_by(identity);
     }
-    Ok(question)
+    Ok(request)
 }
 
 fn bad(text: &str) -> (StatusCode, String) {

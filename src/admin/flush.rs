@@ -1,11 +1,11 @@
-//! `POST /-/cache/flush`: answers that are kept are forgotten, of one upstream or of all.
+//! `POST /-/cache/flush`: removes cached responses, of one upstream or of all.
 
 use hyper::StatusCode;
 
 use crate::prometheus::form::Form;
 use crate::proxy::Proxy;
 
-/// Flushes what the query string names: `upstream=NAME`, or nothing for all.
+/// Flushes the upstream in the query string, `upstream=NAME`, or all if it is empty.
 pub(super) async fn answer(proxy: &Proxy, query: &str) -> (StatusCode, String) {
     let upstream = match upstream(query) {
         Ok(upstream) => upstream,
@@ -13,7 +13,7 @@ pub(super) async fn answer(proxy: &Proxy, query: &str) -> (StatusCode, String) {
     };
     let snapshot = proxy.snapshot();
     let Some(answers) = snapshot.answers() else {
-        let text = "no answers are kept: the config has no `cache`\n";
+        let text = "nothing is cached: the config has no `cache`\n";
         return (StatusCode::NOT_FOUND, text.to_owned());
     };
     let is_known = |name: &str| {
@@ -37,7 +37,7 @@ pub(super) async fn answer(proxy: &Proxy, query: &str) -> (StatusCode, String) {
     }
 }
 
-/// The only parameter. Another word in its place would flush all where one was meant.
+/// The only parameter. If a misspelt one were ignored, it would flush all instead of one.
 fn upstream(query: &str) -> Result<Option<String>, &'static str> {
     const USAGE: &str = "the only parameter is upstream=NAME; without it all is flushed";
     let form = Form::parse(query.as_bytes()).map_err(|_| USAGE)?;

@@ -1,20 +1,21 @@
-//! Which requests the admin address answers at all.
+//! Which requests the admin address accepts.
 //!
-//! It asks for no token, so that probes and scrapes need none: the network says who reaches it. A
-//! browser undermines that. It sends requests of any page that its user has open to whatever the
-//! user's machine reaches, and `kubectl port-forward` puts this address on `localhost`. Three checks
-//! keep pages out:
+//! It requires no token, so that probes and scrapes need none: the network decides who reaches it.
+//! A browser undermines that. It sends requests of any open page to whatever the user's machine can
+//! reach, and `kubectl port-forward` puts this address on `localhost`. Three checks keep web pages
+//! out:
 //!
-//! - **`Host`.** A page can have its own name resolve to this address, and is then of the same
-//!   origin for the browser (DNS rebinding): it may read the config and send what it likes. The
-//!   browser still says the page's name in `Host`, so names have to be known: `localhost`, and what
-//!   `admin.hosts` lists. Any literal IP address will do, ours or not: rebinding needs a name to
-//!   change the meaning of. The kubelet's probes and Prometheus's scrapes come by the pod's address.
-//! - **`Sec-Fetch-Site` and `Origin`.** Without rebinding, a page is of another origin, and browsers
-//!   say so in one of them (Fetch §3.1, Fetch Metadata §2.3). Programs send neither.
-//! - **The content type**, of what changes something or takes a question: JSON, which no form can
-//!   send, and no script either without having asked first, which is never granted here (Fetch
-//!   §2.2.2, "CORS-safelisted request-header").
+//! - **`Host`.** A page can make its own name resolve to this address, and then has the same origin
+//!   for the browser (DNS rebinding): it may read the config and send any request. The browser
+//!   still sends the page's name in `Host`, so names must be known: `localhost`, and those in
+//!   `admin.hosts`. Every literal IP address is accepted, ours or not: rebinding needs a name that
+//!   it can make resolve differently. The kubelet's probes and Prometheus's scrapes use the pod's
+//!   address.
+//! - **`Sec-Fetch-Site` and `Origin`.** Without rebinding, a page has another origin, and browsers
+//!   send that in one of these headers (Fetch §3.1, Fetch Metadata §2.3). Programs send neither.
+//! - **The content type**, of requests that change something or have a body: JSON, which no form
+//!   can send, and no script without a preflight, which is never granted here (Fetch §2.2.2,
+//!   "CORS-safelisted request-header").
 
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use hyper::http::uri::Authority;
@@ -24,14 +25,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Why a request is not answered, for its client and the log.
+/// Why a request is refused, for the client and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// No host, several, or what is none.
+    /// No host, several, or an invalid one.
     UnclearHost,
-    /// A name that is not known.
+    /// An unknown name.
     UnknownHost,
-    /// It comes from a web page of another site.
+    /// It is sent by a web page of another site.
     OtherSite,
     /// It changes something, and is not sent as JSON.
     NotJson,
@@ -52,7 +53,7 @@ impl Refused {
                 "the admin address answers requests with one Host header: an IP address or a known name\n"
             }
             Self::UnknownHost => {
-                "the admin address does not answer by this name: ask by IP address or localhost, \
+                "the admin address does not accept this host name: use an IP address or localhost, \
                  or list the name in admin.hosts of Partywall's config\n"
             }
             Self::OtherSite => {
@@ -67,11 +68,12 @@ impl Refused {
     }
 }
 
-/// Whether a request may be answered, with these names of ours.
+/// Whether a request is accepted, where these are our names.
 pub(super) fn check<B>(request: &Request<B>, names: &[Box<str>]) -> Result<(), Refused> {
     let headers = request.headers();
     let host = host(request)?;
-    // The target counts before the header (RFC 9112 §3.2.2), but neither may be a foreign name.
+    // The target takes precedence over the header (RFC 9112 §3.2.2), but neither may be a foreign
+    // name.
     for authority in [request.uri().authority(), host.as_ref()]
         .into_iter()
         .flatten()
@@ -88,7 +90,7 @@ pub(super) fn check<B>(request: &Request<B>, names: &[Box<str>]) -> Result<(), R
     }
 }
 
-/// Whether a request says that it is JSON.
+/// Whether a request's content type is JSON.
 pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Refused> {
     let content_type = one(headers, &CONTENT_TYPE).map_err(|_| Refused::NotJson)?;
     let essence = content_type.and_then(|value| value.split(';').next());
@@ -103,7 +105,7 @@ pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Refused> {
 
 struct Unclear;
 
-/// The value of a header that may be there once.
+/// The value of a header that must not be repeated.
 fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Unclear> {
     let mut all = headers.get_all(name).iter();
     match (all.next(), all.next()) {
@@ -113,7 +115,7 @@ fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>,
     }
 }
 
-/// `Host`. A client of HTTP/1.0 needs none, as some probes; browsers always say it.
+/// `Host`. HTTP/1.0 clients need not send it, such as some probes; browsers always do.
 fn host<B>(request: &Request<B>) -> Result<Option<Authority>, Refused> {
     match one(request.headers(), &HOST) {
         Ok(None) if request.version() == Version::HTTP_10 => Ok(None),
@@ -131,17 +133,17 @@ fn is_ours(authority: &Authority, names: &[Box<str>]) -> Result<bool, Refused> {
         let address = address.strip_suffix(']');
         return Ok(address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()));
     }
-    // Other spellings of IPv4 addresses are none for Rust. Browsers write them out as this one.
+    // Rust does not parse other spellings of IPv4 addresses. Browsers normalize them to this one.
     if host.parse::<Ipv4Addr>().is_ok() {
         return Ok(true);
     }
-    // The dot at the end only says that the name is complete.
+    // The trailing dot only marks the name as fully qualified.
     let name = host.strip_suffix('.').unwrap_or(host);
     let is_known = |known: &str| name.eq_ignore_ascii_case(known);
     Ok(is_known("localhost") || names.iter().any(|known| is_known(known)))
 }
 
-/// Whether the request comes from no web page, or from one of ours.
+/// Whether the request is not sent by a web page, or by one of ours.
 fn is_of_this_site(headers: &HeaderMap, target: Option<&Authority>) -> bool {
     let site = one(headers, &SEC_FETCH_SITE);
     let is_near = |site| matches!(site, None | Some("same-origin" | "none"));
@@ -155,7 +157,7 @@ fn is_of_this_site(headers: &HeaderMap, target: Option<&Authority>) -> bool {
     }
 }
 
-/// Whether pages of `origin` are at `target`. What stands between may speak TLS with the browser.
+/// Whether pages of `origin` are at `target`. A proxy in between may terminate TLS.
 fn is_origin_of(origin: &str, target: &Authority) -> bool {
     ["http", "https"].into_iter().any(|scheme| {
         let authority = origin
@@ -174,7 +176,11 @@ fn is_origin_of(origin: &str, target: &Authority) -> bool {
 mod tests {
     use super::*;
 
-    fn asked(target: &str, version: Version, headers: &[(&str, &str)]) -> Result<(), Refused> {
+    fn check_request(
+        target: &str,
+        version: Version,
+        headers: &[(&str, &str)],
+    ) -> Result<(), Refused> {
         let mut request = Request::get(target).version(version);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -184,11 +190,11 @@ mod tests {
     }
 
     fn by_host(host: &str) -> Result<(), Refused> {
-        asked("/-/config", Version::HTTP_11, &[("Host", host)])
+        check_request("/-/config", Version::HTTP_11, &[("Host", host)])
     }
 
     #[test]
-    fn addresses_and_known_names_are_answered() {
+    fn addresses_and_known_names_are_accepted() {
         for host in [
             "localhost",
             "LOCALHOST:9999",
@@ -243,19 +249,19 @@ mod tests {
         }
         let twice = [("Host", "localhost"), ("Host", "localhost")];
         let unclear = Err(Refused::UnclearHost);
-        assert_eq!(asked("/", Version::HTTP_11, &twice), unclear);
-        assert_eq!(asked("/", Version::HTTP_11, &[]), unclear);
-        assert_eq!(asked("/", Version::HTTP_10, &[]), Ok(()));
+        assert_eq!(check_request("/", Version::HTTP_11, &twice), unclear);
+        assert_eq!(check_request("/", Version::HTTP_11, &[]), unclear);
+        assert_eq!(check_request("/", Version::HTTP_10, &[]), Ok(()));
     }
 
     #[test]
     fn neither_target_nor_header_may_be_a_foreign_name() {
-        let both = |target, host| asked(target, Version::HTTP_11, &[("Host", host)]);
+        let both = |target, host| check_request(target, Version::HTTP_11, &[("Host", host)]);
         assert_eq!(both("http://localhost/", "localhost"), Ok(()));
         let unknown = Err(Refused::UnknownHost);
         assert_eq!(both("http://evil.test/", "localhost"), unknown);
         assert_eq!(both("http://localhost/", "evil.test"), unknown);
-        let old = asked("http://evil.test/", Version::HTTP_10, &[]);
+        let old = check_request("http://evil.test/", Version::HTTP_10, &[]);
         assert_eq!(old, unknown);
     }
 
@@ -263,7 +269,7 @@ mod tests {
     fn web_pages_of_other_sites_are_refused() {
         let by = |headers: &[(&str, &str)]| {
             let all = [&[("Host", "localhost:8081")], headers].concat();
-            asked("/-/config", Version::HTTP_11, &all)
+            check_request("/-/config", Version::HTTP_11, &all)
         };
         for (name, value) in [
             ("Sec-Fetch-Site", "none"),

@@ -1,4 +1,4 @@
-//! `GET /metrics`: what the process counts, with the state of its issuers and upstreams.
+//! `GET /metrics`: the process's metrics, with the state of its issuers and upstreams.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,8 +8,8 @@ use crate::proxy::Proxy;
 use crate::telemetry::metrics::{IssuerState, UpstreamState};
 use crate::upstream::Health;
 
-/// The exposition in the `OpenMetrics` text format, while so many client connections have not shown
-/// a valid token.
+/// The exposition in the `OpenMetrics` text format; `unauthenticated` is the number of client
+/// connections without a valid token so far.
 pub(super) fn exposition(proxy: &Proxy, unauthenticated: usize) -> String {
     let unauthenticated = i64::try_from(unauthenticated).unwrap_or(i64::MAX);
     proxy

@@ -1,8 +1,8 @@
 //! The admin listener: health, readiness, metrics, config, reload, flush, the API reference. It is
-//! not the data port, answers no tenant, and belongs on an address that tenants cannot reach.
+//! not the data port, serves no tenants, and belongs on an address that tenants cannot reach.
 //!
-//! It has a thread and a runtime of its own: however busy the data port's is, probes and scrapes
-//! are answered.
+//! It has a thread and a runtime of its own: probes and scrapes are answered however busy the data
+//! port is.
 
 pub mod api_docs;
 pub mod endpoints;
@@ -37,20 +37,20 @@ use crate::config;
 use crate::server::accept::{Acceptor, Spare};
 use crate::server::{Bounds, ConnectionTable, Entered, Entry};
 
-/// How long a connection may be idle, and how long a request's head may take. Health checks and
-/// scrapes come with pauses; a minute covers the usual ones.
+/// How long a connection may be idle, and how long a request's headers may take. Health checks and
+/// scrapes come at intervals; a minute covers the usual ones.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// Ends the listener when it is dropped.
+/// Stops the listener when it is dropped.
 pub struct Running {
     _stop: oneshot::Sender<Infallible>,
 }
 
-/// Answers at `address` (as in the config) on a thread of its own until what it returns is dropped. Reloads run in the runtime of
-/// whoever calls this: what they begin goes on there.
+/// Serves `address` (as in the config) on a thread of its own until the returned value is dropped.
+/// Reloads run in the caller's runtime, where the tasks that they start continue.
 ///
 /// # Errors
-/// When there can be no thread or runtime.
+/// When the thread or the runtime cannot be created.
 pub fn spawn(listener: TcpListener, address: SocketAddr, app: Arc<App>) -> io::Result<Running> {
     let main = Handle::current();
     let listener = listener.into_std()?;
@@ -78,7 +78,7 @@ async fn serve(listener: TcpListener, address: SocketAddr, app: Arc<App>, main: 
     let table = Arc::new(ConnectionTable::default());
     let spare = Arc::new(Spare::new(descriptors::ADMIN_SPARE));
     let acceptor = Acceptor::new(listener, address, Arc::clone(app.proxy.metrics()));
-    // Nobody shows a token here, so all are alike.
+    // There are no tokens here, so all connections are alike.
     let bounds = Bounds {
         total: descriptors::ADMIN_CONNECTIONS,
         unauthenticated_per_address: None,
@@ -92,7 +92,7 @@ async fn serve(listener: TcpListener, address: SocketAddr, app: Arc<App>, main: 
         let (app, main, spare) = (Arc::clone(&app), main.clone(), Arc::clone(&spare));
         tokio::spawn(async move {
             connection(stream, &entry, &app, &main).await;
-            // The descriptor that was given up for this connection, if it was, is free again.
+            // If a descriptor was given up for this connection, it is free again.
             spare.refill();
             drop(entry);
         });
@@ -144,7 +144,7 @@ async fn answer(
             text(refused.status(), refused.text())
         }
     };
-    // No answer is a script or a style for a page that embeds it.
+    // No response is a script or a style for a page that embeds it.
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
@@ -170,7 +170,7 @@ async fn dispatch(
         Endpoint::Healthy => text(StatusCode::OK, "healthy\n"),
         Endpoint::Ready => match app.not_ready() {
             None => {
-                let ready = ["ready".to_owned()].into_iter().chain(app.ready_but());
+                let ready = ["ready".to_owned()].into_iter().chain(app.ready_notes());
                 let said: Vec<String> = ready.collect();
                 text(StatusCode::OK, said.join("; ") + "\n")
             }
@@ -214,7 +214,7 @@ async fn dispatch(
     }
 }
 
-/// The API reference for a browser, which is told to load nothing and run nothing.
+/// The API reference as HTML, with a policy that forbids loading and running anything.
 fn reference_page() -> Response<Full<Bytes>> {
     let page = api_docs::page();
     let policy = HeaderValue::from_str(&page.security_policy);
@@ -226,7 +226,7 @@ fn reference_page() -> Response<Full<Bytes>> {
     response
 }
 
-/// The config in force as YAML, below comments that tell how the last load went.
+/// The config in force as YAML, after comments on how the last load went.
 fn effective_config(app: &App) -> String {
     let last = app.reloader.last();
     let at = humantime::format_rfc3339_seconds(last.at);
@@ -236,7 +236,7 @@ fn effective_config(app: &App) -> String {
          # hold are not shown.\n",
         env!("CARGO_PKG_VERSION"),
     );
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = match &last.result {
         Ok(()) => writeln!(out, "# Loaded from {path} at {at}."),
         Err(errors) => {
@@ -248,7 +248,7 @@ fn effective_config(app: &App) -> String {
     };
     let snapshot = app.proxy.snapshot();
     for warning in snapshot.warnings() {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(out, "# {warning}");
     }
     let settings = Arc::clone(snapshot.settings());

@@ -1,34 +1,34 @@
-//! File descriptors: as many as the system lets this process have, and never all of them for
-//! clients.
+//! File descriptors: as many as the system allows this process, and never all of them for clients.
 //!
-//! Every connection takes one, of clients and to upstreams. Where they run out, nothing can be
-//! accepted any more, neither new clients nor the probes of the admin address. So what the config
-//! lets clients bring about is bounded by what there is.
+//! Every connection takes one, of clients and to upstreams. Once they run out, nothing can be
+//! accepted any more, neither new clients nor the probes of the admin address. So the connections
+//! that the config allows are bounded by the limit of open files.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::settings::{Limits, Settings};
 use crate::telemetry::metrics::Metrics;
 
-/// Open connections to the admin address; for one more, the one that was quiet for longest is closed.
-/// Probes and scrapers need a handful.
+/// Open connections to the admin address; beyond that, the one that was quiet for longest is
+/// closed. Probes and scrapers need a handful.
 pub(crate) const ADMIN_CONNECTIONS: usize = 64;
 
-/// Held by the admin address for connections that come when there are no others left.
+/// Held by the admin address for connections that arrive when no others are left.
 pub(crate) const ADMIN_SPARE: usize = 16;
 
-/// Held back for all that is neither a client's nor an upstream's: the admin address with its
-/// connections, listeners, the runtime, and files, fetches of keys, health checks, redis, the audit
-/// trail and a collector's connections, each for its moment.
+/// Reserved for everything that is neither a client's nor an upstream's: the admin address with its
+/// connections, listeners, the runtime, files, fetches of keys, health checks, Redis, the audit
+/// trail and a collector's connections, at their peak.
 const RESERVE: usize = ADMIN_CONNECTIONS + ADMIN_SPARE + 64;
 
-/// With fewer there is nothing left for clients that is worth starting for.
+/// With fewer, too little is left for clients to be worth starting.
 pub(super) const FEWEST: usize = RESERVE + 64;
 
-/// Raises the soft limit of open files to the hard one, as Go's runtime does for its programs, and
-/// returns what is in force then; `None` if it is unlimited.
+/// Raises the soft limit of open files to the hard one, as Go's runtime does, and returns the limit
+/// that is now in force; `None` if it is unlimited.
 ///
-/// The soft limit of 1024 that most systems start programs with is there for those that use
+/// The soft limit of 1024 that most systems set by default is for programs that use `select(2)`,
+/// which cannot handle higher descriptors. Partywall does not use it.
 /// `select(2)`, which cannot name a higher descriptor. There is none here.
 pub(super) fn raise() -> Option<usize> {
     let limit = getrlimit(Resource::Nofile);
@@ -45,19 +45,19 @@ pub(super) fn raise() -> Option<usize> {
     in_force.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// What was taken from the config's limits.
+/// The config's limits, before and after lowering them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Clamped {
-    /// As the config has them.
+    /// As in the config.
     pub(super) configured: Limits,
-    /// What is in force.
+    /// In force.
     pub(super) in_force: Limits,
 }
 
-/// Bounds what clients may bring about by the descriptors there are: `limits.connections`, each of
-/// which takes one, and `limits.requests` with the upstreams' `max_idle_connections`, each of which
-/// may take one to an upstream. Upstreams are left half of what is there, if they can use so much.
-/// Requests to several clusters take one a cluster, which is not accounted for.
+/// Bounds the limits by the available descriptors: `limits.connections`, each of which takes one,
+/// and `limits.requests` with the upstreams' `max_idle_connections`, each of which may take one to
+/// an upstream. Upstreams get half of what is available, if they can use that much. Requests to
+/// several clusters take one per cluster, which is not accounted for.
 pub(super) fn clamp(settings: &mut Settings, available: Option<usize>) -> Clamped {
     let configured = settings.limits;
     if let Some(available) = available {
@@ -86,7 +86,7 @@ pub(super) fn clamp(settings: &mut Settings, available: Option<usize>) -> Clampe
 }
 
 impl Clamped {
-    /// Says what is in force, in a metric, and in the log where it is not what the config has.
+    /// Reports the limits in force in a metric, and in the log if they differ from the config.
     pub(super) fn report(&self, available: Option<usize>, metrics: &Metrics) {
         let Self {
             configured,
@@ -148,7 +148,7 @@ tenancy: {{claim: tenant_id, metrics: {{label: tenant_id}}}}
     }
 
     #[test]
-    fn lowered_limits_leave_room_for_each_other_and_the_reserve() {
+    fn lowered_limits_fit_together_with_the_reserve() {
         for available in [FEWEST, 256, 300, 1024, 4096, 11_000] {
             for rest in ["", "limits: {connections: 50}", "limits: {requests: 3}"] {
                 let mut settings = settings(rest);

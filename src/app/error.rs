@@ -8,28 +8,28 @@ use crate::proxy::snapshot::SnapshotError;
 use crate::telemetry::audit::AuditError;
 use crate::telemetry::spans::SpansError;
 
-/// Why the process could not start, or did not end well.
+/// Why the process could not start, or did not end properly.
 #[derive(Debug, Error)]
 pub enum AppError {
-    /// The config file.
+    /// The config file is invalid.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
-    /// What the config file asks for.
+    /// The config asks for something impossible.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// Where the audit trail is to go.
+    /// The audit trail cannot be opened.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// Where spans are to go.
+    /// Spans cannot be exported.
     #[error(transparent)]
     Spans(#[from] SpansError),
-    /// The limit of open files.
+    /// The limit of open files is too low.
     #[error(
         "the hard limit of open files is {0}, and Partywall needs {fewest}: raise it \
          (ulimit -Hn, LimitNOFILE)", fewest = descriptors::FEWEST
     )]
     Descriptors(usize),
-    /// An address, a signal handler.
+    /// An address cannot be bound, or a signal handler not installed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }

@@ -16,11 +16,11 @@ use crate::server::{self, drain};
 use crate::telemetry::audit::Audit;
 use crate::telemetry::log::{self, Throttle};
 
-/// How long the end of the process waits for a collector to take the last spans.
+/// How long the shutdown waits for a collector to accept the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 
-/// Runs until SIGTERM or SIGINT, then drains; a second signal ends the drain. Gives back the audit
-/// trail: requests that are broken off with the runtime have their records too.
+/// Runs until SIGTERM or SIGINT, then drains; a second signal ends the drain. Returns the audit
+/// trail: requests that are aborted with the runtime are recorded too.
 pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
     let loaded = config::load(config_path, &OsAccess)?;
     let settings = loaded.settings.clone();
@@ -38,7 +38,7 @@ pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
         draining: AtomicBool::new(false),
     });
 
-    // Everything is bound before anything is served, so that a taken address is an error at once.
+    // Everything is bound before anything is served, so that an address in use is an error at once.
     let admin_listener = server::bind(settings.admin.address).await?;
     let mut listeners = Vec::new();
     for listener in &settings.listeners {
@@ -78,15 +78,15 @@ pub async fn run(config_path: &Path) -> Result<Arc<Audit>, AppError> {
         all_went = drained => if !all_went {
             tracing::warn!("some requests were still in flight at the end of drain.max");
         },
-        _ = terminate.recv() => tracing::warn!("told again to end: not waiting for requests"),
-        _ = interrupt.recv() => tracing::warn!("told again to end: not waiting for requests"),
+        _ = terminate.recv() => tracing::warn!("second signal: not waiting for requests in flight"),
+        _ = interrupt.recv() => tracing::warn!("second signal: not waiting for requests in flight"),
     }
     watch.abort();
     reminder.abort();
     drop(admin);
     let closing = Arc::clone(&app);
     let closed = tokio::task::spawn_blocking(move || closing.proxy.spans().close(LAST_SPANS));
-    // It waits no longer than it says, and cannot fail.
+    // It is bounded in time, and cannot fail.
     drop(closed.await);
     Ok(Arc::clone(app.proxy.audit()))
 }

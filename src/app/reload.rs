@@ -1,7 +1,7 @@
-//! A changed config takes effect without a restart; a bad one changes nothing.
+//! A changed config takes effect without a restart; an invalid one changes nothing.
 //!
-//! Changes are found by reading: a `ConfigMap` is updated by swapping symbolic links, and
-//! modification times lie. The same look covers every file the config names.
+//! Changes are detected by reading the content: a `ConfigMap` is updated by swapping symbolic
+//! links, and modification times are unreliable. All files that the config names are covered.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -26,33 +26,35 @@ use crate::telemetry::spans::Spans;
 /// How long a reload waits for the keys of new issuers, and the health of new upstreams.
 const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long files must have stayed the same before a change of them is taken over. One that is
-/// written in place is, for a moment, a shorter one, and that may be valid and grant more.
+/// How long changed files must stay the same before they are loaded. A file that is being written
+/// in place is truncated for a moment, and may be valid then and grant more.
 const SETTLED: Duration = Duration::from_millis(100);
 
 /// Loads the config again, one load at a time.
 pub struct Reloader {
     path: PathBuf,
     proxy: Arc<Proxy>,
-    /// Of the process's start: what cannot be reloaded is still as it says.
+    /// As of the process's start: what cannot be reloaded is still as in these.
     first: Arc<Settings>,
-    /// How many files may be open; `None` if that is unlimited.
+    /// The limit of open files; `None` if it is unlimited.
     descriptors: Option<usize>,
-    /// Of the last content looked at, good or bad: a bad file is reported once, not every poll.
+    /// Of the last content that was checked, valid or not: an invalid file is reported once, not on
+    /// every poll.
     seen: Mutex<Fingerprint>,
     last: StdMutex<LastLoad>,
 }
 
-/// How the last load of the config went.
+/// The result of the last load of the config.
 #[derive(Clone, Debug)]
 pub struct LastLoad {
     /// When it ended.
     pub at: SystemTime,
-    /// All that was wrong, one error a line.
+    /// All errors, one a line.
     pub result: Result<(), String>,
 }
 
-/// Makes the first snapshot from a loaded config, within so many open files (`None` is unlimited).
+/// Builds the first snapshot from a loaded config, within the limit of open files (`None` is
+/// unlimited).
 pub fn start(
     path: &Path,
     mut loaded: Loaded,
@@ -85,12 +87,12 @@ pub fn start(
     Ok((proxy, Arc::new(reloader)))
 }
 
-/// Polls the files, and listens for `hangup`, for as long as the process lives.
+/// Polls the files, and reloads on `hangup`, for as long as the process lives.
 pub async fn watch(reloader: Arc<Reloader>, mut hangup: Signal) {
     loop {
         let poll_interval = reloader.proxy.snapshot().settings().reload.poll_interval;
         tokio::select! {
-            // What went wrong is logged and counted there.
+            // Errors are logged and counted there.
             _ = hangup.recv() => drop(reloader.reload().await),
             () = tokio::time::sleep(poll_interval) => reloader.reload_if_changed().await,
         }
@@ -98,12 +100,10 @@ pub async fn watch(reloader: Arc<Reloader>, mut hangup: Signal) {
 }
 
 impl Reloader {
-    /// The config file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How the last load went.
     pub fn last(&self) -> LastLoad {
         self.last
             .lock()
@@ -111,11 +111,11 @@ impl Reloader {
             .clone()
     }
 
-    /// Loads the config now, changed or not, and opens the audit file anew, valid or not: it may
-    /// have been rotated.
+    /// Loads the config now, changed or not, and reopens the audit file, whether the config is
+    /// valid or not: the file may have been rotated.
     ///
     /// # Errors
-    /// The text of all that is wrong with it; the old config stays in force.
+    /// All errors of the config; the old one stays in force.
     pub async fn reload(&self) -> Result<(), String> {
         self.proxy.audit().reopen();
         let mut seen = self.seen.lock().await;
@@ -123,7 +123,7 @@ impl Reloader {
         self.take(read, &mut seen).await
     }
 
-    /// Whether these settings change what stays as it was at the start.
+    /// Whether these settings change anything that needs a restart.
     pub fn needs_restart(&self, new: &Settings) -> bool {
         !same_addresses(&self.first, new) || self.first.log != new.log
     }
@@ -136,7 +136,7 @@ impl Reloader {
         let Ok(read) = self.read().await else { return };
         tokio::time::sleep(SETTLED).await;
         if is_current(fingerprint(&read)).await {
-            // What went wrong is logged and counted there.
+            // Errors are logged and counted there.
             drop(self.take(read, &mut seen).await);
         }
     }
@@ -186,7 +186,7 @@ impl Reloader {
         let previous = self.proxy.snapshot();
         let snapshot =
             Snapshot::build(loaded, Some(&previous)).map_err(|error| error.to_string())?;
-        // So that no request meets an issuer whose keys are still on their way.
+        // So that no request is refused for keys that are still being fetched.
         snapshot.settle(SETTLED_WITHIN).await;
         snapshot
             .tls()
@@ -201,7 +201,7 @@ impl Reloader {
     }
 }
 
-/// Says what the config in force has that is probably not meant, at each load of it.
+/// Reports the config's warnings, at each load.
 fn warn(metrics: &Metrics, warnings: &[ConfigWarning]) {
     for warning in warnings {
         tracing::warn!(code = warning.code.name(), "{warning}");
@@ -212,7 +212,7 @@ fn warn(metrics: &Metrics, warnings: &[ConfigWarning]) {
     }));
 }
 
-/// Whether both listen at the same addresses: what needs a restart of `listeners` and `admin`.
+/// Whether both have the same addresses: changes of `listeners` and `admin` need a restart.
 fn same_addresses(one: &Settings, other: &Settings) -> bool {
     let listeners = |settings: &Settings| -> BTreeSet<_> {
         let listeners = settings.listeners.iter();
@@ -228,14 +228,14 @@ fn fingerprint(read: &Result<Loaded, ConfigErrors>) -> &Fingerprint {
     }
 }
 
-/// Whether the files are still as they were when they left this fingerprint.
+/// Whether the files still have this fingerprint.
 async fn is_current(fingerprint: &Fingerprint) -> bool {
     let fingerprint = fingerprint.clone();
     let looked = blocking(move || fingerprint.is_current(&OsAccess)).await;
     looked.unwrap_or(false)
 }
 
-/// Runs what reads files where it may block.
+/// Runs file I/O where it may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, String> {

@@ -1,5 +1,5 @@
-//! Shadow mode is never quiet: besides the warning at every load of the config, it is logged once
-//! an hour, and when it ends.
+//! Shadow mode is always visible: besides the warning at every load of the config, it is logged
+//! once an hour, and when it ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -8,20 +8,20 @@ use crate::config::settings::{Settings, Shadowed};
 use crate::config::shadowed;
 use crate::proxy::Proxy;
 
-/// How often those in shadow mode are named in the log.
+/// How often upstreams in shadow mode are logged.
 const REMIND_AFTER: Duration = Duration::from_hours(1);
 
-/// How soon an end is noticed for the log. For requests it holds at once.
+/// How soon an end is noticed for the log. For requests it applies at once.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 
-/// Those that are in shadow mode now, for readiness.
+/// The upstreams that are in shadow mode now, for readiness.
 pub(super) fn in_force(settings: &Settings) -> Vec<String> {
     let all = shadowed(settings, SystemTime::now()).into_iter();
     let in_force = all.filter(|shadowed| shadowed.is_in_force);
     in_force.map(|shadowed| shadowed.to_string()).collect()
 }
 
-/// Warns again and again, for as long as the process lives.
+/// Logs them repeatedly, for as long as the process lives.
 pub(super) async fn remind(proxy: Arc<Proxy>) {
     let mut before: Vec<Shadowed> = Vec::new();
     let mut reminded = Instant::now();

@@ -1,4 +1,4 @@
-//! What the process and its admin listener share.
+//! The state that the process and its admin listener share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,19 +11,17 @@ use crate::telemetry::log::Throttle;
 
 /// The state that the admin endpoint reports and the drain changes.
 pub struct App {
-    /// Serves requests.
     pub proxy: Arc<Proxy>,
-    /// Loads the config again.
     pub reloader: Arc<Reloader>,
     /// The clients' connections.
     pub connections: Arc<ConnectionTable>,
-    /// For the log lines of requests that the admin address does not answer.
+    /// Limits the log lines about requests that the admin address refuses.
     pub(crate) admin_refusals: Throttle,
     pub(super) draining: AtomicBool,
 }
 
 impl App {
-    /// Why requests should go elsewhere; `None` if they should come.
+    /// Why this instance is not ready; `None` if it is.
     pub fn not_ready(&self) -> Option<String> {
         if self.draining.load(Ordering::Relaxed) {
             return Some("draining".to_owned());
@@ -31,8 +29,8 @@ impl App {
         self.proxy.snapshot().not_ready()
     }
 
-    /// What whoever asks for readiness should know all the same.
-    pub fn ready_but(&self) -> Vec<String> {
+    /// What a readiness check reports even if this instance is ready.
+    pub fn ready_notes(&self) -> Vec<String> {
         shadow::in_force(self.proxy.snapshot().settings())
     }
 }

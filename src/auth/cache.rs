@@ -1,4 +1,4 @@
-//! Verified tokens, so that a token's signature is checked once and not with every request.
+//! Caches verified tokens, so that a token's signature is not verified with every request.
 
 use std::sync::Arc;
 

@@ -17,7 +17,7 @@ pub(super) struct Validity {
     from: u64,
     /// The second after the last, leeway included.
     until: u64,
-    /// Until this second the token would be valid for longer than its issuer's may be, leeway
+    /// Before this second, the token's remaining lifetime exceeds its issuer's `max_lifetime`, leeway
     /// included.
     too_long_until: u64,
 }
@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    /// A good token's claims with one of them set, or removed if the value is `null`.
+    /// A valid token's claims with one of them set, or removed if the value is `null`.
     fn with(name: &str, value: Value) -> Map<String, Value> {
         let good = json!({"iss": "https://idp", "aud": "grafana", "exp": NOW + 60});
         let mut claims = good.as_object().unwrap().clone();
@@ -276,10 +276,10 @@ mod tests {
             (json!(NOW - 3000), NOW + 600, Ok(())),
             (json!(NOW - 3000), NOW + 601, Err("lifetime")),
             (json!(NOW), century, Err("lifetime")),
-            // Nobody gains by an `iat` in the future or behind `exp`.
+            // An `iat` in the future or after `exp` does not help.
             (json!(century - 3600), century, Err("not_yet_valid")),
             (json!(NOW + 20), NOW + 10, Ok(())),
-            // Without `iat` it is the time that is left, and clocks may disagree.
+            // Without `iat` the remaining lifetime counts, and clocks may disagree.
             (json!(null), NOW + 3630, Ok(())),
             (json!(null), NOW + 3631, Err("lifetime")),
             (json!(null), century, Err("lifetime")),
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn authorized_parties_are_asked_for_only_if_there_are_any() {
+    fn authorized_parties_are_checked_only_if_configured() {
         assert_eq!(outcome(&expected(), &with("azp", json!("x"))), Ok(()));
         let some = Issuer {
             authorized_parties: vec!["grafana-client".to_owned()],

@@ -10,7 +10,7 @@ pub(super) trait Clock: Send + Sync {
 pub(super) struct SystemClock;
 
 impl Clock for SystemClock {
-    /// A clock before 1970 is broken; then every token is as good as expired.
+    /// A clock before 1970 is broken; then every token counts as expired.
     fn now(&self) -> u64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)

@@ -12,20 +12,19 @@ use crate::reason::Reason;
 /// of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AuthError {
-    /// No header holds a token.
+    /// No header has a token.
     #[error("no token: send one as {expected}")]
     Missing {
-        /// The headers that may hold a token, as a text.
+        /// The headers that may have a token, as text.
         expected: Arc<str>,
     },
-    /// A header is present and does not hold a token.
+    /// A header is present but has no valid token.
     #[error("header {header} {problem}")]
     Header {
         header: HeaderName,
-        /// What is wrong with it.
         problem: &'static str,
     },
-    /// The only token is opaque to every reader but its issuer.
+    /// The only token is opaque: only its issuer can read it.
     #[error(
         "header {header} holds an opaque token and not a JSON Web Token (JWT), and no other header \
          of tokens.sources has one: send a JWT as {expected}. Let the client send the ID token \
@@ -34,7 +33,7 @@ pub enum AuthError {
     )]
     Opaque {
         header: HeaderName,
-        /// The headers that may hold a token, as a text.
+        /// The headers that may have a token, as text.
         expected: Arc<str>,
     },
     /// The first token is refused, and a later header has another, which is not tried.
@@ -48,10 +47,9 @@ pub enum AuthError {
         used: HeaderName,
         unused: HeaderName,
     },
-    /// Longer than `tokens.max_bytes`.
     #[error("the token is longer than {max} bytes")]
     TooLong { max: usize },
-    /// Not a JSON Web Token, or one with a part that is not understood.
+    /// Not a JSON Web Token, or one with an unsupported part.
     #[error("malformed token: {0}")]
     Malformed(&'static str),
     /// `iss` is missing or unknown.
@@ -66,10 +64,9 @@ pub enum AuthError {
     /// No `kid`, and too many keys.
     #[error("the token names no key (kid), and its issuer has too many keys to try them all")]
     Ambiguous,
-    /// The signature is not of this key.
+    /// The signature was not made with this key.
     #[error("the token's signature is wrong")]
     Signature,
-    /// `exp` has passed.
     #[error("the token has expired: get a new one")]
     Expired,
     /// `nbf` or `iat` lies in the future.
@@ -105,8 +102,8 @@ impl AuthError {
         }
     }
 
-    /// The value of `WWW-Authenticate` that belongs to a 401 (RFC 6750 §3): without an error code
-    /// where there was no token at all (§3.1).
+    /// The value of `WWW-Authenticate` for a 401 (RFC 6750 §3): without an error code if there was no
+    /// token (§3.1).
     pub fn www_authenticate(&self) -> Option<HeaderValue> {
         match self {
             Self::KeysUnavailable => None,
@@ -118,7 +115,6 @@ impl AuthError {
         }
     }
 
-    /// The refusal's reason.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Missing { .. } => Reason::TokenMissing,

@@ -1,4 +1,4 @@
-//! A token's text: a JSON Web Signature in compact form (RFC 7515 §7.1), read strictly.
+//! Strict parsing of a token's text: a JSON Web Signature in compact form (RFC 7515 §7.1).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -120,9 +120,9 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// What is read is what was written: no other text has the same reading.
+        /// Parsing is unambiguous: encoding the parsed token gives the same text.
         #[test]
-        fn any_text_is_read_or_refused(
+        fn arbitrary_text_is_parsed_unambiguously_or_refused(
             parts in prop::collection::vec(prop_oneof!["[A-Za-z0-9_-]{0,12}", "\\PC{0,6}"], 0..5),
             header in "[{}\\[\\]\":,a-e0-9 \\\\]{0,40}",
         ) {
@@ -133,9 +133,9 @@ mod tests {
             }
         }
 
-        /// One bit less or more, and it is another token or none.
+        /// Any changed byte makes it another token or an invalid one.
         #[test]
-        fn a_changed_token_is_not_the_same(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        fn changed_token_is_another_or_invalid(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
             let good = token(r#"{"alg":"RS256","kid":"k"}"#, r#"{"iss":"i","tenant_id":"acme"}"#);
             let mut bytes = good.clone().into_bytes();
             let at = at.index(bytes.len());
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn header_that_is_not_understood_is_refused() {
+    fn unsupported_header_is_refused() {
         for header in [
             r"{}",
             r#"{"alg":null}"#,

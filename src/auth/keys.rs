@@ -11,8 +11,8 @@ use thiserror::Error;
 use super::jws::Jws;
 use crate::config::settings::Algorithm;
 
-/// How many keys are tried for a token that names none. Each try costs some ten microseconds, for a
-/// sender who is not authenticated yet.
+/// How many keys are tried for a token that names none. Each try costs some ten microseconds for a
+/// client that is not authenticated yet.
 const MAX_TRIED: usize = 8;
 
 #[derive(Debug, Default, PartialEq)]

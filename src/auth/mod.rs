@@ -3,9 +3,9 @@
 //! | file | content |
 //! |---|---|
 //! | `authenticator` | the steps of one request: header, cache, signature, claims, scope |
-//! | `source`, `opaque` | which header holds the token |
+//! | `source`, `opaque` | which header has the token |
 //! | `jws` | strict parsing of a token's text |
-//! | `claims` | the claims that a trusted token must have |
+//! | `claims` | the claims that a token must have to be trusted |
 //! | `keys`, `jwks`, `pem` | the keys that an issuer may sign with |
 //! | `store`, `refresh`, `fetch` | where keys come from, and how they are refreshed |
 //! | `cache` | verified tokens, until they expire or their issuer's keys change |

@@ -1,17 +1,17 @@
-//! Tells opaque tokens, which no reader could take for a JSON Web Token, from all others.
+//! Recognizes opaque tokens: those that no parser could take for a JSON Web Token.
 //!
 //! Google, Okta, Zitadel and others hand out access tokens that only they can read. Grafana sends
 //! such a token in `Authorization` beside the user's ID token in `X-Id-Token`. It proves nothing
 //! here, so it is treated as if it were not sent, and the next header of `tokens.sources` is tried.
 //!
-//! Is that safe? Passing over a token gives its sender nothing that leaving it out would not give:
-//! whoever can send both headers can send the second one alone. What must not happen is that two
-//! readers of one request see two callers: a proxy in front that verified the first token, and we
-//! who took the second. So a text is passed over only if it has one reading, which is "not a JWT":
+//! Is that safe? Skipping a token gives its sender nothing that omitting it would not: a client that
+//! can send both headers can send only the second one. But a proxy in front of Partywall must not
+//! see another caller than Partywall: it could have verified the first token while Partywall uses
+//! the second. So a text is skipped only if it cannot be anything but "not a JWT":
 //!
-//! - A text that begins like a JOSE header, in whatever base64, is not opaque, however broken the
-//!   rest is. Another reader may be more tolerant (padding, the other alphabet, trailing bits,
-//!   extensions) or hold the key of an encrypted token (JWE). It is refused, never passed over.
+//! - A text that starts like a JOSE header, in any kind of base64, is not opaque, however broken the
+//!   rest is. Another parser may be more tolerant (padding, the other alphabet, trailing bits,
+//!   extensions) or have the key of an encrypted token (JWE). It is refused, never skipped.
 //! - A text with characters that RFC 6750 §2.1 does not permit in a token is not opaque either: it
 //!   may be a list, or JSON. It is refused.
 //!
@@ -23,7 +23,7 @@ use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// Takes what the most tolerant reader would take.
+/// Accepts what the most tolerant parser would accept.
 const TOLERANT: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
@@ -31,10 +31,10 @@ const TOLERANT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// How nearly every JWT begins: `{"` in base64url.
+/// The start of nearly every JWT: `{"` in base64url.
 const USUAL_BEGINNING: &str = "eyJ";
 
-/// Whether no reader could take the text for a JSON Web Token, signed or encrypted.
+/// Whether no parser could take the text for a JSON Web Token, signed or encrypted.
 pub(super) fn is_opaque(token: &str) -> bool {
     !token.starts_with(USUAL_BEGINNING) && token.bytes().all(is_permitted) && !has_header(token)
 }
@@ -51,7 +51,7 @@ fn has_header(token: &str) -> bool {
     let in_alphabet = |byte| match byte {
         b'+' => Some(b'-'),
         b'/' => Some(b'_'),
-        // Some readers leave out what is not in the alphabet.
+        // Some parsers skip characters that are not in the alphabet.
         b'=' | b'~' => None,
         letter => Some(letter),
     };
@@ -106,7 +106,7 @@ mod tests {
             format!("{}.e30.c2ln.x", encode(header)),
             format!("{}..a.b.c", encode(r#"{"alg":"dir","enc":"A256GCM"}"#)),
             encode(header),
-            // As a tolerant reader takes it.
+            // Accepted by tolerant parsers.
             format!(
                 "{}.e30.c2ln",
                 STANDARD.encode(r#"{"alg":"RS256","kid":"?>?>"}"#)

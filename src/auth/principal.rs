@@ -30,12 +30,12 @@ pub struct Signature {
 }
 
 impl Principal {
-    /// `iss`, as the config has it.
+    /// `iss`, as in the config.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// `sub`; some providers leave it out.
+    /// `sub`; some providers omit it.
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
     }
@@ -44,17 +44,17 @@ impl Principal {
         &self.claims
     }
 
-    /// `exp`, in seconds since 1970; the issuer's leeway is not in it.
+    /// `exp`, in seconds since 1970, without the issuer's leeway.
     pub fn expires_at(&self) -> u64 {
         self.expires_at
     }
 
-    /// The header the token came in.
+    /// The header that had the token.
     pub fn header(&self) -> &HeaderName {
         &self.header
     }
 
-    /// How the token was signed; `None` if there is no token and the claims are only supposed.
+    /// How the token was signed; `None` for supposed claims without a token.
     pub fn signature(&self) -> Option<&Signature> {
         self.signature.as_ref()
     }
@@ -97,7 +97,7 @@ impl Caller {
         &self.principal
     }
 
-    /// Whose share of permits and memory its requests take from.
+    /// The holder whose share of permits and memory its requests use.
     pub fn holder(&self) -> &Holder {
         &self.holder
     }

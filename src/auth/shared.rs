@@ -18,7 +18,7 @@ pub(super) const MAX_WAITING: usize = 100;
 pub(super) struct Pacing {
     /// A fetch may take this long.
     pub(super) fetch: Duration,
-    /// The least time between the start of a fetch and one that an unknown key triggers, since
+    /// The minimum time between the start of a fetch and one that an unknown key triggers, because
     /// callers without a valid token can trigger it too.
     pub(super) gap: Duration,
     /// A request waits this long for such a fetch.

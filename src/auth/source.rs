@@ -10,7 +10,7 @@ use super::error::{AuthError, InvalidTokens};
 use super::opaque::is_opaque;
 use crate::config::settings::TokenSource;
 
-/// The headers that may hold a token, in order.
+/// The headers that may have a token, in order.
 pub(super) struct Sources {
     all: Vec<Source>,
     expected: Arc<str>,
@@ -86,8 +86,8 @@ impl Sources {
         })
     }
 
-    /// A refusal of the token that was found. Where a later header has a token as well, it says why
-    /// that one was not tried, and what to do.
+    /// The refusal of the token that was found. If a later header has a token as well, the text says
+    /// why that one was not tried, and what to do.
     pub(super) fn refusal(
         &self,
         error: AuthError,
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(find(&[google, ("x-id-token", b"eyJi")]), "x-id-token: eyJi");
         assert_eq!(find(&[google]), "malformed");
         assert_eq!(find(&[google, ("x-id-token", b"secret")]), "malformed");
-        // It is not passed over where it is not one token with one reading.
+        // It is not skipped if the header is ambiguous.
         let twice = ("authorization", &b"Bearer ya29.other"[..]);
         let id_token = ("x-id-token", &b"eyJi"[..]);
         assert_eq!(find(&[google, twice, id_token]), "header");
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn another_scheme_is_not_there_for_us() {
+    fn other_authentication_schemes_are_ignored() {
         let basic = ("authorization", &b"Basic dXNlcjpwYXNz"[..]);
         assert_eq!(find(&[basic, ("x-id-token", b"eyJi")]), "x-id-token: eyJi");
         assert_eq!(find(&[basic]), "missing");
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn two_credentials_are_none() {
+    fn two_different_credentials_are_refused() {
         let twice = |a, b| find(&[("authorization", a), ("authorization", b)]);
         assert_eq!(twice(b"Bearer eyJa", b"Bearer eyJb"), "header");
         assert_eq!(twice(b"Basic a", b"Bearer eyJb"), "header");

@@ -1,4 +1,4 @@
-//! What the tests of this module share: signers, a small identity provider, a clock.
+//! Shared by the tests of this module: signers, a small identity provider, a clock.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -113,7 +113,7 @@ impl Signer {
         self.sign(&header.to_string(), &claims.to_string())
     }
 
-    /// A token of these texts, whatever they are.
+    /// A token of these texts, valid or not.
     pub(super) fn sign(&self, header: &str, claims: &str) -> String {
         let mut token = format!(
             "{}.{}",
@@ -133,7 +133,7 @@ pub(super) fn jwks(signers: &[&Signer]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
-/// The claims of a good token.
+/// The claims of a valid token.
 pub(super) fn claims() -> Value {
     json!({
         "iss": IDP, "sub": "alice", "aud": "grafana", "tenant_id": "acme",
@@ -141,7 +141,7 @@ pub(super) fn claims() -> Value {
     })
 }
 
-/// The claims of a good token with one of them set.
+/// The claims of a valid token with one of them set.
 pub(super) fn claims_with(name: &str, value: Value) -> Value {
     let mut claims = claims();
     claims[name] = value;
@@ -226,7 +226,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// Short times, so that a test sees the end of them.
+/// Short times, so that tests can wait for them.
 pub(super) const QUICK: Pacing = Pacing {
     fetch: Duration::from_secs(3),
     gap: Duration::from_millis(800),
@@ -240,9 +240,9 @@ pub(super) enum Answer {
     Json(String),
     /// Status line and headers, without a body.
     Head(&'static str),
-    /// That long after the request.
+    /// Sent this long after the request.
     Slow(Duration, String),
-    /// Without an end.
+    /// A body that never ends.
     Endless,
     /// The connection is closed.
     Nothing,
@@ -252,7 +252,7 @@ pub(super) enum Answer {
 pub(super) struct Idp {
     pub(super) url: String,
     answers: Arc<Mutex<HashMap<&'static str, Answer>>>,
-    asked: Arc<AtomicUsize>,
+    request_count: Arc<AtomicUsize>,
     last_request: Arc<Mutex<String>>,
 }
 
@@ -262,18 +262,18 @@ impl Idp {
         let idp = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
             answers: Arc::default(),
-            asked: Arc::default(),
+            request_count: Arc::default(),
             last_request: Arc::default(),
         };
-        let (answers, asked) = (idp.answers.clone(), idp.asked.clone());
+        let (answers, request_count) = (idp.answers.clone(), idp.request_count.clone());
         let last_request = idp.last_request.clone();
         tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
-                let (answers, asked) = (answers.clone(), asked.clone());
+                let (answers, request_count) = (answers.clone(), request_count.clone());
                 let last_request = last_request.clone();
                 tokio::spawn(async move {
                     let request = read_head(&mut socket).await;
-                    asked.fetch_add(1, Ordering::SeqCst);
+                    request_count.fetch_add(1, Ordering::SeqCst);
                     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
                     *last_request.lock().unwrap() = request;
                     let answer = answers.lock().unwrap().get(path.as_str()).cloned();
@@ -297,9 +297,9 @@ impl Idp {
         format!("{}/jwks", self.url)
     }
 
-    /// How many requests there were.
-    pub(super) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    /// The number of requests received.
+    pub(super) fn request_count(&self) -> usize {
+        self.request_count.load(Ordering::SeqCst)
     }
 
     pub(super) fn last_request(&self) -> String {
@@ -345,7 +345,7 @@ pub(super) async fn give(
         Some(Answer::Nothing) => return,
         None => "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
     };
-    // The client may have gone.
+    // The client may have closed the connection.
     let _ = socket.write_all(text.as_bytes()).await;
     let _ = socket.shutdown().await;
 }

@@ -1,14 +1,14 @@
-//! One account of all the bodies that are held in memory: `limits.buffered_bytes`.
+//! One budget for all bodies that are buffered: `limits.buffered_bytes`.
 //!
-//! Whoever buffers a body, or holds a part of one back, asks here for every byte first, and
-//! the bytes go back by themselves when the memory does. They count for the caller whose request
-//! it is, which has no more than its [fair share](crate::shares).
+//! Everything that buffers a body, or a part of one, reserves every byte here first; the bytes are
+//! returned when the memory is freed. They are charged to the caller of the request, which has no
+//! more than its [fair share](crate::shares).
 
 use bytes::Bytes;
 
 use crate::shares::{Claim, Exceeded, Holder, Pool, Resource, UseGauge};
 
-/// The account, and the caller that it is asked for.
+/// The budget, and the holder that is charged.
 #[derive(Clone)]
 pub(crate) struct Budget {
     pool: Pool,
@@ -16,7 +16,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// The account that this gauge shows, with this limit, for this party.
+    /// The budget with this gauge and limit, charged to this holder.
     pub(crate) fn new(used: &UseGauge, limit: usize, holder: &Holder) -> Self {
         Self {
             pool: Pool::new(Resource::BufferedBytes, used, limit),
@@ -24,12 +24,12 @@ impl Budget {
         }
     }
 
-    /// A share of it, with nothing taken yet.
+    /// A share for one buffer, with nothing reserved yet.
     pub(crate) fn share(&self) -> Share {
         Share(self.pool.claim(&self.holder))
     }
 
-    /// Holds what was made here until its memory is free again.
+    /// Reserves memory that exists already, until it is freed.
     pub(crate) fn hold(&self, bytes: impl Into<Bytes>) -> Result<Bytes, Exceeded> {
         let bytes = bytes.into();
         let mut share = self.share();
@@ -38,19 +38,19 @@ impl Budget {
     }
 }
 
-/// What one buffer has of a [`Budget`]; its drop gives it back.
+/// What one buffer has reserved of a [`Budget`]; dropping it returns that.
 pub(crate) struct Share(Claim);
 
 impl Share {
-    /// Takes or gives back, so that it is of this size.
+    /// Grows or shrinks the reservation to this size.
     ///
     /// # Errors
-    /// When there is not so much left; what was taken before stays taken.
+    /// When too little is left; what was reserved before stays reserved.
     pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), Exceeded> {
         self.0.resize(bytes)
     }
 
-    /// Ties it to the memory it was taken for: it goes back with the last reference to that.
+    /// Ties the reservation to the memory: it is returned with the last reference to that.
     pub(crate) fn bind(self, bytes: Bytes) -> Bytes {
         if self.0.amount() == 0 {
             return bytes;
@@ -73,17 +73,17 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// How much may be buffered: of one body, and of all together.
+/// How much may be buffered: of one body, and in total.
 #[derive(Clone)]
 pub(crate) struct Room {
-    /// The most bytes of one body, and the key that says so.
+    /// The most bytes of one body, and the config key that sets the limit.
     pub(crate) bytes: usize,
     pub(crate) budget: Budget,
 }
 
 impl Room {
-    /// Of bodies of another length.
-    pub(crate) fn of(&self, bytes: usize) -> Self {
+    /// The same for bodies with another limit.
+    pub(crate) fn with_limit(&self, bytes: usize) -> Self {
         Self {
             bytes,
             budget: self.budget.clone(),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_given_back_with_the_last_reference_to_the_memory() {
+    fn reservation_is_returned_with_the_last_reference() {
         let budget = budget(12);
         let whole = budget.hold(vec![1; 8]).unwrap();
         let slice = whole.slice(2..4);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_that_cannot_grow_keeps_what_it_has() {
+    fn share_that_cannot_grow_keeps_its_reservation() {
         let budget = budget(12);
         let mut share = budget.share();
         share.resize(6).unwrap();

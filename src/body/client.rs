@@ -1,25 +1,23 @@
-//! What a client sends, for whoever enforces: streamed, or buffered before.
+//! A client's body, for enforcement: streamed or buffered.
 
 use bytes::Bytes;
 use hyper::body::Body as _;
 
 use super::CollectError;
 use super::collect::Cut;
-use super::patience::Pace;
 use super::received::ReceivedBody;
 use super::request::{RequestBody, Resumed};
 use super::streamed::Streamed;
+use super::wait_budget::Pace;
 
-/// A client's body.
 pub(crate) enum ClientBody {
-    /// As it comes. It may be forwarded, and cannot be looked at.
+    /// Streamed: it can be forwarded, but not read.
     Streaming(ReceivedBody),
-    /// Received before.
+    /// Buffered before.
     Buffered(Bytes),
 }
 
 impl ClientBody {
-    /// Whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Streaming(incoming) => incoming.is_end_stream(),
@@ -27,7 +25,7 @@ impl ClientBody {
         }
     }
 
-    /// All of it; `None` where it was not received.
+    /// The whole body; `None` if it was not buffered.
     pub(crate) fn received(self) -> Option<Bytes> {
         match self {
             body if body.is_empty() => Some(Bytes::new()),
@@ -36,7 +34,7 @@ impl ClientBody {
         }
     }
 
-    /// What is sent on, without looking at it.
+    /// The body to forward, without reading it.
     pub(crate) fn into_request(self, pace: Pace) -> RequestBody {
         match self {
             body if body.is_empty() => RequestBody::Empty,
@@ -49,7 +47,7 @@ impl ClientBody {
 }
 
 impl Cut<Streamed<ReceivedBody>> {
-    /// Why it was not read further, and the whole of it to be sent on.
+    /// Why it was not buffered completely, and the whole body to forward.
     pub(crate) fn into_request(self) -> (CollectError, RequestBody) {
         let Self { why, read, rest } = self;
         let resumed = Resumed::new(read, rest);

@@ -1,4 +1,4 @@
-//! Bodies that have to be buffered, within a bound and the budget.
+//! Buffers bodies, within a limit and the budget.
 
 use std::pin::Pin;
 
@@ -9,7 +9,7 @@ use super::{BodyError, CollectError};
 use crate::body::budget::{Room, Share};
 use crate::shares::Exceeded;
 
-/// Reads a whole body, if there is room for it.
+/// Buffers a whole body, if it fits.
 pub(super) async fn whole<B>(body: B, room: &Room) -> Result<Bytes, CollectError>
 where
     B: HttpBody<Data = Bytes, Error = BodyError> + Unpin,
@@ -21,8 +21,8 @@ where
     }
 }
 
-/// Reads a body as far as there is room. The only way to collect one: what it takes of the budget,
-/// as the body grows, goes back when the last of the bytes is dropped.
+/// Buffers a body as far as it fits. This is the only way to buffer one: what it reserves of the
+/// budget, as the body grows, is returned when the last of the bytes is dropped.
 pub(super) async fn ahead<B>(mut body: B, room: &Room) -> Result<Ahead<B>, BodyError>
 where
     B: HttpBody<Data = Bytes, Error = BodyError> + Unpin,
@@ -65,8 +65,8 @@ where
     Ok(Ahead::Whole(share.bind(whole)))
 }
 
-/// Makes room for `length` bytes in all, twice as much as before where the budget allows, so that
-/// a body of many pieces is not copied for each of them.
+/// Makes room for `length` bytes in total, for twice as much as before if the budget allows, so
+/// that a body of many chunks is not copied for each of them.
 fn reserve(
     buffer: &mut Vec<u8>,
     length: usize,
@@ -85,11 +85,11 @@ fn reserve(
     Ok(())
 }
 
-/// A body that was read as far as there was room.
+/// A body that was buffered as far as it fits.
 pub(crate) enum Ahead<B> {
-    /// All of it.
+    /// The whole body.
     Whole(Bytes),
-    /// Its beginning; the rest still comes.
+    /// Its start; the rest can still be streamed.
     Cut(Box<Cut<B>>),
 }
 
@@ -99,17 +99,16 @@ impl<B> Ahead<B> {
     }
 }
 
-/// A body of which only the beginning is held.
+/// A body of which only the start is buffered.
 pub(crate) struct Cut<B> {
-    /// Too large, or no memory left.
+    /// Why the rest is not buffered.
     pub(super) why: CollectError,
-    /// What was read, in order.
+    /// What was buffered, in order.
     pub(super) read: [Bytes; 2],
     pub(super) rest: B,
 }
 
 impl<B> Cut<B> {
-    /// Why it was not read further.
     pub(crate) fn why(self) -> CollectError {
         self.why
     }

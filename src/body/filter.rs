@@ -1,4 +1,4 @@
-//! Answers that are filtered as they pass.
+//! Responses that are filtered while they are streamed.
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
@@ -12,26 +12,26 @@ use super::{BodyError, Scrubber};
 use crate::shares::Exceeded;
 use crate::tempo::trace::JsonFilter;
 
-/// An answer that is filtered as it passes.
+/// A response that is filtered while it is streamed.
 pub(super) struct FilteredBody {
     source: Streamed,
-    /// `None` once the answer has ended.
+    /// `None` once the response has ended.
     stream_filter: Option<StreamFilter>,
     ready: VecDeque<Bytes>,
-    /// For what the filter holds back, and what it let go at once.
+    /// For what the filter buffers, and for what it releases at once.
     held: Share,
 }
 
-/// What filters an answer as it passes.
+/// The filter of a streamed response.
 pub(crate) enum StreamFilter {
-    /// Warnings of a metrics query.
+    /// Scrubs the warnings of a metrics query.
     Warnings(Box<Scrubber>),
-    /// Foreign spans of a trace.
+    /// Removes other tenants' spans from a trace.
     Trace(Box<JsonFilter>),
 }
 
 impl StreamFilter {
-    /// Whether the answer is known to be one that passes piece by piece.
+    /// Whether the response is known to be streamed chunk by chunk.
     pub(crate) fn streams(&self) -> bool {
         match self {
             Self::Warnings(scrubber) => scrubber.streams() == Some(true),
@@ -39,7 +39,7 @@ impl StreamFilter {
         }
     }
 
-    /// Takes a piece, appends to `out` what may go on, and keeps account of what may not yet.
+    /// Filters a chunk, appends to `out` what may be sent, and accounts for what may not be yet.
     pub(crate) fn push(
         &mut self,
         data: Bytes,
@@ -69,8 +69,8 @@ impl StreamFilter {
     }
 }
 
-/// Keeps account of what a filter holds back and of what it let go at once: `out`, after a piece
-/// of `came` bytes. A piece that goes on as it came is not held: it is the stream's own.
+/// Accounts for what a filter buffers and for what it releases at once: `out`, after a chunk of
+/// `came` bytes. A chunk that passes unmodified is not counted: its memory is the stream's own.
 pub(crate) fn account(
     held: &mut Share,
     kept: usize,
@@ -111,7 +111,7 @@ impl FilteredBody {
             let passed = match std::task::ready!(self.source.poll(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => stream_filter.push(data, &mut out, &mut self.held),
-                    // JSON answers have no trailers; these would be the upstream's own words.
+                    // JSON responses have no trailers; these would be the upstream's own text.
                     Err(_trailers) => Ok(()),
                 },
                 Some(Err(error)) => Err(error),

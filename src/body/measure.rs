@@ -1,4 +1,4 @@
-//! An answer that is measured as it passes, without being changed.
+//! Measures a response while it is streamed, without changing it.
 
 use std::task::{Context, Poll};
 
@@ -8,27 +8,27 @@ use memchr::memmem;
 
 use super::{BodyError, Streamed};
 
-/// How a series begins in an answer of the metrics API. A label's value is a text, in which a
-/// quote is escaped, so nothing else in an answer reads so.
+/// The start of a series in a response of the metrics API. A label's value is a string, in which
+/// quotes are escaped, so nothing else in a response contains these bytes.
 const SERIES: &[u8] = br#""metric":{"#;
 
-/// How large an answer is.
+/// The size of a response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SizeCounter {
     bytes: u64,
     series: u64,
-    /// The last bytes, as many as can be the beginning of [`SERIES`].
+    /// The last bytes, as many as can be the start of [`SERIES`].
     tail: Vec<u8>,
 }
 
 impl SizeCounter {
-    /// Takes a piece into account.
+    /// Counts a chunk.
     pub(crate) fn push(&mut self, piece: &[u8]) {
         self.bytes += piece.len() as u64;
         let mut seam = std::mem::take(&mut self.tail);
         seam.extend(piece.iter().take(SERIES.len() - 1));
         self.series += count(&seam) + count(piece);
-        // What the next piece may complete.
+        // What the next chunk may complete.
         let end = piece.len().saturating_sub(SERIES.len() - 1);
         if end > 0 {
             seam.clear();
@@ -38,12 +38,11 @@ impl SizeCounter {
         self.tail = seam.split_off(from);
     }
 
-    /// Bytes of the body.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Series, as far as it is an answer of the metrics API to a query.
+    /// Series, if it is the metrics API's response to a query.
     pub(crate) fn series(&self) -> u64 {
         self.series
     }
@@ -53,14 +52,14 @@ fn count(text: &[u8]) -> u64 {
     memmem::find_iter(text, SERIES).count() as u64
 }
 
-/// What is done with the counter of an answer that came to its end.
+/// Called with the counter once a response is complete.
 pub(crate) type WhenDone = Box<dyn FnOnce(SizeCounter) + Send>;
 
-/// The upstream's body, measured.
+/// An upstream's body that is measured.
 pub(super) struct MeasuredBody {
     source: Streamed,
     counter: SizeCounter,
-    /// `None` once the end was seen, or will not be.
+    /// `None` once the end was reached, or cannot be any more.
     when_done: Option<WhenDone>,
 }
 
@@ -83,7 +82,7 @@ impl MeasuredBody {
                 if let Some(data) = frame.data_ref() {
                     self.counter.push(data);
                 }
-                // With a known length nobody asks for more than that.
+                // With a known length, hyper does not poll past the last byte.
                 if self.source.is_end_stream() {
                     self.done();
                 }
@@ -114,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn series_are_counted_wherever_the_pieces_part() {
+    fn series_are_counted_across_chunk_boundaries() {
         let text = br#"{"data":{"result":[{"metric":{"metric":"a"}},{"metric":{}},{"metric":{"x":"\"metric\":{"}}]}}"#;
         for size in 1..=text.len() {
             let mut counter = SizeCounter::default();

@@ -1,10 +1,10 @@
 //! A client's request body as its connection receives it.
 //!
-//! HTTP/1.1 carries the next request behind the end of this one's body (RFC 9112 §9.3). A request
-//! that is answered before its body was read, such as a refused one, would end the connection and
-//! with it the requests that the client's pool sends next. So the rest of a body that nobody reads
-//! goes back to its connection, which reads a little of it to its end and says `connection: close`
-//! where there is more.
+//! On HTTP/1.1 the next request follows the end of this one's body (RFC 9112 §9.3). A request that
+//! is answered before its body was read, such as a refused one, would end the connection, and fail
+//! the requests that the client's pool sends next. So the rest of an unread body is returned to its
+//! connection, which discards it if it is short, and responds with `connection: close` if it is
+//! not.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,39 +14,38 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
-/// The most that is read of a body only to keep its connection: as much as Go's server reads
+/// The most bytes that are discarded to keep a connection open: the same as in Go's server
 /// (`maxPostHandlerReadBytes` in net/http/server.go).
 const DISCARDED_BYTES: u64 = 256 * 1024;
 
-/// How long that may take. The answer waits for it.
+/// How long that may take. The response waits for it.
 const DISCARDED_WITHIN: Duration = Duration::from_millis(500);
 
-/// A client's body. Dropped before its end, it goes back to its connection.
+/// A client's body. Dropped before its end, its rest is returned to its connection.
 pub struct ReceivedBody {
-    /// `None` after its end.
     incoming: Option<Incoming>,
     was_read: bool,
     rest: Option<Arc<Mutex<Rest>>>,
 }
 
-/// What became of a body.
+/// The state of a body's rest.
 enum Rest {
     /// It is still being read.
     InUse,
     /// It was read to its end.
     Ended,
-    /// It broke off or broke the protocol.
+    /// It ended early, or violated the protocol.
     Broken,
-    /// Nobody reads it any more.
-    Left { incoming: Incoming, was_read: bool },
+    /// It was dropped before its end.
+    Unread { incoming: Incoming, was_read: bool },
 }
 
 /// The rest of a body, for its connection.
 pub(crate) struct BodyRest(Arc<Mutex<Rest>>);
 
 impl ReceivedBody {
-    /// A body whose rest does not matter: its HTTP/2 stream is reset alone (RFC 9113 §8.1), or its
-    /// connection carries no other request.
+    /// A body whose rest does not matter: its HTTP/2 stream is reset on its own (RFC 9113 §8.1), or
+    /// its connection is not reused.
     pub(crate) fn new(incoming: Incoming) -> Self {
         Self {
             incoming: Some(incoming),
@@ -55,7 +54,7 @@ impl ReceivedBody {
         }
     }
 
-    /// A body whose rest its connection has to deal with; `None` where there is no body at all.
+    /// A body and its rest, for its connection; `None` if there is no body.
     pub(crate) fn with_rest(incoming: Incoming) -> (Self, Option<BodyRest>) {
         let mut body = Self::new(incoming);
         if body.is_end_stream() {
@@ -78,7 +77,7 @@ impl Drop for ReceivedBody {
     fn drop(&mut self) {
         if let Some(incoming) = self.incoming.take() {
             let was_read = self.was_read;
-            self.end(Rest::Left { incoming, was_read });
+            self.end(Rest::Unread { incoming, was_read });
         }
     }
 }
@@ -116,10 +115,10 @@ impl HttpBody for ReceivedBody {
 }
 
 impl BodyRest {
-    /// Reads what is left of the body, if that is little and comes soon. Says whether the
-    /// connection can carry another request. To be called when the answer is there and not sent
-    /// yet: a client that waits for `100 Continue` must get none with a refusal
-    /// (RFC 9110 §10.1.1), and hyper sends one when such a body is read.
+    /// Discards the rest of the body, if it is short and arrives soon. Returns whether the
+    /// connection can be reused. Call this once the response exists and before it is sent: a client
+    /// that waits for `100 Continue` must get none with a refusal (RFC 9110 §10.1.1), and hyper
+    /// sends one when such a body is read.
     pub(crate) async fn discard(self, awaits_continue: bool) -> bool {
         let rest = {
             let mut rest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,9 +127,9 @@ impl BodyRest {
         match rest {
             Rest::Ended => true,
             Rest::InUse | Rest::Broken => false,
-            Rest::Left { incoming, .. } if incoming.is_end_stream() => true,
-            Rest::Left { was_read, .. } if awaits_continue && !was_read => false,
-            Rest::Left { incoming, .. } => {
+            Rest::Unread { incoming, .. } if incoming.is_end_stream() => true,
+            Rest::Unread { was_read, .. } if awaits_continue && !was_read => false,
+            Rest::Unread { incoming, .. } => {
                 let discarded = tokio::time::timeout(DISCARDED_WITHIN, discard(incoming));
                 discarded.await.unwrap_or(false)
             }
@@ -138,7 +137,7 @@ impl BodyRest {
     }
 }
 
-/// Whether the body came to its end within the bound.
+/// Whether the body ended within the limits.
 async fn discard(mut body: Incoming) -> bool {
     let mut left = DISCARDED_BYTES;
     if body.size_hint().lower() > left {

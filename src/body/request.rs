@@ -1,4 +1,4 @@
-//! What is sent to an upstream.
+//! The body that is sent to an upstream.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,21 +13,18 @@ use super::streamed::Streamed;
 use super::{BodyError, whole_size};
 use crate::headers;
 
-/// What is sent to an upstream.
 pub enum RequestBody {
-    /// Nothing.
     Empty,
-    /// Bytes we built.
+    /// Bytes that we built.
     Whole(Option<Bytes>),
-    /// The client's body, as it comes.
+    /// The client's body, streamed.
     Streamed(Streamed<ReceivedBody>),
-    /// One whose beginning was read before.
+    /// A client's body whose start is buffered.
     Resumed(Box<Resumed>),
 }
 
 impl RequestBody {
-    /// Counts the pieces of a body that is streamed, as they are sent; `None` for what is there
-    /// from the start.
+    /// Counts the chunks of a streamed body as they are sent; `None` for one that is buffered.
     pub fn count_pieces(&mut self) -> Option<Arc<AtomicUsize>> {
         match self {
             Self::Empty | Self::Whole(_) => None,
@@ -72,7 +69,7 @@ impl HttpBody for RequestBody {
     }
 }
 
-/// Trailers say no more about who is calling than headers may.
+/// Trailers must not name or authenticate a caller, as headers must not.
 fn without_trusted_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(mut trailers) => {
@@ -83,7 +80,7 @@ fn without_trusted_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
     }
 }
 
-/// What was read of a body, and then the rest as it comes.
+/// The buffered start of a body, followed by its streamed rest.
 pub struct Resumed {
     read: [Bytes; 2],
     rest: Streamed<ReceivedBody>,

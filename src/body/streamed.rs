@@ -1,4 +1,4 @@
-//! A body that comes from a peer, piece by piece.
+//! A body that is received from a peer, chunk by chunk.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use super::budget::{Room, Share};
 use super::coding::{Coding, Decoder};
 use super::collect::{Ahead, ahead, whole};
-use super::patience::{Pace, Patience};
+use super::wait_budget::{Pace, WaitBudget};
 use super::{BodyError, CollectError};
 
-/// A body that comes from a peer, which is waited for only so long.
+/// A body that is received from a peer, within a time limit.
 pub struct Streamed<B = Incoming> {
     pub(super) incoming: B,
-    patience: Patience,
-    /// Counts the pieces, for whoever wants to know that they still come.
+    wait_budget: WaitBudget,
+    /// Counts the chunks, to observe progress.
     pieces: Option<Arc<AtomicUsize>>,
     /// What takes its content coding off.
     decoder: Option<Box<Decoder>>,
@@ -29,20 +29,20 @@ impl<B> Streamed<B>
 where
     B: HttpBody<Data = Bytes, Error = hyper::Error> + Unpin,
 {
-    /// Streams `incoming`, failing when it is silent for `idle`.
+    /// Streams `incoming`; fails if nothing is received for `idle`.
     pub fn new(incoming: B, idle: Duration) -> Self {
-        Self::with(incoming, Patience::new(idle))
+        Self::with(incoming, WaitBudget::new(idle))
     }
 
-    /// Streams a client's body, failing when it comes more slowly than this.
+    /// Streams a client's body; fails if it is slower than this.
     pub(crate) fn from_client(incoming: B, pace: Pace) -> Self {
-        Self::with(incoming, Patience::with_client(pace))
+        Self::with(incoming, WaitBudget::with_client(pace))
     }
 
-    fn with(incoming: B, patience: Patience) -> Self {
+    fn with(incoming: B, wait_budget: WaitBudget) -> Self {
         Self {
             incoming,
-            patience,
+            wait_budget,
             pieces: None,
             decoder: None,
         }
@@ -93,21 +93,21 @@ where
             let data = frame
                 .as_ref()
                 .and_then(|frame| frame.as_ref().ok()?.data_ref());
-            self.patience.received(data.map_or(0, Bytes::len));
+            self.wait_budget.received(data.map_or(0, Bytes::len));
             if let Some(pieces) = &self.pieces {
                 pieces.fetch_add(1, Ordering::Relaxed);
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
         }
-        self.patience.poll_over(cx).map(|error| Some(Err(error)))
+        self.wait_budget.poll_over(cx).map(|error| Some(Err(error)))
     }
 
-    /// The next piece, data or trailers; `None` at the end.
+    /// The next frame, data or trailers; `None` at the end.
     pub(crate) async fn frame(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// The next piece of data; `None` at the end.
+    /// The next chunk of data; `None` at the end.
     pub(crate) async fn data(&mut self) -> Option<Result<Bytes, BodyError>> {
         loop {
             match self.frame().await? {
@@ -125,18 +125,18 @@ where
         Arc::clone(self.pieces.get_or_insert_default())
     }
 
-    /// The bytes that will come, where the peer said so.
+    /// The number of bytes still to be received, if the peer declared it.
     pub fn declared_length(&self) -> Option<u64> {
         self.size_hint().exact()
     }
 
-    /// Reads the whole body, if there is room for it.
+    /// Buffers the whole body, if it fits.
     pub(crate) async fn collect(self, room: &Room) -> Result<Bytes, CollectError> {
         whole(self, room).await
     }
 
-    /// Reads as [`collect`](Self::collect) does, and gives back what was read where that was not
-    /// all.
+    /// Buffers like [`collect`](Self::collect); if the body does not fit, returns what was buffered
+    /// with the rest.
     pub(crate) async fn ahead(self, room: &Room) -> Result<Ahead<Self>, BodyError> {
         ahead(self, room).await
     }

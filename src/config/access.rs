@@ -1,19 +1,19 @@
-//! What a config may reach while it is read: files and environment variables.
+//! What loading a config has access to: files and environment variables.
 
 use std::env::VarError;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The longest file that is read, the config itself or one it names: 1 MiB.
+/// The longest file that is read, the config itself or one that it names: 1 MiB.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 
-/// Files and variables, so that a test can bring its own.
+/// Files and variables, as a trait so that tests can provide their own.
 pub trait Access {
-    /// The whole content of a file, at most [`MAX_FILE_BYTES`].
+    /// The complete content of a file, at most [`MAX_FILE_BYTES`].
     ///
     /// # Errors
-    /// When it cannot be read, is longer, or is no regular file.
+    /// When it cannot be read, is longer, or is not a regular file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
     /// The value of an environment variable.
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_read_up_to_the_limit_and_no_further() {
+    fn file_is_read_up_to_the_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, vec![b'x'; MAX_FILE_BYTES]).unwrap();
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_and_a_device_are_no_files() {
+    fn folder_and_device_are_refused() {
         for path in ["/", "/dev/zero"] {
             let error = OsAccess.read(Path::new(path)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);

@@ -1,13 +1,13 @@
-//! Certificates and keys that files of the config hold.
+//! Certificates and keys from files that the config names.
 
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Certificates as a server shows them.
+/// A certificate chain, as a server or client sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateChain {
-    /// At least one; the first is the server's own.
+    /// At least one; the first is the end-entity certificate.
     pub certificates: Vec<CertificateDer<'static>>,
     /// When the first of them expires, in seconds since the epoch.
     pub expires: i64,
@@ -18,7 +18,6 @@ pub struct CertificateChain {
 pub struct PrivateKey(Arc<PrivateKeyDer<'static>>);
 
 impl PrivateKey {
-    /// Wraps a key read from a file.
     pub fn new(key: PrivateKeyDer<'static>) -> Self {
         Self(Arc::new(key))
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a config: every error at once, each with its place.
+//! Errors of a config: all at once, each with its position.
 
 use std::fmt;
 use std::path::Path;
@@ -6,15 +6,13 @@ use std::sync::Arc;
 
 use super::fingerprint::Fingerprint;
 
-/// More errors than this are counted, not listed.
+/// Errors beyond this number are counted, not listed.
 const MAX_LISTED: usize = 100;
 
-/// A place in the YAML file; both count from 1, columns in characters.
+/// A position in the YAML file; both count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// The line.
     pub line: usize,
-    /// The column.
     pub column: usize,
 }
 
@@ -22,16 +20,15 @@ impl Position {
     pub(super) const START: Self = Self { line: 1, column: 1 };
 }
 
-/// One thing that is wrong. Its text never holds the value of a secret.
+/// One error. Its text never contains the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The config file.
     pub file: Arc<Path>,
-    /// Where in the file; `None` if it could not be read at all.
+    /// The position in the file; `None` if it could not be read at all.
     pub position: Option<Position>,
     /// The dotted path of the key, `upstreams[0].url`; empty for the file as a whole.
     pub key: String,
-    /// What is wrong and what to do.
+    /// What is wrong, and what to do.
     pub message: String,
 }
 
@@ -64,7 +61,7 @@ impl fmt::Display for OneLine<'_> {
     }
 }
 
-/// Everything that is wrong with a config, in the order of the file.
+/// All errors of a config, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors {
     errors: Vec<ConfigError>,
@@ -89,7 +86,8 @@ impl ConfigErrors {
         self.errors.iter()
     }
 
-    /// Of what was read until it failed: trying again is idle while it is current.
+    /// The fingerprint of the files read until the load failed: while it is current, retrying is
+    /// pointless.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }

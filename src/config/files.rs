@@ -1,4 +1,4 @@
-//! The files a config names: secrets, key sets and certificates.
+//! The files that a config names: secrets, key sets and certificates.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use super::reader::{Field, Read, Reader};
 use super::secret::Secret;
 use super::values;
 
-/// The content of the file a key names.
+/// The content of the file that a key names.
 pub(super) fn content(r: &mut Reader<'_>, field: &Field<'_>) -> Read<(PathBuf, String)> {
     let path = values::path(r, field)?;
     let text = r.content(&path).and_then(|content| {
@@ -36,7 +36,7 @@ pub(super) fn file_error(
     r.error(field, format!("the file {} {reason}", path.display()))
 }
 
-/// A secret that is a file's content, without the line end that editors add.
+/// A secret that is a file's content, without the trailing newline that editors add.
 pub(super) fn secret(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Secret> {
     let (path, text) = content(r, field)?;
     let secret = text.trim_end_matches(['\r', '\n']);
@@ -52,30 +52,30 @@ pub(super) fn bearer_token(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Secret
     if is_bearer_token(token.expose()) {
         Ok(token)
     } else {
-        let message = "the file must hold a token alone: visible ASCII characters without blanks";
+        let message = "the file must hold a token alone: visible ASCII characters without spaces";
         Err(r.error(field, message))
     }
 }
 
-/// The path of a file that holds a bearer token. Tokens of service accounts change by the hour,
-/// so whoever sends it reads it again.
+/// The path of a file with a bearer token. Tokens of service accounts change every hour, so the
+/// file is read again before each use.
 pub(super) fn bearer_token_path(r: &mut Reader<'_>, field: &Field<'_>) -> Read<PathBuf> {
     bearer_token(r, field)?;
     values::path(r, field)
 }
 
-/// Whether it can stand after `Bearer ` in a header.
+/// Whether it is valid after `Bearer ` in a header.
 pub(super) fn is_bearer_token(token: &str) -> bool {
     token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The path of a file with at least one certificate to trust.
+/// The path of a file with at least one trusted certificate.
 pub(super) fn ca_file(r: &mut Reader<'_>, field: &Field<'_>) -> Read<PathBuf> {
     authorities(r, field)?;
     values::path(r, field)
 }
 
-/// The certificates to trust that a file holds; at least one.
+/// The trusted certificates in a file; at least one.
 pub(super) fn authorities(
     r: &mut Reader<'_>,
     field: &Field<'_>,
@@ -85,7 +85,7 @@ pub(super) fn authorities(
         .map_err(|reason| file_error(r, field, &path, reason))
 }
 
-/// The chain that a file holds, leaf first.
+/// The chain in a file, leaf first.
 pub(super) fn certificate_chain(r: &mut Reader<'_>, field: &Field<'_>) -> Read<CertificateChain> {
     let (path, text) = content(r, field)?;
     let mut expires = i64::MAX;
@@ -103,7 +103,7 @@ pub(super) fn certificate_chain(r: &mut Reader<'_>, field: &Field<'_>) -> Read<C
     })
 }
 
-/// Every certificate of a PEM text, if there are any and all of them are legible.
+/// All certificates of a PEM text, if there are any and all can be parsed.
 fn certificates(
     text: &str,
     mut is_legible: impl FnMut(&CertificateDer<'static>) -> bool,
@@ -122,10 +122,10 @@ fn certificates(
     Ok(certificates)
 }
 
-/// The only private key of a file: PKCS #8, PKCS #1 or SEC 1, and no passphrase.
+/// The only private key in a file: PKCS #8, PKCS #1 or SEC 1, without a passphrase.
 pub(super) fn private_key(r: &mut Reader<'_>, field: &Field<'_>) -> Read<PrivateKey> {
     let (path, text) = content(r, field)?;
-    // The second form is that of RFC 1421 §4.6.1.1, which OpenSSL wrote for long.
+    // The second form is that of RFC 1421 §4.6.1.1, which OpenSSL used to write.
     let is_encrypted = text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
         || text.contains("Proc-Type: 4,ENCRYPTED");
     let mut keys = PrivateKeyDer::pem_slice_iter(text.as_bytes());
@@ -139,7 +139,7 @@ pub(super) fn private_key(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Private
     Err(file_error(r, field, &path, reason))
 }
 
-/// Whether a key is of use, and that of the chain's first certificate.
+/// Whether a key is supported, and belongs to the chain's first certificate.
 pub(super) fn key_fits(
     r: &mut Reader<'_>,
     field: &Field<'_>,
@@ -147,7 +147,7 @@ pub(super) fn key_fits(
     chain: &CertificateChain,
 ) -> Read<()> {
     let Ok(signing) = any_supported_type(key.expose()) else {
-        let message = "the key is of no use here: it must be RSA of 2048 to 8192 bits, ECDSA on \
+        let message = "the key is not supported: it must be RSA of 2048 to 8192 bits, ECDSA on \
                        P-256, P-384 or P-521, or Ed25519";
         return Err(r.error(field, message));
     };
@@ -198,7 +198,7 @@ pub(super) fn public_pem(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> 
         };
         return Err(file_error(r, field, &path, reason));
     }
-    // PKCS #1 keys (`RSA PUBLIC KEY`) are not among the kinds the PEM reader knows.
+    // The PEM reader does not support PKCS #1 keys (`RSA PUBLIC KEY`).
     if found || text.contains("-----BEGIN RSA PUBLIC KEY-----") {
         Ok(text)
     } else {

@@ -1,5 +1,5 @@
-//! Whether a config, or a file it names, has changed: by content, for a `ConfigMap` swaps
-//! symlinks and modification times lie.
+//! Detects by content whether a config, or a file that it names, has changed: a `ConfigMap` swaps
+//! symlinks, and modification times are unreliable.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::access::Access;
 
-/// A hash of every file that one load read. Files that could not be read count too, so that a
-/// failed load is tried again as soon as one of them appears.
+/// A hash of every file that one load read. Files that could not be read are included, so that a
+/// failed load is retried as soon as one of them appears.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
     /// SHA-256 of the content; `None` if the file could not be read.
@@ -17,8 +17,8 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Whether every file still has the content that was loaded. Reads and hashes them all; does
-    /// not parse.
+    /// Whether every file still has the content that was loaded. Reads and hashes them all, without
+    /// parsing.
     pub fn is_current(&self, access: &dyn Access) -> bool {
         self.files
             .iter()

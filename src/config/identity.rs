@@ -4,7 +4,7 @@ use super::certificates::{CertificateChain, PrivateKey};
 use super::files;
 use super::reader::{Field, Read, Reader, Section};
 
-/// A certificate and its key, which belong together.
+/// A certificate and its key, known to match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// `cert_file`
@@ -23,7 +23,7 @@ pub(super) fn optional(r: &mut Reader<'_>, section: &mut Section<'_>) -> Read<Op
     }
 }
 
-/// The pair of these two files.
+/// The pair in these two files.
 pub(super) fn pair(r: &mut Reader<'_>, certificate: &Field<'_>, key: &Field<'_>) -> Read<Identity> {
     let chain = files::certificate_chain(r, certificate);
     let private = files::private_key(r, key)?;

@@ -1,4 +1,4 @@
-//! One file, and the files it names, into [`Settings`].
+//! Loads one file, and the files that it names, into [`Settings`].
 
 use std::path::Path;
 
@@ -9,21 +9,21 @@ use super::reader::{Field, Reader};
 use super::sections::{self, Settings};
 use super::warning::ConfigWarning;
 
-/// A config that was read without an error.
+/// A config that was loaded without an error.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What it says.
     pub settings: Settings,
-    /// What it says that is probably not meant, in the order of the file.
+    /// What it says that is probably a mistake, in the order of the file.
     pub warnings: Vec<ConfigWarning>,
-    /// Tells whether it still says so.
+    /// Detects changes of its files.
     pub fingerprint: Fingerprint,
 }
 
-/// Reads the config at `path` and every file it names. Relative paths in it start at its folder.
+/// Loads the config at `path` and every file that it names. Relative paths are relative to its
+/// folder.
 ///
 /// # Errors
-/// Everything that is wrong, by position.
+/// All errors, in the order of the file.
 pub fn load(path: &Path, access: &dyn Access) -> Result<Loaded, ConfigErrors> {
     let mut reader = Reader::new(path, access);
     let settings = reader

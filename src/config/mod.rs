@@ -1,8 +1,8 @@
-//! From one YAML file to an immutable snapshot of settings.
+//! From one YAML file to immutable settings.
 //!
-//! [`load()`] reads the text into a tree with positions (`yaml`), reads that with types while
-//! collecting every error (`reader`, `values`, `url`, `files`), and checks the parts against each
-//! other (`sections`).
+//! [`load()`] parses the text into a tree with positions (`yaml`), reads typed values from that
+//! while collecting all errors (`reader`, `values`, `url`, `files`), and checks the parts against
+//! each other (`sections`).
 
 mod access;
 mod certificates;

@@ -1,4 +1,4 @@
-//! A file of policy tests: somebody's claims, requests, and what is expected to become of them.
+//! A file of policy tests: claims, requests, and their expected results.
 
 use std::path::{Path, PathBuf};
 
@@ -11,29 +11,27 @@ use super::settings::Api;
 use super::values;
 use super::yaml::{Node, Value};
 
-/// The whole file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policies {
-    /// `config`: the config that is tested where a test names none.
+    /// `config`: the config to test where a test names none.
     pub config: Option<PathBuf>,
     /// `tests`: at least one.
     pub tests: Vec<PolicyTest>,
 }
 
-/// One entry of `tests`: what somebody sees.
+/// One entry of `tests`: what a caller with these claims may do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicyTest {
     /// `name`
     pub name: String,
-    /// Where it is.
+    /// Its position.
     pub at: Position,
-    /// `config`: another one than the file's.
+    /// `config`: overrides the file's.
     pub config: Option<PathBuf>,
-    /// `issuer`: whose token the claims would be in; default the claims' `iss`, or the only
-    /// issuer.
+    /// `issuer`: the issuer of the claims; default the claims' `iss`, or the only issuer.
     pub issuer: Option<String>,
-    /// `claims`: as they would stand in the token. A scalar without quotes is what JSON makes of
-    /// it: a number, `true`, `false`, `null`; else a string.
+    /// `claims`: as in the token. An unquoted scalar has its JSON type: a number, `true`, `false`,
+    /// `null`; otherwise it is a string.
     pub claims: Map<String, Json>,
     /// `tenants`: a list of them, `all` or `none`.
     pub tenants: Option<ExpectedTenants>,
@@ -41,7 +39,7 @@ pub struct PolicyTest {
     pub requests: Vec<RequestTest>,
 }
 
-/// Which tenants somebody is to have.
+/// The tenants that the caller is expected to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpectedTenants {
     /// No restriction.
@@ -55,40 +53,40 @@ pub enum ExpectedTenants {
 /// One entry of `requests`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestTest {
-    /// Where it is.
+    /// Its position.
     pub at: Position,
     /// `request`: method and target, as for `partywall explain --request`.
     pub request: Option<String>,
     /// `query`: becomes a parameter of the request.
     pub query: Option<String>,
-    /// `api`: which one the query is for, where there is no request.
+    /// `api`: the API of the query, where there is no request.
     pub api: Option<Api>,
-    /// `route`: the rule, as the metrics' label `route` names it.
+    /// `route`: the endpoint, as in the metrics' label `route`.
     pub route: Option<String>,
     /// `sends` or `refused`.
     pub expected: Expected,
 }
 
-/// What is to become of a request.
+/// The expected result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// `sends: true`: it goes up.
+    /// `sends: true`: it is forwarded.
     Sent,
-    /// `sends`: it goes up with these queries, those added by Partywall included, in order.
+    /// `sends`: it is forwarded with these queries, including those that Partywall adds, in order.
     Queries(Vec<String>),
-    /// `refused`: it does not.
+    /// `refused`: it is refused.
     Refused {
         /// `status`
         status: Option<u16>,
-        /// `reason`: as the metrics' label `reason` names it.
+        /// `reason`: as in the metrics' label `reason`.
         reason: Option<String>,
     },
 }
 
-/// Reads the file at `path`. Paths in it start at its folder.
+/// Loads the file at `path`. Paths in it are relative to its folder.
 ///
 /// # Errors
-/// Everything that is wrong, by position.
+/// All errors, in the order of the file.
 pub fn load(path: &Path, access: &dyn Access) -> Result<Policies, ConfigErrors> {
     let mut reader = Reader::new(path, access);
     let policies = reader
@@ -135,7 +133,7 @@ fn test(r: &mut Reader<'_>, field: &Field<'_>) -> Read<PolicyTest> {
 }
 
 fn claims(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Map<String, Json>> {
-    // So that a claim that is there twice is an error, as in a token.
+    // So that a repeated claim is an error, as in a token.
     let entries = r.entries(field)?;
     let claims = entries.iter().map(|entry| {
         let value = json(r, &field.child(entry))?;
@@ -245,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_are_what_json_makes_of_them() {
+    fn claims_have_their_json_types() {
         let text = "
 tests:
   - name: x
@@ -269,7 +267,7 @@ tests:
     }
 
     #[test]
-    fn everything_wrong_is_told_with_its_place() {
+    fn all_errors_are_reported_with_their_positions() {
         let text = "
 tests:
   - name: x
@@ -302,7 +300,7 @@ tests:
     }
 
     #[test]
-    fn a_test_expects_something() {
+    fn test_without_expectations_is_refused() {
         let errors = read("tests: [{name: x, claims: {}}]").unwrap_err();
         assert!(errors.contains("expects nothing"), "{errors}");
         assert!(read("").unwrap_err().contains("tests: is required"));

@@ -1,4 +1,4 @@
-//! A value that is never shown.
+//! A value that is never printed.
 
 use serde::{Serialize, Serializer};
 
@@ -9,7 +9,6 @@ use super::serialize::HIDDEN;
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a value read from the config, the environment or a file.
     pub fn new(value: String) -> Self {
         Self(value)
     }

@@ -1,4 +1,4 @@
-//! How single values are shown: as the config file spells them, and without secrets.
+//! How single values are serialised: as in the config file, and without secrets.
 #![allow(
     clippy::trivially_copy_pass_by_ref,
     clippy::ref_option,
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// What stands for a secret, and for what files hold.
+/// Replaces secrets, and the content of files.
 pub(super) const HIDDEN: &str = "***";
 
-/// As the config file spells it, down to milliseconds.
+/// As in the config file, down to milliseconds.
 pub(super) fn duration<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
     if duration.subsec_millis() == 0 {
         to.collect_str(&format_args!("{}s", duration.as_secs()))
@@ -32,7 +32,7 @@ pub(super) fn optional_duration<S: Serializer>(
     }
 }
 
-/// One of a few words.
+/// One of a few keywords.
 pub(super) fn choice<T: PartialEq, S: Serializer>(
     choices: &[(&str, T)],
     value: &T,
@@ -42,12 +42,12 @@ pub(super) fn choice<T: PartialEq, S: Serializer>(
     word.map(|(word, _)| *word).serialize(to)
 }
 
-/// What a file holds.
+/// The content of a file.
 pub(super) fn hidden<T, S: Serializer>(_: &T, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(HIDDEN)
 }
 
-/// What a file holds, if there is one.
+/// The content of a file, if there is one.
 pub(super) fn hidden_if_any<T, S: Serializer>(
     content: &Option<T>,
     to: S,
@@ -55,7 +55,7 @@ pub(super) fn hidden_if_any<T, S: Serializer>(
     content.as_ref().map(|_| HIDDEN).serialize(to)
 }
 
-/// A URL without its query, in which services like to put keys. Config lets none in with a user
+/// A URL without its query, in which some services put keys. The config accepts none with a user
 /// name or password.
 pub(super) fn without_query(url: &str) -> String {
     match url.split_once('?') {

@@ -1,5 +1,5 @@
-//! What a config says, for all that is not the config's own: plain data, no I/O handles. Each
-//! type is made in the file of its section.
+//! The settings that other modules use: plain data, no I/O handles. Each type is defined in the
+//! file of its section.
 
 pub use super::certificates::{CertificateChain, PrivateKey};
 pub use super::identity::Identity;

@@ -1,11 +1,11 @@
-//! What an operator must be told, again and again, of upstreams with `shadow`.
+//! The upstreams with `shadow`, of which operators are reminded repeatedly.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::settings::{Settings, Shadow, Shadowed};
 
-/// Every upstream with `shadow`, as it is at this moment.
+/// Every upstream with `shadow`, as of this moment.
 pub fn shadowed(settings: &Settings, now: SystemTime) -> Vec<Shadowed> {
     let upstreams = settings.upstreams.iter();
     upstreams

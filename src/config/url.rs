@@ -1,4 +1,4 @@
-//! URLs of upstreams and key sets. Errors do not show them: they may hold a secret.
+//! URLs of upstreams and key sets. Errors do not show them, as they may contain a secret.
 
 use std::net::Ipv6Addr;
 
@@ -36,7 +36,7 @@ pub(super) fn base(r: &mut Reader<'_>, field: &Field<'_>) -> Read<BaseUrl> {
     parse_base(&url).map_err(|message| r.error(field, message))
 }
 
-/// A host name as requests are compared with it: lower case, no port, no dot at the end.
+/// A host name in the form that requests are compared with: lower case, no port, no trailing dot.
 pub(super) fn host<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Box<str>)> {
     let host = text(r, field)?.to_ascii_lowercase();
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
@@ -56,7 +56,7 @@ pub(super) fn absolute(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> {
     }
 }
 
-/// Whether an issuer's metadata can be asked for: an `http` or `https` URL with neither query nor
+/// Whether an issuer's metadata can be fetched: an `http` or `https` URL with neither query nor
 /// fragment (OpenID Connect Discovery 1.0 §3, "issuer").
 pub(super) fn is_discoverable(issuer: &str) -> bool {
     parse(issuer).is_ok_and(|url| url.query.is_none())
@@ -88,7 +88,7 @@ fn parse_base(url: &str) -> Result<BaseUrl, &'static str> {
     };
     if !path.split('/').skip(1).all(clean) {
         return Err(
-            "the URL's path must be plain: no empty or dot segments, no `%`, `;` or blanks",
+            "the URL's path must be plain: no empty or dot segments, no `%`, `;` or spaces",
         );
     }
     if leads_into_an_api(path) {
@@ -101,8 +101,8 @@ fn parse_base(url: &str) -> Result<BaseUrl, &'static str> {
     })
 }
 
-/// Whether some path that is outside the data APIs is inside them behind this one: `/v1/query`
-/// behind `/api`. `/api/prom` and the like are prefixes of their own.
+/// Whether this base path turns a path outside the data APIs into one inside: `/v1/query` below
+/// `/api`. `/api/prom` and the like are prefixes of their own.
 fn leads_into_an_api(path: &str) -> bool {
     let mut segments = path.rsplit('/');
     match (segments.next(), segments.next()) {
@@ -117,7 +117,7 @@ fn leads_into_an_api(path: &str) -> bool {
     }
 }
 
-/// The parts of RFC 3986 §3, as far as an absolute HTTP URL has them.
+/// The parts of RFC 3986 §3 that an absolute HTTP URL has.
 fn parse(url: &str) -> Result<Parts<'_>, &'static str> {
     let (scheme, rest) = url
         .split_once("://")
@@ -128,7 +128,7 @@ fn parse(url: &str) -> Result<Parts<'_>, &'static str> {
         _ => return Err("the URL's scheme must be http or https"),
     };
     if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("the URL must be ASCII without blanks");
+        return Err("the URL must be ASCII without spaces");
     }
     if rest.contains('#') {
         return Err("the URL must not have a fragment (`#…`)");
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_url_in_parts() {
+    fn base_url_is_split_into_parts() {
         for (url, https, authority, path) in [
             ("http://127.0.0.1:10902", false, "127.0.0.1:10902", ""),
             (
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_base_url() {
+    fn invalid_base_urls_are_refused() {
         for url in [
             "127.0.0.1:10902",
             "thanos:10902",
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn discovery_needs_an_issuer_that_is_a_plain_url() {
+    fn discovery_requires_an_issuer_without_query() {
         assert!(is_discoverable("https://sso.example.com/realms/x"));
         assert!(is_discoverable("https://example.auth0.com/"));
         assert!(!is_discoverable("accounts.example.com"));

@@ -1,4 +1,4 @@
-//! The values of single keys: texts, numbers, durations, sizes, addresses, names.
+//! The values of single keys: strings, numbers, durations, sizes, addresses, names.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -18,10 +18,10 @@ const DAY: Duration = Duration::from_hours(24);
 /// A longer wait is a mistake, and would overflow the clock's arithmetic at some point.
 const MAX_DURATION: Duration = Duration::from_hours(365 * 24);
 
-/// Nobody keeps data for longer.
+/// No store keeps data for longer.
 const MAX_SPAN: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// A text that is not empty. Unquoted numbers are taken as they are written.
+/// A non-empty string. Unquoted numbers are read as they are written.
 pub(super) fn text(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> {
     let text = any_text(r, field)?;
     if text.is_empty() {
@@ -30,7 +30,7 @@ pub(super) fn text(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> {
     Ok(text.to_owned())
 }
 
-/// A word that may stand in a path, a label and a key: lower-case letters, digits and hyphens.
+/// A word that is valid in a path, a label and a key: lower-case letters, digits and hyphens.
 pub(super) fn short_name(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> {
     let name = text(r, field)?;
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -52,8 +52,8 @@ fn any_text<'a>(r: &mut Reader<'_>, field: &Field<'a>) -> Read<&'a str> {
     }
 }
 
-/// A text in which `${NAME}` stands for an environment variable and `$${` for `${`. Not empty.
-/// What it says must not be shown in an error: it may be a secret.
+/// A string in which `${NAME}` stands for an environment variable and `$${` for `${`. Not empty.
+/// Errors must not show its value, as it may be a secret.
 pub(super) fn expanded(r: &mut Reader<'_>, field: &Field<'_>) -> Read<String> {
     let source = any_text(r, field)?;
     let mut result = String::with_capacity(source.len());
@@ -111,7 +111,7 @@ pub(super) fn boolean(r: &mut Reader<'_>, field: &Field<'_>) -> Read<bool> {
         .ok_or_else(|| r.wrong_kind(field, "true or false"))
 }
 
-/// A key that is there or not; its only value is `true`.
+/// A key that is present or not; its only value is `true`.
 pub(super) fn flag(r: &mut Reader<'_>, field: &Field<'_>) -> Read<()> {
     if boolean(r, field)? {
         Ok(())
@@ -120,7 +120,7 @@ pub(super) fn flag(r: &mut Reader<'_>, field: &Field<'_>) -> Read<()> {
     }
 }
 
-/// A whole number within bounds.
+/// An integer within bounds.
 pub(super) fn count(
     r: &mut Reader<'_>,
     field: &Field<'_>,
@@ -136,7 +136,7 @@ pub(super) fn count(
     in_range(number, &range).ok_or_else(|| r.error(field, between(range.start(), range.end())))
 }
 
-/// A share of a whole: a decimal number from 0 to 1.
+/// A share: a decimal number from 0 to 1.
 pub(super) fn share(r: &mut Reader<'_>, field: &Field<'_>) -> Read<f64> {
     let number = match &field.node.value {
         Value::Scalar { text, plain: true } => parse_share(text),
@@ -145,7 +145,7 @@ pub(super) fn share(r: &mut Reader<'_>, field: &Field<'_>) -> Read<f64> {
     number.ok_or_else(|| r.error(field, "must be a number from 0 to 1, like 0.01"))
 }
 
-/// Digits with at most one point among them: none of Rust's other spellings (`1e-3`, `inf`).
+/// Digits with at most one point: none of Rust's other spellings (`1e-3`, `inf`).
 fn parse_share(source: &str) -> Option<f64> {
     let is_decimal = source
         .bytes()
@@ -238,7 +238,7 @@ fn any_duration(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Duration> {
     })
 }
 
-/// A duration of data: longer than zero, and perhaps years.
+/// A duration of data: longer than zero, possibly years.
 pub(super) fn span(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Duration> {
     let span = any_duration(r, field)?;
     if span.is_zero() {
@@ -298,7 +298,7 @@ pub(super) fn address(r: &mut Reader<'_>, field: &Field<'_>) -> Read<SocketAddr>
     })
 }
 
-/// One of a few words.
+/// One of a few keywords.
 pub(super) fn choice<T: Copy>(
     r: &mut Reader<'_>,
     field: &Field<'_>,
@@ -316,13 +316,13 @@ pub(super) fn choice<T: Copy>(
     Err(r.error(field, message))
 }
 
-/// The path of a file, from the config file's folder.
+/// The path of a file, relative to the config file's folder.
 pub(super) fn path(r: &mut Reader<'_>, field: &Field<'_>) -> Read<PathBuf> {
     let path = text(r, field)?;
     Ok(r.resolve(&path))
 }
 
-/// A value in an error: quoted, escaped, and cut where it is long. Not for secrets.
+/// A value in an error: quoted, escaped, and truncated if it is long. Not for secrets.
 pub(super) fn shown(value: &str) -> String {
     const MAX: usize = 60;
     let cut: String = value.chars().take(MAX).collect();

@@ -1,7 +1,8 @@
-//! What a valid config says that is probably not meant, and gives more than is meant.
+//! Valid settings that are probably a mistake, and grant more than intended.
 //!
-//! What can never be meant is an error. A warning stops nothing; it is shown wherever an operator
-//! looks: by `partywall check`, in the log at each load, as a metric and on `/-/config`.
+//! What can never be intended is an error. A warning prevents nothing; it is shown in every place
+//! where an operator looks: by `partywall check`, in the log at each load, as a metric and on
+//! `/-/config`.
 
 use std::fmt;
 use std::path::Path;
@@ -9,27 +10,26 @@ use std::sync::Arc;
 
 use super::error::{OneLine, Position};
 
-/// What is warned of: a closed set, for a metric's label.
+/// The subject of a warning: a closed set, for a metric's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WarningCode {
     /// `upstreams[].tls.insecure_skip_verify`: any certificate is trusted.
     InsecureSkipVerify,
-    /// `upstreams[].shadow`: nothing is enforced there, or the block has served its time.
+    /// `upstreams[].shadow`: nothing is enforced there, or its time has passed.
     ShadowMode,
-    /// A rule with `all_tenants` asks for a claim of no particular issuer, and there are several.
+    /// A rule with `all_tenants` checks a claim without naming its issuer, and there are several.
     AllTenantsOfAnyIssuer,
-    /// A rule takes tenants from a claim that is not about the tenant of the caller.
+    /// A rule takes tenants from a claim that is not about the caller's tenant.
     ClaimNotOfTenant,
-    /// `sub` is unique within its issuer only (RFC 7519 §4.1.2), and there are several.
+    /// `sub` is unique only within its issuer (RFC 7519 §4.1.2), and there are several.
     SubjectOfAnyIssuer,
-    /// A `pattern` has several groups, and the first alone is the tenant.
+    /// A `pattern` has several groups, of which only the first is the tenant.
     PatternGroups,
-    /// The label that tells tenants apart is set by whoever scrapes, or by the target.
+    /// The label that identifies tenants is set by the scraping Prometheus, or by the target.
     ScrapeLabel,
 }
 
 impl WarningCode {
-    /// Every code.
     pub const ALL: [Self; 7] = [
         Self::InsecureSkipVerify,
         Self::ShadowMode,
@@ -40,7 +40,7 @@ impl WarningCode {
         Self::ScrapeLabel,
     ];
 
-    /// As in logs and metrics.
+    /// Its name in logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::InsecureSkipVerify => "insecure_skip_verify",
@@ -54,18 +54,15 @@ impl WarningCode {
     }
 }
 
-/// One warning. Its text never holds the value of a secret.
+/// One warning. Its text never contains the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigWarning {
-    /// What it is about.
     pub code: WarningCode,
-    /// The config file.
     pub file: Arc<Path>,
-    /// Where in the file.
     pub position: Position,
     /// The dotted path of the key, `upstreams[0].tls.insecure_skip_verify`.
     pub key: String,
-    /// What is given away, and what to do.
+    /// What it grants, and what to do.
     pub message: String,
 }
 

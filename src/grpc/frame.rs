@@ -1,4 +1,4 @@
-//! Messages and the frames they come in: one byte of flags, four bytes of length, the message.
+//! Message frames: one byte of flags, four bytes of length, the message.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use thiserror::Error;
@@ -6,9 +6,9 @@ use thiserror::Error;
 use super::status::{Code, Status};
 
 /// Bytes before each message.
-const HEAD: usize = 5;
+const HEADER_BYTES: usize = 5;
 
-/// Why a stream of frames is not read further.
+/// Why reading a stream of frames stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FrameError {
     /// The flag for a compressed message is set.
@@ -18,20 +18,15 @@ pub enum FrameError {
     #[error("the message frame has unknown flags")]
     Flags,
     /// A message longer than the limit.
-    #[error("the message has {length} bytes; at most {limit} are taken")]
-    TooLong {
-        /// As the frame says.
-        length: usize,
-        /// The most that is read.
-        limit: usize,
-    },
+    #[error("the message has {length} bytes; at most {limit} are accepted")]
+    TooLong { length: usize, limit: usize },
     /// The stream ended within a frame.
     #[error("the stream ended within a message")]
     Truncated,
 }
 
 impl FrameError {
-    /// The status a client gets for such a request.
+    /// The status that a client gets for such a request.
     pub fn status(self) -> Status {
         let code = match self {
             Self::Compressed => Code::Unimplemented,
@@ -42,10 +37,10 @@ impl FrameError {
     }
 }
 
-/// Puts messages together from the pieces a body arrives in.
+/// Reassembles messages from the pieces in which a body arrives.
 ///
-/// It holds what was pushed and not yet taken: with every message taken before the next piece is
-/// pushed, at most `limit` bytes, a frame's head and one piece.
+/// It buffers what was pushed and not taken yet. If all messages are taken before the next piece is
+/// pushed, that is at most `limit` bytes, a frame's header and one piece.
 #[derive(Debug)]
 pub struct Decoder {
     buffer: BytesMut,
@@ -63,19 +58,20 @@ impl Decoder {
         }
     }
 
-    /// Takes the next piece of the body. After an error the rest is not kept.
+    /// Adds the next piece of the body. After an error, pieces are discarded.
     pub fn push(&mut self, piece: &[u8]) {
         if self.failed.is_none() {
             self.buffer.extend_from_slice(piece);
         }
     }
 
-    /// What is in memory: pushed and not yet taken.
+    /// The number of bytes in memory.
     pub fn held_bytes(&self) -> usize {
         self.buffer.capacity()
     }
 
-    /// The next whole message; `None` until more is pushed. An error comes again at every call.
+    /// The next complete message; `None` if more must be pushed first. After an error, every call
+    /// returns it again.
     pub fn message(&mut self) -> Result<Option<Bytes>, FrameError> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -86,7 +82,7 @@ impl Decoder {
         })
     }
 
-    /// To be called at the end of the body, when [`Self::message`] has given `None`.
+    /// To be called at the end of the body, after [`Self::message`] has returned `None`.
     pub fn finish(&self) -> Result<(), FrameError> {
         match self.failed {
             Some(error) => Err(error),
@@ -96,7 +92,7 @@ impl Decoder {
     }
 
     fn next_message(&mut self) -> Result<Option<Bytes>, FrameError> {
-        let Some(&[flags, a, b, c, d]) = self.buffer.first_chunk::<HEAD>() else {
+        let Some(&[flags, a, b, c, d]) = self.buffer.first_chunk::<HEADER_BYTES>() else {
             return Ok(None);
         };
         match flags {
@@ -111,18 +107,18 @@ impl Decoder {
                 limit: self.limit,
             });
         }
-        if self.buffer.len() - HEAD < length {
+        if self.buffer.len() - HEADER_BYTES < length {
             return Ok(None);
         }
-        self.buffer.advance(HEAD);
+        self.buffer.advance(HEADER_BYTES);
         Ok(Some(self.buffer.split_to(length).freeze()))
     }
 }
 
-/// Frames a message. `None` if it has 4 GiB or more.
+/// Frames a message. `None` if it is 4 GiB or longer.
 pub fn encode(message: &[u8]) -> Option<Bytes> {
     let length = u32::try_from(message.len()).ok()?;
-    let mut frame = BytesMut::with_capacity(HEAD + message.len());
+    let mut frame = BytesMut::with_capacity(HEADER_BYTES + message.len());
     frame.put_u8(0);
     frame.put_u32(length);
     frame.put_slice(message);
@@ -144,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_flags_length_message() {
+    fn frame_is_flags_length_and_message() {
         assert_eq!(frame(b"hi"), b"\0\0\0\0\x02hi");
         assert_eq!(frame(b""), b"\0\0\0\0\0");
     }
@@ -174,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_ends_within_a_frame_is_no_good_end() {
+    fn stream_that_ends_within_a_frame_is_truncated() {
         let mut decoder = Decoder::new(16);
         assert_eq!(decoder.finish(), Ok(()));
         decoder.push(b"\0\0\0");
@@ -210,7 +206,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..12), 0..8)) {
+        fn arbitrary_bytes_do_not_panic(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..12), 0..8)) {
             let mut decoder = Decoder::new(64);
             for piece in pieces {
                 decoder.push(&piece);

@@ -1,7 +1,7 @@
-//! The methods a tenant may call. A real Tempo serves others on the same port, some of which
-//! read, hand out or delete every tenant's data; this list is closed.
+//! The methods that a tenant may call. The list is closed: Tempo serves other methods on the same
+//! port, some of which read, hand out or delete every tenant's data.
 
-/// A method that is answered; every other is UNIMPLEMENTED without reaching the upstream.
+/// A supported method. All others get UNIMPLEMENTED without reaching the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     /// `tempopb.StreamingQuerier/Search`
@@ -18,12 +18,12 @@ pub enum Method {
     MetricsQueryRange,
     /// `tempopb.StreamingQuerier/MetricsQueryInstant`
     MetricsQueryInstant,
-    /// `grpc.health.v1.Health/Check`: nothing of any tenant in it.
+    /// `grpc.health.v1.Health/Check`: contains no tenant's data.
     HealthCheck,
 }
 
 impl Method {
-    /// Every method: the route table.
+    /// All methods: the route table.
     pub const ALL: [Self; 8] = [
         Self::Search,
         Self::SearchTags,
@@ -35,8 +35,8 @@ impl Method {
         Self::HealthCheck,
     ];
 
-    /// The method of a request's `:path`; it is compared byte for byte, as servers do.
-    pub fn of_path(path: &str) -> Option<Self> {
+    /// The method of a request's `:path`, compared byte for byte as servers do.
+    pub fn from_path(path: &str) -> Option<Self> {
         let mut all = Self::ALL.into_iter();
         all.find(|method| method.client_path() == path)
     }
@@ -55,7 +55,7 @@ impl Method {
         }
     }
 
-    /// Its own `:path`.
+    /// The `:path` that clients use.
     pub fn client_path(self) -> &'static str {
         match self {
             Self::SearchTags => "/tempopb.StreamingQuerier/SearchTags",
@@ -64,8 +64,8 @@ impl Method {
         }
     }
 
-    /// The `:path` that goes up. The first versions of the tag calls ignore the query, so they
-    /// are answered from the second.
+    /// The `:path` that is forwarded. The first versions of the tag calls ignore the query, so the
+    /// second ones are called instead.
     pub fn upstream_path(self) -> &'static str {
         match self {
             Self::Search => "/tempopb.StreamingQuerier/Search",
@@ -80,8 +80,8 @@ impl Method {
     }
 }
 
-/// Whether a `content-type` is gRPC's: `application/grpc`, alone or followed by `+proto` or a
-/// parameter. Other message formats and gRPC-Web are not.
+/// Whether a `content-type` is `application/grpc`, alone or followed by `+proto` or a parameter.
+/// False for other message formats and for gRPC-Web.
 pub fn is_grpc(content_type: &str) -> bool {
     const BASE: &str = "application/grpc";
     let Some((base, rest)) = content_type.split_at_checked(BASE.len()) else {
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn just_the_listed_methods_exist() {
+    fn only_the_listed_methods_exist() {
         for path in [
             "/tempopb.StreamingQuerier/Search",
             "/tempopb.StreamingQuerier/SearchTagsV2",
@@ -105,7 +105,7 @@ mod tests {
             "/tempopb.StreamingQuerier/MetricsQueryInstant",
             "/grpc.health.v1.Health/Check",
         ] {
-            assert_eq!(Method::of_path(path).unwrap().upstream_path(), path);
+            assert_eq!(Method::from_path(path).unwrap().upstream_path(), path);
         }
         for path in [
             "/tempopb.Querier/FindTraceByID",
@@ -123,15 +123,17 @@ mod tests {
             "/api/search",
             "",
         ] {
-            assert_eq!(Method::of_path(path), None, "{path}");
+            assert_eq!(Method::from_path(path), None, "{path}");
         }
     }
 
     #[test]
-    fn the_first_versions_of_the_tag_calls_go_up_as_the_second() {
-        let up = |path| Method::of_path(path).unwrap().upstream_path();
-        assert!(up("/tempopb.StreamingQuerier/SearchTags").ends_with("/SearchTagsV2"));
-        assert!(up("/tempopb.StreamingQuerier/SearchTagValues").ends_with("/SearchTagValuesV2"));
+    fn first_version_tag_calls_are_forwarded_as_the_second() {
+        let forwarded = |path| Method::from_path(path).unwrap().upstream_path();
+        assert!(forwarded("/tempopb.StreamingQuerier/SearchTags").ends_with("/SearchTagsV2"));
+        assert!(
+            forwarded("/tempopb.StreamingQuerier/SearchTagValues").ends_with("/SearchTagValuesV2")
+        );
     }
 
     #[test]

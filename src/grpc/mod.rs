@@ -1,5 +1,5 @@
-//! gRPC over HTTP/2 as far as a proxy of Tempo needs it: which methods there are, the frames
-//! that messages come in, and how a call ends. Pure.
+//! gRPC over HTTP/2, as far as a proxy of Tempo needs it: methods, message frames and the status
+//! that ends a call. Pure.
 //!
 //! The rules are those of
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md> unless named otherwise.

@@ -1,4 +1,4 @@
-//! How a call ends: the status code and its message, in trailers or in the only header block.
+//! The status that ends a call: a code and a message, in trailers or in the only header block.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -48,8 +48,8 @@ impl Code {
         Self::Unauthenticated,
     ];
 
-    /// The code of a `grpc-status`; what is none of the known numbers is `Unknown`.
-    pub fn of_header(value: &str) -> Self {
+    /// The code of a `grpc-status`; `Unknown` if it is not a known number.
+    pub fn from_header(value: &str) -> Self {
         let number = value.parse::<u8>().ok();
         Self::ALL
             .into_iter()
@@ -57,9 +57,9 @@ impl Code {
             .unwrap_or(Self::Unknown)
     }
 
-    /// What an answer that is no gRPC answer means, by its HTTP status
+    /// The code for the HTTP status of an answer that is not gRPC
     /// (<https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>).
-    pub fn of_http(status: u16) -> Self {
+    pub fn from_http(status: u16) -> Self {
         match status {
             400 => Self::Internal,
             401 => Self::Unauthenticated,
@@ -70,23 +70,22 @@ impl Code {
         }
     }
 
-    /// As `grpc-status` has it.
+    /// The value of `grpc-status`.
     pub fn number(self) -> u8 {
         self as u8
     }
 }
 
-/// A code and the text that goes with it.
+/// A code and its message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The code.
     pub code: Code,
-    /// The text, not encoded.
+    /// Not percent-encoded.
     pub message: Cow<'static, str>,
 }
 
 impl Status {
-    /// A status with a text for the caller's eyes.
+    /// A status with a message that the client may see.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
@@ -94,7 +93,7 @@ impl Status {
         }
     }
 
-    /// The trailers that end a call whose headers have been sent.
+    /// The trailers that end a call after its headers have been sent.
     pub fn trailers(&self) -> Vec<(&'static str, String)> {
         let mut trailers = vec![("grpc-status", self.code.number().to_string())];
         if !self.message.is_empty() {
@@ -103,12 +102,12 @@ impl Status {
         trailers
     }
 
-    /// The headers of an answer that is nothing but this status ("Trailers-Only"); its HTTP
+    /// The headers of an answer that consists only of this status ("Trailers-Only"). Its HTTP
     /// status is 200 and it has no body.
     pub fn trailers_only(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![("content-type", "application/grpc".to_owned())];
         if self.code == Code::Unimplemented {
-            // Asked for by the protocol where a compression is not supported, harmless elsewhere.
+            // The protocol requires it if a compression is not supported. Otherwise it is harmless.
             headers.push(("grpc-accept-encoding", "identity".to_owned()));
         }
         headers.extend(self.trailers());
@@ -116,7 +115,7 @@ impl Status {
     }
 }
 
-/// Encodes a `grpc-message`: all bytes but printable ASCII, and `%`, as `%XX`.
+/// Encodes a `grpc-message`: `%` and all bytes that are not printable ASCII become `%XX`.
 pub fn percent_encode(message: &str) -> String {
     let mut encoded = String::with_capacity(message.len());
     for &byte in message.as_bytes() {
@@ -129,8 +128,8 @@ pub fn percent_encode(message: &str) -> String {
     encoded
 }
 
-/// Decodes a `grpc-message`. As the protocol asks, what is wrongly encoded is kept as it is; what
-/// is not UTF-8 is replaced.
+/// Decodes a `grpc-message`. As the protocol requires, invalid escapes are left as they are. Bytes
+/// that are not UTF-8 are replaced.
 pub fn percent_decode(value: &[u8]) -> String {
     percent_encoding::percent_decode(value)
         .decode_utf8_lossy()
@@ -144,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_encoded_as_the_protocol_says() {
+    fn messages_are_percent_encoded() {
         assert_eq!(percent_encode("a b~"), "a b~");
         assert_eq!(percent_encode("100%"), "100%25");
         assert_eq!(percent_encode("é\n\u{7f}"), "%C3%A9%0A%7F");
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_one_header_block() {
+    fn refusal_is_one_header_block() {
         let status = Status::new(Code::Unauthenticated, "no token");
         assert_eq!(
             status.trailers_only(),
@@ -171,15 +170,15 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_read_back() {
+    fn codes_survive_the_header() {
         for code in Code::ALL {
-            assert_eq!(Code::of_header(&code.number().to_string()), code);
+            assert_eq!(Code::from_header(&code.number().to_string()), code);
         }
         for odd in ["17", "-1", "", "256", "x"] {
-            assert_eq!(Code::of_header(odd), Code::Unknown, "{odd}");
+            assert_eq!(Code::from_header(odd), Code::Unknown, "{odd}");
         }
-        assert_eq!(Code::of_http(503), Code::Unavailable);
-        assert_eq!(Code::of_http(200), Code::Unknown);
+        assert_eq!(Code::from_http(503), Code::Unavailable);
+        assert_eq!(Code::from_http(200), Code::Unknown);
     }
 
     proptest! {

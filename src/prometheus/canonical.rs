@@ -1,24 +1,25 @@
-//! Parameters with one reading have one spelling here, so that calls that Prometheus and Thanos
-//! read alike can share an answer. What is not surely the same stays apart.
+//! Normalizes parameters, so that calls that Prometheus and Thanos treat alike can share a cached
+//! response. Where equality is uncertain, they stay different.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::form::Form;
 
-/// The longest date that is read as one.
+/// The longest text that is parsed as a date.
 const LONGEST_DATE: usize = 35;
 
-/// A parameter's value, by what the upstream reads in it.
+/// A parameter's value, normalized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Value<'a> {
-    /// A number of seconds, as the bits of the one `f64` that both Go and Rust read.
+    /// A number of seconds, as the bits of the one `f64` that both Go and Rust parse.
     Seconds(u64),
     /// Anything else, byte by byte.
     Text(&'a str),
 }
 
-/// The parameters by name; those of one name in the order they came, for they may be a list.
+/// The parameters sorted by name; those with equal names in their original order, as they may be a
+/// list.
 pub fn canonical<'f>(form: &'f Form<'_>) -> Vec<(&'f str, Value<'f>)> {
     let mut all: Vec<_> = form
         .iter()
@@ -28,9 +29,9 @@ pub fn canonical<'f>(form: &'f Form<'_>) -> Vec<(&'f str, Value<'f>)> {
     all
 }
 
-/// `parseTime` and `parseDuration` (`web/api/v1/api.go`; the same in Thanos' `pkg/api/query`) read
-/// a number first, so two spellings of one number are one value. A date of whole seconds is the
-/// same instant as their number; one with a fraction may not be, since a number is rounded.
+/// `parseTime` and `parseDuration` (`web/api/v1/api.go`; the same in Thanos' `pkg/api/query`) try a
+/// number first, so two spellings of one number are one value. A date in whole seconds is the same
+/// instant as that number; a date with a fraction may not be, since the number is rounded.
 fn value<'f>(name: &str, text: &'f str) -> Value<'f> {
     let seconds = match name {
         "time" | "start" | "end" => number(text).or_else(|| whole_seconds(text)),
@@ -42,7 +43,7 @@ fn value<'f>(name: &str, text: &'f str) -> Value<'f> {
     })
 }
 
-/// Of Go's many spellings the plain ones.
+/// Only plain ones of Go's many spellings.
 fn number(text: &str) -> Option<f64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -50,12 +51,12 @@ fn number(text: &str) -> Option<f64> {
     if !is_plain(whole) || !is_plain(fraction) {
         return None;
     }
-    // One that is too large is an error in Go, and infinite here.
+    // A number out of range is an error in Go, and infinite here.
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 fn whole_seconds(text: &str) -> Option<f64> {
-    // Go knows neither small letters nor leap seconds.
+    // Go accepts neither lower-case letters nor leap seconds.
     let is_gos = |byte: u8| byte.is_ascii_digit() || b"-:.+TZ".contains(&byte);
     if text.len() > LONGEST_DATE || !text.bytes().all(is_gos) || text.contains(":60") {
         return None;
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_one_request_are_one() {
+    fn spellings_of_one_request_are_equal() {
         for (one, other) in [
             ("a=1&b=2", "b=2&a=1"),
             ("time=1", "time=1.0"),
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_read_in_another_way_is_another() {
+    fn uncertain_spellings_stay_different() {
         for (one, other) in [
             ("match[]=a&match[]=b", "match[]=b&match[]=a"),
             ("match[]=a", "match[]=a&match[]=a"),
@@ -129,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_order_of_names_is_one_request(
+        fn order_of_names_does_not_matter(
             mut given in prop::collection::btree_map("[a-z]{1,6}", "[ -~]{0,8}", 1..6)
                 .prop_map(|map| map.into_iter().collect::<Vec<_>>()),
             turn in 0usize..6,
@@ -149,7 +150,7 @@ mod tests {
         }
 
         #[test]
-        fn any_number_has_one_value_however_many_zeros(
+        fn zeros_do_not_change_a_number(
             whole in 0u64..4_000_000_000, thousandths in 0u32..1000, zeros in 0usize..4,
         ) {
             let plain = format!("start={whole}.{thousandths:03}");
@@ -159,7 +160,7 @@ mod tests {
         }
 
         #[test]
-        fn other_values_are_other_requests(one in "[ -~]{0,12}", other in "[ -~]{0,12}") {
+        fn different_values_stay_different(one in "[ -~]{0,12}", other in "[ -~]{0,12}") {
             prop_assume!(one != other);
             for name in ["query", "match[]", "limit", "timeout"] {
                 let form = |value: &str| {
@@ -172,9 +173,9 @@ mod tests {
             }
         }
 
-        /// What both read as numbers is one value only where the numbers are equal.
+        /// What both parse as numbers is one value only if the numbers are equal.
         #[test]
-        fn other_instants_are_other_requests(one in 0u64..4_000_000_000_000, other in 0u64..4_000_000_000_000) {
+        fn different_instants_stay_different(one in 0u64..4_000_000_000_000, other in 0u64..4_000_000_000_000) {
             prop_assume!(one != other);
             let text = |ms: u64| format!("start={}.{:03}", ms / 1000, ms % 1000);
             prop_assert_ne!(of(&text(one)), of(&text(other)));

@@ -1,6 +1,7 @@
-//! Several clusters in one document: their list, and their answers to one query.
+//! Several clusters in one document: their list, and their responses to one query.
 //!
-//! The API has no such answers, so the shape is ours. It is a success if one cluster's answer is:
+//! The API has no such responses, so the format is ours. It is a success if any cluster's response
+//! is:
 //!
 //! ```json
 //! {"status":"success","data":{"resultType":"clusters","result":{
@@ -8,9 +9,9 @@
 //!   "us":{"status":"error","errorType":"timeout","error":"…"}}}}
 //! ```
 //!
-//! Each cluster's part is the whole document that it answers alone, byte for byte; clusters are
-//! in the order of their names. Where none succeeds, the whole is an error too, with `errorType`,
-//! `error` and the same `data`. Nothing is merged: that is a querier's work, not a proxy's.
+//! Each cluster's part is its whole response, byte for byte; clusters are in the order of their
+//! names. If none succeeds, the whole is an error too, with `errorType`, `error` and the same
+//! `data`. Nothing is merged: that is the work of a querier, not of a proxy.
 
 use bytes::Bytes;
 
@@ -18,10 +19,11 @@ use super::errors::error_json;
 use super::form::Form;
 use super::json::{self, Envelope, Object, ObjectWriter, Unreadable};
 
-/// The parameter that names a cluster; it may come several times.
+/// The parameter that names a cluster; it may be repeated.
 pub const PARAMETER: &str = "cluster";
 
-/// Takes the names of clusters out of a request's parameters: in their order, each once.
+/// Removes the names of clusters from a request's parameters: returns them in their order, without
+/// duplicates.
 pub fn split(form: Form<'_>) -> (Vec<String>, Form<'_>) {
     let (mut names, mut rest) = (Vec::new(), Form::default());
     for (name, value) in form {
@@ -36,14 +38,13 @@ pub fn split(form: Form<'_>) -> (Vec<String>, Form<'_>) {
     (names, rest)
 }
 
-/// A cluster as it is listed.
+/// A cluster in the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed<'a> {
-    /// Its name.
     pub name: &'a str,
-    /// What it speaks: `prometheus`, `tempo`.
+    /// Its APIs: `prometheus`, `tempo`.
     pub apis: Vec<&'static str>,
-    /// The path below which it is found.
+    /// The path prefix that it is reached at.
     pub prefix: &'a str,
 }
 
@@ -79,20 +80,20 @@ fn separate(out: &mut Vec<u8>, place: usize) {
     }
 }
 
-/// What one cluster answered: a JSON object, or else it would break the document around it.
+/// One cluster's part: a JSON object, as anything else would break the document around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     status: u16,
     document: Bytes,
-    /// Why it is no success.
+    /// `None` for a success.
     error: Option<String>,
 }
 
 impl Part {
-    /// Of a cluster's answer of this status.
+    /// The part for a cluster's response of this status.
     ///
     /// # Errors
-    /// When it says to be a success and is not what the API answers then.
+    /// When it has the status of a success but not its format.
     pub fn answered(status: u16, document: Bytes) -> Result<Self, Unreadable> {
         if status == 200 {
             Envelope::read(&document)?;
@@ -119,7 +120,7 @@ impl Part {
         })
     }
 
-    /// Of a cluster that gave no answer that could be passed on.
+    /// The part for a cluster without a response that could be passed on.
     pub fn failed(status: u16, error_type: &str, error: &str) -> Self {
         Self {
             status,
@@ -129,7 +130,7 @@ impl Part {
     }
 }
 
-/// The answer of several clusters: its status and, in pieces, its JSON. `parts` are in the order
+/// The response for several clusters: its status, and its JSON in chunks. `parts` are in the order
 /// of their names and not empty.
 pub fn answer(parts: Vec<(&str, Part)>) -> (u16, Vec<Bytes>) {
     let mut head = Vec::new();
@@ -160,7 +161,7 @@ pub fn answer(parts: Vec<(&str, Part)>) -> (u16, Vec<Bytes>) {
     (status, pieces)
 }
 
-/// The status and text of a whole where nothing succeeded: the one that all have, or else 502.
+/// The status and text of the whole if nothing succeeded: the status that all have, otherwise 502.
 fn failure(parts: &[(&str, Part)]) -> Option<(u16, String)> {
     if parts.iter().any(|(_, part)| part.error.is_none()) {
         return None;
@@ -172,7 +173,7 @@ fn failure(parts: &[(&str, Part)]) -> Option<(u16, String)> {
     Some((if is_common { first.status } else { 502 }, error))
 }
 
-/// As Prometheus has them (`web/api/v1/api.go`).
+/// As in Prometheus (`web/api/v1/api.go`).
 fn type_of(status: u16) -> &'static str {
     match status {
         400 | 413 => "bad_data",
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn one_success_makes_a_success_and_each_part_is_its_own() {
+    fn one_success_makes_the_whole_a_success() {
         let error = Part::failed(504, "timeout", "too \"slow\"");
         let (status, whole) = whole(vec![("eu", good()), ("us", error)]);
         assert_eq!(status, 200);
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_succeeds_a_status_that_all_have_is_that_of_the_whole() {
+    fn common_error_status_is_that_of_the_whole() {
         let bad = || Part::failed(400, "bad_data", "no");
         let (status, same) = whole(vec![("a", bad()), ("b", bad())]);
         assert_eq!((status, &same["errorType"]), (400, &json!("bad_data")));
@@ -224,9 +225,9 @@ mod tests {
         assert_eq!((status, &mixed["errorType"]), (502, &json!("unavailable")));
     }
 
-    /// A part may not end the document and begin another cluster's.
+    /// A part must not end the document and begin another cluster's.
     #[test]
-    fn what_is_no_whole_document_is_no_part() {
+    fn incomplete_document_is_refused_as_a_part() {
         for garbage in [
             "",
             "[]",
@@ -242,7 +243,7 @@ mod tests {
         ] {
             let part = Part::answered(200, garbage.into());
             assert!(part.is_err(), "{garbage}: {part:?}");
-            // With another status it is an error, without what came.
+            // With another status it becomes an error, without the original text.
             let part = Part::answered(500, garbage.into()).unwrap();
             assert!(part.error.unwrap().contains("answered 500"), "{garbage}");
         }
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_taken_out_once_and_in_order() {
+    fn names_are_removed_in_order_without_duplicates() {
         let form = Form::parse(b"cluster=us&query=up&cluster=eu&cluster=us&Cluster=x").unwrap();
         let (names, rest) = split(form);
         assert_eq!(names, ["eu", "us"]);
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_json() {
+    fn list_is_json() {
         let listed = Listed {
             name: "eu",
             apis: vec!["prometheus", "tempo"],

@@ -1,9 +1,9 @@
-//! Whether an answer says all that was asked for.
+//! Whether a response is complete.
 
 use super::json::Envelope;
 
-/// Whether it is one whole JSON answer that succeeded, without warnings or infos: Thanos answers
-/// what some stores did not give with a warning (`partial_response`).
+/// Whether it is one complete JSON response that succeeded, without warnings or infos: Thanos
+/// reports stores that failed in a warning (`partial_response`).
 pub fn is_complete(answer: &[u8]) -> bool {
     Envelope::read(answer).is_ok_and(|envelope| {
         envelope.data.is_some() && envelope.warnings.is_empty() && envelope.infos.is_empty()
@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_whole_and_succeeded_is_complete() {
+    fn complete_success_is_complete() {
         for answer in [
             r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#,
             r#" {"data":["a"],"warnings":[],"infos":null,"status":"success"} "#,
@@ -25,7 +25,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_was_cut_off_or_warns_is_not() {
+    fn error_truncation_or_warning_is_incomplete() {
         for answer in [
             "",
             "{}",

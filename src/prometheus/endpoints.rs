@@ -1,11 +1,11 @@
-//! Which call of the metrics API a path is. The table is closed: what is not listed here is not
-//! sent to the upstream.
+//! Maps a path to an endpoint of the metrics API. The table is closed: what is not listed here is
+//! not forwarded.
 
 use std::borrow::Cow;
 
 use crate::closed_group::ClosedGroup;
 
-/// A call this proxy can confine to a tenant, or that has nothing to confine.
+/// An endpoint that can be confined to tenants, or that has no tenant data.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `/api/v1/query`
@@ -18,8 +18,8 @@ pub enum Endpoint {
     Series,
     /// `/api/v1/labels`
     Labels,
-    /// `/api/v1/label/{name}/values`, with the name as it stood in the decoded path: `U__`
-    /// escapes are the upstream's to read.
+    /// `/api/v1/label/{name}/values`, with the name from the decoded path: `U__` escapes are left
+    /// to the upstream.
     LabelValues(Box<str>),
     /// `/federate`
     Federate,
@@ -41,19 +41,19 @@ pub enum Endpoint {
     FormatQuery,
 }
 
-/// What a path is to the metrics API.
+/// The result of classifying a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// A call with its own enforcement.
+    /// An endpoint with its own enforcement.
     Known(Endpoint),
     /// Refused unless the config opens its group, and then only for callers with all tenants.
     Closed(ClosedGroup),
-    /// No data of any tenant behind it: forwarded untouched.
+    /// No tenant data behind it: forwarded unmodified.
     PassThrough,
 }
 
-/// The calls without a name in their path: the route table. What is not in it, and is no label's
-/// values, is not served.
+/// The endpoints without a name in their path. Paths that are neither in this table nor a label's
+/// values are not served.
 static FIXED: [Endpoint; 14] = [
     Endpoint::Query,
     Endpoint::QueryRange,
@@ -71,9 +71,9 @@ static FIXED: [Endpoint; 14] = [
     Endpoint::FormatQuery,
 ];
 
-/// Tells what a decoded, canonical path (one leading slash, no dot segments, no empty segments
-/// but a trailing one) is. A trailing slash on a data endpoint makes it another, unknown path,
-/// as it does upstream.
+/// Classifies a decoded, canonical path (one leading slash, no dot segments, no empty segments but
+/// a trailing one). A data endpoint with a trailing slash is another, unknown path, as it is
+/// upstream.
 pub fn classify(path: &str) -> Class {
     if let Some(known) = FIXED.iter().find(|known| known.template() == path) {
         return Class::Known(known.clone());
@@ -87,7 +87,7 @@ pub fn classify(path: &str) -> Class {
             "healthy" | "ready" => Class::PassThrough,
             _ => Class::Closed(ClosedGroup::Internals),
         },
-        // `/API/v1/query` is no path of Go's router, but may be one of something before it.
+        // `/API/v1/query` has no route in Go's router, but may have one in a server before it.
         other if other.eq_ignore_ascii_case("api") || other.eq_ignore_ascii_case("federate") => {
             Class::Closed(ClosedGroup::Unknown)
         }
@@ -95,7 +95,7 @@ pub fn classify(path: &str) -> Class {
     }
 }
 
-/// `path` begins with `api`, without its leading slash, and is none of the fixed ones.
+/// `path` begins with `api`, without its leading slash, and is not in the table.
 fn classify_api(path: &str) -> Class {
     let Some(call) = path.strip_prefix("api/v1/") else {
         return Class::Closed(ClosedGroup::Unknown);
@@ -106,8 +106,8 @@ fn classify_api(path: &str) -> Class {
     }
 }
 
-/// The name in `label/{name}/values`. Dot segments cannot be escaped in a path, so they name no
-/// label.
+/// The name in `label/{name}/values`. Dot segments cannot be escaped in a path, so they are no
+/// label names.
 fn label_of(call: &str) -> Option<&str> {
     let name = call.strip_prefix("label/")?.strip_suffix("/values")?;
     (!name.is_empty() && name != "." && name != ".." && !name.contains('/')).then_some(name)
@@ -119,14 +119,14 @@ fn closed_group(call: &str) -> ClosedGroup {
         "status" => ClosedGroup::Status,
         "stores" => ClosedGroup::Stores,
         "admin" => ClosedGroup::TsdbAdmin,
-        // `receive` is where Thanos Receive takes remote write.
+        // Thanos Receive accepts remote write at `receive`.
         "write" | "otlp" | "receive" => ClosedGroup::Write,
         _ => ClosedGroup::Unknown,
     }
 }
 
 impl Endpoint {
-    /// The methods the upstream has a route for, as `Allow` lists them.
+    /// The methods that the upstream supports, in the order of `Allow`.
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
             Self::Query
@@ -147,18 +147,18 @@ impl Endpoint {
         }
     }
 
-    /// Whether the upstream has a route for this method.
+    /// Whether the upstream supports this method.
     pub fn allows(&self, method: &str) -> bool {
         self.methods().contains(&method)
     }
 
-    /// Every call there is; that of a label's values with some name.
+    /// Every endpoint; label values with some name.
     pub fn all() -> impl Iterator<Item = Self> {
         let named = Self::LabelValues("name".into());
         FIXED.iter().cloned().chain([named])
     }
 
-    /// The one path that is sent up, relative to the upstream's base path; a label's name is
+    /// The path that is forwarded, relative to the upstream's base path; a label's name is
     /// percent-encoded.
     pub fn path(&self) -> Cow<'static, str> {
         match self {
@@ -170,7 +170,7 @@ impl Endpoint {
         }
     }
 
-    /// Its path, with `{name}` where a label's name is.
+    /// Its path, with `{name}` for a label's name.
     pub fn template(&self) -> &'static str {
         match self {
             Self::Query => "/api/v1/query",
@@ -191,7 +191,7 @@ impl Endpoint {
         }
     }
 
-    /// A short name for logs and metrics; never holds anything of the request.
+    /// A short name for logs and metrics; never contains anything from the request.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Query => "query",
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn every_known_endpoint_is_found_at_its_own_path() {
+    fn every_endpoint_is_classified_by_its_path() {
         for endpoint in Endpoint::all() {
             let path = endpoint.path();
             assert_eq!(classify(&path), Class::Known(endpoint.clone()));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_interface_and_health_pass() {
+    fn user_interface_and_health_checks_pass() {
         for path in [
             "/",
             "",
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_name_cannot_leave_its_segment() {
+    fn label_name_cannot_leave_its_segment() {
         let Class::Known(endpoint) = classify("/api/v1/label/a%2f..?x#é b/values") else {
             panic!("a label name");
         };

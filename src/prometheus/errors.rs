@@ -1,12 +1,12 @@
-//! Which of an upstream's error texts a tenant may read, and errors in Prometheus' own shape.
+//! Which of an upstream's error texts a tenant may see, and errors in Prometheus' own format.
 //!
-//! What the engine and the parameter readers say speaks of the request and of the series it
-//! selected, all of them the caller's: shown. What comes out of storage may name stores,
-//! addresses and label sets of others: replaced. The list is one of texts that are shown, taken
-//! from `promql/engine.go`, `promql/functions.go`, `promql/info.go`, `promql/durations.go`,
+//! Texts of the engine and of the parameter parsers are about the request and the series that it
+//! selected, all of them the caller's: they are shown. Texts from storage may name other tenants'
+//! stores, addresses and label sets: they are replaced. The list is one of texts that are shown,
+//! taken from `promql/engine.go`, `promql/functions.go`, `promql/info.go`, `promql/durations.go`,
 //! `promql/parser` and both products' `v1` handlers.
 //!
-//! A parse error may quote our own matcher, because it quotes the query that was sent; that
+//! A parse error may quote our own matcher, because it quotes the query that was forwarded; that
 //! matcher names the caller's tenants only.
 
 use std::borrow::Cow;
@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use super::json::{self, Object, ObjectWriter};
 use super::position::{Position, Remap};
 
-/// What stands for every error text that is not shown.
+/// Replaces every error text that is not shown.
 pub const REPLACED: &str =
     "the upstream could not answer; its reason is withheld because it may name other tenants' data";
 
@@ -29,8 +29,8 @@ pub fn error_json(error_type: &str, message: &str) -> Vec<u8> {
     out
 }
 
-/// The body a tenant gets for an upstream's answer that is not a success: always JSON in
-/// Prometheus' shape, whatever `body` is. `status` tells the type of an error that does not say.
+/// The body that a tenant gets for an upstream's error: always JSON in Prometheus' format, whatever
+/// `body` is. `status` determines the type of an error without one.
 pub fn error_answer(status: u16, body: &[u8], remap: Remap<'_>) -> Vec<u8> {
     let said = json::read::<Object<'_>>(body, "an error").and_then(|object| {
         let error_type = object.text("errorType", "an error's type")?;
@@ -47,8 +47,8 @@ pub fn error_answer(status: u16, body: &[u8], remap: Remap<'_>) -> Vec<u8> {
     error_json(error_type, &scrub_error(error_type, text, remap))
 }
 
-/// An error's text as a tenant may read it; places in it are those of the query as it was
-/// written. `/federate` answers plain text: give the type of the status.
+/// An error's text as a tenant may see it; positions refer to the original query. `/federate`
+/// responds with plain text: pass the type of its status.
 pub fn scrub_error<'t>(error_type: &str, text: &'t str, remap: Remap<'_>) -> Cow<'t, str> {
     let shown = match error_type {
         "bad_data" => bad_data(text, remap),
@@ -64,8 +64,8 @@ pub fn scrub_error<'t>(error_type: &str, text: &'t str, remap: Remap<'_>) -> Cow
         .unwrap_or(Cow::Borrowed(REPLACED))
 }
 
-/// A rule's `lastError` as its owner may read it. Rules are evaluated over all tenants' series,
-/// so a text that quotes series is not shown.
+/// A rule's `lastError` as its owner may see it. Rules are evaluated over all tenants' series, so a
+/// text that quotes series is not shown.
 pub(super) fn scrub_rule_error(text: &str) -> &str {
     const SHOWN: [&str; 8] = [
         "vector contains metrics with the same labelset after applying",
@@ -110,7 +110,7 @@ fn type_of_status(status: u16) -> &'static str {
     }
 }
 
-/// What is wrong with the request, told before anything was selected.
+/// Errors in the request itself, reported before anything was selected.
 fn bad_data<'t>(text: &'t str, remap: Remap<'_>) -> Option<Cow<'t, str>> {
     const SHOWN: [&str; 24] = [
         "end timestamp must not be before ",
@@ -156,7 +156,7 @@ fn bad_data<'t>(text: &'t str, remap: Remap<'_>) -> Option<Cow<'t, str>> {
     })
 }
 
-/// What the engine says while it computes with series that were selected.
+/// Errors of the engine while it evaluates the selected series.
 fn execution(text: &str) -> Option<Cow<'_, str>> {
     const SHOWN: [&str; 20] = [
         "vector cannot contain metrics with the same labelset",
@@ -183,7 +183,7 @@ fn execution(text: &str) -> Option<Cow<'_, str>> {
     starts_with_any(text, &SHOWN).or_else(|| without_offsets(text).map(Cow::Borrowed))
 }
 
-/// `line:column: parse error: …` at its place in the query as it was written.
+/// `line:column: parse error: …` with its position in the original query.
 fn with_own_position<'t>(text: &'t str, remap: Remap<'_>) -> Option<Cow<'t, str>> {
     const PARSE: &str = ": parse error: ";
     const NOWHERE: [&str; 2] = ["unknown position", "invalid position"];
@@ -206,8 +206,8 @@ fn with_own_position<'t>(text: &'t str, remap: Remap<'_>) -> Option<Cow<'t, str>
     without_offsets(text).map(Cow::Borrowed)
 }
 
-/// Duration expressions name byte offsets (`promql/durations.go`), which look like a place but
-/// are none: left out.
+/// Duration expressions contain byte offsets (`promql/durations.go`), which look like a position
+/// but are none: they are removed.
 fn without_offsets(text: &str) -> Option<&str> {
     let (_, rest) = Position::read(text)?;
     let rest = rest.strip_prefix(": ")?;
@@ -220,7 +220,7 @@ fn starts_with_any<'t>(text: &'t str, shown: &[&str]) -> Option<Cow<'t, str>> {
     known.then_some(Cow::Borrowed(text))
 }
 
-/// A belt for texts that begin harmlessly and then quote what storage said.
+/// A second check, for texts that start harmlessly and then quote storage.
 fn names_a_store(text: &str) -> bool {
     const MARKS: [&str; 8] = [
         "rpc error: ",
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_in_prometheus_shape_whatever_it_says() {
+    fn error_is_valid_json_whatever_its_text() {
         assert_eq!(
             error_json("bad_data", "a \"b\"\n\u{1}"),
             br#"{"status":"error","errorType":"bad_data","error":"a \"b\"\n\u0001"}"#
@@ -263,7 +263,7 @@ mod tests {
 
     /// Recorded from Prometheus 2.42.
     #[test]
-    fn what_is_wrong_with_the_request_is_told_at_its_own_place() {
+    fn request_errors_are_shown_with_original_positions() {
         assert_eq!(
             answer(
                 400,
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_engine_says_of_own_series_is_told() {
+    fn engine_errors_are_shown() {
         for text in [
             r#"found duplicate series for the match group {} on the right hand-side of the operation: [{__name__=\"up\"}];many-to-many matching not allowed"#,
             "Scalar value 1e+30 overflows int64",
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_storage_says_is_withheld() {
+    fn storage_errors_are_replaced() {
         for (status, error_type, text) in [
             (
                 422,
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_error_of_the_api_becomes_one() {
+    fn other_error_bodies_become_api_errors() {
         assert_eq!(
             answer(502, "<html>upstream globex-7 down</html>"),
             replaced("internal")
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rules_error_that_quotes_series_is_withheld() {
+    fn rule_error_that_quotes_series_is_replaced() {
         let plain = "vector contains metrics with the same labelset after applying alert labels";
         assert_eq!(scrub_rule_error(plain), plain);
         let quoting = r#"found duplicate series for the match group {} on the right hand-side of the operation: [{tenant_id="globex"}]"#;

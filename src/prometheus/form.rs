@@ -1,45 +1,42 @@
-//! Parameters as Go's `net/url` reads them (`ParseQuery`, since Go 1.17), so that the upstream
-//! reads from what we send just what we read.
+//! Parses parameters as Go's `net/url` does (`ParseQuery`, since Go 1.17), so that the upstream
+//! parses the same from what we forward.
 //!
-//! Go drops a pair it cannot read and lets some handlers go on; here it refuses the request.
+//! Go drops a pair that it cannot parse, and lets some handlers continue; here it refuses the
+//! request.
 
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr3};
 use thiserror::Error;
 
-/// The most parameters a request may have, URL and body together.
+/// The most parameters of a request, URL and body together.
 pub const MAX_PARAMETERS: usize = 1000;
 
-/// Parameters in the order they came; a name may come more than once.
+/// Parameters in their original order; names may be repeated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form<'a> {
     pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
-/// Why a query string or form body is not read. All are the client's mistakes.
+/// Why a query string or form body is refused. All are client errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FormError {
-    /// Go reads no `;`, others split at it.
+    /// Go does not accept `;`, other parsers split at it.
     #[error("a parameter holds a `;`, which has to be written as %3B")]
     Semicolon,
     /// `%` without two hexadecimal digits.
     #[error("a parameter holds a `%` that is not followed by two hexadecimal digits")]
     BadEscape,
-    /// Not UTF-8 once decoded.
     #[error("a parameter is not valid UTF-8")]
     NotUtf8,
-    /// A zero byte.
     #[error("a parameter holds a NUL character")]
     Nul,
-    /// More than [`MAX_PARAMETERS`].
     #[error("there are more than {MAX_PARAMETERS} parameters")]
     TooMany,
 }
 
 impl<'a> Form<'a> {
-    /// Reads a URL's query string (without `?`) or a body of
-    /// `application/x-www-form-urlencoded`.
+    /// Parses a URL's query string (without `?`) or a body of `application/x-www-form-urlencoded`.
     pub fn parse(text: &'a [u8]) -> Result<Self, FormError> {
         let mut form = Self::default();
         let mut rest = text;
@@ -58,7 +55,7 @@ impl<'a> Form<'a> {
         Ok(form)
     }
 
-    /// Puts the parameters of another form (the body's) after these (the URL's).
+    /// Appends the parameters of another form (the body's) to these (the URL's).
     pub fn merge(mut self, other: Self) -> Result<Self, FormError> {
         if self.pairs.len() + other.pairs.len() > MAX_PARAMETERS {
             return Err(FormError::TooMany);
@@ -67,25 +64,22 @@ impl<'a> Form<'a> {
         Ok(self)
     }
 
-    /// Adds one parameter.
     pub fn push(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
         self.pairs.push((name.into(), value.into()));
     }
 
-    /// The parameters in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.pairs.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// The one spelling that is sent up: as Go's `Values.Encode`, in our order.
+    /// Encodes them for forwarding: as Go's `Values.Encode`, in their original order.
     pub fn encode(&self) -> String {
         let length: usize = self.pairs.iter().map(|(n, v)| n.len() + v.len() + 2).sum();
-        // A query grows by about a half.
+        // Encoding makes a query about half as long again.
         let mut out = Vec::with_capacity(length + length / 2);
         for (name, value) in &self.pairs {
             if !out.is_empty() {
@@ -117,7 +111,7 @@ impl<'a> IntoIterator for Form<'a> {
     }
 }
 
-/// What stands before the first such byte, and what after it if there is one.
+/// The bytes before the first `byte`, and those after it if there is one.
 fn split_at_byte(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
     memchr(byte, text)
         .and_then(|at| Some((text.get(..at)?, text.get(at + 1..))))
@@ -200,9 +194,9 @@ mod tests {
         (name.to_owned(), value.to_owned())
     }
 
-    /// The cases of Go's `net/url` tests (`parseTests`) that hold no `;`.
+    /// The cases of Go's `net/url` tests (`parseTests`) that contain no `;`.
     #[test]
-    fn reads_what_go_reads() {
+    fn parses_as_go_does() {
         assert_eq!(pairs("a=1"), [pair("a", "1")]);
         assert_eq!(pairs("a=1&b=2"), [pair("a", "1"), pair("b", "2")]);
         assert_eq!(pairs("a=1&a=2&a=banana").len(), 3);
@@ -221,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_go_calls_an_error_and_what_no_text_is() {
+    fn invalid_escapes_and_non_text_are_refused() {
         let refused = |text: &[u8]| Form::parse(text).unwrap_err();
         assert_eq!(refused(b"a=1;b=2"), FormError::Semicolon);
         assert_eq!(refused(b"a=1&;"), FormError::Semicolon);
@@ -235,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_parameters_is_bounded() {
+    fn number_of_parameters_is_bounded() {
         let full = "a&".repeat(MAX_PARAMETERS);
         let full = Form::parse(full.as_bytes()).unwrap();
         let over = "a&".repeat(MAX_PARAMETERS + 1);
@@ -247,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_copied_when_nothing_is_escaped() {
+    fn unescaped_parameters_are_not_copied() {
         let form = Form::parse(b"query=up&time=1").unwrap();
         for (name, value) in form {
             assert!(matches!(
@@ -259,7 +253,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_reads_back(given in prop::collection::vec(("[^\0]{0,8}", "[^\0]{0,12}"), 1..6)) {
+        fn encoded_form_parses_to_the_same_form(given in prop::collection::vec(("[^\0]{0,8}", "[^\0]{0,12}"), 1..6)) {
             let mut form = Form::default();
             for (name, value) in &given {
                 form.push(name.clone(), value.clone());
@@ -270,7 +264,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(text in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn arbitrary_bytes_never_panic(text in prop::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(form) = Form::parse(&text) {
                 let text = form.encode();
                 prop_assert_eq!(Form::parse(text.as_bytes()).unwrap(), form);

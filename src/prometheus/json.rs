@@ -1,5 +1,5 @@
-//! JSON read for filtering: no key twice in an object, values kept as the bytes they came in,
-//! and written back from those bytes.
+//! Parses JSON for filtering: objects without repeated keys, with values kept as their original
+//! bytes, and serializes it from those bytes.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,23 +11,23 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// An answer that cannot be filtered, because it is not what the upstream's API documents. It
-/// must not be passed on. The text repeats nothing of the answer.
+/// A response that cannot be filtered, because it violates the upstream's API. It must not be
+/// passed on. The text quotes nothing of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the upstream's answer could not be read: {0}")]
 pub struct Unreadable(pub(super) &'static str);
 
-/// Reads JSON; `what` names the part in the error.
+/// Parses JSON; `what` is the error text.
 pub(super) fn read<'a, T: Deserialize<'a>>(
     text: &'a [u8],
     what: &'static str,
 ) -> Result<T, Unreadable> {
-    // Once for all of it: serde_json would look at each string's bytes a second time.
+    // Once for all of it: serde_json would check each string's bytes a second time.
     let text = std::str::from_utf8(text).map_err(|_| Unreadable(what))?;
     serde_json::from_str(text).map_err(|_| Unreadable(what))
 }
 
-/// Reads a value that was kept raw.
+/// Parses a value that was kept raw.
 pub(super) fn read_raw<'a, T: Deserialize<'a>>(
     value: &'a RawValue,
     what: &'static str,
@@ -35,8 +35,8 @@ pub(super) fn read_raw<'a, T: Deserialize<'a>>(
     serde_json::from_str(value.get()).map_err(|_| Unreadable(what))
 }
 
-/// What every answer of the API is wrapped in (`Response` in Prometheus, `response` in Thanos).
-/// Keys other than these are dropped.
+/// The envelope of every response of the API (`Response` in Prometheus, `response` in Thanos).
+/// Other keys are dropped.
 pub(super) struct Envelope<'a> {
     pub(super) data: Option<&'a RawValue>,
     pub(super) warnings: Vec<Text<'a>>,
@@ -44,14 +44,14 @@ pub(super) struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads an answer that says it is a success.
+    /// Parses a response whose status is a success.
     pub(super) fn read(answer: &'a [u8]) -> Result<Self, Unreadable> {
         let object: Object<'a> = read(answer, "it is not the JSON object every answer is")?;
         Self::of(&object)
     }
 
-    /// The envelope that an object is, if it says it is a success. Without its `data` where that
-    /// was read with the object.
+    /// The envelope of an object whose status is a success. It has no `data` if that was parsed
+    /// with the object.
     pub(super) fn of<V: Member<'a>>(object: &Object<'a, V>) -> Result<Self, Unreadable> {
         if object.text("status", "it has no `status`")? != "success" {
             return Err(Unreadable("its `status` is not `success`"));
@@ -63,13 +63,13 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// The `data` of an answer that must have some.
+    /// The `data` of a response that must have some.
     pub(super) fn data<T: Deserialize<'a>>(&self, what: &'static str) -> Result<T, Unreadable> {
         read_raw(self.data.ok_or(Unreadable("it has no `data`"))?, what)
     }
 }
 
-/// A string, borrowed where nothing in it is escaped.
+/// A string, borrowed unless something in it is escaped.
 #[derive(Deserialize, PartialEq, Eq, Hash)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
@@ -83,16 +83,17 @@ impl<'a> Member<'a> for Text<'a> {
     }
 }
 
-/// An object in the order it came, no key twice, its values unread unless `V` reads them.
+/// An object in its original order, without repeated keys; its values are raw unless `V` parses
+/// them.
 pub(super) struct Object<'a, V = &'a RawValue> {
     members: Vec<(Cow<'a, str>, V)>,
 }
 
-/// What is made of the value of an object's member.
+/// How the value of an object's member is parsed.
 pub(super) trait Member<'a>: Sized {
     fn read<A: MapAccess<'a>>(key: &str, map: &mut A) -> Result<Self, A::Error>;
 
-    /// The value as it came, if that is what was made of it.
+    /// The raw value, if it was kept raw.
     fn raw(&self) -> Option<&'a RawValue>;
 }
 
@@ -106,14 +107,14 @@ impl<'a> Member<'a> for &'a RawValue {
     }
 }
 
-/// The key whose value is read with the object that it is in, and as what. So lists in lists are
-/// gone through once, not once for each list around them.
+/// The key whose value is parsed together with its object, and its type. So nested lists are parsed
+/// once, not once per level.
 pub(super) trait Nesting<'a> {
     const KEY: &'static str;
     type Value: Deserialize<'a>;
 }
 
-/// The value under the key of `N`, or another one.
+/// The parsed value under the key of `N`, or the raw value of another key.
 pub(super) enum Nested<'a, N: Nesting<'a>> {
     Read(N::Value),
     Raw(&'a RawValue),
@@ -137,7 +138,7 @@ impl<'a, N: Nesting<'a>> Member<'a> for Nested<'a, N> {
 }
 
 impl<'a, N: Nesting<'a>> Object<'a, Nested<'a, N>> {
-    /// The value that was read with the object.
+    /// The value that was parsed with the object.
     pub(super) fn nested(&self) -> Option<&N::Value> {
         self.members.iter().find_map(|(_, value)| match value {
             Nested::Read(value) => Some(value),
@@ -162,13 +163,13 @@ impl<'a, V: Member<'a>> Object<'a, V> {
         value.raw()
     }
 
-    /// The string under a key; an error if it is something else or missing.
+    /// The string under a key; an error if it is missing or not a string.
     pub(super) fn text(&self, key: &str, what: &'static str) -> Result<Cow<'a, str>, Unreadable> {
         let value = self.get(key).ok_or(Unreadable(what))?;
         read_raw::<Text<'a>>(value, what).map(|text| text.0)
     }
 
-    /// The strings in the list under a key; an absent or null one is empty.
+    /// The strings in the list under a key; a missing or null one is empty.
     pub(super) fn texts(&self, key: &str) -> Result<Vec<Text<'a>>, Unreadable> {
         match self.get(key) {
             Some(value) => {
@@ -179,7 +180,7 @@ impl<'a, V: Member<'a>> Object<'a, V> {
         }
     }
 
-    /// The label set under a key; an absent or null one is empty.
+    /// The label set under a key; a missing or null one is empty.
     pub(super) fn labels(&self, key: &str) -> Result<Labels<'a>, Unreadable> {
         match self.get(key) {
             Some(value) => {
@@ -198,19 +199,19 @@ impl<'a, V: Member<'a>> Deserialize<'a> for Object<'a, V> {
     }
 }
 
-/// Labels, no name twice.
+/// Labels, without repeated names.
 #[derive(Default)]
 pub(super) struct Labels<'a> {
     pairs: Vec<(Cow<'a, str>, Text<'a>)>,
 }
 
 impl Labels<'_> {
-    /// Every label with its value, in the order it came.
+    /// Every label with its value, in the original order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(name, value)| (&**name, &*value.0))
     }
 
-    /// The label's value; an empty one is none, as in Prometheus.
+    /// The label's value; an empty one counts as missing, as in Prometheus.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let value = self.pairs.iter().find(|(n, _)| n == name);
         value.map(|(_, v)| &*v.0).filter(|v| !v.is_empty())
@@ -224,8 +225,8 @@ impl<'a> Deserialize<'a> for Labels<'a> {
     }
 }
 
-/// Reads the members of an object and refuses a key that comes twice: readers disagree on which
-/// of the two counts.
+/// Parses the members of an object and refuses a repeated key: parsers disagree on which of the two
+/// values counts.
 struct UniqueKeys<V>(PhantomData<V>);
 
 impl<'a, V: Member<'a>> Visitor<'a> for UniqueKeys<V> {
@@ -242,14 +243,14 @@ impl<'a, V: Member<'a>> Visitor<'a> for UniqueKeys<V> {
             members.push((key, value));
         }
         if has_duplicates(&members) {
-            return Err(A::Error::custom("a key comes twice"));
+            return Err(A::Error::custom("a key is repeated"));
         }
         Ok(members)
     }
 }
 
 fn has_duplicates<V>(members: &[(Cow<'_, str>, V)]) -> bool {
-    /// A rule's members are not more, an alert's and most label sets' fewer.
+    /// More than the members of a rule, an alert or most label sets.
     const FEW: usize = 16;
     if members.len() <= FEW {
         let repeats = |(at, (key, _)): (usize, &(Cow<'_, str>, V))| {
@@ -273,7 +274,7 @@ impl<'o> ObjectWriter<'o> {
         Self { out, empty: true }
     }
 
-    /// Writes a key; the caller writes its value to what is returned.
+    /// Writes a key; the caller writes its value to the returned buffer.
     pub(super) fn key(&mut self, key: &str) -> &mut Vec<u8> {
         if !std::mem::replace(&mut self.empty, false) {
             self.out.push(b',');
@@ -292,7 +293,7 @@ impl<'o> ObjectWriter<'o> {
     }
 }
 
-/// Writes `[a,b,…]` from parts that write themselves.
+/// Writes `[a,b,…]`, each part by `write`.
 pub(super) fn write_array<T>(
     out: &mut Vec<u8>,
     items: impl IntoIterator<Item = T>,
@@ -336,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_comes_twice_is_refused_however_it_is_spelt() {
+    fn repeated_key_is_refused_however_it_is_spelt() {
         assert!(object(r#"{"a":1,"b":2}"#).is_ok());
         assert!(object(r#"{"a":1,"a":1}"#).is_err());
         assert!(object(r#"{"labels":1,"l\u0061bels":2}"#).is_err());
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn values_keep_their_bytes() {
+    fn values_keep_their_original_bytes() {
         let text = r#"{"a":[1, 2.50e1,"\u003cb\u003e"],"b\"c":{ "x":null}}"#;
         let mut out = Vec::new();
         write_object(&mut out, &object(text).unwrap());
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_label_is_none_and_labels_are_strings() {
+    fn empty_label_is_missing_and_labels_are_strings() {
         let labels: Labels = read(br#"{"a":"","b":"x"}"#, "test").unwrap();
         assert_eq!((labels.get("a"), labels.get("b")), (None, Some("x")));
         assert!(read::<Labels>(br#"{"a":1}"#, "test").is_err());
@@ -364,9 +365,9 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_no_danger() {
+    fn deep_nesting_does_not_overflow_the_stack() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(200_000), "]".repeat(200_000));
-        // Read or refused, but not a stack overflow.
+        // Parsed or refused, but no stack overflow.
         let _ = object(&deep);
     }
 }

@@ -1,9 +1,10 @@
-//! The Prometheus and Thanos HTTP APIs: parameters, answers, remote read. Pure.
+//! The Prometheus and Thanos HTTP APIs: parameters, responses, remote read. Pure.
 //!
-//! A request walks through [`endpoints`] (which call is it), [`form`] (its parameters, read as
-//! Go reads them), [`params`] (which of them may go up, and confined how) or [`remote_read`]; its
-//! answer through [`answer`] (streamed, its warnings scrubbed), [`filter`] (read whole, foreign
-//! entries removed) or [`errors`]. [`clusters`] puts the answers of several stores side by side.
+//! A request passes through [`endpoints`] (which endpoint it is), [`form`] (its parameters, parsed
+//! as Go does) and [`params`] (which of them are forwarded, and how they are confined), or
+//! [`remote_read`]; its response through [`answer`] (streamed, with its warnings scrubbed),
+//! [`filter`] (buffered, with other tenants' entries removed) or [`errors`]. [`clusters`] combines
+//! the responses of several stores.
 //!
 //! Sources of the rules here, unless named otherwise: `web/api/v1/api.go` and `web/web.go` of
 //! Prometheus 2.42 to 3.14, `pkg/api/query/v1.go` of Thanos 0.42.

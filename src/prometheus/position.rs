@@ -1,24 +1,23 @@
-//! `line:column` in the upstream's texts: it speaks of the query it was sent, its reader thinks
-//! of the query as it was written.
+//! `line:column` in the upstream's texts: it refers to the query that was forwarded, but its reader
+//! knows only the original query.
 
 use std::fmt;
 
-/// A place in a query as Prometheus writes it (`posrange.StartPosInput`): both count from 1,
+/// A position in a query as Prometheus writes it (`posrange.StartPosInput`): both count from 1,
 /// columns in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Counts from 1.
+    /// From 1.
     pub line: usize,
-    /// Counts bytes, from 1.
+    /// In bytes, from 1.
     pub column: usize,
 }
 
-/// From a place in the query that was sent to the same place in the query as it was written;
-/// `None` where that is not known.
+/// Maps a position in the forwarded query to the original query; `None` if it is unknown.
 pub type Remap<'a> = &'a dyn Fn(Position) -> Option<Position>;
 
 impl Position {
-    /// Where this byte of a text is.
+    /// The position of this byte of a text.
     pub fn of_offset(text: &str, offset: usize) -> Option<Self> {
         let before = text.as_bytes().get(..offset)?;
         let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
@@ -28,7 +27,7 @@ impl Position {
         })
     }
 
-    /// The byte of a text that is here; may be the one after the last.
+    /// The byte of a text at this position; may be the one after the last.
     pub fn offset_in(self, text: &str) -> Option<usize> {
         let line_start = match self.line.checked_sub(2) {
             None => 0,
@@ -38,7 +37,7 @@ impl Position {
         (self.line > 0 && offset <= text.len()).then_some(offset)
     }
 
-    /// Carries a place in `sent` over to `written`, by a map of byte offsets.
+    /// Maps a position in `sent` to `written`, by a map of byte offsets.
     pub fn remap(
         self,
         sent: &str,
@@ -48,7 +47,7 @@ impl Position {
         Self::of_offset(written, written_offset(self.offset_in(sent)?))
     }
 
-    /// Reads `line:column` from a text's beginning, and returns what follows.
+    /// Parses `line:column` at a text's start, and returns what follows.
     pub(super) fn read(text: &str) -> Option<(Self, &str)> {
         let (line, rest) = number(text)?;
         let (column, rest) = number(rest.strip_prefix(':')?)?;
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_after_an_insertion_moves_back() {
+    fn position_after_an_insertion_is_mapped_back() {
         let sent = r#"up{t="a"} + nofunc(x{t="a"})"#;
         let written = "up + nofunc(x)";
         let back = |offset: usize| offset.saturating_sub(if offset < 9 { 0 } else { 7 });
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_places_are_none() {
+    fn impossible_positions_are_none() {
         for (line, column) in [(0, 1), (1, 0), (1, 9), (2, 1), (usize::MAX, usize::MAX)] {
             assert_eq!(
                 Position { line, column }.offset_in("up"),

@@ -1,20 +1,20 @@
-//! Which of an upstream's warnings a tenant may read.
+//! Which of an upstream's warnings a tenant may see.
 //!
-//! Thanos' own warnings carry store addresses and the label sets of every store, other tenants'
-//! among them (`pkg/store/proxy_merge.go`, `pkg/query/remote_engine.go`). So only texts of the
-//! PromQL engine, which speak of the series the confined query selected, are shown, and a few
-//! that say nothing of anyone; any other is replaced.
+//! Thanos' own warnings contain store addresses and the label sets of every store, including other
+//! tenants' (`pkg/store/proxy_merge.go`, `pkg/query/remote_engine.go`). So only texts of the PromQL
+//! engine, which are about the series that the confined query selected, and a few without any names
+//! are shown; all others are replaced.
 
 use std::borrow::Cow;
 
 use super::json::{self, Text};
 use super::position::{Position, Remap};
 
-/// What stands for every warning that is not shown.
+/// Replaces every warning that is not shown.
 pub const REPLACED: &str =
     "some stores gave no data or had something to report; the answer may be partial";
 
-/// The text as a tenant may read it.
+/// The text as a tenant may see it.
 pub fn scrub_warning<'t>(text: &'t str, remap: Remap<'_>) -> Cow<'t, str> {
     if text.starts_with("PromQL warning: ") || text.starts_with("PromQL info: ") {
         return with_own_position(text, remap);
@@ -25,7 +25,7 @@ pub fn scrub_warning<'t>(text: &'t str, remap: Remap<'_>) -> Cow<'t, str> {
     Cow::Borrowed(REPLACED)
 }
 
-/// Texts of `web/api/v1/api.go`, `util/annotations` and `pkg/store/proxy.go` that name nothing,
+/// Texts of `web/api/v1/api.go`, `util/annotations` and `pkg/store/proxy.go` that contain no names,
 /// or only what the caller sent.
 fn is_harmless(text: &str) -> bool {
     const EXACT: [&str; 3] = [
@@ -59,7 +59,7 @@ fn with_own_position<'t>(text: &'t str, remap: Remap<'_>) -> Cow<'t, str> {
     }
 }
 
-/// Writes a list of warnings as a JSON array, scrubbed, none twice.
+/// Writes a list of warnings as a JSON array, scrubbed, without duplicates.
 pub(super) fn write_scrubbed(out: &mut Vec<u8>, warnings: &[Text<'_>], remap: Remap<'_>) {
     let mut shown: Vec<Cow<'_, str>> = Vec::new();
     for warning in warnings {
@@ -74,7 +74,7 @@ pub(super) fn write_scrubbed(out: &mut Vec<u8>, warnings: &[Text<'_>], remap: Re
     json::write_array(out, &shown, |out, text| json::write_string(out, text));
 }
 
-/// Prometheus shows 10 of each kind; Thanos all. The bound keeps the search for repeats cheap.
+/// Prometheus shows 10 of each kind; Thanos all. The bound keeps the search for duplicates cheap.
 const MAX_SHOWN: usize = 100;
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_stores_or_other_tenants_is_replaced() {
+    fn warnings_that_name_stores_or_tenants_are_replaced() {
         for text in [
             "receive series from Addr: 10.0.0.7:10901 LabelSets: {tenant_id=\"globex\"} MinTime: 0: rpc error: code = Unavailable",
             "fetch series for {tenant_id=\"globex\"} Addr: 10.0.0.7:10901: context deadline exceeded",
@@ -109,27 +109,27 @@ mod tests {
     }
 
     #[test]
-    fn what_the_engine_says_of_own_series_stays_at_its_own_place() {
+    fn engine_warnings_are_shown_with_original_positions() {
         assert_eq!(
             scrub(
                 r#"PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "up" (1:26)"#
             ),
             r#"PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "up" (1:6)"#
         );
-        // Not a place of the query any more: no place rather than a wrong one.
+        // The position is not in the original query: no position is better than a wrong one.
         assert_eq!(
             scrub(
                 "PromQL warning: encountered a mix of histograms and floats for aggregation (1:3)"
             ),
             "PromQL warning: encountered a mix of histograms and floats for aggregation"
         );
-        // Thanos gives none.
+        // Thanos writes no positions.
         let bare = "PromQL warning: quantile value should be between 0 and 1, got 2";
         assert_eq!(scrub(bare), bare);
     }
 
     #[test]
-    fn harmless_texts_stay() {
+    fn harmless_texts_are_unmodified() {
         for text in [
             "results truncated due to limit",
             "12 more warning annotations omitted",
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_comes_twice() {
+    fn duplicate_texts_are_removed() {
         let warnings = [
             "receive series from a",
             "receive series from b",

@@ -1,19 +1,18 @@
-//! What time range a call asks for, read as Prometheus and Thanos read it (`parseTime`,
-//! `parseDuration` in `web/api/v1/api.go`, and the same in Thanos' `pkg/query`). Times are in
-//! nanoseconds.
+//! The time range of a call, parsed as Prometheus and Thanos do (`parseTime`, `parseDuration` in
+//! `web/api/v1/api.go`, and the same in Thanos' `pkg/query`). Times are in nanoseconds.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::endpoints::Endpoint;
-use crate::promql::{duration, seconds, unix_time};
+use crate::promql::{parse_duration, parse_seconds, parse_unix_time};
 use crate::tenancy::{Unreadable, Window};
 
-/// The parameter that lets an instant query look back further.
+/// The parameter that extends how far an instant query looks back.
 pub const LOOKBACK: &str = "lookback_delta";
 
-/// The range of a call, and its step; `None` where the endpoint has no range. `value` gives
-/// parameters; an empty one is as good as none.
+/// The range of a call, and its step; `None` if the endpoint has no range. `value` returns
+/// parameters; an empty one counts as missing.
 pub fn window<'a>(
     endpoint: &Endpoint,
     value: impl Fn(&'static str) -> Option<&'a str>,
@@ -31,18 +30,18 @@ pub fn window<'a>(
     Some(Window { range, step })
 }
 
-/// How far back a call looks from each of its points, if it says so.
+/// How far back a call looks from each of its points, if it sets that.
 pub fn lookback(value: Option<&str>) -> Result<Option<i128>, Unreadable> {
     let Some(text) = given(value) else {
         return Ok(None);
     };
     length(text).map(Some).ok_or_else(|| Unreadable {
-        problem: format!("`{LOOKBACK}` is no duration"),
+        problem: format!("`{LOOKBACK}` is not a duration"),
         hint: "give it like 5m, or in seconds",
     })
 }
 
-/// Missing, it is all there is for most endpoints, and an error for the others.
+/// If missing, most endpoints use the whole range, and the others return an error.
 fn time_of(name: &'static str, value: Option<&str>) -> Result<i128, Unreadable> {
     let Some(text) = given(value) else {
         return Err(Unreadable {
@@ -51,7 +50,7 @@ fn time_of(name: &'static str, value: Option<&str>) -> Result<i128, Unreadable> 
         });
     };
     instant(text).ok_or_else(|| Unreadable {
-        problem: format!("`{name}` is no time"),
+        problem: format!("`{name}` is not a valid time"),
         hint: "give start and end in Unix seconds or as RFC 3339",
     })
 }
@@ -65,7 +64,7 @@ fn step(value: Option<&str>) -> Result<i128, Unreadable> {
     };
     let positive = length(text).filter(|step| *step > 0);
     positive.ok_or_else(|| Unreadable {
-        problem: "`step` is no duration longer than zero".to_owned(),
+        problem: "`step` is not a duration longer than zero".to_owned(),
         hint: "give it like 15s, or in seconds",
     })
 }
@@ -76,7 +75,7 @@ fn given(value: Option<&str>) -> Option<&str> {
 
 /// Unix seconds, or RFC 3339.
 fn instant(text: &str) -> Option<i128> {
-    unix_time(text).or_else(|| {
+    parse_unix_time(text).or_else(|| {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         Some(time.unix_timestamp_nanos())
     })
@@ -84,7 +83,7 @@ fn instant(text: &str) -> Option<i128> {
 
 /// Seconds, or a duration with units.
 fn length(text: &str) -> Option<i128> {
-    seconds(text).or_else(|| duration(text))
+    parse_seconds(text).or_else(|| parse_duration(text))
 }
 
 #[cfg(test)]
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_hostile_is_not_read() {
+    fn missing_or_invalid_times_are_refused() {
         for bad in [
             "",
             "now",
@@ -166,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_not(start in "\\PC{0,12}", end in "[0-9eE.+-]{0,25}", step in "[0-9a-z.]{0,12}") {
+        fn arbitrary_texts_never_panic(start in "\\PC{0,12}", end in "[0-9eE.+-]{0,25}", step in "[0-9a-z.]{0,12}") {
             let given = [("start", start.as_str()), ("end", &end), ("step", &step)];
             let _ = of(&Endpoint::QueryRange, &given);
         }

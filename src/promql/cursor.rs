@@ -1,8 +1,8 @@
-//! The tokens of PromQL, read as Prometheus' `promql/parser/lex.go` reads them.
+//! Reads the tokens of PromQL as Prometheus' `promql/parser/lex.go` does.
 
 use super::refusal::{Position, Problem, Refusal};
 
-/// A place in a query that moves only forward.
+/// A position in a query that only moves forward.
 #[derive(Clone)]
 pub(super) struct Cursor<'q> {
     text: &'q str,
@@ -38,7 +38,7 @@ impl<'q> Cursor<'q> {
         is_next
     }
 
-    /// Moves over blanks and comments. A comment ends before a CR or LF (`isEndOfLine`).
+    /// Moves over white space and comments. A comment ends before a CR or LF (`isEndOfLine`).
     pub(super) fn skip_gap(&mut self) {
         loop {
             match self.peek() {
@@ -52,7 +52,7 @@ impl<'q> Cursor<'q> {
         }
     }
 
-    /// The word here without moving: letters, digits, `_` and `:`; empty if there is none.
+    /// The word at the cursor, without moving: letters, digits, `_` and `:`; empty if there is none.
     pub(super) fn peek_word(&self) -> &'q str {
         let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':');
         match self.peek() {
@@ -61,7 +61,7 @@ impl<'q> Cursor<'q> {
         }
     }
 
-    /// Moves over the word here.
+    /// Moves over the word at the cursor.
     pub(super) fn word(&mut self) -> &'q str {
         let word = self.peek_word();
         self.at += word.len();
@@ -79,7 +79,7 @@ impl<'q> Cursor<'q> {
         is_next
     }
 
-    /// Like [`Self::take_keyword`], up to the `(` behind it if both are next.
+    /// Like [`Self::take_keyword`], if a `(` follows. Stops before that `(`.
     pub(super) fn take_called_keyword(&mut self, keywords: &[&str]) -> bool {
         let mut ahead = self.clone();
         if !ahead.take_keyword(keywords) {
@@ -109,12 +109,12 @@ impl<'q> Cursor<'q> {
         }
     }
 
-    /// Moves over a number or duration: all that could be a part of one, but a sign.
+    /// Moves over a number or duration: every byte that could be part of one, except a sign.
     ///
-    /// What stands right after a number is never a word of its own in Prometheus (`scanNumber`
-    /// and `acceptRemainingDuration` ask for a byte that is not alphanumeric). A sign is left
-    /// to be an operator even where it is an exponent's: in `0xffe-up` it is one, in `1e-5` it
-    /// makes no difference to where selectors are.
+    /// In Prometheus no word starts right after a number (`scanNumber` and
+    /// `acceptRemainingDuration` require a byte that is not alphanumeric). A sign is taken for an
+    /// operator even if it belongs to an exponent: in `0xffe-up` it is an operator, and in `1e-5`
+    /// it makes no difference to where selectors are.
     pub(super) fn number(&mut self) -> &'q str {
         let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
         let number = self.run(is_part);
@@ -122,9 +122,9 @@ impl<'q> Cursor<'q> {
         number
     }
 
-    /// Moves over a string that starts here, and returns it with its quotes. A backslash takes
-    /// the next byte with it (whether it is a known escape is the upstream's to judge), but not
-    /// between backticks; only backticks go over lines.
+    /// Moves over a string that starts here, and returns it with its quotes. A backslash escapes
+    /// the next byte, except between backticks; the upstream decides whether the escape is valid.
+    /// Only strings in backticks may span lines.
     pub(super) fn string(&mut self) -> Result<&'q str, Refusal> {
         let start = self.at;
         let Some(quote) = self.peek() else {
@@ -154,7 +154,7 @@ impl<'q> Cursor<'q> {
         }
     }
 
-    /// Refuses what is here, whatever it is.
+    /// The refusal of the character at the cursor, or of the end.
     pub(super) fn unexpected(&self) -> Refusal {
         let next = self
             .text
@@ -164,7 +164,7 @@ impl<'q> Cursor<'q> {
     }
 
     pub(super) fn position(&self, at: usize) -> Position {
-        Position::of(self.text, at)
+        Position::at_offset(self.text, at)
     }
 
     fn rest(&self) -> &'q [u8] {
@@ -188,7 +188,7 @@ pub(super) fn is_label_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_'
 }
 
-/// Whether a word is one of these keywords, which Prometheus knows in any case of letters.
+/// Whether a word is one of these keywords, ignoring case as Prometheus does.
 pub(super) fn is_keyword(word: &str, keywords: &[&str]) -> bool {
     keywords
         .iter()

@@ -1,24 +1,23 @@
-//! How far a query reaches by itself: the ranges and subqueries in it.
+//! How far back a query reads by itself: its ranges and subqueries.
 
 use super::cursor::{Cursor, is_keyword, is_word_start};
-use super::duration::{duration, seconds};
+use super::duration::{parse_duration, parse_seconds};
 
-/// What is between brackets in a query. Times are in nanoseconds.
+/// The ranges and subqueries of a query, in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lookback {
-    /// The longest: a range is as long as it says, and one around others (a subquery) as long as
-    /// all together. Offsets shift and do not lengthen.
+    /// The longest range. A subquery adds its range to that of the expression inside. Offsets
+    /// shift a range and do not lengthen it.
     pub range: i128,
-    /// Of every subquery with a step of its own, its range and that step.
+    /// Range and step of every subquery that has its own step.
     pub subqueries: Vec<(i128, i128)>,
 }
 
-/// Finds how far a query reaches that [`confine`](super::confine) has taken. `None` if one of its
-/// ranges is no plain duration or number of seconds: Prometheus may be able to work it out.
+/// The lookback of a query that [`confine`](super::confine) has accepted. `None` if one of its
+/// ranges is not a plain duration or number of seconds: Prometheus may be able to compute it.
 ///
-/// Where it is not sure what a bracket belongs to, it takes the longer of the readings: what
-/// stands before a bracket, up to an operator, a comma or an opening parenthesis, is what the
-/// bracket is around.
+/// If it is unclear what a bracket belongs to, the longer reading counts: a bracket applies to
+/// everything before it up to an operator, a comma or an opening parenthesis.
 pub fn lookback(query: &str) -> Option<Lookback> {
     let mut walk = Walk {
         cursor: Cursor::new(query),
@@ -35,7 +34,7 @@ pub fn lookback(query: &str) -> Option<Lookback> {
 
 struct Walk<'q> {
     cursor: Cursor<'q>,
-    /// One for each open parenthesis, and one for the whole.
+    /// One for each open parenthesis, and one for the query.
     levels: Vec<Level>,
     subqueries: Vec<(i128, i128)>,
 }
@@ -43,7 +42,7 @@ struct Walk<'q> {
 #[derive(Clone, Copy, Default)]
 struct Level {
     longest: i128,
-    /// Of the operand that ends here.
+    /// The lookback of the operand that ends here.
     last: i128,
 }
 
@@ -109,11 +108,11 @@ impl Walk<'_> {
         Some(())
     }
 
-    /// A duration or number of seconds, and the gaps around it.
+    /// A duration or number of seconds, with the white space around it.
     fn length(&mut self) -> Option<i128> {
         self.cursor.skip_gap();
         let number = self.cursor.number();
-        let length = duration(number).or_else(|| seconds(number))?;
+        let length = parse_duration(number).or_else(|| parse_seconds(number))?;
         self.cursor.skip_gap();
         Some(length)
     }
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_count_as_long_as_they_are_and_nested_ones_together() {
+    fn nested_ranges_add_up() {
         for (query, expected) in [
             ("up", 0),
             ("rate(x[2d])", 2),
@@ -180,13 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn the_steps_of_subqueries_are_found() {
+    fn subquery_steps_are_found() {
         let found = lookback("a[1d:1h] + max_over_time(b[2d:1d])[1d:] - c[3d]").unwrap();
         assert_eq!(found.subqueries, [(DAY, DAY / 24), (2 * DAY, DAY)]);
     }
 
     #[test]
-    fn what_has_to_be_worked_out_is_not_read() {
+    fn computed_range_has_no_lookback() {
         for query in [
             "x[2*1d]",
             "x[step()]",
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_lengths_do_not_overflow() {
+    fn overlong_ranges_saturate() {
         let long = "9".repeat(60);
         let query = format!("f(f(x[{long}y])[{long}y:1h])[{long}y:1h]");
         assert_eq!(lookback(&query).unwrap().range, i128::MAX);
@@ -215,7 +214,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_ends(text in "[a-c0-9dhms(){}\\[\\]:,+ \"'#`@-]{0,60}|\\PC{0,20}") {
+        fn arbitrary_text_terminates(text in "[a-c0-9dhms(){}\\[\\]:,+ \"'#`@-]{0,60}|\\PC{0,20}") {
             let _ = lookback(&text);
         }
     }

@@ -34,20 +34,19 @@ impl Op {
     }
 }
 
-/// Whom a matcher's value speaks of.
+/// Which tenants a matcher's value names.
 enum Named<'v> {
-    /// These tenants, literally.
+    /// A literal list.
     Tenants(Vec<Cow<'v, str>>),
-    /// Everyone: `.*` or `.+`.
-    Everyone,
-    /// Some pattern.
+    /// `.*` or `.+`.
+    All,
     Pattern,
 }
 
 impl<'q> Matcher<'q> {
-    /// Moves over a matcher, or over a metric's name in quotes (`None`). Anything else between
-    /// braces, such as `or`, is refused.
-    pub(super) fn read(cursor: &mut Cursor<'q>) -> Result<Option<Self>, Refusal> {
+    /// Parses a matcher, or a metric name in quotes (`None`). Anything else between braces, such
+    /// as `or`, is refused.
+    pub(super) fn parse(cursor: &mut Cursor<'q>) -> Result<Option<Self>, Refusal> {
         let at = cursor.at();
         let (label, is_quoted) = match cursor.peek() {
             Some(b'"' | b'\'' | b'`') => (cursor.string()?, true),
@@ -79,12 +78,12 @@ impl<'q> Matcher<'q> {
         }))
     }
 
-    /// Whether the matcher is of this label, however the name is spelled.
-    pub(super) fn is_of(&self, label: &str) -> bool {
+    /// Whether the matcher is on this label, however the name is quoted.
+    pub(super) fn is_on_label(&self, label: &str) -> bool {
         self.name().is_some_and(|name| *name == *label.as_bytes())
     }
 
-    /// The label's name without quotes; `None` where Prometheus finds a fault in it.
+    /// The label's name without quotes; `None` if Prometheus would reject its escapes.
     pub(super) fn name(&self) -> Option<Cow<'q, [u8]>> {
         match self.label.as_bytes().first() {
             Some(b'"' | b'\'' | b'`') => unquote(self.label),
@@ -92,7 +91,7 @@ impl<'q> Matcher<'q> {
         }
     }
 
-    /// Whether it selects nothing but series of `own`.
+    /// Whether it selects only series of `own` tenants.
     pub(super) fn holds_only_own(&self, own: &LabelMatcher) -> bool {
         let Named::Tenants(tenants) = self.named() else {
             return false;
@@ -101,41 +100,41 @@ impl<'q> Matcher<'q> {
             && tenants.iter().all(|tenant| own.tenants().contains(tenant))
     }
 
-    /// Whether it asks for series of a tenant who is not one of `own`.
+    /// Whether it asks for series of a tenant that is not one of `own`.
     ///
-    /// `=` does so with any value but the empty one, and `=~` where it is a plain list of values
-    /// (`a|b`, `(a|b)`, escapes included) with a foreign one among them. Other patterns name
-    /// nobody, and `!=` and `!~` ask for nobody: in a private store they all have their meaning.
+    /// `=` does with any foreign value but the empty one, and `=~` if it is a plain list of values
+    /// (`a|b`, `(a|b)`, escapes included) that has a foreign one. Other patterns name no tenant,
+    /// and `!=` and `!~` ask for none: all of these are meaningful in a private store.
     pub(super) fn asks_for_foreign(&self, own: &LabelMatcher) -> bool {
         matches!(self.op, Op::Equal | Op::Regex)
             && matches!(self.named(), Named::Tenants(tenants) if has_foreign(&tenants, own))
     }
 
-    /// Whether it may tell its reader of a tenant who is not one of `own`, asked for or left out:
-    /// it has a foreign value, or a pattern other than `.*` and `.+`.
-    pub(super) fn tells_of_foreign(&self, own: &LabelMatcher) -> bool {
+    /// Whether showing it may reveal a tenant that is not one of `own`, selected or excluded: it
+    /// has a foreign value, or a pattern other than `.*` and `.+`.
+    pub(super) fn may_reveal_foreign(&self, own: &LabelMatcher) -> bool {
         match self.named() {
             Named::Tenants(tenants) => has_foreign(&tenants, own),
-            Named::Everyone => false,
+            Named::All => false,
             Named::Pattern => true,
         }
     }
 
-    /// Whether it is sure that the matcher rules out the empty value, and so a series without
-    /// the label.
+    /// Whether the matcher certainly rules out the empty value, and so series without the label.
+    /// `false` if in doubt.
     pub(super) fn rules_out_empty(&self) -> bool {
         match (self.op, self.named()) {
             (Op::NotEqual, Named::Tenants(values)) => values.iter().all(|value| value.is_empty()),
             (Op::Equal | Op::Regex, Named::Tenants(values)) => {
                 values.iter().all(|value| !value.is_empty())
             }
-            (Op::Regex, Named::Everyone) => unquote(self.value).is_some_and(|v| *v == *b".+"),
+            (Op::Regex, Named::All) => unquote(self.value).is_some_and(|v| *v == *b".+"),
             _ => false,
         }
     }
 
     fn named(&self) -> Named<'_> {
-        // Bytes that are no UTF-8 become U+FFFD, which is in no tenant that a query may name.
+        // Bytes that are not UTF-8 become U+FFFD, which no tenant that a query may name has.
         let value = match unquote(self.value) {
             None => return Named::Pattern,
             Some(Cow::Borrowed(bytes)) => String::from_utf8_lossy(bytes),
@@ -145,7 +144,7 @@ impl<'q> Matcher<'q> {
             return Named::Tenants(vec![value]);
         }
         match &*value {
-            ".*" | ".+" => Named::Everyone,
+            ".*" | ".+" => Named::All,
             regex => match alternatives(regex) {
                 Some(values) => Named::Tenants(values.into_iter().map(Cow::Owned).collect()),
                 None => Named::Pattern,
@@ -160,8 +159,8 @@ fn has_foreign(tenants: &[Cow<'_, str>], own: &LabelMatcher) -> bool {
         .any(|tenant| !tenant.is_empty() && !own.tenants().contains(tenant))
 }
 
-/// The values of a regex that is only a list of them, as Grafana makes it from a variable with
-/// several values: `a|b\.c` or `(a|b\.c)`.
+/// The values of a regex that is a plain list, as Grafana writes for a variable with several
+/// values: `a|b\.c` or `(a|b\.c)`.
 fn alternatives(regex: &str) -> Option<Vec<String>> {
     let list = regex
         .strip_prefix('(')
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_known_in_every_spelling() {
+    fn label_in_any_quoting_is_recognized() {
         for label in [
             "tenant_id",
             "\"tenant_id\"",
@@ -216,7 +215,7 @@ mod tests {
                 label,
                 ..matcher(Op::Equal, "\"x\"")
             };
-            assert!(spelled.is_of("tenant_id"), "{label}");
+            assert!(spelled.is_on_label("tenant_id"), "{label}");
         }
         for label in [
             "tenant_id2",
@@ -228,11 +227,11 @@ mod tests {
                 label,
                 ..matcher(Op::Equal, "\"x\"")
             };
-            assert!(!spelled.is_of("tenant_id"), "{label}");
+            assert!(!spelled.is_on_label("tenant_id"), "{label}");
         }
     }
 
-    /// op, value, asks for, tells of
+    /// Operator, value, whether it asks for a foreign tenant, whether it may reveal one.
     const FOREIGN: [(Op, &str, bool, bool); 25] = [
         (Op::Equal, r#""acme""#, false, false),
         (Op::Equal, r#""b.c""#, false, false),
@@ -262,16 +261,20 @@ mod tests {
     ];
 
     #[test]
-    fn foreign_tenants_are_told_from_own_ones() {
-        for (op, value, asks, tells) in FOREIGN {
+    fn foreign_tenants_in_values_are_recognized() {
+        for (op, value, asks, reveals) in FOREIGN {
             let matcher = matcher(op, value);
             assert_eq!(matcher.asks_for_foreign(&own()), asks, "{op:?} {value}");
-            assert_eq!(matcher.tells_of_foreign(&own()), tells, "{op:?} {value}");
+            assert_eq!(
+                matcher.may_reveal_foreign(&own()),
+                reveals,
+                "{op:?} {value}"
+            );
         }
     }
 
     #[test]
-    fn what_rules_out_the_empty_value_is_sure_of_it() {
+    fn rules_out_empty_is_true_only_when_certain() {
         for (op, value, sure) in [
             (Op::Equal, "\"a\"", true),
             (Op::Equal, "\"\"", false),

@@ -2,37 +2,37 @@
 //!
 //! # Splice
 //!
-//! The scanner (`scan`) reads a query token by token as Prometheus' lexer does, keeps one bit
-//! of state (operand or operator next) and finds every selector; our matchers are written into
-//! the original text there (`splice`): after every `{`, and in braces after every metric's name
-//! that has none. Every other byte stays, so nothing the query says is lost in a round trip
-//! through a tree. Matchers of the query's own, on the tenant label too, stay beside ours: in a
-//! private store `{tenant_id="other"}` is simply empty.
+//! The scanner (`scan`) reads a query token by token as Prometheus' lexer does, with one bit of
+//! state (operand or operator next), and finds every selector. `splice` inserts our matchers into
+//! the original text: after every `{`, and in new braces after every metric name without any. All
+//! other bytes stay as they are, so nothing is lost by parsing and printing. The query's own
+//! matchers stay beside ours, even those on the tenant label: in a private store
+//! `{tenant_id="other"}` is simply empty.
 //!
 //! Why no selector is missed: in Prometheus' grammar a `vector_selector` has braces, or it is a
 //! lone `metric_identifier`, a word in operand position; no selector is followed by `(`, `by` or
 //! `without`. So it is enough to take *every* brace and *every* word in operand position that is
 //! not followed by one of these, whatever the word is: keywords are metric names there (`sum`,
-//! `offset`, `by`), and no list of functions or aggregations is needed. What is passed over is
-//! only what the grammar makes labels or numbers, and what stands in it is checked to be no more:
+//! `offset`, `by`), and no list of functions or aggregations is needed. The scanner skips only
+//! what the grammar defines as labels or numbers, and checks that it contains nothing else:
 //! the lists of `by`, `without`, `on`, `ignoring`, `group_left` and `group_right`, the number of
-//! `fill`, what is between `[` and `]`, `bool`, `inf` and `nan`. Where the scanner takes a word
-//! for a selector that Prometheus takes for something else, the result is no valid PromQL: too
-//! many matchers make an error upstream, never a leak. All else is refused.
+//! `fill`, what is between `[` and `]`, `bool`, `inf` and `nan`. If the scanner takes a word for a
+//! selector and Prometheus does not, the confined query is invalid PromQL: too many matchers
+//! cause an error upstream, never a leak. All else is refused.
 //!
-//! This holds for Prometheus and Thanos. Dialects that extend the language are another matter
-//! (`or` between matchers, `WITH`), so what is not Prometheus' is refused here, too.
+//! This holds for Prometheus and Thanos. Dialects may extend the language in ways that break the
+//! argument (`or` between matchers, `WITH`), so syntax that Prometheus does not have is refused.
 //!
-//! # Prove
+//! # Verify
 //!
-//! `verify` then reads the result again, and refuses it should two readings differ.
+//! `verify` scans and parses the result again, and refuses it if the readings differ.
 //!
 //! # What differs from a private store
 //!
 //! - `{}` and `{tenant_id=~".*"}` are a 400 in Prometheus ("at least one non-empty matcher").
 //!   Here our matcher is that one, so they mean "all my series".
-//! - `absent(x)` and `absent_over_time(x)` make labels of equality matchers, so their answers
-//!   have the caller's own tenant label.
+//! - `absent(x)` and `absent_over_time(x)` turn equality matchers into labels, so their results
+//!   carry the caller's own tenant label.
 //! - `info()` is confined in one form only, see [`InfoHint`].
 
 mod cursor;
@@ -47,11 +47,11 @@ mod skip;
 mod splice;
 mod verify;
 
-pub use duration::{duration, seconds, unix_time};
+pub use duration::{parse_duration, parse_seconds, parse_unix_time};
 pub use lookback::{Lookback, lookback};
-pub use refusal::{Fault, InfoHint, Position, Problem, Refusal};
-pub use shared::{ResultLabels, SharedExpression, read_shared};
-pub use size::size;
+pub use refusal::{InfoHint, Position, Problem, Refusal, RefusalKind};
+pub use shared::{ResultLabels, SharedExpression, analyze_shared};
+pub use size::measure;
 pub use splice::{Confined, Insertion};
 
 use crate::tenancy::{LabelMatcher, Matchers};
@@ -60,22 +60,22 @@ use scan::{Kind, scan};
 use splice::splice;
 use verify::verify;
 
-/// What happens to a query that itself names a tenant the caller does not have.
+/// What to do with a query whose own matchers name a tenant outside the caller's scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForeignMatchers {
-    /// It finds nothing there, as in a private store.
+    /// The selector matches nothing, as in a private store.
     Intersect,
-    /// It is refused with a 403 that says so: `=` with a value, or `=~` with a plain list of
-    /// values (`a|b`), one of which is foreign. Other regexes, `!=` and `!~` do not ask for a
-    /// tenant and are intersected.
+    /// The query is refused with a 403 that names the matcher: `=` with a foreign value, or `=~`
+    /// with a plain list of values (`a|b`) that has one. Other regexes, `!=` and `!~` do not ask
+    /// for a certain tenant and are intersected.
     Reject,
 }
 
-/// Writes the matchers into every selector of a query and proves that they are there.
+/// Inserts the matchers into every selector of a query and verifies that they are there.
 ///
-/// It takes microseconds, most of them for the proof, so the result is worth keeping. How large a
-/// query may be is checked before, by [`query_size`](crate::query_size): callers who are not
-/// confined are bounded too.
+/// This takes microseconds, most of them for verification, so the result is worth caching. The
+/// query's size is checked before, by [`query_size`](crate::query_size), because callers who are
+/// not confined are bounded too.
 pub fn confine(
     query: &str,
     matchers: &Matchers,
@@ -96,8 +96,8 @@ pub fn confine_selector(
     confine_kind(selector, Kind::Selector, matchers, foreign, max_selectors)
 }
 
-/// Checks that a `match[]` is exactly one selector, for where it goes up as it is because the
-/// answer is filtered.
+/// Checks that a `match[]` is exactly one selector, for endpoints where it is forwarded unmodified
+/// because the answer is filtered.
 pub fn check_selector(selector: &str) -> Result<(), Refusal> {
     scan(selector, Kind::Selector, 1, |_| Ok(()))?;
     Ok(())
@@ -115,7 +115,7 @@ fn confine_kind(
             && is_any(matcher, matchers, Matcher::asks_for_foreign)
         {
             return Err(Refusal::ForeignTenant {
-                at: Position::of(text, matcher.at),
+                at: Position::at_offset(text, matcher.at),
             });
         }
         Ok(())
@@ -125,7 +125,7 @@ fn confine_kind(
     Ok(confined)
 }
 
-/// Whether the matcher is of a tenant label and the test holds for that label's tenants.
+/// Whether the matcher is on a tenant label and `test` holds for that label's tenants.
 fn is_any<'q>(
     matcher: &Matcher<'q>,
     matchers: &Matchers,
@@ -133,7 +133,7 @@ fn is_any<'q>(
 ) -> bool {
     matchers
         .iter()
-        .any(|own| matcher.is_of(own.label()) && test(matcher, own))
+        .any(|own| matcher.is_on_label(own.label()) && test(matcher, own))
 }
 
 #[cfg(test)]

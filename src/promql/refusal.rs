@@ -1,4 +1,4 @@
-//! Why a query is not passed on.
+//! Why a query is refused.
 
 use std::fmt;
 
@@ -6,57 +6,39 @@ use thiserror::Error;
 
 use crate::reason::Reason;
 
-/// Why a query is not passed on. The text says what, where and what to do.
+/// Why a query is refused. The text says what is wrong, where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// Too long once the matchers are in it.
+    /// Too long with the matchers inserted.
     #[error(
         "with the matchers of your tenants the query is {bytes} bytes long; the limit is \
          {limit}: use fewer selectors, or a token with fewer tenants"
     )]
-    ConfinedTooLong {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// More selectors than `limits.query_selectors`.
+    ConfinedTooLong { bytes: usize, limit: usize },
     #[error("the query has more than {limit} selectors (limits.query_selectors)")]
-    TooManySelectors {
-        /// The limit.
-        limit: usize,
-    },
-    /// It is no PromQL that we understand.
+    TooManySelectors { limit: usize },
+    /// Not PromQL, or syntax that the scanner does not know.
     #[error("{at}: parse error: {problem}")]
-    Malformed {
-        /// What is wrong.
-        problem: Problem,
-        /// Where.
-        at: Position,
-    },
+    Malformed { problem: Problem, at: Position },
     /// With [`ForeignMatchers::Reject`](super::ForeignMatchers::Reject): a matcher names a tenant
-    /// the caller does not have.
+    /// outside the caller's scope.
     #[error("{at}: this matcher names a tenant that is not yours; leave it out or name your own")]
-    ForeignTenant {
-        /// Where the matcher starts.
-        at: Position,
-    },
+    ForeignTenant { at: Position },
     /// `info()` in a form that cannot be confined without changing its answer.
     #[error("{at}: info() selects series of its own and is confined only in this form: {hint}")]
     UnconfinedInfo {
         /// Where the word `info` is.
         at: Position,
-        /// What it lacks.
         hint: InfoHint,
     },
-    /// The proof failed: two readings of the confined query differ. Never the client's fault.
-    #[error("the query could not be proven to be confined; please report it")]
+    /// Verification failed: two readings of the confined query differ. Never the client's fault.
+    #[error("the query could not be verified to be confined; please report it")]
     Disagreement,
 }
 
-/// What a refusal is to the client.
+/// Which status the client gets for a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum RefusalKind {
     /// `bad_data`, 400.
     Malformed,
     /// Over a limit, 422.
@@ -66,7 +48,6 @@ pub enum Fault {
 }
 
 impl Refusal {
-    /// The refusal's reason.
     pub fn reason(&self) -> Reason {
         match self {
             Self::ConfinedTooLong { .. } => Reason::ConfinedTooLong,
@@ -78,13 +59,12 @@ impl Refusal {
         }
     }
 
-    /// What it is to the client.
-    pub fn fault(&self) -> Fault {
+    pub fn kind(&self) -> RefusalKind {
         match self {
-            Self::ConfinedTooLong { .. } | Self::TooManySelectors { .. } => Fault::TooLarge,
-            Self::Malformed { .. } => Fault::Malformed,
+            Self::ConfinedTooLong { .. } | Self::TooManySelectors { .. } => RefusalKind::TooLarge,
+            Self::Malformed { .. } => RefusalKind::Malformed,
             Self::ForeignTenant { .. } | Self::UnconfinedInfo { .. } | Self::Disagreement => {
-                Fault::Denied
+                RefusalKind::Denied
             }
         }
     }
@@ -119,32 +99,30 @@ pub enum Problem {
     Forbidden,
 }
 
-/// The one form of `info()` that is confined.
+/// What an `info()` lacks that is not in the one form that can be confined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InfoHint {
-    /// No second argument, or one that may match series without the label.
+    /// It has no second argument, or one that may match series without the label.
     #[error(
         "a second argument with a matcher, other than of __name__, that rules out the empty \
          value, as in info(v, {{cluster=~\".+\"}})"
     )]
     Selector,
-    /// Its first argument groups or matches labels.
+    /// Its first argument has a list of labels (`by`, `without`, `on`, `ignoring`).
     #[error("by, without, on and ignoring are to be outside of its first argument")]
     Grouping,
 }
 
-/// A place in a query, as Prometheus counts: both from 1, columns in bytes.
+/// A position in a query, counted as Prometheus does: both from 1, columns in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The line.
     pub line: usize,
-    /// The byte in the line.
     pub column: usize,
 }
 
 impl Position {
     /// The position of a byte offset.
-    pub(super) fn of(text: &str, offset: usize) -> Self {
+    pub(super) fn at_offset(text: &str, offset: usize) -> Self {
         let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
         let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
         Self {
@@ -165,8 +143,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_are_those_of_prometheus() {
-        let at = |offset| Position::of("ab\ncdé\n", offset).to_string();
+    fn positions_are_counted_as_in_prometheus() {
+        let at = |offset| Position::at_offset("ab\ncdé\n", offset).to_string();
         assert_eq!(at(0), "1:1");
         assert_eq!(at(2), "1:3");
         assert_eq!(at(3), "2:1");

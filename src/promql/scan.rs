@@ -1,35 +1,34 @@
-//! Finds every selector of a query, without a tree and without recursion.
+//! Finds every selector of a query, without a syntax tree and without recursion.
 
 use super::cursor::{Cursor, is_keyword, is_word_start};
 use super::matcher::Matcher;
 use super::refusal::{InfoHint, Problem, Refusal};
 use super::skip;
 
-/// What a scan found.
 pub(super) struct Scan {
     /// One for each selector, in order.
     pub(super) sites: Vec<Site>,
-    /// Operands, operators, parentheses, ranges, labels, matchers: no tree of the query has more.
+    /// Operands, operators, parentheses, ranges, labels and matchers: at least as many as a syntax
+    /// tree of the query has nodes.
     pub(super) nodes: usize,
 }
 
-/// Where matchers are to be spliced in.
+/// Where to insert matchers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Site {
-    /// The offset.
     pub(super) at: usize,
     pub(super) form: Form,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// After a metric's name that has no braces.
+    /// After a metric name without braces.
     Bare,
     /// After the `{` of a selector.
     Braced,
 }
 
-/// What a text is to be.
+/// What the text has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A `query`.
@@ -38,8 +37,7 @@ pub(super) enum Kind {
     Selector,
 }
 
-/// Scans a text, shows each matcher to `on_matcher`, and refuses what has more than
-/// `max_selectors`.
+/// Scans a text and calls `on_matcher` for each matcher. Refuses more than `max_selectors`.
 pub(super) fn scan<'q>(
     text: &'q str,
     kind: Kind,
@@ -55,7 +53,7 @@ pub(super) fn scan<'q>(
     scanner.finish()
 }
 
-/// U+FFFD is what Prometheus takes for invalid UTF-8; NUL has no place in a query.
+/// Prometheus takes U+FFFD for invalid UTF-8, and no query needs NUL.
 fn refuse_forbidden(text: &str) -> Result<(), Refusal> {
     let nul = memchr::memchr(0, text.as_bytes());
     let found = nul.or_else(|| {
@@ -70,7 +68,6 @@ fn refuse_forbidden(text: &str) -> Result<(), Refusal> {
     }
 }
 
-/// What may come next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expect {
     Operand,
@@ -80,10 +77,10 @@ enum Expect {
     Operator,
 }
 
-/// An `info(` that is not closed.
+/// An `info(` that is not closed yet.
 struct OpenInfo {
     at: usize,
-    /// How deep its arguments are.
+    /// The depth of its arguments.
     depth: usize,
 }
 
@@ -112,7 +109,7 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
         }
     }
 
-    /// Moves over one token of an expression and what belongs to it; false at the end.
+    /// Moves over one token of an expression and its modifiers; false at the end.
     fn token(&mut self) -> Result<bool, Refusal> {
         self.cursor.skip_gap();
         let Some(byte) = self.cursor.peek() else {
@@ -165,8 +162,8 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
         })
     }
 
-    /// A word that starts an operand: a number, a call, an aggregation or a metric's name, which
-    /// may be a keyword.
+    /// A word that starts an operand: a number, a call, an aggregation or a metric name, which may
+    /// be a keyword.
     fn operand_word(&mut self) -> Result<(), Refusal> {
         let start = self.cursor.at();
         let word = self.cursor.word();
@@ -226,8 +223,8 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
     }
 
     /// What may stand between a binary operator and its right operand:
-    /// `bool on(…) group_left(…) fill_left(…) fill_right(…)`. Here, and nowhere else, these
-    /// words are no metrics' names (Prometheus' grammar shifts them).
+    /// `bool on(…) group_left(…) fill_left(…) fill_right(…)`. Only here these words are never
+    /// metric names (Prometheus' grammar shifts them).
     fn binary_modifiers(&mut self) -> Result<(), Refusal> {
         self.expect = Expect::Operand;
         self.cursor.take_keyword(&["bool"]);
@@ -249,7 +246,6 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
         Ok(())
     }
 
-    /// A `(`, before what is expected then.
     fn open(&mut self, then: Expect) {
         self.cursor.advance(1);
         self.depth += 1;
@@ -280,17 +276,17 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
 
     /// The rest of an `info(…,` from its second argument on.
     ///
-    /// That argument has to be a selector, which gets our matchers like any other. They confine
-    /// the series that `info()` selects by itself, but they have two side effects: once there is
-    /// any matcher (of a label but `__name__`), only labels with a matcher are copied; and once
-    /// there is one that rules out the empty value, series without a counterpart are dropped.
-    /// So the answer is that of a private store only where the query has such a matcher of its
-    /// own (`promql/info.go`, `combineWithInfoVector`).
+    /// That argument has to be a selector, and gets our matchers like any other. They confine the
+    /// series that `info()` selects by itself, but have two side effects: if there is any matcher
+    /// (on a label other than `__name__`), only labels with a matcher are copied; and if one of
+    /// them rules out the empty value, series without a counterpart are dropped. So the answer is
+    /// that of a private store only if the query itself has such a matcher (`promql/info.go`,
+    /// `combineWithInfoVector`).
     fn close_info(&mut self, at: usize) -> Result<(), Refusal> {
         self.cursor.skip_gap();
-        let is_picky = self.cursor.peek() == Some(b'{') && self.braces()?;
+        let rules_out_empty = self.cursor.peek() == Some(b'{') && self.braces()?;
         self.cursor.skip_gap();
-        if !is_picky || !self.cursor.take(b')') {
+        if !rules_out_empty || !self.cursor.take(b')') {
             return Err(self.unconfined_info(at, InfoHint::Selector));
         }
         self.open_infos.pop();
@@ -299,7 +295,7 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
         Ok(())
     }
 
-    /// Where the word `info` is, if the innermost open parenthesis is that of a call of it.
+    /// The offset of the word `info`, if the innermost open parenthesis is one of its calls.
     fn open_info_here(&self) -> Option<usize> {
         let innermost = self.open_infos.last()?;
         (innermost.depth == self.depth).then_some(innermost.at)
@@ -312,7 +308,7 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
         }
     }
 
-    /// A whole `match[]`.
+    /// A whole `match[]` parameter.
     fn lone_selector(&mut self) -> Result<(), Refusal> {
         self.cursor.skip_gap();
         let start = self.cursor.at();
@@ -334,22 +330,23 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
         Ok(())
     }
 
-    /// The braces of a selector. Whether one of its matchers, of a label but `__name__`, rules
-    /// out the empty value is worked out only where [`Self::close_info`] needs it.
+    /// The braces of a selector. Returns whether a matcher on a label other than `__name__` rules
+    /// out the empty value; always false outside of `info()`, where only [`Self::close_info`] asks.
     fn braces(&mut self) -> Result<bool, Refusal> {
         self.cursor.advance(1);
         self.site(self.cursor.at(), Form::Braced)?;
         let in_info = self.open_info_here().is_some();
-        let mut is_picky = false;
+        let mut rules_out_empty = false;
         loop {
             self.cursor.skip_gap();
             if self.cursor.take(b'}') {
-                return Ok(is_picky);
+                return Ok(rules_out_empty);
             }
-            if let Some(matcher) = Matcher::read(&mut self.cursor)? {
+            if let Some(matcher) = Matcher::parse(&mut self.cursor)? {
                 self.nodes += 1;
                 (self.on_matcher)(&matcher)?;
-                is_picky |= in_info && !matcher.is_of("__name__") && matcher.rules_out_empty();
+                rules_out_empty |=
+                    in_info && !matcher.is_on_label("__name__") && matcher.rules_out_empty();
             }
             self.cursor.skip_gap();
             if !self.cursor.take(b',') && self.cursor.peek() != Some(b'}') {
@@ -371,8 +368,8 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
     /// The labels of `by (…)` and the like.
     fn labels(&mut self) -> Result<(), Refusal> {
         if let Some(info) = self.open_infos.last() {
-            // The tenant label could be gone from what is enriched, and our matcher in the
-            // second argument would bring it back; a private store's answer lacks it.
+            // The first argument may have lost the tenant label, and our matcher in the second
+            // one would add it again; in a private store's answer it would be missing.
             return Err(self.unconfined_info(info.at, InfoHint::Grouping));
         }
         self.nodes += skip::labels(&mut self.cursor)?;

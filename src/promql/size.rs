@@ -1,14 +1,14 @@
-//! How large a query is, whether or not it is PromQL.
+//! Measures a query's size, whether or not it is valid PromQL.
 
 use super::cursor::{Cursor, is_keyword, is_word_start};
 use crate::query_size::{Meter, Size, repetitions_of_literal};
 
-/// Measures a query or selector by its tokens. After a string that does not end, nothing counts:
-/// no store reads on.
+/// Measures a query or selector by its tokens. Nothing after an unterminated string counts: every
+/// store stops reading there.
 ///
-/// Every string counts as a regular expression would: that of `label_replace` is not marked by
-/// an operator.
-pub fn size(text: &str) -> Size {
+/// Every string counts as a regular expression, because the one in `label_replace` is not marked
+/// by an operator.
+pub fn measure(text: &str) -> Size {
     let mut cursor = Cursor::new(text);
     let mut meter = Meter::default();
     loop {
@@ -33,7 +33,7 @@ pub fn size(text: &str) -> Size {
             },
             _ if is_word_start(byte) => {
                 let word = cursor.word();
-                // In the place of an operand these are names of metrics.
+                // In operand position these are metric names.
                 if meter.after_operand() && is_keyword(word, &["and", "or", "unless", "atan2"]) {
                     meter.operator();
                 } else {
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn tokens_are_counted_and_brackets_nest() {
         for (text, depth, nodes, height) in SIZES {
-            let size = size(text);
+            let size = measure(text);
             let found = (size.depth, size.nodes, size.height);
             assert_eq!(found, (depth, nodes, height), "{text}");
             assert_eq!(size.bytes, text.len());

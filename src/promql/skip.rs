@@ -1,8 +1,8 @@
-//! What is passed over: parts of a query that the grammar makes labels, numbers and durations. Each
-//! is checked to be no more than that, so that no selector hides in it.
+//! Skips parts of a query that by the grammar are labels, numbers or durations, and checks that
+//! they contain nothing else, so that no selector can hide there.
 //!
-//! These functions start at the opening bracket, end behind the closing one, and count what they
-//! pass.
+//! The functions start at the opening bracket, stop after the closing one, and return how many
+//! parts they skipped.
 
 use super::cursor::{Cursor, is_keyword, is_word_start};
 use super::refusal::{Problem, Refusal};
@@ -54,7 +54,7 @@ pub(super) fn fill_value(cursor: &mut Cursor<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What Prometheus' lexer knows in a range; 3.12 has `max` and `min`, 3.14 `max_of` and `min_of`.
+/// Words that Prometheus allows in a range: 3.12 has `max` and `min`, 3.14 `max_of` and `min_of`.
 const WORDS_OF_RANGES: &[&str] = &["step", "range", "max_of", "min_of", "max", "min"];
 
 /// A range or subquery: durations, arithmetic, and a few words.

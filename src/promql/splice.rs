@@ -1,22 +1,22 @@
-//! Writes matchers into a query and leaves every other byte as it is.
+//! Inserts matchers into a query and leaves every other byte as it is.
 
 use super::refusal::Refusal;
 use super::scan::{Form, Site};
 use crate::tenancy::Matchers;
 
-/// The longest confined query. A thousand tenants in a thousand selectors are too much for the
-/// upstream, whose own limit for a form is 10 MB (Go's `ParseForm`), and for a cache.
+/// The longest confined query. A thousand tenants in a thousand selectors are too much for a
+/// cache, and for the upstream, whose limit for a form is 10 MB (Go's `ParseForm`).
 const MAX_CONFINED_BYTES: usize = 4 * 1024 * 1024;
 
-/// A query every selector of which carries our matchers. Made only by [`confine`](super::confine)
-/// and [`confine_selector`](super::confine_selector).
+/// A query with our matchers in every selector. Only [`confine`](super::confine) and
+/// [`confine_selector`](super::confine_selector) make one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confined {
     text: String,
     insertions: Box<[Insertion]>,
 }
 
-/// What was written into a query.
+/// One insertion into a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Insertion {
     /// The byte offset in the original query.
@@ -26,7 +26,6 @@ pub struct Insertion {
 }
 
 impl Confined {
-    /// The query to send.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -41,8 +40,8 @@ impl Confined {
         self.insertions.len()
     }
 
-    /// Where a byte of [`text`](Self::text) was in the original query; for what was inserted, and
-    /// what lies past the end, the nearest offset.
+    /// Maps an offset in [`text`](Self::text) to the original query. Offsets in insertions and
+    /// past the end map to the nearest original one.
     pub fn original_offset(&self, spliced: usize) -> usize {
         let spliced = spliced.min(self.text.len());
         let mut inserted = 0;
@@ -55,12 +54,12 @@ impl Confined {
         spliced - inserted
     }
 
-    /// The query as it was written.
+    /// The query without the insertions.
     pub fn original(&self) -> String {
         self.original_parts().collect()
     }
 
-    /// The parts of [`text`](Self::text) that are not ours.
+    /// The parts of [`text`](Self::text) between the insertions.
     pub(super) fn original_parts(&self) -> impl Iterator<Item = &str> {
         let ends = self.insertions.iter().map(|insertion| insertion.at);
         let mut inserted = 0;

@@ -1,5 +1,5 @@
-//! A second opinion on a spliced query: a new scan, and `promql-parser`'s tree where it can read
-//! the query.
+//! Verifies a spliced query independently: by a second scan, and by `promql-parser`'s tree where
+//! that parser can read the query.
 
 use std::borrow::Cow;
 use std::panic::catch_unwind;
@@ -13,8 +13,8 @@ use super::scan::{Form, Kind, Scan, scan};
 use super::splice::Confined;
 use crate::tenancy::{LabelMatcher, Matchers};
 
-/// What `promql-parser` 0.11 is asked to read. It is recursive in the depth of a query and
-/// superlinear in its size. Measured (release build, one core):
+/// The largest query that is given to `promql-parser` 0.11, which is recursive in the depth of a
+/// query and superlinear in its size. Measured (release build, one core):
 ///
 /// - 400 nodes: 0.6 ms for `1^1^…`, 0.3 ms for `----1`, 2.5 ms for the worst, `sum by (a)(sum by
 ///   (a)(…`; 2000 chained `+` already take 40 ms. A tree 400 deep fits a stack of 64 KiB.
@@ -22,10 +22,11 @@ use crate::tenancy::{LabelMatcher, Matchers};
 const MAX_NODES: usize = 400;
 const MAX_BYTES: usize = 16 * 1024;
 
-/// Checks that `confined` is `query` with all matchers in every selector, and nothing else
-/// changed.
+/// Checks that `confined` is `query` with all matchers in every selector, and that nothing else
+/// has changed.
 ///
-/// What only the scanner can read passes: the upstream's parser is the judge of syntax.
+/// A query that `promql-parser` cannot read passes on the scan alone: the upstream's own parser
+/// decides on syntax.
 pub(super) fn verify(
     query: &str,
     kind: Kind,
@@ -35,10 +36,10 @@ pub(super) fn verify(
     let text = confined.text();
     let mut regexes = Vec::new();
     let rescan = scan(text, kind, confined.selectors(), |matcher| {
-        regexes.extend(literal(matcher.op).map(|op| (matcher.op_at, op)));
+        regexes.extend(non_regex_operator(matcher.op).map(|op| (matcher.op_at, op)));
         Ok(())
     });
-    let is_proven = rescan.is_ok_and(|scan| {
+    let is_verified = rescan.is_ok_and(|scan| {
         let is_cheap = text.len() <= MAX_BYTES && scan.nodes <= MAX_NODES;
         is_only_insertions(query, confined)
             && scan.sites.len() == confined.selectors()
@@ -48,10 +49,10 @@ pub(super) fn verify(
                 tree_agrees(&text, confined.selectors(), matchers)
             })
     });
-    is_proven.then_some(()).ok_or(Refusal::Disagreement)
+    is_verified.then_some(()).ok_or(Refusal::Disagreement)
 }
 
-/// Whether the text without the insertions is the query.
+/// Whether removing the insertions from the text gives the query.
 fn is_only_insertions(query: &str, confined: &Confined) -> bool {
     let mut rest = Some(query);
     for part in confined.original_parts() {
@@ -60,7 +61,7 @@ fn is_only_insertions(query: &str, confined: &Confined) -> bool {
     rest == Some("")
 }
 
-/// Whether every selector has braces that start with the matchers.
+/// Whether every selector's braces start with the matchers.
 fn every_site_is_ours(text: &str, scan: &Scan, matchers: &Matchers) -> bool {
     scan.sites.iter().all(|site| {
         site.form == Form::Braced
@@ -71,10 +72,10 @@ fn every_site_is_ours(text: &str, scan: &Scan, matchers: &Matchers) -> bool {
     })
 }
 
-/// What stands for a regex operator in the text that `promql-parser` reads. It compiles every
-/// regex, which takes it 12 µs for `a|b` and 34 ms for `\w{100}`; the tree has the same shape and
-/// the same values without. That our own operators are there is known of the text itself.
-fn literal(op: Op) -> Option<&'static str> {
+/// What replaces a regex operator in the text given to `promql-parser`. The parser compiles every
+/// regex, which takes 12 µs for `a|b` and 34 ms for `\w{100}`; without regexes the tree has the
+/// same shape and values. `every_site_is_ours` checks our own operators in the text itself.
+fn non_regex_operator(op: Op) -> Option<&'static str> {
     match op {
         Op::Regex => Some("= "),
         Op::NotRegex => Some("!="),
@@ -82,7 +83,7 @@ fn literal(op: Op) -> Option<&'static str> {
     }
 }
 
-/// The text with these operators, each as long as the one it replaces, at their offsets.
+/// The text with these operators at their offsets. Each is as long as the one it replaces.
 fn with_operators<'t>(text: &'t str, operators: &[(usize, &str)]) -> Cow<'t, str> {
     if operators.is_empty() {
         return Cow::Borrowed(text);
@@ -98,8 +99,8 @@ fn with_operators<'t>(text: &'t str, operators: &[(usize, &str)]) -> Cow<'t, str
     Cow::Owned(replaced)
 }
 
-/// Whether `promql-parser` finds as many selectors and the matchers in each, if it can read the
-/// text at all. A panic of it is taken for "cannot".
+/// Whether `promql-parser` finds this many selectors, each with the matchers; true if it cannot
+/// read the text at all. A panic in the parser counts as "cannot".
 fn tree_agrees(text: &str, selectors: usize, matchers: &Matchers) -> bool {
     let Ok(Ok(tree)) = catch_unwind(|| parser::parse(text)) else {
         return true;
@@ -136,7 +137,7 @@ fn tree_agrees(text: &str, selectors: usize, matchers: &Matchers) -> bool {
                 continue;
             }
             Expr::NumberLiteral(_) | Expr::StringLiteral(_) => continue,
-            // The parser makes none.
+            // Not made by the parser.
             Expr::Extension(_) => return false,
         };
         if !carries_all(selector, matchers) {
@@ -167,34 +168,40 @@ mod tests {
     use crate::promql::tests::{acme, acme_and_globex};
     use crate::promql::{ForeignMatchers, confine};
 
-    /// Proves a query with matchers at these sites only.
-    fn proof_of(query: &str, sites: &[(usize, Form)]) -> Result<(), Refusal> {
+    /// Verifies a query with matchers at these sites only.
+    fn verify_spliced_at(query: &str, sites: &[(usize, Form)]) -> Result<(), Refusal> {
         let sites: Vec<Site> = sites.iter().map(|&(at, form)| Site { at, form }).collect();
         let confined = splice(query, &sites, &acme()).unwrap();
         verify(query, Kind::Expression, &confined, &acme())
     }
 
     #[test]
-    fn a_wrong_splice_is_found() {
+    fn wrong_splice_is_refused() {
         let disagreement = Err(Refusal::Disagreement);
         assert_eq!(
-            proof_of("a + b", &[(1, Form::Bare), (5, Form::Bare)]),
+            verify_spliced_at("a + b", &[(1, Form::Bare), (5, Form::Bare)]),
             Ok(())
         );
-        assert_eq!(proof_of("a + b", &[(1, Form::Bare)]), disagreement);
-        assert_eq!(proof_of("a + b", &[]), disagreement);
+        assert_eq!(verify_spliced_at("a + b", &[(1, Form::Bare)]), disagreement);
+        assert_eq!(verify_spliced_at("a + b", &[]), disagreement);
         assert_eq!(
-            proof_of("a + \"b\"", &[(1, Form::Bare), (6, Form::Bare)]),
+            verify_spliced_at("a + \"b\"", &[(1, Form::Bare), (6, Form::Bare)]),
             disagreement
         );
-        assert_eq!(proof_of("a{}", &[(2, Form::Braced)]), Ok(()));
-        assert_eq!(proof_of("a{}", &[(2, Form::Bare)]), disagreement);
-        assert_eq!(proof_of("a{b=\"\"}", &[(5, Form::Braced)]), disagreement);
-        assert_eq!(proof_of("topk(a, b)", &[(9, Form::Bare)]), disagreement);
+        assert_eq!(verify_spliced_at("a{}", &[(2, Form::Braced)]), Ok(()));
+        assert_eq!(verify_spliced_at("a{}", &[(2, Form::Bare)]), disagreement);
+        assert_eq!(
+            verify_spliced_at("a{b=\"\"}", &[(5, Form::Braced)]),
+            disagreement
+        );
+        assert_eq!(
+            verify_spliced_at("topk(a, b)", &[(9, Form::Bare)]),
+            disagreement
+        );
     }
 
     #[test]
-    fn only_insertions_are_accepted() {
+    fn text_changed_beyond_the_insertions_is_refused() {
         let confined = splice(
             "a",
             &[Site {
@@ -206,13 +213,13 @@ mod tests {
         .unwrap();
         assert_eq!(verify("a", Kind::Selector, &confined, &acme()), Ok(()));
         for other in ["b", "a ", "", "aa"] {
-            let proof = verify(other, Kind::Selector, &confined, &acme());
-            assert_eq!(proof, Err(Refusal::Disagreement));
+            let verdict = verify(other, Kind::Selector, &confined, &acme());
+            assert_eq!(verdict, Err(Refusal::Disagreement));
         }
     }
 
     #[test]
-    fn a_tree_is_walked_wherever_selectors_are() {
+    fn tree_check_finds_selectors_in_every_construct() {
         let ours = r#"{tenant_id="acme"}"#;
         for query in [
             "§",
@@ -244,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_parser_cannot_read_is_left_to_the_upstream() {
+    fn query_that_the_parser_cannot_read_passes_the_tree_check() {
         assert!(parser::parse("a </ 5").is_err());
         assert!(catch_unwind(|| parser::parse("a[1e30]")).is_err());
         for query in ["a </ 5", "a[1e30]"] {
@@ -260,7 +267,7 @@ mod tests {
             let confined = confine(query, &matchers, foreign, 10).unwrap();
             let mut regexes = Vec::new();
             scan(confined.text(), Kind::Expression, 10, |matcher| {
-                regexes.extend(literal(matcher.op).map(|op| (matcher.op_at, op)));
+                regexes.extend(non_regex_operator(matcher.op).map(|op| (matcher.op_at, op)));
                 Ok(())
             })
             .unwrap();

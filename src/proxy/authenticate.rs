@@ -1,4 +1,4 @@
-//! Who is calling.
+//! Verifies the caller's token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::error::{ErrorKind, ProxyError};
 use super::route::Route;
 use crate::auth::{AuthError, Caller};
 
-/// The caller; `None` where the route asks for none.
+/// The caller; `None` where the route requires no token.
 pub(super) async fn authenticate(
     context: &RequestContext,
     route: &Route,

@@ -1,5 +1,5 @@
-//! What a caller may use: after it is known who it is, and before anything is received or counted
-//! for it.
+//! What a caller may use. Decided after authentication, and before anything is received or counted
+//! for the caller.
 
 use super::error::{ErrorKind, ProxyError};
 use super::route::{Route, Target};
@@ -7,10 +7,8 @@ use crate::auth::Caller;
 use crate::reason::Reason;
 use crate::tenancy::{Matchers, TenantScope};
 
-/// Refuses a route of a cluster that its caller may not use, or that there is not: alike.
-///
-/// # Errors
-/// The refusal.
+/// Refuses the route of a cluster that the caller may not use, or that does not exist, with the
+/// same error.
 pub(super) fn authorize(route: &Route, caller: Option<&Caller>) -> Result<(), ProxyError> {
     let name = match (&route.target, &route.cluster) {
         (Target::NoCluster, _) => None,
@@ -24,7 +22,7 @@ pub(super) fn authorize(route: &Route, caller: Option<&Caller>) -> Result<(), Pr
     }
 }
 
-/// No cluster, as far as the caller is told.
+/// The error for a cluster that does not exist, or that the caller may not use.
 pub(super) fn no_cluster() -> ProxyError {
     let text = "there is no such cluster, or this token may not use it; GET /clusters lists those \
                 that it may use";
@@ -38,7 +36,7 @@ pub(super) fn scope(caller: &Caller) -> Result<&TenantScope, ProxyError> {
     })
 }
 
-/// The matchers that a caller with some tenants must carry.
+/// The matchers that confine a caller, unless it has all tenants.
 pub(super) fn matchers_of(caller: &Caller) -> Result<&Matchers, ProxyError> {
     let matchers = match scope(caller)? {
         TenantScope::Tenants(tenants) => tenants.metrics(),

@@ -10,17 +10,15 @@ use crate::config::settings::Settings;
 use crate::shares::Holder;
 use crate::telemetry::metrics::Metrics;
 
-/// The rules of the moment the request began, and where its steps report. A step that goes on in a
-/// task of its own takes a clone.
+/// The rules in force when the request began, and the sinks that its steps report to. A step that
+/// continues in a task of its own takes a clone.
 #[derive(Clone)]
 pub(super) struct RequestContext {
-    /// What it is judged by.
     pub(super) rules: Arc<Rules>,
-    /// Queries that were confined by these rules before.
+    /// Queries that these rules have confined before.
     pub(super) rewrites: Arc<Rewrites>,
-    /// Where steps count.
     pub(super) metrics: Arc<Metrics>,
-    /// Where steps note its queries.
+    /// Where steps record the request's queries.
     pub(super) queries: Arc<QueryLog>,
 }
 
@@ -30,13 +28,13 @@ impl RequestContext {
         self.rules.settings()
     }
 
-    /// The account of buffered bytes, for this party.
+    /// The budget of buffered bytes, charged to this holder.
     pub(super) fn budget(&self, holder: &Holder) -> Budget {
         let limit = self.settings().limits.buffered_bytes;
         Budget::new(&self.metrics.buffered_bytes, limit, holder)
     }
 
-    /// Room for the body of a request.
+    /// The limit and budget for a request body.
     pub(super) fn request_room(&self, holder: &Holder) -> Room {
         Room {
             bytes: self.settings().limits.body_bytes,
@@ -44,7 +42,7 @@ impl RequestContext {
         }
     }
 
-    /// Room for an upstream's answer.
+    /// The limit and budget for an upstream's response.
     pub(super) fn answer_room(&self, holder: &Holder) -> Room {
         Room {
             bytes: self.settings().limits.answer_bytes,

@@ -1,4 +1,4 @@
-//! A panic is a defect of ours, and must stay within its request.
+//! A panic is a defect of ours, and must not affect other requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use super::error::ProxyError;
 use crate::telemetry::metrics::Metrics;
 
-/// What `work` comes to, also where it panics.
+/// The result of `work`; a panic becomes an error.
 pub(super) async fn caught<T>(
     work: impl Future<Output = Result<T, ProxyError>>,
     metrics: &Metrics,
@@ -16,7 +16,7 @@ pub(super) async fn caught<T>(
     result.unwrap_or_else(|_panic| counted(metrics))
 }
 
-/// The same of work that waits for nothing.
+/// The same for work that is not async.
 pub(super) fn caught_now<T>(
     work: impl FnOnce() -> Result<T, ProxyError>,
     metrics: &Metrics,
@@ -34,7 +34,7 @@ fn counted<T>(metrics: &Metrics) -> Result<T, ProxyError> {
 mod tests {
     use super::*;
 
-    /// O3: no step is skipped by it, and the process lives.
+    /// O3: a panic skips no step, and the process survives.
     #[tokio::test]
     async fn o3_a_panic_is_a_500_and_is_counted() {
         let metrics = Metrics::new();

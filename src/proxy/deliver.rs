@@ -70,7 +70,7 @@ impl Delivery {
         mut response: Response<ResponseBody>,
         budget: impl FnOnce() -> Budget,
     ) -> Response<ResponseBody> {
-        if response.body().is_untouched() || headers::says_grpc(response.headers()) {
+        if response.body().is_untouched() || headers::is_grpc(response.headers()) {
             return response;
         }
         let may_change = !has_directive(response.headers(), "no-transform");

@@ -1,4 +1,4 @@
-//! Why a request got no answer, and how the client is told in its own dialect.
+//! Why a request is refused or failed, and how the client is told in the dialect of its API.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -15,19 +15,19 @@ use crate::reason::Reason;
 use crate::shares::{By, Exceeded};
 use crate::telemetry::audit::Redaction;
 
-/// What went wrong, as far as the status and the metrics care.
+/// The kind of error, which determines the status and the label in the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ErrorKind {
-    /// The request cannot be read.
+    /// The request cannot be parsed.
     BadRequest,
-    /// No token, or one that is not believed.
+    /// No token, or an invalid one.
     Unauthenticated,
-    /// The caller may not have this. Grafana repeats a 400 or 405 as another request, so every
+    /// The caller may not have this. Grafana retries a 400 or 405 as another request, so every
     /// denial is a 403.
     Forbidden,
-    /// The endpoint exists with other methods.
+    /// The endpoint supports other methods.
     MethodNotAllowed,
-    /// The client wants an answer in a form that there is not.
+    /// The client accepts no format that the endpoint has.
     NotAcceptable,
     /// A gRPC method that is not served.
     Unimplemented,
@@ -37,21 +37,21 @@ pub(crate) enum ErrorKind {
     TooLarge,
     /// A path and query over their limit.
     UriTooLong,
-    /// Understood, but it asks for more than the caller's tenant may. Grafana repeats a 400.
+    /// Valid, but it asks for more than the caller's tenant may. Grafana retries a 400.
     Unprocessable,
-    /// The caller's tenant asks too often, or too much at once.
+    /// The caller's tenant sends too many requests, too often or at once.
     TooManyRequests,
-    /// A body that is no form.
+    /// The body is not a form.
     UnsupportedMediaType,
-    /// We are at a limit of our own; another attempt may do.
+    /// One of our own limits is reached; a retry may succeed.
     Overloaded,
-    /// Tokens cannot be checked now.
+    /// Tokens cannot be verified at the moment.
     KeysUnavailable,
-    /// The upstream cannot be reached, or broke off.
+    /// The upstream cannot be reached, or closed the connection early.
     UpstreamUnreachable,
-    /// The upstream did not believe our own credentials.
+    /// The upstream refused our own credentials.
     UpstreamCredentials,
-    /// The upstream's answer is not what the API promises.
+    /// The upstream's response violates its API.
     UpstreamAnswer,
     /// The upstream is too slow.
     UpstreamTimeout,
@@ -60,7 +60,7 @@ pub(crate) enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The status of HTTP.
+    /// The HTTP status.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
@@ -84,7 +84,8 @@ impl ErrorKind {
         }
     }
 
-    /// Prometheus' `errorType` (web/api/v1/api.go), and some of our own for what it never answers.
+    /// Prometheus' `errorType` (web/api/v1/api.go), and some of our own for errors that it never
+    /// has.
     pub(crate) fn prometheus_type(self) -> &'static str {
         match self {
             Self::BadRequest
@@ -108,7 +109,7 @@ impl ErrorKind {
         }
     }
 
-    /// The status of gRPC.
+    /// The gRPC status code.
     pub(crate) fn grpc_code(self) -> Code {
         match self {
             Self::BadRequest
@@ -128,7 +129,7 @@ impl ErrorKind {
         }
     }
 
-    /// The reason where nothing finer is known.
+    /// The reason, unless [`ProxyError::because`] gives a more specific one.
     fn reason(self) -> Reason {
         match self {
             Self::BadRequest => Reason::Parameters,
@@ -159,16 +160,15 @@ impl ErrorKind {
 pub(crate) struct ProxyError {
     kind: ErrorKind,
     reason: Reason,
-    /// For the client: what is wrong and what to do.
+    /// For the client: what is wrong, and what to do.
     text: Cow<'static, str>,
-    /// For the log alone.
+    /// For the log only.
     cause: Option<Box<str>>,
     quotes_query: bool,
     header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl ProxyError {
-    /// An error with a text for the client.
     pub(crate) fn new(kind: ErrorKind, text: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
@@ -180,25 +180,25 @@ impl ProxyError {
         }
     }
 
-    /// Names the reason more finely than the kind does.
+    /// Sets a more specific reason than the kind's own.
     pub(crate) fn because(mut self, reason: Reason) -> Self {
         self.reason = reason;
         self
     }
 
-    /// Adds what only the log may say.
+    /// Adds a cause that only the log may show.
     pub(crate) fn caused_by(mut self, cause: &dyn Display) -> Self {
         self.cause = Some(cause.to_string().into());
         self
     }
 
-    /// Says that the text may quote the caller's query.
+    /// Marks the text as one that may quote the caller's query.
     pub(crate) fn quoting_the_query(mut self) -> Self {
         self.quotes_query = true;
         self
     }
 
-    /// A 405 that names the methods there are (RFC 9110 §15.5.6).
+    /// A 405 that lists the supported methods (RFC 9110 §15.5.6).
     pub(crate) fn method_not_allowed(methods: &[&str]) -> Self {
         let allow = methods.join(", ");
         let mut error = Self::new(
@@ -222,7 +222,7 @@ impl ProxyError {
         error
     }
 
-    /// An upstream's answer that cannot be passed on.
+    /// An upstream's response that cannot be passed on.
     pub(crate) fn unreadable(why: &dyn Display) -> Self {
         let text = "the upstream's answer cannot be checked for other tenants' data, so it is not \
                     passed on";
@@ -235,29 +235,28 @@ impl ProxyError {
         Self::new(ErrorKind::Internal, text)
     }
 
-    /// Asks the client to come back, in whole seconds (RFC 9110 §10.2.3): never too early.
+    /// Sets `Retry-After`, in whole seconds, rounded up (RFC 9110 §10.2.3).
     pub(crate) fn retry_after(mut self, after: Duration) -> Self {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         self.header = Some(Box::new((RETRY_AFTER, HeaderValue::from(seconds.max(1)))));
         self
     }
 
-    /// Why.
     pub(crate) fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// The status the client gets.
+    /// The status that the client gets.
     pub(crate) fn status(&self) -> StatusCode {
         self.kind.status()
     }
 
-    /// Prometheus' word for it.
+    /// Prometheus' `errorType`.
     pub(crate) fn prometheus_type(&self) -> &'static str {
         self.kind.prometheus_type()
     }
 
-    /// What the client is told.
+    /// The text that the client gets.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -270,15 +269,15 @@ impl ProxyError {
         }
     }
 
-    /// For the audit trail, which may not tell queries.
+    /// For the audit trail, which may have to hide queries.
     pub(crate) fn audit_text(&self, redaction: Redaction) -> String {
-        if self.quotes_query && !redaction.tells_all() {
+        if self.quotes_query && !redaction.is_full() {
             return "(not shown: it may quote the query; see audit.queries)".to_owned();
         }
         self.log_text()
     }
 
-    /// The answer, in the words of the API that was asked.
+    /// The response, in the dialect of the API.
     pub(crate) fn render(&self, dialect: Dialect) -> Response<Bytes> {
         let (content_type, body) = match dialect {
             Dialect::Grpc => {
@@ -305,9 +304,9 @@ impl ProxyError {
     }
 }
 
-/// Where all of something is in use, we are overloaded. Where only a share of it is, we are not, and
-/// nobody is to take us for it: a balancer that ejects who answers 503 would do so for all tenants
-/// at the wish of one.
+/// If all of something is in use, we are overloaded. If only one caller's share of it is, we are
+/// not, and must not look so: a load balancer that ejects backends for 503s would do so for all
+/// tenants because of one.
 impl From<Exceeded> for ProxyError {
     fn from(exceeded: Exceeded) -> Self {
         let kind = match exceeded.by {
@@ -320,7 +319,7 @@ impl From<Exceeded> for ProxyError {
     }
 }
 
-/// How errors are written.
+/// The format of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Dialect {
     /// `{"status":"error","errorType":…,"error":…}`.
@@ -332,10 +331,10 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// The dialect that the client of a request most likely reads.
+    /// The dialect that the client of a request most likely expects.
     pub(crate) fn of_request<B>(request: &Request<B>) -> Self {
         let path = request.uri().path();
-        if headers::says_grpc(request.headers()) {
+        if headers::is_grpc(request.headers()) {
             Self::Grpc
         } else if path.starts_with("/api/") && !path.starts_with("/api/v1/") {
             Self::Plain
@@ -345,7 +344,7 @@ impl Dialect {
     }
 }
 
-/// An answer that is nothing but a gRPC status.
+/// A response that consists of a gRPC status only.
 pub(crate) fn grpc_status(status: &Status) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     for (name, value) in status.trailers_only() {

@@ -1,4 +1,4 @@
-//! A request is sent, and its answer made: the two belong together, as one plan speaks of both.
+//! Sends a request and makes the client's response: one plan, made by enforcement, governs both.
 
 use hyper::{Response, StatusCode};
 
@@ -8,16 +8,15 @@ use super::error::ProxyError;
 use super::{forward, respond};
 use crate::body::ResponseBody;
 
-/// What came of a request that was sent.
+/// The result of a request that was sent.
 pub(super) struct Exchanged {
-    /// The upstream's own status, if it answered.
+    /// The upstream's own status, if it responded.
     pub upstream_status: Option<StatusCode>,
-    /// For the client.
     pub response: Result<Response<ResponseBody>, ProxyError>,
 }
 
-/// Sends an enforced request and makes the answer from what comes back. `on_headers` is told when
-/// the upstream's headers are there, or will not be.
+/// Sends an enforced request and makes the client's response. `on_headers` is called when the
+/// upstream's headers have arrived, or it is known that they will not.
 pub(super) async fn exchange(
     enforced: Enforced,
     context: &RequestContext,

@@ -1,10 +1,10 @@
-//! One query of several clusters: asked at once, answered in one document
-//! ([`prometheus::clusters`](crate::prometheus::clusters) has its shape).
+//! One query of several clusters: sent to all at once, answered in one document
+//! ([`prometheus::clusters`](crate::prometheus::clusters) has its format).
 //!
-//! Each cluster's answer is read whole, within `limits.answer_bytes` and what is left of
-//! `limits.buffered_bytes`, and within a time of its own: the upstream's `response_head` and one
-//! `body_idle` more. Whatever goes wrong with one stands in its place, and the others are not
-//! touched by it. The request has one place among those of `limits` and of its tenants, as each
+//! Each cluster's response is buffered, within `limits.answer_bytes` and what is left of
+//! `limits.buffered_bytes`, and within a timeout of its own: the upstream's `response_head` plus
+//! `body_idle`. An error of one cluster is reported in its place, and does not affect the others.
+//! The request has one permit of `limits` and of its tenants, as each store gets one query.
 //! store gets one query of it.
 
 use std::sync::Arc;
@@ -23,8 +23,9 @@ use crate::body::ResponseBody;
 use crate::prometheus::clusters::{self, Part};
 use crate::telemetry::metrics::Stage;
 
-/// Asks all of them, and answers when the last has answered or failed. Dropped, it asks no more.
-pub(super) async fn ask(
+/// Sends the query to all, and returns when the last has responded or failed. Dropping it cancels
+/// them.
+pub(super) async fn query_all(
     mut all: Vec<(Arc<str>, Enforced)>,
     context: &RequestContext,
     record: &mut RequestRecord,
@@ -36,7 +37,9 @@ pub(super) async fn ask(
             enforced.set_traceparent(parent.clone());
         }
     }
-    let asked = all.into_iter().map(|(_, enforced)| one(enforced, context));
+    let asked = all
+        .into_iter()
+        .map(|(_, enforced)| query_one(enforced, context));
     let answers = record.timed(Stage::Upstream, join_all(asked)).await;
     let parts = names.iter().zip(answers).map(|(name, answer)| {
         let part = answer.unwrap_or_else(|error| {
@@ -65,8 +68,8 @@ pub(super) async fn ask(
     response
 }
 
-/// One cluster's answer, as it would be alone.
-async fn one(enforced: Enforced, context: &RequestContext) -> Result<Part, ProxyError> {
+/// One cluster's response, as it would be on its own.
+async fn query_one(enforced: Enforced, context: &RequestContext) -> Result<Part, ProxyError> {
     let within = enforced.whole_within();
     let room = context.answer_room(enforced.holder());
     let answer = async {

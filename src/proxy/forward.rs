@@ -1,4 +1,4 @@
-//! To the upstream and back. Takes only what enforcement made.
+//! Sends a request to the upstream. Accepts only what enforcement made.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,15 +14,13 @@ use crate::reason::Reason;
 use crate::shares::Holder;
 use crate::upstream::{Upstream, UpstreamError, with_causes};
 
-/// An upstream's answer, and what enforcement planned for it.
+/// An upstream's response, and what enforcement planned for it.
 pub(super) struct Answered {
-    /// As it came.
+    /// Unmodified.
     pub response: Response<Incoming>,
-    /// Who gave it.
     pub upstream: Arc<Upstream>,
-    /// What must happen to it.
     pub plan: ResponsePlan,
-    /// For whom it takes up memory.
+    /// Whose budget its buffers are charged to.
     pub holder: Holder,
 }
 
@@ -36,8 +34,8 @@ pub(super) async fn forward(
     if upstream.ignores_org_id() {
         return Err(ProxyError::new(
             ErrorKind::UpstreamAnswer,
-            "the traces store does not keep tenants apart, so nothing is asked of it; ask the \
-             operator, whom `/-/ready` and the log tell more",
+            "the traces store does not keep tenants apart, so no requests are sent to it; ask the \
+             operator, who finds the cause in `/-/ready` and the log",
         )
         .because(Reason::OrgIdIgnored));
     }
@@ -72,8 +70,8 @@ fn refusal(error: &UpstreamError) -> ProxyError {
             ErrorKind::UpstreamTimeout,
             format!("the upstream did not answer within {within:?} (timeouts.response_head)"),
         ),
-        UpstreamError::Unreachable(cause) => match clients_fault(cause) {
-            Some(broken) => receive::broken_off(broken),
+        UpstreamError::Unreachable(cause) => match client_error(cause) {
+            Some(broken) => receive::aborted(broken),
             None => ProxyError::new(
                 ErrorKind::UpstreamUnreachable,
                 "the upstream cannot be reached; try again, or ask the operator",
@@ -83,8 +81,8 @@ fn refusal(error: &UpstreamError) -> ProxyError {
     }
 }
 
-/// Why the client's own body could not be sent on, if that is what failed.
-fn clients_fault<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e BodyError> {
+/// Why the client's own body could not be forwarded, if that is what failed.
+fn client_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e BodyError> {
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(error) = cause.downcast_ref::<BodyError>() {

@@ -1,4 +1,4 @@
-//! Redirects of what passes through: never followed, and never leading the client past us.
+//! Redirects of passed-through responses: never followed, and never leading the client around us.
 
 use hyper::Uri;
 
@@ -16,7 +16,7 @@ pub(super) fn for_client(location: &str, upstream: &Upstream) -> Option<String> 
 }
 
 fn below_base(location: &str, upstream: &BaseUrl) -> Option<String> {
-    // A path that servers and browsers might read as a host, or as a way out of the base path.
+    // A path that servers and browsers might read as a host, or as leaving the base path.
     if location.starts_with("//") || location.contains(['\\', '\r', '\n']) {
         return None;
     }
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_stays_with_us() {
+    fn redirect_within_the_upstream_is_relative_to_us() {
         let root = upstream("");
         assert_eq!(
             below_base("/graph?a=b", &root).as_deref(),
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_elsewhere_is_none() {
+    fn redirect_elsewhere_is_refused() {
         let root = upstream("");
         for location in [
             "http://evil/graph",

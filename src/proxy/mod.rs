@@ -1,33 +1,33 @@
-//! One request, from its headers to the end of its answer.
+//! One request, from its headers to the end of its response.
 //!
-//! The steps up to where it would be sent are the [`pipeline`]; the steps from there to the answer
-//! are [`exchange`](exchange::exchange). Three drivers take them:
+//! The steps until it would be sent are the [`pipeline`]; the steps from there to the response are
+//! [`exchange`](exchange::exchange). Three drivers run them:
 //!
-//! | driver | what for |
+//! | driver | purpose |
 //! |---|---|
-//! | [`serve`] | the client is answered |
-//! | [`shadow`] | where an upstream's shadow mode is in force, the request is forwarded unmodified, and what would have come of it is reported |
-//! | [`explain`] | what would come of a request is shown; nothing is sent |
+//! | [`serve`] | responds to the client |
+//! | [`shadow`] | where an upstream's shadow mode is in force: forwards the request unmodified, and reports what enforcement would have done |
+//! | [`explain`] | shows what enforcement would do; nothing is sent |
 //!
-//! | step | what it makes |
+//! | step | result |
 //! |---|---|
 //! | [`route`] | a [`route::Route`] from a closed table, without the prefix of its cluster |
 //! | [`authenticate`] | a caller whose token is valid |
 //! | [`authorize`] | that the caller may use the route's cluster |
-//! | [`receive`] | the body, where enforcement looks at it |
-//! | [`limits`] | its permits among the requests in flight |
+//! | [`receive`] | the body, if enforcement reads it |
+//! | [`limits`] | the request's permits |
 //! | [`enforce`] | an [`enforce::Enforced`] request, confined to the caller's scope |
-//! | [`cache`] | a cached answer, if there is one |
-//! | [`forward`] | the upstream's answer: takes nothing but an `Enforced` |
-//! | [`respond`] | the client's answer: streamed, scrubbed or filtered as enforcement planned |
-//! | [`deliver`] | the same, compressed where the client takes that |
+//! | [`cache`] | a cached response, if there is one |
+//! | [`forward`] | the upstream's response: accepts nothing but an `Enforced` |
+//! | [`respond`] | the client's response: streamed, scrubbed or filtered as enforcement planned |
+//! | [`deliver`] | the same, compressed if the client accepts that |
 //!
-//! A query of several clusters is enforced once for all, and each answer is made as if it were
+//! A query of several clusters is enforced once for all, and each response is made as if it were
 //! the only one ([`fan_out`]).
 //!
-//! What the steps share is the [`context`]: the [`rules`] of the moment, and where they report. What
-//! outlives the headers of the answer is the [`record`], which is written when the body ends. Rules,
-//! and what runs by them, are swapped as one [`snapshot`].
+//! The steps share the [`context`]: the [`rules`] in force when the request began, and where steps
+//! report. The [`record`] outlives the headers of the response; it is written when the body ends.
+//! Rules and their run-time state are replaced together, as one [`snapshot`].
 
 mod authenticate;
 mod authorize;
@@ -66,7 +66,7 @@ use tracing::{Instrument as _, Span};
 use self::defect::caught;
 use self::deliver::Delivery;
 use self::error::Dialect;
-use self::record::{Head, RequestRecord, method_name};
+use self::record::{RequestHead, RequestRecord, method_name};
 use self::snapshot::Snapshot;
 use crate::body::{ReceivedBody, ResponseBody};
 use crate::server::InFlight;
@@ -75,7 +75,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Spans;
 use crate::telemetry::traceparent::{self, TraceId};
 
-/// Serves requests by the snapshot of the moment each begins.
+/// Serves requests, each by the snapshot that was in force when it began.
 pub struct Proxy {
     snapshot: ArcSwap<Snapshot>,
     metrics: Arc<Metrics>,
@@ -84,7 +84,6 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy that begins with this snapshot.
     pub fn new(
         snapshot: Snapshot,
         metrics: Arc<Metrics>,
@@ -99,12 +98,11 @@ impl Proxy {
         }
     }
 
-    /// The rules in force now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// Puts other rules in force, for requests that begin from now on.
+    /// Replaces the snapshot for requests that begin from now on.
     pub fn replace(&self, snapshot: Snapshot) {
         let snapshot = Arc::new(snapshot);
         let old = self.snapshot.swap(Arc::clone(&snapshot));
@@ -116,22 +114,19 @@ impl Proxy {
             .upstreams_replaced(names(&old), &names(&snapshot));
     }
 
-    /// The process's metrics.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// The process's audit trail.
     pub fn audit(&self) -> &Arc<Audit> {
         &self.audit
     }
 
-    /// Where the process's spans go.
     pub fn spans(&self) -> &Arc<Spans> {
         &self.spans
     }
 
-    /// Answers one request. Whatever happens is an answer: a panic is a 500 and a counted defect.
+    /// Serves one request. It never fails: a panic is a 500 and a counted defect.
     pub(crate) async fn handle(
         &self,
         mut request: Request<ReceivedBody>,
@@ -141,7 +136,7 @@ impl Proxy {
         let snapshot = self.snapshot();
         let trace = traceparent::accept(request.headers_mut());
         let spans = self.spans.begin(trace);
-        let head = Head {
+        let request_head = RequestHead {
             method: method_name(request.method()),
             remote,
             dialect: Dialect::of_request(&request),
@@ -149,9 +144,9 @@ impl Proxy {
         };
         let settings = &snapshot.settings().compression;
         let delivery = Delivery::to(settings, request.headers(), remote);
-        let span = span_of(head.trace_id.as_ref());
+        let span = span_of(request_head.trace_id.as_ref());
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
-        let mut record = RequestRecord::begin(metrics, trail, spans, in_flight, head);
+        let mut record = RequestRecord::begin(metrics, trail, spans, in_flight, request_head);
         let context = snapshot.context(Arc::clone(&self.metrics), record.queries());
         let serving = serve::serve(&snapshot, &context, request, &mut record);
         let answered = caught(pin!(serving.instrument(span)), &self.metrics).await;
@@ -169,7 +164,7 @@ impl Proxy {
     }
 }
 
-/// Where there is a trace, what is logged on the way names it.
+/// Log lines of a traced request have its trace id.
 fn span_of(trace_id: Option<&TraceId>) -> Span {
     trace_id.map_or_else(Span::none, |trace_id| {
         tracing::error_span!("request", trace_id = trace_id.as_str())

@@ -1,17 +1,17 @@
-//! The steps of a request up to where it would be sent. Each is a type that only the step before
-//! can make, so none can be left out or taken out of order.
+//! The steps of a request until it would be sent. Each is a type that only the step before it can
+//! make, so none can be skipped or reordered.
 //!
 //! | type | what is known by then |
 //! |---|---|
-//! | [`Received`] | the headers have one reading; the path is without its cluster's prefix |
+//! | [`Received`] | the headers are unambiguous; the path has lost its cluster's prefix |
 //! | [`Routed`] | the endpoint and the upstream, from closed tables |
-//! | [`Authenticated`] | who is calling |
+//! | [`Authenticated`] | the caller |
 //! | [`Authorized`] | that the caller may use the route's cluster |
-//! | [`Complete`] | the body, where enforcement looks at it |
-//! | [`Admitted`] | that there is a permit for it, or that nothing will be sent |
-//! | [`Decided`] | what may be sent, and what that is called |
+//! | [`Complete`] | the body, if enforcement reads it |
+//! | [`Admitted`] | that the request has its permits, or that nothing will be sent |
+//! | [`Decided`] | what may be sent, and the decision's name |
 //!
-//! Three drivers take these steps: [`serve`](super::serve) to send what comes of them,
+//! Three drivers run these steps: [`serve`](super::serve) to send the result,
 //! [`shadow`](super::shadow) to report it while the request is forwarded unmodified, and
 //! [`explain`](super::explain) to show it. A step that is added here is in all three.
 
@@ -34,7 +34,7 @@ use crate::auth::Caller;
 use crate::body::{ClientBody, ReceivedBody};
 use crate::telemetry::metrics::Decision;
 
-/// A request whose headers have one reading.
+/// A request whose headers are unambiguous.
 pub(super) struct Received<'r, B> {
     rules: &'r Rules,
     cluster: Cluster<'r>,
@@ -42,7 +42,6 @@ pub(super) struct Received<'r, B> {
 }
 
 impl<'r, B> Received<'r, B> {
-    /// Takes a request in.
     pub(super) fn new(rules: &'r Rules, mut request: Request<B>) -> Result<Self, ProxyError> {
         let host = entry::check(&request, rules.settings().limits.uri_bytes)?;
         let cluster = cluster::enter(rules, host, &mut request)?;
@@ -78,17 +77,15 @@ pub(super) struct Routed<B> {
 }
 
 impl<B> Routed<B> {
-    /// Where it goes, and under which rule.
     pub(super) fn route(&self) -> &Route {
         &self.route
     }
 
-    /// Its method.
     pub(super) fn method(&self) -> &Method {
         self.request.method()
     }
 
-    /// Parts with the body, which is not looked at before enforcement.
+    /// Splits off the body, which no step before enforcement reads.
     pub(super) fn detach_body(self) -> (Routed<()>, B) {
         let (head, body) = self.request.into_parts();
         let request = Request::from_parts(head, ());
@@ -96,7 +93,7 @@ impl<B> Routed<B> {
         (Routed { request, route }, body)
     }
 
-    /// Finds out who is calling.
+    /// Verifies the caller's token.
     pub(super) async fn authenticate(
         self,
         context: &RequestContext,
@@ -110,8 +107,8 @@ impl<B> Routed<B> {
         })
     }
 
-    /// Supposes that this caller asks, to look at what would come of it.
-    pub(super) fn supposing(self, caller: Arc<Caller>) -> Authenticated<B> {
+    /// Assumes this caller, to see what enforcement would do.
+    pub(super) fn assuming(self, caller: Arc<Caller>) -> Authenticated<B> {
         let Self { request, route } = self;
         Authenticated {
             request,
@@ -128,7 +125,7 @@ impl Routed<()> {
     }
 }
 
-/// A request with its caller, which is `None` where the route asks for none.
+/// A request with its caller; `None` where the route requires no token.
 pub(super) struct Authenticated<B> {
     request: Request<B>,
     route: Route,
@@ -136,7 +133,6 @@ pub(super) struct Authenticated<B> {
 }
 
 impl<B> Authenticated<B> {
-    /// Who is calling.
     pub(super) fn caller(&self) -> Option<&Arc<Caller>> {
         self.caller.as_ref()
     }
@@ -152,14 +148,13 @@ impl<B> Authenticated<B> {
 pub(super) struct Authorized<B>(Authenticated<B>);
 
 impl<B> Authorized<B> {
-    /// Its headers.
     pub(super) fn headers(&self) -> &HeaderMap {
         self.0.request.headers()
     }
 }
 
 impl Authorized<ReceivedBody> {
-    /// Receives the body, where enforcement looks at it.
+    /// Receives the body, if enforcement reads it.
     pub(super) async fn receive(self, context: &RequestContext) -> Result<Complete, ProxyError> {
         let Self(Authenticated {
             request,
@@ -185,7 +180,7 @@ impl Authorized<ReceivedBody> {
 }
 
 impl Authorized<()> {
-    /// The caller for whom the body is received, where enforcement looks at it.
+    /// The caller that the body is received for, if enforcement reads it.
     ///
     /// # Errors
     /// When the request is refused whatever its body is.
@@ -206,7 +201,7 @@ impl Authorized<()> {
         Ok(reads.then_some(caller))
     }
 
-    /// The request with what was received of its body.
+    /// The request with the part of its body that was received.
     pub(super) fn with_body(self, body: ClientBody) -> Complete {
         let Authenticated {
             request,
@@ -221,11 +216,11 @@ impl Authorized<()> {
     }
 }
 
-/// A request whose body is there, or is forwarded as it comes.
+/// A request whose body was received, or will be streamed.
 pub(super) struct Complete(Authenticated<ClientBody>);
 
 impl Complete {
-    /// Takes its permits, which belong to the request until its answer has ended.
+    /// Takes its permits, which the request holds until its response has ended.
     pub(super) fn admit(
         self,
         context: &RequestContext,
@@ -235,7 +230,7 @@ impl Complete {
         Ok((Admitted(self.0), permits))
     }
 
-    /// Needs no permit: what comes of it is only looked at.
+    /// Takes no permit: the request is only evaluated.
     pub(super) fn for_evaluation(self) -> Admitted {
         Admitted(self.0)
     }
@@ -262,14 +257,11 @@ impl Admitted {
     }
 }
 
-/// What comes of a request.
+/// The result of enforcement.
 pub(super) struct Decided {
-    /// What may be sent.
     pub(super) enforcement: Enforcement,
-    /// What that is called.
+    /// The decision's name in metrics and audit.
     pub(super) decision: Decision,
-    /// Its route.
     pub(super) route: Route,
-    /// Its caller.
     pub(super) caller: Option<Arc<Caller>>,
 }

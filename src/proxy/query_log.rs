@@ -1,28 +1,27 @@
-//! What enforcement notes of a request's queries, for the audit trail and for spans.
+//! The queries of a request, recorded by enforcement for the audit trail and for spans.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::telemetry::audit::Redaction;
 
-/// The most queries noted of one request; a dashboard's series call has a few selectors.
+/// The most queries recorded of one request; a dashboard's series call has a few selectors.
 const MAX_QUERIES: usize = 16;
 
 /// The parameters that hold queries, of both APIs.
 const QUERY_PARAMETERS: [&str; 4] = ["query", "match[]", "q", "tags"];
 
-/// A request's queries, as they came and as they go up; redacted as they are noted. Shared, so
-/// that the end of a request finds them wherever it was broken off.
+/// A request's queries, as received and as forwarded; redacted when recorded. Shared, so that the
+/// end of the request has them wherever it was aborted.
 pub(crate) struct QueryLog {
     redaction: Redaction,
-    noted: Mutex<Noted>,
+    recorded: Mutex<Recorded>,
 }
 
-/// What was noted.
 #[derive(Default)]
-pub(super) struct Noted {
-    /// The caller's own.
+pub(super) struct Recorded {
+    /// As received.
     pub queries: Vec<Box<str>>,
-    /// As they were sent on.
+    /// As forwarded.
     pub rewritten: Vec<Box<str>>,
 }
 
@@ -30,41 +29,47 @@ impl QueryLog {
     pub(super) fn new(redaction: Redaction) -> Self {
         Self {
             redaction,
-            noted: Mutex::default(),
+            recorded: Mutex::default(),
         }
     }
 
-    /// What may be told of queries.
+    /// How queries are redacted.
     pub(super) fn redaction(&self) -> Redaction {
         self.redaction
     }
 
-    /// Notes the queries among a caller's parameters.
-    pub(super) fn asked_with<'p>(&self, parameters: impl Iterator<Item = (&'p str, &'p str)>) {
-        if !self.redaction.tells_nothing() {
-            queries(parameters).for_each(|query| self.asked(query));
+    /// Records the queries among a caller's parameters.
+    pub(super) fn received_parameters<'p>(
+        &self,
+        parameters: impl Iterator<Item = (&'p str, &'p str)>,
+    ) {
+        if !self.redaction.is_none() {
+            queries(parameters).for_each(|query| self.received(query));
         }
     }
 
-    /// Notes the queries among the parameters that are sent on.
-    pub(super) fn sent_with<'p>(&self, parameters: impl Iterator<Item = (&'p str, &'p str)>) {
-        if !self.redaction.tells_nothing() {
-            queries(parameters).for_each(|query| self.sent(query));
+    /// Records the queries among the forwarded parameters.
+    pub(super) fn forwarded_parameters<'p>(
+        &self,
+        parameters: impl Iterator<Item = (&'p str, &'p str)>,
+    ) {
+        if !self.redaction.is_none() {
+            queries(parameters).for_each(|query| self.forwarded(query));
         }
     }
 
-    /// Notes a caller's query.
-    pub(super) fn asked(&self, query: &str) {
-        note(&mut self.noted().queries, self.redaction, query);
+    /// Records a caller's query.
+    pub(super) fn received(&self, query: &str) {
+        record(&mut self.recorded().queries, self.redaction, query);
     }
 
-    /// Notes a query as it is sent on.
-    pub(super) fn sent(&self, query: &str) {
-        note(&mut self.noted().rewritten, self.redaction, query);
+    /// Records a forwarded query.
+    pub(super) fn forwarded(&self, query: &str) {
+        record(&mut self.recorded().rewritten, self.redaction, query);
     }
 
-    pub(super) fn noted(&self) -> MutexGuard<'_, Noted> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn recorded(&self) -> MutexGuard<'_, Recorded> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -76,7 +81,7 @@ fn queries<'p>(
         .map(|(_, value)| value)
 }
 
-fn note(queries: &mut Vec<Box<str>>, redaction: Redaction, query: &str) {
+fn record(queries: &mut Vec<Box<str>>, redaction: Redaction, query: &str) {
     if query.is_empty() {
         return;
     }

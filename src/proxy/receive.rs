@@ -1,13 +1,14 @@
-//! Bodies that decide what is enforced are received whole before the request gets its permit.
+//! Bodies that enforcement reads are received completely before the request gets its permits.
 //!
-//! A client may take its time over a body, and must not hold up anyone meanwhile. So until a body
-//! is complete, its request has no permit; it is one of `limits.incomplete_bodies`, and its bytes
-//! are some of `limits.buffered_bytes`, both of which are [shared out](crate::shares). And it has
-//! to come in time: whole within `timeouts.body_total`, never silent for `timeouts.body_idle`, and
-//! on the way no slower than `limits.body_bytes_per_second`.
+//! A client may be slow to send a body, and must not block others meanwhile. So until a body is
+//! complete, its request has no permit; it counts against `limits.incomplete_bodies`, and its bytes
+//! against `limits.buffered_bytes`, both of which are [shared fairly](crate::shares). And it has
+//! deadlines: complete within `timeouts.body_total`, never silent for `timeouts.body_idle`, and
+//! never slower than `limits.body_bytes_per_second`.
 //!
-//! A body that is forwarded as it comes is no such body. An upload may take any time, as long as it
-//! goes on: its minimum rate counts while the client is waited for, and its request has a permit.
+//! This does not hold for a body that is streamed to the upstream. An upload may take any time, as
+//! long as it makes progress: the minimum rate applies while we wait for the client, and the
+//! request has its permits.
 
 use bytes::Bytes;
 
@@ -20,7 +21,7 @@ use crate::shares::{Holder, Pool, Resource};
 /// Receives a body.
 ///
 /// # Errors
-/// When it is too large, too slow, or finds no room.
+/// When it is too large, too slow, or exceeds a limit on buffered bytes.
 pub(super) async fn whole(
     context: &RequestContext,
     holder: &Holder,
@@ -32,10 +33,10 @@ pub(super) async fn whole(
     }
 }
 
-/// Receives a body as far as there is room for it.
+/// Receives a body up to its limit on buffered bytes.
 ///
 /// # Errors
-/// When it does not come in time, or breaks off.
+/// When it is too slow, or incomplete.
 pub(super) async fn ahead(
     context: &RequestContext,
     holder: &Holder,
@@ -57,12 +58,10 @@ pub(super) async fn ahead(
         ProxyError::new(ErrorKind::RequestTimeout, text)
     };
     let received = tokio::time::timeout(within, body.ahead(&room)).await;
-    received
-        .map_err(late)?
-        .map_err(|broken| broken_off(&broken))
+    received.map_err(late)?.map_err(|broken| aborted(&broken))
 }
 
-/// Why a body was not received, for the client.
+/// The client's error for a body that was not received.
 pub(super) fn unreceived(error: &CollectError, context: &RequestContext) -> ProxyError {
     match error {
         CollectError::TooLarge => {
@@ -73,21 +72,21 @@ pub(super) fn unreceived(error: &CollectError, context: &RequestContext) -> Prox
             )
         }
         CollectError::Exhausted(exhausted) => (*exhausted).into(),
-        CollectError::Broken(broken) => broken_off(broken),
+        CollectError::Broken(broken) => aborted(broken),
     }
 }
 
-/// A client's body did not come to its end.
-pub(super) fn broken_off(error: &BodyError) -> ProxyError {
+/// The client's error for a body that ended early.
+pub(super) fn aborted(error: &BodyError) -> ProxyError {
     let text = match error {
         BodyError::Idle(idle) => {
             format!("the request's body stalled for {idle:?} (timeouts.body_idle)")
         }
         BodyError::TooSlow(rate) => format!(
-            "the request's body comes at less than {rate} bytes a second (limits.body_bytes_per_second)"
+            "the request's body arrives at less than {rate} bytes a second (limits.body_bytes_per_second)"
         ),
         error => {
-            return ProxyError::new(ErrorKind::BadRequest, "the request's body broke off")
+            return ProxyError::new(ErrorKind::BadRequest, "the request's body is incomplete")
                 .because(Reason::Body)
                 .caused_by(error);
         }

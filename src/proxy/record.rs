@@ -1,4 +1,4 @@
-//! What is recorded of one request, from its headers to the end of its answer's body.
+//! What is recorded of one request, from its headers to the end of its response.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,16 +22,16 @@ use crate::telemetry::spans::{Finished, RequestSpans};
 use crate::telemetry::traceparent::TraceId;
 use crate::tenancy::TenantScope;
 
-/// Dropping it is the end of the request: the metrics, the audit record and the log line are
-/// written, and its places go back if they have not before. If no answer's head was ever made, the
-/// client went away.
+/// Dropping it ends the request: the metrics, the audit record and the log line are written, and
+/// the permits are returned unless they were before. If there never were response headers, the
+/// client disconnected.
 pub(crate) struct RequestRecord {
     metrics: Arc<Metrics>,
     trail: Arc<Trail>,
     queries: Arc<QueryLog>,
     spans: RequestSpans,
     started: Instant,
-    head: Head,
+    head: RequestHead,
     route: Arc<RouteSeries>,
     dialect: Dialect,
     upstream: Option<Arc<str>>,
@@ -46,14 +46,14 @@ pub(crate) struct RequestRecord {
 }
 
 /// What is known of a request before anything is decided.
-pub(crate) struct Head {
-    /// A word of a closed set.
+pub(crate) struct RequestHead {
+    /// From a closed set.
     pub method: &'static str,
-    /// The other end of the connection.
+    /// The client's address.
     pub remote: Option<SocketAddr>,
     /// How errors are written before there is a route.
     pub dialect: Dialect,
-    /// The trace it is part of.
+    /// The trace that it is part of.
     pub trace_id: Option<TraceId>,
 }
 
@@ -64,40 +64,36 @@ struct Failure {
     text: String,
 }
 
-/// What shadow mode found out.
+/// The result of shadow mode.
 struct InShadow {
     verdict: ShadowVerdict,
-    /// Whether it is noted, however few are sampled.
+    /// Whether it is recorded in any case, without sampling.
     is_news: bool,
 }
 
-/// What is known of a request after its end, for an audit record of its own.
+/// What an audit record needs after the request has ended.
 pub(super) struct AuditContext {
-    /// Where records go.
     pub(super) trail: Arc<Trail>,
-    /// The queries.
     pub(super) queries: Arc<QueryLog>,
-    /// Who asked.
     pub(super) caller: Option<Arc<Caller>>,
-    /// A word of a closed set.
+    /// From a closed set.
     pub(super) method: &'static str,
-    /// The trace it was part of.
+    /// The trace that it was part of.
     pub(super) trace_id: Option<TraceId>,
-    /// The other end of the connection.
+    /// The client's address.
     pub(super) remote: Option<SocketAddr>,
 }
 
-/// What nginx logs when the client leaves before the answer.
+/// The status that nginx logs when the client disconnects before the response.
 const CLIENT_GONE: u16 = 499;
 
 impl RequestRecord {
-    /// Begins with a request's head.
     pub(crate) fn begin(
         metrics: Arc<Metrics>,
         trail: Arc<Trail>,
         spans: RequestSpans,
         in_flight: InFlight,
-        head: Head,
+        head: RequestHead,
     ) -> Self {
         metrics.requests_in_flight.inc();
         Self {
@@ -121,12 +117,11 @@ impl RequestRecord {
         }
     }
 
-    /// Notes how errors are written, where the path tells before there is a route.
+    /// Sets how errors are written, if the path determines it before there is a route.
     pub(crate) fn set_dialect(&mut self, dialect: Dialect) {
         self.dialect = dialect;
     }
 
-    /// Notes the route, once known.
     pub(super) fn set_route(&mut self, route: &Route) {
         self.route = self.metrics.route(route.name());
         self.dialect = route.dialect();
@@ -135,13 +130,13 @@ impl RequestRecord {
         self.clusters = route.cluster.iter().cloned().collect();
     }
 
-    /// Notes the clusters that are asked instead of the route's upstream.
+    /// Sets the clusters that are queried instead of the route's upstream.
     pub(super) fn set_clusters(&mut self, names: Vec<Arc<str>>) {
         self.upstream = None;
         self.clusters = names;
     }
 
-    /// Notes the caller, once known: its connection is not a stranger's from then on.
+    /// Sets the caller: its connection counts as authenticated from then on.
     pub(crate) fn set_caller(&mut self, caller: Option<Arc<Caller>>) {
         if caller.is_some() {
             self.in_flight.authenticated();
@@ -149,13 +144,13 @@ impl RequestRecord {
         self.caller = caller;
     }
 
-    /// Notes what enforcement decided.
+    /// Sets the decision of enforcement.
     pub(super) fn set_decision(&mut self, decision: Decision) {
         self.decision = Some(decision);
     }
 
-    /// Notes that nothing was enforced, and what would have become of the request. A denial is
-    /// owed a record, but a caller's many of the same kind one a minute.
+    /// Records that nothing was enforced, and what enforcement would have done. A denial always
+    /// gets an audit record, but equal ones of the same caller only one a minute.
     pub(super) fn set_shadow(&mut self, verdict: ShadowVerdict, state: &ShadowState) {
         self.decision = Some(Decision::Shadow);
         let is_owed = matches!(verdict.verdict, Verdict::Denied | Verdict::Unknown);
@@ -169,7 +164,7 @@ impl RequestRecord {
         self.shadow = Some(InShadow { verdict, is_news });
     }
 
-    /// What is known for an audit record after the request's end.
+    /// What an audit record needs after the request has ended.
     pub(super) fn audit_context(&self) -> AuditContext {
         AuditContext {
             trail: Arc::clone(&self.trail),
@@ -181,12 +176,12 @@ impl RequestRecord {
         }
     }
 
-    /// Notes the answer's status.
+    /// Sets the response's status.
     pub(crate) fn set_code(&mut self, code: u16) {
         self.code = code;
     }
 
-    /// Notes an error of ours. Before enforcement has decided, it is a refusal.
+    /// Records an error of ours. Before a decision, it is a refusal.
     pub(crate) fn fail(&mut self, error: &ProxyError) {
         self.metrics.refused(self.route.name(), error.reason());
         self.decision.get_or_insert(Decision::Refused);
@@ -197,13 +192,13 @@ impl RequestRecord {
         });
     }
 
-    /// Notes the places that the request takes, to the end of its answer.
+    /// Holds the request's permits until its response has ended.
     pub(crate) fn hold(&mut self, permits: Permits) {
         self.permits = Some(permits);
     }
 
-    /// Gives the places back: what is left is an answer of our own. Whoever does not read it
-    /// keeps nobody else out.
+    /// Returns the permits early: what is left is a response of our own, and a client that does not
+    /// read it must not block others.
     pub(crate) fn release(&mut self) {
         self.permits = None;
     }
@@ -213,17 +208,17 @@ impl RequestRecord {
         self.dialect
     }
 
-    /// Counts a refusal that came too late to be said in the answer.
+    /// Counts a refusal that came too late for the response's status.
     pub(crate) fn count_refusal(&self, reason: Reason) {
         self.metrics.refused(self.route.name(), reason);
     }
 
-    /// Where enforcement notes the request's queries.
+    /// Where enforcement records the request's queries.
     pub(crate) fn queries(&self) -> Arc<QueryLog> {
         Arc::clone(&self.queries)
     }
 
-    /// Waits for a part of the journey, and notes how long it took.
+    /// Runs one stage, and records how long it took.
     pub(super) async fn timed<T>(&mut self, stage: Stage, part: impl Future<Output = T>) -> T {
         let begun = Instant::now();
         let done = part.await;
@@ -235,19 +230,19 @@ impl RequestRecord {
         done
     }
 
-    /// Begins the span of the call to the upstream, and gives the `traceparent` to send; `None`
-    /// where the caller's own is to stay.
+    /// Starts the span of the upstream request, and returns the `traceparent` to send; `None` if
+    /// the caller's own is forwarded.
     pub(super) fn upstream_begins(&mut self) -> Option<HeaderValue> {
         self.spans.upstream_begins(self.upstream.as_deref())
     }
 
-    /// Ends it, and notes how long the upstream's headers took.
+    /// Ends that span, and records how long the upstream's headers took.
     pub(super) fn upstream_answered(&mut self, took: Duration, status: Option<StatusCode>) {
         self.metrics.stage(Stage::Upstream, took);
         self.spans.upstream_ends(status);
     }
 
-    /// Ends it with the head of the upstream's answer, or without one.
+    /// Ends that span with the upstream's status, if it responded.
     pub(super) fn upstream_ends(&mut self, status: Option<StatusCode>) {
         self.spans.upstream_ends(status);
     }
@@ -262,8 +257,8 @@ impl RequestRecord {
     }
 
     fn end_spans(&mut self) {
-        let noted = self.queries.noted();
-        let (queries, rewritten): (&[_], &[_]) = if self.queries.redaction().tells_all() {
+        let noted = self.queries.recorded();
+        let (queries, rewritten): (&[_], &[_]) = if self.queries.redaction().is_full() {
             (&noted.queries, &noted.rewritten)
         } else {
             (&[], &[])
@@ -279,7 +274,8 @@ impl RequestRecord {
         });
     }
 
-    /// Refusals, errors and callers with all tenants always; others as the config samples them.
+    /// Refusals, errors and callers with all tenants are always recorded; others are sampled as
+    /// configured.
     fn audit(&self, duration: Duration) {
         let tenants = self.tenants();
         let shadow = self.shadow.as_ref();
@@ -294,7 +290,7 @@ impl RequestRecord {
         let verdict = shadow.map(|shadow| &shadow.verdict);
         let reason = failure.map(|failure| failure.reason);
         let reason = reason.or_else(|| verdict.and_then(|verdict| verdict.reason));
-        let noted = self.queries.noted();
+        let noted = self.queries.recorded();
         self.trail.write(&Record {
             decision: self.decision,
             shadow: verdict.map(ShadowVerdict::noted),
@@ -354,7 +350,7 @@ impl Drop for RequestRecord {
     }
 }
 
-/// Whose data a caller may see.
+/// The tenants whose data a caller may see.
 pub(super) fn tenants_of(caller: &Caller) -> Option<Tenants<'_>> {
     match caller.scope() {
         Ok(TenantScope::AllTenants) => Some(Tenants::All),
@@ -363,7 +359,7 @@ pub(super) fn tenants_of(caller: &Caller) -> Option<Tenants<'_>> {
     }
 }
 
-/// A method by its name, if it is a common one: a client may send any word.
+/// A method's name, if it is a common one: a client may send any token.
 pub(super) fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,4 +1,4 @@
-//! Confined queries, remembered: dashboards send the same few over and over.
+//! Caches confined queries: dashboards send the same few over and over.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -9,25 +9,25 @@ use quick_cache::{Equivalent, Weighter};
 use crate::promql::{Confined, Refusal};
 use crate::tenancy::Matchers;
 
-/// What was read: the two are confined by different rules.
+/// What kind of text it is: the two are confined by different rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Text {
-    /// A whole expression.
+pub(super) enum TextKind {
+    /// A complete expression.
     Query,
     /// One `match[]`.
     Selector,
 }
 
-/// Bounded by bytes; belongs to one snapshot, since the rules of confinement do. They are the same
-/// for every upstream.
+/// Bounded by bytes; belongs to one snapshot, since confinement depends on its rules. It is shared
+/// by all upstreams.
 pub(super) struct Rewrites {
     cache: Cache<Key, Arc<Confined>, ByBytes>,
 }
 
 impl Rewrites {
-    /// Keeps about `max_bytes`.
+    /// Holds about `max_bytes`.
     pub(super) fn new(max_bytes: usize) -> Self {
-        /// A query and its confined form, as they are on dashboards.
+        /// The size of a typical dashboard query with its confined form.
         const TYPICAL_ENTRY: usize = 512;
         let items = (max_bytes / TYPICAL_ENTRY).max(1);
         Self {
@@ -35,11 +35,11 @@ impl Rewrites {
         }
     }
 
-    /// The confined form and whether it was remembered; `confine` makes it if not. Refusals are
-    /// not remembered.
+    /// The confined form, and whether it was cached; if not, `confine` makes it. Refusals are not
+    /// cached.
     pub(super) fn get_or_confine(
         &self,
-        text: Text,
+        text: TextKind,
         original: &str,
         matchers: &Matchers,
         confine: impl FnOnce() -> Result<Confined, Refusal>,
@@ -63,10 +63,10 @@ impl Rewrites {
     }
 }
 
-/// The whole of what decides the result, compared in full: a hash alone could collide.
+/// Everything that the result depends on, compared in full: a hash alone could collide.
 #[derive(Clone, PartialEq, Eq)]
 struct Key {
-    text: Text,
+    text: TextKind,
     matchers: Arc<str>,
     original: Box<str>,
 }
@@ -84,7 +84,7 @@ impl Hash for Key {
 
 #[derive(Hash)]
 struct KeyRef<'a> {
-    text: Text,
+    text: TextKind,
     matchers: &'a str,
     original: &'a str,
 }
@@ -100,7 +100,7 @@ struct ByBytes;
 
 impl Weighter<Key, Arc<Confined>> for ByBytes {
     fn weight(&self, key: &Key, confined: &Arc<Confined>) -> u64 {
-        /// Of the structures around the texts.
+        /// For the structures around the texts.
         const OVERHEAD: usize = 160;
         (key.original.len() + key.matchers.len() + confined.text().len() + OVERHEAD) as u64
     }

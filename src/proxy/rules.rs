@@ -1,4 +1,4 @@
-//! What a request is judged by: made from one reading of the config, never changed.
+//! The rules that requests are judged by: built from one reading of the config, and immutable.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::config::settings::Settings;
 use crate::query_size;
 use crate::upstream::Upstream;
 
-/// The rules of one config. What they use but do not say, such as caches and permits, is in
-/// [`Runtime`](super::snapshot::Runtime).
+/// The rules of one config. The state that they use but do not determine, such as caches and
+/// permits, is in [`Runtime`](super::snapshot::Runtime).
 pub struct Rules {
     settings: Arc<Settings>,
     authenticator: Authenticator,
@@ -19,8 +19,8 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The rules of these settings, by way of these upstreams. The keys that `previous` has of the
-    /// same issuers stay.
+    /// The rules of these settings and upstreams. Keys that `previous` has of the same issuers are
+    /// reused.
     pub(super) fn new(
         settings: Arc<Settings>,
         upstreams: Vec<Arc<Upstream>>,
@@ -43,27 +43,23 @@ impl Rules {
         })
     }
 
-    /// The config they were made from.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }
 
-    /// Who checks tokens.
     pub fn authenticator(&self) -> &Authenticator {
         &self.authenticator
     }
 
-    /// Every upstream, as configured.
     pub fn upstreams(&self) -> &[Arc<Upstream>] {
         &self.upstreams
     }
 
-    /// Headers that carry a token, never sent on.
+    /// Headers that carry a token, never forwarded.
     pub fn token_headers(&self) -> &[HeaderName] {
         &self.token_headers
     }
 
-    /// Bounds on every query text.
     pub fn query_limits(&self) -> query_size::Limits {
         let limits = &self.settings.limits;
         query_size::Limits {

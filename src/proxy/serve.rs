@@ -1,5 +1,5 @@
-//! Serves a request: takes every step of the [pipeline](super::pipeline), sends what comes of it,
-//! and answers.
+//! Serves a request: runs every step of the [pipeline](super::pipeline), sends the result, and
+//! responds.
 
 use std::pin::pin;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use hyper::{Request, Response, StatusCode};
 
 use super::cache::{self, CacheOutcome};
 use super::context::RequestContext;
-use super::enforce::{Enforced, Enforcement, OwnTraces};
+use super::enforce::{Enforced, Enforcement, TracesToVerify};
 use super::error::ProxyError;
 use super::exchange::exchange;
 use super::pipeline::{Admitted, Decided, Received};
@@ -37,7 +37,7 @@ pub(super) async fn serve(
         }
         shadow::count_closed(&in_force, &context.metrics);
     }
-    // In blocks, so that the steps' futures are not all there at once.
+    // In blocks, so that the steps' futures are not all alive at once.
     let authenticated = {
         let authenticated = pin!(routed.authenticate(context));
         record.timed(Stage::Authenticate, authenticated).await?
@@ -54,38 +54,42 @@ pub(super) async fn serve(
     };
     record.set_decision(decided.decision);
     match decided.enforcement {
-        Enforcement::Several(all) => Ok(Box::pin(fan_out::ask(all, context, record)).await),
+        Enforcement::Several(all) => Ok(Box::pin(fan_out::query_all(all, context, record)).await),
         Enforcement::Answered(json) => Ok(respond::json(StatusCode::OK, vec![json.into()])),
         Enforcement::Conditional(_) => Err(ProxyError::defect()),
         Enforcement::One(enforced) => {
             let (route, caller) = (&decided.route, decided.caller.as_deref());
             let answers = runtime.answers.as_ref();
-            let cached = cache::ask(answers, context, route, caller, &enforced, wants_fresh).await;
+            let cached =
+                cache::look_up(answers, context, route, caller, &enforced, wants_fresh).await;
             send(enforced, cached, context, record).await
         }
     }
 }
 
-/// Enforces, and asks the upstream first where that decides.
+/// Enforces; where the decision depends on the upstream's data, sends the side requests for it.
 async fn decide(admitted: Admitted, context: &RequestContext) -> Result<Decided, ProxyError> {
     let mut decided = admitted.enforce(context)?;
     if let Enforcement::Conditional(traces) = decided.enforcement {
-        let enforced = Box::pin(seen(*traces, context)).await?;
+        let enforced = Box::pin(verified(*traces, context)).await?;
         decided.enforcement = Enforcement::One(enforced);
     }
     Ok(decided)
 }
 
-async fn seen(mut traces: OwnTraces, context: &RequestContext) -> Result<Enforced, ProxyError> {
+async fn verified(
+    mut traces: TracesToVerify,
+    context: &RequestContext,
+) -> Result<Enforced, ProxyError> {
     while let Some((side, format)) = traces.next_side() {
         let room = context.answer_room(side.holder());
         let trace = respond::side_request(side, format.media_type(), &room, context).await?;
-        traces.see(&trace)?;
+        traces.check(&trace)?;
     }
     traces.into_request()
 }
 
-/// Sends the request, unless there is a cached answer.
+/// Sends the request, unless there is a cached response.
 async fn send(
     mut enforced: Enforced,
     cached: CacheOutcome,

@@ -1,5 +1,5 @@
-//! The rules in force, and what runs by them: one reading of the config, with what a reload leaves
-//! in place.
+//! The rules in force and their run-time state: built from one reading of the config, and from what
+//! a reload reuses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::server::tls::{InvalidTls, TlsListeners};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Health, InvalidUpstream, Upstream};
 
-/// The rules in force, and what runs by them. Swapped as one.
+/// The rules in force, and their run-time state. Replaced as one.
 pub struct Snapshot {
     rules: Arc<Rules>,
     runtime: Runtime,
@@ -29,16 +29,16 @@ pub struct Snapshot {
     tls: TlsListeners,
 }
 
-/// What changes while the rules are in force, and in part outlives them.
+/// State that changes while the rules are in force; some of it outlives them.
 pub(super) struct Runtime {
     pub(super) health: Vec<Arc<Health>>,
-    /// Confined queries of these rules.
+    /// Queries confined by these rules.
     pub(super) rewrites: Arc<Rewrites>,
-    /// What tenants with `tenant_limits` are doing.
+    /// The usage of tenants that have `tenant_limits`.
     pub(super) tenants: Arc<Tenants>,
-    /// What shadow mode noted lately.
+    /// What shadow mode recorded lately.
     pub(super) shadow: Arc<ShadowState>,
-    /// Answers that are cached, if the config asks for it.
+    /// Cached responses, if `cache` is configured.
     pub(super) answers: Option<Arc<AnswerCache>>,
 }
 
@@ -48,17 +48,13 @@ pub enum SnapshotError {
     /// One of `listeners`.
     #[error("listeners: {address}: tls: {cause}")]
     Listener {
-        /// Its address.
         address: SocketAddr,
-        /// What is wrong with it.
         cause: InvalidTls,
     },
     /// One of `upstreams`.
     #[error("upstreams: {name}: {cause}")]
     Upstream {
-        /// Its name.
         name: Arc<str>,
-        /// What is wrong with it.
         cause: InvalidUpstream,
     },
     /// `tokens`.
@@ -70,8 +66,8 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
-    /// Makes a snapshot. What `previous` has and still fits is reused: connections, keys, what is
-    /// counted of tenants. Upstreams are watched from now on.
+    /// Builds a snapshot. What is unchanged since `previous` is reused: connections, keys, usage of
+    /// tenants. Health checks of the upstreams start now.
     pub fn build(loaded: Loaded, previous: Option<&Self>) -> Result<Self, SnapshotError> {
         let settings = Arc::new(loaded.settings);
         let tls = TlsListeners::build(&settings.listeners, previous.map(|previous| &previous.tls))
@@ -106,49 +102,45 @@ impl Snapshot {
         })
     }
 
-    /// What requests are judged by.
     pub fn rules(&self) -> &Arc<Rules> {
         &self.rules
     }
 
-    /// What runs by the rules.
     pub(super) fn runtime(&self) -> &Runtime {
         &self.runtime
     }
 
-    /// The config it was made from.
     pub fn settings(&self) -> &Arc<Settings> {
         self.rules.settings()
     }
 
-    /// What the config says that is probably not meant.
+    /// What the config says that is probably a mistake.
     pub fn warnings(&self) -> &[ConfigWarning] {
         &self.warnings
     }
 
-    /// The certificates of listeners.
     pub fn tls(&self) -> &TlsListeners {
         &self.tls
     }
 
-    /// What is known of each upstream's health, in the order of the config.
+    /// The health of each upstream, in the order of the config.
     pub fn health(&self) -> &[Arc<Health>] {
         &self.runtime.health
     }
 
-    /// Answers that are cached, if the config asks for it.
+    /// Cached responses, if `cache` is configured.
     pub fn answers(&self) -> Option<&Arc<AnswerCache>> {
         self.runtime.answers.as_ref()
     }
 
-    /// Why requests should go elsewhere; `None` if they should come.
+    /// Why this instance is not ready; `None` if it is.
     pub fn not_ready(&self) -> Option<String> {
         let mut unhealthy = self.health().iter().filter_map(|health| health.not_ready());
         let keys = self.rules.authenticator().not_ready();
         keys.or_else(|| unhealthy.next())
     }
 
-    /// Waits, for so long at most, for what readiness depends on: keys of new issuers, the health
+    /// Waits, for at most `within`, for what readiness depends on: keys of new issuers, the health
     /// of new upstreams.
     pub async fn settle(&self, within: Duration) {
         let upstreams = async {
@@ -156,13 +148,13 @@ impl Snapshot {
                 health.settled().await;
             }
         };
-        // Whether it is there is for `not_ready` to say.
+        // If it is not ready by then, `not_ready` reports so.
         let upstreams = tokio::time::timeout(within, upstreams);
         let keys = self.rules.authenticator().settle(within);
         let ((), _) = futures_util::future::join(keys, upstreams).await;
     }
 
-    /// What the steps of a request share that begins now, with these reports.
+    /// What the steps of a new request share.
     pub(super) fn context(&self, metrics: Arc<Metrics>, queries: Arc<QueryLog>) -> RequestContext {
         RequestContext {
             rules: Arc::clone(&self.rules),
@@ -173,7 +165,8 @@ impl Snapshot {
     }
 }
 
-/// The upstream of the same settings with its open connections, or a new one.
+/// The previous upstream with its open connections, if its settings are the same; otherwise a new
+/// one.
 fn upstream(
     wanted: &UpstreamSettings,
     settings: &Settings,
@@ -186,7 +179,7 @@ fn upstream(
         let mut all = previous.rules.upstreams().iter();
         all.find(|upstream| *upstream.name() == wanted.name)
     });
-    // What is known of `X-Scope-OrgID` is of an upstream that was asked for it.
+    // Whether `X-Scope-OrgID` is honoured was checked only if it was in use before.
     if let Some(warm) = previous.filter(|previous| is_as_before && previous.settings() == wanted) {
         return Ok(Arc::clone(warm));
     }
@@ -197,7 +190,7 @@ fn upstream(
     })
 }
 
-/// The watch that is already kept, or a new one.
+/// The previous health checks, if there are any, or new ones.
 fn health(upstream: &Arc<Upstream>, by_org_id: bool, previous: Option<&Runtime>) -> Arc<Health> {
     let needs_org_id = by_org_id && upstream.api() == Api::Tempo;
     let previous = previous.and_then(|previous| {
@@ -213,7 +206,7 @@ fn health(upstream: &Arc<Upstream>, by_org_id: bool, previous: Option<&Runtime>)
     }
 }
 
-/// The answers that are already kept, or none yet.
+/// The previous cache, if its settings are the same, or an empty one.
 fn answers(
     settings: &Settings,
     previous: Option<&Runtime>,

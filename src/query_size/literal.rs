@@ -1,9 +1,9 @@
-//! The value of a string literal, as Prometheus' `util/strutil/quote.go` has it.
+//! The value of a string literal, as computed by Prometheus' `util/strutil/quote.go`.
 
 use std::borrow::Cow;
 
-/// The bytes that a quoted string stands for (`"\xff"` is no UTF-8); `None` where Prometheus
-/// finds a fault in it.
+/// The bytes that a quoted string denotes (`"\xff"` is not UTF-8); `None` if Prometheus would reject
+/// it.
 pub(crate) fn unquote(quoted: &str) -> Option<Cow<'_, [u8]>> {
     let (&quote, rest) = quoted.as_bytes().split_first()?;
     let (&end, body) = rest.split_last()?;
@@ -25,7 +25,7 @@ pub(crate) fn unquote(quoted: &str) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Owned(value))
 }
 
-/// Appends what an escape stands for; its backslash has been read.
+/// Appends what an escape denotes; its backslash has been read.
 fn unescape(bytes: &mut impl Iterator<Item = u8>, quote: u8, value: &mut Vec<u8>) -> Option<()> {
     let escaped = match bytes.next()? {
         b'a' => 0x07,
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn literals_are_read_as_prometheus_reads_them() {
+    fn literals_are_unquoted_as_in_prometheus() {
         let cases: [(&str, Option<&[u8]>); 16] = [
             (r#""a""#, Some(b"a")),
             (r"'a'", Some(b"a")),

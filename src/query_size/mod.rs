@@ -1,13 +1,13 @@
-//! Bounds on the work that a query text is to the store that reads it. Pure.
+//! Bounds on the work that a query text causes in the store. Pure.
 //!
 //! A short text can keep a store busy for minutes: Prometheus evaluates a chain of operators in
 //! time quadratic in its length, prints an expression (`format_query`) in time cubic in its depth,
-//! and compiles `a{1000}` to a thousand instructions. So every query text is measured before the
-//! store is asked, whoever asks, by [`Limits::check`].
+//! and compiles `a{1000}` to a thousand instructions. So every query text of any caller is measured
+//! by [`Limits::check`] before it is forwarded.
 //!
-//! A text is measured token by token, not by grammar: what a caller with all tenants sends need
-//! not be a language that Partywall knows. The readers of the languages (`promql::size`,
-//! `traceql::size`) feed a [`Meter`].
+//! A text is measured by tokens, not by grammar: callers with all tenants may use syntax that
+//! Partywall does not know. Each language's own lexer (`promql::measure`, `traceql::measure`) feeds
+//! a [`Meter`].
 
 mod literal;
 mod regex;
@@ -19,54 +19,35 @@ use crate::reason::Reason;
 pub(crate) use self::literal::unquote;
 pub(crate) use self::regex::{repetitions, repetitions_of_literal};
 
-/// What a query text may be.
+/// The limits on query texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one text.
     pub bytes: usize,
-    /// Levels of brackets and unary operators within each other, in one text.
+    /// Levels of nested brackets and unary operators in one text.
     pub depth: usize,
     /// Parts of one text, or of all selectors of one request: names, values, operators, brackets,
-    /// and what repetition adds to regexes.
+    /// and the repetitions in regexes.
     pub nodes: usize,
     /// Bytes of a text to be printed, times the depth of its tree. See [`Size::to_print`].
     pub format_bytes: usize,
 }
 
-/// A text over a limit, for the client. None quotes the text.
+/// Why a text is over a limit, for the client. The messages do not quote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Oversize {
-    /// Over [`Limits::bytes`].
     #[error("the query is {bytes} bytes long, more than {limit} (limits.query_bytes)")]
-    TooLong {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// Over [`Limits::depth`].
+    TooLong { bytes: usize, limit: usize },
     #[error(
         "the query is nested {depth} levels deep, more than {limit} (limits.query_depth); \
          brackets, calls and unary operators within each other count"
     )]
-    TooDeep {
-        /// Its deepest level.
-        depth: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// Over [`Limits::nodes`].
+    TooDeep { depth: usize, limit: usize },
     #[error(
         "the query has {nodes} parts, more than {limit} (limits.query_nodes); names, values, \
          operators, brackets and repetitions in regular expressions count"
     )]
-    TooManyNodes {
-        /// Its parts.
-        nodes: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// Over [`Limits::format_bytes`].
+    TooManyNodes { nodes: usize, limit: usize },
     #[error(
         "to print the query, {bytes} bytes (its length times its depth, where operators in a row \
          count) have to be worked through, more than {limit} (limits.format_bytes)"
@@ -74,13 +55,11 @@ pub enum Oversize {
     TooMuchToPrint {
         /// [`Size::to_print`].
         bytes: usize,
-        /// The limit.
         limit: usize,
     },
 }
 
 impl Oversize {
-    /// The refusal's reason.
     pub fn reason(&self) -> Reason {
         match self {
             Self::TooLong { .. } => Reason::QueryTooLong,
@@ -92,7 +71,7 @@ impl Oversize {
 }
 
 impl Limits {
-    /// Measures a text by the reader of its language, and refuses one that is over a limit.
+    /// Measures a text by the lexer of its language, and refuses one that is over a limit.
     pub fn check(&self, text: &str, measure: fn(&str) -> Size) -> Result<Size, Oversize> {
         self.check_bytes(text.len())?;
         let size = measure(text);
@@ -106,7 +85,7 @@ impl Limits {
         Ok(size)
     }
 
-    /// Refuses so many bytes in one text.
+    /// Checks the number of bytes of one text.
     pub fn check_bytes(&self, bytes: usize) -> Result<(), Oversize> {
         let limit = self.bytes;
         if bytes > limit {
@@ -115,7 +94,6 @@ impl Limits {
         Ok(())
     }
 
-    /// Refuses so many parts.
     pub fn check_nodes(&self, nodes: usize) -> Result<(), Oversize> {
         let limit = self.nodes;
         if nodes > limit {
@@ -124,7 +102,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Refuses a text of this size for the calls that print it (`format_query`, `parse_query`).
+    /// Checks the size of a text for the calls that print it (`format_query`, `parse_query`).
     pub fn check_print(&self, size: &Size) -> Result<(), Oversize> {
         let (bytes, limit) = (size.to_print(), self.format_bytes);
         if bytes > limit {
@@ -134,52 +112,50 @@ impl Limits {
     }
 }
 
-/// How large a text is.
+/// The size of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
-    /// Its length.
     pub bytes: usize,
-    /// The most brackets and unary operators that are open at one place.
+    /// The maximum number of brackets and unary operators that are open at one point.
     pub depth: usize,
-    /// Its parts.
     pub nodes: usize,
-    /// No tree of it is higher, however operators in a row associate.
+    /// An upper bound on the height of its syntax tree, whatever the associativity of operators.
     pub height: usize,
 }
 
 impl Size {
-    /// What printing the text works through. Prometheus prints an expression level by level, and
-    /// at each level prints everything inside to see whether it fits a line
+    /// The number of bytes that printing the text processes. Prometheus prints an expression level
+    /// by level, and at each level prints everything inside to see whether it fits a line
     /// (`promql/parser/prettier.go`); `parse_query` copies the JSON of everything inside.
     pub fn to_print(&self) -> usize {
         self.bytes.saturating_mul(self.height.max(1))
     }
 }
 
-/// Counts what the tokens of a text are.
+/// Computes the size of a text from its tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
-    /// The brackets that are open around the innermost.
+    /// The open brackets around the innermost one.
     outer: Vec<Frame>,
     frame: Frame,
-    /// Brackets and unary operators that are open here.
+    /// The number of brackets and unary operators that are open here.
     open: usize,
     deepest: usize,
     nodes: usize,
-    /// Whether an operand stands before: the next operator is a binary one.
+    /// Whether the last token was an operand: then the next operator is a binary one.
     after_operand: bool,
 }
 
-/// What stands between two brackets, so far.
+/// The contents of a bracket so far.
 #[derive(Debug, Default)]
 struct Frame {
-    /// Unary operators before the operand that is being read.
+    /// Unary operators before the current operand.
     unary: usize,
     /// Operators since the last comma.
     operators: usize,
-    /// The highest bracket since the last comma.
+    /// The height of the highest bracket since the last comma.
     tallest: usize,
-    /// The highest of what is before the last comma.
+    /// The height of everything before the last comma.
     before: usize,
 }
 
@@ -200,7 +176,7 @@ impl Meter {
         self.after_operand = true;
     }
 
-    /// A unary operator, or a binary one if an operand stands before.
+    /// A unary operator, or a binary one if it follows an operand.
     pub(crate) fn operator(&mut self) {
         self.nodes += 1;
         self.frame.operators += 1;
@@ -221,7 +197,7 @@ impl Meter {
         self.after_operand = false;
     }
 
-    /// A closing one; without an opening one it is nothing.
+    /// A closing bracket; ignored if none is open.
     pub(crate) fn close(&mut self) {
         self.after_operand = true;
         let Some(outer) = self.outer.pop() else {
@@ -242,7 +218,7 @@ impl Meter {
         };
     }
 
-    /// The size of a text of so many bytes.
+    /// The size of a text with this many bytes.
     pub(crate) fn finish(mut self, bytes: usize) -> Size {
         while !self.outer.is_empty() {
             self.close();

@@ -1,28 +1,27 @@
-//! What repetition adds to a regular expression.
+//! The cost of repetitions in a regular expression.
 //!
-//! Go compiles `x{n}` to `n` copies of `x`, up to 3 million instructions in one expression, and
-//! matches a value in time that grows with the instructions that may be next at once: those behind
-//! `*`, `+`, `?` and `{n,m}`. Measured with Go 1.27 on a value of 40 characters: 15 ms for 2000
-//! times `.*`, 115 ms for 30,000 times `a?`, but 0.6 ms for a list of 8000 names. A store has
-//! thousands of values to match. So copies count, and so does what may repeat; what is left is
-//! bounded by its length.
+//! Go compiles `x{n}` to `n` copies of `x`, up to 3 million instructions in one expression. The time
+//! to match a value grows with the number of instructions that are active at once: those after `*`,
+//! `+`, `?` and `{n,m}`. Measured with Go 1.27 on a value of 40 characters: 15 ms for 2000 times
+//! `.*`, 115 ms for 30,000 times `a?`, but 0.6 ms for a list of 8000 names. A store has thousands of
+//! values to match. So copies and repetitions count; the rest is bounded by the expression's length.
 //!
-//! Source: Go's `regexp/syntax/parse.go` and RE2's syntax page. What Go refuses need not be
-//! counted: it is refused before it is compiled.
+//! Source: Go's `regexp/syntax/parse.go` and RE2's syntax page. Expressions that Go refuses need not
+//! be counted, because it refuses them before it compiles them.
 
 use super::literal::unquote;
 
-/// Go's `maxHeight`: an expression of more nested groups is refused.
+/// Go's `maxHeight`: it refuses expressions with more nested groups.
 const MAX_GROUPS: usize = 1000;
-/// Go refuses a repetition of more, as RE2 does.
+/// Go refuses larger counts in a repetition, as RE2 does.
 const MAX_COUNT: usize = 1000;
-/// What each `*`, `+`, `?` or copy that may be left out counts.
+/// The cost of each `*`, `+`, `?` and optional copy.
 const WEIGHT: usize = 10;
-/// So many of them count nothing: `.+` and `.*name.*` are in most queries.
+/// This many of them are free: `.+` and `.*name.*` are in most queries.
 const FREE: usize = 4;
 
-/// What repetition adds to the expression that a quoted string of PromQL or TraceQL holds; 0 where
-/// it is no string that the store reads.
+/// The cost of repetitions in the expression in a quoted string of PromQL or TraceQL; 0 if the store
+/// would reject the string.
 pub(crate) fn repetitions_of_literal(quoted: &str) -> usize {
     // An escape may be anything.
     if !quoted
@@ -34,8 +33,7 @@ pub(crate) fn repetitions_of_literal(quoted: &str) -> usize {
     unquote(quoted).map_or(0, |expression| repetitions(&expression))
 }
 
-/// How many atoms are in the expanded expression, less those that are written, and the weight of
-/// what may repeat.
+/// The number of atoms that expanding the expression adds, plus the weight of its repetitions.
 pub(crate) fn repetitions(expression: &[u8]) -> usize {
     if !expression.iter().copied().any(is_repetition) {
         return 0;
@@ -66,13 +64,13 @@ struct Reader<'e> {
     group: usize,
     /// The size of what a repetition here would repeat.
     last: usize,
-    /// Of what may repeat, those that have counted nothing.
+    /// How many repetitions were free so far.
     free: usize,
     added: usize,
 }
 
 impl Reader<'_> {
-    /// Reads what begins with this byte; false where Go would have given up.
+    /// Reads the atom or repetition that starts with this byte; false if Go would refuse it.
     fn atom(&mut self, byte: u8) -> bool {
         match byte {
             b'\\' => self.escape(),
@@ -86,7 +84,7 @@ impl Reader<'_> {
                 }
                 self.outer.push(std::mem::take(&mut self.group));
                 self.last = 0;
-                // Of `(?:` and flags.
+                // The `?` of `(?:` and of flags.
                 self.rest = self.rest.strip_prefix(b"?").unwrap_or(self.rest);
             }
             b')' => {
@@ -121,14 +119,14 @@ impl Reader<'_> {
         self.last = size;
     }
 
-    /// Adds to what was read last, and to what is around it.
+    /// Adds to the size of the last atom, and of the group around it.
     fn add(&mut self, size: usize) {
         self.added = self.added.saturating_add(size);
         self.group = self.group.saturating_add(size);
         self.last = self.last.saturating_add(size);
     }
 
-    /// Of so many that may be left out or repeat.
+    /// The weight of this many repetitions or optional copies.
     fn weight(&mut self, optional: usize) -> usize {
         let free = optional.min(FREE - self.free);
         self.free += free;
@@ -163,7 +161,7 @@ impl Reader<'_> {
         }
     }
 
-    /// After the `[` of a class, up to behind its `]`.
+    /// Moves from after the `[` of a class to after its `]`.
     fn class(&mut self) {
         let mut rest = self.rest;
         rest = rest.strip_prefix(b"^").unwrap_or(rest);
@@ -187,17 +185,15 @@ impl Reader<'_> {
     }
 }
 
-/// A counted repetition.
 struct Count {
-    /// The greatest count.
     most: usize,
-    /// How many of these may be left out, or 1 where there may be more.
+    /// How many of these are optional, or 1 if there is no upper bound.
     optional: usize,
-    /// The length behind its `{`.
+    /// The length after its `{`.
     length: usize,
 }
 
-/// The repetition whose `{` stands before; `None` where the brace is a literal one.
+/// The repetition whose `{` has been read; `None` if the brace is a literal one.
 fn count(text: &[u8]) -> Option<Count> {
     let end = memchr::memchr(b'}', text.get(..16.min(text.len()))?)?;
     let inside = std::str::from_utf8(text.get(..end)?).ok()?;
@@ -225,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repetition_counts_what_it_repeats() {
+    fn repetition_counts_what_it_repeats() {
         for (expression, added) in [
             ("", 0),
             ("abc", 0),
@@ -272,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_braces_escape_hides_no_repetition() {
+    fn escape_with_braces_does_not_hide_a_repetition() {
         for quoted in [r#""a{9}""#, r#""a\x7b9}""#, r#""a\1739\175""#, "`a{9}`"] {
             assert_eq!(repetitions_of_literal(quoted), 8, "{quoted}");
         }
@@ -281,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_groups_are_read_as_far_as_go_reads_them() {
+    fn groups_nested_deeper_than_go_allows_are_not_counted() {
         let deep = |groups: usize| {
             let expression = format!("{}a{}{{2}}", "(".repeat(groups), ")".repeat(groups));
             repetitions(expression.as_bytes())

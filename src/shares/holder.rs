@@ -1,4 +1,4 @@
-//! Whose use of the pools it is.
+//! The parties that a caller's use of the pools is counted for.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,13 +17,12 @@ pub struct Holder(Arc<Parties>);
 struct Parties {
     group: Group,
     groups: Box<[Arc<Party>]>,
-    /// Not of callers who cannot be told apart.
+    /// `None` for callers that cannot be told apart.
     subject: Option<Arc<Party>>,
 }
 
-/// All parties that some holder counts for. One that no holder counts for any more has nothing in
-/// use, and is forgotten: its memory is bounded by the tokens that are cached and the requests in
-/// flight.
+/// All parties that have a holder. A party without one uses nothing and is forgotten, so the memory
+/// is bounded by the number of cached tokens and of requests in flight.
 #[derive(Debug)]
 pub struct Shares {
     table: Arc<Table>,
@@ -32,10 +31,10 @@ pub struct Shares {
     anonymous: Holder,
 }
 
-/// A tenant, a subject, or what counts as one.
+/// A tenant, a subject, or a group of callers that counts as a tenant.
 struct Party {
     used: [AtomicU64; Resource::COUNT],
-    /// Where it is to be forgotten.
+    /// The table to remove it from when it is dropped.
     known: Option<(Arc<Table>, Key)>,
 }
 
@@ -48,12 +47,12 @@ impl fmt::Debug for Party {
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
     Tenant(Box<str>),
-    /// The digest of its issuer, its name and its tenants. With the tenants, so that callers of
-    /// different tenants have nothing in common, whatever their provider calls them.
+    /// The digest of its issuer, its name and its tenants. The tenants are included so that callers
+    /// with different tenants share nothing, even if their provider gives them the same name.
     Subject([u8; 32]),
 }
 
-/// Locked only when a token is seen for the first time or forgotten.
+/// Locked only when a token is first seen, or forgotten.
 #[derive(Default)]
 struct Table(Mutex<HashMap<Key, Weak<Party>>>);
 
@@ -88,7 +87,7 @@ impl Drop for Party {
             return;
         };
         let mut known = table.lock();
-        // Another of the same name may have come meanwhile.
+        // A new party with the same key may have been inserted in the meantime.
         if known
             .get(key)
             .is_some_and(|party| party.strong_count() == 0)
@@ -99,7 +98,7 @@ impl Drop for Party {
 }
 
 impl Party {
-    /// One that no other holder counts for.
+    /// A party that is in no table.
     fn alone() -> Arc<Self> {
         Arc::new(Self {
             used: Default::default(),
@@ -107,15 +106,12 @@ impl Party {
         })
     }
 
-    #[allow(
-        clippy::indexing_slicing,
-        reason = "there are as many as there are resources"
-    )]
+    #[allow(clippy::indexing_slicing, reason = "there is one for each resource")]
     fn used(&self, resource: Resource) -> &AtomicU64 {
         &self.used[resource as usize]
     }
 
-    /// What it uses with so much more.
+    /// Adds to its use, and returns the sum.
     fn add(&self, resource: Resource, more: u64) -> u64 {
         self.used(resource).fetch_add(more, Ordering::Relaxed) + more
     }
@@ -137,7 +133,7 @@ impl Default for Shares {
 }
 
 impl Shares {
-    /// A caller with these tenants, by the name that its issuer has for it. Callers without a name
+    /// A caller with these tenants, identified by its issuer and subject. Callers without a subject
     /// are told apart by their tenants alone.
     pub fn of_tenants<'t>(
         &self,
@@ -162,12 +158,11 @@ impl Shares {
         self.named(Group::NoTenants, &self.no_tenants, key)
     }
 
-    /// Callers without a token.
     pub fn anonymous(&self) -> &Holder {
         &self.anonymous
     }
 
-    /// How many tenants and subjects are known at the moment.
+    /// The current number of tenants and subjects in the table.
     #[cfg(test)]
     pub(super) fn known(&self) -> usize {
         self.table.lock().len()
@@ -204,13 +199,13 @@ fn subject_key<'t>(
 }
 
 impl Holder {
-    /// The same tenants, and no one subject of theirs: for what outlives a request.
+    /// The same tenants without the subject, for what outlives a request.
     #[must_use]
     pub fn tenants_alone(&self) -> Self {
         Self::of(self.0.group, self.0.groups.iter().cloned(), None)
     }
 
-    /// A caller that no other counts together with.
+    /// A caller that shares no party with any other.
     pub fn alone() -> Self {
         Self::of(Group::Tenants, [Party::alone()], None)
     }
@@ -227,8 +222,8 @@ impl Holder {
         }))
     }
 
-    /// Counts `more` for every party, or for none where one of them would have more than its
-    /// share; `free` is what is left of the pool then.
+    /// Counts `more` for every party, or for none if one of them would exceed its share; `free` is
+    /// what is left of the pool after that.
     pub(super) fn take(&self, resource: Resource, more: u64, free: u64) -> Result<(), By> {
         let parties = &*self.0;
         let threshold = parties.group.weight().saturating_mul(free);

@@ -1,27 +1,29 @@
-//! Fair shares of what all requests have in common: permits, bodies being received, buffered bytes.
+//! Fair shares of the resources that all requests share: permits, bodies being received, buffered
+//! bytes.
 //!
-//! Each such resource is a [`Pool`] with a limit. Whoever takes from it does so as a [`Holder`]:
-//! as one subject, and for each of its tenants. The rule is that of dynamic thresholds (A. K.
-//! Choudhury and E. L. Hahne, "Dynamic queue length thresholds for shared-memory packet switches",
-//! IEEE/ACM Transactions on Networking 6(2), 1998): a party may take more only while its own use
-//! stays within a multiple of what is free then. So one tenant alone gets most of a pool, never
-//! all of it; a part is free for whoever comes next, however long the first one holds on to its
-//! own; and of several busy tenants none has to be known in advance for all to get the same.
+//! Each resource is a [`Pool`] with a limit. A caller takes from it as a [`Holder`]: its use counts
+//! for one subject and for each of its tenants (the *parties*). The rule is that of dynamic
+//! thresholds (A. K. Choudhury and E. L. Hahne, "Dynamic queue length thresholds for shared-memory
+//! packet switches", IEEE/ACM Transactions on Networking 6(2), 1998): a party may take more only
+//! while its own use stays within a multiple of what is then free. So one busy tenant gets most of
+//! a pool but never all of it; a part stays free for the next tenant, however long the first one
+//! keeps its own; and several busy tenants get equal shares without being known in advance.
 //!
-//! - A tenant's use may be [`WEIGHT`] times what is free: alone, three quarters of the pool.
-//! - A subject's use may be [`WEIGHT`] times what its tenant has left of that: alone in the only
-//!   busy tenant, 9/13 of the pool. It holds for a subject that is alone too, or the next one of
-//!   its tenant would find nothing left.
-//! - A caller with several tenants counts for each of them, in full, and needs room in all: what it
-//!   takes is taken at the expense of each. So no choice of tokens gives a tenant more.
+//! - A tenant's use may be [`WEIGHT`] times what is free: three quarters of the pool if it is the
+//!   only busy tenant.
+//! - A subject's use may be [`WEIGHT`] times what its tenant has left of that: 9/13 of the pool if
+//!   it is the only busy subject of the only busy tenant. The limit applies even then, so that the
+//!   tenant's next subject finds something left.
+//! - The use of a caller with several tenants counts in full for each of them, and must be within
+//!   the share of each. So no choice of tokens gives a tenant more.
 //! - Callers with all tenants are one party, as are those with none. Callers without a token are
-//!   one party too, which gets no more than half of a pool.
-//! - The first unit is within every share: with limits so small that a share is less than one,
-//!   everyone can still have one while there is one.
+//!   one party too, which gets at most half of a pool.
+//! - The first unit is always within a share: even with limits so small that a share is less than
+//!   one, any party can have one unit while one is free.
 //!
 //! Taking and giving back are a few atomic additions for each tenant of the caller, without a lock.
-//! They are not one transaction: takers that race may see each other's attempts and be refused a
-//! little early. A pool's limit itself is exact.
+//! They are not one transaction: concurrent takers may see each other's attempts and be refused a
+//! little early. A pool's own limit is exact.
 
 mod holder;
 
@@ -33,19 +35,19 @@ use thiserror::Error;
 pub use self::holder::{Holder, Shares};
 use crate::reason::Reason;
 
-/// How much of a resource is in use: a gauge that is also the account it shows.
+/// How much of a resource is in use. The metric's gauge is also the counter that limits are
+/// checked against.
 pub type UseGauge = Gauge<u64, AtomicU64>;
 
-/// How many times what is free a tenant's use may be, and how many times what its tenant has left
-/// a subject's.
+/// A tenant's use may be this many times what is free, and a subject's this many times what its
+/// tenant has left.
 pub const WEIGHT: u64 = 3;
 
-/// What is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// Permits of requests: `limits.requests`.
     Requests,
-    /// Bodies of which not all has been received: `limits.incomplete_bodies`.
+    /// Bodies that are not received completely: `limits.incomplete_bodies`.
     IncompleteBodies,
     /// Bytes of bodies and answers in memory: `limits.buffered_bytes`.
     BufferedBytes,
@@ -54,7 +56,7 @@ pub enum Resource {
 impl Resource {
     const COUNT: usize = 3;
 
-    /// What there is of it, with the key of its limit.
+    /// The resource and its limit in words, with the config key.
     fn described(self, limit: u64) -> String {
         match self {
             Self::Requests => format!("{limit} permits for requests (limits.requests)"),
@@ -68,39 +70,36 @@ impl Resource {
     }
 }
 
-/// A resource, how much of it is in use, and the most that may be.
+/// A resource, how much of it is in use, and its limit.
 #[derive(Clone, Debug)]
 pub struct Pool {
     resource: Resource,
-    /// What `/metrics` shows is the account itself. It outlives a reload, which may change the
-    /// limit.
+    /// The gauge that `/metrics` shows. It outlives a reload, which may change the limit.
     used: UseGauge,
     limit: u64,
 }
 
-/// Why nothing more may be taken.
+/// Why nothing more can be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub struct Exceeded {
-    /// Of what.
     pub resource: Resource,
-    /// The limit of all together.
+    /// The limit of the pool.
     pub limit: u64,
-    /// Whose use is too much.
     pub by: By,
 }
 
-/// Whose use of a resource is too much.
+/// Whose share of a resource is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// That of all together.
+    /// The whole pool is in use.
     All,
-    /// That of one of the caller's tenants, or of what counts as one.
+    /// The share of one of the caller's tenants, or of a group that counts as one.
     Group(Group),
-    /// The caller's own, of what its tenants may use.
+    /// The caller's own part of its tenants' shares.
     Subject,
 }
 
-/// What a caller's use is counted for.
+/// What kind of party a caller's use counts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     /// Each of its tenants.
@@ -114,7 +113,7 @@ pub enum Group {
 }
 
 impl Group {
-    /// How many times what is free its use may be.
+    /// Its use may be this many times what is free.
     fn weight(self) -> u64 {
         match self {
             Self::Tenants | Self::AllTenants | Self::NoTenants => WEIGHT,
@@ -124,7 +123,6 @@ impl Group {
 }
 
 impl Exceeded {
-    /// The refusal's reason.
     pub fn reason(&self) -> Reason {
         match (self.resource, self.by) {
             (Resource::Requests, By::All) => Reason::Overloaded,
@@ -155,7 +153,7 @@ impl std::fmt::Display for Exceeded {
 }
 
 impl Pool {
-    /// Of this resource, of which `used` counts what is in use.
+    /// A pool of this resource; `used` counts what is in use.
     pub fn new(resource: Resource, used: &UseGauge, limit: usize) -> Self {
         Self {
             resource,
@@ -169,7 +167,7 @@ impl Pool {
         self.used.get()
     }
 
-    /// A claim of this holder's, to nothing yet.
+    /// An empty claim of this holder.
     pub fn claim(&self, holder: &Holder) -> Claim {
         Claim {
             pool: self.clone(),
@@ -178,10 +176,10 @@ impl Pool {
         }
     }
 
-    /// One unit for this holder.
+    /// Takes one unit for this holder.
     ///
     /// # Errors
-    /// When the pool, or the holder's share of it, is in use.
+    /// If all of the pool, or of the holder's share of it, is in use.
     pub fn take_one(&self, holder: &Holder) -> Result<Claim, Exceeded> {
         let mut claim = self.claim(holder);
         claim.resize(1)?;
@@ -214,7 +212,7 @@ impl Pool {
     }
 }
 
-/// What a holder has of a pool. Its drop gives it back.
+/// What a holder has taken from a pool. Given back when dropped.
 #[derive(Debug)]
 pub struct Claim {
     pool: Pool,
@@ -223,16 +221,14 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// How much it is.
     pub fn amount(&self) -> u64 {
         self.amount
     }
 
-    /// Takes or gives back, so that it is this much.
+    /// Takes more or gives back, so that the claim has this amount.
     ///
     /// # Errors
-    /// When there is not so much left, or the holder's share is in use; what was taken before
-    /// stays taken.
+    /// If not enough is left of the pool or of the holder's share. Then the claim is unchanged.
     pub fn resize(&mut self, amount: usize) -> Result<(), Exceeded> {
         let amount = amount as u64;
         if amount > self.amount {

@@ -10,7 +10,7 @@ fn caller(shares: &Shares, subject: &str, tenants: &[&str]) -> Holder {
     shares.of_tenants("issuer", Some(subject), tenants.iter().copied())
 }
 
-/// Takes as many as there are to be had.
+/// Takes as many units as possible.
 fn take_all(pool: &Pool, holder: &Holder) -> Vec<Claim> {
     std::iter::from_fn(|| pool.take_one(holder).ok()).collect()
 }
@@ -58,7 +58,7 @@ fn busy_tenants_end_up_with_the_same() {
     let (pool, shares) = (pool(1000), Shares::default());
     let (a, b) = (caller(&shares, "s", &["a"]), caller(&shares, "s", &["b"]));
     let (mut of_a, mut of_b) = (take_all(&pool, &a), Vec::new());
-    // Requests of `a` end, and both want what is free.
+    // Requests of `a` end, and both compete for what is free.
     for _ in 0..2000 {
         of_a.pop();
         of_b.extend(pool.take_one(&b).ok());
@@ -83,7 +83,7 @@ fn caller_with_several_tenants_counts_for_each() {
 }
 
 #[test]
-fn refused_claim_counts_for_nobody() {
+fn refused_claim_is_not_counted() {
     let (pool, shares) = (pool(100), Shares::default());
     let _of_b = take_all(&pool, &caller(&shares, "s", &["b"]));
     let all_three = caller(&shares, "t", &["a", "b", "c"]);
@@ -131,7 +131,7 @@ fn callers_with_all_tenants_and_with_none_have_shares_of_their_own() {
 }
 
 #[test]
-fn first_one_is_had_while_there_is_one() {
+fn first_unit_is_granted_while_one_is_free() {
     for limit in 1..5 {
         let (pool, shares) = (pool(limit), Shares::default());
         let mut taken = Vec::new();
@@ -184,7 +184,7 @@ fn refusals_name_the_limit_and_whose_share_it_is() {
     assert_eq!(text.reason().label(), "requests_share");
 }
 
-/// Threads that take and give back leave nothing behind, and no more is taken than there is.
+/// After threads have taken and given back, nothing is left in use; the limit is never exceeded.
 #[test]
 fn racing_claims_are_exact_in_the_end() {
     let (pool, shares) = (pool(50), Shares::default());
@@ -209,10 +209,10 @@ fn racing_claims_are_exact_in_the_end() {
 }
 
 proptest! {
-    /// Whatever is taken and given back in bytes: a tenant stays within its share, and a newcomer
-    /// finds something.
+    /// Whatever others take and give back, they stay within their shares, so a new tenant still gets
+    /// something.
     #[test]
-    fn newcomer_finds_room_whatever_others_did(
+    fn new_tenant_gets_something_whatever_others_hold(
         steps in prop::collection::vec((0..6_usize, 0..3_usize, 0..5000_usize), 1..200),
     ) {
         const LIMIT: usize = 100_000;
@@ -230,7 +230,7 @@ proptest! {
                 claims.push(claim);
             }
         }
-        // Of six busy tenants, the rest is at least a nineteenth.
+        // Six busy tenants leave at least a nineteenth.
         let newcomer = caller(&shares, "s", &["newcomer"]);
         let mut claim = pool.claim(&newcomer);
         prop_assert!(claim.resize(LIMIT / 40).is_ok(), "{} used", pool.used());

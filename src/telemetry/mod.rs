@@ -1,4 +1,4 @@
-//! What operators see: metrics, logs, the audit trail, traces, the admin endpoint.
+//! What operators see: metrics, logs, the audit trail, traces.
 
 pub mod audit;
 pub mod log;

@@ -1,5 +1,5 @@
-//! What the answers of Tempo have in common: how a bad one is reported, in which format one is
-//! asked for, and the metrics block.
+//! What Tempo's answers have in common: the error for unreadable ones, the choice of format, and
+//! the `metrics` block.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -7,8 +7,8 @@ use thiserror::Error;
 use super::endpoints::{Endpoint, Version};
 use crate::wire::{self, Malformed};
 
-/// An answer (or a client's message) that cannot be read and so is not passed on. The text
-/// repeats nothing of it.
+/// An answer (or a client's message) that cannot be parsed and so is not forwarded. The text quotes
+/// nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the message could not be read: {0}")]
 pub struct Unreadable(pub(super) &'static str);
@@ -19,7 +19,7 @@ impl From<Malformed> for Unreadable {
     }
 }
 
-/// The format an answer is asked for in; the proxy sends exactly one of these as `Accept`.
+/// The format of an answer. The proxy sends exactly one of these as `Accept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `application/json`
@@ -28,7 +28,7 @@ pub enum Format {
     Protobuf,
 }
 
-/// The client asks for the format Tempo made for language models, which is not filtered here.
+/// The client asks for Tempo's format for language models, which cannot be filtered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "answers in application/vnd.grafana.llm are not offered here; ask for application/json or \
@@ -37,10 +37,10 @@ pub enum Format {
 pub struct NotAcceptable;
 
 impl Format {
-    /// Chooses as Tempo does: the first of protobuf, JSON, LLM whose name occurs in the `Accept`
-    /// header, without regard to order and quality there; else JSON
+    /// Chooses as Tempo does: the first of protobuf, JSON and LLM whose name occurs in the `Accept`
+    /// header, whatever the order and quality values there, or else JSON
     /// (`MarshalingFormatFromAcceptHeader` in `pkg/api/http.go`). Endpoints without a protobuf or
-    /// an LLM form answer JSON.
+    /// an LLM form answer in JSON.
     pub fn choose(endpoint: &Endpoint, accept: Option<&str>) -> Result<Self, NotAcceptable> {
         let accept = accept.unwrap_or_default();
         if accept.contains("application/protobuf") {
@@ -66,7 +66,7 @@ impl Format {
         Ok(Self::Json)
     }
 
-    /// As `Accept` and `Content-Type` have it.
+    /// As written in `Accept` and `Content-Type`.
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -75,8 +75,8 @@ impl Format {
     }
 }
 
-/// All that is kept of a `metrics` block: the progress of the query. The rest measures what was
-/// read, which is every tenant's data.
+/// The part of a `metrics` block that is forwarded: the progress of the query. The rest measures
+/// how much was read, of every tenant's data.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Jobs {
@@ -120,7 +120,7 @@ impl Jobs {
         Ok(jobs)
     }
 
-    /// Whether all of the work was done.
+    /// Whether all jobs are completed.
     pub(super) fn are_complete(self) -> bool {
         self.completed_jobs.unwrap_or(0) >= self.total_jobs.unwrap_or(0)
     }
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_format_is_chosen_as_tempo_chooses_it() {
+    fn format_is_chosen_as_in_tempo() {
         let search = |accept| Format::choose(&Endpoint::Search, accept);
         assert_eq!(search(None), Ok(Format::Json));
         assert_eq!(search(Some("*/*")), Ok(Format::Json));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_format_for_language_models_is_refused_where_there_is_one() {
+    fn llm_format_is_refused_by_endpoints_that_have_it() {
         let trace = |version| Endpoint::TraceById {
             version,
             id: "1".into(),

@@ -1,5 +1,5 @@
-//! Which call of Tempo's API a path is. The table is closed: what is not listed here is not sent
-//! to the upstream.
+//! Maps paths to the calls of Tempo's API. The table is closed: a path that is not listed here is
+//! not sent to the upstream.
 
 use std::borrow::Cow;
 
@@ -9,21 +9,20 @@ use thiserror::Error;
 use super::tag_name::{TagName, TagNameError};
 use crate::closed_group::ClosedGroup;
 
-/// A call this proxy can confine to a tenant, or that has nothing to confine.
+/// A call that this proxy can confine to a tenant, or that has nothing to confine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `/api/search`
     Search,
-    /// `/api/search/tags`; goes up as [`Self::SearchTagsV2`]
+    /// `/api/search/tags`; forwarded as [`Self::SearchTagsV2`]
     SearchTags,
     /// `/api/v2/search/tags`
     SearchTagsV2,
-    /// `/api/search/tag/{tag}/values`; goes up as [`Self::TagValuesV2`]
+    /// `/api/search/tag/{tag}/values`; forwarded as [`Self::TagValuesV2`]
     TagValues {
-        /// What is asked for.
         tag: TagName,
-        /// As the client wrote it: a name without a scope, which the first version finds in a
-        /// place of its own.
+        /// As the client wrote it: a name without a scope, which the first version looks up by
+        /// rules of its own.
         written: Box<str>,
     },
     /// `/api/v2/search/tag/{tag}/values`
@@ -34,7 +33,6 @@ pub enum Endpoint {
     MetricsQuery,
     /// `/api/traces/{id}` and `/api/v2/traces/{id}`
     TraceById {
-        /// Which of the two.
         version: Version,
         /// As the client wrote it: 1 to 32 hexadecimal digits.
         id: Box<str>,
@@ -58,32 +56,31 @@ pub enum Version {
     V2,
 }
 
-/// What a path is to Tempo's API.
+/// What a path means in Tempo's API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Class {
     /// A call with its own enforcement.
     Known(Endpoint),
     /// Refused unless the config opens its group, and then only for callers with all tenants.
     Closed(ClosedGroup),
-    /// A call this proxy knows, with a trace id or tag that it does not take: a 400.
+    /// A known call with an invalid trace id or tag: a 400.
     Malformed(PathError),
-    /// No path of Tempo's API or of its internals. Whoever routes may send it elsewhere, but not
-    /// to a Tempo.
+    /// Not a path of Tempo, internal ones included. Routing may send it elsewhere, but not to a
+    /// Tempo.
     Other,
 }
 
-/// A trace id or a tag in a path that is not taken.
+/// Why a trace id or tag in a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PathError {
-    /// Something else than hexadecimal digits.
+    /// Not 1 to 32 hexadecimal digits.
     #[error("a trace id has 1 to 32 hexadecimal digits")]
     TraceId,
-    /// See [`TagNameError`].
     #[error(transparent)]
     Tag(#[from] TagNameError),
 }
 
-/// First segments that Tempo serves outside `/api`, of versions 2.0 to 3.1
+/// The first path segments that Tempo 2.0 to 3.1 serves outside `/api`
 /// (`cmd/tempo/app/modules.go` and `docs/sources/tempo/api_docs`).
 const INTERNAL_SEGMENTS: [&str; 16] = [
     "metrics",
@@ -104,8 +101,8 @@ const INTERNAL_SEGMENTS: [&str; 16] = [
     "shutdown",
 ];
 
-/// The calls without an id or a tag in their path: the route table. What is not in it, and is none
-/// of the named ones, is not served.
+/// The route table of calls without an id or a tag in their path. A path that is not here, nor one
+/// of the named calls, is not served.
 static FIXED: [Endpoint; 9] = [
     Endpoint::Search,
     Endpoint::SearchTags,
@@ -118,7 +115,7 @@ static FIXED: [Endpoint; 9] = [
     Endpoint::Ready,
 ];
 
-/// A path of each call that has a name in it.
+/// An example path of each call with an id or a tag in it.
 const NAMED: [&str; 4] = [
     "/api/search/tag/service.name/values",
     "/api/v2/search/tag/resource.service.name/values",
@@ -126,9 +123,9 @@ const NAMED: [&str; 4] = [
     "/api/v2/traces/1",
 ];
 
-/// Tells what a decoded, canonical path (one leading slash, no dot segments, no empty segments
-/// but a trailing one) is. A tag in it may hold slashes. A trailing slash on a data endpoint
-/// makes it another, unknown path, as it does upstream.
+/// Classifies a decoded, canonical path (one leading slash, no dot segments, no empty segments
+/// except a trailing one). A tag in it may contain slashes. A data endpoint with a trailing slash
+/// is an unknown path, as it is in Tempo.
 pub fn classify(path: &str) -> Class {
     if let Some(known) = FIXED.iter().find(|known| known.template() == path) {
         return Class::Known(known.clone());
@@ -140,13 +137,13 @@ pub fn classify(path: &str) -> Class {
         "querier" => Class::Closed(ClosedGroup::Querier),
         "status" => Class::Closed(ClosedGroup::Status),
         _ if INTERNAL_SEGMENTS.contains(&first) => Class::Closed(ClosedGroup::Internals),
-        // Not a path of Go's router, but perhaps of something before it.
+        // Not a path for Go's router, but possibly for another server in front of Tempo.
         _ if first.eq_ignore_ascii_case("api") => Class::Closed(ClosedGroup::Unknown),
         _ => Class::Other,
     }
 }
 
-/// `path` begins with `api`, without its leading slash, and is none of the fixed ones.
+/// `path` starts with `api`, without a leading slash, and is not in [`FIXED`].
 fn classify_api(path: &str) -> Result<Class, PathError> {
     let Some(call) = path.strip_prefix("api/") else {
         return Ok(Class::Closed(ClosedGroup::Unknown));
@@ -191,15 +188,15 @@ fn tag_of<'a>(call: &'a str, prefix: &str) -> Option<&'a str> {
     call.strip_prefix(prefix)?.strip_suffix("/values")
 }
 
-/// Tempo takes 1 to 32 hexadecimal digits of either case.
+/// Tempo accepts 1 to 32 hexadecimal digits of either case.
 pub fn check_trace_id(id: &str) -> Result<(), PathError> {
     let good = (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit());
     good.then_some(()).ok_or(PathError::TraceId)
 }
 
 impl Endpoint {
-    /// The one method that is taken, as `Allow` has it. Tempo itself answers any method as if it
-    /// were GET, without reading the body.
+    /// The only allowed method, as written in `Allow`. Tempo itself treats any method like GET and
+    /// does not read the body.
     pub fn method(&self) -> &'static str {
         match self {
             Self::TraceDiff => "POST",
@@ -207,7 +204,7 @@ impl Endpoint {
         }
     }
 
-    /// A short name for logs and metrics; never holds anything of the request.
+    /// A short name for logs and metrics. Contains nothing from the request.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Search => "search",
@@ -232,7 +229,7 @@ impl Endpoint {
         }
     }
 
-    /// Every call there is; those with a name in their path with some name.
+    /// All calls; those with an id or a tag in their path with an example of it.
     pub fn all() -> impl Iterator<Item = Self> {
         let named = NAMED.iter().filter_map(|path| match classify(path) {
             Class::Known(endpoint) => Some(endpoint),
@@ -241,7 +238,7 @@ impl Endpoint {
         FIXED.iter().cloned().chain(named)
     }
 
-    /// The canonical path of the call itself, relative to the upstream's base path.
+    /// The canonical path of this call, relative to the upstream's base path.
     pub fn client_path(&self) -> Cow<'static, str> {
         match self {
             Self::TagValues { written, .. } => {
@@ -253,8 +250,8 @@ impl Endpoint {
         }
     }
 
-    /// The one path that is sent up, relative to the upstream's base path; calls of the first
-    /// version that Tempo does not filter go up as those of the second.
+    /// The path that is forwarded, relative to the upstream's base path. Calls of the first version
+    /// that Tempo does not filter are forwarded as those of the second.
     pub fn upstream_path(&self) -> Cow<'static, str> {
         match self {
             Self::SearchTags => Cow::Borrowed(Self::SearchTagsV2.template()),
@@ -274,7 +271,7 @@ impl Endpoint {
         }
     }
 
-    /// The call's own path, with `{tag}` and `{id}` where such names are.
+    /// The call's own path, with `{tag}` and `{id}` as placeholders.
     pub fn template(&self) -> &'static str {
         match self {
             Self::Search => "/api/search",
@@ -300,7 +297,7 @@ impl Endpoint {
     }
 }
 
-/// What is encoded in a path segment: all but RFC 3986's unreserved characters.
+/// The characters to encode in a path segment: all but RFC 3986's unreserved ones.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -321,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn data_endpoints_go_up_by_the_path_they_were_known_by() {
+    fn data_endpoints_are_forwarded_to_their_own_path() {
         for path in [
             "/api/search",
             "/api/v2/search/tags",
@@ -341,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn every_call_is_found_at_its_own_path() {
+    fn every_call_is_recognized_by_its_own_path() {
         let mut names = BTreeSet::new();
         for endpoint in Endpoint::all() {
             assert_eq!(known(&endpoint.client_path()), endpoint);
@@ -351,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tempo_does_not_filter_goes_up_as_its_second_version() {
+    fn calls_that_tempo_does_not_filter_are_forwarded_as_v2() {
         let up = |path| known(path).upstream_path();
         assert_eq!(up("/api/search/tags"), "/api/v2/search/tags");
         assert_eq!(
@@ -361,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_of_the_first_version_goes_up_there_as_it_was_written() {
+    fn first_version_tag_keeps_its_spelling_in_its_own_path() {
         for path in [
             "/api/search/tag/http.method/values",
             "/api/search/tag/service.name/values",
@@ -380,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_encoded_whole() {
+    fn tags_are_encoded_as_one_segment() {
         let up = |path| known(path).upstream_path();
         assert_eq!(
             up("/api/search/tag/a b?q=%/x/values"),
@@ -393,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_are_no_ids_and_tags_that_are_no_tags_are_malformed() {
+    fn invalid_ids_and_tags_are_malformed() {
         let id = |id: &str| classify(&format!("/api/v2/traces/{id}"));
         for bad in [
             "",
@@ -421,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_of_tempo_is_closed() {
+    fn other_paths_of_tempo_are_closed() {
         for (path, group) in [
             ("/api/overrides", ClosedGroup::Overrides),
             ("/api/overrides/x", ClosedGroup::Overrides),

@@ -1,14 +1,14 @@
-//! What is shown of an error of the upstream's.
+//! What the client sees of an upstream's error.
 //!
-//! Tempo's texts quote the query it got, which is the confined one, and tell of what it met in
-//! the data it read, which is every tenant's. Only texts that are known to speak of nothing but
-//! the client's own parameters are shown.
+//! Tempo's error texts quote the query it got, which is the confined one, and details of the data
+//! it read, which is every tenant's. Only texts that are known to be about the client's own
+//! parameters are shown.
 
 use std::borrow::Cow;
 
 use crate::grpc::status::{Code, Status};
 
-/// How Tempo's harmless texts begin (`pkg/api`, `modules/frontend`).
+/// The prefixes of Tempo's harmless texts (`pkg/api`, `modules/frontend`).
 const HARMLESS: [&str; 18] = [
     "http parameter start must be before end",
     "range specified by start and end exceeds",
@@ -32,7 +32,7 @@ const HARMLESS: [&str; 18] = [
 
 const MAX_HARMLESS_BYTES: usize = 400;
 
-/// The text for an HTTP error of the upstream's, whose status is kept; `text/plain`.
+/// The `text/plain` body for an HTTP error of the upstream. Its status is forwarded.
 pub fn http_text(status: u16, body: &[u8]) -> Cow<'_, str> {
     match harmless(body).filter(|_| status == 400) {
         Some(text) => Cow::Borrowed(text),
@@ -45,8 +45,8 @@ pub fn http_text(status: u16, body: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The status for a gRPC error of the upstream's: its code, and a text that may be shown.
-/// `message` is decoded. Of its trailers nothing else goes on; `grpc-status-details-bin` repeats
+/// The status for a gRPC error of the upstream: its code, and a text that may be shown. `message`
+/// is the decoded `grpc-message`. No other trailer is forwarded: `grpc-status-details-bin` repeats
 /// the message.
 pub fn grpc_status(code: Code, message: &str) -> Status {
     let text = match code {
@@ -67,7 +67,7 @@ const REFUSED: &str = "Tempo refused the request. Its reason is not shown, as it
 const NOT_FOUND: &str = "Tempo has no such call.";
 const TOO_MANY: &str = "Tempo has too many requests or this one asks for too much; try again \
                         later, or with a shorter range.";
-const FAILED: &str = "Tempo failed to answer. Its reason is not shown, as it may tell of other \
+const FAILED: &str = "Tempo failed to answer. Its reason is not shown, as it may reveal other \
                       tenants' data; it is in the log of Tempo.";
 
 fn harmless(text: &[u8]) -> Option<&str> {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_quote_the_query_or_the_data_are_not() {
+    fn texts_that_quote_the_query_or_the_data_are_hidden() {
         for (status, text) in [
             (400, "invalid TraceQL query: parse error at line 1, col 3"),
             (
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn no_fixed_text_is_shown_for_a_good_end() {
+    fn ok_status_has_no_text() {
         assert_eq!(grpc_status(Code::Ok, "x"), Status::new(Code::Ok, ""));
     }
 }

@@ -1,9 +1,9 @@
 //! The API of Grafana Tempo: parameters, request messages, answers. Pure.
 //!
-//! A request walks through [`endpoints`] (which call is it), [`params`] (HTTP) or [`requests`]
-//! (gRPC): what goes up, and confined how. Its answer walks through [`search`], [`tags`] or
-//! [`metrics_answer`], whose JSON and protobuf forms lose the same things; an error through
-//! [`errors`]. How TraceQL is confined is a closure's business here.
+//! [`endpoints`] finds out which call a request is; [`params`] (HTTP) or [`requests`] (gRPC) decide
+//! what of it is forwarded, and confine it. [`search`], [`tags`] and [`metrics_answer`] filter the
+//! answers, with the same rules for JSON and protobuf, and [`errors`] filters errors. Callers pass
+//! closures that confine TraceQL.
 //!
 //! Sources of the rules, unless named otherwise: `pkg/api`, `pkg/tempopb/tempo.proto`,
 //! `modules/frontend` and `pkg/traceql` of Tempo 2.4 to 3.1.

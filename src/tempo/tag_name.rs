@@ -1,31 +1,31 @@
-//! The names of tags, whose values can be asked for.
+//! The names of tags in calls for tag values.
 //!
-//! Tempo reads the name in the path as TraceQL (`ParseIdentifier` in `pkg/traceql/parse.go`), and
-//! more than a name gets through: parentheses, comments, even further pipeline stages. Here a
-//! name is one attribute or intrinsic, and goes up in the one spelling printed here.
+//! Tempo parses the name in the path as TraceQL (`ParseIdentifier` in `pkg/traceql/parse.go`), and
+//! accepts more than a name: parentheses, comments, even further pipeline stages. Here a name is
+//! one attribute or intrinsic, and is forwarded in one canonical spelling.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// An attribute or intrinsic whose values may be asked for.
+/// An attribute or intrinsic whose values a client may ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TagName(Kind);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Kind {
-    /// One that belongs to a span.
+    /// An intrinsic of one span.
     Intrinsic(&'static str),
-    /// One that describes the whole trace, whoever its spans belong to.
-    OfTrace(&'static str),
+    /// An intrinsic that describes the whole trace, other tenants' spans included.
+    TraceIntrinsic(&'static str),
     Attribute {
-        /// With its dot; just the dot where there is none.
+        /// With its dot; only the dot if there is no scope.
         scope: &'static str,
         name: Box<str>,
     },
 }
 
-/// Why a name is not taken.
+/// Why a name is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TagNameError {
     /// Neither an attribute with its scope nor an intrinsic.
@@ -37,21 +37,20 @@ pub enum TagNameError {
     /// Tempo does not filter these by tenant.
     #[error("tags of parent spans are not supported")]
     Parent,
-    /// Its path would be another one after cleaning.
+    /// Path normalization would change its path.
     #[error("a tag with empty, `.` or `..` parts between slashes is not supported")]
     DotSegments,
-    /// Longer than [`MAX_TAG_BYTES`].
     #[error("the tag is longer than {MAX_TAG_BYTES} bytes")]
     TooLong,
     /// NUL, newlines and the like.
-    #[error("the tag holds a control character")]
+    #[error("the tag has a control character")]
     ControlCharacter,
 }
 
 /// The longest tag name, in bytes.
 pub const MAX_TAG_BYTES: usize = 2048;
 
-/// From `pkg/traceql/enum_attributes.go`; without those of [`OF_TRACE`], without `parent`, and
+/// From `pkg/traceql/enum_attributes.go`, without [`TRACE_INTRINSICS`], without `parent`, and
 /// without `span:childCount`, which counts children of every tenant.
 const INTRINSICS: [&str; 20] = [
     "duration",
@@ -78,8 +77,8 @@ const INTRINSICS: [&str; 20] = [
 
 const INSTRUMENTATION_INTRINSICS: [&str; 2] = ["instrumentation:name", "instrumentation:version"];
 
-/// Intrinsics whose values Tempo gives for whole traces, whatever the query says.
-const OF_TRACE: [&str; 7] = [
+/// Intrinsics whose values Tempo returns for whole traces, whatever the query says.
+const TRACE_INTRINSICS: [&str; 7] = [
     "rootName",
     "rootServiceName",
     "traceDuration",
@@ -98,7 +97,7 @@ const SCOPES: [&str; 6] = [
     "instrumentation.",
 ];
 
-/// Tags of the first version of the API that it looks for in one place only
+/// Tags that the first version of the API looks for in one scope only
 /// (`translateTagToAttribute` in `tempodb/encoding/vparquet5/block_search_tags.go`).
 const V1_RESOURCE: [&str; 9] = [
     "service.name",
@@ -114,7 +113,7 @@ const V1_RESOURCE: [&str; 9] = [
 const V1_SPAN: [&str; 3] = ["http.method", "http.url", "http.status_code"];
 
 impl TagName {
-    /// Reads a tag of `/api/v2/search/tag/{tag}/values` or of `SearchTagValuesV2`.
+    /// Parses a tag of `/api/v2/search/tag/{tag}/values` or of `SearchTagValuesV2`.
     pub fn parse(text: &str) -> Result<Self, TagNameError> {
         check(text)?;
         if text == "parent" || text.starts_with("parent.") {
@@ -133,8 +132,8 @@ impl TagName {
         Self::attribute(scope, &name)
     }
 
-    /// Reads a tag of `/api/search/tag/{tag}/values` or of `SearchTagValues`: a bare attribute
-    /// name, or one of the few intrinsics that version knows.
+    /// Parses a tag of `/api/search/tag/{tag}/values` or of `SearchTagValues`: an attribute name
+    /// without a scope, or one of the few intrinsics that this version knows.
     pub fn parse_v1(text: &str) -> Result<Self, TagNameError> {
         check(text)?;
         let canonical = match text {
@@ -166,10 +165,10 @@ impl TagName {
         Self::attribute("resource.", name)
     }
 
-    /// Whether its values are those of whole traces: to be refused unless the operator trusts
-    /// that traces are never shared.
-    pub fn is_of_trace(&self) -> bool {
-        matches!(self.0, Kind::OfTrace(_))
+    /// Whether its values describe whole traces: to be refused unless the operator asserts that
+    /// traces are never shared.
+    pub fn describes_whole_trace(&self) -> bool {
+        matches!(self.0, Kind::TraceIntrinsic(_))
     }
 
     /// Whether it may name this resource attribute.
@@ -183,24 +182,24 @@ impl TagName {
         find(&INTRINSICS)
             .or_else(|| find(&INSTRUMENTATION_INTRINSICS))
             .map(Kind::Intrinsic)
-            .or_else(|| find(&OF_TRACE).map(Kind::OfTrace))
+            .or_else(|| find(&TRACE_INTRINSICS).map(Kind::TraceIntrinsic))
             .map(Self)
     }
 
     fn attribute(scope: &'static str, name: &str) -> Result<Self, TagNameError> {
         let name = name.into();
         let tag = Self(Kind::Attribute { scope, name });
-        // Quotes may have kept apart what the printed name brings together.
+        // Without its quotes the name may have become longer, or a path with dot segments.
         check(&tag.to_string())?;
         Ok(tag)
     }
 }
 
-/// The one spelling that goes up.
+/// The canonical spelling, which is forwarded.
 impl fmt::Display for TagName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Intrinsic(name) | Kind::OfTrace(name) => f.write_str(name),
+            Kind::Intrinsic(name) | Kind::TraceIntrinsic(name) => f.write_str(name),
             Kind::Attribute { scope, name } if name.chars().all(is_bare) => {
                 write!(f, "{scope}{name}")
             }
@@ -218,7 +217,7 @@ impl fmt::Display for TagName {
     }
 }
 
-/// The checks on both versions' names, which stand in a path.
+/// The checks for the names of both versions, which are part of a path.
 fn check(text: &str) -> Result<(), TagNameError> {
     if text.len() > MAX_TAG_BYTES {
         return Err(TagNameError::TooLong);
@@ -235,7 +234,7 @@ fn check(text: &str) -> Result<(), TagNameError> {
     Ok(())
 }
 
-/// Reads the name behind a scope, in which quoted and bare parts may follow each other
+/// Unquotes the name after a scope, in which quoted and unquoted parts may alternate
 /// (`parseAttribute` in `pkg/traceql/lexer.go`).
 fn unquote(text: &str) -> Option<String> {
     let mut name = String::with_capacity(text.len());
@@ -256,7 +255,7 @@ fn unquote(text: &str) -> Option<String> {
     Some(name)
 }
 
-/// Whether a character may stand in a name without quotes (`isAttributeRune` in
+/// Whether a character is allowed in a name without quotes (`isAttributeRune` in
 /// `pkg/traceql/lexer.go`).
 fn is_bare(c: char) -> bool {
     !c.is_whitespace() && !"{}()=~!<>&|^,\"".contains(c)
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_and_intrinsics_keep_their_names() {
+    fn attributes_and_intrinsics_print_as_their_names() {
         for text in [
             ".a",
             "resource.service.name",
@@ -299,9 +298,9 @@ mod tests {
         assert_eq!(canonical(r#"span."plain""#), "span.plain");
     }
 
-    /// Each of these gave another tag's values, or every tenant's, on a real Tempo.
+    /// Each of these returned another tag's values, or every tenant's, on a real Tempo.
     #[test]
-    fn what_is_more_than_a_name_is_refused() {
+    fn more_than_a_name_is_refused() {
         for text in [
             "(rootName)",
             "rootName//",
@@ -334,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_changes_the_path_it_stands_in() {
+    fn names_that_would_change_their_path_are_refused() {
         for text in [
             ".a/../b", ".a//b", "./a", ".a/./b", ".a/", "../a", "..", "/.a", ".",
         ] {
@@ -354,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_version_has_bare_names() {
+    fn first_version_names_have_no_scope() {
         assert_eq!(canonical_v1("service.name"), "resource.service.name");
         assert_eq!(canonical_v1("http.method"), "span.http.method");
         assert_eq!(canonical_v1("x"), ".x");
@@ -370,23 +369,29 @@ mod tests {
     }
 
     #[test]
-    fn names_of_whole_traces_are_known_by_any_spelling() {
+    fn trace_intrinsics_are_recognized_in_any_spelling() {
         for text in [
             "rootName",
             "rootServiceName",
             "trace:rootName",
             "span:childCount",
         ] {
-            assert!(TagName::parse(text).unwrap().is_of_trace(), "{text}");
+            assert!(
+                TagName::parse(text).unwrap().describes_whole_trace(),
+                "{text}"
+            );
         }
         for text in ["root.name", "root.service.name", "rootName"] {
-            assert!(TagName::parse_v1(text).unwrap().is_of_trace(), "{text}");
+            assert!(
+                TagName::parse_v1(text).unwrap().describes_whole_trace(),
+                "{text}"
+            );
         }
-        assert!(!TagName::parse(".rootName").unwrap().is_of_trace());
+        assert!(!TagName::parse(".rootName").unwrap().describes_whole_trace());
     }
 
     #[test]
-    fn the_tenant_attribute_is_recognised() {
+    fn tenant_attribute_is_recognized() {
         let may = |text| TagName::parse(text).unwrap().may_be_resource("tenant_id");
         assert!(may(".tenant_id") && may("resource.tenant_id") && may(r#"."tenant_id""#));
         assert!(!may("span.tenant_id") && !may("resource.tenant") && !may("name"));
@@ -394,7 +399,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_printed_name_reads_back_as_itself(text in r#"(\.|span\.|resource\.)["\\/a-c .{}()|]{0,12}"#) {
+        fn printed_name_parses_as_itself(text in r#"(\.|span\.|resource\.)["\\/a-c .{}()|]{0,12}"#) {
             if let Ok(tag) = TagName::parse(&text) {
                 let printed = tag.to_string();
                 prop_assert_eq!(TagName::parse(&printed), Ok(tag));
@@ -402,7 +407,7 @@ mod tests {
         }
 
         #[test]
-        fn any_v1_name_prints_as_a_v2_name(text in "\\PC{1,24}") {
+        fn any_v1_name_prints_as_a_valid_v2_name(text in "\\PC{1,24}") {
             if let Ok(tag) = TagName::parse_v1(&text) {
                 prop_assert_eq!(TagName::parse(&tag.to_string()), Ok(tag));
             }

@@ -1,8 +1,7 @@
-//! Tempo's messages as an independent decoder reads them, and answers recorded from a real Tempo.
+//! Tempo's messages for an independent decoder, and answers recorded from a real Tempo.
 
 use prost::Message;
 
-/// A recorded answer.
 pub(super) fn fixture(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/fixtures/tempo/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(path).unwrap()
@@ -51,7 +50,7 @@ pub(super) struct Trace {
     pub(super) span_sets: Vec<SpanSet>,
     #[prost(map = "string, message", tag = "8")]
     pub(super) service_stats: std::collections::HashMap<String, ServiceStats>,
-    /// No field of Tempo's.
+    /// Not a field of Tempo's.
     #[prost(string, tag = "90")]
     pub(super) unknown: String,
 }
@@ -84,7 +83,7 @@ pub(super) struct Span {
     pub(super) duration: u64,
     #[prost(message, repeated, tag = "5")]
     pub(super) attributes: Vec<KeyValue>,
-    /// No field of Tempo's.
+    /// Not a field of Tempo's.
     #[prost(string, tag = "90")]
     pub(super) unknown: String,
 }
@@ -177,7 +176,7 @@ pub(super) struct TagValue {
     pub(super) value: String,
 }
 
-/// Of `query_range`; `query` has the value in place of the samples.
+/// The answer of `query_range`; that of `query` has a value instead of samples.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct RangeResponse {
     #[prost(message, repeated, tag = "1")]

@@ -1,5 +1,5 @@
-//! What time range a call of the traces API asks for, read as Tempo reads it (`bounds`, `step` and
-//! `ParseSearchRequest` in `pkg/api/http.go`). Times are in nanoseconds.
+//! The time range that a call of the traces API asks for, parsed as Tempo does (`bounds`, `step`
+//! and `ParseSearchRequest` in `pkg/api/http.go`). Times are in nanoseconds.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use time::format_description::well_known::Rfc3339;
 
 use super::endpoints::Endpoint;
 use crate::grpc::method::Method;
-use crate::promql::{duration, seconds, unix_time};
+use crate::promql::{parse_duration, parse_seconds, parse_unix_time};
 use crate::tenancy::{Unreadable, Window};
 use crate::traceql::go_duration;
 use crate::wire;
 
 const SECOND: i128 = 1_000_000_000;
 
-/// What a metrics query is about that says nothing (`defaultSince`).
+/// The range of a metrics query that does not give one (`defaultSince`).
 const DEFAULT_SINCE: i128 = 3600 * SECOND;
 
-/// The range of an HTTP call that came at `now` (since 1970), and its step; `None` where the
-/// endpoint has no range.
-pub fn of_call<'a>(
+/// The range and step of an HTTP call that arrives at `now` (since 1970); `None` if the endpoint
+/// has no range.
+pub fn of_http_call<'a>(
     endpoint: &Endpoint,
     given: impl Iterator<Item = (&'a str, &'a str)>,
     now: Duration,
@@ -62,8 +62,8 @@ pub fn of_call<'a>(
     })
 }
 
-/// The range of a gRPC call's message, and its step.
-pub fn of_message(method: Method, message: &[u8]) -> Option<Window> {
+/// The range and step of a gRPC call's message; `None` if the call has no range.
+pub fn of_grpc_message(method: Method, message: &[u8]) -> Option<Window> {
     let (start, end, step) = match method {
         Method::Search => (5, 6, None),
         Method::SearchTags | Method::SearchTagsV2 => (3, 4, None),
@@ -80,7 +80,7 @@ pub fn of_message(method: Method, message: &[u8]) -> Option<Window> {
     let range = number(start).and_then(|start| {
         let end = number(end)?;
         match (start, end) {
-            // A search of what is recent.
+            // A search of recent traces.
             (0, 0) if !is_metrics => Ok(0),
             (0, _) | (_, 0) => Err(give_both()),
             _ if is_metrics => Ok(end - start),
@@ -88,7 +88,7 @@ pub fn of_message(method: Method, message: &[u8]) -> Option<Window> {
         }
     });
     let step = match step {
-        // Zero leaves it to Tempo.
+        // With zero, Tempo chooses the step.
         Some(step) => number(step).map(|step| (step != 0).then_some(step)),
         None => Ok(None),
     };
@@ -116,7 +116,7 @@ fn number(message: &[u8], wanted: u32) -> Result<i128, Unreadable> {
     Ok(found.unwrap_or(0).into())
 }
 
-/// The parameters as they are given; an empty one counts as none.
+/// The parameters as given. Empty means not given.
 #[derive(Default)]
 struct Times<'a> {
     start: Option<&'a str>,
@@ -126,7 +126,7 @@ struct Times<'a> {
 }
 
 impl<'a> Times<'a> {
-    /// Each may be given once: readers differ in which of several counts.
+    /// Each may be given only once: parsers differ in which of several counts.
     fn read(given: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, Unreadable> {
         let mut times = Self::default();
         let mut seen: Vec<&str> = Vec::new();
@@ -156,7 +156,7 @@ impl<'a> Times<'a> {
         Ok(times)
     }
 
-    /// Without a range, a search is of what is recent.
+    /// A search without a range covers recent traces.
     fn of_search(&self) -> Result<i128, Unreadable> {
         match (self.start, self.end, self.since) {
             (None, None, None) => Ok(0),
@@ -173,7 +173,7 @@ impl<'a> Times<'a> {
         }
     }
 
-    /// As `determineBounds` has it.
+    /// Computed as in Tempo's `determineBounds`.
     fn of_metrics(&self, now: i128) -> Result<i128, Unreadable> {
         let since = self.since.map_or(Ok(DEFAULT_SINCE), since_of)?;
         let end = self.end.map_or(Ok(now), |end| timestamp("end", end))?;
@@ -193,8 +193,8 @@ fn give_both() -> Unreadable {
 }
 
 fn since_of(text: &str) -> Result<i128, Unreadable> {
-    duration(text).ok_or_else(|| Unreadable {
-        problem: "`since` is no duration".to_owned(),
+    parse_duration(text).ok_or_else(|| Unreadable {
+        problem: "`since` is not a duration".to_owned(),
         hint: "give it like 1h",
     })
 }
@@ -203,35 +203,35 @@ fn unix_seconds(name: &str, text: &str) -> Result<i128, Unreadable> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() <= 10;
     let number = digits.then(|| text.parse::<u32>().ok()).flatten();
     number.map(i128::from).ok_or_else(|| Unreadable {
-        problem: format!("`{name}` is no time"),
+        problem: format!("`{name}` is not a valid time"),
         hint: "give start and end in Unix seconds",
     })
 }
 
-/// Up to ten digits are seconds, more are nanoseconds, and a point makes it seconds again.
+/// Up to ten digits are seconds, more are nanoseconds; with a decimal point, always seconds.
 fn timestamp(name: &str, text: &str) -> Result<i128, Unreadable> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let read = if is_number {
         let number = text.parse::<i64>().ok().map(i128::from);
         number.map(|number| number * if text.len() <= 10 { SECOND } else { 1 })
     } else {
-        let fraction = text.contains('.').then(|| unix_time(text)).flatten();
+        let fraction = text.contains('.').then(|| parse_unix_time(text)).flatten();
         let date = || OffsetDateTime::parse(text, &Rfc3339).ok();
         fraction.or_else(|| date().map(OffsetDateTime::unix_timestamp_nanos))
     };
     read.ok_or_else(|| Unreadable {
-        problem: format!("`{name}` is no time"),
+        problem: format!("`{name}` is not a valid time"),
         hint: "give start and end in Unix seconds or nanoseconds, or as RFC 3339",
     })
 }
 
-/// Without one Tempo chooses it, by the range: some 240 points.
+/// Without a step, Tempo chooses one by the range, for about 240 points.
 fn step(text: Option<&str>) -> Result<Option<i128>, Unreadable> {
     let Some(text) = text else { return Ok(None) };
-    let step = seconds(text).or_else(|| go_duration(text));
+    let step = parse_seconds(text).or_else(|| go_duration(text));
     let positive = step.filter(|step| *step > 0);
     positive.map(Some).ok_or_else(|| Unreadable {
-        problem: "`step` is no duration longer than zero".to_owned(),
+        problem: "`step` is not a duration longer than zero".to_owned(),
         hint: "give it like 15s, or in seconds",
     })
 }
@@ -246,7 +246,7 @@ mod tests {
     const NOW: Duration = Duration::from_hours(500_000);
 
     fn of(endpoint: &Endpoint, given: &[(&str, &str)]) -> Window {
-        of_call(endpoint, given.iter().copied(), NOW).unwrap()
+        of_http_call(endpoint, given.iter().copied(), NOW).unwrap()
     }
 
     fn metrics(given: &[(&str, &str)]) -> Option<i128> {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_have_the_range_that_tempo_gives_them() {
+    fn metrics_ranges_are_those_of_tempo() {
         for (given, expected) in [
             (&[][..], Some(3600)),
             (&[("since", "5m")], Some(300)),
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_without_a_range_is_of_what_is_recent() {
+    fn search_without_a_range_covers_recent_traces() {
         for (given, expected) in [
             (&[][..], Some(0)),
             (&[("start", "0"), ("end", "0")], Some(0)),
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_have_the_same_ranges() {
+    fn messages_have_the_same_ranges_as_parameters() {
         let message = |fields: &[(u32, u64)]| {
             let mut message = Vec::new();
             put_bytes(&mut message, 1, b"{}");
@@ -341,7 +341,8 @@ mod tests {
             }
             message
         };
-        let window = |method, fields: &[(u32, u64)]| of_message(method, &message(fields)).unwrap();
+        let window =
+            |method, fields: &[(u32, u64)]| of_grpc_message(method, &message(fields)).unwrap();
         let hour = 3600 * SECOND;
         let found = window(
             Method::MetricsQueryRange,
@@ -367,13 +368,18 @@ mod tests {
                 .range
                 .is_err()
         );
-        assert!(of_message(Method::Search, b"\xff").unwrap().range.is_err());
-        assert_eq!(of_message(Method::HealthCheck, b""), None);
+        assert!(
+            of_grpc_message(Method::Search, b"\xff")
+                .unwrap()
+                .range
+                .is_err()
+        );
+        assert_eq!(of_grpc_message(Method::HealthCheck, b""), None);
     }
 
     proptest! {
         #[test]
-        fn any_request_is_read_or_not(
+        fn arbitrary_requests_do_not_panic(
             start in "[0-9.eE+-]{0,24}|\\PC{0,8}", end in "[0-9]{0,24}", since in "[0-9a-z.]{0,30}",
             step in "[0-9a-z.]{0,12}", message in prop::collection::vec(any::<u8>(), 0..40),
         ) {
@@ -381,8 +387,8 @@ mod tests {
             for given in [&given[..2], &given[..1], &given[1..2], &given[2..]] {
                 let _ = (metrics(given), search(given));
             }
-            let _ = of_message(Method::MetricsQueryRange, &message);
-            let _ = of_message(Method::Search, &message);
+            let _ = of_grpc_message(Method::MetricsQueryRange, &message);
+            let _ = of_grpc_message(Method::Search, &message);
         }
     }
 }

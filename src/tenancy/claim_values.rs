@@ -1,4 +1,4 @@
-//! The values of a claim, in each form in which providers write them.
+//! The values of a claim, in all the forms that providers write.
 //!
 //! | the claim is | its values are | written so by |
 //! |---|---|---|
@@ -9,8 +9,8 @@
 //! | an object of objects | its keys | Zitadel's roles, Keycloak's organizations |
 //! | JSON text of such a list or object | as the list or object | gateways that only copy strings |
 //!
-//! Each form has one reading. Everything else is refused, and so is a form that is mixed: what was
-//! meant is not known, and a value that is left out or made up could be another tenant.
+//! Each form is unambiguous. Everything else is refused, mixed forms too: it is not known what was
+//! meant, and a value that is dropped or guessed could be another tenant.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,7 +21,7 @@ use super::refusal::ScopeRefusal;
 use crate::config::settings::ClaimPath;
 use crate::strict_json;
 
-/// The forms that are read, for error texts.
+/// The accepted forms, for error texts.
 const EXPECTED: &str = "a string, a whole number, a list of those, a list of objects with a \
                         `name`, or an object whose values are objects";
 
@@ -49,7 +49,7 @@ enum Part {
 }
 
 impl Form {
-    /// For operators; `None` where the values are written as they are.
+    /// For operators; `None` for plain strings and lists.
     pub(super) fn in_words(self) -> Option<String> {
         let text = self.is_text.then_some("JSON text in a string");
         let part = match self.part {
@@ -97,9 +97,9 @@ pub(super) fn read<'a>(
 /// The values that a condition compares: none if the claim is missing, null or empty.
 ///
 /// # Errors
-/// If the claim cannot be read, or is with the provider because it is too large for a token: what
-/// the condition would have found is not known, and going on to the next rule could grant more than
-/// was meant.
+/// If the claim cannot be read, or is not in the token because it is too large for one: then it is
+/// unknown whether the condition holds, and going on to the next rule could grant more than was
+/// meant.
 pub(super) fn of_condition<'a>(
     path: &ClaimPath,
     claims: &'a Map<String, Value>,
@@ -120,7 +120,7 @@ fn missing(path: &ClaimPath, claims: &Map<String, Value>) -> ScopeRefusal {
     }
 }
 
-/// Whether the provider says that it has the claim and that it is not in the token: a distributed
+/// Whether the token says that the claim exists but must be fetched from the provider: a distributed
 /// claim (`_claim_names`, OpenID Connect Core §5.6.2), or Entra ID's `hasgroups` of the implicit
 /// flow. Entra ID does so for a user in too many groups, which it calls an overage.
 fn is_elsewhere(path: &ClaimPath, claims: &Map<String, Value>) -> bool {
@@ -197,8 +197,8 @@ fn values<'a>(
     }
 }
 
-/// Whether a string is meant as a list or an object. A tenant is hardly ever called so, and a list
-/// taken for one tenant's name would show its callers nothing, without a reason.
+/// Whether a string looks like a JSON list or object. Tenant names hardly ever do, and a list that is
+/// taken for one tenant's name would give its callers empty answers without an error.
 fn is_json_text(text: &str) -> bool {
     let text = text.trim();
     (text.starts_with('[') && text.ends_with(']')) || (text.starts_with('{') && text.ends_with('}'))
@@ -227,8 +227,8 @@ fn item_of_list<'a>(path: &ClaimPath, item: &'a Value) -> Result<Cow<'a, str>, S
     Err(refused(path, found))
 }
 
-/// The one way to write a whole number. Others, such as `1e3` and numbers beyond 64 bits, are not
-/// exact in many providers' JSON.
+/// The decimal digits of a whole number. Other notations, such as `1e3`, and numbers beyond 64 bits
+/// are not exact in the JSON of many providers.
 fn digits(number: &Number) -> Option<Cow<'static, str>> {
     (number.is_u64() || number.is_i64()).then(|| Cow::Owned(number.to_string()))
 }
@@ -344,7 +344,7 @@ mod tests {
                 "a",
                 "JSON text in a string: the `name` of each object in a list",
             ),
-            // What is no list and no object is what it says.
+            // Any other string is its own value.
             (json!("[a"), "[a", ""),
             (json!("a]"), "a]", ""),
             (json!("7"), "7", ""),

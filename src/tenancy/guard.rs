@@ -1,4 +1,4 @@
-//! Limits of what one query of a tenant may ask for (`tenant_limits`). Times are in nanoseconds.
+//! Limits on what one query of a tenant may ask for (`tenant_limits`). Times are in nanoseconds.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::reason::Reason;
 
 /// The strictest limits of a caller's tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Guard<'a> {
+pub struct QueryGuard<'a> {
     max_range: Option<Bound<'a, i128>>,
     max_points: Option<Bound<'a, i128>>,
     min_step: Option<Bound<'a, i128>>,
@@ -58,7 +58,7 @@ pub enum GuardRefusal {
         limit: i128,
         tenant: Tenant,
     },
-    /// What the limit applies to is not given, or not in a form that can be read.
+    /// The value that the limit applies to is missing or cannot be parsed.
     #[error(
         "{problem}, and tenant_limits {} of tenant `{tenant}` needs it: {hint}",
         guard.label()
@@ -83,7 +83,7 @@ impl GuardRefusal {
     }
 }
 
-/// What part of a request cannot be compared with a limit.
+/// Why a part of a request cannot be compared with a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     /// In words: "`start` is not given".
@@ -94,15 +94,15 @@ pub struct Unreadable {
 /// What a range query asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// From its start to its end.
+    /// The time from its start to its end.
     pub range: Result<i128, Unreadable>,
-    /// `None` if it has none, or leaves it to the upstream.
+    /// `None` if it has no step, or the upstream chooses it.
     pub step: Result<Option<i128>, Unreadable>,
 }
 
-impl<'a> Guard<'a> {
-    /// The limits of these tenants; `None` if there are none.
-    pub fn of(limits: &TenantLimits, tenants: &'a TenantSet) -> Option<Self> {
+impl<'a> QueryGuard<'a> {
+    /// The strictest limits of these tenants; `None` if there are none.
+    pub fn strictest_of(limits: &TenantLimits, tenants: &'a TenantSet) -> Option<Self> {
         if !limits.guards() {
             return None;
         }
@@ -124,12 +124,12 @@ impl<'a> Guard<'a> {
                 },
             ),
         };
-        let guards = guard.looks_into_queries() || guard.min_step.is_some();
+        let guards = guard.needs_query_ranges() || guard.min_step.is_some();
         guards.then_some(guard)
     }
 
-    /// Whether the ranges within a query have to be known.
-    pub fn looks_into_queries(&self) -> bool {
+    /// Whether the ranges in the query's text have to be known.
+    pub fn needs_query_ranges(&self) -> bool {
         self.max_range.is_some() || self.max_points.is_some()
     }
 
@@ -173,14 +173,14 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Checks how many points a range and a step make.
+    /// Checks the number of points of a range and a step.
     pub fn check_points(
         &self,
         what: &'static str,
         range: i128,
         step: i128,
     ) -> Result<(), GuardRefusal> {
-        // A step of zero makes as many points as there can be.
+        // A step of zero counts as infinitely many points.
         let steps = range.saturating_abs().checked_div(step.max(0));
         let asked = steps.unwrap_or(i128::MAX).saturating_add(1);
         match self.max_points {
@@ -217,7 +217,7 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// The error for ranges within a query that cannot be read.
+    /// The error if ranges in the query's text are needed and cannot be parsed.
     pub fn unreadable_query(&self) -> Option<GuardRefusal> {
         let (guard, bound) = match (self.max_range, self.max_points) {
             (Some(bound), _) => (MAX_RANGE, bound),
@@ -320,10 +320,10 @@ mod tests {
     }
 
     #[test]
-    fn texts_name_the_guard_its_value_and_what_was_asked() {
+    fn texts_name_the_limit_its_value_and_the_request() {
         let limits = TenantLimits::new(limit(31, 100, 60), BTreeMap::new());
         let tenants = tenants(&["acme"]);
-        let guard = Guard::of(&limits, &tenants).unwrap();
+        let guard = QueryGuard::strictest_of(&limits, &tenants).unwrap();
         assert_eq!(
             error_text(guard.check_window(&window(40 * DAY, None))),
             "the range of this request is 40d, longer than tenant_limits max_range 31d of tenant \
@@ -356,7 +356,7 @@ mod tests {
     fn value_at_the_limit_is_permitted() {
         let limits = TenantLimits::new(limit(31, 100, 60), BTreeMap::new());
         let tenants = tenants(&["acme"]);
-        let guard = Guard::of(&limits, &tenants).unwrap();
+        let guard = QueryGuard::strictest_of(&limits, &tenants).unwrap();
         assert!(guard.check_window(&window(31 * DAY, None)).is_ok());
         let most = window(5999 * SECOND, Some(60 * SECOND));
         assert!(guard.check_window(&most).is_ok());
@@ -365,12 +365,12 @@ mod tests {
     }
 
     #[test]
-    fn of_several_tenants_the_strictest_guard_holds_and_is_named() {
+    fn strictest_limit_of_several_tenants_applies_and_is_named() {
         let overrides = [("wide", limit(90, 9, 0)), ("slow", limit(90, 99, 300))];
         let overrides = overrides.map(|(name, limit)| (name.into(), limit));
         let limits = TenantLimits::new(limit(31, 0, 60), overrides.into());
         let all = tenants(&["acme", "slow", "wide"]);
-        let guard = Guard::of(&limits, &all).unwrap();
+        let guard = QueryGuard::strictest_of(&limits, &all).unwrap();
         let named = |result| {
             let text = error_text(result);
             text.split('`').nth(1).unwrap().to_owned()
@@ -380,7 +380,7 @@ mod tests {
         assert_eq!(named(guard.check_step(299 * SECOND)), "slow");
         let wide = tenants(&["wide"]);
         assert!(
-            Guard::of(&limits, &wide)
+            QueryGuard::strictest_of(&limits, &wide)
                 .unwrap()
                 .check_range("x", 90 * DAY)
                 .is_ok()
@@ -388,19 +388,19 @@ mod tests {
     }
 
     #[test]
-    fn without_guards_there_is_none() {
+    fn no_limits_make_no_guard() {
         let one = [("acme".into(), limit(1, 0, 0))];
         let limits = TenantLimits::new(TenantLimit::default(), one.into());
-        assert!(Guard::of(&limits, &tenants(&["other"])).is_none());
-        assert!(Guard::of(&limits, &tenants(&["acme"])).is_some());
-        assert!(Guard::of(&TenantLimits::default(), &tenants(&["acme"])).is_none());
+        assert!(QueryGuard::strictest_of(&limits, &tenants(&["other"])).is_none());
+        assert!(QueryGuard::strictest_of(&limits, &tenants(&["acme"])).is_some());
+        assert!(QueryGuard::strictest_of(&TenantLimits::default(), &tenants(&["acme"])).is_none());
     }
 
     #[test]
     fn unreadable_value_is_refused_only_if_a_limit_needs_it() {
         let limits = TenantLimits::new(limit(0, 0, 60), BTreeMap::new());
         let tenants = tenants(&["acme"]);
-        let guard = Guard::of(&limits, &tenants).unwrap();
+        let guard = QueryGuard::strictest_of(&limits, &tenants).unwrap();
         let unknown = || Unreadable {
             problem: String::new(),
             hint: "",
@@ -422,10 +422,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_numbers_overflow(range in any::<i128>(), step in any::<i128>()) {
+        fn extreme_numbers_do_not_overflow(range in any::<i128>(), step in any::<i128>()) {
             let limits = TenantLimits::new(limit(1, 10, 1), BTreeMap::new());
             let tenants = tenants(&["acme"]);
-            let guard = Guard::of(&limits, &tenants).unwrap();
+            let guard = QueryGuard::strictest_of(&limits, &tenants).unwrap();
             let judged = guard.check_window(&window(range, Some(step)));
             let is_small = range.saturating_abs() <= DAY && step >= SECOND
                 && range.saturating_abs() / step < 10;

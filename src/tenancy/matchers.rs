@@ -25,7 +25,6 @@ impl TenantSet {
             .is_ok()
     }
 
-    /// The tenants, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Tenant> + Clone {
         self.0.iter()
     }

@@ -8,7 +8,7 @@ mod refusal;
 mod rules;
 mod scope;
 
-pub use guard::{Guard, GuardRefusal, Unreadable, Window};
+pub use guard::{GuardRefusal, QueryGuard, Unreadable, Window};
 pub use matchers::{LabelMatcher, MatchOp, Matchers, TenantSet};
 pub use reasons::{Reason, reasons};
 pub use refusal::ScopeRefusal;

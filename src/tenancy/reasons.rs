@@ -41,7 +41,7 @@ impl Reason {
 
 /// One reason for each dimension, in the order of the config, and one for the clusters if there are
 /// rules for them. A caller with all tenants has only the first. Callers that
-/// [`resolve`](super::resolve) refuses have reasons as well, with tenants in them or not.
+/// [`resolve`](super::resolve) refuses have reasons as well, some of them with tenants.
 pub fn reasons(tenancy: &Tenancy, issuer: &str, claims: &Map<String, Value>) -> Vec<Reason> {
     let reason = |rules, what| of_rules(rules, issuer, claims, tenancy.max_tenants, what);
     let first = Reason {

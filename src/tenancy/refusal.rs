@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::InvalidTenant;
 
 /// Why a caller with a valid token has no tenants, which is a 403. The texts name the claim and the
-/// type of what it holds, never a value.
+/// type of its content, never a value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ScopeRefusal {
     /// No rule's `when` holds.
@@ -14,13 +14,12 @@ pub enum ScopeRefusal {
          Add a rule for such callers, or give them the claim that a rule requires"
     )]
     NoRule,
-    /// The claim is missing.
     #[error(
         "the token has no claim `{claim}`: let the identity provider add it, or name another \
          claim under `tenancy`"
     )]
     ClaimMissing { claim: String },
-    /// The provider has the claim and did not put it into the token.
+    /// The provider has the claim but did not include it in the token.
     #[error(
         "the token has no claim `{claim}` but says that the identity provider has it \
          (`_claim_names` or `hasgroups`): Entra ID leaves the groups out of the tokens of a user in \
@@ -68,7 +67,6 @@ pub enum ScopeRefusal {
         /// Why it is not valid.
         why: InvalidTenant,
     },
-    /// More tenants than `max_tenants`.
     #[error(
         "the token's claim `{claim}` names {found} tenants and at most {max} are permitted: give the \
          caller fewer, narrow the rule by `pattern` or `map`, or raise `tenancy.max_tenants`"

@@ -14,7 +14,7 @@ struct Example {
     is_metrics: bool,
 }
 
-/// The corpus is in `$PARTYWALL_CORPUS`, else beside the repository; not everyone has it.
+/// The corpus is in `$PARTYWALL_CORPUS`, else beside the repository; it is not part of it.
 fn corpus() -> Option<Vec<Example>> {
     let base = std::env::var_os("PARTYWALL_CORPUS").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
@@ -74,7 +74,7 @@ fn every_valid_query_is_confined_or_uses_a_trace_intrinsic() {
 }
 
 #[test]
-fn whatever_tempo_does_not_parse_is_refused_with_its_place() {
+fn query_that_tempo_does_not_parse_is_refused_with_its_position() {
     let Some(corpus) = corpus() else { return };
     let mut count = 0;
     for example in corpus
@@ -93,7 +93,7 @@ fn whatever_tempo_does_not_parse_is_refused_with_its_place() {
 }
 
 #[test]
-fn what_tempo_does_not_validate_is_refused_but_for_regular_expressions() {
+fn query_that_tempo_does_not_validate_is_refused_except_for_regexes() {
     let Some(corpus) = corpus() else { return };
     let is_invalid = |class: &str| matches!(class, "validate_fails" | "unsupported");
     let passed: Vec<&str> = corpus
@@ -105,13 +105,13 @@ fn what_tempo_does_not_validate_is_refused_but_for_regular_expressions() {
     assert_eq!(passed, [r#"{ span.foo =~ "[" }"#, r#"{ span.foo !~ "[" }"#]);
 }
 
-/// A quarter of the default limits is enough for every one.
+/// A quarter of the default limits is enough for each query.
 #[test]
 fn valid_queries_are_far_within_the_default_limits() {
     let Some(corpus) = corpus() else { return };
     let limits = crate::config::settings::Limits::default();
     for Example { query, class, .. } in &corpus {
-        let size = super::size(query);
+        let size = super::measure(query);
         if class == "valid" {
             assert!(4 * size.depth <= limits.query_depth, "{size:?} {query}");
             assert!(4 * size.nodes <= limits.query_nodes, "{size:?} {query}");

@@ -1,32 +1,31 @@
-//! Field expressions: what stands in `{ }`, in `by( )` and in aggregates.
+//! Field expressions: the contents of `{ }`, of `by( )` and of aggregates.
 //!
-//! An operator-precedence parser with a stack of its own, so that nesting costs no call stack.
-//! It builds no tree: types, all that validation asks for, are known bottom-up.
+//! An operator-precedence parser with an explicit stack, so that nesting does not use the call
+//! stack. It builds no tree: validation needs only types, which are known bottom-up.
 //!
 //! Source: `fieldExpression` of `pkg/traceql/expr.y`; validation: `pkg/traceql/ast_validate.go`.
 
-use super::reader::{Reader, fault};
+use super::parser::{Parser, fault};
 use super::refusal::{Fault, Problem};
 use super::token::{Lexeme, Op, Token, Type};
 
-/// A field expression that has been read.
+/// A field expression that has been parsed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Value {
+pub(super) struct Expression {
     pub(super) ty: Type,
-    /// Whether any attribute or intrinsic is in it.
+    /// Whether it contains an attribute or intrinsic.
     pub(super) uses_span: bool,
     is_literal: bool,
     may_be_nil: bool,
-    /// Its first token.
     pub(super) at: Lexeme,
 }
 
-/// What waits for its right-hand side.
+/// Operators and parentheses that wait for their right-hand side.
 enum Pending {
     Parens(Lexeme),
     /// `-` or `!`.
     Unary(Op, Lexeme),
-    Binary(Op, Value),
+    Binary(Op, Expression),
     /// `nil =` or `nil !=`.
     NilLeft(Op, Lexeme),
 }
@@ -35,9 +34,9 @@ const NOT_NIL: Problem = Problem::Invalid(
     "intrinsics and resource.service.name cannot be nil, so they cannot be compared with it",
 );
 
-impl Reader<'_> {
-    /// Reads as long as the tokens fit. What follows is for the caller to judge.
-    pub(super) fn field_expression(&mut self) -> Result<Value, Fault> {
+impl Parser<'_> {
+    /// Parses as long as the tokens fit. The caller decides whether what follows is valid.
+    pub(super) fn field_expression(&mut self) -> Result<Expression, Fault> {
         let mut stack = Vec::new();
         loop {
             let Some(mut value) = self.field_operand(&mut stack)? else {
@@ -78,8 +77,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes what an operand begins with. `None`: it goes on.
-    fn field_operand(&mut self, stack: &mut Vec<Pending>) -> Result<Option<Value>, Fault> {
+    /// Takes the start of an operand; `None` if the operand is not complete yet.
+    fn field_operand(&mut self, stack: &mut Vec<Pending>) -> Result<Option<Expression>, Fault> {
         let at = self.next;
         match at.token {
             Token::OpenParens => {
@@ -116,7 +115,7 @@ impl Reader<'_> {
             Token::Attribute(_) | Token::Colon(_) | Token::Word(_) => {
                 let field = self.field()?;
                 let (ty, may_be_nil) = (field.ty, field.may_be_nil);
-                Ok(Some(Value {
+                Ok(Some(Expression {
                     ty,
                     uses_span: true,
                     is_literal: false,
@@ -133,9 +132,13 @@ impl Reader<'_> {
     }
 }
 
-/// Applies the operators that take `value` before `next` could; all up to the parenthesis
-/// if there is no next one.
-fn reduce(stack: &mut Vec<Pending>, mut value: Value, next: Option<Op>) -> Result<Value, Fault> {
+/// Applies the pending operators that bind tighter than `next`, or all up to the last open
+/// parenthesis if there is no `next`.
+fn reduce(
+    stack: &mut Vec<Pending>,
+    mut value: Expression,
+    next: Option<Op>,
+) -> Result<Expression, Fault> {
     let binds = |op: Op| next.is_none_or(|next| op.binds_before(next));
     while let Some(top) = stack.pop() {
         match top {
@@ -146,7 +149,7 @@ fn reduce(stack: &mut Vec<Pending>, mut value: Value, next: Option<Op>) -> Resul
                 value = unary(op, at, value)?;
             }
             Pending::NilLeft(op, at) if binds(op) => {
-                value = Value {
+                value = Expression {
                     at,
                     ..compared_with_nil(op, value)?
                 };
@@ -164,8 +167,8 @@ fn is_field_operator(op: Op) -> bool {
     !matches!(op, Op::Pipe | Op::Structural | Op::Not)
 }
 
-fn literal(ty: Type, at: Lexeme) -> Value {
-    Value {
+fn literal(ty: Type, at: Lexeme) -> Expression {
+    Expression {
         ty,
         uses_span: false,
         is_literal: true,
@@ -174,8 +177,8 @@ fn literal(ty: Type, at: Lexeme) -> Value {
     }
 }
 
-fn compound(ty: Type, uses_span: bool, at: Lexeme) -> Value {
-    Value {
+fn compound(ty: Type, uses_span: bool, at: Lexeme) -> Expression {
+    Expression {
         ty,
         uses_span,
         is_literal: false,
@@ -184,14 +187,14 @@ fn compound(ty: Type, uses_span: bool, at: Lexeme) -> Value {
     }
 }
 
-fn compared_with_nil(op: Op, value: Value) -> Result<Value, Fault> {
+fn compared_with_nil(op: Op, value: Expression) -> Result<Expression, Fault> {
     if op == Op::Equal && !value.may_be_nil {
         return Err(fault(value.at, NOT_NIL));
     }
     Ok(compound(Type::Bool, value.uses_span, value.at))
 }
 
-fn unary(op: Op, at: Lexeme, value: Value) -> Result<Value, Fault> {
+fn unary(op: Op, at: Lexeme, value: Expression) -> Result<Expression, Fault> {
     let fits = match value.ty {
         Type::Attribute => true,
         Type::Bool => op == Op::Not,
@@ -206,7 +209,7 @@ fn unary(op: Op, at: Lexeme, value: Value) -> Result<Value, Fault> {
     Ok(compound(value.ty, value.uses_span, at))
 }
 
-fn binary(op: Op, left: Value, right: Value) -> Result<Value, Fault> {
+fn binary(op: Op, left: Expression, right: Expression) -> Result<Expression, Fault> {
     if !left.ty.matches(right.ty) {
         let problem = Problem::Invalid("binary operations must operate on the same type");
         return Err(fault(left.at, problem));

@@ -1,10 +1,10 @@
-//! The oddities of Tempo's lexer and grammar, one line each. Verdicts are those of Tempo.
+//! The peculiarities of Tempo's lexer and grammar, one line each, with Tempo's own verdicts.
 
-use super::reader::{Outline, read};
+use super::parser::{Outline, parse};
 use super::{Refusal, RefusalKind, TraceIntrinsics};
 
 fn outline(query: &str) -> Result<Outline, Refusal> {
-    read(query, TraceIntrinsics::Trust)
+    parse(query, TraceIntrinsics::Trust)
 }
 
 #[track_caller]
@@ -26,7 +26,7 @@ fn refused(queries: &[&str]) {
     }
 }
 
-/// The text from the start of each leaf pipeline, a few characters of it.
+/// The first few characters of each leaf pipeline.
 fn leaves(query: &str) -> Vec<String> {
     let leaves = outline(query).unwrap().leaves;
     let start = |&at: &usize| query.get(at..).unwrap().chars().take(4).collect();
@@ -34,7 +34,7 @@ fn leaves(query: &str) -> Vec<String> {
 }
 
 #[test]
-fn names_of_attributes_take_nearly_everything() {
+fn attribute_names_allow_nearly_every_character() {
     accepted(&[
         "{ .a*2 = 1 }",
         "{ .a-1 = .b+1 }",
@@ -68,7 +68,7 @@ fn names_of_attributes_take_nearly_everything() {
 }
 
 #[test]
-fn comments_are_gos() {
+fn comments_are_those_of_go() {
     accepted(&[
         "// first\n{ } // last",
         "{ /* } */ .a /**/ = /* \n */ 1 }",
@@ -89,7 +89,7 @@ fn comments_are_gos() {
 }
 
 #[test]
-fn strings_are_gos() {
+fn strings_are_those_of_go() {
     accepted(&[
         r#"{ .a = "} | { \" // \\" }"#,
         "{ .a = `} | { \\` }",
@@ -114,7 +114,7 @@ fn strings_are_gos() {
 }
 
 #[test]
-fn numbers_and_durations_are_gos_and_prometheus() {
+fn numbers_and_durations_are_those_of_go_and_prometheus() {
     accepted(&[
         "{ .a = 010 && .b = 1. && .c = .5 && .d = 1e3 && .e = 09.5 && .f = 1.5e-3 }",
         "{ .a = 9223372036854775807 && .b = minInt && .c = -maxInt }",
@@ -140,7 +140,7 @@ fn numbers_and_durations_are_gos_and_prometheus() {
 }
 
 #[test]
-fn only_ascii_and_four_blanks_stand_between_tokens() {
+fn only_ascii_and_four_kinds_of_white_space_separate_tokens() {
     accepted(&["\u{feff}{}", "\t{\r\n}  "]);
     refused(&[
         "{\u{a0}}",
@@ -158,7 +158,7 @@ fn only_ascii_and_four_blanks_stand_between_tokens() {
 }
 
 #[test]
-fn precedence_decides_what_meets_what() {
+fn precedence_decides_which_types_are_combined() {
     accepted(&[
         "{ 1 = 1 + 1 }",
         "{ -.a = 1 }",
@@ -183,7 +183,7 @@ fn precedence_decides_what_meets_what() {
 }
 
 #[test]
-fn nil_stands_only_beside_equality() {
+fn nil_is_allowed_only_with_equality() {
     accepted(&[
         "{ nil = nil }",
         "{ nil != nil && nil = .a }",
@@ -211,7 +211,7 @@ fn nil_stands_only_beside_equality() {
 }
 
 #[test]
-fn intrinsics_belong_to_their_scopes() {
+fn intrinsics_are_allowed_only_in_their_scopes() {
     accepted(&[
         "{ span:childCount > 1 && span:id = span:parentID && event:name = link:traceID }",
         "{ event:timeSinceStart > 1s && link:spanID != `` && trace:id = `1` }",
@@ -241,7 +241,7 @@ fn intrinsics_belong_to_their_scopes() {
 }
 
 #[test]
-fn every_operator_between_span_sets() {
+fn every_span_set_operator_is_accepted() {
     for op in [
         "&&", "||", ">", "<", ">>", "<<", "~", "!>", "!<", "!>>", "!<<", "!~", "&>", "&<", "&>>",
         "&<<", "&~",
@@ -260,7 +260,7 @@ fn every_operator_between_span_sets() {
 }
 
 #[test]
-fn a_pipeline_begins_with_any_stage_but_coalesce() {
+fn pipeline_may_start_with_any_stage_but_coalesce() {
     for query in [
         "{} | {} | coalesce() | by(.a) | select(.b, name) | count() > 1",
         "by(.a) | {}",
@@ -297,7 +297,7 @@ fn a_pipeline_begins_with_any_stage_but_coalesce() {
 }
 
 #[test]
-fn aggregates_compare_with_constants_only() {
+fn aggregates_are_compared_with_constants_only() {
     refused(&[
         "count() > count()",
         "1 < count()",
@@ -329,7 +329,7 @@ fn parenthesised_pipelines_are_leaves_of_their_own() {
     assert_eq!(leaves("(({.a} | {}))"), ["{.a}"]);
     assert_eq!(leaves("(count() > 1) ~ (by(.a))"), ["coun", "by(."]);
     assert_eq!(leaves("({.a} | {}) && ({.b} && ({.c}))"), ["{.a}", "{.b}"]);
-    // Tempo has already taken the first parenthesis for one around a span set.
+    // Tempo has already taken the first parenthesis as one around a span set.
     refused(&[
         "({.a}) && ({.b} | count() > 1)",
         "{.a} && ({.b} | count() > 1)",
@@ -413,7 +413,7 @@ fn arithmetic_on_metrics_has_a_leaf_in_every_operand() {
 }
 
 #[test]
-fn hints_stand_at_the_end_and_may_repeat() {
+fn hints_are_allowed_at_the_end_and_may_repeat() {
     accepted(&[
         "{} with(most_recent=true)",
         "{} | rate() with(sample=0.1, exemplars=5) with(span_sample=true)",
@@ -444,7 +444,7 @@ fn hints_stand_at_the_end_and_may_repeat() {
 }
 
 #[test]
-fn trace_level_intrinsics_are_refused_wherever_they_stand() {
+fn trace_level_intrinsics_are_refused_everywhere() {
     for name in [
         "rootName",
         "rootServiceName",
@@ -465,18 +465,18 @@ fn trace_level_intrinsics_are_refused_wherever_they_stand() {
             format!("{{ }} | compare({{ {name} != nil }})"),
             format!("({{ }} | rate()) / ({{ {name} != nil }} | rate())"),
         ] {
-            let refusal = read(&query, TraceIntrinsics::Refuse).unwrap_err();
+            let refusal = parse(&query, TraceIntrinsics::Refuse).unwrap_err();
             assert_eq!(refusal.kind(), RefusalKind::Denied, "{query}");
             assert!(refusal.to_string().contains(name), "{query}: {refusal}");
             accepted(&[&query]);
         }
     }
     let harmless = "{ .rootName && span.traceDuration > 1 && trace:id = `1` }";
-    read(harmless, TraceIntrinsics::Refuse).unwrap();
+    parse(harmless, TraceIntrinsics::Refuse).unwrap();
 }
 
 #[test]
-fn a_refusal_says_where() {
+fn refusal_gives_the_position() {
     for (query, message) in [
         (
             "{ .a < 3",
@@ -508,7 +508,7 @@ fn a_refusal_says_where() {
 }
 
 #[test]
-fn deep_nesting_needs_no_call_stack() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let check = || {
         for (open, middle, close) in [
             ("(", "{}", ")"),
@@ -527,7 +527,7 @@ fn deep_nesting_needs_no_call_stack() {
                 open.repeat(depth),
                 close.repeat(depth)
             );
-            read(&query, TraceIntrinsics::Trust).unwrap();
+            parse(&query, TraceIntrinsics::Trust).unwrap();
         }
     };
     std::thread::Builder::new()

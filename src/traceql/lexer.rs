@@ -1,8 +1,8 @@
 //! Splits a query into tokens exactly as Tempo does.
 //!
 //! Source: `pkg/traceql/lexer.go` of Grafana Tempo, which sits on Go's `text/scanner` with
-//! `GoTokens`. Outside of strings, comments and attribute names only ASCII can be part of a
-//! valid query, so nothing else is told apart there.
+//! `GoTokens`. Outside of strings, comments and attribute names a valid query is ASCII, so no
+//! other characters are distinguished there.
 
 use super::number;
 use super::refusal::{Fault, Problem};
@@ -20,9 +20,9 @@ impl<'a> Lexer<'a> {
         Self { text, at }
     }
 
-    /// The next token; [`Token::End`] again and again at the end.
+    /// The next token. At the end, every call returns [`Token::End`].
     pub(super) fn next(&mut self) -> Result<Lexeme, Fault> {
-        self.skip_blanks()?;
+        self.skip_white_space()?;
         let start = self.at;
         let token = self.token()?;
         let end = self.at;
@@ -77,8 +77,8 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    /// Blanks are the four that Go has; comments are Go's too.
-    fn skip_blanks(&mut self) -> Result<(), Fault> {
+    /// Skips Go's four kinds of white space, and Go's comments.
+    fn skip_white_space(&mut self) -> Result<(), Fault> {
         loop {
             match self.peek() {
                 Some(b' ' | b'\t' | b'\r' | b'\n') => self.at += 1,
@@ -167,8 +167,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The name of an attribute, after its dot. It takes nearly everything, `+ - * /` included,
-    /// and may have quoted parts in which only `\"` and `\\` are escapes.
+    /// The name of an attribute, after its dot. Nearly every character is allowed, even
+    /// `+ - * /`, and there may be quoted parts in which only `\"` and `\\` are escapes.
     fn attribute(&mut self, scope: Scope) -> Result<Token, Fault> {
         let start = self.at;
         while let Some(byte) = self.peek() {
@@ -268,7 +268,7 @@ pub(super) fn unquoted_name(written: &str) -> String {
     name
 }
 
-/// The ASCII bytes that end the name of an attribute; of the others, all Unicode blanks do.
+/// Whether an ASCII byte ends the name of an attribute. Outside ASCII, all Unicode white space does.
 pub(super) fn ends_name(byte: u8) -> bool {
     matches!(
         byte,

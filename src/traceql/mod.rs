@@ -1,30 +1,30 @@
-//! `TraceQL`, read exactly and confined to tenants. Pure.
+//! `TraceQL`: a query is parsed exactly as Tempo does and confined to tenants. Pure.
 //!
-//! Every leaf pipeline of a query gets a leading stage that lets only the tenants' spans
-//! through: `{ resource.tenant_id = "acme" } | …`. The stage is spliced into the original text,
-//! whose other bytes stay; then the result is read again and checked. A predicate within the
-//! user's filters would not do: `by(name)` and `count() > 0` have no filter, and in
-//! `{ T && (x || y) }` Tempo evaluates `x` on foreign spans too, whose errors it answers.
+//! Every leaf pipeline of a query gets a leading stage that only passes the tenants' spans:
+//! `{ resource.tenant_id = "acme" } | …`. The stage is inserted into the original text, whose
+//! other bytes stay as they are; then the result is parsed again and checked. A predicate inside
+//! the user's filters is not enough: `by(name)` and `count() > 0` have no filter, and in
+//! `{ T && (x || y) }` Tempo evaluates `x` on foreign spans too and returns the errors it meets.
 //!
-//! | file | what is in it |
+//! | file | what it does |
 //! |---|---|
 //! | `token`, `lexer`, `number` | text to tokens |
-//! | `reader`, `pipeline`, `stage`, `field`, `scalar` | tokens to an outline: where leaf pipelines start |
+//! | `parser`, `pipeline`, `stage`, `field`, `scalar` | tokens to an outline: where leaf pipelines start |
 //! | `predicate` | tenants to the stage |
 //! | `confine` | splice and check |
 //! | `tags` | the narrower `q` of tag names and values |
 //! | `search` | the older search parameters, in `TraceQL` |
-//! | `refusal` | why not |
+//! | `refusal` | why a query is refused |
 //!
-//! What is left to Tempo's own validation: whether a regular expression compiles.
+//! Only one check is left to Tempo: whether a regular expression compiles.
 
 mod confine;
 mod field;
 mod lexer;
 mod number;
+mod parser;
 mod pipeline;
 mod predicate;
-mod reader;
 mod refusal;
 mod scalar;
 mod search;
@@ -44,17 +44,17 @@ mod grammar_tests;
 
 pub use confine::{ConfinedMetrics, confine_metrics, confine_search, is_metrics, leaf_pipelines};
 pub use predicate::{TenantPredicate, UnwritableTenant};
-pub use refusal::{Place, Refusal, RefusalKind};
+pub use refusal::{Position, Refusal, RefusalKind};
 pub use search::{OldSearch, go_duration};
-pub use size::{size, size_of_tag, size_of_tags};
+pub use size::{measure, measure_tag, measure_tags};
 pub use tags::tag_filter;
 
 /// What to do with `rootName`, `rootServiceName`, `traceDuration` and their `trace:` forms.
-/// They describe the whole trace, whoever its spans belong to.
+/// They describe the whole trace, including other tenants' spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceIntrinsics {
     /// Refuse queries that use them.
     Refuse,
-    /// Let them through: the operator asserts that no trace has spans of several tenants.
+    /// Allow them: the operator asserts that no trace has spans of several tenants.
     Trust,
 }

@@ -5,8 +5,7 @@
 
 use super::token::Type;
 
-/// Reads the number at the start of `text`, which has one. Yields its length and its type; or
-/// what is wrong with it.
+/// Reads the number that `text` starts with. Returns its length and type, or what is wrong with it.
 pub(super) fn scan(text: &str) -> Result<(usize, Type), &'static str> {
     let (length, is_float) = go_number(text)?;
     let more = text
@@ -34,10 +33,10 @@ pub(super) fn scan(text: &str) -> Result<(usize, Type), &'static str> {
     }
 }
 
-/// The length of Go's number literal, and whether it is a float. Tempo cannot read other bases
-/// and `_` as integers; as floats they are too odd to vouch for.
+/// The length of a Go number literal, and whether it is a float. Other bases and `_` are refused:
+/// Tempo cannot read them as integers, and reads them as floats in ways that are hard to predict.
 fn go_number(text: &str) -> Result<(usize, bool), &'static str> {
-    const DECIMAL: &str = "only decimal numbers without _ are read";
+    const DECIMAL: &str = "only decimal numbers without _ are supported";
     let bytes = text.as_bytes();
     let digits = |from: usize| {
         from + bytes
@@ -90,7 +89,7 @@ fn is_duration(text: &str) -> bool {
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const LARGEST: u64 = i64::MAX as u64;
 
-/// Whole numbers with units, from the largest unit to the smallest, each once.
+/// Whole numbers with units, from the largest unit to the smallest, each at most once.
 fn is_prometheus_duration(text: &str) -> bool {
     const DAY: u64 = 24 * 3600 * NANOS_PER_SECOND;
     let units: [(&str, u64); 7] = [
@@ -133,7 +132,7 @@ fn is_prometheus_duration(text: &str) -> bool {
     true
 }
 
-/// Numbers, with fractions perhaps, and units in any order.
+/// Numbers, possibly with fractions, and units in any order.
 fn is_go_duration(text: &str) -> bool {
     let mut total = 0u64;
     let mut rest = text;
@@ -159,7 +158,7 @@ fn is_go_duration(text: &str) -> bool {
         } else {
             whole.parse::<u64>()
         };
-        // A fraction adds less than one unit; counting a whole one errs by refusing.
+        // A fraction adds less than one unit. Counting it as a whole one can only refuse too much.
         let sum = whole
             .ok()
             .and_then(|whole| whole.checked_add(u64::from(!fraction.is_empty())))

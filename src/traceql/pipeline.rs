@@ -1,32 +1,31 @@
 //! Whole queries: pipelines, metrics, arithmetic on metrics, hints.
 //!
-//! An operator-precedence parser again, in which `|` is an operator and every operand has a
-//! [`Kind`]; parentheses mean different things around different kinds. It follows what Tempo's
-//! LALR parser makes of its grammar: `({a}) && ({b} | count() > 1)` does not parse, since the
-//! first parenthesis was already taken for one around a span set, but the operands may be
-//! swapped.
+//! Again an operator-precedence parser, with `|` as an operator. Every operand has a [`Kind`], on
+//! which the meaning of parentheses around it depends. It accepts what Tempo's LALR parser does:
+//! `({a}) && ({b} | count() > 1)` is an error, because the first parenthesis was already taken for
+//! one around a span set, but it parses with its operands swapped.
 //!
 //! Source: `pkg/traceql/expr.y`; validation: `pkg/traceql/ast_validate.go`, `ast_metrics.go`,
 //! `engine_metrics_compare.go`.
 
-use super::reader::{Outline, Reader, fault};
+use super::parser::{Outline, Parser, fault};
 use super::refusal::{Fault, Problem};
 use super::scalar::Scalar;
 use super::token::{Lexeme, Op, Token, Word};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
-    /// Filters and operators between them.
+    /// Filters, joined by operators.
     Spanset {
         in_parens: bool,
     },
-    /// `by()`, `select()`, an aggregate compared: a stage that may begin a pipeline.
+    /// `by()`, `select()`, `count() > 1`: a stage that may start a pipeline.
     Stage,
-    /// `coalesce()`: a stage that may not.
+    /// `coalesce()`: a stage that may not start a pipeline.
     Coalesce,
     /// Stages joined by `|`.
     Pipeline,
-    /// Pipelines in parentheses, and operators between them.
+    /// Pipelines in parentheses, joined by operators.
     Pipelines,
     Aggregate,
     Scalar(Scalar),
@@ -38,9 +37,9 @@ pub(super) enum Kind {
     SecondStage,
     /// A pipeline that ends in metrics.
     Metrics,
-    /// Those in parentheses, and arithmetic between them.
+    /// Such pipelines in parentheses, joined by arithmetic.
     MetricsMath,
-    /// The same, filtered or ranked; no longer an operand of arithmetic.
+    /// The same, filtered or ranked; no longer allowed as an operand of arithmetic.
     MetricsMathRanked,
 }
 
@@ -50,21 +49,20 @@ struct Operand {
     at: Lexeme,
 }
 
-/// What waits for its right-hand side.
+/// Operators and parentheses that wait for their right-hand side.
 enum Pending {
     Parens {
         open: Lexeme,
-        /// Where the inside starts.
         inside: usize,
-        /// How many leaves there were before.
+        /// The number of leaves before the parenthesis.
         leaves: usize,
     },
     Minus(Lexeme),
     Binary(Op, Operand),
 }
 
-impl Reader<'_> {
-    /// Reads the query to its end.
+impl Parser<'_> {
+    /// Parses the query to its end.
     pub(super) fn query(mut self) -> Result<Outline, Fault> {
         let start = self.next.start;
         let mut leaves = Vec::new();
@@ -154,7 +152,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes what an operand begins with. `None`: it goes on.
+    /// Takes the start of an operand; `None` if the operand is not complete yet.
     fn pipeline_operand(
         &mut self,
         stack: &mut Vec<Pending>,
@@ -183,7 +181,7 @@ impl Reader<'_> {
             }
             Token::Literal(ty) if ty.is_numeric() => {
                 self.take()?;
-                Kind::Scalar(Scalar::of(ty, self.text_of(at)))
+                Kind::Scalar(Scalar::from_literal(ty, self.text_of(at)))
             }
             Token::Word(word) => self.stage(word)?,
             _ => return Err(self.unexpected("{, ( or a stage")),
@@ -279,7 +277,7 @@ impl Reader<'_> {
     }
 }
 
-/// What an operand becomes by what stands directly before it.
+/// Applies what stands directly before an operand: minus signs, or a pipeline that makes it one too.
 fn complete(stack: &mut Vec<Pending>, operand: Operand) -> Result<Operand, Fault> {
     let mut operand = operand;
     while let Some(Pending::Minus(at)) = stack.last() {
@@ -306,8 +304,8 @@ fn complete(stack: &mut Vec<Pending>, operand: Operand) -> Result<Operand, Fault
     Ok(operand)
 }
 
-/// What a parenthesis makes of its inside, and whether that inside is a leaf pipeline: of a span
-/// set this is so only if the parenthesis turns out to be one around a pipeline.
+/// The kind of a parenthesized operand, and whether its contents are a leaf pipeline. A span set
+/// counts as one too, in case the parenthesis turns out to be one around a pipeline.
 fn close(inside: Operand) -> Result<(Kind, bool), Fault> {
     Ok(match inside.kind {
         Kind::Spanset { .. } => (Kind::Spanset { in_parens: true }, true),

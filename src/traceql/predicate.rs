@@ -1,4 +1,4 @@
-//! From tenants to the stage that every leaf pipeline begins with.
+//! Makes the stage that every leaf pipeline starts with from the tenants.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::tenancy::TenantSet;
 pub struct TenantPredicate {
     /// `{ … } | `.
     insertion: Box<str>,
-    /// For the endpoints of tag names and values, without `||`.
+    /// For the endpoints of tag names and values; without `||`.
     tag_conditions: Box<str>,
     attributes: Box<[Box<str>]>,
 }
@@ -20,21 +20,21 @@ pub struct TenantPredicate {
 /// Why tenants cannot be written in `TraceQL`. The value is not repeated: it comes from a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum UnwritableTenant {
-    /// No attribute at all would mean everybody's spans.
+    /// No attribute would mean the spans of all tenants.
     #[error("no resource attribute names the tenant")]
     NoAttribute,
     /// An attribute's name is empty or has a control character.
     #[error("the name of a tenant attribute is empty or has a control character")]
     AttributeName,
     /// Tempo keys its caches by the query printed with backticks around strings, so a tenant
-    /// with a backtick could meet another's entries.
-    #[error("a tenant has a backtick, which Tempo cannot keep apart in its caches")]
+    /// with a backtick could get another tenant's entries.
+    #[error("a tenant has a backtick, which makes the keys of Tempo's caches ambiguous")]
     Backtick,
 }
 
 impl TenantPredicate {
-    /// A span must have one of the tenants in each of the attributes, which are named without
-    /// `resource.`.
+    /// Matches spans that have one of the tenants in each of the attributes. Attribute names are
+    /// given without `resource.`.
     pub fn new<'a>(
         attributes: impl IntoIterator<Item = (&'a str, &'a TenantSet)>,
     ) -> Result<Self, UnwritableTenant> {
@@ -56,7 +56,7 @@ impl TenantPredicate {
             let equal = |value: &&str| format!("{attribute} = {}", string(value));
             let any = values.iter().map(equal).collect::<Vec<_>>().join(" || ");
             let several = values.len() > 1;
-            // && and || are one level: they must never meet without parentheses.
+            // && and || have the same precedence, so mixing them needs parentheses.
             let in_parens = several && attributes.len() > 1;
             conditions.push(if in_parens {
                 format!("({any})")
@@ -88,7 +88,7 @@ impl TenantPredicate {
         &self.insertion
     }
 
-    /// `resource.tenant_id = "acme"`. It may hold `||`: put it in parentheses before joining it
+    /// `resource.tenant_id = "acme"`. May contain `||`: put it in parentheses before joining it
     /// with anything.
     pub fn expression(&self) -> &str {
         let inside = self
@@ -98,9 +98,9 @@ impl TenantPredicate {
         inside.unwrap_or(&self.insertion)
     }
 
-    /// As [`Self::expression`], joined by `&&` only: several tenants are one anchored regular
-    /// expression, since before Tempo 3.0 tag endpoints answer for all tenants when they see
-    /// `||`, `|`, or braces.
+    /// Like [`Self::expression`], but only with `&&`: several tenants become one anchored regular
+    /// expression, because before Tempo 3.0 tag endpoints answer for all tenants if the query has
+    /// `||`, `|` or braces.
     pub(super) fn tag_conditions(&self) -> &str {
         &self.tag_conditions
     }
@@ -111,7 +111,7 @@ impl TenantPredicate {
     }
 }
 
-/// The name of an attribute after its scope, in quotes if Tempo would not read it bare.
+/// The name of an attribute as written after its scope, in quotes if Tempo needs them.
 pub(super) fn attribute_name(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii() && !matches!(c, '"' | '\\') && !ends_name(c as u8);
     if !name.is_empty() && name.chars().all(is_plain) {
@@ -120,9 +120,9 @@ pub(super) fn attribute_name(name: &str) -> String {
     format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A string literal. Only plain ASCII stands for itself: before Tempo 3.0 tag endpoints find
-/// conditions with a regular expression that knows no blanks in strings, no braces and no `|`,
-/// and drop what they do not find.
+/// A string literal. All but plain ASCII is escaped: before Tempo 3.0 tag endpoints find
+/// conditions with a regular expression that does not allow spaces, braces or `|` in strings, and
+/// drop the conditions that they do not find.
 pub(super) fn string(value: &str) -> String {
     let mut literal = String::with_capacity(value.len() + 2);
     literal.push('"');
@@ -141,7 +141,7 @@ pub(super) fn string(value: &str) -> String {
     literal
 }
 
-/// `^(?:a|b)$`: before 2.7 Tempo does not anchor by itself.
+/// `^(?:a|b)$`: Tempo anchors regular expressions itself only from 2.7 on.
 fn anchored_alternation(values: &[&str]) -> String {
     let escaped: Vec<String> = values
         .iter()
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn alternatives_and_conjunctions_never_meet_without_parentheses() {
+    fn alternatives_in_conjunctions_are_parenthesized() {
         let (two, one) = (tenants(&["a", "b.c"]), tenants(&["eu"]));
         let single = TenantPredicate::new([("t", &two)]).unwrap();
         assert_eq!(
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_names_and_values_stay_in_their_quotes() {
+    fn odd_names_and_values_are_escaped() {
         let odd = tenants(&["A\"x\\ {y}|é💥"]);
         let predicate = TenantPredicate::new([("my \"tenant\\id", &odd)]).unwrap();
         assert_eq!(
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_safely_is_an_error() {
+    fn unwritable_tenants_are_an_error() {
         let acme = tenants(&["acme"]);
         let backtick = tenants(&["a`b"]);
         assert_eq!(

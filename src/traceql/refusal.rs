@@ -1,4 +1,4 @@
-//! Why a query is refused, and where in it the reason stands.
+//! Why a query is refused, and at which position.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use thiserror::Error;
 
 use crate::reason::Reason;
 
-/// A place in a query, counted as Tempo counts: lines and characters from 1.
+/// A position in a query, counted as Tempo does: lines and characters from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// The line, from 1.
     pub line: usize,
     /// The character in the line, from 1; a character is a Unicode scalar value.
     pub column: usize,
 }
 
-impl Place {
-    fn of(text: &str, at: usize) -> Self {
+impl Position {
+    fn at_offset(text: &str, at: usize) -> Self {
         let before = text.get(..at).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Self {
@@ -26,77 +26,66 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, col {}", self.line, self.column)
     }
 }
 
-/// Whose fault a refusal is.
+/// Which status the client gets for a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
     /// Tempo would refuse it too: HTTP 400, gRPC `INVALID_ARGUMENT`.
     Malformed,
     /// Over a limit: HTTP 422, gRPC `INVALID_ARGUMENT`.
     TooLarge,
-    /// Tempo would answer, but the answer cannot be kept to the tenant: HTTP 403, gRPC
+    /// Tempo would answer, but the answer cannot be confined to the tenant: HTTP 403, gRPC
     /// `PERMISSION_DENIED`.
     Denied,
 }
 
-/// Why a query does not go up. The texts may quote the query and nothing else.
+/// Why a query is refused. The texts may quote the query and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// Too long once the tenants' stages are in it.
+    /// Too long with the tenants' stages inserted.
     #[error(
         "with the filters of your tenants the query is {bytes} bytes long; the limit is {limit} \
          (twice limits.query_bytes): use fewer pipelines, or a token with fewer tenants"
     )]
-    ConfinedTooLong {
-        /// Its length.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// It does not parse.
-    #[error("parse error at {place}: {message}")]
+    ConfinedTooLong { bytes: usize, limit: usize },
+    #[error("parse error at {position}: {message}")]
     Syntax {
         /// The token that does not fit.
-        place: Place,
-        /// What is wrong with it.
+        position: Position,
         message: String,
     },
     /// It parses, but Tempo's validation refuses it.
-    #[error("{place}: {message}")]
+    #[error("{position}: {message}")]
     Invalid {
-        /// The expression at fault.
-        place: Place,
-        /// What is wrong with it.
+        position: Position,
         message: &'static str,
     },
-    /// `rootName` and its like describe the whole trace, other tenants' spans included.
+    /// `rootName` and similar intrinsics describe the whole trace, including other tenants' spans.
     #[error(
-        "{place}: {name} describes the whole trace, which may hold spans of others; use the \
+        "{position}: {name} describes the whole trace, which may have spans of other tenants; use the \
          attributes of spans and resources, or nestedSetParent < 0 for root spans"
     )]
     TraceIntrinsic {
-        /// Where it stands.
-        place: Place,
-        /// The intrinsic as it was written.
+        position: Position,
+        /// The intrinsic as written in the query.
         name: String,
     },
-    /// A hint that is not one of the known harmless ones, or not with such a value.
+    /// A hint that is not known to be harmless, or has a value that is not.
     #[error(
-        "{place}: the hint {name} is not allowed with this value; allowed are most_recent, \
+        "{position}: the hint {name} is not allowed with this value; allowed are most_recent, \
          sample, span_sample, trace_sample and exemplars, with numbers or true or false"
     )]
     Hint {
-        /// Where it stands.
-        place: Place,
-        /// The hint's name as it was written.
+        position: Position,
+        /// The hint's name as written in the query.
         name: String,
     },
-    /// A query without a metrics stage where Tempo wants one. The text is Tempo's.
+    /// A query without a metrics stage where Tempo requires one. The text is Tempo's.
     #[error("not a metrics query")]
     NotMetrics,
     /// One of the older search parameters cannot be read.
@@ -104,16 +93,14 @@ pub enum Refusal {
     Parameter {
         /// `tags`, `minDuration` or `maxDuration`.
         parameter: &'static str,
-        /// What is wrong with it.
         message: String,
     },
-    /// The confined query, read again, was not what it had to be.
+    /// Verification failed: the confined query, parsed again, is not as expected.
     #[error("the query could not be confined to its tenant")]
-    Unproven,
+    Unverified,
 }
 
 impl Refusal {
-    /// The refusal's reason.
     pub fn reason(&self) -> Reason {
         match self {
             Self::ConfinedTooLong { .. } => Reason::ConfinedTooLong,
@@ -122,11 +109,10 @@ impl Refusal {
             | Self::NotMetrics
             | Self::Parameter { .. } => Reason::QueryMalformed,
             Self::TraceIntrinsic { .. } => Reason::TraceIntrinsic,
-            Self::Hint { .. } | Self::Unproven => Reason::Traceql,
+            Self::Hint { .. } | Self::Unverified => Reason::Traceql,
         }
     }
 
-    /// Whose fault it is.
     pub fn kind(&self) -> RefusalKind {
         match self {
             Self::ConfinedTooLong { .. } => RefusalKind::TooLarge,
@@ -134,12 +120,14 @@ impl Refusal {
             | Self::Invalid { .. }
             | Self::NotMetrics
             | Self::Parameter { .. } => RefusalKind::Malformed,
-            Self::TraceIntrinsic { .. } | Self::Hint { .. } | Self::Unproven => RefusalKind::Denied,
+            Self::TraceIntrinsic { .. } | Self::Hint { .. } | Self::Unverified => {
+                RefusalKind::Denied
+            }
         }
     }
 }
 
-/// A refusal while reading, by byte offsets; [`Fault::refusal`] looks the place up.
+/// A problem found while parsing, with byte offsets; [`Fault::refusal`] turns them into a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) start: usize,
@@ -149,7 +137,7 @@ pub(super) struct Fault {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Problem {
-    /// The text between the offsets, where the named thing should be.
+    /// The text between the offsets is not this, which was expected there.
     Unexpected(&'static str),
     Syntax(&'static str),
     Invalid(&'static str),
@@ -159,7 +147,7 @@ pub(super) enum Problem {
 
 impl Fault {
     pub(super) fn refusal(self, text: &str) -> Refusal {
-        let place = Place::of(text, self.start);
+        let position = Position::at_offset(text, self.start);
         let quoted = || {
             let found = text.get(self.start..self.end).unwrap_or("");
             let short: String = found.chars().take(40).collect();
@@ -178,20 +166,20 @@ impl Fault {
                     &found
                 };
                 let message = format!("unexpected {found}, expecting {expected}");
-                Refusal::Syntax { place, message }
+                Refusal::Syntax { position, message }
             }
             Problem::Syntax(message) => {
                 let message = message.to_owned();
-                Refusal::Syntax { place, message }
+                Refusal::Syntax { position, message }
             }
-            Problem::Invalid(message) => Refusal::Invalid { place, message },
+            Problem::Invalid(message) => Refusal::Invalid { position, message },
             Problem::TraceIntrinsic => {
                 let name = quoted();
-                Refusal::TraceIntrinsic { place, name }
+                Refusal::TraceIntrinsic { position, name }
             }
             Problem::Hint => {
                 let name = quoted();
-                Refusal::Hint { place, name }
+                Refusal::Hint { position, name }
             }
         }
     }

@@ -13,7 +13,7 @@ pub(super) enum Scalar {
 
 impl Scalar {
     /// A numeric literal of this type.
-    pub(super) fn of(ty: Type, text: &str) -> Self {
+    pub(super) fn from_literal(ty: Type, text: &str) -> Self {
         match ty {
             Type::Duration => Self::Duration,
             Type::Int => text.parse().map_or(Self::Float, Self::Int),

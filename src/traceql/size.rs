@@ -1,12 +1,12 @@
-//! How large a query is, whether or not it is TraceQL.
+//! Measures a query's size, whether or not it is valid TraceQL.
 
 use super::lexer::Lexer;
 use super::token::{Token, Type};
 use crate::query_size::{Meter, Size, repetitions_of_literal};
 
-/// Measures a query by its tokens. After what is no token, nothing counts: Tempo refuses the
-/// whole.
-pub fn size(text: &str) -> Size {
+/// Measures a query by its tokens. Nothing after an invalid token counts: Tempo refuses such a
+/// query.
+pub fn measure(text: &str) -> Size {
     let mut lexer = Lexer::new(text);
     let mut meter = Meter::default();
     while let Ok(lexeme) = lexer.next() {
@@ -31,12 +31,12 @@ pub fn size(text: &str) -> Size {
     meter.finish(text.len())
 }
 
-/// Each tag becomes a filter of about so many parts.
+/// Each tag becomes a filter with about this many parts.
 const PARTS_OF_A_TAG: usize = 10;
 
-/// Measures the older form of a search, logfmt: `key=value key="a value" key`. No text has more
-/// tags than words or equals signs; what stands in quotes counts as all else does.
-pub fn size_of_tags(text: &str) -> Size {
+/// Measures the older form of a search, in logfmt: `key=value key="a value" key`. A text has at
+/// most as many tags as it has words or equals signs. Quoted text counts like any other.
+pub fn measure_tags(text: &str) -> Size {
     let words = text
         .split(|c: char| c <= ' ')
         .filter(|word| !word.is_empty());
@@ -48,8 +48,8 @@ pub fn size_of_tags(text: &str) -> Size {
     }
 }
 
-/// Measures a parameter that is a tag itself.
-pub fn size_of_tag(name: &str, value: &str) -> Size {
+/// Measures a parameter that is a tag by itself.
+pub fn measure_tag(name: &str, value: &str) -> Size {
     Size {
         bytes: name.len() + value.len(),
         nodes: PARTS_OF_A_TAG,
@@ -82,16 +82,16 @@ mod tests {
     #[test]
     fn tokens_are_counted_and_brackets_nest() {
         for (text, depth, nodes) in SIZES {
-            let size = size(text);
+            let size = measure(text);
             assert_eq!((size.depth, size.nodes), (depth, nodes), "{text}");
         }
     }
 
     #[test]
     fn each_tag_counts_as_the_filter_it_becomes() {
-        assert_eq!(size_of_tags("").nodes, 0);
-        assert_eq!(size_of_tags(" a=b  c ").nodes, 20);
-        assert_eq!(size_of_tags("a=\"\"b=\"\"c=\"\"").nodes, 30);
-        assert_eq!(size_of_tag("a", "b").nodes, 10);
+        assert_eq!(measure_tags("").nodes, 0);
+        assert_eq!(measure_tags(" a=b  c ").nodes, 20);
+        assert_eq!(measure_tags("a=\"\"b=\"\"c=\"\"").nodes, 30);
+        assert_eq!(measure_tag("a", "b").nodes, 10);
     }
 }

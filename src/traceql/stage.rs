@@ -3,8 +3,8 @@
 //! Source: `pkg/traceql/expr.y`; validation: `ast_validate.go`, `ast_metrics.go`,
 //! `engine_metrics_compare.go` and `enum_hints.go` beside it.
 
+use super::parser::{Parser, fault};
 use super::pipeline::Kind;
-use super::reader::{Reader, fault};
 use super::refusal::{Fault, Problem};
 use super::token::{Lexeme, Op, Token, Type, Word};
 
@@ -13,7 +13,7 @@ const MAX_GROUP_BYS: usize = 5;
 /// Tempo's `maxCompareTopN`.
 const MAX_COMPARE_TOP: i64 = 1000;
 
-impl Reader<'_> {
+impl Parser<'_> {
     /// `{ … }`.
     pub(super) fn filter(&mut self) -> Result<(), Fault> {
         let open = self.expect(Token::OpenBrace, "{")?;
@@ -31,7 +31,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A stage that begins with a word.
+    /// A stage that starts with a word.
     pub(super) fn stage(&mut self, word: Word) -> Result<Kind, Fault> {
         if !is_stage(word) {
             return Err(self.unexpected("{, ( or a stage"));
@@ -126,7 +126,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A list of attributes and intrinsics; how many.
+    /// A list of attributes and intrinsics. Returns how many.
     fn fields(&mut self) -> Result<usize, Fault> {
         let mut count = 1;
         self.field()?;
@@ -186,7 +186,7 @@ impl Reader<'_> {
         self.text_of(at).parse().map_err(|_| out_of_range)
     }
 
-    /// `with(name=value, …)`. All but the known harmless hints need Tempo's
+    /// `with(name=value, …)`. Only hints known to be harmless are allowed. The others need Tempo's
     /// `unsafe_query_hints`, and some of them change what is searched.
     pub(super) fn hints(&mut self) -> Result<(), Fault> {
         self.take()?;

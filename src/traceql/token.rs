@@ -1,9 +1,9 @@
-//! The words of TraceQL, as far as confining a query needs to tell them apart.
+//! The tokens of TraceQL, as far as confining a query needs to distinguish them.
 //!
 //! Source: `pkg/traceql/lexer.go` (`tokenMap`) and the precedences of `pkg/traceql/expr.y` of
 //! Grafana Tempo.
 
-/// One word. What the grammar treats alike is one variant.
+/// One token. Tokens that the grammar treats alike are one variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     End,
@@ -15,16 +15,16 @@ pub(super) enum Token {
     Op(Op),
     Literal(Type),
     Nil,
-    /// A scope with its dot and the name: `.a`, `span.a`, `resource."a b".c`.
+    /// A scope with its dot, and the attribute's name: `.a`, `span.a`, `resource."a b".c`.
     Attribute(Scope),
-    /// A scope with its colon: `trace:`. A [`Word`] must follow, perhaps after a blank.
+    /// A scope with its colon: `trace:`. A [`Word`] must follow, possibly after white space.
     Colon(Scope),
     Word(Word),
-    /// A name Tempo does not know; only hints have such names, and `minInt` and `maxInt`.
+    /// A name that is no keyword of Tempo's: that of a hint, or `minInt` or `maxInt`.
     Identifier,
 }
 
-/// A token and where it stands, in bytes.
+/// A token and its byte offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lexeme {
     pub(super) token: Token,
@@ -40,15 +40,15 @@ pub(super) enum Scope {
     Event,
     Link,
     Instrumentation,
-    /// Only with a colon.
+    /// Only before a colon.
     Trace,
-    /// Only with a dot. Tempo parses it and then refuses it.
+    /// Only before a dot. Tempo parses it and then refuses it.
     Parent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
-    // Intrinsics that stand alone.
+    // Intrinsics without a scope.
     Duration,
     Name,
     Status,
@@ -80,7 +80,7 @@ pub(super) enum Word {
     Rate,
     /// `min_over_time`, `max_over_time`, `sum_over_time`.
     OverTime,
-    /// `avg_over_time`, `histogram_over_time`: as [`Word::OverTime`], with one `by()` less.
+    /// `avg_over_time`, `histogram_over_time`: as [`Word::OverTime`], with one label less in `by()`.
     BucketOverTime,
     QuantileOverTime,
     Compare,
@@ -103,9 +103,9 @@ pub(super) enum Op {
     Greater,
     GreaterEqual,
     Regex,
-    /// Also "is no sibling of" between span sets.
+    /// Also "is not a sibling of" between span sets.
     NotRegex,
-    /// The operators that only span sets have: `>>`, `~`, `!<`, `&>` and their like.
+    /// The operators that only span sets have: `>>`, `~`, `!<`, `&>` and so on.
     Structural,
     Add,
     Sub,
@@ -117,8 +117,8 @@ pub(super) enum Op {
 }
 
 impl Op {
-    /// How tightly it binds. `&&` and `||` are one level, and so are all comparisons and all
-    /// structural operators.
+    /// Its precedence. `&&` and `||` have the same, and so have all comparisons and all structural
+    /// operators.
     pub(super) fn level(self) -> u8 {
         match self {
             Self::Pipe => 1,
@@ -139,8 +139,8 @@ impl Op {
         }
     }
 
-    /// Whether this operator, standing left of `next` with one operand between them, takes that
-    /// operand. All associate to the left but `^`.
+    /// Whether an operand between this operator and `next`, to its right, belongs to this one. All
+    /// operators except `^` are left-associative.
     pub(super) fn binds_before(self, next: Self) -> bool {
         self.level() > next.level() || (self.level() == next.level() && self != Self::Pow)
     }
@@ -158,7 +158,7 @@ impl Op {
         )
     }
 
-    /// Whether it can stand between span sets.
+    /// Whether it can join span sets.
     pub(super) fn is_spanset(self) -> bool {
         matches!(
             self,
@@ -170,7 +170,7 @@ impl Op {
 /// The type of a field expression; `pkg/traceql/enum_statics.go`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
-    /// Known only span by span.
+    /// Differs from span to span.
     Attribute,
     Int,
     Float,
@@ -186,7 +186,7 @@ impl Type {
         matches!(self, Self::Int | Self::Float | Self::Duration)
     }
 
-    /// Whether the two can stand on the sides of one operator; `isMatchingOperand`.
+    /// Whether one operator can have operands of both types; `isMatchingOperand`.
     pub(super) fn matches(self, other: Self) -> bool {
         self == other
             || self == Self::Attribute

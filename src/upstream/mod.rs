@@ -27,6 +27,11 @@ use self::reuse::{announced_keep_alive, copy_of, retire_in_time, was_stale};
 use crate::body::RequestBody;
 use crate::config::settings::{Api, Credentials, Trust, Upstream as Settings};
 
+/// Bytes that are read from an HTTP/1.1 upstream at once, and so the longest head of an answer. One
+/// poll of a connection may read as often as 128 times (tokio's coop budget) before timers are
+/// looked at: with hyper's own 400 KB, a flood of interim answers delays a deadline by seconds.
+const READ_AT_ONCE: usize = 128 * 1024;
+
 /// One upstream, connected lazily. Cheap to share. A reload that does not change its settings keeps
 /// its open connections.
 pub struct Upstream {
@@ -98,6 +103,7 @@ impl Upstream {
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(settings.timeouts.keep_alive)
+            .http1_max_buf_size(READ_AT_ONCE)
             .set_host(false);
         let clients = |protocol| {
             let mut client = client.clone();

@@ -200,10 +200,10 @@ fn only_explain_supposes_a_caller() {
     }
 }
 
-/// What lets a request go up unenforced: a config's word, made in one place; the proof of it, which
+/// What lets a request be forwarded unenforced: a config's word, made in one place; the proof of it, which
 /// only its own file can make, as its fields are private; and one caller of what takes the proof.
 #[test]
-fn only_shadow_mode_sends_what_nothing_was_enforced_on() {
+fn only_shadow_mode_forwards_unenforced_requests() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = rust_files(&src);
     for (call, allowed) in [

@@ -11,7 +11,7 @@ use crate::kit::rig::{ACME, Rig};
 use crate::kit::stage::eventually;
 
 #[tokio::test]
-async fn it_tells_its_health() {
+async fn image_reports_its_health() {
     let rig = Rig::start(|_, _| {}).await;
     let answer = rig.admin_get("/-/healthy").await;
     assert_eq!(

@@ -276,7 +276,7 @@ async fn the_default_logs_refusals_and_callers_with_all_tenants() {
 }
 
 #[tokio::test]
-async fn queries_are_told_as_the_config_says() {
+async fn queries_are_recorded_as_configured() {
     for (queries, shows_query) in [("full", true), ("hash", false), ("none", false)] {
         let trail = Trail::new();
         let stage =
@@ -449,7 +449,7 @@ async fn a_client_that_goes_away_leaves_a_line() {
 
 /// What is in flight when the drain is over has its line too.
 #[tokio::test]
-async fn the_end_of_the_process_writes_what_is_left() {
+async fn shutdown_writes_the_remaining_records() {
     let trail = Trail::new();
     let rest = format!("{}drain: {{max: 300ms}}\n", trail.section("sampling: 1"));
     let mut stage = Stage::recorded(&rest).await;
@@ -537,7 +537,7 @@ async fn it_changes_with_the_config() {
 }
 
 #[tokio::test]
-async fn an_output_that_cannot_be_is_told_at_the_start() {
+async fn unusable_output_is_an_error_at_startup() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("partywall.yaml");
     for output in ["/dev/full", "/no/such/folder/audit"] {
@@ -653,7 +653,7 @@ fn assert_absent(place: &str, text: &str, secret: &str) {
     assert!(line.is_none(), "{secret} is in {place}: {}", line.unwrap());
 }
 
-/// The file is nobody else's to read.
+/// Only the owner and the group may read the file.
 #[tokio::test]
 async fn the_file_is_for_the_owner_and_the_group() {
     use std::os::unix::fs::PermissionsExt;

@@ -85,7 +85,7 @@ async fn the_default_path_is_the_apis_own() {
 }
 
 #[tokio::test]
-async fn each_change_is_told_once() {
+async fn each_change_is_reported_once() {
     let rig = rig("").await;
     until(&rig, true).await;
     assert_eq!((said(&rig, IS_HEALTHY), said(&rig, IS_NOT)), (1, 0));
@@ -126,7 +126,7 @@ async fn readiness_can_depend_on_it() {
     let rig = Rig::launch(
         |config, _| {
             config.options = vec!["health: {interval: 50ms, gates_readiness: true}".to_owned()];
-            // Nobody is there at first.
+            // Nothing listens at first.
             config.upstream = "http://127.0.0.1:1".to_owned();
         },
         |dir, config| {
@@ -231,7 +231,7 @@ async fn a_hanging_upstream_is_seen() {
 }
 
 #[tokio::test]
-async fn what_is_known_survives_reloads() {
+async fn health_state_survives_reloads() {
     let mut rig = Rig::start(|config, dir| {
         std::fs::write(dir.join("token"), "first").unwrap();
         config.credentials = "{bearer_token_file: token}".to_owned();

@@ -160,7 +160,7 @@ async fn the_process_is_measured_as_everywhere() {
     assert!((0.0..60.0).contains(&cpu), "{cpu}");
 }
 
-/// Off by default; bounded; nobody's name is that of the rest.
+/// Off by default; bounded; the rest is counted under no tenant's name.
 #[tokio::test]
 async fn tenants_are_counted_where_the_config_says() {
     let mut rig = Rig::start(|_, _| {}).await;

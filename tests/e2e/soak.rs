@@ -282,7 +282,7 @@ async fn honest(
     }
 }
 
-/// Whoever tries something.
+/// A client that attacks.
 async fn hostile(
     mut random: Random,
     proxy: Arc<Partywall>,
@@ -461,7 +461,7 @@ fn tenants_of(path: &str, asked: &str) -> Vec<&'static str> {
         match named(inside, |tenant| format!("tenant_id=\"{tenant}\""))[..] {
             [] => tenants.extend(TENANTS),
             [tenant] => drop(tenants.insert(tenant)),
-            // It is nobody's who is two at once.
+            // A trace of two tenants belongs to neither.
             _ => {}
         }
     }

@@ -40,7 +40,7 @@ fn about(endpoint: Endpoint) -> About {
     let (summary, rule) = match endpoint {
         Endpoint::Healthy => ("Whether the process is up", "For a liveness probe."),
         Endpoint::Ready => (
-            "Whether requests should come",
+            "Whether this instance is ready",
             "For a readiness probe: 503 while draining, while an issuer's keys are missing and, \
              with `health.gates_readiness`, while an upstream is down.",
         ),
@@ -50,17 +50,17 @@ fn about(endpoint: Endpoint) -> About {
             "With secrets as `***`, and how the last reload went.",
         ),
         Endpoint::Reload => (
-            "Read the config again",
+            "Reload the config",
             "A config with an error changes nothing. Send it as `application/json`; a body is not \
              needed.",
         ),
         Endpoint::Explain => (
-            "What would become of a request",
-            "By the rules in force, as `partywall explain` tells it. Nothing is sent, and nothing \
+            "What would happen to a request",
+            "By the rules in force, as `partywall explain` shows it. Nothing is sent, and nothing \
              is logged.",
         ),
         Endpoint::Flush => (
-            "Forget kept answers",
+            "Flush the response cache",
             "Of the upstream that `?upstream=NAME` names, or, without it, of all. Send it as \
              `application/json`; a body is not needed.",
         ),
@@ -79,14 +79,14 @@ fn body(endpoint: Endpoint) -> Body {
     match endpoint {
         Endpoint::Explain => Body::Of {
             media_type: "application/json",
-            schema: question(),
-            text: "Of `query` and `request` at least one is needed.",
+            schema: schema_of_explain(),
+            text: "At least one of `query` and `request` is required.",
         },
         _ => Body::None,
     }
 }
 
-fn question() -> Value {
+fn schema_of_explain() -> Value {
     json!({
         "type": "object",
         "properties": {
@@ -96,7 +96,7 @@ fn question() -> Value {
             "headers": {"type": "array", "items": {"type": "string"}},
             "token": {"type": "string", "description": "It is verified."},
             "claims": {"type": "object", "description": "Nothing is verified."},
-            "issuer": {"type": "string", "description": "Whose token the claims would be in."},
+            "issuer": {"type": "string", "description": "The issuer of the claims."},
         },
         "additionalProperties": false,
     })
@@ -114,8 +114,8 @@ fn answers(endpoint: Endpoint) -> Vec<Answer> {
     let mut answers = match endpoint {
         Endpoint::Healthy => vec![one(200, TEXT, "It is.")],
         Endpoint::Ready => vec![
-            one(200, TEXT, "They should."),
-            one(503, TEXT, "They should go elsewhere; it says why."),
+            one(200, TEXT, "It is ready."),
+            one(503, TEXT, "It is not ready; the text says why."),
         ],
         Endpoint::Metrics => vec![one(200, "application/openmetrics-text", "OpenMetrics 1.0.")],
         Endpoint::Config => vec![one(200, TEXT, "YAML, below comments.")],
@@ -136,15 +136,18 @@ fn answers(endpoint: Endpoint) -> Vec<Answer> {
                 schema: Some("Problem"),
                 ..one(status, JSON, text)
             };
-            vec![explained, wrong(400, "It is no question.")]
+            vec![
+                explained,
+                wrong(400, "The body is not a valid request to explain."),
+            ]
         }
         Endpoint::Flush => vec![
-            one(200, TEXT, "They are forgotten."),
-            one(400, TEXT, "There is another parameter than `upstream`."),
+            one(200, TEXT, "The cached responses were removed."),
+            one(400, TEXT, "There is a parameter other than `upstream`."),
             one(
                 404,
                 TEXT,
-                "No answers are kept, or there is no such upstream.",
+                "The config has no `cache`, or there is no such upstream.",
             ),
             one(503, TEXT, "Redis did not answer."),
         ],
@@ -158,7 +161,11 @@ fn answers(endpoint: Endpoint) -> Vec<Answer> {
          `admin.hosts`, or it comes from a web page of another site.",
     ));
     if !endpoint.methods().contains(&"GET") {
-        answers.push(one(415, TEXT, "It is not sent as `application/json`."));
+        answers.push(one(
+            415,
+            TEXT,
+            "The content type is not `application/json`.",
+        ));
     }
     answers
 }

@@ -1,12 +1,12 @@
-//! What is refused: the groups that `open_to_admins` opens to callers with all tenants.
+//! The refused endpoints: the groups that `open_to_admins` opens to callers with all tenants.
 
 use crate::config::settings::ClosedGroup;
 
-/// What is in a group, and paths of it.
+/// A description of a group, and examples of its paths.
 pub(super) fn about(group: ClosedGroup) -> (&'static str, &'static [&'static str]) {
     match group {
         ClosedGroup::Status => (
-            "The upstream's configuration, flags and state, but for its version.",
+            "The upstream's configuration, flags and state, except for its version.",
             &[
                 "/api/v1/status/config",
                 "/api/v1/status/flags",
@@ -23,7 +23,7 @@ pub(super) fn about(group: ClosedGroup) -> (&'static str, &'static [&'static str
             ],
         ),
         ClosedGroup::Write => (
-            "Writing. Nothing goes this way but queries.",
+            "Writes. Partywall is for queries only.",
             &[
                 "/api/v1/write",
                 "/api/v1/otlp/v1/metrics",
@@ -31,7 +31,7 @@ pub(super) fn about(group: ClosedGroup) -> (&'static str, &'static [&'static str
             ],
         ),
         ClosedGroup::Internals => (
-            "The upstream's own metrics, profiles, rings and life.",
+            "The upstream's own metrics, profiles, rings and lifecycle.",
             &[
                 "/metrics",
                 "/debug/pprof/heap",
@@ -44,11 +44,11 @@ pub(super) fn about(group: ClosedGroup) -> (&'static str, &'static [&'static str
         ClosedGroup::Overrides => ("The limits of Tempo's tenants.", &["/api/overrides"]),
         ClosedGroup::Mcp => ("Tempo's tools for language models.", &["/api/mcp"]),
         ClosedGroup::Querier => (
-            "The internal twins of Tempo's API.",
+            "Tempo's internal copies of its API.",
             &["/querier/api/search"],
         ),
         ClosedGroup::Unknown => (
-            "Every other path of the data APIs: what is not known is refused.",
+            "Every other path of the data APIs: unknown paths are refused.",
             &[
                 "/api/v1/targets/metadata",
                 "/api/v1/alertmanagers",

@@ -79,7 +79,7 @@ fn about(endpoint: &Endpoint) -> About {
             let rule = "The matcher of the caller's tenants is added to every query.";
             ("Remote read", Confined, rule)
         }
-        Endpoint::BuildInfo => ("Version", Passed, "It knows no tenant."),
+        Endpoint::BuildInfo => ("Version", Passed, "It has no tenant data."),
         Endpoint::ParseQuery => ("Parse a query", Passed, "No data is selected with it."),
         Endpoint::FormatQuery => ("Format a query", Passed, "No data is selected with it."),
     };
@@ -110,7 +110,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Parameter> {
         Some(Parameter {
             name,
             is_in_path: false,
-            is_list: !policy.counts_once(),
+            is_list: !policy.is_used_once(),
             is_required: is_required(endpoint, name),
             treatment: treatment(policy)?,
             text: text(endpoint, name),
@@ -119,7 +119,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Parameter> {
     all
 }
 
-/// None where it is refused.
+/// `None` if it is refused.
 fn treatment(policy: Policy) -> Option<Treatment> {
     match policy {
         Policy::Query | Policy::Selectors => Some(Treatment::Confined),
@@ -138,7 +138,7 @@ fn refused(endpoint: &Endpoint) -> Vec<Refused> {
     table::of(endpoint).iter().filter_map(refused).collect()
 }
 
-/// What Prometheus does not answer without.
+/// Whether Prometheus requires the parameter.
 fn is_required(endpoint: &Endpoint, name: &str) -> bool {
     match name {
         "query" => true,
@@ -151,18 +151,18 @@ fn is_required(endpoint: &Endpoint, name: &str) -> bool {
 fn text(endpoint: &Endpoint, name: &str) -> &'static str {
     match name {
         "query" => "PromQL.",
-        "time" => "When it is evaluated, in Unix seconds or as RFC 3339; now, if not given.",
+        "time" => "The evaluation time, in Unix seconds or as RFC 3339; default now.",
         "start" => "Where the range begins, in Unix seconds or as RFC 3339.",
         "end" => "Where the range ends, in Unix seconds or as RFC 3339.",
-        "step" => "From one point to the next, as a duration or in seconds.",
-        "timeout" => "How long it may take, as a duration.",
+        "step" => "The step between points, as a duration or in seconds.",
+        "timeout" => "The evaluation timeout, as a duration.",
         "limit" if *endpoint == Endpoint::Metadata => "The most metrics.",
-        "limit" => "The most entries in the answer.",
-        "limit_per_metric" => "The most entries a metric; there is one a metric.",
+        "limit" => "The most entries in the response.",
+        "limit_per_metric" => "The most entries per metric; there is always one.",
         "lookback_delta" => "How far back a sample counts, as a duration.",
-        "stats" => "Whether statistics come with the answer.",
+        "stats" => "Whether the response has statistics.",
         "dedup" => "Thanos: whether replicas are merged.",
-        "partial_response" => "Thanos: whether an answer may lack some stores.",
+        "partial_response" => "Thanos: whether a response may be partial.",
         "replicaLabels[]" => {
             "Thanos: labels by which replicas differ; the tenant label is refused (403)."
         }
@@ -173,10 +173,10 @@ fn text(endpoint: &Endpoint, name: &str) -> &'static str {
         "rule_name[]" => "Rules of this name.",
         "rule_group[]" => "Groups of this name.",
         "file[]" => "Groups of this file.",
-        "exclude_alerts" => "Whether rules come without their alerts.",
+        "exclude_alerts" => "Whether to leave out the alerts of rules.",
         "state" => "Which targets: `active`, `dropped` or `any`.",
         "scrapePool" => "Targets of this scrape job.",
-        "metric" => "The metric; all, if not given.",
+        "metric" => "The metric; default all.",
         _ => "",
     }
 }
@@ -199,7 +199,7 @@ fn answer(endpoint: &Endpoint) -> Answer {
         Endpoint::Federate => (
             vec!["text/plain"],
             None,
-            "Series in the text format, as the upstream gives them.",
+            "Series in the text format, as the upstream writes them.",
         ),
         Endpoint::RemoteRead => (
             vec!["application/x-protobuf", "application/x-streamed-protobuf"],
@@ -209,7 +209,7 @@ fn answer(endpoint: &Endpoint) -> Answer {
         _ => (
             vec!["application/json"],
             Some("PrometheusSuccess"),
-            "The answer of a store that holds the caller's tenants alone. Warnings that could \
+            "The response of a store that has only the caller's tenants. Warnings that could \
              name others are replaced.",
         ),
     };

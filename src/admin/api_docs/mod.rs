@@ -1,22 +1,21 @@
-//! The API reference, made from the tables that requests are routed and read by: what is not in
-//! them is not served, so the reference tells all there is and nothing else.
+//! The API reference, generated from the tables that route and parse requests: what is not in them
+//! is not served, so the reference is complete.
 //!
 //! | file | one idea |
 //! |---|---|
-//! | `operation` | what is told of an endpoint |
-//! | `metrics`, `traces`, `admin` | the endpoints, with the prose that stands beside the tables |
-//! | `closed` | what is refused |
-//! | `problems` | what errors mean |
-//! | `openapi` | the document |
-//! | `page` | the same for a browser |
+//! | `operation` | the description of an endpoint |
+//! | `metrics`, `traces`, `admin` | the endpoints, with the prose that the tables lack |
+//! | `closed` | the refused endpoints |
+//! | `problems` | the meaning of errors |
+//! | `openapi` | the `OpenAPI` document |
+//! | `page` | the same as an HTML page |
 //!
-//! Both forms are made anew whenever they are asked for, by an operator now and then, and nothing
-//! of them is kept in memory meanwhile.
+//! Both are generated on each request, which are rare, and not kept in memory.
 //!
-//! The page is rendered here. Of the renderers among the crates, most load their scripts from a
-//! CDN; the one that brings its own (Swagger UI) has megabytes of them. And a script that runs on
-//! the admin address could reload the config; so none does, and a plain page is enough to read.
-//! For more than reading, load `/-/api/openapi.json` into any tool for `OpenAPI` 3.1.
+//! The page is rendered here. Of the available renderers, most load their scripts from a CDN; the
+//! one that bundles its own (Swagger UI) has megabytes of them. And a script on the admin address
+//! could reload the config; so there is none, and a plain page is enough for reading. For more,
+//! load `/-/api/openapi.json` into any tool for `OpenAPI` 3.1.
 
 mod admin;
 mod closed;
@@ -36,7 +35,7 @@ pub fn openapi() -> Value {
     openapi::document(&all())
 }
 
-/// The page.
+/// The HTML page.
 pub fn page() -> Page {
     page::render(&all(), &traces::calls())
 }

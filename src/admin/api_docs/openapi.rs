@@ -1,6 +1,6 @@
-//! The document, as <https://spec.openapis.org/oas/v3.1.1> has it. What is ours alone is in
-//! extensions: `x-tenancy` and `x-rule` of an operation, `x-treatment` of a parameter,
-//! `x-refused`, `x-grpc` and `x-closed`.
+//! The document, as <https://spec.openapis.org/oas/v3.1.1> defines it. What is specific to
+//! Partywall is in extensions: `x-tenancy` and `x-rule` of an operation, `x-treatment` of a
+//! parameter, `x-refused`, `x-grpc` and `x-closed`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +16,8 @@ Partywall keeps tenants apart in front of one shared Prometheus or Thanos and on
 tenant's answer is the answer of a private store that holds that tenant's data alone.
 
 `x-tenancy` of an operation says how: `confined`, the request is rewritten before it is sent; \
-`filtered`, what is others' is taken out of the answer; `passed`, there is nothing of any tenant in \
-it. Callers with all tenants get answers as they come. Groups of other paths are refused (403, \
+`filtered`, other tenants' data is removed from the response; `passed`, there is no tenant data in \
+it. Callers with all tenants get unmodified responses. Groups of other paths are refused (403, \
 `x-closed`) unless `open_to_admins` opens them to those callers. What lies outside these APIs is \
 forwarded untouched.
 
@@ -152,7 +152,7 @@ fn described(parameter: &Parameter) -> String {
     format!("{} {}", parameter.text, parameter.treatment.about())
 }
 
-/// Repeated ones are exploded, as is the default of `query` and of forms.
+/// Repeated parameters are exploded, the default of `query` and of forms.
 fn schema_of(parameter: &Parameter) -> Value {
     if parameter.is_list {
         json!({"type": "array", "items": {"type": "string"}})
@@ -174,7 +174,7 @@ fn form(parameters: &[Parameter]) -> Value {
     let required = in_form().filter(|parameter| parameter.is_required);
     let required: Vec<&str> = required.map(|parameter| parameter.name).collect();
     json!({
-        "description": "Parameters may stand in the URL as well.",
+        "description": "Parameters may also be in the URL.",
         "content": {"application/x-www-form-urlencoded": {"schema": {
             "type": "object",
             "properties": properties,
@@ -215,7 +215,7 @@ fn of_answer(answer: &Answer) -> Value {
     out
 }
 
-/// One response a status and dialect, for all operations.
+/// One response per status and dialect, for all operations.
 fn response_name(status: u16, operation: &Operation) -> String {
     let dialect = match (operation.tag, operation.dialect) {
         (Tag::Admin, _) => "admin",
@@ -255,7 +255,7 @@ fn response(dialect: Dialect, kinds: &BTreeSet<ErrorKind>) -> Value {
         ErrorKind::Unauthenticated => Some(("WWW-Authenticate", "RFC 6750: what is wrong.")),
         ErrorKind::MethodNotAllowed => Some(("Allow", "The methods there are.")),
         ErrorKind::TooManyRequests | ErrorKind::Overloaded => {
-            Some(("Retry-After", "In seconds; not on every such answer."))
+            Some(("Retry-After", "In seconds; not on every such response."))
         }
         _ => None,
     });
@@ -271,7 +271,7 @@ fn schemas() -> Value {
     json!({
         "PrometheusSuccess": {
             "type": "object",
-            "description": "`data` is what Prometheus' own documentation says of the endpoint.",
+            "description": "`data` is documented by Prometheus for each endpoint.",
             "required": ["status"],
             "properties": {
                 "status": {"const": "success"},
@@ -286,12 +286,12 @@ fn schemas() -> Value {
             "properties": {
                 "status": {"const": "error"},
                 "errorType": {"type": "string"},
-                "error": {"type": "string", "description": "What is wrong and what to do."},
+                "error": {"type": "string", "description": "What is wrong, and what to do."},
             },
         },
         "TempoAnswer": {
             "type": "object",
-            "description": "What Tempo's own documentation says of the endpoint.",
+            "description": "Documented by Tempo for each endpoint.",
         },
         "Explanation": {
             "type": "object",
@@ -310,7 +310,8 @@ fn schemas() -> Value {
     })
 }
 
-/// Calls are no paths of `OpenAPI`'s: they speak HTTP/2 and protobuf, and their errors are trailers.
+/// gRPC calls cannot be `OpenAPI` paths: they use HTTP/2 and protobuf, and their errors are
+/// trailers.
 fn grpc() -> Value {
     let calls = traces::calls();
     let of_call = calls.iter().map(|call| {

@@ -1,4 +1,4 @@
-//! What is told of an endpoint.
+//! The description of an endpoint.
 
 use serde_json::Value;
 
@@ -8,18 +8,18 @@ use crate::telemetry::metrics::Decision;
 /// One endpoint, with all its methods.
 pub(super) struct Operation {
     pub(super) tag: Tag,
-    /// With `{name}` for what varies.
+    /// With `{name}` for the variable part.
     pub(super) path: &'static str,
     pub(super) methods: &'static [&'static str],
-    /// As the metrics and the audit trail name the route; of the admin address, a name alike.
+    /// The route's name in metrics and audit; a similar one for the admin address.
     pub(super) name: &'static str,
     pub(super) about: About,
     pub(super) parameters: Vec<Parameter>,
     pub(super) refused: Vec<Refused>,
-    /// What a POST or PUT has as its body.
+    /// The body of a POST or PUT.
     pub(super) body: Body,
     pub(super) answers: Vec<Answer>,
-    /// Errors of Partywall's own.
+    /// Errors of Partywall itself.
     pub(super) problems: Vec<ErrorKind>,
     pub(super) dialect: Dialect,
 }
@@ -27,15 +27,15 @@ pub(super) struct Operation {
 /// The prose about an endpoint.
 pub(super) struct About {
     pub(super) summary: &'static str,
-    /// What enforcement decides on a caller with some tenants; none where there are no tenants.
+    /// The decision of enforcement for a caller with some tenants; none on the admin address.
     pub(super) decision: Option<Decision>,
-    /// What that means here.
+    /// How the decision applies here.
     pub(super) rule: &'static str,
-    /// Where the API itself is described.
+    /// A link to the API's own documentation.
     pub(super) docs: &'static str,
 }
 
-/// Which API an endpoint is of.
+/// The API of an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tag {
     Metrics,
@@ -70,25 +70,25 @@ impl Tag {
                  Streaming by gRPC is served on the same port; see `x-grpc`."
             }
             Self::Admin => {
-                "The admin address, for operators alone: no token is asked for, and no tenant may \
+                "The admin address, for operators alone: no token is required, and no tenant may \
                  reach it. `HEAD` is answered wherever `GET` is."
             }
         }
     }
 }
 
-/// A parameter that is taken.
+/// A supported parameter.
 pub(super) struct Parameter {
     pub(super) name: &'static str,
     pub(super) is_in_path: bool,
-    /// Whether each of several counts.
+    /// Whether all values of a repeated parameter are used.
     pub(super) is_list: bool,
     pub(super) is_required: bool,
     pub(super) treatment: Treatment,
     pub(super) text: &'static str,
 }
 
-/// What is done with a parameter.
+/// How enforcement treats a parameter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Treatment {
     Confined,
@@ -109,15 +109,14 @@ impl Treatment {
 
     pub(super) fn about(self) -> &'static str {
         match self {
-            Self::Confined => "Goes up with the caller's tenants written into it.",
-            Self::Checked => "Goes up if it is well formed and does not undo confinement.",
-            Self::Passed => "Goes up as it is.",
-            Self::Local => "Is applied to the filtered answer; does not go up.",
+            Self::Confined => "Is forwarded with the caller's tenants written into it.",
+            Self::Checked => "Is forwarded if it is well formed and does not undo confinement.",
+            Self::Passed => "Is forwarded unmodified.",
+            Self::Local => "Is applied to the filtered response; not forwarded.",
         }
     }
 }
 
-/// A parameter that is refused.
 pub(super) struct Refused {
     pub(super) name: &'static str,
     pub(super) why: &'static str,
@@ -126,9 +125,8 @@ pub(super) struct Refused {
 /// The body of a request.
 pub(super) enum Body {
     None,
-    /// The parameters, instead of or beside those in the URL.
+    /// The parameters, instead of or in addition to those in the URL.
     Form,
-    /// Something else.
     Of {
         media_type: &'static str,
         schema: Value,
@@ -136,17 +134,17 @@ pub(super) enum Body {
     },
 }
 
-/// What is answered where nothing is wrong.
+/// A successful response.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) media_types: Vec<&'static str>,
-    /// The name of a schema of `openapi`; none where it is bytes or text.
+    /// The name of a schema of `openapi`; none for bytes or text.
     pub(super) schema: Option<&'static str>,
     pub(super) text: &'static str,
 }
 
 impl Operation {
-    /// The name of a method's operation: the first's is the endpoint's own.
+    /// The id of a method's operation: the first method's is the endpoint's own.
     pub(super) fn id(&self, method: &str) -> String {
         if self.methods.first() == Some(&method) {
             self.name.to_owned()

@@ -1,5 +1,5 @@
-//! The reference for a browser: plain HTML with one style sheet inside. It loads nothing and runs
-//! nothing, and says so to the browser.
+//! The reference as HTML: plain, with one inline style sheet. It loads nothing and runs nothing,
+//! and its security policy says so.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter, Write as _};
@@ -13,7 +13,7 @@ use super::traces::Call;
 use super::{closed, problems};
 use crate::config::settings::ClosedGroup;
 
-/// A page, and what it needs of a browser.
+/// A page, and its security policy.
 pub struct Page {
     /// HTML, in UTF-8.
     pub html: String,
@@ -38,7 +38,7 @@ pub(super) fn render(operations: &[Operation], calls: &[Call]) -> Page {
     }
 }
 
-// Writing to a string does not fail.
+// Writing to a string cannot fail.
 fn html(operations: &[Operation], calls: &[Call]) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let mut out = format!(
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_no_markup() {
+    fn text_is_escaped() {
         let text = r#"<a href="x" id='y'> & `<b>`"#;
         let shown = Prose(text).to_string();
         let expected = "&lt;a href=&quot;x&quot; id=&#39;y&#39;&gt; &amp; <code>&lt;b&gt;</code>";

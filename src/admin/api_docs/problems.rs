@@ -1,8 +1,8 @@
-//! What errors mean, for whoever gets one.
+//! The meaning of errors, for clients.
 
 use crate::proxy::error::ErrorKind;
 
-/// What every call of a data API may be answered.
+/// Errors of every data API call.
 pub(super) const ANY: [ErrorKind; 14] = [
     ErrorKind::BadRequest,
     ErrorKind::Unauthenticated,
@@ -20,24 +20,25 @@ pub(super) const ANY: [ErrorKind; 14] = [
     ErrorKind::UpstreamTimeout,
 ];
 
-/// What a call with a body may be answered besides.
+/// Further errors of calls with a body.
 pub(super) const OF_BODY: [ErrorKind; 2] =
     [ErrorKind::RequestTimeout, ErrorKind::UnsupportedMediaType];
 
-/// One sentence.
 pub(super) fn meaning(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::BadRequest => {
-            "The request cannot be read in one way alone, or a query or parameter is not well \
+            "The request is ambiguous, or a query or parameter is not well \
              formed."
         }
-        ErrorKind::Unauthenticated => "There is no token, or it is not believed.",
+        ErrorKind::Unauthenticated => "There is no token, or it is not valid.",
         ErrorKind::Forbidden => {
             "The token has no tenants, or the query, a parameter or the endpoint is not the \
              caller's to use."
         }
-        ErrorKind::MethodNotAllowed => "The endpoint has other methods; `Allow` names them.",
-        ErrorKind::NotAcceptable => "Only a form is asked for that is not offered.",
+        ErrorKind::MethodNotAllowed => {
+            "The endpoint does not support this method; `Allow` lists those it does."
+        }
+        ErrorKind::NotAcceptable => "The endpoint has no response in an accepted format.",
         ErrorKind::Unimplemented => "The gRPC method is not served.",
         ErrorKind::RequestTimeout => "The body stalled for longer than `timeouts.body_idle`.",
         ErrorKind::TooLarge => "A body, query or parameter is over its limit.",
@@ -46,15 +47,19 @@ pub(super) fn meaning(kind: ErrorKind) -> &'static str {
             "It asks for a longer range, more points or smaller steps than `tenant_limits` allow."
         }
         ErrorKind::TooManyRequests => {
-            "A tenant of the caller asks too often or too much at once; `Retry-After` says when \
+            "A tenant of the caller sends too many requests, too often or at once; `Retry-After` says when \
              to come back."
         }
-        ErrorKind::UnsupportedMediaType => "The body is of another kind, or encoded.",
+        ErrorKind::UnsupportedMediaType => "The body has an unsupported type or encoding.",
         ErrorKind::Overloaded => {
-            "Partywall is at one of its own `limits`; `Retry-After` says when to come back."
+            "Partywall is at one of its own `limits`; `Retry-After` says when to retry."
         }
-        ErrorKind::KeysUnavailable => "The issuer's keys could not be had, so no token is judged.",
-        ErrorKind::UpstreamUnreachable => "The upstream cannot be reached, or broke off.",
+        ErrorKind::KeysUnavailable => {
+            "The issuer's keys could not be fetched, so no token can be verified."
+        }
+        ErrorKind::UpstreamUnreachable => {
+            "The upstream cannot be reached, or closed the connection early."
+        }
         ErrorKind::UpstreamCredentials => "The upstream does not accept Partywall's credentials.",
         ErrorKind::UpstreamAnswer => {
             "The upstream's answer is not what the API promises or is too large, so it is not \

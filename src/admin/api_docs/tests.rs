@@ -1,4 +1,4 @@
-//! The document holds what is in the tables, all of it and nothing else.
+//! The document has exactly what is in the tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,7 +57,9 @@ fn routed() -> BTreeMap<(String, String), (String, BTreeSet<String>)> {
         add(endpoint.template(), methods, name, table.collect());
     }
     for endpoint in traces_api::Endpoint::all() {
-        let table = traces_table::of(&endpoint).iter().map(|(name, _)| *name);
+        let table = traces_table::for_endpoint(&endpoint)
+            .iter()
+            .map(|(name, _)| *name);
         let (method, name) = (endpoint.method(), endpoint.name());
         add(endpoint.template(), &[method], name, table.collect());
     }
@@ -72,7 +74,7 @@ fn routed() -> BTreeMap<(String, String), (String, BTreeSet<String>)> {
     all
 }
 
-/// Of URL, form and path, those that are refused among them.
+/// Parameters of URL, form and path, including refused ones.
 fn parameters(operation: &Value) -> BTreeSet<String> {
     let listed = [&operation["parameters"], &operation["x-refused"]];
     let listed = listed.into_iter().filter_map(Value::as_array).flatten();
@@ -86,7 +88,7 @@ fn parameters(operation: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_route_is_documented_and_nothing_else_is() {
+fn documented_operations_are_the_routes() {
     let (documented, routed) = (documented(), routed());
     let paths: Vec<_> = documented.keys().collect();
     assert_eq!(paths, routed.keys().collect::<Vec<_>>());
@@ -102,9 +104,9 @@ fn every_route_is_documented_and_nothing_else_is() {
 #[test]
 fn every_parameter_and_operation_is_described() {
     for (place, operation) in documented() {
-        let is_said = |value: &Value| value.as_str().is_some_and(|text| text.len() > 3);
-        assert!(is_said(&operation["summary"]), "{place:?}");
-        assert!(is_said(&operation["description"]), "{place:?}");
+        let is_described = |value: &Value| value.as_str().is_some_and(|text| text.len() > 3);
+        assert!(is_described(&operation["summary"]), "{place:?}");
+        assert!(is_described(&operation["description"]), "{place:?}");
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let text = parameter["description"].as_str().unwrap();
             assert!(!text.starts_with(' '), "{place:?}: {}", parameter["name"]);
@@ -113,7 +115,7 @@ fn every_parameter_and_operation_is_described() {
 }
 
 #[test]
-fn repeated_and_required_parameters_are_said_to_be() {
+fn repeated_and_required_parameters_are_marked() {
     let documented = documented();
     let of = |path: &str, name: &str| {
         let operation = &documented[&(path.to_owned(), "GET".to_owned())];
@@ -143,10 +145,10 @@ fn grpc_calls_are_those_of_the_table() {
         .map(|call| call["path"].as_str().unwrap())
         .collect();
     assert_eq!(paths, Method::ALL.map(Method::client_path));
-    assert!(paths.iter().all(|path| Method::of_path(path).is_some()));
+    assert!(paths.iter().all(|path| Method::from_path(path).is_some()));
 }
 
-/// Which is of one API or of the other.
+/// A path may belong to either API.
 #[test]
 fn paths_of_closed_groups_are_closed() {
     for group in ClosedGroup::ALL {
@@ -160,7 +162,7 @@ fn paths_of_closed_groups_are_closed() {
 }
 
 #[test]
-fn each_reference_leads_somewhere() {
+fn every_reference_resolves() {
     fn references(value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Object(all) => {
@@ -189,14 +191,14 @@ fn each_reference_leads_somewhere() {
 }
 
 #[test]
-fn the_page_tells_the_same_and_loads_nothing() {
+fn page_has_the_same_content_and_loads_nothing() {
     let Page {
         html,
         security_policy,
     } = page();
     for ((path, method), operation) in documented() {
         let id = operation["operationId"].as_str().unwrap();
-        // Further methods share their endpoint's section.
+        // Other methods share their endpoint's section.
         if operation["operationId"] == id.trim_end_matches(&format!("_{}", method.to_lowercase())) {
             assert!(html.contains(&format!("<section id=\"{id}\">")), "{id}");
             assert!(html.contains(&format!("href=\"#{id}\"")), "{id}");

@@ -30,7 +30,6 @@ pub(super) fn operations() -> impl Iterator<Item = Operation> {
     })
 }
 
-/// A gRPC call.
 pub(super) struct Call {
     pub(super) path: &'static str,
     pub(super) name: &'static str,
@@ -38,7 +37,6 @@ pub(super) struct Call {
     pub(super) rule: &'static str,
 }
 
-/// Every gRPC call that is served.
 pub(super) fn calls() -> Vec<Call> {
     let call = |method: Method| Call {
         path: method.client_path(),
@@ -55,7 +53,7 @@ pub(super) fn calls() -> Vec<Call> {
             Method::SearchTagValuesV2 => "As `/api/v2/search/tag/{tag}/values`.",
             Method::MetricsQueryRange => "As `/api/metrics/query_range`.",
             Method::MetricsQueryInstant => "As `/api/metrics/query`.",
-            Method::HealthCheck => "Whether the upstream is up; it knows no tenant.",
+            Method::HealthCheck => "Whether the upstream is up; it has no tenant data.",
         },
     };
     Method::ALL.into_iter().map(call).collect()
@@ -96,9 +94,9 @@ fn about(endpoint: &Endpoint) -> About {
             let rule = "Refused (403) unless all spans of both traces are the caller's.";
             ("Difference of two traces", Confined, rule)
         }
-        Endpoint::Echo => ("Echo", Passed, "It knows no tenant."),
-        Endpoint::BuildInfo => ("Version", Passed, "It knows no tenant."),
-        Endpoint::Ready => ("Readiness of Tempo", Passed, "It knows no tenant."),
+        Endpoint::Echo => ("Echo", Passed, "It has no tenant data."),
+        Endpoint::BuildInfo => ("Version", Passed, "It has no tenant data."),
+        Endpoint::Ready => ("Readiness of Tempo", Passed, "It has no tenant data."),
     };
     About {
         summary,
@@ -130,20 +128,24 @@ fn parameters(endpoint: &Endpoint) -> Vec<Parameter> {
         treatment: Treatment::Checked,
         text,
     }));
-    all.extend(table::of(endpoint).iter().filter_map(|&(name, policy)| {
-        Some(Parameter {
-            name,
-            is_in_path: false,
-            is_list: false,
-            is_required: false,
-            treatment: treatment(policy)?,
-            text: text(name),
-        })
-    }));
+    all.extend(
+        table::for_endpoint(endpoint)
+            .iter()
+            .filter_map(|&(name, policy)| {
+                Some(Parameter {
+                    name,
+                    is_in_path: false,
+                    is_list: false,
+                    is_required: false,
+                    treatment: treatment(policy)?,
+                    text: text(name),
+                })
+            }),
+    );
     all
 }
 
-/// None where it is refused.
+/// `None` if it is refused.
 fn treatment(policy: Policy) -> Option<Treatment> {
     match policy {
         Policy::Query | Policy::OldForm => Some(Treatment::Confined),
@@ -156,27 +158,30 @@ fn refused(endpoint: &Endpoint) -> Vec<Refused> {
     let refused = |&(name, policy): &(&'static str, Policy)| {
         let why = match policy {
             Policy::Internal => "Tempo's own components talk to each other with it",
-            Policy::Unsupported => "what it asks for knows no tenant",
+            Policy::Unsupported => "its result has no tenant",
             Policy::Query | Policy::OldForm | Policy::Pass => return None,
         };
         Some(Refused { name, why })
     };
-    table::of(endpoint).iter().filter_map(refused).collect()
+    table::for_endpoint(endpoint)
+        .iter()
+        .filter_map(refused)
+        .collect()
 }
 
 fn text(name: &str) -> &'static str {
     match name {
         "q" => "TraceQL.",
-        "query" => "Another name of `q`; metrics need one of the two.",
+        "query" => "Another name of `q`; metrics require one of the two.",
         "tags" => "Older form of a search: tags in logfmt.",
         "minDuration" => "Older form of a search: the shortest duration.",
         "maxDuration" => "Older form of a search: the longest duration.",
         "start" => "Where the range begins, in Unix seconds.",
         "end" => "Where the range ends, in Unix seconds.",
         "since" => "How long the range is, up to now; instead of start and end.",
-        "step" => "From one point to the next, as a duration or in seconds.",
-        "limit" => "The most entries in the answer.",
-        "spss" => "The most spans a span set.",
+        "step" => "The step between points, as a duration or in seconds.",
+        "limit" => "The most entries in the response.",
+        "spss" => "The most spans per span set.",
         "scope" => {
             "Tags of this scope: none, trace, resource, span, event, link, instrumentation or \
              intrinsic."
@@ -231,10 +236,14 @@ fn answers(endpoint: &Endpoint) -> Vec<Answer> {
     };
     match endpoint {
         Endpoint::Echo | Endpoint::Ready => {
-            vec![found(vec!["text/plain"], None, "As the upstream says it.")]
+            vec![found(
+                vec!["text/plain"],
+                None,
+                "As the upstream writes it.",
+            )]
         }
         Endpoint::BuildInfo | Endpoint::TraceDiff => {
-            let text = "As the upstream says it.";
+            let text = "As the upstream writes it.";
             vec![found(vec!["application/json"], Some("TempoAnswer"), text)]
         }
         Endpoint::TraceById {
@@ -256,7 +265,7 @@ fn answers(endpoint: &Endpoint) -> Vec<Answer> {
 
 const OWN: &str = "The answer of a store that holds the caller's tenants alone.";
 
-/// As [`Format`] chooses.
+/// As [`Format`] selects.
 fn media_types(endpoint: &Endpoint) -> Vec<&'static str> {
     let mut all = vec![Format::Json.media_type()];
     let protobuf = Format::Protobuf.media_type();
@@ -271,7 +280,7 @@ fn errors(endpoint: &Endpoint) -> Vec<ErrorKind> {
     if let Body::Of { .. } = body(endpoint) {
         all.push(ErrorKind::RequestTimeout);
     }
-    if window::of_call(endpoint, [].into_iter(), Duration::ZERO).is_some() {
+    if window::of_http_call(endpoint, [].into_iter(), Duration::ZERO).is_some() {
         all.push(ErrorKind::Unprocessable);
     }
     if Format::choose(endpoint, Some("application/vnd.grafana.llm")).is_err() {

@@ -37,8 +37,8 @@ struct TrustedIssuer {
 
 impl Authenticator {
     /// Reads, or starts to fetch, every issuer's keys. `reuse` is the authenticator of the previous
-    /// config: the keys of an issuer whose settings are unchanged are taken over, so that no request
-    /// waits for them. Verified tokens are not, as the rules may have changed.
+    /// config: the keys of an issuer whose settings are unchanged are reused, so that no request
+    /// waits for them. Verified tokens are not reused, because the rules may have changed.
     ///
     /// Keys are fetched in tasks of the current tokio runtime until the last authenticator that uses
     /// the issuer is dropped.
@@ -108,7 +108,7 @@ impl Authenticator {
             });
         }
         let key = cache::Key::for_token(found.token, found.header);
-        if let Some(known) = self.recall(&key)? {
+        if let Some(known) = self.cached(&key)? {
             return Ok(known);
         }
         let entry = self.verify(found).await?;
@@ -144,7 +144,7 @@ impl Authenticator {
         self.cache.len()
     }
 
-    /// Whose share of permits and memory a request takes from. It outlives a reload.
+    /// The holder whose share of permits and memory a request uses. It outlives a reload.
     pub fn holder_of<'a>(&'a self, caller: Option<&'a Caller>) -> &'a Holder {
         caller.map_or_else(|| self.shares.anonymous(), Caller::holder)
     }
@@ -161,8 +161,8 @@ impl Authenticator {
         }
     }
 
-    /// Returns once every issuer's keys were fetched or failed to be, or when the time is up. A reload
-    /// waits for this before it replaces another authenticator, so that no request fails.
+    /// Returns when a fetch of every issuer's keys has succeeded or failed, or when the time is up. A
+    /// reload waits for this before it replaces another authenticator, so that no request fails.
     pub async fn settle(&self, at_most: Duration) {
         let all = async {
             for issuer in &self.issuers {
@@ -173,8 +173,8 @@ impl Authenticator {
         let _ = tokio::time::timeout(at_most, all).await;
     }
 
-    /// The caller of a token that was verified earlier, with keys that the issuer still has.
-    fn recall(&self, key: &cache::Key) -> Result<Option<Arc<Caller>>, AuthError> {
+    /// The caller of a cached token, if the issuer still has the keys that verified it.
+    fn cached(&self, key: &cache::Key) -> Result<Option<Arc<Caller>>, AuthError> {
         let Some(entry) = self.cache.get(key) else {
             return Ok(None);
         };

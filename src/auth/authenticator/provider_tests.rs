@@ -1,4 +1,4 @@
-//! The samples in `config/` with tokens as their providers make them.
+//! The samples in `config/`, with tokens like those of their providers.
 //!
 //! The claims follow what the providers publish (November 2026): Keycloak's, Microsoft's, Auth0's,
 //! Google's, Okta's and Zitadel's documentation of their tokens, Dex's `custom-claims-clients-scopes`
@@ -18,7 +18,7 @@ use crate::config::{Access, OsAccess};
 
 const CONFIG: &str = "/etc/partywall.yaml";
 
-/// The sample, and some token or authority wherever it names one.
+/// The sample, with some token or CA for each file that it names.
 struct Sample<'a>(&'a str);
 
 impl Access for Sample<'_> {
@@ -38,7 +38,7 @@ impl Access for Sample<'_> {
     }
 }
 
-/// A sample with `signer`'s keys in place of its issuer's.
+/// A sample with `signer`'s keys instead of its issuer's.
 fn authenticator(sample: &str, signer: &Signer) -> Authenticator {
     let settings = crate::config::load(Path::new(CONFIG), &Sample(sample)).unwrap();
     let mut settings = settings.settings;
@@ -97,7 +97,7 @@ impl Provider {
         self.signer.sign(&header.to_string(), &claims.to_string())
     }
 
-    /// What a sample makes of the token in `Authorization`.
+    /// The tenants that a sample derives from the token in `Authorization`.
     async fn tenants(&self, sample: &str, further: &Value) -> String {
         let bearer = format!("Bearer {}", self.token(further));
         let authenticator = authenticator(sample, &self.signer);
@@ -105,7 +105,7 @@ impl Provider {
     }
 }
 
-/// As Grafana sends them: the access token, and the ID token.
+/// The headers that Grafana sends: the access token and the ID token.
 fn beside(access_token: &str, id_token: String) -> [(&'static str, String); 2] {
     [
         ("authorization", format!("Bearer {access_token}")),
@@ -138,7 +138,7 @@ async fn google_id_token_beside_its_opaque_access_token_has_the_domains_tenant()
         (json!({"hd": "globex.example"}), "globex initech"),
         (json!({"sub": "10769150350006150715113082367"}), "ALL"),
     ];
-    // With the default sources as well, since the access token is passed over.
+    // With the default sources as well, because the access token is skipped.
     let defaults = replaced(sample, "  sources:\n    - header: X-Id-Token\n", "");
     for text in [sample, &defaults] {
         let authenticator = authenticator(text, &google.signer);
@@ -169,7 +169,7 @@ async fn okta_access_token_of_a_custom_server_has_its_groups_tenants() {
     let admin = json!({"groups": ["tenant-admins", "tenant-acme"]});
     assert_eq!(okta.tenants(sample, &admin).await, "ALL");
 
-    // The org server's access token is nobody else's, but looks like a JWT.
+    // Only Okta can verify the org server's access token, but it looks like a JWT.
     let text = replaced(sample, "/oauth2/default\n", "\n");
     let text = replaced(&text, "[\"api://default\"]", "[nmdP1fcyvdVO11AL7ECm]");
     let org = json!({"iss": "https://example.okta.com", "aud": "https://example.okta.com"});
@@ -291,7 +291,7 @@ async fn entra_roles_are_read_and_an_overage_of_groups_is_explained() {
     for overage in [overage, json!({"hasgroups": true})] {
         let refused = entra.tenants(&text, &overage).await;
         assert!(refused.contains("more than 200 groups"), "{refused}");
-        // Neither may a condition on the groups be passed over.
+        // Nor may a condition on the groups be skipped.
         let text = replaced(&text, "        claim: roles\n", "        claim: groups\n");
         let refused = entra.tenants(&text, &overage).await;
         assert!(refused.contains("more than 200 groups"), "{refused}");
@@ -318,7 +318,7 @@ async fn auth0_access_token_with_an_audience_has_the_actions_claims() {
     assert_eq!(auth0.tenants(sample, &text).await, "acme");
     let admin = json!({"https://example.com/roles": ["observability-admin"]});
     assert_eq!(auth0.tenants(sample, &admin).await, "ALL");
-    // Without an audience: an encrypted token, which is never passed over.
+    // Without an audience: an encrypted token, which is never skipped.
     let jwe = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIiwiaXNzIjoiaHR0cHM6Ly9leGFtcGxlLyJ9..a.b.c";
     let authenticator = authenticator(sample, &auth0.signer);
     let refused = tenants(&authenticator, &beside(jwe, auth0.token(&json!({})))).await;

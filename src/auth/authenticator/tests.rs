@@ -27,8 +27,8 @@ fn authenticator(issuers: Vec<Issuer>) -> (Authenticator, Arc<ManualClock>) {
     (authenticator.unwrap(), clock)
 }
 
-/// Believes these signers and no others.
-fn believing(signers: &[&Signer]) -> Authenticator {
+/// Trusts these signers and no others.
+fn trusting(signers: &[&Signer]) -> Authenticator {
     authenticator(vec![issuer(KeySource::Jwks(jwks(signers)))]).0
 }
 
@@ -58,7 +58,7 @@ fn tenants(caller: &Caller) -> String {
 #[tokio::test]
 async fn good_token_has_a_principal_and_a_scope() {
     let signer = Signer::rsa("k", CryptoAlgorithm::RS256);
-    let authenticator = believing(&[&signer]);
+    let authenticator = trusting(&[&signer]);
     let token = signer.token(&claims());
     for _ in 0..2 {
         let caller = authenticator.authenticate(&headers(&token)).await.unwrap();
@@ -75,7 +75,7 @@ async fn good_token_has_a_principal_and_a_scope() {
 
 #[tokio::test]
 async fn request_without_a_token_has_no_caller() {
-    let authenticator = believing(&[&Signer::es256("k")]);
+    let authenticator = trusting(&[&Signer::es256("k")]);
     let error = authenticator.authenticate(&HeaderMap::new()).await;
     assert_eq!(error.unwrap_err().reason().label(), "missing");
     assert_eq!(outcome(&authenticator, "x").await, "malformed");
@@ -90,7 +90,7 @@ async fn request_without_a_token_has_no_caller() {
 #[tokio::test]
 async fn unsigned_token_is_refused() {
     let signer = Signer::es256("k");
-    let authenticator = believing(&[&signer]);
+    let authenticator = trusting(&[&signer]);
     let claims = claims().to_string();
     for name in ["none", "None", "NONE", "nOnE", ""] {
         let header = json!({"alg": name, "kid": "k"}).to_string();
@@ -130,7 +130,7 @@ async fn public_key_is_never_used_as_a_secret() {
     let rsa = Signer::rsa("k", CryptoAlgorithm::RS256);
     let pem = rsa.public_pem.clone();
     let from_pem = issuer(KeySource::Pem(pem.clone()));
-    // What no checked config has: algorithms of both kinds.
+    // Algorithms of both kinds, which config refuses.
     let confused = Issuer {
         algorithms: vec![Algorithm::RS256, Algorithm::HS256],
         ..from_pem.clone()
@@ -146,7 +146,7 @@ async fn public_key_is_never_used_as_a_secret() {
             assert_eq!(outcome(&confused, token).await, "key");
         }
     }
-    // Nor is a secret a public key.
+    // Nor is a secret used as a public key.
     let secret = KeySource::Hmac(Secret::new(String::from_utf8(SECRET.to_vec()).unwrap()));
     let hmac = Issuer {
         algorithms: vec![Algorithm::HS256],
@@ -182,7 +182,7 @@ async fn algorithm_outside_the_issuers_list_is_refused() {
     pss.algorithms = vec![Algorithm::PS256];
     let (pss, _) = authenticator(vec![pss]);
     assert_eq!(outcome(&pss, &signer.token(&claims())).await, "ok");
-    // A signature of one padding is none of the other.
+    // A signature with one padding is invalid with the other.
     let lie = signer.sign(r#"{"alg":"RS256"}"#, &claims().to_string());
     let (rs256, _) = authenticator(vec![issuer(KeySource::Pem(signer.public_pem.clone()))]);
     assert_eq!(outcome(&rs256, &lie).await, "key");
@@ -193,7 +193,7 @@ async fn keys_in_or_named_by_the_token_are_ignored() {
     let (signer, attacker) = (Signer::es256("k"), Signer::es256("k"));
     let idp = Idp::start().await;
     idp.publish(&[&attacker]);
-    let authenticator = believing(&[&signer]);
+    let authenticator = trusting(&[&signer]);
     let url = idp.jwks_url();
     for extra in [
         json!({"jwk": attacker.jwk()}),
@@ -215,7 +215,7 @@ async fn keys_in_or_named_by_the_token_are_ignored() {
             "{extra}"
         );
     }
-    assert_eq!(idp.asked(), 0);
+    assert_eq!(idp.request_count(), 0);
     for extension in [
         json!({"crit": ["b64"], "b64": false}),
         json!({"crit": ["exp"]}),
@@ -267,7 +267,7 @@ async fn keys_belong_to_their_issuer() {
 #[tokio::test]
 async fn claims_are_checked_after_the_signature() {
     let (signer, stranger) = (Signer::es256("k"), Signer::es256("k"));
-    let authenticator = believing(&[&signer]);
+    let authenticator = trusting(&[&signer]);
     for (name, value, reason) in [
         ("aud", json!("other"), "audience"),
         ("aud", json!(["other", "grafana"]), "ok"),
@@ -323,7 +323,7 @@ async fn claims_are_checked_after_the_signature() {
 #[tokio::test]
 async fn changed_token_is_not_found_in_the_cache() {
     let signer = Signer::es256("k");
-    let authenticator = believing(&[&signer]);
+    let authenticator = trusting(&[&signer]);
     let good = signer.token(&claims());
     assert_eq!(outcome(&authenticator, &good).await, "ok");
     let parts: Vec<&str> = good.split('.').collect();
@@ -351,7 +351,7 @@ async fn changed_token_is_not_found_in_the_cache() {
 #[tokio::test]
 async fn order_of_sources_decides_which_token_is_used() {
     let signer = Signer::es256("k");
-    let authenticator = believing(&[&signer]);
+    let authenticator = trusting(&[&signer]);
     let bob = signer.token(&claims_with("sub", json!("bob")));
     let mut both = headers(&signer.token(&claims()));
     let id_token = HeaderName::from_static("x-id-token");
@@ -359,7 +359,7 @@ async fn order_of_sources_decides_which_token_is_used() {
     let caller = authenticator.authenticate(&both).await.unwrap();
     assert_eq!(caller.principal().subject(), Some("alice"));
     assert_eq!(caller.principal().header(), "authorization");
-    // A bad token that comes first is not made good by a second one.
+    // An invalid token in the first header is refused, even if the next header has a valid one.
     for (bad, reason) in [
         (Signer::es256("k").token(&claims()), "signature"),
         (signer.token(&claims_with("aud", json!("x"))), "audience"),
@@ -380,7 +380,7 @@ async fn order_of_sources_decides_which_token_is_used() {
             "{error}"
         );
     }
-    // An opaque one is no token.
+    // An opaque token is skipped.
     let mut opaque_first = both.clone();
     opaque_first.insert("authorization", HeaderValue::from_static("Bearer ya29.x"));
     let caller = authenticator.authenticate(&opaque_first).await.unwrap();
@@ -396,7 +396,7 @@ async fn order_of_sources_decides_which_token_is_used() {
     let caller = authenticator.authenticate(&both).await.unwrap();
     assert_eq!(caller.principal().subject(), Some("bob"));
     assert_eq!(caller.principal().header(), id_token);
-    // The same token in another header is remembered with that header.
+    // The same token in another header is cached with that header.
     let caller = authenticator.authenticate(&headers(&bob)).await.unwrap();
     assert_eq!(caller.principal().header(), "authorization");
 }
@@ -404,7 +404,7 @@ async fn order_of_sources_decides_which_token_is_used() {
 #[tokio::test]
 async fn valid_token_without_tenants_is_authenticated() {
     let signer = Signer::es256("k");
-    let authenticator = believing(&[&signer]);
+    let authenticator = trusting(&[&signer]);
     for (value, reason) in [
         (Value::Null, "claim_type"),
         (json!([]), "claim_empty"),
@@ -440,9 +440,9 @@ async fn cached_token_still_expires() {
 }
 
 #[tokio::test]
-async fn failures_are_not_remembered_and_successes_are_bounded() {
+async fn failures_are_not_cached_and_successes_are_bounded() {
     let signer = Signer::es256("k");
-    let authenticator = believing(&[&signer]);
+    let authenticator = trusting(&[&signer]);
     for n in 0..500 {
         let token = signer.token(&claims_with("jti", json!(n)));
         assert_eq!(outcome(&authenticator, &token).await, "ok");
@@ -456,7 +456,7 @@ async fn failures_are_not_remembered_and_successes_are_bounded() {
 }
 
 #[tokio::test]
-async fn without_keys_it_is_not_the_clients_fault() {
+async fn missing_keys_are_a_503() {
     let signer = Signer::es256("k");
     let idp = Idp::start().await;
     idp.answer("/jwks", Answer::Head("503 Down"));
@@ -473,7 +473,7 @@ async fn without_keys_it_is_not_the_clients_fault() {
     );
     let why = authenticator.not_ready().unwrap();
     assert!(why.contains(IDP) && why.contains("answered 503"), "{why}");
-    // What is wrong anyway is said even so.
+    // Errors that need no keys are reported nevertheless.
     assert_eq!(outcome(&authenticator, "x").await, "malformed");
 
     idp.publish(&[&signer]);
@@ -481,7 +481,7 @@ async fn without_keys_it_is_not_the_clients_fault() {
     assert_eq!(authenticator.not_ready(), None);
     assert_eq!(outcome(&authenticator, &token).await, "ok");
 
-    // The provider is down for longer than the keys may be used: the cache is no way around.
+    // The provider is down for longer than the keys may be used: a cached token does not help.
     idp.answer("/jwks", Answer::Nothing);
     clock.set(NOW + 86_400);
     let late = signer.token(&claims_with("exp", json!(NOW + 90_000)));
@@ -506,15 +506,19 @@ async fn token_of_a_new_key_is_accepted_at_once() {
         tokio::spawn(async move { outcome(&authenticator, &token).await })
     };
     assert_eq!(task.await.unwrap(), "ok");
-    assert_eq!(idp.asked(), 2);
-    // Strangers' keys do not make it ask again and again.
+    assert_eq!(idp.request_count(), 2);
+    // Unknown keys do not cause repeated fetches.
     let begin = Instant::now();
     for n in 0..50 {
         let forged = Signer::es256("forged").token(&claims_with("jti", json!(n)));
         assert_eq!(outcome(&authenticator, &forged).await, "key");
     }
     let in_turn = begin.elapsed().as_millis() / QUICK.gap.as_millis() + 1;
-    assert!(idp.asked() as u128 <= 2 + in_turn, "{}", idp.asked());
+    assert!(
+        idp.request_count() as u128 <= 2 + in_turn,
+        "{}",
+        idp.request_count()
+    );
 }
 
 #[tokio::test]
@@ -548,7 +552,7 @@ async fn reload_keeps_keys_and_forgets_tokens() {
     let token = signer.token(&claims());
     assert_eq!(outcome(&before, &token).await, "ok");
 
-    // Other rules, another audience beside the old one: the keys are the same.
+    // Other rules and an additional audience: the keys are the same.
     let changed = Issuer {
         audiences: vec!["grafana".to_owned(), "new".to_owned()],
         ..settings.clone()
@@ -568,17 +572,17 @@ async fn reload_keeps_keys_and_forgets_tokens() {
     let after = reload(changed.clone(), &before);
     drop(before);
     assert_eq!(after.not_ready(), None);
-    assert_eq!(idp.asked(), 1);
+    assert_eq!(idp.request_count(), 1);
     let caller = after.authenticate(&headers(&token)).await.unwrap();
     assert_eq!(tenants(&caller), "no_rule");
-    // The kept keys are still refreshed.
+    // The reused keys are still refreshed.
     idp.publish(&[]);
     sleep(QUICK.gap).await;
     let unknown = Signer::es256("unknown").token(&claims());
     assert_eq!(outcome(&after, &unknown).await, "keys_unavailable");
-    assert_eq!(idp.asked(), 2);
+    assert_eq!(idp.request_count(), 2);
 
-    // Another place for the keys: they are fetched from there.
+    // Another URL of the keys: they are fetched from there.
     idp.answer("/other", Answer::Json(jwks(&[&signer])));
     let moved = Issuer {
         keys: jwks_url(format!("{}/other", idp.url)),
@@ -587,7 +591,7 @@ async fn reload_keeps_keys_and_forgets_tokens() {
     let moved = reload(moved, &after);
     moved.settle(Duration::from_secs(5)).await;
     assert_eq!(moved.not_ready(), None);
-    assert_eq!(idp.asked(), 3);
+    assert_eq!(idp.request_count(), 3);
 }
 
 #[tokio::test]
@@ -603,7 +607,7 @@ async fn settings_that_cannot_work_are_errors() {
     assert!(of(&keys).contains("jwks_file"), "{}", of(&keys));
 }
 
-/// The shapes of tokens that real providers issue.
+/// Tokens in the forms of real providers.
 #[tokio::test]
 async fn tokens_of_real_providers() {
     let signer = Signer::rsa("k", CryptoAlgorithm::RS256);

@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// The most bytes of an answer that are read.
+/// The maximum size of an answer.
 const MAX_ANSWER: usize = 1 << 20;
 
 /// A provider that publishes its keys.
@@ -234,7 +234,7 @@ fn shown(uri: &Uri) -> String {
     without_query(&uri.to_string())
 }
 
-/// A URL without its query, in which services like to put keys.
+/// A URL without its query, which may have keys in it.
 fn without_query(url: &str) -> String {
     match url.split_once('?') {
         Some((before, _)) => format!("{before}?***"),
@@ -242,7 +242,7 @@ fn without_query(url: &str) -> String {
     }
 }
 
-/// The start of a provider's text, enough to recognise it.
+/// The start of a provider's text, enough to recognize it.
 fn excerpt(text: &str) -> String {
     text.chars().take(200).collect()
 }

@@ -82,7 +82,7 @@ async fn discovery_leads_to_the_keys_of_exactly_this_issuer() {
     let issuer = format!("{}/realms/obs", idp.url);
     publish(&issuer);
     assert_eq!(fetched(&discovery_of(&issuer)).await.unwrap(), "keys");
-    // The slash belongs to the issuer and not to the path (as Auth0 has it).
+    // The slash belongs to the issuer and not to the path, as with Auth0.
     let slash = format!("{issuer}/");
     assert_says(fetched(&discovery_of(&slash)).await, "they must be equal");
     publish(&slash);
@@ -143,9 +143,9 @@ async fn answers_are_bounded_and_redirects_are_not_followed() {
         ),
     ] {
         idp.answer("/jwks", answer);
-        let asked = idp.asked();
+        let request_count = idp.request_count();
         assert_says(fetched(&jwks_at(&url)).await, says);
-        assert_eq!(idp.asked(), asked + 1, "{says}");
+        assert_eq!(idp.request_count(), request_count + 1, "{says}");
     }
     idp.answer("/jwks", Answer::Json("a".repeat(1 << 20)));
     assert_eq!(fetched(&jwks_at(&url)).await.unwrap().len(), 1 << 20);
@@ -159,7 +159,7 @@ async fn answers_are_bounded_and_redirects_are_not_followed() {
     );
 }
 
-/// An HTTPS server with a certificate of its own for `localhost`; answers every request alike.
+/// An HTTPS server with a self-signed certificate for `localhost` and one answer for all requests.
 async fn https(answer: impl Fn(&str) -> String) -> (String, tempfile::NamedTempFile) {
     let pair = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
@@ -223,7 +223,7 @@ async fn https_issuer_with_http_keys_is_refused() {
         fetched(&provider).await,
         "is not https although the issuer is",
     );
-    assert_eq!(plain.asked(), 0);
+    assert_eq!(plain.request_count(), 0);
 }
 
 /// Services like to put keys into the query, and errors are logged and shown to operators.

@@ -11,7 +11,7 @@ use super::jws::algorithm_named;
 use super::keys::{Family, Key, KeySet, Unusable};
 use crate::config::settings::Algorithm;
 
-/// The most keys in a set; more than any provider publishes.
+/// The maximum number of keys in a set; more than any provider publishes.
 const MAX_KEYS: usize = 100;
 
 /// A key set, and the keys in it that are not used.
@@ -110,7 +110,7 @@ fn public_key(jwk: &Map<String, Value>) -> Result<(Family, Vec<u8>), Unusable> {
     }
 }
 
-/// Some providers put a zero byte before the modulus, against §6.3.1.1, which names them.
+/// Some providers put a zero byte before the modulus, which §6.3.1.1 mentions and forbids.
 fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, Unusable> {
     let zeros = modulus.iter().take_while(|&&byte| byte == 0).count();
     let components = RsaPublicKeyComponents {

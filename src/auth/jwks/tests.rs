@@ -128,7 +128,7 @@ fn token_without_a_key_id_is_tried_with_a_few_keys_only() {
 }
 
 #[test]
-fn keys_that_are_not_for_us_are_passed_over() {
+fn unusable_keys_are_ignored() {
     let ec = Signer::es256("ec").jwk();
     let rsa = Signer::rsa("rsa", CryptoAlgorithm::RS256).jwk();
     assert_eq!(unused(&ec), None);
@@ -180,7 +180,7 @@ fn keys_that_are_not_for_us_are_passed_over() {
     ] {
         assert_eq!(unused(&key), Some(why), "{key}");
     }
-    // None of them spoils the others.
+    // They do not affect the other keys.
     assert_eq!(
         key_set(&[json!({"kty": "oct"}), ec, json!(null)])
             .keys
@@ -207,7 +207,7 @@ fn key_that_is_published_for_one_algorithm_is_used_with_no_other() {
 #[test]
 fn short_rsa_keys_are_not_used() {
     let der = rsa_der(WEAK_RSA);
-    // The modulus is where the outer structures of the fixed key end.
+    // The modulus follows the outer structures of the fixed key.
     let modulus = URL_SAFE_NO_PAD.encode(&der[29..157]);
     let weak = json!({"kty": "RSA", "n": modulus, "e": "AQAB"});
     assert_eq!(unused(&weak), Some(Unusable::RsaSize(1024)));
@@ -222,7 +222,7 @@ fn rsa_der(pem: &str) -> Vec<u8> {
 }
 
 #[test]
-fn zero_before_the_modulus_does_not_matter() {
+fn zero_before_the_modulus_is_ignored() {
     let signer = Signer::rsa("rsa", CryptoAlgorithm::RS256);
     let jwk = signer.jwk();
     let modulus = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap();

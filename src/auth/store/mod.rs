@@ -50,7 +50,7 @@ pub struct KeyStatus {
 }
 
 impl KeyStore {
-    /// The keys of this issuer. When this returns they are read from the config, or are being fetched.
+    /// The keys of this issuer, read from the config, or else being fetched when this returns.
     pub(super) fn new(
         issuer: &Issuer,
         clock: Arc<dyn Clock>,

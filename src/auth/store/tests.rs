@@ -59,12 +59,12 @@ async fn refresh_adds_new_keys_and_removes_old_ones() {
 }
 
 #[tokio::test]
-async fn however_many_ask_there_is_one_fetch_in_a_while() {
+async fn concurrent_refreshes_share_one_fetch_per_gap() {
     let signer = Signer::es256("k");
     let idp = Idp::start().await;
     idp.publish(&[&signer]);
     let keys = Arc::new(store(&idp).await.0);
-    assert_eq!(idp.asked(), 1);
+    assert_eq!(idp.request_count(), 1);
     let storm = |size: usize| {
         let keys = keys.clone();
         async move {
@@ -82,7 +82,7 @@ async fn however_many_ask_there_is_one_fetch_in_a_while() {
         }
     };
     assert_eq!(storm(500).await, 0, "the first fetch was just now");
-    assert_eq!(idp.asked(), 1);
+    assert_eq!(idp.request_count(), 1);
     sleep(QUICK.gap).await;
     idp.answer(
         "/jwks",
@@ -90,9 +90,9 @@ async fn however_many_ask_there_is_one_fetch_in_a_while() {
     );
     let waited = storm(500).await;
     assert!((1..=MAX_WAITING).contains(&waited), "{waited}");
-    assert_eq!(idp.asked(), 2);
+    assert_eq!(idp.request_count(), 2);
     assert_eq!(storm(500).await, 0);
-    assert_eq!(idp.asked(), 2);
+    assert_eq!(idp.request_count(), 2);
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn running_fetch_is_waited_for_and_not_repeated() {
     assert!(keys.refresh().await);
     assert!(first.await.unwrap());
     sleep(Duration::from_millis(200)).await;
-    assert_eq!(idp.asked(), 2);
+    assert_eq!(idp.request_count(), 2);
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn failures_keep_the_keys_until_they_are_too_old() {
         Answer::Nothing,
     ] {
         idp.answer("/jwks", failure);
-        // The first is brought about, the others come by the retries.
+        // The first fetch is triggered, the others are retries.
         sleep(QUICK.gap).await;
         store.refresh().await;
         assert_eq!(verdict(&store, &signer), Some(Verdict::Good));
@@ -149,7 +149,7 @@ async fn failures_keep_the_keys_until_they_are_too_old() {
     assert!(store.usable(NOW + day - 1).is_some());
     assert!(store.usable(NOW + day).is_none());
     assert_eq!(store.status(NOW + day).keys, 0);
-    // A failure is retried soon, and a good fetch makes the keys fresh again.
+    // A failure is retried soon, and a successful fetch makes the keys fresh again.
     clock.set(NOW + day);
     idp.publish(&[&signer]);
     sleep(QUICK.max_retry * 6).await;
@@ -164,7 +164,7 @@ async fn failures_keep_the_keys_until_they_are_too_old() {
 }
 
 #[tokio::test]
-async fn provider_that_is_down_at_the_start_is_asked_again() {
+async fn fetch_that_fails_at_the_start_is_retried() {
     let signer = Signer::es256("k");
     let idp = Idp::start().await;
     let (store, _) = store(&idp).await;
@@ -197,16 +197,16 @@ async fn keys_are_fetched_in_intervals_while_the_store_lives() {
     issuer.refresh_interval = Duration::from_millis(50);
     let store = KeyStore::new(&issuer, ManualClock::at(NOW), QUICK).unwrap();
     sleep(Duration::from_millis(500)).await;
-    assert!(idp.asked() >= 3, "{}", idp.asked());
+    assert!(idp.request_count() >= 3, "{}", idp.request_count());
     drop(store);
     sleep(Duration::from_millis(100)).await;
-    let asked = idp.asked();
+    let request_count = idp.request_count();
     sleep(Duration::from_millis(300)).await;
-    assert_eq!(idp.asked(), asked);
+    assert_eq!(idp.request_count(), request_count);
 }
 
 #[test]
-fn keys_from_the_config_are_there_at_once_and_need_no_runtime() {
+fn keys_from_the_config_are_available_at_once_without_a_runtime() {
     let signer = Signer::es256("k");
     let of = |keys| KeyStore::new(&issuer(keys), ManualClock::at(NOW), QUICK);
     let store = of(KeySource::Jwks(jwks(&[&signer]))).unwrap();

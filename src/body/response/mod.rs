@@ -1,4 +1,5 @@
-//! What is sent to the client: an enum, not a box, so that a streamed piece costs no allocation.
+//! The body that is sent to the client: an enum, not a box, so that a streamed chunk costs no
+//! allocation.
 
 mod compressed;
 mod relay;
@@ -22,18 +23,17 @@ use super::measure::{MeasuredBody, WhenDone};
 use super::streamed::Streamed;
 use super::{BodyError, CollectError, whole_size};
 
-/// Is dropped at the end of a response, and told before if that comes too early.
+/// Dropped at the end of a response; notified before if it ends early.
 pub(crate) trait OnEnd: Send {
-    /// The body breaks off.
+    /// The body ends early.
     fn broken(&self, error: &BodyError);
 }
 
-/// What is sent to the client.
 pub(crate) struct ResponseBody {
     content: Content,
     /// Whether its bytes are the upstream's and must reach the client as they are.
     is_untouched: bool,
-    /// Dropped with the body: that is when the request is over.
+    /// Dropped with the body: that is the end of the request.
     on_end: Option<Box<dyn OnEnd>>,
 }
 
@@ -55,12 +55,12 @@ impl ResponseBody {
         Self::of(Content::Whole((!bytes.is_empty()).then_some(bytes)))
     }
 
-    /// The upstream's body, as it comes.
+    /// The upstream's body, streamed unmodified.
     pub(crate) fn streamed(streamed: Streamed) -> Self {
         Self::of(Content::Streamed(streamed))
     }
 
-    /// The same body, measured. One that does not come from the upstream as it is stays so.
+    /// The same body, measured. A body that is not the upstream's own is not measured.
     pub(crate) fn measured(self, when_done: WhenDone) -> Self {
         let content = match self.content {
             Content::Streamed(streamed) => {
@@ -71,13 +71,13 @@ impl ResponseBody {
         Self { content, ..self }
     }
 
-    /// A body of these pieces.
+    /// A body of these chunks.
     pub(crate) fn pieces(mut pieces: Vec<Bytes>) -> Self {
         pieces.retain(|piece| !piece.is_empty());
         Self::of(Content::Pieces(pieces.into()))
     }
 
-    /// The upstream's body, filtered on the way; `ready` is what the filter gave already.
+    /// The upstream's body, filtered; `ready` is the filter's output so far.
     pub(crate) fn filtered(
         source: Streamed,
         filter: StreamFilter,
@@ -88,12 +88,12 @@ impl ResponseBody {
         Self::of(Content::Filtered(Box::new(filtered)))
     }
 
-    /// What a task sends. Its last frame has to be the trailers.
+    /// Frames that a task sends. The last one must be the trailers.
     pub(crate) fn messages(frames: mpsc::Receiver<Frame<Bytes>>) -> Self {
         Self::of(Content::Messages(frames))
     }
 
-    /// What a task sends of `original`, which it has.
+    /// Chunks of `original`, which a task reads and sends.
     pub(crate) fn relayed(pieces: mpsc::UnboundedReceiver<Piece>, original: &Self) -> Self {
         Self::of(Content::Relayed(RelayedBody::new(
             pieces,
@@ -120,7 +120,7 @@ impl ResponseBody {
         Self::of(Content::Compressed(Box::new(compressed)))
     }
 
-    /// The next piece of data; `None` at the end.
+    /// The next chunk of data; `None` at the end.
     pub(crate) async fn data(&mut self) -> Option<Result<Bytes, BodyError>> {
         loop {
             let frame = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await?;
@@ -140,7 +140,7 @@ impl ResponseBody {
         }
     }
 
-    /// Reads the whole body, if there is room for it.
+    /// Buffers the whole body, if it fits.
     pub(crate) async fn collect(self, room: &Room) -> Result<Bytes, CollectError> {
         whole(self, room).await
     }

@@ -1,4 +1,4 @@
-//! An answer that a task reads, which may have other uses for it.
+//! A response that a task reads, for other uses besides sending it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,19 +10,18 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::ResponseBody;
 use crate::body::BodyError;
 
-/// What the task sends. The last is anything but `Data`.
+/// What the task sends. The last one is anything but `Data`.
 pub(crate) enum Piece {
-    /// Some of it. Whoever sends bounds how much of that can wait.
+    /// A chunk. The sender bounds how many bytes can be queued.
     Data(Bytes),
-    /// All that is left, to be read from here.
+    /// The rest, to be read from here.
     Rest(Box<ResponseBody>),
-    /// It ended before its end.
+    /// It ended early.
     Broken(BodyError),
-    /// It is over.
     End,
 }
 
-/// The end where the pieces arrive.
+/// The receiving end.
 pub(super) struct RelayedBody {
     source: Source,
     size: SizeHint,
@@ -60,7 +59,7 @@ impl RelayedBody {
                 }
                 Some(Piece::End) => None,
                 Some(Piece::Broken(error)) => Some(Err(error)),
-                // A task that ended without a word was stopped.
+                // A task that ended without sending an end was stopped.
                 None => Some(Err(BodyError::Stopped)),
             };
             self.source = Source::Nothing;
@@ -68,7 +67,7 @@ impl RelayedBody {
         }
     }
 
-    /// Of the whole: it is asked before the first piece is taken.
+    /// That of the whole body: hyper calls it before the first chunk.
     pub(super) fn size_hint(&self) -> SizeHint {
         self.size
     }

@@ -48,7 +48,7 @@ impl Finding {
     }
 }
 
-/// Counts findings, and prints each as it comes.
+/// Counts findings, and prints each at once.
 #[derive(Default)]
 pub(super) struct Report {
     counts: [usize; 4],

@@ -118,7 +118,7 @@ impl Page {
 
     fn parameter(&mut self, parameter: &Parameter) {
         let name = format!("  {}", parameter.name);
-        if parameter.is_as_it_came() {
+        if parameter.is_unmodified() {
             return self.line(&padded(&name), &parameter.sent);
         }
         let original = parameter.original.as_deref();

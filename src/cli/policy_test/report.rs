@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::terminal::{self, GREEN, RED, YELLOW};
 use crate::config::policies::{PolicyTest, RequestTest};
 
-/// Counts results, and prints each as it comes.
+/// Counts results, and prints each at once.
 pub(super) struct Report {
     file: PathBuf,
     passed: usize,

@@ -1,6 +1,6 @@
-//! A typed reader over the tree that goes on after an error, so that all are told at once.
+//! A typed reader over the tree that continues after an error, so that all are reported at once.
 //!
-//! Whoever reads a value gets it or [`ErrorReported`]: the proof that an error was collected.
+//! Reading a value returns it or [`ErrorReported`]: the proof that an error was collected.
 
 mod section;
 
@@ -17,26 +17,26 @@ use super::yaml::{self, Entry, Node, Value};
 
 pub(super) use self::section::{Alternative, Section, listed, nearest};
 
-/// There is no value, and an error says why.
+/// There is no value, and an error was collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ErrorReported(());
 
 pub(super) type Read<T> = Result<T, ErrorReported>;
 
-/// One load: what it reaches, what it read and what is wrong.
+/// One load: what it can access, what it has read, and its errors.
 pub(super) struct Reader<'a> {
     access: &'a dyn Access,
     file: Arc<Path>,
     errors: Vec<ConfigError>,
     warnings: Vec<ConfigWarning>,
-    /// Each file is read once, so that the fingerprint tells of the very bytes that were used.
+    /// Each file is read once, so that the fingerprint covers the very bytes that were used.
     files: BTreeMap<PathBuf, Result<Arc<[u8]>, String>>,
-    /// Every key that was asked for, by its path without indices.
+    /// Every key that was read, by its path without indices.
     #[cfg(test)]
     pub(super) known: std::collections::BTreeSet<String>,
 }
 
-/// A value and the dotted path that leads to it.
+/// A value and its dotted path.
 #[derive(Clone, Debug)]
 pub(super) struct Field<'a> {
     pub(super) node: &'a Node,
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         self.collect(Some(field.node.at), &field.path, message.into())
     }
 
-    /// Warns of a value that is valid. The message must not show a secret.
+    /// Warns about a valid value. The message must not show a secret.
     pub(super) fn warn(
         &mut self,
         field: &Field<'_>,
@@ -96,17 +96,16 @@ impl<'a> Reader<'a> {
         ErrorReported(())
     }
 
-    /// An environment variable.
     pub(super) fn variable(&self, name: &str) -> Result<String, std::env::VarError> {
         self.access.variable(name)
     }
 
-    /// A path as it is meant: relative to the config file's folder.
+    /// A path relative to the config file's folder.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
         self.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    /// A file's content, or why there is none.
+    /// A file's content, or why it could not be read.
     pub(super) fn content(&mut self, path: &Path) -> Result<Arc<[u8]>, String> {
         let access = self.access;
         self.files
@@ -120,7 +119,7 @@ impl<'a> Reader<'a> {
             .clone()
     }
 
-    /// What was read and what to warn of: with any error, only the errors count.
+    /// Returns the settings with their warnings, or all errors.
     pub(super) fn finish<T>(
         mut self,
         read: Read<T>,
@@ -144,7 +143,7 @@ impl<'a> Reader<'a> {
         Ok(Section::new(field.clone(), entries))
     }
 
-    /// A mapping's entries, each key once.
+    /// A mapping's entries; repeated keys are errors.
     pub(super) fn entries<'n>(&mut self, field: &Field<'n>) -> Read<&'n [Entry]> {
         let Value::Map(entries) = &field.node.value else {
             return Err(self.wrong_kind(field, "a mapping"));
@@ -161,7 +160,7 @@ impl<'a> Reader<'a> {
         Ok(entries)
     }
 
-    /// A list, every item read even if one of them fails.
+    /// A list; every item is read even if one of them fails.
     pub(super) fn list<'n, T>(
         &mut self,
         field: &Field<'n>,
@@ -194,7 +193,7 @@ impl<'a> Reader<'a> {
         Ok(items)
     }
 
-    /// Collects an error, which tells the broken rule, for everything that is there a second time.
+    /// Collects an error with this text for every value that is repeated.
     pub(super) fn distinct<'n, K: Eq + Hash>(
         &mut self,
         rule: &str,
@@ -241,7 +240,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The line, for errors that point to another place.
+    /// The line, for errors that refer to another position.
     pub(super) fn line(&self) -> usize {
         self.node.at.line
     }
@@ -256,8 +255,8 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Whether a key can be shown. Others may be a value, and a secret, for want of a blank after a
-/// colon.
+/// Whether a key can be shown in an error. Others may be a value, and a secret, where the space
+/// after a colon is missing.
 fn is_word(key: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     !key.is_empty() && key.len() <= 64 && key.chars().all(allowed)

@@ -5,14 +5,14 @@ use std::cell::OnceCell;
 use super::{ErrorReported, Field, Read, Reader};
 use crate::config::yaml::Entry;
 
-/// How one of several keys is read.
+/// Reads one of several alternative keys.
 pub(in crate::config) type Alternative<T> = fn(&mut Reader<'_>, &Field<'_>) -> Read<T>;
 
-/// A mapping that is being read. What is asked for is known; the rest is an error.
+/// A mapping that is being read. Keys that are not read are unknown, and errors.
 pub(in crate::config) struct Section<'a> {
     field: Field<'a>,
     entries: &'a [Entry],
-    asked: Vec<&'static str>,
+    known: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
@@ -20,7 +20,7 @@ impl<'a> Section<'a> {
         Self {
             field,
             entries,
-            asked: Vec::new(),
+            known: Vec::new(),
         }
     }
 
@@ -29,16 +29,16 @@ impl<'a> Section<'a> {
         &self.field
     }
 
-    /// The value of a key, if the key is there.
+    /// The value of a key, if present.
     pub(in crate::config) fn get(&mut self, key: &'static str) -> Option<Field<'a>> {
-        self.asked.push(key);
+        self.known.push(key);
         self.entries
             .iter()
             .find(|entry| entry.key == key)
             .map(|entry| self.field.child(entry))
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     pub(in crate::config) fn required<T>(
         &mut self,
         reader: &mut Reader<'_>,
@@ -51,7 +51,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The value of a key that may be left out.
+    /// The value of an optional key.
     pub(in crate::config) fn optional<T>(
         &mut self,
         reader: &mut Reader<'_>,
@@ -73,7 +73,7 @@ impl<'a> Section<'a> {
             .map_or(Ok(default), |field| read(reader, &field))
     }
 
-    /// The value of the one of these keys that is there; it must be exactly one.
+    /// The value of the one of these keys that is present; exactly one must be.
     pub(in crate::config) fn exactly_one<T>(
         &mut self,
         reader: &mut Reader<'_>,
@@ -108,14 +108,14 @@ impl<'a> Section<'a> {
         )
     }
 
-    /// Ends the section: keys that nobody asked for are errors.
+    /// Ends the section: keys that were not read are errors.
     pub(in crate::config) fn finish(self, reader: &mut Reader<'_>) -> Read<()> {
         #[cfg(test)]
-        reader.known.extend(self.asked.iter().map(|key| {
+        reader.known.extend(self.known.iter().map(|key| {
             let path = self.field.child_path(key);
             path.replace(|c: char| c.is_ascii_digit(), "")
         }));
-        let mut known: Vec<&str> = self.asked;
+        let mut known: Vec<&str> = self.known;
         known.sort_unstable();
         known.dedup();
         let listing = OnceCell::new();
@@ -128,11 +128,11 @@ impl<'a> Section<'a> {
                 {
                     let message = format!("unknown key; did you mean `{near}`?");
                     (self.field.child_path(&entry.key), message)
-                } else if let Some(key) = without_blank(&entry.key, &known) {
-                    let message = format!("a blank is missing after `{key}:`");
+                } else if let Some(key) = without_space(&entry.key, &known) {
+                    let message = format!("a space is missing after `{key}:`");
                     (self.field.child_path(key), message)
                 } else {
-                    // A key without a value may be a value that lost its key.
+                    // A key without a value may be a value whose key is missing.
                     let shown = if entry.value.is_null() {
                         ""
                     } else {
@@ -149,8 +149,8 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The known key in `key:value`, which YAML takes for one word.
-fn without_blank<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
+/// The known key in `key:value`, which YAML parses as one word.
+fn without_space<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
     let (key, _) = text.split_once(':')?;
     known.iter().copied().find(|known| *known == key)
 }
@@ -165,12 +165,13 @@ pub(in crate::config) fn listed(words: &[&str]) -> String {
     }
 }
 
-/// The known word that is a typing slip or two away, whatever the case, if there is one.
+/// The known word that is at most two typos away, ignoring case, if there is one.
 pub(in crate::config) fn nearest<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    // No known word is as long, and the distance takes time by the product of both lengths.
+    // No known word is that long, and the distance takes time proportional to the product of both
+    // lengths.
     if word.len() > 64 {
         return None;
     }
@@ -193,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn near_words_alone_are_suggested() {
+    fn only_similar_words_are_suggested() {
         let known = ["issuer", "issuers", "audiences", "url", "ES256", "RS256"];
         assert_eq!(nearest("isuers", known), Some("issuers"));
         assert_eq!(nearest("audience", known), Some("audiences"));

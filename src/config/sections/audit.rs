@@ -1,4 +1,4 @@
-//! `audit`: who did what, one line a request.
+//! `audit`: one record per request.
 
 use std::path::PathBuf;
 
@@ -14,13 +14,13 @@ const QUERIES: [(&str, AuditQueries); 3] = [
     ("none", AuditQueries::None),
 ];
 
-/// `audit`: who did what, one line a request.
+/// `audit`: one record per request.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Audit {
     /// `output`: default `log`.
     pub output: AuditOutput,
-    /// `sampling`: the share of allowed requests that is written, from 0 (default) to 1. Refusals
-    /// and callers with all tenants are always written.
+    /// `sampling`: the share of permitted requests that is recorded, from 0 (default) to 1.
+    /// Refusals and callers with all tenants are always recorded.
     pub sampling: f64,
     /// `queries`: `full`, `hash` or `none` (default).
     #[serde(serialize_with = "queries")]
@@ -30,24 +30,24 @@ pub struct Audit {
 /// `audit.output`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuditOutput {
-    /// `log`: among the other log lines, with the target `partywall::audit`.
+    /// `log`: in the log, with the target `partywall::audit`.
     Log,
     /// `stdout`: JSON lines on standard output.
     Stdout,
     /// A path: JSON lines appended to a file.
     File(PathBuf),
-    /// `none`: nowhere.
+    /// `none`: no records.
     None,
 }
 
-/// `audit.queries`: what is told of the texts of queries.
+/// `audit.queries`: how the texts of queries are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditQueries {
-    /// `full`: the texts.
+    /// `full`: unmodified.
     Full,
-    /// `hash`: their SHA-256, which tells equal queries from different ones.
+    /// `hash`: their SHA-256, so that equal queries can be recognised.
     Hash,
-    /// `none`: nothing.
+    /// `none`: not at all.
     None,
 }
 
@@ -77,10 +77,10 @@ pub(super) fn audit(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Audit> {
     })
 }
 
-/// What a word of `output` means.
+/// The output that a keyword selects.
 type Word = fn() -> AuditOutput;
 
-/// A word, or a path: what has a slash.
+/// A keyword, or a path: a value with a slash.
 fn output(r: &mut Reader<'_>, field: &Field<'_>) -> Read<AuditOutput> {
     if text(r, field)?.contains('/') {
         return path(r, field).map(AuditOutput::File);

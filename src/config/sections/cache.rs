@@ -1,4 +1,4 @@
-//! `cache`: answers to metric queries that are cached for a while.
+//! `cache`: responses to metric queries that are cached for a short time.
 
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ use crate::config::secret::Secret;
 use crate::config::serialize;
 use crate::config::values::{GIB, MIB, count, positive_duration, secret, short_name, size};
 
-/// `cache`: answers to metric queries that are kept for a while. Without it none is.
+/// `cache`: responses to metric queries that are cached for a short time. Without it none are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cache {
-    /// `ttl`: how old an answer may be, default 30 s.
+    /// `ttl`: the maximum age of a response, default 30 s.
     #[serde(serialize_with = "serialize::duration")]
     pub ttl: Duration,
-    /// `max_answer_bytes`: larger answers are not kept, default 4 MiB.
+    /// `max_answer_bytes`: larger responses are not cached, default 4 MiB.
     pub max_answer_bytes: usize,
-    /// Where they are kept.
+    /// Where they are cached.
     #[serde(flatten)]
     pub store: CacheStore,
 }
 
-/// Where answers are kept.
+/// Where responses are cached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum CacheStore {
-    /// `memory_bytes`: here, at most so many bytes, default 64 MiB. They count as
-    /// `limits.buffered_bytes` too.
+    /// `memory_bytes`: in this process, at most this many bytes, default 64 MiB. They count against
+    /// `limits.buffered_bytes`.
     #[serde(rename = "memory_bytes")]
     Memory(usize),
-    /// `redis`: there, for several replicas.
+    /// `redis`: in Redis, shared by several replicas.
     #[serde(rename = "redis")]
     Redis(Redis),
 }
@@ -42,16 +42,15 @@ pub enum CacheStore {
 pub struct Redis {
     /// `url` or `url_file`: `redis://user:password@host:port/database`, `rediss://` for TLS.
     pub url: Secret,
-    /// `database`: its number, default that of the url or 0.
+    /// `database`: its number, default the URL's or 0.
     pub database: Option<u32>,
-    /// `cluster`: a part of every key, for those who share a Redis but not their answers;
-    /// `[a-z0-9-]`, at most 63 characters, default `default`.
+    /// `cluster`: part of every key, to separate deployments that share a Redis; `[a-z0-9-]`, at
+    /// most 63 characters, default `default`.
     pub cluster: Box<str>,
-    /// `ca_file`: whose certificates are believed behind `rediss://`, as PEM; default the
-    /// system's authorities.
+    /// `ca_file`: the trusted authorities for `rediss://`, as PEM; default the system's.
     #[serde(rename = "ca_file", serialize_with = "serialize::hidden_if_any")]
     pub authorities: Option<Box<str>>,
-    /// `timeout`: of a connection and of each command, default 250 ms.
+    /// `timeout`: for connecting and for each command, default 250 ms.
     #[serde(serialize_with = "serialize::duration")]
     pub timeout: Duration,
 }
@@ -59,10 +58,10 @@ pub struct Redis {
 const MEMORY: usize = 64 * 1024 * 1024;
 const ANSWER: usize = 4 * 1024 * 1024;
 
-/// An older answer is no answer to who asks what is now.
+/// Longer would not be a cache of current data.
 const LONGEST: Duration = Duration::from_hours(1);
 
-/// `limits` are those of the file, where they could be read.
+/// `limits` are the file's own, unless they have an error.
 pub(super) fn cache(r: &mut Reader<'_>, field: &Field<'_>, limits: Option<Limits>) -> Read<Cache> {
     let mut section = r.section(field)?;
     let ttl = section.or(r, "ttl", Duration::from_secs(30), |r, field| {
@@ -73,13 +72,13 @@ pub(super) fn cache(r: &mut Reader<'_>, field: &Field<'_>, limits: Option<Limits
         Ok(ttl)
     });
     let redis = section.optional(r, "redis", redis);
-    // Answers that are kept are bodies in memory too, and others need room.
+    // Cached responses are bodies in memory too, and the others need space.
     let most = limits.unwrap_or_default().buffered_bytes / 2;
     let memory = section.or(r, "memory_bytes", MEMORY.min(most), |r, field| {
         if redis != Ok(None) {
             return Err(r.error(
                 field,
-                "is of no use with `redis`, where answers are kept then",
+                "has no effect with `redis`, where responses are cached instead",
             ));
         }
         let bytes = size(r, field, MIB..=16 * GIB)?;
@@ -88,7 +87,7 @@ pub(super) fn cache(r: &mut Reader<'_>, field: &Field<'_>, limits: Option<Limits
         }
         Ok(bytes)
     });
-    // One that fills the memory would push out all others.
+    // A response as large as the memory would displace all others.
     let largest = match (&redis, &memory) {
         (Ok(None), Ok(memory)) => *memory / 4,
         _ => usize::MAX,
@@ -135,7 +134,7 @@ fn redis(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Redis> {
     let cluster = section.or(r, "cluster", "default".into(), cluster);
     let authorities = section.optional(r, "ca_file", |r, field| {
         if matches!(url, Ok((_, false))) {
-            return Err(r.error(field, "is of no use: the url is not rediss://"));
+            return Err(r.error(field, "has no effect: the url is not rediss://"));
         }
         files::authorities(r, field)?;
         Ok(files::content(r, field)?.1.into())
@@ -155,7 +154,8 @@ fn redis(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Redis> {
 fn checked(r: &mut Reader<'_>, field: &Field<'_>, url: &Secret) -> Read<bool> {
     let message = "must be a Redis URL: redis://host:port or, with TLS, rediss://host:port; a \
                    user, a password and a database may be in it";
-    // A certificate that is not verified is a choice that this has no word for.
+    // The redis crate skips the verification of certificates for `#insecure`, which the config
+    // does not offer.
     if url.expose().contains('#') {
         return Err(r.error(field, message));
     }

@@ -1,4 +1,4 @@
-//! `drain`: how the process ends.
+//! `drain`: how the process shuts down.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::config::reader::{Field, Read, Reader};
 use crate::config::serialize;
 use crate::config::values::duration;
 
-/// `drain`: on SIGTERM.
+/// `drain`: applies on SIGTERM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Drain {
-    /// `min`: still accepting, while not ready, default 0 s.
+    /// `min`: how long new requests are still accepted, while not ready, default 0 s.
     #[serde(serialize_with = "serialize::duration")]
     pub min: Duration,
-    /// `max`: then requests in flight have this long, default 30 s.
+    /// `max`: how long requests in flight have after that, default 30 s.
     #[serde(serialize_with = "serialize::duration")]
     pub max: Duration,
 }

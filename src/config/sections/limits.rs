@@ -1,4 +1,4 @@
-//! `limits`: the bound of every buffer, cache and queue.
+//! `limits`: the bounds of all buffers, caches and queues.
 
 use serde::{Serialize, Serializer};
 
@@ -8,48 +8,46 @@ use crate::config::values::{GIB, KIB, MIB, count, size};
 /// `limits`. Sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// `connections`: open at once, all listeners together, default 10 000.
+    /// `connections`: open at once, on all listeners together, default 10 000.
     pub connections: usize,
-    /// `unauthenticated_connections_per_address`: open at once from one client address (of IPv6, one
-    /// /64) that never showed a valid token, default 1000; `None`, written 0, is unbounded.
+    /// `unauthenticated_connections_per_address`: open at once from one client address (for IPv6,
+    /// one /64) without a valid token so far, default 1000; `None`, written 0, is unbounded.
     #[serde(serialize_with = "zero_for_none")]
     pub unauthenticated_connections_per_address: Option<usize>,
-    /// `requests`: in flight at once, default 1000; more are answered 503.
+    /// `requests`: in flight at once, default 1000; others get a 503.
     pub requests: usize,
-    /// `header_bytes`: a request's head, default 64 KiB.
+    /// `header_bytes`: a request's headers, default 64 KiB.
     pub header_bytes: usize,
-    /// `uri_bytes`: a request's path and query, default 32 KiB, or `header_bytes` where that is
-    /// less.
+    /// `uri_bytes`: a request's path and query, default 32 KiB, or `header_bytes` if that is less.
     pub uri_bytes: usize,
     /// `body_bytes`: a request body that is buffered (forms, remote read), default 2 MiB.
     pub body_bytes: usize,
-    /// `body_bytes_per_second`: how fast a client must send a request body, in the long run, default
-    /// 1 KiB; 0 for no minimum.
+    /// `body_bytes_per_second`: the minimum rate at which a client must send a request body, on
+    /// average, default 1 KiB; 0 for no minimum.
     pub body_bytes_per_second: usize,
     /// `incomplete_bodies`: request bodies that are being buffered at once, default 1000.
     pub incomplete_bodies: usize,
     /// `query_bytes`: one query or selector, default 64 KiB.
     pub query_bytes: usize,
-    /// `query_depth`: brackets and unary operators within each other in one query or selector,
-    /// default 100.
+    /// `query_depth`: nested brackets and unary operators in one query or selector, default 100.
     pub query_depth: usize,
     /// `query_nodes`: names, values, operators and brackets of one query, or of all selectors of a
     /// request, default 4000.
     pub query_nodes: usize,
-    /// `format_bytes`: a text for `format_query` or `parse_query`, times the depth of its tree,
-    /// default 256 KiB.
+    /// `format_bytes`: the length of a text for `format_query` or `parse_query`, times the depth of
+    /// its tree, default 256 KiB.
     pub format_bytes: usize,
     /// `query_selectors`: in one query, default 1000.
     pub query_selectors: usize,
-    /// `answer_bytes`: an answer that is filtered and so read whole, default 64 MiB.
+    /// `answer_bytes`: a response that is buffered for filtering, default 64 MiB.
     pub answer_bytes: usize,
-    /// `answer_bytes_per_second`: how fast a client must read what waits for it, averaged over
-    /// `timeouts.body_idle` of waiting, default 1 KiB; 0 for no minimum.
+    /// `answer_bytes_per_second`: the minimum rate at which a client must read available bytes,
+    /// averaged over `timeouts.body_idle` of waiting, default 1 KiB; 0 for no minimum.
     pub answer_bytes_per_second: usize,
-    /// `buffered_bytes`: all bodies and answers, of all requests, that are in memory at once,
-    /// default 512 MiB.
+    /// `buffered_bytes`: all bodies of requests and responses that are in memory at once, default
+    /// 512 MiB.
     pub buffered_bytes: usize,
-    /// `rewrite_cache_bytes`: confined queries kept, default 8 MiB.
+    /// `rewrite_cache_bytes`: cached confined queries, default 8 MiB.
     pub rewrite_cache_bytes: usize,
 }
 
@@ -101,7 +99,7 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     let mut sized = |r: &mut Reader<'_>, key, default, range| {
         section.or(r, key, default, |r, field| size(r, field, range))
     };
-    // hyper takes no buffer below 8 KiB for a head.
+    // hyper accepts no buffer below 8 KiB for headers.
     let header_bytes = sized(r, "header_bytes", default.header_bytes, 8 * KIB..=MIB);
     let body_bytes = sized(r, "body_bytes", default.body_bytes, 1..=GIB);
     let query_bytes = sized(r, "query_bytes", default.query_bytes, 1..=16 * MIB);
@@ -126,7 +124,7 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
         default.rewrite_cache_bytes,
         1..=16 * GIB,
     );
-    // The URL is a part of the head.
+    // The URL is part of the header buffer.
     let longest = header_bytes.unwrap_or(default.header_bytes);
     let uri_bytes = section.or(
         r,

@@ -1,4 +1,4 @@
-//! `listeners` and `admin`: where requests come in.
+//! `listeners` and `admin`: the addresses that requests are accepted at.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::config::serialize;
 use crate::config::url;
 use crate::config::values::{address, choice};
 
-/// Whether clients must show a certificate.
+/// Whether client certificates are required.
 const REQUIRED: [(&str, bool); 2] = [("required", true), ("optional", false)];
 
 /// One entry of `listeners`.
@@ -25,8 +25,8 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
 }
 
-/// A listener's `tls`. Files are read when the config is (re)loaded and are watched, so what is
-/// here is current.
+/// A listener's `tls`. Files are read when the config is (re)loaded and are watched, so these
+/// values are current.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ListenerTls {
     /// `cert_file`: the chain, leaf first.
@@ -35,12 +35,12 @@ pub struct ListenerTls {
     /// `key_file`: the leaf's key.
     #[serde(rename = "key_file", serialize_with = "serialize::hidden")]
     pub key: PrivateKey,
-    /// `client_ca_file`: asks clients for a certificate.
+    /// `client_ca_file`: requests client certificates.
     #[serde(flatten)]
     pub clients: Option<ClientCertificates>,
 }
 
-/// Which certificates clients may show.
+/// Which client certificates are accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClientCertificates {
     /// `client_ca_file`: at least one authority.
@@ -56,8 +56,7 @@ pub struct ClientCertificates {
 pub struct Admin {
     /// `address`: IP address and port, default `127.0.0.1:8081`. Not reloadable.
     pub address: SocketAddr,
-    /// `hosts`: names that it may be asked by, besides `localhost` and every IP address; in lower
-    /// case.
+    /// `hosts`: accepted host names, besides `localhost` and every IP address; in lower case.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Box<str>>,
 }
@@ -73,7 +72,7 @@ impl Default for Admin {
 
 type Bound<'n> = (Field<'n>, SocketAddr);
 
-/// One of `listeners`, and where its address is.
+/// One of `listeners`, with the position of its address.
 pub(super) fn listener<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Listener)> {
     let mut section = r.section(field)?;
     let bound = section.required(r, "address", bound);
@@ -114,7 +113,7 @@ fn tls(r: &mut Reader<'_>, field: &Field<'_>) -> Read<ListenerTls> {
     let authorities = section.optional(r, "client_ca_file", files::authorities);
     let required = section.or(r, "client_certificates", true, |r, field| {
         if authorities == Ok(None) {
-            return Err(r.error(field, "goes with `client_ca_file` only"));
+            return Err(r.error(field, "requires `client_ca_file`"));
         }
         choice(r, field, &REQUIRED)
     });
@@ -130,7 +129,7 @@ fn tls(r: &mut Reader<'_>, field: &Field<'_>) -> Read<ListenerTls> {
     })
 }
 
-/// No two sockets at one address, `admin` at its default included.
+/// No two sockets with the same address, including the default of `admin`.
 pub(super) fn bound_once<'n>(
     r: &mut Reader<'_>,
     listeners: &Read<Vec<(Field<'n>, Listener)>>,
@@ -139,7 +138,7 @@ pub(super) fn bound_once<'n>(
     let (Ok(listeners), Ok(admin)) = (listeners, admin) else {
         return Ok(());
     };
-    let mut result = told_apart(r, listeners);
+    let mut result = unambiguous(r, listeners);
     let mut taken: Vec<(SocketAddr, String)> = Vec::new();
     if admin.is_none() {
         taken.push((Admin::default().address, "by `admin`, by default".into()));
@@ -158,8 +157,8 @@ pub(super) fn bound_once<'n>(
     result
 }
 
-/// A connection finds its `tls` by the address, and port 0 may be there several times.
-fn told_apart(r: &mut Reader<'_>, listeners: &[(Field<'_>, Listener)]) -> Read<()> {
+/// A connection finds its `tls` by the address, and port 0 may occur several times.
+fn unambiguous(r: &mut Reader<'_>, listeners: &[(Field<'_>, Listener)]) -> Read<()> {
     let mut first: HashMap<SocketAddr, &Listener> = HashMap::new();
     let mut result = Ok(());
     for (field, listener) in listeners {
@@ -172,8 +171,8 @@ fn told_apart(r: &mut Reader<'_>, listeners: &[(Field<'_>, Listener)]) -> Read<(
     result
 }
 
-/// Whether the system would refuse the second of two. Port 0 is a different port each time; an
-/// unspecified IP address is every one.
+/// Whether the system would refuse to bind both. Port 0 is a different port each time; an
+/// unspecified IP address includes all others.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port()
         && one.port() != 0

@@ -1,4 +1,4 @@
-//! `log`: what is written to standard error.
+//! `log`: logging to standard error.
 
 use serde::{Serialize, Serializer};
 use tracing_subscriber::EnvFilter;
@@ -7,7 +7,7 @@ use crate::config::reader::{Field, Read, Reader};
 use crate::config::serialize;
 use crate::config::values::{choice, text};
 
-/// Whether lines are JSON.
+/// Whether log lines are JSON.
 const FORMATS: [(&str, bool); 2] = [("text", false), ("json", true)];
 
 /// `log`.
@@ -56,7 +56,7 @@ fn format<S: Serializer>(json: &bool, to: S) -> Result<S::Ok, S::Error> {
     serialize::choice(&FORMATS, json, to)
 }
 
-/// A bare word that is no level would be a module with every level: a misspelt `debug` too.
+/// A bare word that is not a level would be a module with every level: a misspelt `debug` too.
 fn is_filter(filter: &str) -> bool {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let no_bare_module = filter

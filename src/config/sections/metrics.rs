@@ -1,4 +1,4 @@
-//! `metrics`: what is counted beyond the usual.
+//! `metrics`: optional metrics.
 
 use serde::{Serialize, Serializer};
 
@@ -9,7 +9,7 @@ use crate::config::values::count;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Metrics {
     /// `per_tenant.max_tenants`: the most tenants with request counters of their own, default 100
-    /// where `per_tenant` is given; `None` without it: tenants are not counted.
+    /// if `per_tenant` is present; `None` without it: tenants are not counted.
     #[serde(serialize_with = "per_tenant")]
     pub per_tenant: Option<usize>,
 }

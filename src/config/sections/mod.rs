@@ -1,8 +1,8 @@
-//! What a config file says, checked and complete: plain data, no I/O handles.
+//! The content of a config file, checked and complete: plain data, no I/O handles.
 //!
-//! One file a section. It holds the section's struct, its defaults, its reader with the checks,
-//! and how it is shown. A new key is added there and to `config/partywall.yaml`, the annotated
-//! whole, which a test compares with the keys that are read.
+//! One file per section, with the section's struct, defaults, reader, checks and serialisation. A
+//! new key is added there and to `config/partywall.yaml`, the annotated reference, which a test
+//! compares with the keys that are read.
 #![allow(
     clippy::trivially_copy_pass_by_ref,
     clippy::ref_option,
@@ -55,48 +55,47 @@ use super::reader::{Field, Read, Reader};
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Settings {
-    /// `listeners`: where requests come in; at least one.
+    /// `listeners`: the addresses that requests are accepted at; at least one.
     pub listeners: Vec<Listener>,
     /// `admin`: health, metrics and reload.
     pub admin: Admin,
-    /// `upstreams`: at least one; at most one of an [`Api`] at each prefix and host; names are
-    /// unique.
+    /// `upstreams`: at least one; at most one per [`Api`], prefix and host; names are unique.
     pub upstreams: Vec<Upstream>,
-    /// `tokens`: who is believed.
+    /// `tokens`: which tokens are trusted.
     pub tokens: Tokens,
-    /// `tenancy`: which tenants a believed caller has.
+    /// `tenancy`: which tenants a caller has.
     pub tenancy: Tenancy,
     /// `promql`: how queries are confined.
     pub promql: PromQl,
     /// `traces`: how traces that several tenants share are shown.
     pub traces: Traces,
-    /// `passthrough`: what lies outside the data APIs.
+    /// `passthrough`: paths outside the data APIs.
     pub passthrough: Passthrough,
-    /// `limits`: the bound of every buffer, cache and queue.
+    /// `limits`: the bounds of all buffers, caches and queues.
     pub limits: Limits,
-    /// `tenant_limits`: what each tenant may ask for.
+    /// `tenant_limits`: the limits of each tenant.
     pub tenant_limits: TenantLimits,
-    /// `cache`: answers to metric queries that are kept; `None` if none is.
+    /// `cache`: cached responses to metric queries; `None` if there are none.
     pub cache: Option<Cache>,
-    /// `compression`: of answers to clients.
+    /// `compression`: of responses to clients.
     pub compression: Compression,
-    /// `timeouts`: the bound of every wait on a client.
+    /// `timeouts`: the bounds of all waiting for clients.
     pub timeouts: Timeouts,
-    /// `drain`: how the process ends.
+    /// `drain`: how the process shuts down.
     pub drain: Drain,
-    /// `reload`: how changes are noticed.
+    /// `reload`: how changes are detected.
     pub reload: Reload,
-    /// `log`: what is written to standard error.
+    /// `log`: logging to standard error.
     pub log: Log,
-    /// `audit`: who did what, one line a request.
+    /// `audit`: one record per request.
     pub audit: Audit,
-    /// `metrics`: what is counted beyond the usual.
+    /// `metrics`: optional metrics.
     pub metrics: Metrics,
     /// `tracing`: the proxy's own spans; `None` if they are not exported.
     pub tracing: Option<Tracing>,
 }
 
-/// The whole file. Every section is read, whatever is wrong with the others.
+/// The whole file. Every section is read, whatever errors the others have.
 pub(super) fn read(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
     let mut section = r.section(root)?;
     let listeners = section.required(r, "listeners", |r, field| {

@@ -1,4 +1,4 @@
-//! `passthrough`: what lies outside the data APIs.
+//! `passthrough`: paths outside the data APIs.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::config::reader::{Field, Read, Reader};
 use crate::config::serialize;
 use crate::config::values::{choice, shown, text};
 
-/// Whether a token is needed.
+/// Whether a token is required.
 const AUTHENTICATION: [(&str, bool); 2] = [("required", true), ("none", false)];
 
 /// `passthrough`.
@@ -18,12 +18,12 @@ pub struct Passthrough {
     /// `authentication`: `required` (default, true) or `none`.
     #[serde(rename = "authentication", serialize_with = "authentication")]
     pub authenticated: bool,
-    /// `upstream`: the one that paths outside the data APIs go to where no cluster of their prefix
-    /// or host has its own; default the first that is a default of its API, if there is one.
+    /// `upstream`: the one for paths outside the data APIs where no cluster of their prefix or host
+    /// has one; by default the first that is a default of its API, if there is one.
     pub upstream: Option<Arc<str>>,
 }
 
-/// Whether it asks for a token, and the upstream if it names one.
+/// Whether it requires a token, and the upstream that it names, if any.
 pub(super) fn passthrough(
     r: &mut Reader<'_>,
     field: &Field<'_>,

@@ -1,4 +1,4 @@
-//! `reload`: how changes of the config are noticed.
+//! `reload`: how changes of the config are detected.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `tenant_limits`: what each tenant may ask for.
+//! `tenant_limits`: the limits of each tenant.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -12,7 +12,7 @@ use crate::config::serialize;
 use crate::config::values::{count, positive_duration, span};
 use crate::tenant::Tenant;
 
-/// `tenant_limits`: what each tenant may ask for. Without it, whatever `limits` lets through.
+/// `tenant_limits`: the limits of each tenant. Without it, only `limits` apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TenantLimits {
     default: TenantLimit,
@@ -39,10 +39,10 @@ pub struct TenantLimit {
     pub min_step: Option<Duration>,
 }
 
-/// How often a tenant may ask.
+/// A tenant's request rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Rate {
-    /// `requests_per_second`: in the long run.
+    /// `requests_per_second`: on average.
     #[serde(rename = "requests_per_second")]
     pub per_second: NonZeroU32,
     /// `burst`: at once, after a pause; default `requests_per_second`.
@@ -50,8 +50,7 @@ pub struct Rate {
 }
 
 impl TenantLimits {
-    /// `default`, and for the tenants under `tenants` what holds instead: all of it, with what
-    /// `default` says where they say nothing.
+    /// `default`, and the overrides under `tenants`, which have been completed from `default`.
     pub fn new(default: TenantLimit, tenants: BTreeMap<Box<str>, TenantLimit>) -> Self {
         let any = |is: fn(&TenantLimit) -> bool| is(&default) || tenants.values().any(is);
         Self {
@@ -64,12 +63,11 @@ impl TenantLimits {
         }
     }
 
-    /// `default`, and the tenants that have limits of their own.
+    /// `default`, and the tenants with limits of their own.
     pub fn parts(&self) -> (&TenantLimit, &BTreeMap<Box<str>, TenantLimit>) {
         (&self.default, &self.tenants)
     }
 
-    /// The limits of a tenant.
     pub fn of(&self, tenant: &str) -> &TenantLimit {
         self.tenants.get(tenant).unwrap_or(&self.default)
     }
@@ -79,7 +77,7 @@ impl TenantLimits {
         self.counts
     }
 
-    /// Whether any tenant's queries are looked at: `max_range`, `max_points`, `min_step`.
+    /// Whether any tenant's queries are checked: `max_range`, `max_points`, `min_step`.
     pub fn guards(&self) -> bool {
         self.guards
     }
@@ -112,7 +110,7 @@ pub(super) fn tenant_limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Tenan
     Ok(TenantLimits::new(default, tenants?))
 }
 
-/// By tenant.
+/// The overrides by tenant.
 fn tenants(
     r: &mut Reader<'_>,
     field: &Field<'_>,
@@ -133,7 +131,7 @@ fn tenants(
     read.into_iter().collect()
 }
 
-/// The keys as they are written.
+/// The keys as they are in the file.
 #[derive(Clone, Copy, Default)]
 struct Written {
     requests: Option<usize>,
@@ -174,7 +172,7 @@ fn positive(r: &mut Reader<'_>, field: &Field<'_>) -> Read<NonZeroU32> {
 }
 
 impl Written {
-    /// What is written here, and else what is written there.
+    /// The values of this, and where they are missing those of `default`.
     fn or(self, default: Self) -> Self {
         Self {
             requests: self.requests.or(default.requests),

@@ -1,4 +1,4 @@
-//! `timeouts`: the bound of every wait on a client.
+//! `timeouts`: the bounds of all waiting for clients.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::config::values::positive_duration;
 /// `timeouts` on the client's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Timeouts {
-    /// `first_request`: from accept to the first request's head, default 10 s.
+    /// `first_request`: from accept to the end of the first request's headers, default 10 s.
     #[serde(serialize_with = "serialize::duration")]
     pub first_request: Duration,
-    /// `header`: from a head's first byte to its last, default 10 s.
+    /// `header`: from the first to the last byte of a request's headers, default 10 s.
     #[serde(serialize_with = "serialize::duration")]
     pub header: Duration,
-    /// `body_idle`: between two pieces of a request body, default 30 s.
+    /// `body_idle`: between two chunks of a request body, default 30 s.
     #[serde(serialize_with = "serialize::duration")]
     pub body_idle: Duration,
     /// `body_total`: from the first to the last byte of a request body that is buffered, default
@@ -27,7 +27,7 @@ pub struct Timeouts {
     /// `idle`: a connection without a request, default 2 min.
     #[serde(serialize_with = "serialize::duration")]
     pub idle: Duration,
-    /// `unauthenticated_idle`: the same, where no request on it had a valid token, default 10 s.
+    /// `unauthenticated_idle`: the same, if no request on it had a valid token, default 10 s.
     #[serde(serialize_with = "serialize::duration")]
     pub unauthenticated_idle: Duration,
 }

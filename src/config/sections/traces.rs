@@ -18,11 +18,11 @@ const FOREIGN_SPANS: [(&str, ForeignSpans); 2] = [
     ("deny", ForeignSpans::Deny),
 ];
 
-/// Root names, duration, start and statistics by service describe a trace as a whole, whoever its
-/// spans belong to.
+/// Root names, duration, start and statistics by service describe a whole trace, including other
+/// tenants' spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchMetadata {
-    /// Shown of traces that a second search finds to be wholly the caller's.
+    /// Shown for traces that a second search finds to have only the caller's spans.
     Verify,
     /// Never shown.
     Mask,

@@ -9,15 +9,15 @@ use crate::config::serialize;
 use crate::config::url;
 use crate::config::values::{share, text};
 
-/// `tracing`: the proxy's own spans. Needs a build with the feature `otlp`.
+/// `tracing`: the proxy's own spans. Requires a build with the feature `otlp`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tracing {
-    /// `otlp_endpoint`: an absolute `http` or `https` URL that takes OTLP over HTTP as protobuf:
+    /// `otlp_endpoint`: an absolute `http` or `https` URL that accepts OTLP over HTTP as protobuf:
     /// `http://otel:4318/v1/traces`.
     #[serde(serialize_with = "serialize::url")]
     pub otlp_endpoint: String,
-    /// `sample_ratio`: the share of requests without a trace of their own that begin one, from 0
-    /// to 1, default 0.01. A request that is part of a trace is sampled as that is.
+    /// `sample_ratio`: the share of requests without a trace of their own that start one, from 0
+    /// to 1, default 0.01. A request that is part of a trace is sampled like that trace.
     pub sample_ratio: f64,
     /// `service_name`: `service.name` of the spans' resource, default `partywall`.
     pub service_name: Arc<str>,

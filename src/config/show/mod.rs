@@ -1,21 +1,20 @@
-//! Settings as a config file would say them, with what only defaults say, and without secrets.
+//! Shows settings as a config file, including defaults, and without secrets.
 
 use serde_json::Value;
 
 use super::sections::Settings;
 
-/// The settings as YAML. Where there are neither secrets nor keys from files in them, it can be
-/// loaded again.
+/// The settings as YAML. Without secrets and keys from files it can be loaded again.
 pub fn show(settings: &Settings) -> String {
     let mut out = String::new();
-    // Their keys are texts, so they always are JSON.
+    // The keys are strings, so they can always be JSON.
     let tree = serde_json::to_value(settings).unwrap_or_default();
     write(&tree, 0, &mut out);
     out
 }
 
-/// Writes a block of lines: one item or key each, texts quoted as JSON does, which every YAML
-/// reader understands. Null is what is not there.
+/// Writes a block of lines: one item or key each, strings quoted as in JSON, which every YAML
+/// parser supports. Null means absent.
 fn write(tree: &Value, indent: usize, out: &mut String) {
     match tree {
         Value::Array(items) if !is_inline(tree) => {
@@ -38,7 +37,7 @@ fn write(tree: &Value, indent: usize, out: &mut String) {
     }
 }
 
-/// The first line of an item stands behind its dash.
+/// The first line of an item follows its dash.
 fn write_after_dash(item: &Value, indent: usize, out: &mut String) {
     let Value::Object(entries) = item else {
         write(item, indent, out);
@@ -93,7 +92,7 @@ fn inline(value: &Value) -> String {
     }
 }
 
-/// A mapping of which nothing is there is not there either.
+/// A mapping without any values is absent too.
 fn is_there(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -106,8 +105,8 @@ fn pad(out: &mut String, indent: usize) {
     out.extend(std::iter::repeat_n(' ', indent));
 }
 
-/// The text itself where it is a word or a path that no reader takes for anything else, or else
-/// as a JSON string.
+/// The text itself if it is a word or a path that no parser treats specially, otherwise a JSON
+/// string.
 fn quoted(text: &str) -> String {
     let first = |c: char| c.is_ascii_alphabetic() || "/_".contains(c);
     let is_plain = text.starts_with(first)
@@ -118,17 +117,17 @@ fn quoted(text: &str) -> String {
     if is_plain || is_duration(text) {
         return text.to_owned();
     }
-    // A text always is JSON.
+    // A string can always be JSON.
     serde_json::to_string(text).unwrap_or_default()
 }
 
-/// Words that some YAML reader takes for a boolean or for nothing.
+/// Words that some YAML parser reads as a boolean or null.
 fn is_special(text: &str) -> bool {
     const SPECIAL: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
     SPECIAL.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// Digits and a unit, which are a text for every reader.
+/// Digits and a unit, which every parser reads as a string.
 fn is_duration(text: &str) -> bool {
     let digits = text.trim_end_matches('s').trim_end_matches('m');
     let unit = text.strip_prefix(digits).unwrap_or_default();

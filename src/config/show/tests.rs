@@ -94,7 +94,7 @@ metrics: {per_tenant: {max_tenants: 12}}
 cache: {ttl: 1m30s, max_answer_bytes: 9, memory_bytes: 2MiB}
 "##;
 
-/// Answers with this for the config itself, and with a certificate for what it names.
+/// Returns this for the config itself, and a certificate for the files that it names.
 struct With<'a>(&'a str);
 
 impl Access for With<'_> {
@@ -118,7 +118,7 @@ fn settings(config: &str) -> Settings {
 }
 
 #[test]
-fn what_is_shown_says_the_same_when_it_is_loaded() {
+fn shown_config_loads_to_the_same_settings() {
     let settings_before = settings(EVERYTHING);
     let shown = show(&settings_before);
     assert_eq!(settings(&shown), settings_before, "{shown}");
@@ -144,7 +144,7 @@ fn defaults_are_shown() {
 }
 
 #[test]
-fn no_secret_is_shown() {
+fn secrets_are_not_shown() {
     const SECRET: &str = "S3CRETS3CRETS3CRETS3CRETS3CRETS3CRET";
     let with_secrets = format!(
         "

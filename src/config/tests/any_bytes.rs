@@ -1,4 +1,4 @@
-//! Whatever the file holds, the answer is settings or errors, each on one line.
+//! Whatever the file contains, the result is settings or errors, each on one line.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::testing::cpu_time_of;
 
 const WHOLE: &str = include_str!("../../../config/partywall.yaml");
 
-fn is_answered(bytes: &[u8]) {
+fn check_result(bytes: &[u8]) {
     let fake = Fake::default().file("/etc/p.yaml", bytes);
     if let Err(errors) = super::load(std::path::Path::new("/etc/p.yaml"), &fake) {
         assert!(errors.iter().count() > 0);
@@ -19,7 +19,7 @@ fn is_answered(bytes: &[u8]) {
     }
 }
 
-/// One change to a text that makes sense: what is wrong in it lies deep.
+/// One change to a valid text, so that the error is deep in it.
 fn mutated(text: &'static str) -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "\\PC{0,4}",
@@ -44,39 +44,39 @@ fn mutated(text: &'static str) -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        is_answered(&bytes);
+        check_result(&bytes);
     }
 
     #[test]
     fn any_text(text in "\\PC{0,200}") {
-        is_answered(text.as_bytes());
+        check_result(text.as_bytes());
     }
 
     #[test]
     fn any_yaml_like_text(text in "([a-c]|[-:{}\\[\\],#&*!|>'\"%@` \n\t~?]){0,60}") {
-        is_answered(text.as_bytes());
+        check_result(text.as_bytes());
     }
 
     #[test]
-    fn a_minimal_config_with_slips(text in mutated(MINIMAL)) {
-        is_answered(text.as_bytes());
+    fn mutated_minimal_config(text in mutated(MINIMAL)) {
+        check_result(text.as_bytes());
     }
 
     #[test]
-    fn a_whole_config_with_slips(text in mutated(WHOLE)) {
-        is_answered(text.as_bytes());
+    fn mutated_full_config(text in mutated(WHOLE)) {
+        check_result(text.as_bytes());
     }
 }
 
-/// Not quadratic in anything an operator can write.
+/// Loading takes no quadratic time, whatever an operator writes.
 #[test]
-fn a_long_file_of_anything_is_answered_soon() {
+fn long_files_load_in_linear_time() {
     const UNITS: [&str; 12] = [
         "a: 1\n", "a", "[", "- ", "- a\n", "a:\n", "#\n", "\n", "'", "&a ", "? ", "{a,",
     ];
     let repeated = UNITS.map(|unit| unit.repeat(64 * 1024 / unit.len()));
     let keys = (0..20_000).fold(String::new(), |keys, n| keys + &format!("k{n}: 1\n"));
     let texts = repeated.into_iter().chain([keys]);
-    let ((), took) = cpu_time_of(|| texts.for_each(|text| is_answered(text.as_bytes())));
+    let ((), took) = cpu_time_of(|| texts.for_each(|text| check_result(text.as_bytes())));
     assert!(took.as_secs() < 20, "{took:?}");
 }

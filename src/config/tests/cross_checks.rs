@@ -1,4 +1,4 @@
-//! Parts that are sound alone and wrong together.
+//! Parts that are valid alone and conflict with each other.
 
 use super::{Fake, error_of, minimal_but, settings_of};
 use crate::config::settings::CacheStore;
@@ -16,7 +16,7 @@ pub(super) fn message(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn one_socket_an_address() {
+fn addresses_are_bound_once() {
     for (listeners, error) in [
         (
             "  - address: 127.0.0.1:8081\n",
@@ -56,7 +56,7 @@ fn upstreams() {
         ),
         (
             "    tls: {server_name: x}\n",
-            "upstreams[0].tls: is of no use: the url is not https".to_owned(),
+            "upstreams[0].tls: has no effect: the url is not https".to_owned(),
         ),
         (
             "    credentials: {}\n",
@@ -86,7 +86,7 @@ fn upstreams() {
 }
 
 #[test]
-fn a_second_upstream() {
+fn second_upstream() {
     let second = format!("{UPSTREAM}  - {{name: thanos, api: tempo, url: http://x}}\n");
     let errors = Fake::config(&minimal_but(UPSTREAM, &second))
         .load()
@@ -129,7 +129,7 @@ fn issuers() {
         ),
         (
             "      jwks_url: http://x/\n      ca_file: ca.pem\n",
-            "tokens.issuers[0].ca_file: is of no use: the jwks_url is not https",
+            "tokens.issuers[0].ca_file: has no effect: the jwks_url is not https",
         ),
         (
             "      jwks_url: /keys\n",
@@ -297,9 +297,9 @@ fn labels_and_attributes() {
     }
 }
 
-/// One cause, one error: what could not be read is not missed elsewhere.
+/// One cause, one error: a value that could not be read is not reported missing elsewhere.
 #[test]
-fn what_is_kept_fits_where_it_is_kept() {
+fn cache_sizes_fit_their_store() {
     let with = |rest: &str| format!("{}{rest}\n", super::MINIMAL);
     for (rest, error) in [
         ("cache: {ttl: 0s}", "cache.ttl: must be longer than zero"),
@@ -317,7 +317,7 @@ fn what_is_kept_fits_where_it_is_kept() {
         ),
         (
             "cache: {memory_bytes: 2MiB, redis: {url: 'redis://r'}}",
-            "cache.memory_bytes: is of no use with `redis`, where answers are kept then",
+            "cache.memory_bytes: has no effect with `redis`, where responses are cached instead",
         ),
         (
             "cache: {redis: {database: 1}}",
@@ -325,7 +325,7 @@ fn what_is_kept_fits_where_it_is_kept() {
         ),
         (
             "cache: {redis: {url: 'redis://r', ca_file: ca.pem}}",
-            "cache.redis.ca_file: is of no use: the url is not rediss://",
+            "cache.redis.ca_file: has no effect: the url is not rediss://",
         ),
         (
             "cache: {redis: {url: 'redis://r', cluster: 'a:b'}}",
@@ -354,7 +354,7 @@ fn what_is_kept_fits_where_it_is_kept() {
     assert_eq!(whole.ttl.as_secs(), 30);
     assert_eq!(whole.max_answer_bytes, 4 << 20);
     assert_eq!(whole.store, CacheStore::Memory(64 << 20));
-    // What is left out fits as well.
+    // Defaults fit as well.
     let small = "limits: {buffered_bytes: 4MiB}\ncache: {}";
     let small = settings_of(&with(small)).cache.unwrap();
     assert_eq!(small.store, CacheStore::Memory(2 << 20));
@@ -362,7 +362,7 @@ fn what_is_kept_fits_where_it_is_kept() {
 }
 
 #[test]
-fn where_redis_is_may_come_from_a_file_or_the_environment() {
+fn redis_url_may_come_from_a_file_or_the_environment() {
     let text = |redis: &str| format!("{}cache: {{redis: {redis}}}\n", super::MINIMAL);
     let from_file = Fake::config(&text("{url_file: url, database: 3, timeout: 1s}"))
         .file("/etc/url", "redis://u:p@r:1/2\n")
@@ -382,7 +382,7 @@ fn where_redis_is_may_come_from_a_file_or_the_environment() {
 }
 
 #[test]
-fn errors_do_not_follow_from_errors() {
+fn errors_cause_no_further_errors() {
     for (from, to, count) in [
         // The rule's issuer may be the one that cannot be read.
         (

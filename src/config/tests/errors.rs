@@ -1,4 +1,4 @@
-//! Errors of single values, and what an error looks like.
+//! Errors of single values, and the format of errors.
 
 use super::super::{OsAccess, load};
 use super::{Fake, MINIMAL, error_of, minimal_but, only};
@@ -11,7 +11,7 @@ fn error_of_section(section: &str) -> String {
 }
 
 #[test]
-fn all_errors_are_told_at_once_in_the_order_of_the_file() {
+fn all_errors_are_reported_at_once_in_the_order_of_the_file() {
     let text = "\
 listeners:
   - address: localhost:8080
@@ -51,7 +51,7 @@ unknown: 1
         "14:20: tokens.issuers[0].algorithms[0]: unsigned tokens are never accepted",
         "14:26: tokens.issuers[0].algorithms[1]: \"RS255\" is unknown; did you mean `RS256`?",
         "15:15: tokens.issuers[0].leeway: must be at most 5m",
-        "17:10: tenancy.claim: is no dotted path: a key is empty",
+        "17:10: tenancy.claim: is not a dotted path: a key is empty",
         "18:3: tenancy.claim: is given twice, first in line 17",
         "20:13: limits.requests: must be a whole number, not a text",
         "21:15: limits.body_bytes: \"64KB\" is no size: write bytes as a number, or a number with KiB, MiB or GiB like 64KiB",
@@ -66,7 +66,7 @@ unknown: 1
 }
 
 #[test]
-fn an_empty_file_lacks_every_required_section() {
+fn empty_file_lacks_every_required_section() {
     let errors = Fake::config("").load().unwrap_err();
     assert_eq!(
         errors,
@@ -76,7 +76,7 @@ fn an_empty_file_lacks_every_required_section() {
 }
 
 #[test]
-fn a_syntax_error_is_told_alone() {
+fn syntax_error_is_reported_alone() {
     assert_eq!(
         error_of("a: b: c\nunknown: 1"),
         "1:5: mapping values are not allowed in this context"
@@ -84,7 +84,7 @@ fn a_syntax_error_is_told_alone() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read() {
+fn unreadable_file_is_an_error() {
     assert_eq!(
         Fake::default().load().unwrap_err(),
         ["/etc/p.yaml: cannot be read: entity not found"]
@@ -98,7 +98,7 @@ fn a_file_that_cannot_be_read() {
 }
 
 #[test]
-fn a_hundred_errors_are_listed_and_the_rest_counted() {
+fn errors_beyond_a_hundred_are_counted() {
     let many: Vec<String> = (0..250).map(|n| format!("unknown{n}: 1")).collect();
     let errors = Fake::config(&format!("{MINIMAL}{}\n", many.join("\n")))
         .load()
@@ -208,14 +208,14 @@ fn keys() {
             "drain: {min: 1s, min: 2s}",
             "18: drain.min: is given twice, first in line 18",
         ),
-        // A value that lost its key, or its blank, could be a secret.
+        // A value whose key, or the space after it, is missing could be a secret.
         (
             "promql: {hunter2}",
             "10: promql.…: unknown key; known here are `foreign_matchers`",
         ),
         (
             "promql: {foreign_matchers:hunter2}",
-            "10: promql.foreign_matchers: a blank is missing after `foreign_matchers:`",
+            "10: promql.foreign_matchers: a space is missing after `foreign_matchers:`",
         ),
         (
             "promql: {pass:hunter2: 1}",
@@ -227,7 +227,7 @@ fn keys() {
 }
 
 #[test]
-fn an_error_is_one_line_whatever_it_shows() {
+fn error_is_one_line() {
     let error = error_of_section("log: {format: \"a\\nb\\u2028\\e[31m\"}");
     assert!(error.contains(r#""a\nb\u{2028}\u{1b}[31m""#), "{error}");
     let long = "x".repeat(1000);
@@ -267,7 +267,7 @@ fn variables() {
 }
 
 #[test]
-fn no_secret_is_ever_shown() {
+fn secrets_are_never_shown() {
     let secret = "hunter2";
     for (from, to) in [
         (

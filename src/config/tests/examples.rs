@@ -10,7 +10,7 @@ use super::{Fake, settings_of};
 const WHOLE: &str = include_str!("../../../config/partywall.yaml");
 
 #[test]
-fn the_minimal_example_needs_nothing_but_itself() {
+fn minimal_example_is_complete() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/minimal.yaml");
     let loaded = super::super::load(&path, &super::super::OsAccess).unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
@@ -18,7 +18,7 @@ fn the_minimal_example_needs_nothing_but_itself() {
 }
 
 #[test]
-fn the_annotated_example_shows_the_defaults() {
+fn annotated_example_has_the_defaults() {
     let whole = settings_of(WHOLE);
     let minimal = settings_of(super::MINIMAL);
     assert_eq!(whole, minimal);
@@ -39,9 +39,9 @@ fn the_annotated_example_shows_the_defaults() {
     assert_eq!(log, Log::default());
 }
 
-/// Each default is written out, not merely true by absence; and each alternative is there.
+/// Every default must be written out, and every alternative present.
 #[test]
-fn the_annotated_example_has_every_key_and_no_other() {
+fn annotated_example_has_exactly_the_known_keys() {
     let text = with_alternatives(WHOLE);
     let tree = yaml::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
     let fake = Fake::default();
@@ -60,8 +60,8 @@ fn the_annotated_example_has_every_key_and_no_other() {
     assert_eq!(written, known);
 }
 
-/// The same text with the examples in force: `# key: value` without its `# `. What begins with `##`
-/// is prose.
+/// The same text with the examples uncommented: `# key: value` without its `# `. Lines with `##`
+/// are prose.
 fn with_alternatives(text: &str) -> String {
     let uncommented = text.lines().map(|line| {
         let indent = line.len() - line.trim_start().len();
@@ -132,7 +132,7 @@ fn every_provider_example_loads_without_a_warning() {
 }
 
 #[test]
-fn no_example_is_forgotten() {
+fn every_example_is_tested() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let files = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();

@@ -1,4 +1,4 @@
-//! Files a config names, and whether they have changed.
+//! Files that a config names, and whether they have changed.
 
 use std::path::{Path, PathBuf};
 
@@ -134,12 +134,12 @@ fn certificates_to_trust() {
     }
     assert_eq!(
         keys_with("pem_file: keys\n      ca_file: keys", public.as_bytes()),
-        Err("ca_file: goes with `discovery` or `jwks_url` only".into())
+        Err("ca_file: requires `discovery` or `jwks_url`".into())
     );
 }
 
 #[test]
-fn secrets_lose_the_line_end_and_nothing_else() {
+fn only_the_trailing_newline_of_a_secret_is_removed() {
     let secret = " 0123456789abcdef0123456789abcdef ";
     for end in ["", "\n", "\r\n"] {
         assert_eq!(
@@ -161,7 +161,7 @@ fn secrets_lose_the_line_end_and_nothing_else() {
 }
 
 #[test]
-fn a_bearer_token_fits_into_a_header() {
+fn bearer_token_must_be_valid_in_a_header() {
     let with = |content: &str| {
         let key = "url: http://127.0.0.1:10902";
         let text = minimal_but(
@@ -175,7 +175,7 @@ fn a_bearer_token_fits_into_a_header() {
         Credentials::Bearer(Secret::new("abc".into()))
     );
     for content in ["a b", "a\nb", "ä", "a\r"] {
-        // A line end is dropped, whatever system wrote it.
+        // A trailing newline is removed, LF or CRLF.
         assert_eq!(with(content).is_ok(), content == "a\r", "{content:?}");
     }
 }
@@ -191,14 +191,14 @@ impl Folder {
 }
 
 #[test]
-fn a_change_of_any_file_is_seen_by_its_content() {
+fn changes_are_detected_by_content() {
     let folder = Folder(tempfile::tempdir().unwrap());
     let config = folder.write("p.yaml", &minimal_but("discovery: true", "jwks_file: keys"));
     folder.write("keys", r#"{"keys": [1]}"#);
     let Loaded { fingerprint, .. } = load(&config, &OsAccess).unwrap();
     assert!(fingerprint.is_current(&OsAccess));
 
-    // Written again with the same content: nothing changed.
+    // Rewritten with the same content: nothing changed.
     folder.write("keys", r#"{"keys": [1]}"#);
     assert!(fingerprint.is_current(&OsAccess));
 
@@ -211,7 +211,7 @@ fn a_change_of_any_file_is_seen_by_its_content() {
 }
 
 #[test]
-fn a_failed_load_is_current_until_its_cause_changes() {
+fn failed_load_is_current_until_its_cause_changes() {
     let folder = Folder(tempfile::tempdir().unwrap());
     let config = folder.write("p.yaml", &minimal_but("discovery: true", "jwks_file: keys"));
     let errors = load(&config, &OsAccess).unwrap_err();
@@ -220,9 +220,9 @@ fn a_failed_load_is_current_until_its_cause_changes() {
     assert!(!errors.fingerprint().is_current(&OsAccess));
 }
 
-/// A mounted `ConfigMap`: the files are links into a folder that a link is swapped to.
+/// A mounted `ConfigMap`: the files are links into a folder, and a link to that is swapped.
 #[test]
-fn a_swapped_link_is_seen() {
+fn swapped_link_is_detected() {
     let folder = Folder(tempfile::tempdir().unwrap());
     for version in ["v1", "v2"] {
         std::fs::create_dir(folder.0.path().join(version)).unwrap();
@@ -250,7 +250,7 @@ fn a_swapped_link_is_seen() {
 }
 
 #[test]
-fn paths_start_at_the_config() {
+fn paths_are_relative_to_the_config() {
     let fake = Fake::default()
         .file(
             "p.yaml",

@@ -1,4 +1,4 @@
-//! `listeners[].tls`: certificates, keys and who may show one.
+//! `listeners[].tls`: certificates, keys and client certificates.
 
 use std::sync::LazyLock;
 
@@ -25,7 +25,7 @@ fn key() -> String {
     SERVER.signing_key.serialize_pem()
 }
 
-/// The first listener, with this in the braces of its `tls` and these files.
+/// The first listener, with this as its `tls` and these files.
 fn listener(tls: &str, cert: &str, key: &str, authorities: &str) -> Result<Listener, String> {
     let text = minimal_but(ADDRESS, &format!("{ADDRESS}    tls: {{{tls}}}\n"));
     Fake::config(&text)
@@ -42,7 +42,7 @@ fn tls(tls: &str, cert: &str, key: &str, authorities: &str) -> Result<ListenerTl
     Ok(listener.tls.expect("tls"))
 }
 
-/// Of one that is no good, without its position.
+/// The error of an invalid one, without its position.
 fn refused(given: &str, cert: &str, key: &str, authorities: &str) -> String {
     let error = tls(given, cert, key, authorities).unwrap_err();
     let (_, message) = error.split_once("listeners[0].tls").unwrap();
@@ -50,13 +50,13 @@ fn refused(given: &str, cert: &str, key: &str, authorities: &str) -> String {
 }
 
 #[test]
-fn a_chain_and_its_key() {
+fn chain_and_key_are_loaded() {
     let chain = format!("# ours\n{}{}", cert(), OTHER.cert.pem());
     let read = tls(PAIR, &chain, &key(), "").unwrap();
     let wanted = [SERVER.cert.der().clone(), OTHER.cert.der().clone()];
     assert_eq!(read.certificates.certificates, wanted);
     assert_eq!(read.clients, None);
-    // The key is there, and is not shown.
+    // The key is set, and not shown.
     let secret = read.key.expose().secret_der();
     assert_eq!(secret, SERVER.signing_key.serialize_der());
     assert!(format!("{read:?}").contains("key: ***"));
@@ -66,7 +66,7 @@ fn a_chain_and_its_key() {
 }
 
 #[test]
-fn the_first_of_a_chain_to_expire_counts() {
+fn first_expiry_of_a_chain_counts() {
     let expiring = |year| {
         let mut params = CertificateParams::new(vec!["server".to_owned()]).unwrap();
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
@@ -78,12 +78,12 @@ fn the_first_of_a_chain_to_expire_counts() {
     };
     assert_eq!(expires(expiring(2030)), 1_893_456_000);
     assert_eq!(expires(expiring(2040) + &expiring(2030)), 1_893_456_000);
-    // Expired is no error: a restart must not make an outage of a warning.
+    // An expired certificate is not an error: a restart must not turn a warning into an outage.
     assert_eq!(expires(expiring(2001) + &expiring(2030)), 978_307_200);
 }
 
 #[test]
-fn clients_are_asked_or_not() {
+fn client_certificates_are_required_or_optional() {
     let authorities = OTHER.cert.pem();
     for (option, required) in [
         ("", true),
@@ -99,7 +99,7 @@ fn clients_are_asked_or_not() {
     let given = format!("{PAIR}, client_certificates: optional");
     assert_eq!(
         refused(&given, &cert(), &key(), ""),
-        ".client_certificates: goes with `client_ca_file` only"
+        ".client_certificates: requires `client_ca_file`"
     );
     let given = format!("{PAIR}, client_ca_file: ca.pem, client_certificates: mandatory");
     assert_eq!(
@@ -139,7 +139,7 @@ fn both_files_are_needed() {
 }
 
 #[test]
-fn certificates_that_are_of_no_use() {
+fn unusable_certificates_are_refused() {
     for (cert, reason) in [
         (String::new(), "holds no PEM certificate"),
         (key(), "holds no PEM certificate"),
@@ -161,7 +161,7 @@ fn certificates_that_are_of_no_use() {
 }
 
 #[test]
-fn keys_that_are_of_no_use() {
+fn unusable_keys_are_refused() {
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE \
                      KEY-----\n";
     let older = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: \
@@ -190,7 +190,7 @@ fn keys_that_are_of_no_use() {
         ),
         (
             "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_owned(),
-            "the key is of no use here: it must be RSA of 2048 to 8192 bits, ECDSA on P-256, \
+            "the key is not supported: it must be RSA of 2048 to 8192 bits, ECDSA on P-256, \
              P-384 or P-521, or Ed25519",
         ),
     ] {
@@ -199,7 +199,7 @@ fn keys_that_are_of_no_use() {
             format!(".key_file: {reason}")
         );
     }
-    // The chain the wrong way round.
+    // The chain in the wrong order.
     let chain = OTHER.cert.pem() + &cert();
     assert!(refused(PAIR, &chain, &key(), "").starts_with(".key_file: the key does not match"));
 }

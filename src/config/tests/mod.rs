@@ -1,4 +1,4 @@
-//! What a config may say and what not, from the file to the settings.
+//! What a config may contain, from the file to the settings.
 
 mod any_bytes;
 mod cross_checks;
@@ -22,7 +22,7 @@ use super::{Access, load};
 
 pub(super) const MINIMAL: &str = include_str!("../../../config/minimal.yaml");
 
-/// Files and variables of a test's own.
+/// Files and variables for a test.
 #[derive(Default)]
 pub(super) struct Fake {
     files: HashMap<PathBuf, Vec<u8>>,

@@ -9,17 +9,14 @@ fn rules() {
     for (rules, error) in [
         ("", "tenancy: one of `claim` and `rules` is required"),
         ("  rules: []\n", "tenancy.rules: must not be empty"),
-        (
-            "  separator: x\n",
-            "tenancy.separator: goes with `claim` only",
-        ),
+        ("  separator: x\n", "tenancy.separator: requires `claim`"),
         (
             "  rules: [{tenants: [a]}]\n  pattern: x\n",
-            "tenancy.pattern: goes with `claim` only",
+            "tenancy.pattern: requires `claim`",
         ),
         (
             "  rules: [{tenants: [a], map: {a: b}}]\n",
-            "tenancy.rules[0].map: goes with `claim` only",
+            "tenancy.rules[0].map: requires `claim`",
         ),
         (
             "  rules: [{when: {claim: a, values: [b]}}]\n",
@@ -43,7 +40,7 @@ fn rules() {
         ),
         (
             "  rules: [{tenants: [\"a\\0\"]}]\n",
-            "tenancy.rules[0].tenants[0]: a tenant holds a control character",
+            "tenancy.rules[0].tenants[0]: a tenant contains a control character",
         ),
         (
             "  rules: [{all_tenants: true}]\n",
@@ -101,7 +98,7 @@ fn claims() {
         ("  claim: [a, '']\n", "tenancy.claim[1]: must not be empty"),
         (
             "  claim: .a\n",
-            "tenancy.claim: is no dotted path: a key is empty",
+            "tenancy.claim: is not a dotted path: a key is empty",
         ),
         (
             "  claim: https://example.com/tenants\n",
@@ -129,15 +126,15 @@ fn claims() {
         ),
         (
             "  claim: c\n  pattern: '('\n",
-            "tenancy.pattern: is no regular expression: unclosed group",
+            "tenancy.pattern: is not a regular expression: unclosed group",
         ),
         (
             "  claim: c\n  pattern: 'a)|(b'\n",
-            "tenancy.pattern: is no regular expression: unopened group",
+            "tenancy.pattern: is not a regular expression: unopened group",
         ),
         (
             "  claim: c\n  pattern: '(?x)a #'\n",
-            "tenancy.pattern: is no regular expression: unclosed group",
+            "tenancy.pattern: is not a regular expression: unclosed group",
         ),
         (
             "  claim: c\n  pattern: '(((a{100}){100}){100}){100}'\n",

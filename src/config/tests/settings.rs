@@ -1,4 +1,4 @@
-//! What a config means once it is read.
+//! The settings that a config is loaded to.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn claim(keys: &[&str]) -> ClaimGrant {
 
 #[test]
 #[allow(clippy::too_many_lines)] // Every default there is.
-fn the_minimal_config_with_every_default() {
+fn minimal_config_has_every_default() {
     let settings = settings_of(super::MINIMAL);
     let expected = Settings {
         listeners: vec![Listener {
@@ -174,7 +174,7 @@ fn the_minimal_config_with_every_default() {
     assert_eq!(settings, expected);
 }
 
-/// Nothing in it is a default.
+/// Nothing is at its default.
 const FULL: &str = r#"
 listeners: [{address: 0.0.0.0:80}, {address: "[::1]:81"}]
 admin: {address: 127.0.0.1:82, hosts: [Partywall.monitoring.svc]}
@@ -347,7 +347,7 @@ fn tokens() {
 }
 
 #[test]
-fn the_process() {
+fn drain_reload_and_log_settings() {
     let settings = settings_of(FULL);
     assert_eq!(
         settings.passthrough,
@@ -484,7 +484,7 @@ fn tenancy() {
 }
 
 #[test]
-fn a_pattern_matches_a_whole_value() {
+fn pattern_matches_a_whole_value() {
     for pattern in ["team-.+|x", "(?x) team-.+ | x"] {
         let tenancy = tenancy_of(&format!("  claim: t\n  pattern: \"{pattern}\"\n"));
         let [rule] = <[TenantRule; 1]>::try_from(tenancy.rules).unwrap();
@@ -503,7 +503,7 @@ fn a_pattern_matches_a_whole_value() {
 }
 
 #[test]
-fn variables_are_replaced_where_they_may_be() {
+fn variables_are_expanded_where_supported() {
     let text = r#"
 listeners: [{address: 127.0.0.1:80}]
 upstreams:
@@ -545,7 +545,7 @@ tenancy:
         matches!(sso.keys, KeySource::JwksUrl { url, .. } if url == "https://example.com/keys")
     );
     assert_eq!(shared.keys, KeySource::Hmac(Secret::new(long)));
-    // Nowhere else.
+    // Not expanded elsewhere.
     assert_eq!(sso.audiences, ["${AUD}"]);
     assert_eq!(
         settings.tenancy.rules[0].grant,
@@ -558,7 +558,7 @@ tenancy:
 }
 
 #[test]
-fn what_is_told_about_requests() {
+fn audit_metrics_and_log_settings() {
     let with = |section: &str| settings_of(&format!("{}{section}\n", super::MINIMAL));
     let output = |output| with(&format!("audit: {{output: {output}}}")).audit.output;
     assert_eq!(output("stdout"), AuditOutput::Stdout);
@@ -580,7 +580,7 @@ fn what_is_told_about_requests() {
 }
 
 #[test]
-fn spans_need_a_build_that_exports_them() {
+fn tracing_requires_the_otlp_feature() {
     let text = format!(
         "{}tracing: {{otlp_endpoint: 'http://otel:4318/v1/traces'}}\n",
         super::MINIMAL
@@ -598,7 +598,7 @@ fn spans_need_a_build_that_exports_them() {
 }
 
 #[test]
-fn a_tenants_own_limits_replace_only_what_they_name() {
+fn tenant_override_replaces_only_given_keys() {
     let limits = |section: &str| {
         settings_of(&format!("{}tenant_limits:\n{section}", super::MINIMAL)).tenant_limits
     };

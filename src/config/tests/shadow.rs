@@ -1,4 +1,4 @@
-//! Shadow mode: nobody gets it by a slip.
+//! Shadow mode cannot be enabled by accident.
 
 use std::time::{Duration, SystemTime};
 
@@ -59,7 +59,7 @@ fn both_keys_are_needed() {
 }
 
 #[test]
-fn the_end_is_a_time_and_near() {
+fn until_is_a_time_and_near() {
     let until = |until: &str| format!("{{until: {until}, tenants_see_each_other: true}}");
     for good in ["2026-01-31", "2026-01-31T00:00:00Z"] {
         settings_of(&with(&until(good)));
@@ -79,7 +79,7 @@ fn the_end_is_a_time_and_near() {
 }
 
 #[test]
-fn what_has_passed_is_no_shadow() {
+fn expired_shadow_is_not_in_force() {
     let text = with(&format!(
         "{{until: '{}', tenants_see_each_other: true}}",
         from_now(-1)
@@ -95,12 +95,12 @@ fn what_has_passed_is_no_shadow() {
         "{}",
         told[0]
     );
-    // To the moment.
+    // To the very moment.
     assert!(shadow.is_in_force(shadow.until() - Duration::from_nanos(1)));
     assert!(!shadow.is_in_force(shadow.until()));
 }
 
 #[test]
-fn who_shadows_nothing_is_told_nothing() {
+fn no_shadow_no_notice() {
     assert!(shadowed(&settings_of(super::MINIMAL), SystemTime::now()).is_empty());
 }

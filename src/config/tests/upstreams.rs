@@ -1,4 +1,4 @@
-//! Where upstreams are found, their TLS and their health.
+//! Where upstreams are reached, their TLS and their health.
 
 use super::super::settings::{Identity, Trust, Upstream};
 use super::{Fake, minimal_but, only, settings_of};
@@ -14,7 +14,7 @@ fn message(text: &str) -> String {
     error.split_once(": ").unwrap().1.to_owned()
 }
 
-/// Upstreams of these braces, beside a default Prometheus.
+/// Upstreams, given as YAML, next to a default Prometheus.
 fn beside(upstreams: &[&str]) -> String {
     let lines = |upstream: &&str| format!("  - {upstream}\n");
     let all: String = upstreams.iter().map(lines).collect();
@@ -82,7 +82,7 @@ fn hosts() {
 }
 
 #[test]
-fn no_place_has_two_upstreams_of_one_api() {
+fn two_upstreams_of_one_api_need_different_prefixes_or_hosts() {
     for (upstreams, error) in [
         (
             &[
@@ -123,9 +123,9 @@ fn no_place_has_two_upstreams_of_one_api() {
     assert_eq!(settings_of(&good).upstreams.len(), 7);
 }
 
-/// The checks of tenancy hold whatever binds an upstream.
+/// The checks of tenancy apply to upstreams with a prefix or host too.
 #[test]
-fn a_bound_upstream_needs_a_label_too() {
+fn bound_upstream_needs_a_label_too() {
     let bound = with("    path_prefix: /eu\n").replace("  metrics:\n    label: tenant_id\n", "");
     assert_eq!(message(&bound), "tenancy.metrics.label: is required");
     let tempo = bound.replace("api: prometheus", "api: tempo");
@@ -133,7 +133,7 @@ fn a_bound_upstream_needs_a_label_too() {
 }
 
 #[test]
-fn what_passes_through_goes_to_an_unbound_upstream() {
+fn passthrough_upstream_must_be_unbound() {
     let bound = "{name: a, api: prometheus, url: http://a, path_prefix: /eu}";
     let named = beside(&[bound]) + "passthrough: {upstream: a}\n";
     assert_eq!(
@@ -185,7 +185,7 @@ fn tls() {
         (
             "{ca_file: ca, insecure_skip_verify: true}",
             &key,
-            "insecure_skip_verify: with it no certificate is verified, so ca_file is of no use: \
+            "insecure_skip_verify: with it no certificate is verified, so ca_file has no effect: \
              leave out one of the two",
         ),
         (
@@ -258,19 +258,19 @@ fn cluster(name: &str, api: &str, more: &str) -> String {
 }
 
 #[test]
-fn a_cluster_is_found_by_its_name() {
+fn cluster_is_reached_by_its_name() {
     let eu = cluster("eu", "prometheus", "cluster: eu");
     let all = settings_of(&beside(&[&eu])).upstreams;
     assert_eq!(all[1].cluster.as_deref(), Some("eu"));
     assert_eq!(all[1].path_prefix.as_deref(), Some("/clusters/eu"));
     assert!(!all[1].is_default());
-    // Only where there are names are they kept for names.
+    // Names are reserved only if there are any.
     let prefix = cluster("p", "prometheus", "path_prefix: /clusters/us");
     assert!(Fake::config(&beside(&[&prefix])).load().is_ok());
 }
 
 #[test]
-fn what_a_cluster_may_not_be() {
+fn invalid_clusters_are_refused() {
     let eu = cluster("eu", "prometheus", "cluster: eu");
     for (second, expected) in [
         (
@@ -283,14 +283,17 @@ fn what_a_cluster_may_not_be() {
         ),
         ("cluster: EU", "must be made of a-z"),
         ("cluster: a/b", "must be made of a-z"),
-        ("cluster: us, path_prefix: /us", "goes without `cluster`"),
+        (
+            "cluster: us, path_prefix: /us",
+            "cannot be combined with `cluster`",
+        ),
         (
             "path_prefix: /clusters/us",
-            "lies where upstreams are found by their `cluster`",
+            "is where upstreams are reached by their `cluster`",
         ),
         (
             "path_prefix: /Clusters",
-            "lies where upstreams are found by their `cluster`",
+            "is where upstreams are reached by their `cluster`",
         ),
     ] {
         let second = cluster("second", "prometheus", second);
@@ -300,7 +303,7 @@ fn what_a_cluster_may_not_be() {
 }
 
 #[test]
-fn rules_grant_clusters_that_there_are() {
+fn rules_grant_only_existing_clusters() {
     let rules = |upstreams: &[&str], clusters: &str| {
         let tenancy = format!("  claim: tenant_id\n  clusters: {clusters}\n");
         beside(upstreams).replace("  claim: tenant_id\n", &tenancy)

@@ -1,4 +1,4 @@
-//! What is valid and gives too much: some of it is warned of, some refused.
+//! Valid configs that grant too much: some are warned about, some refused.
 
 use super::cross_checks::message;
 use super::{Fake, MINIMAL, minimal_but};
@@ -94,7 +94,7 @@ fn all_tenants_for_one_of_several_issuers_is_accepted() {
 }
 
 #[test]
-fn all_tenants_by_a_claim_of_any_issuer_is_warned_of() {
+fn all_tenants_by_a_claim_of_any_issuer_is_warned_about() {
     let rules =
         "  rules: [{when: {claim: groups, values: [admin]}, all_tenants: true}]\n  claim: t\n";
     assert!(warnings_of(&minimal_but(CLAIM, rules)).is_empty());
@@ -109,7 +109,7 @@ fn all_tenants_by_a_claim_of_any_issuer_is_warned_of() {
 }
 
 #[test]
-fn pattern_takes_its_one_group_from_every_value() {
+fn pattern_must_have_one_group_that_always_matches() {
     let error = "tenancy.pattern: a value can match without the group, and is never a tenant then: \
                  put the group into every alternative, or use none";
     for pattern in ["team-(.+)|admins", "(team)?-x", "(?:a(b)|c)d", "x(y){0,2}"] {
@@ -129,7 +129,7 @@ fn pattern_takes_its_one_group_from_every_value() {
 }
 
 #[test]
-fn registered_claims_are_no_tenants() {
+fn registered_claims_are_refused_as_tenants() {
     for (claim, told) in [
         ("exp", "`exp` is a time"),
         ("nbf", "`nbf` is a time"),
@@ -159,10 +159,10 @@ fn registered_claims_are_no_tenants() {
         "iss", "aud", "scope", "scp", "acr", "amr", "typ", "email", "name",
     ] {
         let text = warning(CLAIM, &format!("  claim: {claim}\n"));
-        let expected = format!("tenancy.claim: `{claim}` names no tenant: ");
+        let expected = format!("tenancy.claim: `{claim}` does not identify a tenant: ");
         assert!(text.contains(&expected), "{text}");
     }
-    // Of a provider's own, or below a key of its own.
+    // A provider's own claim, or below a key of its own.
     for claim in [
         "tenant_id",
         "groups",
@@ -178,7 +178,7 @@ fn registered_claims_are_no_tenants() {
 }
 
 #[test]
-fn registered_claims_decide_no_rule() {
+fn registered_claims_are_refused_as_conditions() {
     let rules = |claim: &str| {
         format!(
             "  rules: [{{when: {{claim: {claim}, values: [a]}}, all_tenants: true}}]\n  claim: t\n"
@@ -186,7 +186,7 @@ fn registered_claims_decide_no_rule() {
     };
     assert_eq!(
         message(CLAIM, &rules("iss")),
-        "tenancy.rules[0].when.claim: `iss` is asked for by `issuer`"
+        "tenancy.rules[0].when.claim: `iss` is checked by `issuer`"
     );
     for claim in ["aud", "scope", "scp"] {
         let text = warning(CLAIM, &rules(claim));
@@ -203,9 +203,9 @@ fn registered_claims_decide_no_rule() {
     }
 }
 
-/// One tenant a user is a sound wish; RFC 7519 §4.1.2 makes `sub` unique within its issuer.
+/// One tenant per user is a valid setup; RFC 7519 §4.1.2 makes `sub` unique within its issuer.
 #[test]
-fn subject_of_several_issuers_is_warned_of() {
+fn subject_of_several_issuers_is_warned_about() {
     for rules in ["  claim: sub\n", "  rules: [{claim: sub}]\n"] {
         assert!(
             warnings_of(&minimal_but(CLAIM, rules)).is_empty(),
@@ -220,7 +220,7 @@ fn subject_of_several_issuers_is_warned_of() {
 }
 
 #[test]
-fn labels_with_a_meaning_of_their_own_are_no_tenants() {
+fn labels_set_by_prometheus_are_refused_as_tenants() {
     for (label, told) in [
         ("le", "tells the parts of a histogram"),
         ("quantile", "tells the parts of a histogram"),
@@ -255,7 +255,7 @@ fn labels_with_a_meaning_of_their_own_are_no_tenants() {
 }
 
 #[test]
-fn headers_of_http_itself_carry_no_token() {
+fn headers_of_http_itself_are_refused_as_token_headers() {
     for header in [
         "Host",
         "Cookie",
@@ -285,7 +285,7 @@ fn headers_of_http_itself_carry_no_token() {
 }
 
 #[test]
-fn unverified_upstream_and_shadow_mode_are_warned_of() {
+fn unverified_upstream_and_shadow_mode_are_warned_about() {
     let text = minimal_but(
         "    url: http://127.0.0.1:10902\n",
         "    url: https://127.0.0.1:10902\n    tls: {insecure_skip_verify: true}\n    \

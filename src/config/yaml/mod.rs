@@ -1,8 +1,8 @@
-//! YAML text as a small tree with positions. The only file that knows the YAML library.
+//! Parses YAML into a small tree with positions. The only file that uses the YAML library.
 //!
 //! Anchors, aliases, tags, directives and further documents are refused: no key needs them, and
-//! what is not there cannot be a bomb. Nesting is bounded, so the tree may be dropped and walked
-//! by recursion.
+//! without them there are no bombs. Nesting is bounded, so the tree may be dropped and walked by
+//! recursion.
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, options};
 
@@ -11,7 +11,7 @@ use super::error::Position;
 /// The keys nest seven deep at most.
 const MAX_DEPTH: usize = 16;
 
-/// A value and where it starts.
+/// A value and its position.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) at: Position,
@@ -22,14 +22,14 @@ pub(super) struct Node {
 pub(super) enum Value {
     Scalar {
         text: String,
-        /// Written without quotes, so that `true`, `12` and nothing at all have a meaning.
+        /// Written without quotes, so that `true`, `12` and an empty value have a meaning.
         plain: bool,
     },
     List(Vec<Node>),
     Map(Vec<Entry>),
 }
 
-/// One `key: value`, as written: keys may be there twice.
+/// One `key: value`, as written: keys may be repeated.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) key: String,
@@ -43,10 +43,10 @@ pub(super) struct SyntaxError {
     pub(super) message: String,
 }
 
-/// Reads a file's bytes. An empty file is an empty mapping.
+/// Parses a file's bytes. An empty file is an empty mapping.
 pub(super) fn parse(bytes: &[u8]) -> Result<Node, SyntaxError> {
     let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(bytes, error.valid_up_to()))?;
-    // The library takes a byte order mark for a column.
+    // The library counts a byte order mark as a column.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let options = options! {
         emit_comments: false,
@@ -92,7 +92,7 @@ fn not_utf8(bytes: &[u8], valid: usize) -> SyntaxError {
     }
 }
 
-/// From events to the tree, with the open collections on a stack.
+/// Builds the tree from events, with the open collections on a stack.
 #[derive(Default)]
 struct Builder {
     open: Vec<Open>,
@@ -107,7 +107,7 @@ struct Open {
 
 enum Content {
     List(Vec<Node>),
-    /// With the key that waits for its value.
+    /// With the key whose value is next.
     Map(Vec<Entry>, Option<(String, Position)>),
 }
 
@@ -161,7 +161,7 @@ impl Builder {
             Some(Content::List(items)) => items.push(node),
             Some(Content::Map(entries, waiting)) => match waiting.take() {
                 Some((key, key_at)) => {
-                    // An absent value has no place of its own.
+                    // A missing value has no position of its own.
                     if node.is_null() {
                         node.at = key_at;
                     }
@@ -201,7 +201,7 @@ impl Node {
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
-    /// A boolean by the core schema of YAML 1.2 (§10.2.1.2): `yes` and `on` are texts.
+    /// A boolean in the core schema of YAML 1.2 (§10.2.1.2): `yes` and `on` are strings.
     pub(super) fn as_bool(&self) -> Option<bool> {
         match &self.value {
             Value::Scalar { text, plain: true } => match text.as_str() {
@@ -213,7 +213,7 @@ impl Node {
         }
     }
 
-    /// What an error calls it.
+    /// Its name in errors.
     pub(super) fn kind(&self) -> &'static str {
         match &self.value {
             _ if self.is_null() => "nothing",

@@ -16,7 +16,7 @@ fn scalar(line: usize, column: usize, text: &str, plain: bool) -> Node {
 }
 
 #[test]
-fn a_tree_with_the_position_of_every_value() {
+fn tree_has_the_position_of_every_value() {
     let tree = parse("a: 1\nb:\n  - 'x'\n  - {c: ~}\nd:\n".as_bytes()).unwrap();
     let entry = |key: &str, line, column, value| Entry {
         key: key.into(),
@@ -40,7 +40,7 @@ fn a_tree_with_the_position_of_every_value() {
         vec![
             entry("a", 1, 1, scalar(1, 4, "1", true)),
             entry("b", 2, 1, list),
-            // Nothing stands where its key stands.
+            // A missing value has the position of its key.
             entry("d", 5, 1, scalar(5, 1, "~", true)),
         ],
     );
@@ -48,7 +48,7 @@ fn a_tree_with_the_position_of_every_value() {
 }
 
 #[test]
-fn a_byte_order_mark_moves_no_column() {
+fn byte_order_mark_is_not_a_column() {
     assert_eq!(parse("\u{feff}a: 1".as_bytes()), parse(b"a: 1"));
 }
 
@@ -65,7 +65,7 @@ fn columns_count_characters() {
 }
 
 #[test]
-fn an_empty_file_is_an_empty_mapping() {
+fn empty_file_is_an_empty_mapping() {
     for text in ["", "\n", "# nothing\n", "---\n"] {
         let tree = parse(text.as_bytes()).unwrap();
         assert!(
@@ -76,7 +76,7 @@ fn an_empty_file_is_an_empty_mapping() {
 }
 
 #[test]
-fn what_is_refused_and_where() {
+fn unsupported_yaml_is_refused_at_its_position() {
     for (text, line, column, part) in [
         ("a: b: c", 1, 5, "mapping values are not allowed"),
         ("a: [1, 2", 1, 4, "unclosed bracket"),
@@ -99,7 +99,7 @@ fn what_is_refused_and_where() {
 }
 
 #[test]
-fn bytes_that_are_no_text() {
+fn bytes_that_are_not_utf8_are_refused() {
     let error = parse(b"a: 1\nb\xc3\xa4: \xff").unwrap_err();
     assert_eq!(error.at, Position { line: 2, column: 5 });
 }
@@ -114,7 +114,7 @@ fn nesting_is_bounded() {
 }
 
 #[test]
-fn only_the_core_schema_has_meaning() {
+fn only_the_core_schema_is_supported() {
     let node = |text: &str| match parse(format!("a: {text}").as_bytes()).unwrap().value {
         Value::Map(mut entries) => entries.remove(0).value,
         _ => panic!(),

@@ -1,9 +1,9 @@
-//! Answers that are confined already, but whose warnings have to be scrubbed: streamed.
+//! Scrubs the warnings of responses that are otherwise confined already, while they are streamed.
 //!
 //! Both products write compact JSON with `warnings` and `infos` after `data`, and nothing else
 //! after it (`Response` in `web/api/v1/api.go`, `response` in `pkg/api/api.go`, both encoded by
-//! jsoniter). So everything up to one of these two keys goes through untouched, at the speed of
-//! a byte search, and only what follows is held, read and rewritten.
+//! jsoniter). So everything up to one of these two keys passes unmodified, at the speed of a byte
+//! search, and only what follows is buffered, parsed and rewritten.
 //!
 //! Why the bytes `"warnings":[` are the key and nothing else: within a JSON string every quote
 //! is written `\"`, so the second quote of the pattern, which no backslash precedes, ends or
@@ -26,7 +26,7 @@ use super::json::{self, Envelope, Object, ObjectWriter, Unreadable};
 use super::position::{Position, Remap};
 use super::warnings;
 
-/// How a success begins in both products.
+/// The start of a success in both products.
 const HEAD: &[u8] = br#"{"status":"success","data":"#;
 const KEYS: [&[u8]; 2] = [br#""warnings":["#, br#""infos":["#];
 /// A key that lies across two chunks begins at most this many bytes before the second.
@@ -34,20 +34,20 @@ const OVERLAP: usize = KEYS[0].len() - 1;
 /// The most that may follow `data`. Prometheus writes ten warnings, Thanos one per store.
 const MAX_TAIL: usize = 1 << 20;
 
-/// Why an answer cannot be passed on: what is left of it must not be sent, and the body must not
-/// end as if it were whole.
+/// Why a response cannot be passed on: the rest of it must not be sent, and the body must not look
+/// complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ScrubError {
-    /// It is not what the upstream's API documents.
+    /// It violates the upstream's API.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// It has to be read whole, or its warnings do, and they are too long.
+    /// It or its warnings would have to be buffered, and are too long.
     #[error("the upstream's answer is too long to be filtered")]
     TooLong,
 }
 
-/// Rewrites the warnings of an answer that was read whole. Keys but `status`, `data`, `warnings`
-/// and `infos` are dropped.
+/// Rewrites the warnings of a buffered response. Keys other than `status`, `data`, `warnings` and
+/// `infos` are dropped.
 pub fn scrub_whole(answer: &[u8], remap: Remap<'_>) -> Result<Vec<u8>, Unreadable> {
     let envelope = Envelope::read(answer)?;
     let mut out = Vec::with_capacity(answer.len());
@@ -61,7 +61,7 @@ pub fn scrub_whole(answer: &[u8], remap: Remap<'_>) -> Result<Vec<u8>, Unreadabl
     Ok(out)
 }
 
-/// Writes the scrubbed `warnings` and `infos` of an answer, where it has any.
+/// Writes the scrubbed `warnings` and `infos` of a response, if it has any.
 pub(super) fn write_warnings(
     object: &mut ObjectWriter<'_>,
     envelope: &Envelope<'_>,
@@ -74,12 +74,12 @@ pub(super) fn write_warnings(
     }
 }
 
-/// Scrubs the warnings of an answer as it passes.
+/// Scrubs the warnings of a response while it is streamed.
 ///
-/// The caller pushes the chunks of the upstream's body, sends what comes out, and after the last
-/// calls [`finish`](Self::finish). An answer that does not begin as both products begin it is
-/// held and read whole instead; [`streams`](Self::streams) tells, once the first chunk is in, so
-/// that the caller can wait with the answer's head and still answer 502.
+/// The caller pushes the chunks of the upstream's body, sends the output, and calls
+/// [`finish`](Self::finish) after the last one. A response that does not start as both products' do
+/// is buffered instead; [`streams`](Self::streams) returns which, once the first chunk was pushed,
+/// so that the caller can delay the response headers and still respond with 502.
 pub struct AnswerScrubber<R> {
     remap: R,
     state: State,
@@ -87,18 +87,18 @@ pub struct AnswerScrubber<R> {
 }
 
 enum State {
-    /// The first bytes, fewer than [`HEAD`] and so far the same.
+    /// The first bytes, fewer than [`HEAD`] and equal to it so far.
     Head(Vec<u8>),
-    /// `data` passes; the last bytes that went through, at most [`OVERLAP`].
+    /// Within `data`; the last bytes that passed, at most [`OVERLAP`].
     Streaming(Vec<u8>),
-    /// A key went through; what follows it. The number is its place in [`KEYS`].
+    /// A key has passed; what follows it. The number is its index in [`KEYS`].
     Tail(usize, Vec<u8>),
-    /// Not as expected: all of it.
+    /// An unexpected format: all of it, buffered.
     Whole(Vec<u8>),
 }
 
 impl<R: Fn(Position) -> Option<Position>> AnswerScrubber<R> {
-    /// `max_whole` bounds, in bytes, an answer that cannot be streamed.
+    /// `max_whole` is the most bytes of a response that cannot be streamed.
     pub fn new(max_whole: usize, remap: R) -> Self {
         Self {
             remap,
@@ -107,7 +107,7 @@ impl<R: Fn(Position) -> Option<Position>> AnswerScrubber<R> {
         }
     }
 
-    /// Whether the answer is being streamed; `None` while too little of it is known.
+    /// Whether the response is streamed; `None` while too little of it is known.
     pub fn streams(&self) -> Option<bool> {
         match self.state {
             State::Head(_) => None,
@@ -116,7 +116,7 @@ impl<R: Fn(Position) -> Option<Position>> AnswerScrubber<R> {
         }
     }
 
-    /// What of the answer is in memory: nothing to speak of while it is streamed.
+    /// How many bytes are buffered: only a few while the response is streamed.
     pub fn held_bytes(&self) -> usize {
         match &self.state {
             State::Streaming(_) => 0,
@@ -124,7 +124,7 @@ impl<R: Fn(Position) -> Option<Position>> AnswerScrubber<R> {
         }
     }
 
-    /// Takes a chunk and appends to `out` what may be sent by now.
+    /// Takes a chunk, and appends to `out` what may be sent.
     pub fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), ScrubError> {
         match &mut self.state {
             State::Head(held) => {
@@ -137,7 +137,7 @@ impl<R: Fn(Position) -> Option<Position>> AnswerScrubber<R> {
         }
     }
 
-    /// Ends the answer: the last bytes to send, empty if all are sent.
+    /// Ends the response: returns the last bytes to send, if any.
     pub fn finish(self) -> Result<Bytes, ScrubError> {
         match self.state {
             State::Streaming(_) => Ok(Bytes::new()),
@@ -176,7 +176,7 @@ impl<R: Fn(Position) -> Option<Position>> AnswerScrubber<R> {
             return Ok(());
         };
         let Some((key, end)) = find_key(passed, &chunk) else {
-            remember(passed, &chunk);
+            keep_last(passed, &chunk);
             if !chunk.is_empty() {
                 out.push(chunk);
             }
@@ -194,7 +194,7 @@ impl<R: Fn(Position) -> Option<Position>> AnswerScrubber<R> {
     }
 }
 
-/// The first key that ends in this chunk: which, and the offset after it. `passed` is what came
+/// The first key that ends in this chunk: its index, and the offset after it. `passed` is what came
 /// right before.
 fn find_key(passed: &[u8], chunk: &[u8]) -> Option<(usize, usize)> {
     static FINDERS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| KEYS.map(Finder::new));
@@ -219,8 +219,8 @@ fn find_key(passed: &[u8], chunk: &[u8]) -> Option<(usize, usize)> {
     found.min_by_key(|(_, end)| *end)
 }
 
-/// Keeps the last bytes that went through.
-fn remember(passed: &mut Vec<u8>, chunk: &[u8]) {
+/// Keeps the last bytes that passed.
+fn keep_last(passed: &mut Vec<u8>, chunk: &[u8]) {
     let kept = chunk.get(chunk.len().saturating_sub(OVERLAP)..);
     passed.extend_from_slice(kept.unwrap_or_default());
     passed.drain(..passed.len().saturating_sub(OVERLAP));
@@ -234,18 +234,18 @@ fn hold(held: &mut Vec<u8>, chunk: &[u8], limit: usize) -> Result<(), ScrubError
     Ok(())
 }
 
-/// `tail` begins with the list of the key that went through and ends with the answer.
+/// `tail` starts with the list of the key that has passed and ends with the response.
 fn rewrite_tail(key: usize, tail: &[u8], remap: Remap<'_>) -> Result<Vec<u8>, ScrubError> {
     let key = KEYS.get(key).and_then(|key| key.strip_suffix(b"["));
     let mut text = vec![b'{'];
     text.extend_from_slice(key.unwrap_or_default());
     text.extend_from_slice(tail);
-    let lists: Object<'_> = json::read(&text, "what follows its `data` is not known")?;
+    let lists: Object<'_> = json::read(&text, "it continues after `data` in an unknown way")?;
 
     let mut out = Vec::with_capacity(tail.len());
     for (at, (key, _)) in lists.iter().enumerate() {
         if key != "warnings" && key != "infos" {
-            return Err(Unreadable("it has a key after `data` that is not known").into());
+            return Err(Unreadable("it has an unknown key after `data`").into());
         }
         if at > 0 {
             out.push(b',');

@@ -21,7 +21,7 @@ fn in_pieces_of(size: usize, text: &str) -> Result<Vec<u8>, ScrubError> {
     stream(&text.as_bytes().chunks(size).collect::<Vec<_>>())
 }
 
-/// Shapes of Prometheus 2.42 and 3, Thanos and its query frontend.
+/// Responses as Prometheus 2.42 and 3, Thanos and its query frontend write them.
 fn answers() -> Vec<String> {
     let vector = r#""resultType":"vector","result":[{"metric":{"__name__":"up","warnings":"[","infos":"x"},"value":[1,"1"]}]"#;
     vec![
@@ -39,7 +39,7 @@ fn answers() -> Vec<String> {
 }
 
 #[test]
-fn nothing_of_a_store_is_left_and_data_is_untouched() {
+fn warnings_are_scrubbed_and_data_is_unmodified() {
     for answer in answers() {
         let out = String::from_utf8(in_pieces_of(answer.len(), &answer).unwrap()).unwrap();
         assert!(!out.contains("globex"), "{out}");
@@ -50,7 +50,7 @@ fn nothing_of_a_store_is_left_and_data_is_untouched() {
 }
 
 #[test]
-fn an_answer_without_warnings_passes_byte_for_byte_and_uncopied() {
+fn response_without_warnings_is_neither_changed_nor_copied() {
     let answer = Bytes::from(answers().swap_remove(0));
     let mut scrubber = AnswerScrubber::new(0, SAME);
     let mut out = Vec::new();
@@ -63,7 +63,7 @@ fn an_answer_without_warnings_passes_byte_for_byte_and_uncopied() {
 }
 
 #[test]
-fn streaming_holds_nothing_back() {
+fn streaming_buffers_nothing() {
     let head = r#"{"status":"success","data":["a","warn"#;
     let mut scrubber = AnswerScrubber::new(0, SAME);
     let mut out = Vec::new();
@@ -74,7 +74,7 @@ fn streaming_holds_nothing_back() {
 }
 
 #[test]
-fn however_it_is_cut_the_answer_is_the_same() {
+fn result_is_independent_of_chunk_boundaries() {
     for answer in answers() {
         let whole = scrub_whole(answer.as_bytes(), &SAME).unwrap();
         for size in 1..=answer.len() {
@@ -89,7 +89,7 @@ fn however_it_is_cut_the_answer_is_the_same() {
 }
 
 #[test]
-fn a_tail_that_is_not_understood_fails() {
+fn unknown_tail_is_refused() {
     for tail in [
         r#","warnings":["a"],"notices":["at globex"]}"#,
         r#","warnings":["a"],"warnings":["b"]}"#,
@@ -112,7 +112,7 @@ fn a_tail_that_is_not_understood_fails() {
 }
 
 #[test]
-fn an_answer_of_another_shape_is_read_whole_within_bounds() {
+fn response_in_another_format_is_buffered_up_to_a_limit() {
     let mut scrubber = AnswerScrubber::new(64, SAME);
     let mut out = Vec::new();
     scrubber
@@ -134,7 +134,7 @@ fn an_answer_of_another_shape_is_read_whole_within_bounds() {
 
 proptest! {
     #[test]
-    fn any_chunking_gives_what_the_whole_gives(
+    fn streamed_result_equals_buffered_result(
         warnings in prop::collection::vec(".{0,12}", 0..3),
         infos in prop::collection::vec("(PromQL info: )?.{0,8}", 0..3),
         values in prop::collection::vec("(warnings|infos|[\":\\[\\\\])*", 0..4),
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_pass_or_fail_without_a_panic(
+    fn arbitrary_bytes_never_panic(
         head in prop::bool::ANY,
         chunks in prop::collection::vec("(\"warnings\":\\[|\"infos\":\\[|[\"\\[\\]{},:a\\\\])*", 0..4),
     ) {

@@ -1,5 +1,5 @@
-//! `/api/v1/metadata`: types and help texts by metric, without any label to tell whose they are.
-//! A tenant gets those of the metrics it has series of.
+//! `/api/v1/metadata`: types and help texts by metric, without any label that names a tenant. A
+//! tenant gets those of the metrics that it has series of.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::super::json::{self, Envelope, Object, ObjectWriter, Text, Unreadable};
 use super::write_answer;
 
-/// The most metric names one tenant may have; they are held while metadata is filtered.
+/// The most metric names of one tenant; they are in memory while metadata is filtered.
 pub const MAX_METRIC_NAMES: usize = 1_000_000;
 
 /// The names of a tenant's series.
@@ -17,8 +17,8 @@ pub const MAX_METRIC_NAMES: usize = 1_000_000;
 pub struct MetricNames<'a>(HashSet<Cow<'a, str>>);
 
 impl<'a> MetricNames<'a> {
-    /// Reads the upstream's answer to `/api/v1/label/__name__/values`, asked with the tenant's
-    /// matchers.
+    /// Parses the upstream's response to `/api/v1/label/__name__/values`, requested with the
+    /// tenant's matchers.
     pub fn from_label_values(answer: &'a [u8]) -> Result<Self, Unreadable> {
         let envelope = Envelope::read(answer)?;
         let names: Vec<Text<'a>> = envelope.data("its label values are not a list of texts")?;
@@ -36,7 +36,7 @@ impl<'a> MetricNames<'a> {
         }
     }
 
-    /// Whether one of the series is of this family, if the family is of this type.
+    /// Whether one of the series belongs to this family, if the family has this type.
     fn has_family(&self, family: &str, kind: &str) -> bool {
         series_suffixes(kind)
             .iter()
@@ -44,9 +44,8 @@ impl<'a> MetricNames<'a> {
     }
 }
 
-/// What the series of a family may be called, after its name: `OpenMetrics` 1.0 §5, and the text
-/// format, where counters and infos are families of their full name and native histograms are one
-/// series of it.
+/// The suffixes of a family's series: `OpenMetrics` 1.0 §5, and the text format, where counters and
+/// infos are families of their full name and a native histogram is one series.
 fn series_suffixes(kind: &str) -> &'static [&'static str] {
     match kind {
         "counter" => &["", "_total", "_created"],
@@ -58,11 +57,11 @@ fn series_suffixes(kind: &str) -> &'static [&'static str] {
     }
 }
 
-/// Keeps the metrics the tenant has series of, `limit` at the most.
+/// Keeps the metrics that the tenant has series of, at most `limit`.
 ///
-/// Entries that do not fit the tenant's series by their type go. Where several are left, they are
-/// other tenants' as well, and there is no telling which is whose: they become one, with what they
-/// agree on. A single entry of a name that another tenant uses too may be the other's.
+/// Entries whose type does not fit the tenant's series are removed. If several remain, some are
+/// other tenants', and it is unknown which: they are merged into one, with what they agree on. A
+/// single entry of a name that another tenant uses too may be that tenant's.
 pub fn metadata(
     answer: &[u8],
     names: &MetricNames<'_>,
@@ -110,7 +109,7 @@ fn own_entry<'a>(
     Ok(merged)
 }
 
-/// `metadata.Metadata` in Prometheus, `metadatapb.Meta` in Thanos. A key that is missing is empty:
+/// `metadata.Metadata` in Prometheus, `metadatapb.Meta` in Thanos. A missing key is empty:
 /// Prometheus before 2.15 had no unit.
 struct Entry<'a> {
     kind: Cow<'a, str>,
@@ -131,7 +130,7 @@ impl<'a> Entry<'a> {
         })
     }
 
-    /// What both say.
+    /// What both agree on.
     fn merge(self, other: &Self) -> Self {
         let agreed = |mine: Cow<'a, str>, other: &str, else_: &'static str| {
             if mine == other {
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_answer_keeps_the_families_of_own_series() {
+    fn recorded_response_keeps_families_of_own_series() {
         let own = [
             "go_gc_duration_seconds_sum",
             "prometheus_http_request_duration_seconds_bucket",
@@ -198,7 +197,7 @@ mod tests {
                 "prometheus_http_request_duration_seconds"
             ]
         );
-        // A gauge has no such series, and a name is not a prefix of another.
+        // A gauge has no such series, and a name does not match a longer one.
         assert!(
             families(&filtered(RECORDED, &["go_goroutines_total", "go_gc"], None).unwrap())
                 .is_empty()
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn each_type_has_its_series() {
+    fn each_type_has_its_series_suffixes() {
         for (kind, suffix, own) in [
             ("counter", "_total", true),
             ("counter", "_bucket", false),
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tenants_disagree_on_is_left_open() {
+    fn conflicting_entries_are_merged() {
         let of = |entries: &str| {
             let answer = format!(r#"{{"status":"success","data":{{"a":[{entries}]}}}}"#);
             let out = filtered(answer.as_bytes(), &["a"], None).unwrap();
@@ -264,7 +263,7 @@ mod tests {
             of(r#"{"type":"gauge","help":"h","secret":"globex"}"#),
             r#"{"type":"gauge","help":"h","unit":""}"#
         );
-        // What does not fit the own series is another's.
+        // What does not fit the tenant's own series is another tenant's.
         let answer = br#"{"status":"success","data":{"a":[{"type":"gauge","help":"globex"},{"type":"counter","help":"mine"}]}}"#;
         assert_eq!(
             filtered(answer, &["a_total"], None).unwrap(),
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_count_what_is_kept() {
+    fn limit_counts_kept_metrics() {
         let all = ["go_goroutines", "prometheus_build_info"];
         assert_eq!(
             families(&filtered(RECORDED, &all, Some(1)).unwrap()),
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_not_passed_on() {
+    fn unknown_format_is_refused() {
         for answer in [
             r#"{"status":"success"}"#,
             r#"{"status":"success","data":[]}"#,

@@ -1,9 +1,9 @@
-//! Answers that the upstream gives for all tenants at once: read whole, what is not the tenant's
-//! taken out, what is kept left as it came.
+//! Filters responses that contain the data of all tenants: they are buffered, other tenants' data
+//! is removed, and the rest is unmodified.
 //!
-//! Each takes the upstream's JSON (identity-encoded, bounded by the caller) and returns JSON, or
-//! [`Unreadable`](super::Unreadable), upon which nothing of the answer may be passed on.
-//! Warnings are scrubbed as in [`super::warnings`]; no query is sent, so no place in one is named.
+//! Each filter takes the upstream's JSON (identity-encoded, bounded by the caller) and returns
+//! JSON, or [`Unreadable`](super::Unreadable); then nothing of the response may be passed on.
+//! Warnings are scrubbed as in [`super::warnings`]; there is no query, so positions are removed.
 
 mod metadata;
 mod rules;
@@ -17,7 +17,7 @@ use super::answer::write_warnings;
 use super::json::{self, Envelope, Labels, Object, ObjectWriter, Unreadable};
 use crate::tenancy::Matchers;
 
-/// Writes an answer around its new `data`.
+/// Writes a response around its new `data`.
 fn write_answer(
     envelope: &Envelope<'_>,
     capacity: usize,
@@ -37,7 +37,7 @@ fn admits(matchers: &Matchers, labels: &Labels<'_>) -> bool {
     matchers.admit(|name| labels.get(name))
 }
 
-/// Those objects of a list whose `labels` satisfy every matcher.
+/// The objects of a list whose `labels` satisfy every matcher.
 fn admitted<'a>(list: Vec<Object<'a>>, matchers: &Matchers) -> Result<Vec<Object<'a>>, Unreadable> {
     let mut kept = Vec::new();
     for object in list {
@@ -78,7 +78,7 @@ mod tests {
         serde_json::from_slice(answer).unwrap()
     }
 
-    /// A label set: of the tenant, of one that is nearly it, of another, of nobody.
+    /// A label set: the tenant's, similar to it, another tenant's, or without a tenant.
     fn owner() -> impl Strategy<Value = Value> {
         const VALUES: [&str; 8] = [
             "acme",
@@ -99,7 +99,7 @@ mod tests {
         ]
     }
 
-    /// What may stand where we look at nothing.
+    /// JSON in positions that the filter does not read.
     fn odd_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -133,9 +133,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// A damaged answer is refused, or shows no more than a sound one.
+        /// A damaged response is refused, or shows no more than an intact one.
         #[test]
-        fn damage_shows_nothing_of_others(
+        fn damaged_response_leaks_nothing(
             which in 0_usize..3,
             at in any::<prop::sample::Index>(),
             byte in prop_oneof![Just(b'"'), Just(b'{'), Just(b'}'), Just(b','), Just(b'\\'), any::<u8>()],
@@ -152,9 +152,9 @@ mod tests {
             }
         }
 
-        /// The same as with every value in hand: those whose labels name the tenant, as they came.
+        /// A model that filters parsed JSON: the entries whose labels name the tenant, unmodified.
         #[test]
-        fn a_model_says_the_same(owners in prop::collection::vec((owner(), odd_json()), 0..6)) {
+        fn filter_agrees_with_a_model(owners in prop::collection::vec((owner(), odd_json()), 0..6)) {
             let one = |(owner, odd): &(Value, Value)| {
                 json!({"labels": owner, "value": odd, "annotations": {"a": "b"}, "state": "firing"})
             };
@@ -202,7 +202,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_filtered_or_refused(answer in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn arbitrary_bytes_never_panic(answer in prop::collection::vec(any::<u8>(), 0..64)) {
             for which in 0..3 {
                 let _ = filtered(which, &answer);
             }

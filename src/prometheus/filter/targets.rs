@@ -4,12 +4,12 @@ use super::super::json::{self, Envelope, Object, ObjectWriter, Unreadable};
 use super::{admitted, write_answer};
 use crate::tenancy::Matchers;
 
-/// Keeps the active targets whose labels (those after relabelling, which their series get)
-/// satisfy every matcher.
+/// Keeps the active targets whose labels (those after relabelling, which their series get) satisfy
+/// every matcher.
 ///
-/// What stands for a target before relabelling may be shared by tenants and tells how the
-/// operator finds them: `discoveredLabels` becomes empty. Dropped targets have no labels but
-/// those, so none can be told to be the tenant's: the list and the counts become empty.
+/// The labels before relabelling may be shared by tenants and disclose the operator's service
+/// discovery: `discoveredLabels` becomes empty. Dropped targets have only those labels, so it is
+/// unknown which are the tenant's: their list and the counts become empty.
 pub fn targets(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable> {
     let envelope = Envelope::read(answer)?;
     let data: Object<'_> = envelope.data("its targets are not an object")?;
@@ -58,7 +58,7 @@ mod tests {
     const RECORDED: &[u8] = include_bytes!("../../../tests/fixtures/prometheus/targets-2.42.json");
 
     #[test]
-    fn only_own_targets_are_kept_without_their_discovery() {
+    fn only_own_targets_are_kept_without_discovered_labels() {
         let out = text(targets(RECORDED, &acme()).unwrap());
         assert!(
             !out.contains("globex") && !out.contains("__address__"),
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn later_and_thanos_shapes_are_known() {
+    fn later_and_thanos_formats_are_supported() {
         let answer = br#"{"status":"success","data":{"activeTargets":null,"droppedTargets":[{"discoveredLabels":{"a":"globex"},"scrapePool":"globex"}],"droppedTargetCounts":{"globex":7},"notices":["globex"]}}"#;
         assert_eq!(
             text(targets(answer, &acme()).unwrap()),
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_not_passed_on() {
+    fn unknown_format_is_refused() {
         for answer in [
             r#"{"status":"success","data":[]}"#,
             r#"{"status":"success","data":{"activeTargets":[{"labels":{"tenant_id":"globex"},"labels":{"tenant_id":"acme"}}]}}"#,

@@ -1,8 +1,8 @@
-//! Which parameters of a call go up, and confined how.
+//! Which parameters of a call are forwarded, and how they are confined.
 //!
-//! Each endpoint has a list of the parameters that either product reads there. A parameter that
-//! is not on it is dropped: neither product reads it, so the answer is the same without it, and
-//! what some other upstream may read into it never reaches one.
+//! Each endpoint has a list of the parameters that either product reads there. A parameter that is
+//! not on it is dropped: neither product reads it, so the response is the same without it, and an
+//! upstream that would read it never gets it.
 
 pub mod table;
 
@@ -15,40 +15,39 @@ use super::endpoints::Endpoint;
 use super::form::Form;
 use crate::tenancy::Matchers;
 
-/// The longest value, in bytes, of a parameter that is passed on unread. Times, durations and
+/// The longest value, in bytes, of a parameter that is forwarded unparsed. Times, durations and
 /// rule files are shorter.
 pub const MAX_VALUE_BYTES: usize = 4096;
 
-/// The most bytes all confined queries and selectors of one request may have. Confining repeats
-/// the tenants in each selector; a thousand selectors with a thousand tenants would not fit.
+/// The most bytes of all confined queries and selectors of one request. Confining repeats the
+/// tenants in each selector; a thousand selectors with a thousand tenants would not fit.
 pub const MAX_CONFINED_BYTES: usize = 8 << 20;
 
-/// How queries are confined; the implementation is the caller's.
+/// How queries are confined; implemented by the caller.
 pub trait Confine {
-    /// Why it was refused.
     type Refusal;
 
-    /// A whole query, every selector in it confined.
+    /// A complete query, with every selector confined.
     fn query(&mut self, query: &str) -> Result<String, Self::Refusal>;
 
     /// A `match[]`: exactly one series selector, confined.
     fn selector(&mut self, selector: &str) -> Result<String, Self::Refusal>;
 
-    /// A `match[]` that goes up as it is, because the answer is filtered: it must be exactly one
-    /// series selector.
+    /// A `match[]` that is forwarded unmodified, because the response is filtered: it must be
+    /// exactly one series selector.
     fn check_selector(&mut self, selector: &str) -> Result<(), Self::Refusal>;
 }
 
-/// The parameters of a request as they may go up.
+/// The parameters of a request that may be forwarded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowed<'a> {
-    /// What is sent, all of it in one place: URL or body.
+    /// What is forwarded, all of it in one place: URL or body.
     pub sent: Form<'a>,
-    /// What is done here with the answer.
+    /// What is applied to the response here.
     pub local: Local,
 }
 
-/// Parameters that are not sent, because only after filtering can they be done right.
+/// Parameters that are not forwarded, because they are correct only after filtering.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Local {
     /// `exclude_alerts` of `/rules`.
@@ -57,18 +56,16 @@ pub struct Local {
     pub metadata_limit: Option<usize>,
 }
 
-/// Why a request's parameters do not go up.
+/// Why a request's parameters are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ParamError<R> {
-    /// It is not this proxy's to allow: to be answered with 403.
+    /// Not permitted; the response is a 403.
     #[error("parameter `{name}` is not allowed here: {reason}")]
     Forbidden {
-        /// The parameter.
         name: &'static str,
-        /// Why.
         reason: &'static str,
     },
-    /// A parameter that counts once was given twice, and differently.
+    /// A parameter that is used once was given with different values.
     #[error("parameter `{0}` is given more than once, with different values")]
     Ambiguous(&'static str),
     /// Longer than [`MAX_VALUE_BYTES`].
@@ -77,7 +74,7 @@ pub enum ParamError<R> {
     /// More than [`MAX_CONFINED_BYTES`].
     #[error("the request's selectors are too many for this many tenants")]
     TooMuch,
-    /// What Prometheus says to a value it cannot use, in its own words.
+    /// A value that Prometheus refuses; the text is its own.
     #[error("{0}")]
     Invalid(Cow<'static, str>),
     /// The query or a selector was refused.
@@ -87,9 +84,10 @@ pub enum ParamError<R> {
 
 /// Decides on every parameter of a request to this endpoint.
 ///
-/// An empty or missing `query` goes up as an empty one: no selector is in it, and the upstream's
-/// own complaint is the right answer. A call without `match[]` means all series, so one that
-/// selects all the tenant's is added; for `/federate` it means none, so one that selects none is.
+/// An empty or missing `query` is forwarded as an empty one: it contains no selector, and the
+/// upstream's own error is the right response. A call without `match[]` selects all series, so a
+/// selector of all the tenant's series is added; for `/federate` it selects none, so one that
+/// selects none is.
 pub fn allow<'a, C: Confine>(
     endpoint: &Endpoint,
     form: Form<'a>,
@@ -103,15 +101,16 @@ pub fn allow<'a, C: Confine>(
     decision.complete(endpoint, matchers)
 }
 
-/// A parameter of the endpoint's list, as it was given.
+/// A parameter of the endpoint's list, with its original value.
 struct Given<'a> {
     name: &'static str,
     policy: Policy,
     value: Cow<'a, str>,
 }
 
-/// Keeps what is on the list, and what counts once, once. Go takes the first of several, other
-/// readers the last: so the same again is as good as once, and another is an error.
+/// Keeps the parameters on the list, and one of those that are used once. Go takes the first of
+/// several, other parsers the last: so a repeated equal value is accepted, and a different one is
+/// an error.
 fn read<'a, R>(table: Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamError<R>> {
     let mut all: Vec<Given<'a>> = Vec::new();
     for (name, value) in form {
@@ -120,7 +119,7 @@ fn read<'a, R>(table: Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamErro
         };
         let earlier = all
             .iter()
-            .find(|given| policy.counts_once() && given.name == *name);
+            .find(|given| policy.is_used_once() && given.name == *name);
         match earlier {
             None => all.push(Given {
                 name,
@@ -210,7 +209,7 @@ impl<'a> Decision<'a> {
         let local = &mut self.allowed.local;
         match parameter {
             LocalParameter::ExcludeAlerts => {
-                // Prometheus reads it without case, Go's `ParseBool` almost.
+                // Prometheus ignores case here, Go's `ParseBool` mostly does not.
                 local.exclude_alerts = go_bool(&value.to_ascii_lowercase())
                     .ok_or("invalid parameter \"exclude_alerts\": it is not a boolean")?;
             }

@@ -1,37 +1,37 @@
-//! The parameters of each endpoint, read from every `FormValue`, `Form[…]` and `URL.Query()` of
-//! the handlers in `web/api/v1/api.go`, `web/federate.go` (Prometheus) and `pkg/api/query/v1.go`,
+//! The parameters of each endpoint, from every `FormValue`, `Form[…]` and `URL.Query()` of the
+//! handlers in `web/api/v1/api.go`, `web/federate.go` (Prometheus) and `pkg/api/query/v1.go`,
 //! `pkg/queryfrontend` (Thanos).
 
 use super::super::endpoints::Endpoint;
 
-/// What happens to a parameter.
+/// What is done with a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Counts once; confined as a query.
+    /// Used once; confined as a query.
     Query,
     /// A list; each is confined as a selector.
     Selectors,
-    /// A list; each must be a selector, and goes up as it is.
+    /// A list; each must be a selector, and is forwarded unmodified.
     CheckedSelectors,
-    /// Counts once; goes up.
+    /// Used once; forwarded.
     Pass,
-    /// Counts once; forwarded unmodified: a query that is printed, and selects nothing.
+    /// Used once; forwarded unmodified: a query that is printed, and selects nothing.
     PrintedQuery,
-    /// A list; goes up.
+    /// A list; forwarded.
     PassList,
-    /// A list of labels that are taken off the series; goes up unless a tenant label is in it.
+    /// A list of labels that are removed from the series; forwarded unless a tenant label is in it.
     Labels,
-    /// Refused if it is there at all.
+    /// Refused if present.
     Forbid(&'static str),
-    /// Refused if it switches something on, else dropped.
+    /// Refused if it turns something on, otherwise dropped.
     ForbidIfOn(&'static str),
-    /// Counts once; is done here.
+    /// Used once; applied to the response here.
     Local(LocalParameter),
 }
 
 impl Policy {
-    /// Whether the upstream reads one value of the parameter, not a list.
-    pub fn counts_once(self) -> bool {
+    /// Whether the upstream uses one value of the parameter, not a list.
+    pub fn is_used_once(self) -> bool {
         matches!(
             self,
             Self::Query | Self::Pass | Self::PrintedQuery | Self::Local(_)
@@ -39,21 +39,21 @@ impl Policy {
     }
 }
 
-/// What is done here with the filtered answer.
+/// What is applied to the filtered response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalParameter {
-    /// Rules lose their alerts.
+    /// Rules without their alerts.
     ExcludeAlerts,
-    /// There are no more metrics than this.
+    /// At most this many metrics.
     MetadataLimit,
-    /// Merged metadata has one entry a metric, so any limit holds; only its form is checked.
+    /// Merged metadata has one entry per metric, so any limit is met; only its format is checked.
     MetadataLimitPerMetric,
 }
 
-/// Parameters of a call.
+/// The parameters of an endpoint.
 pub type Table = &'static [(&'static str, Policy)];
 
-/// The parameters an endpoint reads, and what happens to each; others are dropped.
+/// The parameters that an endpoint reads, and what is done with each; others are dropped.
 pub fn of(endpoint: &Endpoint) -> Table {
     match endpoint {
         Endpoint::Query => QUERY,
@@ -84,7 +84,7 @@ const ANALYZE: (&str, Policy) = (
     "analyze",
     Policy::ForbidIfOn("its answer names the addresses of stores"),
 );
-/// Of earlier Thanos; now an endpoint of its own.
+/// In earlier versions of Thanos; now an endpoint of its own.
 const EXPLAIN: (&str, Policy) = (
     "explain",
     Policy::ForbidIfOn("its answer may name remote engines"),
@@ -150,8 +150,8 @@ const LABELS: Table = &[
     STORE_MATCH,
 ];
 const FEDERATE: Table = &[("match[]", Policy::Selectors)];
-/// `group_limit` and `group_next_token` are dropped: pages cut before filtering would show how
-/// many groups others have. The answer is whole.
+/// `group_limit` and `group_next_token` are dropped: pages that are cut before filtering would show
+/// how many groups other tenants have. The response is complete.
 const RULES: Table = &[
     ("type", Policy::Pass),
     ("rule_name[]", Policy::PassList),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::tenancy::{LabelMatcher, Tenant, TenantSet};
 
-/// Stands for the scanner: marks what it was given.
+/// Replaces the scanner: marks what it gets.
 struct Marks;
 
 impl Confine for Marks {
@@ -58,7 +58,7 @@ fn values() -> Endpoint {
 }
 
 #[test]
-fn a_query_is_confined_wherever_it_is_read() {
+fn query_is_confined_at_every_endpoint() {
     for endpoint in [
         Endpoint::Query,
         Endpoint::QueryRange,
@@ -80,13 +80,13 @@ fn a_query_is_confined_wherever_it_is_read() {
 }
 
 #[test]
-fn an_empty_query_is_the_upstreams_to_refuse() {
+fn empty_query_is_forwarded() {
     assert_eq!(sent(&Endpoint::Query, "query="), "query=");
     assert_eq!(sent(&Endpoint::Query, "time=1"), "time=1");
 }
 
 #[test]
-fn a_pure_query_is_not_changed() {
+fn printed_query_is_unmodified() {
     let long = format!("query={}", "a".repeat(MAX_VALUE_BYTES + 1));
     assert_eq!(sent(&Endpoint::ParseQuery, &long), long);
     assert_eq!(
@@ -96,7 +96,7 @@ fn a_pure_query_is_not_changed() {
 }
 
 #[test]
-fn what_counts_once_may_not_differ() {
+fn single_parameter_with_different_values_is_refused() {
     assert_eq!(
         sent(&Endpoint::Query, "query=up&query=up&time=1&time=1"),
         "query=<up>&time=1"
@@ -120,7 +120,7 @@ fn what_counts_once_may_not_differ() {
 }
 
 #[test]
-fn unknown_parameters_do_not_go_up() {
+fn unknown_parameters_are_dropped() {
     for name in [
         "extra_filters[]",
         "extra_label",
@@ -139,7 +139,7 @@ fn unknown_parameters_do_not_go_up() {
     }
     assert_eq!(sent(&Endpoint::Alerts, "partial_response=1&match[]=a"), "");
     assert_eq!(sent(&Endpoint::BuildInfo, "a=b"), "");
-    // `time` is no parameter of a range query, and so on.
+    // `time` is not a parameter of a range query, and so on.
     assert_eq!(
         sent(&Endpoint::QueryRange, "query=up&time=1&match[]=x"),
         "query=<up>"
@@ -151,7 +151,7 @@ fn unknown_parameters_do_not_go_up() {
 }
 
 #[test]
-fn what_reaches_around_the_tenant_is_forbidden() {
+fn parameters_that_circumvent_the_tenant_are_refused() {
     for (endpoint, form) in [
         (Endpoint::Query, "query=up&storeMatch[]={a=\"b\"}"),
         (Endpoint::Series, "match[]=up&storeMatch[]="),
@@ -183,7 +183,7 @@ fn what_reaches_around_the_tenant_is_forbidden() {
 }
 
 #[test]
-fn every_selector_is_confined_and_none_means_all_of_the_tenant() {
+fn every_selector_is_confined_and_a_missing_one_selects_the_tenant() {
     assert_eq!(
         sent(
             &Endpoint::Series,
@@ -208,7 +208,7 @@ fn every_selector_is_confined_and_none_means_all_of_the_tenant() {
 }
 
 #[test]
-fn federating_without_a_selector_finds_nothing() {
+fn federate_without_a_selector_selects_nothing() {
     assert_eq!(
         sent(&Endpoint::Federate, ""),
         r#"match[]={tenant_id="acme",__name__=""}"#
@@ -220,7 +220,7 @@ fn federating_without_a_selector_finds_nothing() {
 }
 
 #[test]
-fn rules_are_asked_for_whole() {
+fn rules_are_requested_without_pagination() {
     let form = "type=alert&rule_name[]=a&rule_name[]=b&file[]=f&rule_group[]=g&match[]={x=\"y\"}\
                 &exclude_alerts=TRUE&group_limit=1&group_next_token=abc";
     let (sent, local) = try_allow(&Endpoint::Rules, form).unwrap();
@@ -278,7 +278,7 @@ fn metadata_is_limited_after_filtering() {
 }
 
 #[test]
-fn values_and_what_confining_makes_of_them_are_bounded() {
+fn values_and_confined_selectors_are_bounded() {
     let long = "1".repeat(MAX_VALUE_BYTES + 1);
     assert_eq!(
         refusal(&Endpoint::Query, &format!("query=up&time={long}")),

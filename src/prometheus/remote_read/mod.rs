@@ -1,11 +1,11 @@
-//! Remote read: a matcher for each tenant label is added to every query of the request.
+//! Remote read: adds a matcher for each tenant label to every query of the request.
 //!
-//! The message (`prompb.ReadRequest`) is walked on the wire, not decoded: what is not added stays
-//! byte for byte. A query's matchers are a conjunction of submessages, so one more narrows it
-//! whatever the others hold.
+//! The message (`prompb.ReadRequest`) is edited in its wire format without decoding it: apart from
+//! what is added, it is byte for byte the original. A query's matchers are a conjunction of
+//! submessages, so one more narrows it whatever the others contain.
 //!
-//! A Prometheus whose external labels include the tenant label takes an equality matcher on it
-//! for one on itself (`filterExtLabelsFromMatchers`): right for one tenant; for several it finds
+//! A Prometheus whose external labels include the tenant label takes an equality matcher on it as
+//! one on itself (`filterExtLabelsFromMatchers`): right for one tenant; for several it finds
 //! nothing.
 
 mod ranges;
@@ -18,28 +18,25 @@ pub use self::sizes::sizes;
 use crate::tenancy::{MatchOp, Matchers};
 use crate::wire::{self, Malformed, Message, Value};
 
-/// The most queries one request may have. Clients send one.
+/// The most queries of one request. Clients send one.
 pub const MAX_QUERIES: usize = 100;
 
-/// Why a body is not sent. All are the client's mistakes, to be answered with 400.
+/// Why a body is refused. All are client errors, status 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RemoteReadError {
-    /// Not snappy's block format.
     #[error("the body is not a snappy block")]
     NotSnappy,
-    /// The decoded message would be longer than allowed.
     #[error("the decoded body is longer than {0} bytes")]
     TooLong(usize),
-    /// Not a message this reads in the one way the upstream does.
-    #[error("the body is not a remote read request this proxy knows: {0}")]
+    /// A message that the upstream might parse differently.
+    #[error("the body is not a remote read request that this proxy supports: {0}")]
     Unknown(&'static str),
-    /// More than [`MAX_QUERIES`].
     #[error("the request has more than {MAX_QUERIES} queries")]
     TooManyQueries,
 }
 
-/// Confines a decoded message; the result is a body for `POST /api/v1/read`, a snappy block. The
-/// message may be `max_decoded` bytes long.
+/// Confines a decoded message of at most `max_decoded` bytes; the result is a body for `POST
+/// /api/v1/read`, a snappy block.
 pub fn confine(
     message: &[u8],
     matchers: &Matchers,
@@ -51,8 +48,7 @@ pub fn confine(
         .map_err(|_| RemoteReadError::TooLong(max_decoded))
 }
 
-/// The message in a body of `POST /api/v1/read`, a snappy block. It may be `max_decoded` bytes
-/// long.
+/// The message in a body of `POST /api/v1/read`, a snappy block; at most `max_decoded` bytes.
 pub fn decode(body: &[u8], max_decoded: usize) -> Result<Vec<u8>, RemoteReadError> {
     let length = snap::raw::decompress_len(body).map_err(|_| RemoteReadError::NotSnappy)?;
     if length > max_decoded {

@@ -1,9 +1,9 @@
-//! What time ranges a remote read asks for.
+//! The time ranges of a remote read.
 
 use super::{MAX_QUERIES, RemoteReadError};
 use crate::wire::{self, Field, Message, Value};
 
-/// The ranges of every query, and of its hints, which storages go by as well; in nanoseconds.
+/// The ranges of every query, and of its hints, which storages use as well; in nanoseconds.
 pub fn ranges(message: &[u8]) -> Result<Vec<i128>, RemoteReadError> {
     let mut ranges = Vec::new();
     for field in wire::fields(message) {
@@ -39,7 +39,7 @@ fn of_query(query: Message<'_>, ranges: &mut Vec<i128>) -> Result<(), RemoteRead
     Ok(())
 }
 
-/// `ReadHints`: 3 start, 4 end. Without both, nothing is found.
+/// `ReadHints`: 3 start, 4 end. If both are missing, the range is empty.
 fn of_hints(hints: Message<'_>) -> Result<i128, RemoteReadError> {
     let mut times = Times::default();
     for field in hints.fields() {
@@ -53,7 +53,7 @@ fn of_hints(hints: Message<'_>) -> Result<i128, RemoteReadError> {
     Ok(times.range())
 }
 
-/// Milliseconds since 1970; one that is not there is 0.
+/// Milliseconds since 1970; a missing one is 0.
 #[derive(Default)]
 struct Times {
     start: Option<i64>,
@@ -67,7 +67,7 @@ impl Times {
     }
 }
 
-/// Decoders take the last of several, but not all need to be decoders.
+/// Decoders take the last of several, but an upstream need not use such a decoder.
 const REPEATED: RemoteReadError = RemoteReadError::Unknown("a time is given twice");
 
 fn once(time: &mut Option<i64>, field: &Field<'_>) -> Result<(), RemoteReadError> {
@@ -86,7 +86,7 @@ mod tests {
 
     const MS: i128 = 1_000_000;
 
-    /// Zero is left out, as encoders do.
+    /// Zero is omitted, as encoders do.
     fn put(out: &mut Vec<u8>, number: u32, value: i64) {
         wire::put_uint(out, number, value.cast_unsigned());
     }
@@ -124,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_message_is_read_or_not(query in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn arbitrary_messages_never_panic(query in prop::collection::vec(any::<u8>(), 0..40)) {
             let _ = of(&[query]);
         }
     }

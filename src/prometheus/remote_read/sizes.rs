@@ -1,10 +1,10 @@
-//! How large the matchers of a remote read are.
+//! The size of the matchers of a remote read.
 
 use super::RemoteReadError;
 use crate::query_size::{Size, repetitions};
 use crate::wire::{self, Message, Value};
 
-/// The size of each matcher of each query, as if they stood in PromQL.
+/// The size of each matcher of each query, as if it were PromQL.
 pub fn sizes(message: &[u8]) -> Result<Vec<Size>, RemoteReadError> {
     let mut sizes = Vec::new();
     for field in wire::fields(message) {
@@ -22,8 +22,8 @@ pub fn sizes(message: &[u8]) -> Result<Vec<Size>, RemoteReadError> {
     Ok(sizes)
 }
 
-/// `LabelMatcher`: 1 type, 2 name, 3 value. Whatever its type, its value counts as a regular
-/// expression: decoders differ on which of several types holds.
+/// `LabelMatcher`: 1 type, 2 name, 3 value. Whatever its type, its value is measured as a regular
+/// expression: decoders differ on which of several types applies.
 fn size(matcher: Message<'_>) -> Result<Size, RemoteReadError> {
     let mut size = Size {
         nodes: 1,

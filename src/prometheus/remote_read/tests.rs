@@ -76,7 +76,7 @@ fn snappy(message: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(message).unwrap()
 }
 
-/// What a body becomes.
+/// The body that is forwarded for this one.
 fn confine_body(body: &[u8], max_decoded: usize) -> Result<Vec<u8>, RemoteReadError> {
     confine(&decode(body, max_decoded)?, &matchers(), max_decoded)
 }
@@ -105,7 +105,7 @@ fn query(own: &str) -> Query {
 }
 
 #[test]
-fn every_query_gets_every_matcher_and_nothing_else_changes() {
+fn every_query_gets_every_matcher_and_is_otherwise_unmodified() {
     let request = ReadRequest {
         queries: vec![query("globex"), Query::default(), query(&"long".repeat(99))],
         accepted_response_types: vec![1, 0],
@@ -118,7 +118,7 @@ fn every_query_gets_every_matcher_and_nothing_else_changes() {
 }
 
 #[test]
-fn a_request_without_queries_stays_as_it_is() {
+fn request_without_queries_is_unmodified() {
     let request = ReadRequest {
         queries: vec![],
         accepted_response_types: vec![0],
@@ -128,7 +128,7 @@ fn a_request_without_queries_stays_as_it_is() {
 }
 
 #[test]
-fn unpacked_response_types_are_known() {
+fn unpacked_response_types_are_supported() {
     assert_eq!(
         confined(&[0x10, 1, 0x10, 0])
             .unwrap()
@@ -138,7 +138,7 @@ fn unpacked_response_types_are_known() {
 }
 
 #[test]
-fn what_is_not_known_is_refused() {
+fn unknown_fields_are_refused() {
     let hostile: &[&[u8]] = &[
         &[0x1A, 0],                               // field 3 of the request
         &[0x08, 1],                               // queries as a varint
@@ -149,8 +149,8 @@ fn what_is_not_known_is_refused() {
         &[0x0A, 5, 0],                            // longer than the message
         &[0x0A, 2, 0x1A, 9],                      // longer than the query
         &[0x0A],                                  // no length
-        &[0x80],                                  // half a tag
-        &[0x8A, 0x80, 0x80, 0x80, 0x80, 0x01, 0], // field 1 to who keeps 32 bits of it
+        &[0x80],                                  // a truncated tag
+        &[0x8A, 0x80, 0x80, 0x80, 0x80, 0x01, 0], // field 1 to a parser that keeps 32 bits of it
         &[
             0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01,
         ],
@@ -183,16 +183,16 @@ fn sizes_are_bounded_before_anything_is_allocated() {
 }
 
 #[test]
-fn what_is_not_snappy_is_refused() {
+fn invalid_snappy_is_refused() {
     for body in [&b""[..], b"\x05hello", b"\xff\xff\xff\xff\xff\xff"] {
         assert_eq!(confine_body(body, 1 << 20), Err(RemoteReadError::NotSnappy));
     }
 }
 
 proptest! {
-    /// Whatever prost reads from what is sent has the matchers in every query.
+    /// Whatever prost decodes from the forwarded body has the matchers in every query.
     #[test]
-    fn no_bytes_get_a_query_past(message in prop::collection::vec(
+    fn arbitrary_messages_cannot_bypass_the_matchers(message in prop::collection::vec(
         prop_oneof![Just(0x0A_u8), Just(0x1A), Just(0x02), Just(0x00), any::<u8>()], 0..40,
     )) {
         let body = confine_body(&snappy(&message), 1 << 20);
@@ -207,7 +207,7 @@ proptest! {
     }
 
     #[test]
-    fn any_body_is_confined_or_refused(body in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn arbitrary_bodies_never_panic(body in prop::collection::vec(any::<u8>(), 0..64)) {
         let _ = confine_body(&body, 1 << 16);
     }
 }

@@ -1,4 +1,4 @@
-//! Words before a `(` in PromQL, by what they do to tenants' series.
+//! PromQL's functions and operators, by whether they mix the series of several tenants.
 
 pub(super) const AGGREGATIONS: &[&str] = &[
     "sum",
@@ -17,11 +17,11 @@ pub(super) const AGGREGATIONS: &[&str] = &[
     "limit_ratio",
 ];
 
-/// Words before a `(` that are neither calls nor lists of labels.
+/// Words that may stand before a `(` and start neither a call nor a list of labels.
 pub(super) const OPERATORS: &[&str] = &["and", "or", "unless", "atan2", "bool", "offset"];
 
-/// Functions of `promql/parser/functions.go` whose result has, for each tenant, what comes of its
-/// own series. `info` is not among them.
+/// Functions of `promql/parser/functions.go` that compute each tenant's results from its own series
+/// alone. `info` is not one of them.
 pub(super) const SEPARATE_FUNCTIONS: &[&str] = &[
     "abs",
     "acos",
@@ -112,22 +112,23 @@ pub(super) const SEPARATE_FUNCTIONS: &[&str] = &[
     "year",
 ];
 
-/// Functions that merge series or make one of none, and write no label but of equality matchers.
+/// Functions that merge series or make one from nothing. They write no labels except from equality
+/// matchers.
 pub(super) const MERGING_FUNCTIONS: &[&str] = &["absent", "absent_over_time", "scalar"];
 
-/// What a string argument is.
+/// What a string argument means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Argument {
-    /// A label's name that is written to.
+    /// The name of a label that is written.
     Destination,
-    /// A label's name that is read.
+    /// The name of a label that is read.
     Source,
     /// A regular expression, a replacement or a separator.
     Pattern,
     NotKnown,
 }
 
-/// What the string at this position (from 0) of a call is.
+/// What the string at this position (from 0) of a call means.
 pub(super) fn argument(function: &str, position: usize) -> Argument {
     match (function, position) {
         ("label_replace" | "label_join" | "histogram_quantiles", 1) | ("count_values", 0) => {

@@ -1,4 +1,4 @@
-//! What the expression of a rule that is evaluated over all tenants' series says of tenants.
+//! What a tenant may see of a shared rule's expression, which is evaluated over all tenants' series.
 
 mod functions;
 
@@ -15,18 +15,18 @@ use functions::{
     AGGREGATIONS, Argument, MERGING_FUNCTIONS, OPERATORS, SEPARATE_FUNCTIONS, argument,
 };
 
-/// What may be shown of a shared rule to a tenant.
+/// What a tenant may see of a shared rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SharedExpression {
-    /// No value of another tenant stands in the text, as far as its structure tells: matchers of
-    /// a tenant label hold the caller's values alone, and every string outside matchers is in a
-    /// position that is understood. Names of metrics and labels, and values of other labels, are
-    /// the rule author's own words.
+    /// The text names no other tenant, as far as its structure shows: matchers on a tenant label
+    /// have the caller's values alone, and every string outside matchers is in a known position.
+    /// Metric names, label names and values of other labels are the rule author's own words.
     pub shows_text: bool,
     /// Each value of the result is computed from one tenant's series alone, or all selected
-    /// series are the caller's. So a value beside the caller's label holds nothing of others.
+    /// series are the caller's. So a value with the caller's tenant label reveals nothing of
+    /// other tenants.
     pub shows_values: bool,
-    /// Which labels beside the caller's tenant label are those of the caller's series.
+    /// Which labels of a result with the caller's tenant label come from the caller's series.
     pub labels: ResultLabels,
 }
 
@@ -35,19 +35,19 @@ pub struct SharedExpression {
 pub enum ResultLabels {
     /// From the series that has the tenant label.
     OwnSeries,
-    /// From there, but for these, which the expression writes.
+    /// From that series, except these, which the expression writes.
     OwnSeriesExcept(Vec<String>),
-    /// The tenant label itself is written, or it is not known what is.
+    /// The expression writes the tenant label itself, or unknown labels.
     #[default]
     NotKnown,
 }
 
-/// Reads the expression of a shared rule. What cannot be read shows nothing.
+/// Analyzes the expression of a shared rule. One that cannot be read shows nothing.
 ///
-/// That each value is of one tenant is decided construct by construct: every aggregation keeps
-/// the tenant labels, every vector matching compares them, no function merges or makes series.
-/// An expression of such parts alone treats each tenant as if there were no other.
-pub fn read_shared(query: &str, matchers: &Matchers) -> SharedExpression {
+/// Whether each value comes from one tenant is decided construct by construct: every aggregation
+/// must keep the tenant labels, every vector matching must compare them, and no function may merge
+/// or make series. An expression of only such parts treats each tenant as if there were no other.
+pub fn analyze_shared(query: &str, matchers: &Matchers) -> SharedExpression {
     // Prometheus and Thanos print rules from their tree, without comments.
     if query.contains('#') {
         return SharedExpression::default();
@@ -62,18 +62,18 @@ pub fn read_shared(query: &str, matchers: &Matchers) -> SharedExpression {
         confined_selectors: 0,
         is_harmless: true,
         is_separate: true,
-        holds_words: false,
+        has_unknown_string: false,
         written: Written {
             labels: Some(Vec::new()),
             are_copied: false,
         },
     };
-    if reader.read().is_err() {
+    if reader.analyze().is_err() {
         return SharedExpression::default();
     }
     let is_confined = !scan.sites.is_empty() && reader.confined_selectors == scan.sites.len();
     let shows_values = reader.is_separate || is_confined;
-    let is_foreign = reader.holds_words || (reader.written.are_copied && !shows_values);
+    let is_foreign = reader.has_unknown_string || (reader.written.are_copied && !shows_values);
     SharedExpression {
         shows_text: reader.is_harmless,
         shows_values,
@@ -85,12 +85,11 @@ pub fn read_shared(query: &str, matchers: &Matchers) -> SharedExpression {
     }
 }
 
-/// An open parenthesis.
 struct Call<'q> {
-    /// Empty for a mere parenthesis.
+    /// Empty for a plain parenthesis.
     name: &'q str,
     argument: usize,
-    /// An aggregation whose `by` or `without` has to follow the closing parenthesis.
+    /// An aggregation whose `by` or `without` must follow the closing parenthesis.
     is_ungrouped: bool,
 }
 
@@ -101,22 +100,22 @@ struct Reader<'q, 'm> {
     confined_selectors: usize,
     is_harmless: bool,
     is_separate: bool,
-    /// A string outside matchers is not understood: a label may be made of it.
-    holds_words: bool,
+    /// A string outside matchers has an unknown meaning: a label may be made from it.
+    has_unknown_string: bool,
     written: Written,
 }
 
-/// What is written into labels of the result.
+/// Which labels of the result the expression writes.
 struct Written {
     /// The labels; `None` if they are not known, or a tenant label is among them.
     labels: Option<Vec<String>>,
-    /// Some are copied from other series, or made of values.
+    /// Some are copied from other series, or made from sample values.
     are_copied: bool,
 }
 
 impl<'q> Reader<'q, '_> {
-    /// Reads an expression that the scanner has accepted.
-    fn read(&mut self) -> Result<(), Refusal> {
+    /// Analyzes an expression that the scanner has accepted.
+    fn analyze(&mut self) -> Result<(), Refusal> {
         loop {
             self.cursor.skip_gap();
             let Some(byte) = self.cursor.peek() else {
@@ -160,9 +159,9 @@ impl<'q> Reader<'q, '_> {
             Argument::NotKnown => false,
         });
         self.is_harmless &= is_understood;
-        self.holds_words |= !is_understood;
+        self.has_unknown_string |= !is_understood;
         if argument == Argument::NotKnown {
-            // In parentheses, perhaps, and the name of a label that is written: of the tenant's.
+            // It may be in extra parentheses and name a label that is written: the tenant label.
             self.is_separate = false;
             self.written.labels = None;
         }
@@ -174,7 +173,7 @@ impl<'q> Reader<'q, '_> {
         Ok(())
     }
 
-    /// Notes that this label is written.
+    /// Records that this label is written.
     fn write(&mut self, label: Option<&str>) {
         let label = label.filter(|label| self.matchers.of_label(label).is_none());
         match (&mut self.written.labels, label) {
@@ -191,18 +190,18 @@ impl<'q> Reader<'q, '_> {
             if self.cursor.take(b'}') {
                 break;
             }
-            all.extend(Matcher::read(&mut self.cursor)?);
+            all.extend(Matcher::parse(&mut self.cursor)?);
             self.cursor.skip_gap();
             self.cursor.take(b',');
         }
-        let tells = |own: &LabelMatcher| {
+        let reveals = |own: &LabelMatcher| {
             let mut all = all.iter();
-            all.any(|matcher| is_of_copy(matcher, own) && matcher.tells_of_foreign(own))
+            all.any(|matcher| is_on_label_or_copy(matcher, own) && matcher.may_reveal_foreign(own))
         };
-        self.is_harmless &= !self.matchers.iter().any(tells);
+        self.is_harmless &= !self.matchers.iter().any(reveals);
         let confines = |own: &LabelMatcher| {
             let mut all = all.iter();
-            all.any(|matcher| matcher.is_of(own.label()) && matcher.holds_only_own(own))
+            all.any(|matcher| matcher.is_on_label(own.label()) && matcher.holds_only_own(own))
         };
         self.confined_selectors += usize::from(self.matchers.iter().all(confines));
         Ok(())
@@ -250,7 +249,7 @@ impl<'q> Reader<'q, '_> {
         Ok(())
     }
 
-    /// Reads a `by (…)` or `without (…)` if it is next.
+    /// Moves over a `by (…)` or `without (…)` if one is next.
     fn grouping(&mut self) -> Result<bool, Refusal> {
         if self.cursor.take_called_keyword(&["by"]) {
             let labels = self.labels()?;
@@ -317,10 +316,10 @@ impl<'q> Reader<'q, '_> {
     }
 }
 
-/// Whether the matcher is of a tenant label, or of the `exported_` one that scraping makes of it
+/// Whether the matcher is on a tenant label, or on the `exported_` copy of it that scraping makes
 /// (`scrape/target.go`).
-fn is_of_copy(matcher: &Matcher<'_>, own: &LabelMatcher) -> bool {
-    matcher.is_of(own.label())
+fn is_on_label_or_copy(matcher: &Matcher<'_>, own: &LabelMatcher) -> bool {
+    matcher.is_on_label(own.label())
         || matcher.name().is_some_and(|name| {
             let mut name = &*name;
             while let Some(rest) = name.strip_prefix(b"exported_") {
@@ -338,8 +337,8 @@ fn is_label_name(text: &str) -> bool {
     text.bytes().all(is_part) && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// Whether a regular expression, a replacement or a separator is made of punctuation, groups
-/// (`$1`, `${1}`), classes (`\d`, `\w`, `\s`) and the ranges `a-z`, `A-Z` and `0-9` alone.
+/// Whether a regular expression, a replacement or a separator consists only of punctuation, groups
+/// (`$1`, `${1}`), classes (`\d`, `\w`, `\s`) and the ranges `a-z`, `A-Z` and `0-9`.
 fn holds_no_word(pattern: &str) -> bool {
     let mut rest = pattern.as_bytes();
     loop {

@@ -67,7 +67,7 @@ fn every_selector_that_prometheus_finds_is_confined() {
     }
 }
 
-/// A quarter of the default limits is enough for every one.
+/// A quarter of the default limits is enough for each query.
 #[test]
 fn valid_queries_are_far_within_the_default_limits() {
     let Some(corpus) = corpus() else {
@@ -81,7 +81,7 @@ fn valid_queries_are_far_within_the_default_limits() {
         if case["valid"] == false {
             continue;
         }
-        let size = size(query);
+        let size = measure(query);
         assert!(4 * size.bytes <= limits.query_bytes, "{size:?} {query}");
         assert!(4 * size.depth <= limits.query_depth, "{size:?} {query}");
         assert!(4 * size.nodes <= limits.query_nodes, "{size:?} {query}");

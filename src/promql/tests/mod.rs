@@ -1,4 +1,4 @@
-//! What is spliced where, what is refused, and what is told of others.
+//! Where matchers are inserted, which queries are refused, and what refusals say.
 
 mod corpus;
 mod properties;
@@ -35,7 +35,7 @@ fn refusal(query: &str) -> Refusal {
     }
 }
 
-/// Queries, and what is said of them.
+/// Queries and their error texts.
 const MALFORMED: &[(&str, &str)] = &[
     ("", "1:1: parse error: unexpected end of input"),
     (
@@ -178,7 +178,7 @@ const MALFORMED: &[(&str, &str)] = &[
         "up{a=\"\u{fffd}\"}",
         "1:7: parse error: NUL and U+FFFD are not accepted",
     ),
-    // Other dialects: `or` between matchers, and what may come of it.
+    // Other dialects: `or` between matchers, and possible extensions of it.
     (
         "up{a=\"b\" or c=\"d\"}",
         "1:10: parse error: expected label matchers separated by commas, or \"}\"",
@@ -202,13 +202,13 @@ const MALFORMED: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn malformed_queries_are_refused_with_the_place() {
+fn malformed_query_is_refused_with_its_position() {
     for (query, text) in MALFORMED {
         let refusal = refusal(query);
         assert_eq!(refusal.to_string(), *text, "{query:?}");
         assert_eq!(
-            (refusal.reason().label(), refusal.fault()),
-            ("malformed", Fault::Malformed)
+            (refusal.reason().label(), refusal.kind()),
+            ("malformed", RefusalKind::Malformed)
         );
     }
 }
@@ -223,7 +223,7 @@ fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
         "sum(info(up))",
         "info()",
         "info((up))",
-        // More than our matcher would be copied, or less dropped.
+        // Our matcher would change which labels are copied, or which series are dropped.
         "info(up, {})",
         "info(up, {__name__=\"target_info\"})",
         "info(up, {\"target_info\"})",
@@ -232,7 +232,7 @@ fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
         "info(up, {version=~\"1?\"})",
         "info(up, {version!=\"1\"})",
         "info(up, {version=\"\"})",
-        // No selector alone.
+        // Not a plain selector.
         "info(up, target_info)",
         "info(up, target_info{version=~\".+\"})",
         "info(up, ({version=~\".+\"}))",
@@ -242,7 +242,7 @@ fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
         "info(up, sum(up))",
         "info(info(up), {version=~\".+\"})",
         "info(info(up, {version=~\".+\"}))",
-        // The tenant label may be gone from the first argument.
+        // The first argument may have lost the tenant label.
         "info(sum by (job, instance) (up), {version=~\".+\"})",
         "info(up * on (job, instance) up, {version=~\".+\"})",
     ] {
@@ -252,7 +252,7 @@ fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
             "unconfined_info",
             "{query}: {refusal}"
         );
-        assert_eq!(refusal.fault(), Fault::Denied);
+        assert_eq!(refusal.kind(), RefusalKind::Denied);
     }
     assert_eq!(
         refusal("1 + info(up)").to_string(),
@@ -266,31 +266,31 @@ fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
 fn selectors_are_bounded() {
     let kind = |query| {
         confine(query, &acme(), ForeignMatchers::Intersect, 2)
-            .map_err(|refusal| (refusal.reason().label(), refusal.fault()))
+            .map_err(|refusal| (refusal.reason().label(), refusal.kind()))
     };
     assert!(kind("up + up ").is_ok());
     assert_eq!(
         kind("a+b+c{}"),
-        Err(("too_many_selectors", Fault::TooLarge))
+        Err(("too_many_selectors", RefusalKind::TooLarge))
     );
 }
 
 #[test]
-fn many_tenants_in_many_selectors_have_a_limit() {
+fn confined_query_length_is_bounded() {
     let tenants: Vec<String> = (0..250).map(|i| format!("{i:0>250}")).collect();
     let tenants: Vec<&str> = tenants.iter().map(String::as_str).collect();
     let matchers = Matchers::new(label_matcher("tenant_id", &tenants), []);
     let kind = |selectors: usize| {
         let query = vec!["up"; selectors].join("+");
         confine(&query, &matchers, ForeignMatchers::Intersect, MAX_SELECTORS)
-            .map_err(|refusal| (refusal.reason().label(), refusal.fault()))
+            .map_err(|refusal| (refusal.reason().label(), refusal.kind()))
     };
     assert!(kind(60).is_ok());
-    assert_eq!(kind(70), Err(("confined_too_long", Fault::TooLarge)));
+    assert_eq!(kind(70), Err(("confined_too_long", RefusalKind::TooLarge)));
 }
 
 #[test]
-fn a_match_is_one_selector_and_no_more() {
+fn match_parameter_must_be_exactly_one_selector() {
     let confined = |selector| {
         check_selector(selector)?;
         confine_selector(selector, &acme(), ForeignMatchers::Intersect, MAX_SELECTORS)
@@ -335,7 +335,7 @@ fn a_match_is_one_selector_and_no_more() {
         "up\0",
     ] {
         let refusal = confined(selector).unwrap_err();
-        assert_eq!(refusal.fault(), Fault::Malformed, "{selector:?}");
+        assert_eq!(refusal.kind(), RefusalKind::Malformed, "{selector:?}");
     }
     assert_eq!(
         confined("up offset 5m").unwrap_err().to_string(),
@@ -344,7 +344,7 @@ fn a_match_is_one_selector_and_no_more() {
 }
 
 #[test]
-fn who_prefers_to_be_told_is_told_of_foreign_matchers() {
+fn reject_mode_refuses_foreign_matchers() {
     let reject = |query| confine(query, &acme(), ForeignMatchers::Reject, MAX_SELECTORS);
     for (query, place) in [
         (r#"up{tenant_id="other"}"#, "1:4"),
@@ -355,8 +355,8 @@ fn who_prefers_to_be_told_is_told_of_foreign_matchers() {
     ] {
         let refusal = reject(query).unwrap_err();
         assert_eq!(
-            (refusal.reason().label(), refusal.fault()),
-            ("foreign_tenant", Fault::Denied)
+            (refusal.reason().label(), refusal.kind()),
+            ("foreign_tenant", RefusalKind::Denied)
         );
         assert!(refusal.to_string().starts_with(place), "{query}: {refusal}");
         assert!(!refusal.to_string().contains("other"));
@@ -388,7 +388,7 @@ fn several_tenants_and_labels_are_spliced_escaped() {
 }
 
 #[test]
-fn offsets_lead_back_to_the_query() {
+fn confined_offsets_map_back_to_the_original() {
     let confined = confined("up + x{a=\"é\"}").unwrap();
     assert_eq!(
         confined.text(),

@@ -1,4 +1,4 @@
-//! What holds for every text.
+//! Properties that hold for any text.
 
 use promql_parser::parser;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::cpu_time_of;
 
-/// What queries are made of, and what is nearly that.
+/// Tokens of PromQL, and near misses.
 const TOKENS: &[&str] = &[
     "up",
     "sum",
@@ -93,7 +93,7 @@ const TOKENS: &[&str] = &[
     "on (a)",
 ];
 
-fn token_soup() -> impl Strategy<Value = String> {
+fn arbitrary_tokens() -> impl Strategy<Value = String> {
     let token = prop::sample::select(TOKENS);
     prop::collection::vec((token, any::<bool>()), 0..24).prop_map(|tokens| {
         let mut soup = String::new();
@@ -107,7 +107,7 @@ fn token_soup() -> impl Strategy<Value = String> {
     })
 }
 
-/// Queries that Prometheus reads, mostly.
+/// Queries, most of which Prometheus accepts.
 fn query() -> impl Strategy<Value = String> {
     let matcher = prop::sample::select(&[
         "",
@@ -163,7 +163,7 @@ fn query() -> impl Strategy<Value = String> {
     })
 }
 
-/// Checks what must hold of a confined query, by other means than the code under test.
+/// Checks the properties of a confined query without using the code under test.
 fn check(query: &str) {
     let ours = acme();
     let Ok(confined) = confined(query) else {
@@ -187,7 +187,7 @@ fn check(query: &str) {
     }
     assert_eq!(without, query);
 
-    // A printed tree has each selector's matchers in it: what is taken away leaves none.
+    // The printed tree shows each selector's matchers: every selector has ours.
     if let Ok(tree) = parser::parse(text) {
         let printed = tree.to_string();
         let braces = |text: &str| text.matches(ours.promql()).count();
@@ -204,15 +204,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn no_text_panics_and_splices_are_minimal(text in ".{0,64}") {
+    fn arbitrary_text_never_panics_and_splices_are_minimal(text in ".{0,64}") {
         check(&text);
-        let _ = (check_selector(&text), read_shared(&text, &acme()));
+        let _ = (check_selector(&text), analyze_shared(&text, &acme()));
     }
 
     #[test]
-    fn no_soup_of_tokens_panics_and_splices_are_minimal(text in token_soup()) {
+    fn arbitrary_tokens_never_panic_and_splices_are_minimal(text in arbitrary_tokens()) {
         check(&text);
-        let _ = (check_selector(&text), read_shared(&text, &acme()));
+        let _ = (check_selector(&text), analyze_shared(&text, &acme()));
     }
 
     #[test]
@@ -221,7 +221,7 @@ proptest! {
     }
 
     #[test]
-    fn one_selector_is_one_selector_either_way(text in token_soup()) {
+    fn confined_selector_is_the_same_as_an_expression(text in arbitrary_tokens()) {
         if let Ok(selector) = confine_selector(&text, &acme(), ForeignMatchers::Intersect, MAX_SELECTORS) {
             prop_assert_eq!(selector.selectors(), 1);
             prop_assert_eq!(Ok(selector), confined(&text));
@@ -230,7 +230,7 @@ proptest! {
 }
 
 #[test]
-fn most_made_up_queries_are_understood() {
+fn most_generated_queries_are_accepted() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let understood = (0..500)
@@ -239,9 +239,9 @@ fn most_made_up_queries_are_understood() {
     assert!(understood > 400, "{understood} of 500");
 }
 
-/// Long and deep texts, in a stack that a recursion over any of them would overflow.
+/// The stack is so small that recursion over any of these texts would overflow it.
 #[test]
-fn long_queries_take_neither_stack_nor_time() {
+fn long_queries_use_bounded_stack_and_time() {
     const BYTES: usize = 64 * 1024;
     let nested = |open: &str, close: &str| {
         let depth = BYTES / (open.len() + close.len() + 1);
@@ -279,7 +279,7 @@ fn long_queries_take_neither_stack_nor_time() {
             let (verdict, took) =
                 cpu_time_of(|| confine(query, &acme(), ForeignMatchers::Reject, BYTES));
             let start = query.get(..8).unwrap();
-            let (_, measured) = cpu_time_of(|| size(query));
+            let (_, measured) = cpu_time_of(|| measure(query));
             assert!(measured.as_millis() < 500, "{start} took {measured:?}");
             // 2 ms in a debug build is usual, 100 ms and more is quadratic.
             assert!(took.as_millis() < 500, "{start} took {took:?}");
@@ -295,9 +295,9 @@ fn long_queries_take_neither_stack_nor_time() {
     thread.unwrap().join().unwrap();
 }
 
-/// As large as a query may be that `promql-parser` is asked about.
+/// The largest queries that are given to `promql-parser`.
 #[test]
-fn the_largest_proofs_take_neither_stack_nor_time() {
+fn largest_verified_queries_use_bounded_stack_and_time() {
     let nested = |open: &str, close: &str, nodes: usize| {
         open.repeat(398 / nodes) + "1" + &close.repeat(398 / nodes)
     };

@@ -1,4 +1,4 @@
-//! What of a shared rule's expression is shown.
+//! What tenants may see of a shared rule's expression.
 
 use proptest::prelude::*;
 
@@ -10,11 +10,11 @@ fn shown(query: &str) -> SharedExpression {
         label_matcher("tenant_id", &["acme", "b.c"]),
         [label_matcher("env", &["prod"])],
     );
-    read_shared(query, &matchers)
+    analyze_shared(query, &matchers)
 }
 
 #[test]
-fn expressions_with_a_value_in_a_position_that_is_not_understood_are_not_shown() {
+fn expression_with_a_string_in_an_unknown_position_is_hidden() {
     for query in [
         // Matchers of tenant labels.
         r#"up{tenant_id="other"} > 1"#,
@@ -44,7 +44,7 @@ fn expressions_with_a_value_in_a_position_that_is_not_understood_are_not_shown()
         r#"some_function(up, "other")"#,
         r#""other""#,
         r#"up and "other""#,
-        // What cannot be read.
+        // Unreadable.
         "up{",
         "info(up)",
         "up # other",
@@ -55,7 +55,7 @@ fn expressions_with_a_value_in_a_position_that_is_not_understood_are_not_shown()
 }
 
 #[test]
-fn expressions_without_a_value_of_others_are_shown() {
+fn expression_without_foreign_values_is_shown() {
     for query in [
         "up > 1",
         r#"up{tenant_id="acme",env="prod"} > 1"#,
@@ -74,7 +74,7 @@ fn expressions_without_a_value_of_others_are_shown() {
 }
 
 #[test]
-fn values_are_shown_only_where_each_comes_of_one_tenant() {
+fn values_are_shown_only_if_each_comes_from_one_tenant() {
     for query in [
         "up > 1",
         "-up * 2 + time()",
@@ -89,7 +89,7 @@ fn values_are_shown_only_where_each_comes_of_one_tenant() {
         "topk by (tenant_id, env) (3, a)",
         r#"label_replace(a, "node", "$1", "instance", "(.*)")"#,
         r#"count_values by (tenant_id, env) ("x", a)"#,
-        // All of it is the caller's.
+        // All selected series are the caller's.
         r#"sum(a{tenant_id="acme",env="prod"})"#,
         r#"a{tenant_id=~"acme|b\\.c",env="prod"} / scalar(sum(b{env="prod","tenant_id"="acme"}))"#,
     ] {
@@ -131,7 +131,7 @@ fn values_are_shown_only_where_each_comes_of_one_tenant() {
 }
 
 #[test]
-fn labels_that_an_expression_writes_are_told_from_those_of_series() {
+fn written_labels_are_told_apart_from_series_labels() {
     let except = |labels: &[&str]| {
         ResultLabels::OwnSeriesExcept(labels.iter().map(|label| (*label).to_owned()).collect())
     };
@@ -223,7 +223,7 @@ proptest! {
         for spelling in ["SECRET", r"\x53ECRET", "4711", "glöbex"] {
             let query = query.replace("SECRET", spelling);
             let is_planted = query.contains(spelling);
-            prop_assert!(!is_planted || !read_shared(&query, &acme()).shows_text, "{}", query);
+            prop_assert!(!is_planted || !analyze_shared(&query, &acme()).shows_text, "{}", query);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Every form a selector can have. `§` is where our matchers are to be.
+//! Every form that a selector can have. `§` marks where our matchers belong.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! The one request that goes up for all who ask the same. It runs in a task of its own: the client
-//! who came first may read slowly, or leave, without harm to the others.
+//! The one request that is sent for all clients that ask the same. It runs in a task of its own:
+//! the client that asked first may read slowly or disconnect without affecting the others.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -25,17 +25,17 @@ use crate::proxy::respond;
 use crate::shares::Exceeded;
 use crate::telemetry::metrics::{Lookup, Metrics};
 
-/// The right, and the duty, to ask.
+/// The single-flight leader's right, and duty, to send the request.
 pub(in crate::proxy) struct CacheFill {
     pub(super) cache: Arc<AnswerCache>,
     pub(super) leader: Leader,
     pub(super) cache_key: CacheKey,
-    /// `None` where the answer cannot be cached, only shared.
+    /// `None` where the response cannot be cached, only shared.
     pub(super) epoch: Option<FlushEpoch>,
 }
 
 impl CacheFill {
-    /// Asks the upstream. Whoever waits gets the answer too, if it may be cached.
+    /// Sends the request. Requests that wait for it share the response, if it may be cached.
     pub(in crate::proxy) async fn fetch(
         self,
         context: &RequestContext,
@@ -60,21 +60,21 @@ impl CacheFill {
         let tenants = enforced.holder().tenants_alone();
         let fetched = tokio::select! {
             fetched = exchange(enforced, context, |_| {}) => fetched,
-            () = self.is_useless(client.closed()) => return,
+            () = self.is_abandoned(client.closed()) => return,
         };
         let Exchanged {
             upstream_status,
             response: Ok(mut response),
         } = fetched
         else {
-            self.leader.settle(Outcome::Nothing);
-            // Whoever is gone needs no answer.
+            self.leader.publish(Outcome::NotShared);
+            // A client that has disconnected needs no response.
             let _ = client.send(fetched);
             return;
         };
         mark(&mut response, Some(Lookup::Miss));
         if !may_be_cached(&response, self.cache.settings.max_answer_bytes) {
-            self.leader.settle(Outcome::Nothing);
+            self.leader.publish(Outcome::NotShared);
             let _ = client.send(Exchanged {
                 upstream_status,
                 response: Ok(response),
@@ -91,24 +91,25 @@ impl CacheFill {
         });
         let gathered = tokio::select! {
             gathered = gather(body, &pieces, self.cache.settings.max_answer_bytes, &budget) => gathered,
-            () = self.is_useless(pieces.closed()) => return,
+            () = self.is_abandoned(pieces.closed()) => return,
         };
         drop(pieces);
         match gathered {
             Some(gathered) => {
-                // A cached answer serves all callers with these tenants, not just this one.
+                // The cached response serves every caller with these tenants, so it is not charged
+                // to this one.
                 let budget = context.budget(&tenants);
                 self.store(headers, gathered, &budget, &context.metrics)
                     .await;
             }
-            None => self.leader.settle(Outcome::Nothing),
+            None => self.leader.publish(Outcome::NotShared),
         }
     }
 
-    /// Waits until neither the client who came first nor another waits for an answer.
-    async fn is_useless(&self, client_gone: impl Future<Output = ()>) {
+    /// Waits until neither this client nor any follower waits for the response.
+    async fn is_abandoned(&self, client_gone: impl Future<Output = ()>) {
         client_gone.await;
-        self.leader.is_alone().await;
+        self.leader.has_no_followers().await;
     }
 
     async fn store(
@@ -120,15 +121,15 @@ impl CacheFill {
     ) {
         headers.remove(super::MARK);
         let Some(body) = whole_and_complete(body, budget).await else {
-            self.leader.settle(Outcome::Nothing);
+            self.leader.publish(Outcome::NotShared);
             return;
         };
         let cached = Arc::new(CachedResponse { headers, body });
-        self.leader.settle(Outcome::Answer(CacheHit {
+        self.leader.publish(Outcome::Answer(CacheHit {
             cached: Arc::clone(&cached),
             age: None,
         }));
-        // Whoever asks meanwhile still waits with the leader.
+        // A request that asks meanwhile still follows this leader.
         if let Some(epoch) = self.epoch {
             let store = &self.cache.store;
             store
@@ -138,7 +139,7 @@ impl CacheFill {
     }
 }
 
-/// Whether the head of an answer says that the whole may be cached.
+/// Whether the response's status and headers permit caching it.
 fn may_be_cached(response: &Response<ResponseBody>, max_bytes: usize) -> bool {
     let headers = response.headers();
     let length = hyper::body::Body::size_hint(response.body()).lower();
@@ -159,7 +160,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     is_json && !headers.contains_key(CONTENT_ENCODING)
 }
 
-/// Whether it varies by headers that are in the key or that never go up (RFC 9110 §12.5.5).
+/// Whether it varies only by headers that are part of the key or that are never forwarded (RFC 9110
+/// §12.5.5).
 fn varies_by_known(headers: &HeaderMap) -> bool {
     const KNOWN: [&str; 3] = ["accept", "accept-encoding", "origin"];
     headers.get_all(VARY).iter().all(|value| {
@@ -170,15 +172,15 @@ fn varies_by_known(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Reads an answer as fast as it comes, and gives each piece to the client who came first. All of
-/// them if they are few enough; what is too long goes on to that client alone.
+/// Reads a response as fast as the upstream sends it, and passes each chunk on to this client.
+/// Returns all chunks if they fit; a response that is too long goes to this client alone.
 async fn gather(
     mut body: ResponseBody,
     client: &mpsc::UnboundedSender<Piece>,
     max_bytes: usize,
     budget: &Budget,
 ) -> Option<Vec<Bytes>> {
-    // Whoever is gone needs no answer; others may wait for it.
+    // If the client has disconnected, others may still wait.
     let give = |piece| drop(client.send(piece));
     let mut gathered = Vec::new();
     let mut length = 0;
@@ -207,16 +209,16 @@ async fn gather(
     }
 }
 
-/// A copy that has its room in the budget: a piece as it came may keep a larger buffer alive.
+/// A copy that is counted in the budget: the original chunk may keep a larger buffer alive.
 fn held(data: &[u8], fits: bool, budget: &Budget) -> Option<Bytes> {
     fits.then(|| budget.hold(Bytes::copy_from_slice(data)).ok())?
 }
 
-/// The answer in one piece, if it says all that was asked for.
+/// The response in one buffer, if it is complete and not a partial result.
 async fn whole_and_complete(pieces: Vec<Bytes>, budget: &Budget) -> Option<Bytes> {
     let whole = joined(&pieces, budget).ok()?;
     drop(pieces);
-    // A few milliseconds for the largest.
+    // Takes a few milliseconds for the largest.
     let reading = whole.clone();
     let complete = tokio::task::spawn_blocking(move || is_complete(&reading)).await;
     complete.is_ok_and(|complete| complete).then_some(whole)

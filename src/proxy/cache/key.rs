@@ -1,4 +1,4 @@
-//! What is asked, as a key: everything that the answer may depend on, and nothing else.
+//! The cache key: everything that the response may depend on, and nothing else.
 
 use std::sync::Arc;
 
@@ -17,41 +17,41 @@ use crate::proxy::enforce::{Enforced, ResponsePlan};
 use crate::proxy::route::{Route, Target};
 use crate::tenancy::TenantScope;
 
-/// Of what is hashed. Another version of Partywall may confine or scrub in another way.
+/// Part of the hash: another version of Partywall may confine or scrub differently.
 const VERSION: &str = concat!("1 ", env!("CARGO_PKG_VERSION"));
 
-/// A key by its hash (SHA-256): neither queries nor tenants can be read in it.
+/// A key's SHA-256 hash: neither queries nor tenants can be read from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct KeyHash(pub(super) [u8; 32]);
 
-/// What a cached answer is found by.
+/// The key of a cached response.
 pub(super) struct CacheKey {
     pub(super) key: KeyHash,
     /// The name of the upstream.
     pub(super) upstream: Arc<str>,
 }
 
-/// Whether a client asks for a fresh answer (RFC 9111 §5.2.1).
-pub(super) fn asks_for_fresh(headers: &HeaderMap) -> bool {
-    says(headers, &["no-store", "no-cache", "max-age=0"])
+/// Whether a client requires a fresh response (RFC 9111 §5.2.1).
+pub(super) fn requires_fresh(headers: &HeaderMap) -> bool {
+    has_directive(headers, &["no-store", "no-cache", "max-age=0"])
 }
 
-/// Whether an upstream forbids that its answer is cached (RFC 9111 §5.2.2). Query frontends say so of
-/// partial answers.
+/// Whether an upstream forbids caching its response (RFC 9111 §5.2.2). Query frontends do so for
+/// partial responses.
 pub(super) fn forbids_caching(headers: &HeaderMap) -> bool {
-    says(headers, &["no-store", "no-cache", "private", "max-age=0"])
+    has_directive(headers, &["no-store", "no-cache", "private", "max-age=0"])
 }
 
-fn says(headers: &HeaderMap, directives: &[&str]) -> bool {
+fn has_directive(headers: &HeaderMap, directives: &[&str]) -> bool {
     let mut values = headers.get_all(CACHE_CONTROL).iter();
     values.any(|value| {
-        // What cannot be read may say so.
+        // A value that cannot be read may hold any directive.
         value.to_str().map_or(true, |text| {
             let mut all = text
                 .split(',')
                 .map(|directive| directive.trim().to_ascii_lowercase());
             all.any(|directive| {
-                // `private="X-Header"` and the like forbid a part, and so all.
+                // `private="X-Header"` and the like forbid caching a part of it, and so all.
                 let is = |word: &&str| directive.split('=').next() == Some(word);
                 directives.contains(&directive.as_str()) || directives.iter().any(is)
             })
@@ -60,7 +60,7 @@ fn says(headers: &HeaderMap, directives: &[&str]) -> bool {
 }
 
 impl CacheKey {
-    /// What a request asks; `None` where no answer to it is ever cached.
+    /// The key of a request; `None` if its responses are never cached.
     pub(super) fn of(route: &Route, caller: &Caller, enforced: &Enforced) -> Option<Self> {
         if !is_cacheable(&route.target)
             || !matches!(
@@ -71,19 +71,19 @@ impl CacheKey {
             return None;
         }
         let upstream = enforced.upstream();
-        let mut text = Text::new();
-        text.field(VERSION);
-        to_whom(&mut text, upstream.settings());
-        for_whom(&mut text, caller)?;
-        what(&mut text, enforced.request())?;
+        let mut hasher = KeyHasher::new();
+        hasher.field(VERSION);
+        hash_upstream(&mut hasher, upstream.settings());
+        hash_scope(&mut hasher, caller)?;
+        hash_request(&mut hasher, enforced.request())?;
         Some(Self {
-            key: text.key()?,
+            key: hasher.key()?,
             upstream: Arc::clone(upstream.name()),
         })
     }
 }
 
-/// Calls whose answers depend on their parameters and the data alone.
+/// Endpoints whose responses depend on their parameters and the data alone.
 fn is_cacheable(target: &Target) -> bool {
     matches!(
         target,
@@ -98,8 +98,8 @@ fn is_cacheable(target: &Target) -> bool {
     )
 }
 
-/// The upstream, and as whom it knows us. A reload that changes any of it asks other questions.
-fn to_whom(text: &mut Text, upstream: &Upstream) {
+/// The upstream, and our credentials there. A reload that changes any of it changes the key.
+fn hash_upstream(hasher: &mut KeyHasher, upstream: &Upstream) {
     let Upstream {
         name,
         api: _,
@@ -108,7 +108,7 @@ fn to_whom(text: &mut Text, upstream: &Upstream) {
             authority,
             path,
         },
-        // Where clients find it, and how long we wait for it, is nothing to it.
+        // The response does not depend on the address clients use, nor on our timeouts.
         cluster: _,
         path_prefix: _,
         hosts: _,
@@ -124,63 +124,63 @@ fn to_whom(text: &mut Text, upstream: &Upstream) {
         max_idle_connections: _,
         compressed_answers: _,
         health: _,
-        // What shadow mode lets through never comes here.
+        // Requests in shadow mode are never looked up here.
         shadow: _,
     } = upstream;
-    text.field(name.as_bytes());
-    text.field([u8::from(*https)]);
-    text.field(authority);
-    text.field(path);
+    hasher.field(name.as_bytes());
+    hasher.field([u8::from(*https)]);
+    hasher.field(authority);
+    hasher.field(path);
     match trust {
-        Trust::System => text.field("system"),
-        Trust::Anyone => text.field("anyone"),
+        Trust::System => hasher.field("system"),
+        Trust::Anyone => hasher.field("anyone"),
         Trust::Only(certificates) => {
-            text.field("only");
-            text.list(certificates.iter());
+            hasher.field("only");
+            hasher.list(certificates.iter());
         }
     }
     let server_name = server_name.as_ref().map(|name| name.to_str());
-    text.list(server_name.iter().map(|name| name.as_bytes()));
+    hasher.list(server_name.iter().map(|name| name.as_bytes()));
     match identity {
-        None => text.field("nobody"),
+        None => hasher.field("anonymous"),
         Some(Identity { chain, key: _ }) => {
-            text.field("somebody");
-            text.list(chain.certificates.iter());
+            hasher.field("client_certificate");
+            hasher.list(chain.certificates.iter());
         }
     }
     match credentials {
-        Credentials::None => text.field("none"),
-        Credentials::ForwardToken => text.field("token"),
+        Credentials::None => hasher.field("none"),
+        Credentials::ForwardToken => hasher.field("token"),
         Credentials::Bearer(token) => {
-            text.field("bearer");
-            text.field(token.expose());
+            hasher.field("bearer");
+            hasher.field(token.expose());
         }
         Credentials::Basic { username, password } => {
-            text.field("basic");
-            text.field(username);
-            text.field(password.expose());
+            hasher.field("basic");
+            hasher.field(username);
+            hasher.field(password.expose());
         }
     }
 }
 
-/// The caller's scope, by the matchers that confine it: sorted, each in one spelling.
-fn for_whom(text: &mut Text, caller: &Caller) -> Option<()> {
+/// The caller's scope, as the matchers that confine it: sorted, each in one spelling.
+fn hash_scope(hasher: &mut KeyHasher, caller: &Caller) -> Option<()> {
     match caller.scope().ok()? {
-        TenantScope::AllTenants => text.field("all"),
+        TenantScope::AllTenants => hasher.field("all"),
         TenantScope::Tenants(tenants) => {
-            text.field("tenants");
-            text.field(tenants.metrics()?.promql());
+            hasher.field("tenants");
+            hasher.field(tenants.metrics()?.promql());
         }
     }
     Some(())
 }
 
-/// What goes up. Of its headers an upstream reads `Accept` alone for its answer; the others that go
-/// up tell it who asks and trace the call.
-fn what(text: &mut Text, request: &Request<RequestBody>) -> Option<()> {
+/// The request that would be forwarded. The only header that affects the upstream's response is
+/// `Accept`; the others that are forwarded identify the caller or the trace.
+fn hash_request(hasher: &mut KeyHasher, request: &Request<RequestBody>) -> Option<()> {
     let uri = request.uri();
-    text.field(uri.path());
-    text.list(request.headers().get_all(ACCEPT).iter());
+    hasher.field(uri.path());
+    hasher.list(request.headers().get_all(ACCEPT).iter());
     let body = match request.body() {
         RequestBody::Empty => Bytes::new(),
         RequestBody::Whole(body) => body.clone().unwrap_or_default(),
@@ -189,25 +189,25 @@ fn what(text: &mut Text, request: &Request<RequestBody>) -> Option<()> {
     let form = Form::parse(uri.query().unwrap_or_default().as_bytes()).ok()?;
     let form = form.merge(Form::parse(&body).ok()?).ok()?;
     for (name, value) in canonical(&form) {
-        text.field(name);
+        hasher.field(name);
         match value {
             Value::Seconds(bits) => {
-                text.field("seconds");
-                text.field(bits.to_be_bytes());
+                hasher.field("seconds");
+                hasher.field(bits.to_be_bytes());
             }
             Value::Text(value) => {
-                text.field("text");
-                text.field(value);
+                hasher.field("text");
+                hasher.field(value);
             }
         }
     }
     Some(())
 }
 
-/// A text of fields, none of which can run into the next.
-struct Text(Context);
+/// Hashes fields, each after its length, so that no two lists of fields have the same input.
+struct KeyHasher(Context);
 
-impl Text {
+impl KeyHasher {
     fn new() -> Self {
         Self(Context::new(&SHA256))
     }

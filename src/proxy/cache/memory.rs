@@ -1,4 +1,4 @@
-//! Answers in this process's memory.
+//! Cached responses in this process's memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,17 +9,17 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use tokio::time::Instant;
 
 use super::key::{CacheKey, KeyHash};
-use super::response::{CacheHit, CachedResponse, FlushEpoch, Looked};
+use super::response::{CacheHit, CachedResponse, FlushEpoch, StoreLookup};
 use crate::config::settings::Cache as Settings;
 
-/// Bounded by bytes. What is too old stays until it is asked for or pushed out.
+/// Bounded by bytes. An expired entry stays until it is looked up or displaced.
 pub(super) struct Memory {
     answers: Cache<KeyHash, Entry, ByBytes>,
     ttl: Duration,
     flushes: Mutex<Flushes>,
 }
 
-/// How often all answers were flushed, and those of one upstream alone.
+/// How many flushes there were of all upstreams, and of each single one.
 #[derive(Default)]
 struct Flushes {
     all: u64,
@@ -35,9 +35,9 @@ struct Entry {
 
 impl Memory {
     pub(super) fn new(settings: &Settings, bytes: usize) -> Self {
-        /// A panel's answer.
+        /// The size of a dashboard panel's response.
         const TYPICAL: usize = 16 * 1024;
-        // Each shard has its part of the bytes, in which the largest answer must find room.
+        // Each shard has its share of the bytes, which must hold the largest response.
         let largest = settings.max_answer_bytes.max(1);
         let shards = 1 << (bytes / largest / 4).clamp(1, 16).ilog2();
         let options = OptionsBuilder::new()
@@ -52,7 +52,7 @@ impl Memory {
                 DefaultHashBuilder::default(),
                 DefaultLifecycle::default(),
             ),
-            // All that it asks for is given.
+            // Fails only if a parameter is missing; all are given.
             Err(_) => Cache::with_weighter((bytes / TYPICAL).max(1), bytes as u64, ByBytes),
         };
         Self {
@@ -62,7 +62,7 @@ impl Memory {
         }
     }
 
-    pub(super) fn get(&self, cache_key: &CacheKey) -> Looked {
+    pub(super) fn get(&self, cache_key: &CacheKey) -> StoreLookup {
         let epoch = Some(self.epoch(&cache_key.upstream));
         let is_old = |entry: &Entry| entry.made.elapsed() >= self.ttl;
         let found = self.answers.get(&cache_key.key).and_then(|entry| {
@@ -76,7 +76,7 @@ impl Memory {
                 age,
             })
         });
-        Looked { found, epoch }
+        StoreLookup { found, epoch }
     }
 
     pub(super) fn put(
@@ -91,7 +91,7 @@ impl Memory {
             made: Instant::now(),
         };
         self.answers.insert(cache_key.key, entry);
-        // Only now: a flush that comes later takes it away itself.
+        // Not before it is inserted: a flush after this removes it itself.
         if self.epoch(&cache_key.upstream) != epoch {
             self.answers.remove(&cache_key.key);
         }
@@ -109,7 +109,7 @@ impl Memory {
             .retain(|_, entry| upstream.is_some_and(|flushed| flushed != &*entry.upstream));
     }
 
-    /// All that is cached.
+    /// The bytes of all entries.
     pub(super) fn bytes(&self) -> u64 {
         self.answers.weight()
     }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_is_given_until_it_is_too_old() {
+    async fn response_is_served_until_it_expires() {
         let memory = memory(MIB, 1000);
         let one = cache_key(1, "a");
         put(&memory, &one, 10);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_takes_the_upstreams_own_or_all() {
+    fn flush_removes_one_upstreams_responses_or_all() {
         let memory = memory(MIB, 1000);
         let (one, other) = (cache_key(1, "a"), cache_key(2, "b"));
         put(&memory, &one, 10);
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_before_a_flush_is_not_kept_after_it() {
+    fn response_requested_before_a_flush_is_not_cached() {
         let memory = memory(MIB, 1000);
         let one = cache_key(1, "a");
         let epoch = memory.get(&one).epoch.unwrap();
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_asked_before_the_flush_of_another_upstream_is_cached() {
+    fn response_requested_before_the_flush_of_another_upstream_is_cached() {
         let memory = memory(MIB, 1000);
         let one = cache_key(1, "a");
         let epoch = memory.get(&one).epoch.unwrap();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_answer_finds_room_and_all_together_no_more() {
+    fn largest_response_fits_and_the_total_is_bounded() {
         for (bytes, largest) in [(MIB, MIB / 4), (16 * MIB, 4 * MIB), (64 * MIB, 100_000)] {
             let memory = memory(bytes, largest);
             for number in 0..200 {

@@ -1,13 +1,14 @@
-//! Answers to metric queries, cached for a while. They are asked for after enforcement: who is
-//! denied never comes here, and what is looked for is what would be sent, for the caller's scope.
+//! Caches responses to metric queries for a short time. They are looked up after enforcement: a
+//! denied request never comes here, and the key is the request that would be forwarded, with the
+//! caller's scope.
 //!
 //! | file | one idea |
 //! |---|---|
-//! | `key` | what would be sent, where to and for whom, as one key |
-//! | `response` | an answer as it is cached |
-//! | `store` | where answers are cached: `memory` or `redis` |
-//! | `single_flight` | those who ask the same at the same time wait for one of them |
-//! | `fill` | that one: it asks the upstream, and its answer is cached if it is whole |
+//! | `key` | the request that would be forwarded, its upstream and its scope, as one key |
+//! | `response` | a cached response |
+//! | `store` | where responses are cached: `memory` or `redis` |
+//! | `single_flight` | of simultaneous equal requests one is sent, and the others wait for it |
+//! | `fill` | that one: sends the request, and caches the response if it is complete |
 
 mod fill;
 mod key;
@@ -23,7 +24,7 @@ use hyper::Response;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 pub(super) use self::fill::CacheFill;
-use self::key::{CacheKey, asks_for_fresh};
+use self::key::{CacheKey, requires_fresh};
 pub use self::redis::InvalidRedis;
 use self::response::CacheHit;
 use self::single_flight::{Join, Outcome, SingleFlight};
@@ -37,32 +38,32 @@ use crate::body::budget::Budget;
 use crate::config::settings::Cache as Settings;
 use crate::telemetry::metrics::{Lookup, Metrics};
 
-/// Tells the client where its answer comes from.
+/// Tells the client whether its response was cached.
 const MARK: HeaderName = HeaderName::from_static("x-partywall-cache");
 
-/// Answers that are cached, and those that are on their way.
+/// Cached responses, and those that are in flight.
 pub struct AnswerCache {
     settings: Settings,
     store: Store,
     in_flight: Arc<SingleFlight>,
 }
 
-/// What came of a look for a cached answer.
+/// The result of looking up a response.
 pub(super) enum CacheOutcome {
-    /// This is it.
+    /// The cached response.
     Cached(Box<Response<ResponseBody>>),
-    /// There is none; who asks the same from now on waits for what this finds.
+    /// There is none: this request fills the cache, and equal requests from now on wait for it.
     Fill(CacheFill),
-    /// The upstream is to be asked, for this request alone. `None` where such answers are never
+    /// Forward this request, without sharing its response. `None` where such responses are never
     /// cached.
     Forward(Option<Lookup>),
 }
 
 impl AnswerCache {
-    /// An empty one, or what Redis has.
+    /// An empty cache in memory, or one in Redis.
     ///
     /// # Errors
-    /// When Redis' settings are of no use; whether it is there is not asked.
+    /// When the settings of Redis are invalid. Whether it can be reached is not checked.
     pub fn new(settings: &Settings) -> Result<Self, InvalidRedis> {
         Ok(Self {
             store: Store::new(settings)?,
@@ -76,21 +77,22 @@ impl AnswerCache {
         &self.settings
     }
 
-    /// Forgets the answers of an upstream, or all; those that are under way are not cached.
+    /// Removes the cached responses of an upstream, or all. Responses that are in flight are not
+    /// cached.
     ///
     /// # Errors
-    /// When the store cannot be reached: its answers may be given until they are too old.
+    /// When the store cannot be reached: its entries may be served until they expire.
     pub async fn flush(&self, upstream: Option<&str>, metrics: &Metrics) -> Result<(), String> {
         self.in_flight.forget(upstream);
         self.store.flush(upstream, metrics).await
     }
 
-    /// What is cached in this process's memory.
+    /// The bytes cached in this process's memory.
     pub fn bytes(&self) -> u64 {
         self.store.bytes()
     }
 
-    /// Waits for whoever asks the same already, or looks for a cached answer.
+    /// Waits for an equal request that is in flight, or looks up a cached response.
     async fn find(
         self: &Arc<Self>,
         cache_key: CacheKey,
@@ -105,36 +107,36 @@ impl AnswerCache {
                         let lookup = age.map_or(Lookup::Collapsed, |_| Lookup::Hit);
                         return answered(lookup, &CacheHit { cached, age }, metrics);
                     }
-                    Outcome::Nothing => return CacheOutcome::Forward(Some(Lookup::Miss)),
-                    // Then it may be this one's turn.
-                    Outcome::Left => continue,
+                    Outcome::NotShared => return CacheOutcome::Forward(Some(Lookup::Miss)),
+                    // This one may lead now.
+                    Outcome::Abandoned => continue,
                 },
             };
-            let looked = self.store.get(&cache_key, budget, metrics).await;
-            return match looked.found {
+            let lookup = self.store.get(&cache_key, budget, metrics).await;
+            return match lookup.found {
                 Some(found) => {
-                    leader.settle(Outcome::Answer(found.clone()));
+                    leader.publish(Outcome::Answer(found.clone()));
                     answered(Lookup::Hit, &found, metrics)
                 }
                 None => CacheOutcome::Fill(CacheFill {
                     cache: Arc::clone(self),
                     leader,
                     cache_key,
-                    epoch: looked.epoch,
+                    epoch: lookup.epoch,
                 }),
             };
         }
     }
 }
 
-/// Whether answers are cached, but this client wants another.
+/// Whether responses are cached, but this client requires a fresh one.
 pub(super) fn wants_fresh(answers: Option<&Arc<AnswerCache>>, headers: &HeaderMap) -> bool {
-    answers.is_some() && asks_for_fresh(headers)
+    answers.is_some() && requires_fresh(headers)
 }
 
-/// Looks for an answer to what would be sent. Whoever waits for another's waits no longer than it
+/// Looks up a response to the request that would be forwarded. A follower waits no longer than it
 /// would for the upstream.
-pub(super) async fn ask(
+pub(super) async fn look_up(
     answers: Option<&Arc<AnswerCache>>,
     context: &RequestContext,
     route: &Route,
@@ -149,22 +151,22 @@ pub(super) async fn ask(
     let Some(cache_key) = CacheKey::of(route, caller, enforced) else {
         return CacheOutcome::Forward(None);
     };
-    // What the upstream answers by the caller's own token is between the two.
-    let asked = if wants_fresh || enforced.upstream().forwards_token() {
+    // An upstream that gets the caller's own token may respond to it differently.
+    let outcome = if wants_fresh || enforced.upstream().forwards_token() {
         CacheOutcome::Forward(Some(Lookup::Bypass))
     } else {
-        let patience = enforced.upstream().settings().timeouts.response_head;
+        let timeout = enforced.upstream().settings().timeouts.response_head;
         let budget = context.budget(enforced.holder());
         let finding = Box::pin(cache.find(cache_key, &budget, metrics));
-        let found = tokio::time::timeout(patience, finding).await;
+        let found = tokio::time::timeout(timeout, finding).await;
         found.unwrap_or(CacheOutcome::Forward(Some(Lookup::Miss)))
     };
-    match &asked {
+    match &outcome {
         CacheOutcome::Cached(_) | CacheOutcome::Forward(None) => {}
         CacheOutcome::Forward(Some(lookup)) => metrics.answers.looked_up(*lookup),
         CacheOutcome::Fill(_) => metrics.answers.looked_up(Lookup::Miss),
     }
-    asked
+    outcome
 }
 
 fn answered(lookup: Lookup, found: &CacheHit, metrics: &Metrics) -> CacheOutcome {
@@ -174,7 +176,7 @@ fn answered(lookup: Lookup, found: &CacheHit, metrics: &Metrics) -> CacheOutcome
     CacheOutcome::Cached(Box::new(response))
 }
 
-/// Tells the client.
+/// Sets the header that tells the client whether its response was cached.
 pub(super) fn mark(response: &mut Response<ResponseBody>, lookup: Option<Lookup>) {
     if let Some(lookup) = lookup {
         let value = HeaderValue::from_static(lookup.name());

@@ -1,11 +1,11 @@
-//! Answers in a Redis, for several replicas. While it cannot be reached, nothing is cached: that is
-//! said once in the log, counted, and never an error to a client.
+//! Cached responses in Redis, for several replicas. While it cannot be reached, nothing is cached:
+//! that is logged once, counted, and never an error to a client.
 //!
 //! | key | value |
 //! |---|---|
-//! | `partywall:CLUSTER:answer:HASH` | an answer, see `response` |
-//! | `partywall:CLUSTER:flushed` | random bytes of the last flush of all; absent before the first |
-//! | `partywall:CLUSTER:flushed:UPSTREAM` | the same, of an upstream |
+//! | `partywall:CLUSTER:answer:HASH` | a response, see `response` |
+//! | `partywall:CLUSTER:flushed` | random bytes, set by each flush of everything; absent before the first |
+//! | `partywall:CLUSTER:flushed:UPSTREAM` | the same, for one upstream |
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -21,37 +21,37 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::key::{CacheKey, KeyHash};
-use super::response::{self, CacheHit, CachedResponse, FlushEpoch, HEAD_BYTES, Looked};
+use super::response::{self, CacheHit, CachedResponse, FlushEpoch, MAX_HEADER_BYTES, StoreLookup};
 use crate::body::budget::Budget;
 use crate::config::settings::{Cache, Redis as Settings};
 use crate::telemetry::metrics::Metrics;
 
-/// How long a Redis that failed is left alone, so that not every request waits for it.
+/// How long a Redis that failed is not used, so that requests do not wait for it.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How many answers may come from it at once: they have no room of their own until they are here.
-const AT_ONCE: usize = 32;
+/// How many responses may be fetched at once: until they are here, they are not in the budget.
+const MAX_CONCURRENT: usize = 32;
 
-/// Why settings make no client. Config checks most of it before.
+/// Why settings make no client. The config's checks catch most of it earlier.
 #[derive(Debug, Error)]
 #[error("redis: its url or ca_file cannot be used: {0}")]
 pub struct InvalidRedis(#[from] RedisError);
 
-/// A Redis, connected when it is first asked.
+/// A Redis, connected on first use.
 pub(super) struct Redis {
     connection: ConnectionManager,
     prefix: String,
     ttl: Duration,
     timeout: Duration,
     max_value_bytes: usize,
-    places: Semaphore,
+    permits: Semaphore,
     state: Mutex<State>,
 }
 
-/// How it went the last time.
+/// The result of the last call.
 enum State {
     Up,
-    /// It is asked again, by one, at this time.
+    /// One request tries again at this time.
     Down(Instant),
 }
 
@@ -82,8 +82,8 @@ impl Redis {
             prefix: format!("partywall:{}:", settings.cluster),
             ttl: cache.ttl,
             timeout: settings.timeout,
-            max_value_bytes: cache.max_answer_bytes + HEAD_BYTES,
-            places: Semaphore::new(AT_ONCE),
+            max_value_bytes: cache.max_answer_bytes + MAX_HEADER_BYTES,
+            permits: Semaphore::new(MAX_CONCURRENT),
             state: Mutex::new(State::Up),
         })
     }
@@ -93,25 +93,25 @@ impl Redis {
         cache_key: &CacheKey,
         budget: &Budget,
         metrics: &Metrics,
-    ) -> Looked {
-        const NOTHING: Looked = Looked {
+    ) -> StoreLookup {
+        const NOTHING: StoreLookup = StoreLookup {
             found: None,
             epoch: None,
         };
-        let Ok(_place) = self.places.acquire().await else {
+        let Ok(_permit) = self.permits.acquire().await else {
             return NOTHING;
         };
-        let mut asked = redis::pipe();
-        asked
+        let mut pipeline = redis::pipe();
+        pipeline
             .cmd("MGET")
             .arg(self.flushed(None))
             .arg(self.flushed(Some(&cache_key.upstream)))
-            // A longer value is none of ours, and is not taken whole.
+            // A longer value was not written by us, and is not fetched whole.
             .cmd("GETRANGE")
             .arg(self.answer(&cache_key.key))
             .arg(0)
             .arg(self.max_value_bytes);
-        let got: Option<((Mark, Mark), Vec<u8>)> = self.call(&asked, metrics).await;
+        let got: Option<((Mark, Mark), Vec<u8>)> = self.call(&pipeline, metrics).await;
         let Some(((all, upstream), value)) = got else {
             return NOTHING;
         };
@@ -124,7 +124,7 @@ impl Redis {
                 age: Some(age),
             })
         });
-        Looked {
+        StoreLookup {
             found,
             epoch: Some(epoch),
         }
@@ -146,45 +146,45 @@ impl Redis {
         else {
             return;
         };
-        let mut asked = redis::pipe();
-        asked
+        let mut pipeline = redis::pipe();
+        pipeline
             .cmd("SET")
             .arg(self.answer(&cache_key.key))
             .arg(value)
             .arg("PX")
             .arg(milliseconds(self.ttl))
             .ignore();
-        self.call::<()>(&asked, metrics).await;
+        self.call::<()>(&pipeline, metrics).await;
     }
 
-    /// Answers that were asked for before have another epoch from now on, on every replica. Once
-    /// the longest-lived of them is gone, so is the mark.
+    /// Responses that were requested before have another epoch from now on, on every replica. The
+    /// mark expires after the longest-lived of them.
     pub(super) async fn flush(
         &self,
         upstream: Option<&str>,
         metrics: &Metrics,
     ) -> Result<(), String> {
         let mut mark = [0; 16];
-        aws_lc_rs::rand::fill(&mut mark).map_err(|_| "there is no randomness".to_owned())?;
-        let mut asked = redis::pipe();
-        asked
+        aws_lc_rs::rand::fill(&mut mark).map_err(|_| "no random bytes are available".to_owned())?;
+        let mut pipeline = redis::pipe();
+        pipeline
             .cmd("SET")
             .arg(self.flushed(upstream))
             .arg(&mark[..])
             .arg("PX")
             .arg(milliseconds(LONGEST_LIFE))
             .ignore();
-        let done = self.call::<()>(&asked, metrics).await;
+        let done = self.call::<()>(&pipeline, metrics).await;
         done.ok_or_else(|| "Redis cannot be reached; the log says why".to_owned())
     }
 
     /// Runs commands; `None` if that failed, or did lately.
-    async fn call<T: FromRedisValue>(&self, asked: &Pipeline, metrics: &Metrics) -> Option<T> {
+    async fn call<T: FromRedisValue>(&self, pipeline: &Pipeline, metrics: &Metrics) -> Option<T> {
         if !self.may_try() {
             return None;
         }
         let mut connection = self.connection.clone();
-        let asking = asked.query_async(&mut connection);
+        let asking = pipeline.query_async(&mut connection);
         let failure = match tokio::time::timeout(self.timeout, asking).await {
             Ok(Ok(answer)) => {
                 self.succeeded();
@@ -204,7 +204,7 @@ impl Redis {
             State::Up => true,
             State::Down(until) if Instant::now() < until => false,
             State::Down(_) => {
-                // The others wait for what comes of this one.
+                // The others wait for the result of this one.
                 *state = State::Down(Instant::now() + PAUSE);
                 true
             }
@@ -234,7 +234,7 @@ impl Redis {
         use std::fmt::Write as _;
         let mut name = format!("{}answer:", self.prefix);
         for byte in key.0 {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(name, "{byte:02x}");
         }
         name
@@ -248,17 +248,17 @@ impl Redis {
     }
 }
 
-/// Of the last flush, if there was one.
+/// Set by the last flush, if there was one.
 type Mark = Option<Vec<u8>>;
 
-/// Longer than any answer is cached: `cache.ttl` is at most an hour.
+/// Longer than any response is cached: `cache.ttl` is at most an hour.
 const LONGEST_LIFE: Duration = Duration::from_hours(2);
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The marks of the last flushes side by side; of one that never was, zeros.
+/// The marks of the last flushes side by side; zeros for one that never happened.
 fn epoch(marks: &[Mark; 2]) -> FlushEpoch {
     let mut epoch = FlushEpoch([0; 32]);
     for (place, mark) in epoch.0.chunks_mut(16).zip(marks) {

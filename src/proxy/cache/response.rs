@@ -1,4 +1,4 @@
-//! An answer as it is cached: as it was given to the client, after everything foreign was taken out.
+//! A cached response: as it was sent to the client, after everything of other tenants was removed.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,34 +10,34 @@ use hyper::header::{AGE, HeaderMap, HeaderName, HeaderValue};
 use super::key::KeyHash;
 use crate::body::ResponseBody;
 
-/// What had been flushed when an answer was looked for. If more has by the time its answer is there,
-/// the answer is not cached.
+/// Which flushes had happened when a response was looked up. If there was another by the time that
+/// the response is complete, it is not cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FlushEpoch(pub(super) [u8; 32]);
 
-/// What a look into the store came to.
-pub(super) struct Looked {
+/// The result of looking up a response in the store.
+pub(super) struct StoreLookup {
     pub(super) found: Option<CacheHit>,
-    /// To keep an answer with; `None` while the store cannot be reached.
+    /// For caching a response later; `None` while the store cannot be reached.
     pub(super) epoch: Option<FlushEpoch>,
 }
 
-/// The head and the body of a 200.
+/// The headers and the body of a 200.
 pub(super) struct CachedResponse {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
-/// An answer that need not be asked for.
+/// A response that need not be requested.
 #[derive(Clone)]
 pub(super) struct CacheHit {
     pub(super) cached: Arc<CachedResponse>,
-    /// Since it was made; `None` if that was just now, for another.
+    /// Its age; `None` if it was just fetched, for another request.
     pub(super) age: Option<Duration>,
 }
 
 impl CacheHit {
-    /// Gives it to a client (RFC 9111 §5.1 for `Age`).
+    /// The response for a client (RFC 9111 §5.1 for `Age`).
     pub(super) fn response(&self) -> Response<ResponseBody> {
         let mut response = Response::new(ResponseBody::whole(self.cached.body.clone()));
         *response.headers_mut() = self.cached.headers.clone();
@@ -50,7 +50,7 @@ impl CacheHit {
 }
 
 impl CachedResponse {
-    /// Its bytes, and about those of the structures around them.
+    /// Its bytes, and roughly those of the structures around them.
     pub(super) fn weight(&self) -> usize {
         const OVERHEAD: usize = 512;
         let headers = self.headers.iter();
@@ -61,15 +61,15 @@ impl CachedResponse {
     }
 }
 
-/// Of the form below. Another form is another letter.
+/// The version of the format below; its last character changes with the format.
 const FORM: &[u8; 4] = b"PWA1";
 
-/// How many bytes a head and what else is not the body may have.
-pub(super) const HEAD_BYTES: usize = 16 * 1024;
+/// The most bytes of headers and of everything else that is not the body.
+pub(super) const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// An answer as bytes: `PWA1`, the key it answers, the epoch it was asked with, when it was made
-/// (milliseconds since 1970), its headers and its body, each with its length before it. Numbers
-/// are big-endian, of 64 bits. `None` where its head is too long.
+/// A response as bytes: `PWA1`, its key, its epoch, when it was created (milliseconds since 1970),
+/// its headers and its body, each prefixed with its length. Numbers are big-endian, of 64 bits.
+/// `None` if its headers are too long.
 pub(super) fn encode(
     cached: &CachedResponse,
     key: &KeyHash,
@@ -90,7 +90,7 @@ pub(super) fn encode(
         text(&mut out, name.as_str().as_bytes());
         text(&mut out, value.as_bytes());
     }
-    if out.len() + 8 > HEAD_BYTES {
+    if out.len() + 8 > MAX_HEADER_BYTES {
         return None;
     }
     text(&mut out, &cached.body);
@@ -106,8 +106,7 @@ fn text(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
 }
 
-/// Reads what [`encode`] wrote, for this very key and epoch, and how old it is; `None` for
-/// anything else.
+/// Decodes what [`encode`] wrote, and returns its age; `None` unless key and epoch are these.
 pub(super) fn decode(
     bytes: Bytes,
     key: &KeyHash,
@@ -135,7 +134,7 @@ pub(super) fn decode(
         .then_some((CachedResponse { headers, body }, age))
 }
 
-/// What is still to be read.
+/// The bytes that are still to be decoded.
 struct Cursor(Bytes);
 
 impl Cursor {
@@ -162,7 +161,7 @@ mod tests {
     use super::*;
 
     const KEY: KeyHash = KeyHash([7; 32]);
-    const TICKET: FlushEpoch = FlushEpoch([9; 32]);
+    const EPOCH: FlushEpoch = FlushEpoch([9; 32]);
 
     fn cached(body: &'static [u8]) -> CachedResponse {
         let mut headers = HeaderMap::new();
@@ -182,54 +181,54 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back_with_its_age() {
+    fn encoded_response_decodes_with_its_age() {
         for body in [&b"{}"[..], b"", &[0xff; 10_000]] {
             let cached = cached(body);
-            let bytes: Bytes = encode(&cached, &KEY, &TICKET, at(100)).unwrap().into();
-            let (read, age) = decode(bytes.clone(), &KEY, &TICKET, at(103)).unwrap();
+            let bytes: Bytes = encode(&cached, &KEY, &EPOCH, at(100)).unwrap().into();
+            let (read, age) = decode(bytes.clone(), &KEY, &EPOCH, at(103)).unwrap();
             assert_eq!((&read.headers, &read.body), (&cached.headers, &cached.body));
             assert_eq!(age, Duration::from_secs(3));
-            let (_, age) = decode(bytes, &KEY, &TICKET, at(90)).unwrap();
+            let (_, age) = decode(bytes, &KEY, &EPOCH, at(90)).unwrap();
             assert_eq!(age, Duration::ZERO, "another's clock is ahead");
         }
     }
 
     #[test]
-    fn what_answers_another_question_or_was_flushed_is_nothing() {
-        let bytes: Bytes = encode(&cached(b"{}"), &KEY, &TICKET, at(1)).unwrap().into();
-        assert!(decode(bytes.clone(), &KeyHash([8; 32]), &TICKET, at(1)).is_none());
+    fn response_of_another_key_or_epoch_is_not_decoded() {
+        let bytes: Bytes = encode(&cached(b"{}"), &KEY, &EPOCH, at(1)).unwrap().into();
+        assert!(decode(bytes.clone(), &KeyHash([8; 32]), &EPOCH, at(1)).is_none());
         assert!(decode(bytes.clone(), &KEY, &FlushEpoch([8; 32]), at(1)).is_none());
         let another_form = [&b"PWA2"[..], &bytes[4..]].concat();
-        assert!(decode(another_form.into(), &KEY, &TICKET, at(1)).is_none());
+        assert!(decode(another_form.into(), &KEY, &EPOCH, at(1)).is_none());
     }
 
     #[test]
-    fn what_was_cut_off_or_goes_on_is_nothing() {
-        let bytes: Bytes = encode(&cached(b"{}"), &KEY, &TICKET, at(1)).unwrap().into();
+    fn truncated_or_extended_bytes_are_not_decoded() {
+        let bytes: Bytes = encode(&cached(b"{}"), &KEY, &EPOCH, at(1)).unwrap().into();
         for length in 0..bytes.len() {
-            assert!(decode(bytes.slice(..length), &KEY, &TICKET, at(1)).is_none());
+            assert!(decode(bytes.slice(..length), &KEY, &EPOCH, at(1)).is_none());
         }
         let longer = [&bytes[..], b"x"].concat();
-        assert!(decode(longer.into(), &KEY, &TICKET, at(1)).is_none());
+        assert!(decode(longer.into(), &KEY, &EPOCH, at(1)).is_none());
     }
 
     #[test]
-    fn a_head_that_is_too_long_is_not_written() {
+    fn response_with_too_long_headers_is_not_encoded() {
         let mut cached = cached(b"{}");
-        let long = HeaderValue::from_str(&"x".repeat(HEAD_BYTES)).unwrap();
+        let long = HeaderValue::from_str(&"x".repeat(MAX_HEADER_BYTES)).unwrap();
         cached.headers.insert("etag", long);
-        assert!(encode(&cached, &KEY, &TICKET, at(1)).is_none());
+        assert!(encode(&cached, &KEY, &EPOCH, at(1)).is_none());
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_not(
+        fn arbitrary_bytes_never_panic(
             head in prop::sample::select(vec![0usize, 4, 36, 68, 76, 84]),
             tail in prop::collection::vec(any::<u8>(), 0..200),
         ) {
-            let whole = encode(&cached(b"{}"), &KEY, &TICKET, at(1)).unwrap();
+            let whole = encode(&cached(b"{}"), &KEY, &EPOCH, at(1)).unwrap();
             let bytes = [&whole[..head], &tail].concat();
-            drop(decode(bytes.into(), &KEY, &TICKET, at(1)));
+            drop(decode(bytes.into(), &KEY, &EPOCH, at(1)));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Those who ask the same at the same time: one leads, the others wait for its answer.
+//! Simultaneous equal requests: one is sent, the others wait for its response.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,28 +9,28 @@ use tokio::sync::watch;
 use super::key::{CacheKey, KeyHash};
 use super::response::CacheHit;
 
-/// All questions that are being asked.
+/// All requests that are in flight, by key.
 #[derive(Default)]
 pub(super) struct SingleFlight(Mutex<HashMap<KeyHash, Arc<Flight>>>);
 
 struct Flight {
     upstream: Arc<str>,
-    /// `None` until it has outcome.
+    /// `None` until the leader has a result.
     outcome: watch::Sender<Option<Outcome>>,
 }
 
-/// What came of asking.
+/// The leader's result.
 #[derive(Clone)]
 pub(super) enum Outcome {
-    /// An answer for all who wait.
+    /// A response for all followers.
     Answer(CacheHit),
-    /// None that others may have: each asks for itself.
-    Nothing,
-    /// The one who led left before anything was asked.
-    Left,
+    /// No response that may be shared: each follower sends its own request.
+    NotShared,
+    /// The leader was dropped without a result.
+    Abandoned,
 }
 
-/// Whether one asks, or waits for who does.
+/// Whether to send the request, or to wait for the one that was sent.
 pub(super) enum Join {
     Leader(Leader),
     Follower(Follower),
@@ -56,7 +56,7 @@ impl SingleFlight {
         }
     }
 
-    /// Requests from now on do not wait for one that is under way to this upstream, or to any.
+    /// Later requests do not follow those in flight to this upstream, or to any.
     pub(super) fn forget(&self, upstream: Option<&str>) {
         self.all()
             .retain(|_, flight| upstream.is_some_and(|flushed| flushed != &*flight.upstream));
@@ -67,7 +67,7 @@ impl SingleFlight {
     }
 }
 
-/// The one who asks. Dropped without a outcome, it has left.
+/// Sends the request. Dropped without a result, it makes its followers try again.
 pub(super) struct Leader {
     in_flight: Arc<SingleFlight>,
     key: KeyHash,
@@ -75,13 +75,13 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    /// Tells those who wait, and those who still come while this is there.
-    pub(super) fn settle(&self, outcome: Outcome) {
+    /// Gives the result to all followers, also to those that join while this exists.
+    pub(super) fn publish(&self, outcome: Outcome) {
         self.flight.outcome.send_replace(Some(outcome));
     }
 
-    /// Waits until nobody waits any more, and sees to it that nobody begins to.
-    pub(super) async fn is_alone(&self) {
+    /// Waits until there are no followers, and lets no more join.
+    pub(super) async fn has_no_followers(&self) {
         loop {
             self.flight.outcome.closed().await;
             let mut all = self.in_flight.all();
@@ -93,7 +93,7 @@ impl Leader {
     }
 
     fn leave(&self, all: &mut HashMap<KeyHash, Arc<Flight>>) {
-        // After `forget`, another may fly in its place.
+        // After `forget`, another flight may have this key.
         let is_this = |flight: &Arc<Flight>| Arc::ptr_eq(flight, &self.flight);
         if all.get(&self.key).is_some_and(is_this) {
             all.remove(&self.key);
@@ -107,20 +107,20 @@ impl Drop for Leader {
         let outcome = &self.flight.outcome;
         outcome.send_if_modified(|outcome| {
             let is_first = outcome.is_none();
-            outcome.get_or_insert(Outcome::Left);
+            outcome.get_or_insert(Outcome::Abandoned);
             is_first
         });
     }
 }
 
-/// One who waits.
+/// Waits for the leader's result.
 pub(super) struct Follower(watch::Receiver<Option<Outcome>>);
 
 impl Follower {
     pub(super) async fn outcome(mut self) -> Outcome {
         let outcome = self.0.wait_for(Option::is_some).await;
         let outcome = outcome.ok().and_then(|outcome| outcome.clone());
-        outcome.unwrap_or(Outcome::Left)
+        outcome.unwrap_or(Outcome::Abandoned)
     }
 }
 
@@ -146,14 +146,14 @@ mod tests {
     fn leader(in_flight: &Arc<SingleFlight>) -> Leader {
         match in_flight.join(&key()) {
             Join::Leader(leader) => leader,
-            Join::Follower(_) => panic!("another leads"),
+            Join::Follower(_) => panic!("there is another leader"),
         }
     }
 
     fn follower(in_flight: &Arc<SingleFlight>) -> Follower {
         match in_flight.join(&key()) {
             Join::Follower(follower) => follower,
-            Join::Leader(_) => panic!("nobody leads"),
+            Join::Leader(_) => panic!("there is no leader"),
         }
     }
 
@@ -168,11 +168,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_wait_and_those_who_come_before_it_is_kept_get_the_answer() {
+    async fn followers_before_and_after_the_result_get_the_response() {
         let in_flight = Arc::new(SingleFlight::default());
         let leader = leader(&in_flight);
         let early = follower(&in_flight);
-        leader.settle(answer());
+        leader.publish(answer());
         let late = follower(&in_flight);
         drop(leader);
         for follower in [early, late] {
@@ -182,29 +182,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_leader_that_leaves_is_followed_by_another() {
+    async fn follower_leads_after_the_leader_is_dropped() {
         let in_flight = Arc::new(SingleFlight::default());
         let first = leader(&in_flight);
         let waiting = follower(&in_flight);
         drop(first);
-        assert!(matches!(waiting.outcome().await, Outcome::Left));
+        assert!(matches!(waiting.outcome().await, Outcome::Abandoned));
         drop(leader(&in_flight));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_leader_is_alone_when_the_last_has_gone() {
+    async fn flight_without_followers_is_closed() {
         let in_flight = Arc::new(SingleFlight::default());
         let leader = leader(&in_flight);
         let (one, other) = (follower(&in_flight), follower(&in_flight));
         drop(one);
-        assert!(timeout(SOON, leader.is_alone()).await.is_err());
+        assert!(timeout(SOON, leader.has_no_followers()).await.is_err());
         drop(other);
-        assert!(timeout(SOON, leader.is_alone()).await.is_ok());
-        assert!(in_flight.all().is_empty(), "and nobody comes after");
+        assert!(timeout(SOON, leader.has_no_followers()).await.is_ok());
+        assert!(in_flight.all().is_empty(), "and none can join");
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_a_flight_that_is_forgotten() {
+    async fn forgotten_flight_gets_no_followers() {
         let in_flight = Arc::new(SingleFlight::default());
         let old = leader(&in_flight);
         in_flight.forget(Some("b"));

@@ -1,11 +1,11 @@
-//! Where answers are cached.
+//! The store of cached responses.
 
 use std::sync::Arc;
 
 use super::key::CacheKey;
 use super::memory::Memory;
 use super::redis::{InvalidRedis, Redis};
-use super::response::{CachedResponse, FlushEpoch, Looked};
+use super::response::{CachedResponse, FlushEpoch, StoreLookup};
 use crate::body::budget::Budget;
 use crate::config::settings::{Cache, CacheStore};
 use crate::telemetry::metrics::Metrics;
@@ -28,14 +28,14 @@ impl Store {
         cache_key: &CacheKey,
         budget: &Budget,
         metrics: &Metrics,
-    ) -> Looked {
+    ) -> StoreLookup {
         match self {
             Self::Memory(memory) => memory.get(cache_key),
             Self::Redis(redis) => redis.get(cache_key, budget, metrics).await,
         }
     }
 
-    /// Stores an answer that was looked for in this epoch.
+    /// Stores a response that was looked up in this epoch.
     pub(super) async fn put(
         &self,
         cache_key: &CacheKey,
@@ -50,7 +50,7 @@ impl Store {
         }
     }
 
-    /// What is cached in this process's memory.
+    /// The bytes cached in this process's memory.
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Memory(memory) => memory.bytes(),

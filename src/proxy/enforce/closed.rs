@@ -1,5 +1,5 @@
-//! Endpoints that answer for all tenants at once, or change the upstream: refused, unless the
-//! config opens them, and then only for callers with all tenants.
+//! Endpoints that return data of all tenants, or change the upstream: refused, unless the config
+//! opens them, and then only for callers with all tenants.
 
 use hyper::Request;
 use hyper::header::HeaderMap;
@@ -15,7 +15,7 @@ use crate::reason::Reason;
 use crate::tenancy::TenantScope;
 use crate::upstream::Upstream;
 
-/// Forwards for an admin what the config opens; refuses all else.
+/// Forwards what the config opens, for callers with all tenants; refuses everything else.
 pub(super) fn enforce(
     context: &RequestContext,
     target: &UpstreamTarget,
@@ -28,7 +28,7 @@ pub(super) fn enforce(
     passthrough::enforce(context, target, request)
 }
 
-/// Whether the request's body is looked at.
+/// Whether enforcement reads the request's body.
 ///
 /// # Errors
 /// When the request is refused whatever its body is.
@@ -63,7 +63,7 @@ fn check(upstream: &Upstream, group: ClosedGroup, caller: &Caller) -> Result<(),
     }
 }
 
-/// A data API's path where no upstream's URL says one is.
+/// The error for what looks like a data API's path below a prefix that no upstream's URL has.
 pub(super) fn misplaced() -> ProxyError {
     ProxyError::new(
         ErrorKind::Forbidden,

@@ -1,4 +1,4 @@
-//! The named clusters: those that a caller may use, and one query of several of them.
+//! Named clusters: the list of those that a caller may use, and a query of several of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use crate::proxy::route::{Route, no_upstream};
 use crate::reason::Reason;
 use crate::upstream::Upstream;
 
-/// The most clusters that one request may name. All are asked at once.
+/// The most clusters that one request may name. All are queried at once.
 const MAX_CLUSTERS: usize = 32;
 
-/// The list of those that the caller may use. It tells nothing of their health, which all
-/// tenants share.
+/// Lists the clusters that the caller may use. It does not show their health, which all tenants
+/// share.
 pub(super) fn list(
     route: &Route,
     caller: &Caller,
@@ -34,7 +34,7 @@ pub(super) fn list(
     }
     let scope = scope(caller)?;
     let mut all: BTreeMap<&str, Listed<'_>> = BTreeMap::new();
-    for upstream in &route.of_clusters {
+    for upstream in &route.clusters {
         let settings = upstream.settings();
         let Some(name) = settings
             .cluster
@@ -58,8 +58,8 @@ pub(super) fn list(
     Ok(Enforcement::Answered(clusters::list(&all)))
 }
 
-/// A query at the root: of the clusters that it names, or, where it names none, of the upstream
-/// there. It is read and confined once, and the same goes to each.
+/// A query at the root: of the clusters that it names or, if it names none, of the upstream at the
+/// root. It is parsed and confined once, and the same query is sent to each.
 pub(super) fn query(
     context: &RequestContext,
     route: &Route,
@@ -67,13 +67,13 @@ pub(super) fn query(
     caller: &Arc<Caller>,
     request: Request<ClientBody>,
 ) -> Result<Enforcement, ProxyError> {
-    let matchers = metrics::admitted(endpoint, caller, request.method())?;
+    let matchers = metrics::admitted_matchers(endpoint, caller, request.method())?;
     let room = context.request_room(caller.holder());
     let (head, body) = input::read(request, endpoint)?;
     let (names, form) = clusters::split(input::parameters(&head, &body)?);
-    let upstreams = of_names(route, caller, &names)?;
+    let upstreams = upstreams_of(route, caller, &names)?;
     query_size::metrics(context, endpoint, &form)?;
-    context.queries.asked_with(form.iter());
+    context.queries.received_parameters(form.iter());
     let (sent, origin) = match matchers {
         None => (form, None),
         Some(matchers) => {
@@ -108,23 +108,22 @@ pub(super) fn query(
 /// A cluster and its upstream.
 type Named<'r> = (Arc<str>, &'r Arc<Upstream>);
 
-/// The upstreams of clusters, all of which the caller may use: one that it may not is answered
-/// as one that there is not, and stops the whole request. What is asked for is not quite what
-/// was meant then, and nobody else was asked.
-fn of_names<'r>(
+/// The upstreams of these clusters. One that the caller may not use is refused like one that does
+/// not exist, and refuses the whole request: the response would not be what the client asked for.
+fn upstreams_of<'r>(
     route: &'r Route,
     caller: &Caller,
     names: &[String],
 ) -> Result<Vec<Named<'r>>, ProxyError> {
     if names.len() > MAX_CLUSTERS {
-        let text = format!("at most {MAX_CLUSTERS} clusters can be asked at once");
+        let text = format!("at most {MAX_CLUSTERS} clusters can be queried at once");
         return Err(ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Parameters));
     }
     let scope = scope(caller)?;
     names
         .iter()
         .map(|wanted| {
-            let mut own = route.of_clusters.iter().filter(|upstream| {
+            let mut own = route.clusters.iter().filter(|upstream| {
                 let name = upstream.settings().cluster.as_deref();
                 name == Some(wanted) && scope.may_use(wanted)
             });

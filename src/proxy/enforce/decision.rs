@@ -1,4 +1,4 @@
-//! What enforcement decided, in the words of the metrics and of the audit trail.
+//! Names what enforcement decided, for the metrics and the audit trail.
 
 use super::{GrpcAnswer, ResponsePlan, TracesAnswer};
 use crate::auth::Caller;
@@ -14,28 +14,28 @@ pub(super) fn of(target: &Target, plan: &ResponsePlan, caller: Option<&Caller>) 
     match (target, plan) {
         (Target::PassThrough, _) => Decision::Passed,
         _ if has_all(caller) => Decision::Unrestricted,
-        (Target::Metrics(endpoint), _) if knows_no_tenant(endpoint) => Decision::Passed,
-        // Of the traces API, only the difference of two traces is asked for on the caller's behalf.
+        (Target::Metrics(endpoint), _) if has_no_tenant_data(endpoint) => Decision::Passed,
+        // Of the traces API, only the difference of two traces is requested on the caller's behalf.
         (Target::Traces(TracesEndpoint::TraceDiff), _) => Decision::Confined,
         (_, ResponsePlan::Traces(TracesAnswer::Public))
         | (Target::Grpc(Method::HealthCheck), _) => Decision::Passed,
         (_, ResponsePlan::Filter(_) | ResponsePlan::Traces(TracesAnswer::Trace { .. })) => {
             Decision::Filtered
         }
-        // With `X-Scope-OrgID` too, where the answer is as it comes.
+        // Also with `X-Scope-OrgID`, where the response is unmodified.
         (
             _,
             ResponsePlan::Stream
             | ResponsePlan::Scrub(_)
             | ResponsePlan::Traces(TracesAnswer::Whole(..))
-            | ResponsePlan::Grpc(GrpcAnswer::AsTheyCome | GrpcAnswer::Filtered(_))
+            | ResponsePlan::Grpc(GrpcAnswer::Unmodified | GrpcAnswer::Filtered(_))
             | ResponsePlan::AllTenants
             | ResponsePlan::PassThrough,
         ) => Decision::Confined,
     }
 }
 
-/// The decision on what is restricted to its caller's scope, where that is not all.
+/// The decision on a request that is restricted to its caller's scope, unless that is all tenants.
 pub(super) fn of_scope(caller: Option<&Caller>, restricted: Decision) -> Decision {
     if has_all(caller) {
         Decision::Unrestricted
@@ -48,7 +48,7 @@ fn has_all(caller: Option<&Caller>) -> bool {
     caller.is_some_and(|caller| matches!(caller.scope(), Ok(TenantScope::AllTenants)))
 }
 
-fn knows_no_tenant(endpoint: &Endpoint) -> bool {
+fn has_no_tenant_data(endpoint: &Endpoint) -> bool {
     matches!(
         endpoint,
         Endpoint::BuildInfo | Endpoint::ParseQuery | Endpoint::FormatQuery

@@ -1,5 +1,5 @@
-//! The gRPC calls of the traces API: their one request message is rewritten as their HTTP twins'
-//! parameters are.
+//! gRPC calls of the traces API: their one request message is rewritten as the parameters of the
+//! equivalent HTTP endpoints are.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::tempo::requests::{self, RequestError, TagSearch};
 use crate::tempo::tags::TagsVersion;
 use crate::traceql::{OldSearch, Refusal};
 
-/// A call that is not served, whoever asks.
+/// The error for a method that is not served.
 pub(super) fn unknown() -> ProxyError {
     ProxyError::new(
         ErrorKind::Unimplemented,
@@ -53,7 +53,7 @@ pub(super) fn enforce(
     };
     let mut headers = for_upstream(&head.headers);
     let as_it_is = |headers| {
-        let plan = ResponsePlan::Grpc(GrpcAnswer::AsTheyCome);
+        let plan = ResponsePlan::Grpc(GrpcAnswer::Unmodified);
         target.grpc(method.client_path(), headers, framed(&message)?, plan)
     };
     let scope = match TracesScope::of(context, caller)? {
@@ -66,24 +66,24 @@ pub(super) fn enforce(
         TracesScope::Confined(scope) => scope,
     };
     let noted = |query: &str, rewritten: Result<String, Refusal>| {
-        context.queries.asked(query);
-        rewritten.inspect(|rewritten| context.queries.sent(rewritten))
+        context.queries.received(query);
+        rewritten.inspect(|rewritten| context.queries.forwarded(rewritten))
     };
     let tag_filter = |query: &str| {
         let filter = scope.tag_filter(query);
-        context.queries.asked(query);
-        context.queries.sent(&filter);
+        context.queries.received(query);
+        context.queries.forwarded(&filter);
         filter
     };
     let (message, answer) = match method {
         Method::Search => {
-            let (mut hidden, mut is_old) = (scope.hidden(""), true);
+            let (mut hidden, mut is_tag_search) = (scope.hidden(""), true);
             let search = |query: &str| {
-                (hidden, is_old) = (scope.hidden(query), false);
+                (hidden, is_tag_search) = (scope.hidden(query), false);
                 noted(query, scope.search(query))
             };
             let (message, range) = requests::search(&message, search, |tags| {
-                noted("", scope.old_search(&old_search(tags)))
+                noted("", scope.tag_search(&tag_search(tags)))
             })
             .map_err(refusal)?;
             (
@@ -91,26 +91,26 @@ pub(super) fn enforce(
                 WholeAnswer::Search(Page {
                     ownership: scope.ownership(target, range),
                     hidden,
-                    is_old,
+                    is_tag_search,
                 }),
             )
         }
         Method::SearchTags | Method::SearchTagsV2 => {
             let names = requests::tag_names::<Refusal>(&message, tag_filter).map_err(refusal)?;
-            let asked = asked(method == Method::SearchTags);
+            let tags_version = tags_version(method == Method::SearchTags);
             (
                 names.message,
-                WholeAnswer::TagNames(asked, names.scope.into()),
+                WholeAnswer::TagNames(tags_version, names.scope.into()),
             )
         }
         Method::SearchTagValues | Method::SearchTagValuesV2 => {
-            let asked = asked(method == Method::SearchTagValues);
-            let values =
-                requests::tag_values::<Refusal>(&message, asked, tag_filter).map_err(refusal)?;
+            let tags_version = tags_version(method == Method::SearchTagValues);
+            let values = requests::tag_values::<Refusal>(&message, tags_version, tag_filter)
+                .map_err(refusal)?;
             scope.check_tag(&values.tag)?;
             (
                 values.message,
-                WholeAnswer::TagValues(asked, scope.values_of(&values.tag)),
+                WholeAnswer::TagValues(tags_version, scope.values_of(&values.tag)),
             )
         }
         Method::MetricsQueryRange | Method::MetricsQueryInstant => {
@@ -138,7 +138,7 @@ pub(super) fn enforce(
     target.grpc(method.upstream_path(), headers, framed(&message)?, plan)
 }
 
-fn asked(is_v1: bool) -> TagsVersion {
+fn tags_version(is_v1: bool) -> TagsVersion {
     if is_v1 {
         TagsVersion::V1
     } else {
@@ -146,7 +146,7 @@ fn asked(is_v1: bool) -> TagsVersion {
     }
 }
 
-fn old_search(search: &TagSearch) -> OldSearch {
+fn tag_search(search: &TagSearch) -> OldSearch {
     OldSearch {
         tags: search.tags.clone(),
         min_duration_ms: search.min_duration_ms,
@@ -167,7 +167,7 @@ pub(super) fn check_format(headers: &HeaderMap) -> Result<(), ProxyError> {
     ))
 }
 
-/// The message of a call that has just one.
+/// The message of a call that has exactly one.
 fn one_message(context: &RequestContext, body: ClientBody) -> Result<Bytes, ProxyError> {
     let limit = context.settings().limits.body_bytes;
     let body = input::whole(body)?;
@@ -193,7 +193,7 @@ fn one_message(context: &RequestContext, body: ClientBody) -> Result<Bytes, Prox
     }
 }
 
-/// The metadata that goes up: what a data API's headers are, and the client's deadline.
+/// The forwarded metadata: the headers that a data API gets, and the client's deadline.
 fn for_upstream(client: &HeaderMap) -> HeaderMap {
     const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
     let mut headers = headers::for_data_request(client);

@@ -1,4 +1,4 @@
-//! The guards of the caller's tenants, on what a request asks for.
+//! Applies the guards of the caller's tenants to its requests.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,22 +13,25 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 use crate::tempo;
-use crate::tenancy::{Guard, GuardRefusal, TenantScope};
+use crate::tenancy::{GuardRefusal, QueryGuard, TenantScope};
 
-/// The guards that hold for a caller; `None` if there are none.
-fn of<'a>(context: &RequestContext, caller: &'a Caller) -> Result<Option<Guard<'a>>, ProxyError> {
+/// The guards that apply to a caller; `None` if there are none.
+fn of<'a>(
+    context: &RequestContext,
+    caller: &'a Caller,
+) -> Result<Option<QueryGuard<'a>>, ProxyError> {
     let limits = &context.settings().tenant_limits;
     if !limits.guards() {
         return Ok(None);
     }
     Ok(match scope(caller)? {
-        TenantScope::Tenants(tenants) => Guard::of(limits, tenants.tenants()),
+        TenantScope::Tenants(tenants) => QueryGuard::strictest_of(limits, tenants.tenants()),
         TenantScope::AllTenants => None,
     })
 }
 
-/// Judges a call of the metrics API by the parameters that go up, each of which counts once, and
-/// by its query.
+/// Checks a call of the metrics API by the forwarded parameters, each of which occurs once, and by
+/// its query.
 pub(super) fn metrics(
     context: &RequestContext,
     caller: &Caller,
@@ -51,11 +54,11 @@ pub(super) fn metrics(
     }
     let lookback = window::lookback(value(window::LOOKBACK));
     guard.check_lookback(lookback).map_err(refused)?;
-    query.map_or(Ok(()), |query| look_into(&guard, query).map_err(refused))
+    query.map_or(Ok(()), |query| check_query(&guard, query).map_err(refused))
 }
 
-fn look_into(guard: &Guard<'_>, query: &str) -> Result<(), GuardRefusal> {
-    if !guard.looks_into_queries() {
+fn check_query(guard: &QueryGuard<'_>, query: &str) -> Result<(), GuardRefusal> {
+    if !guard.needs_query_ranges() {
         return Ok(());
     }
     let Some(within) = promql::lookback(query) else {
@@ -68,7 +71,7 @@ fn look_into(guard: &Guard<'_>, query: &str) -> Result<(), GuardRefusal> {
     Ok(())
 }
 
-/// Judges each query of a remote read, decoded.
+/// Checks each query of a remote read, decoded.
 pub(super) fn remote_read(
     context: &RequestContext,
     caller: &Caller,
@@ -86,7 +89,7 @@ pub(super) fn remote_read(
     Ok(())
 }
 
-/// A remote read that cannot be read.
+/// The error for a remote read that cannot be parsed.
 pub(super) fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
     let kind = match error {
         remote_read::RemoteReadError::TooLong(_) => ErrorKind::TooLarge,
@@ -95,7 +98,7 @@ pub(super) fn refused_read(error: &remote_read::RemoteReadError) -> ProxyError {
     ProxyError::new(kind, error.to_string()).because(Reason::RemoteRead)
 }
 
-/// Judges a call of the traces API.
+/// Checks a call of the traces API.
 pub(super) fn traces<'f>(
     context: &RequestContext,
     caller: &Caller,
@@ -108,13 +111,13 @@ pub(super) fn traces<'f>(
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    match tempo::window::of_call(endpoint, given, now) {
+    match tempo::window::of_http_call(endpoint, given, now) {
         Some(window) => guard.check_window(&window).map_err(refused),
         None => Ok(()),
     }
 }
 
-/// Judges a gRPC call of the traces API.
+/// Checks a gRPC call of the traces API.
 pub(super) fn grpc(
     context: &RequestContext,
     caller: &Caller,
@@ -124,7 +127,7 @@ pub(super) fn grpc(
     let Some(guard) = of(context, caller)? else {
         return Ok(());
     };
-    match tempo::window::of_message(method, message) {
+    match tempo::window::of_grpc_message(method, message) {
         Some(window) => guard.check_window(&window).map_err(refused),
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! What a client sent to a data API: read once, in one way.
+//! Parses what a client sent to a data API: once, and in one way.
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
@@ -11,7 +11,7 @@ use crate::prometheus::form::{Form, FormError};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 
-/// The request's body: a form, or remote read's snappy message. A GET has none.
+/// The request's body: a form, or the snappy message of a remote read. A GET has none.
 pub(super) fn read(
     request: Request<ClientBody>,
     endpoint: &Endpoint,
@@ -21,7 +21,8 @@ pub(super) fn read(
     Ok((head, whole(body)?))
 }
 
-/// Whether the headers say that there is a body, if there is one, and one that is read here.
+/// Checks by the headers whether there may be a body and whether its type is supported; returns
+/// whether there is one.
 pub(super) fn check(
     method: &Method,
     headers: &HeaderMap,
@@ -37,11 +38,11 @@ pub(super) fn check(
         return Ok(());
     }
     if *endpoint == Endpoint::RemoteRead {
-        // Prometheus reads it so whatever these headers say (storage/remote/codec.go).
+        // Prometheus reads it so whatever these headers are (storage/remote/codec.go).
         expect_encoding(headers, "snappy")?;
     } else {
         expect_encoding(headers, "identity")?;
-        // A POST without a body may leave its type out.
+        // A POST without a body needs no `Content-Type`.
         if has_body {
             expect_form(headers)?;
         }
@@ -49,13 +50,13 @@ pub(super) fn check(
     Ok(())
 }
 
-/// A body that was received before, as [`reads_body`](super::reads_body) asks for.
+/// A body that was received before, as [`reads_body`](super::reads_body) requires.
 pub(super) fn whole(body: ClientBody) -> Result<Bytes, ProxyError> {
     body.received()
-        .ok_or_else(|| super::misled("this request's body was not received"))
+        .ok_or_else(|| super::unreachable_route("this request's body was not received"))
 }
 
-/// The parameters of the URL and of the body, as Go merges them.
+/// The parameters of the URL and of the body, merged as Go does.
 pub(super) fn parameters<'a>(head: &'a Parts, body: &'a [u8]) -> Result<Form<'a>, ProxyError> {
     let read = || -> Result<Form<'a>, FormError> {
         let url = Form::parse(head.uri.query().unwrap_or_default().as_bytes())?;
@@ -66,8 +67,8 @@ pub(super) fn parameters<'a>(head: &'a Parts, body: &'a [u8]) -> Result<Form<'a>
     })
 }
 
-/// One `Content-Type`, and that of a form. Prometheus reads multipart forms too; nothing sends
-/// them, and two readers may differ on them.
+/// Requires one `Content-Type`, that of a form. Prometheus parses multipart forms too; no client
+/// sends them, and two parsers may differ on them.
 pub(super) fn expect_form(headers: &HeaderMap) -> Result<(), ProxyError> {
     let is_form = single(headers, &CONTENT_TYPE)?.is_some_and(|value| {
         let (media_type, parameters) = value.split_once(';').unwrap_or((value, ""));
@@ -89,16 +90,18 @@ fn expect_encoding(headers: &HeaderMap, expected: &str) -> Result<(), ProxyError
     match single(headers, &CONTENT_ENCODING)? {
         None => Ok(()),
         Some(encoding) if encoding.eq_ignore_ascii_case(expected) => Ok(()),
-        Some(_) => Err(unsupported("this endpoint reads no such Content-Encoding")),
+        Some(_) => Err(unsupported(
+            "this endpoint does not support this Content-Encoding",
+        )),
     }
 }
 
-/// The value of a header that must not come twice.
+/// The value of a header that must not be repeated.
 fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, ProxyError> {
     let mut values = headers.get_all(name).iter();
     let value = values.next();
     if values.next().is_some() {
-        return Err(unsupported("the request says twice what its body is"));
+        return Err(unsupported("a Content header of the request is repeated"));
     }
     let Some(value) = value else { return Ok(None) };
     value

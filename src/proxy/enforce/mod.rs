@@ -1,5 +1,5 @@
-//! The one place where a request becomes one that may be sent: confined to its caller's scope,
-//! or known to need no confinement. Nothing is sent here, and nothing waited for.
+//! The only place where a request becomes one that may be sent: confined to its caller's scope, or
+//! known to need no confinement. It sends nothing and waits for nothing.
 
 mod closed;
 mod clusters;
@@ -23,7 +23,7 @@ pub(super) use self::enforced::{
     Enforced, Filter, GrpcAnswer, Origin, Page, ResponsePlan, TraceOwnership, TracesAnswer,
     VerifyTraces, WholeAnswer,
 };
-pub(super) use self::traces::OwnTraces;
+pub(super) use self::traces::TracesToVerify;
 pub(super) use self::unmodified::unmodified;
 use super::context::RequestContext;
 use super::error::{ErrorKind, ProxyError};
@@ -33,23 +33,23 @@ use crate::body::ClientBody;
 use crate::reason::Reason;
 use crate::telemetry::metrics::Decision;
 
-/// What enforcement makes of a request.
+/// The result of enforcement.
 #[allow(
     clippy::large_enum_variant,
     reason = "nearly every request is the large one"
 )]
 pub(super) enum Enforcement {
-    /// To be sent.
     One(Enforced),
     /// To be sent to several clusters, in the order of their names.
     Several(Vec<(Arc<str>, Enforced)>),
-    /// To be sent once the upstream has shown that all of what it is about is the caller's.
-    Conditional(Box<OwnTraces>),
-    /// Not sent at all: this JSON is the answer.
+    /// To be sent once side requests have shown that both traces have nothing but the caller's
+    /// spans.
+    Conditional(Box<TracesToVerify>),
+    /// Not sent at all: this JSON is the response.
     Answered(Vec<u8>),
 }
 
-/// Whether enforcement looks at the request's body, which then has to be received before.
+/// Whether enforcement reads the request's body, which must then have been received.
 ///
 /// # Errors
 /// When the request is refused whatever its body is.
@@ -61,7 +61,7 @@ pub(super) fn reads_body(
 ) -> Result<bool, ProxyError> {
     match &route.target {
         Target::Metrics(endpoint) | Target::ClusterQuery(endpoint) => {
-            metrics::admitted(endpoint, caller, request.method())?;
+            metrics::admitted_matchers(endpoint, caller, request.method())?;
             input::check(request.method(), request.headers(), true, endpoint)?;
             Ok(true)
         }
@@ -83,7 +83,7 @@ pub(super) fn reads_body(
     }
 }
 
-/// Enforces the route's rule, and says what was decided.
+/// Enforces the route's rule; returns the result and the decision.
 pub(super) fn enforce(
     context: &RequestContext,
     route: &Route,
@@ -122,7 +122,9 @@ fn by_target(
                 one(passthrough::enforce(context, &target, request))
             }
             // A data API is never reached without a caller.
-            _ => Err(misled("this endpoint was reached without a token")),
+            _ => Err(unreachable_route(
+                "this endpoint was reached without a token",
+            )),
         };
     };
     match &route.target {
@@ -153,7 +155,9 @@ fn by_target(
             Err(ProxyError::new(ErrorKind::BadRequest, error.to_string()).because(Reason::Path))
         }
         Target::Misplaced => Err(closed::misplaced()),
-        Target::NoCluster => Err(misled("this endpoint has no upstream of its own")),
+        Target::NoCluster => Err(unreachable_route(
+            "this endpoint has no upstream of its own",
+        )),
         Target::PassThrough => {
             let target = upstream()?;
             one(passthrough::enforce(context, &target, request))
@@ -161,7 +165,7 @@ fn by_target(
     }
 }
 
-/// What no route leads to.
-fn misled(text: &'static str) -> ProxyError {
+/// The error for what no route leads to.
+fn unreachable_route(text: &'static str) -> ProxyError {
     ProxyError::new(ErrorKind::Internal, text)
 }

@@ -1,4 +1,5 @@
-//! What lies outside the data APIs: forwarded untouched, but for what names or proves a caller.
+//! Paths outside the data APIs: forwarded unmodified, except for headers that name or authenticate
+//! a caller.
 
 use hyper::Request;
 use hyper::http::uri::PathAndQuery;
@@ -9,7 +10,7 @@ use crate::headers;
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::ProxyError;
 
-/// Forwards method, path, query, headers and body as they came.
+/// Forwards method, path, query, headers and body.
 pub(super) fn enforce(
     context: &RequestContext,
     target: &UpstreamTarget,

@@ -1,5 +1,5 @@
-//! Bounds on every query text that is forwarded, whoever sends it: callers with all tenants can
-//! keep the store just as busy.
+//! Bounds every forwarded query text, for all callers: callers with all tenants can overload
+//! the store just as well.
 
 use bytes::Bytes;
 use hyper::Request;
@@ -23,7 +23,7 @@ use crate::tempo::params::table::SEARCH;
 use crate::tempo::requests::{self, Text};
 use crate::traceql;
 
-/// Parameters of endpoints that no table lists and that may hold a query or selector.
+/// Parameters of endpoints in no table that may hold a query or selector.
 const QUERY_NAMES: [&str; 5] = ["query", "match[]", "match_target", "q", "expr"];
 
 /// Checks the texts of a call of the metrics API.
@@ -38,13 +38,13 @@ pub(super) fn metrics(
             .find(|(known, _)| *known == name)
             .map(|(_, policy)| *policy)
     };
-    let mut texts = Texts::of(context);
+    let mut texts = Texts::new(context);
     for (name, value) in form.iter() {
         match policy(name) {
-            Some(Policy::Query) => texts.one(value, promql::size)?,
+            Some(Policy::Query) => texts.one(value, promql::measure)?,
             Some(Policy::PrintedQuery) => texts.printed(value)?,
             Some(Policy::Selectors | Policy::CheckedSelectors) => {
-                texts.one_of_several(value, promql::size)?;
+                texts.one_of_several(value, promql::measure)?;
             }
             _ => {}
         }
@@ -54,7 +54,7 @@ pub(super) fn metrics(
 
 /// Checks the matchers of a remote read, decoded.
 pub(super) fn remote_read(context: &RequestContext, message: &[u8]) -> Result<(), ProxyError> {
-    let mut texts = Texts::of(context);
+    let mut texts = Texts::new(context);
     let sizes = remote_read::sizes(message).map_err(|error| super::guard::refused_read(&error))?;
     sizes.iter().try_for_each(|size| texts.add(size))
 }
@@ -65,23 +65,23 @@ pub(super) fn traces(
     endpoint: &TracesEndpoint,
     form: &Form<'_>,
 ) -> Result<(), ProxyError> {
-    let mut texts = Texts::of(context);
+    let mut texts = Texts::new(context);
     let mut has_query = false;
     for (name, value) in form.iter() {
         match name {
-            "q" | "query" => texts.one(value, traceql::size)?,
-            "tags" => texts.one(value, traceql::size_of_tags)?,
+            "q" | "query" => texts.one(value, traceql::measure)?,
+            "tags" => texts.one(value, traceql::measure_tags)?,
             _ => continue,
         }
         has_query |= !value.is_empty();
     }
-    // Without a query, a search takes what it does not know for tags.
+    // Without a query, a search treats unknown parameters as tags.
     if has_query || *endpoint != TracesEndpoint::Search {
         return Ok(());
     }
     form.iter()
         .filter(|(name, _)| SEARCH.iter().all(|(listed, _)| listed != name))
-        .try_for_each(|(name, value)| texts.add(&traceql::size_of_tag(name, value)))
+        .try_for_each(|(name, value)| texts.add(&traceql::measure_tag(name, value)))
 }
 
 /// Checks the texts of a gRPC call of the traces API.
@@ -90,18 +90,18 @@ pub(super) fn grpc(
     method: GrpcMethod,
     message: &[u8],
 ) -> Result<(), ProxyError> {
-    let mut texts = Texts::of(context);
+    let mut texts = Texts::new(context);
     requests::texts(method, message, |text| match text {
-        Text::Query(query) => texts.one(query, traceql::size),
-        Text::Tag(name, value) => texts.add(&traceql::size_of_tag(name, value)),
+        Text::Query(query) => texts.one(query, traceql::measure),
+        Text::Tag(name, value) => texts.add(&traceql::measure_tag(name, value)),
     })
     .map_err(|unreadable| {
         ProxyError::new(ErrorKind::BadRequest, unreadable.to_string()).because(Reason::Parameters)
     })?
 }
 
-/// Whether the body of a request to an endpoint that is closed to tenants is a form, and so has to
-/// be buffered. One that is another kind of form is refused.
+/// Whether the body of a request to a closed endpoint is a form, and so has to be buffered. Forms
+/// of other types are refused.
 pub(super) fn is_form(headers: &HeaderMap) -> Result<bool, ProxyError> {
     let may_be_form = may_be_form(headers);
     if may_be_form {
@@ -110,8 +110,7 @@ pub(super) fn is_form(headers: &HeaderMap) -> Result<bool, ProxyError> {
     Ok(may_be_form)
 }
 
-/// Checks a request to an endpoint that is closed to tenants and of which nothing but its form is
-/// known.
+/// Checks a request to a closed endpoint, of which nothing but its form is known.
 pub(super) fn closed(
     context: &RequestContext,
     api: Api,
@@ -123,10 +122,10 @@ pub(super) fn closed(
         read = input::whole(body)?;
         body = ClientBody::Buffered(read.clone());
     }
-    let mut texts = Texts::of(context);
+    let mut texts = Texts::new(context);
     let measure = match api {
-        Api::Prometheus => promql::size,
-        Api::Tempo => traceql::size,
+        Api::Prometheus => promql::measure,
+        Api::Tempo => traceql::measure,
     };
     for (name, value) in input::parameters(&head, &read)?.iter() {
         if QUERY_NAMES.contains(&name) {
@@ -136,7 +135,7 @@ pub(super) fn closed(
     Ok(Request::from_parts(head, body))
 }
 
-/// Whether Go reads parameters from a body of this type, of whatever method.
+/// Whether Go parses parameters from a body of this type, whatever the method.
 fn may_be_form(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_TYPE).iter().any(|value| {
         let value = value.as_bytes().to_ascii_lowercase();
@@ -148,38 +147,38 @@ fn may_be_form(headers: &HeaderMap) -> bool {
 /// The texts of one request.
 struct Texts {
     limits: Limits,
-    /// Of the texts that the store reads all of.
+    /// The total of the texts that the store evaluates together.
     total: Size,
 }
 
 impl Texts {
-    fn of(context: &RequestContext) -> Self {
+    fn new(context: &RequestContext) -> Self {
         Self {
             limits: context.rules.query_limits(),
             total: Size::default(),
         }
     }
 
-    /// Checks a text that counts once. Where it is there again, it counts for itself: the store
-    /// reads one.
+    /// Checks a text that is counted alone. If it is repeated, each is checked alone: the store
+    /// uses only one.
     fn one(&self, text: &str, measure: fn(&str) -> Size) -> Result<(), ProxyError> {
         self.limits.check(text, measure).map_err(refused).map(drop)
     }
 
     /// Checks a query that is printed, not evaluated.
     fn printed(&self, text: &str) -> Result<(), ProxyError> {
-        let size = self.limits.check(text, promql::size).map_err(refused)?;
+        let size = self.limits.check(text, promql::measure).map_err(refused)?;
         self.limits.check_print(&size).map_err(refused)
     }
 
-    /// Checks a text of a list, all of which the store reads.
+    /// Checks a text of a list, all of which the store evaluates.
     fn one_of_several(&mut self, text: &str, measure: fn(&str) -> Size) -> Result<(), ProxyError> {
         let size = self.limits.check(text, measure).map_err(refused)?;
         self.total.nodes = self.total.nodes.saturating_add(size.nodes);
         self.limits.check_nodes(self.total.nodes).map_err(refused)
     }
 
-    /// Adds a part of what is one text to the store.
+    /// Adds a part of what the store evaluates as one text.
     fn add(&mut self, size: &Size) -> Result<(), ProxyError> {
         self.total.bytes = self.total.bytes.saturating_add(size.bytes);
         self.total.nodes = self.total.nodes.saturating_add(size.nodes);

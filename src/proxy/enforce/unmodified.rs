@@ -1,4 +1,4 @@
-//! A request on which nothing is enforced: what a plain proxy would send.
+//! A request on which nothing is enforced: forwarded as a plain proxy would.
 
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, TE};
 use hyper::http::request::Parts;
@@ -13,16 +13,16 @@ use crate::proxy::error::ProxyError;
 use crate::proxy::route::Target;
 use crate::proxy::shadow::InForce;
 
-/// What names a tenant to a store that has several. A client that sends one today would get an
-/// error without it.
+/// Headers that name a tenant to a store that has several. A client that sends one today would get
+/// an error without it.
 const TENANT_HEADERS: [HeaderName; 2] = [
     HeaderName::from_static("x-scope-orgid"),
     HeaderName::from_static("thanos-tenant"),
 ];
 
-/// The request unmodified, for the upstream whose shadow mode is in force, and for no other. Of its
-/// headers those are forwarded that are so outside the data APIs, and those that name a tenant. A
-/// token is forwarded where the upstream checks tokens itself, valid or not.
+/// The unmodified request, only for an upstream whose shadow mode is in force. The forwarded
+/// headers are those of requests outside the data APIs, and those that name a tenant. A token is
+/// forwarded if the upstream checks tokens itself, valid or not.
 pub(in crate::proxy) fn unmodified(
     in_force: &InForce,
     context: &RequestContext,

@@ -1,11 +1,11 @@
-//! Which config key would allow what is refused.
+//! Which config key would permit what is refused.
 
 use super::explanation::Refused;
 use crate::proxy::error::ProxyError;
 use crate::proxy::rules::Rules;
 use crate::reason::Reason;
 
-/// A refusal, with what would allow it.
+/// A refusal, with what would permit it.
 pub(super) fn refused(rules: &Rules, error: &ProxyError) -> Refused {
     let reason = error.reason();
     let to_allow = match reason {

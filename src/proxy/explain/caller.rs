@@ -1,4 +1,4 @@
-//! Who asks, with which tenants, and why.
+//! The caller, its tenants, and which rules grant them.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,6 @@ use crate::auth::{Caller, Signature};
 use crate::config::settings::{Algorithm, KeySource, Settings};
 use crate::tenancy::{self, Reason};
 
-/// Who.
 pub(super) fn view(settings: &Settings, caller: &Caller) -> CallerView {
     let principal = caller.principal();
     let key = principal
@@ -22,7 +21,7 @@ pub(super) fn view(settings: &Settings, caller: &Caller) -> CallerView {
     }
 }
 
-/// Which tenants somebody with these claims has, and why.
+/// Which tenants a caller with these claims has, and why.
 pub fn dimensions(
     settings: &Settings,
     issuer: &str,

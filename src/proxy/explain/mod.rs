@@ -1,15 +1,16 @@
-//! What would become of a request: the steps up to the point where it would be sent.
+//! What would happen to a request: runs the steps until it would be sent.
 //!
 //! | file | one idea |
 //! |---|---|
-//! | `question` | a request in the words of an operator |
-//! | `explanation` | the answer, for people and machines |
-//! | `caller` | who asks, with which tenants, and why |
-//! | `sent` | the request that would go up, beside the one that came |
-//! | `advice` | which config key would allow what is refused |
+//! | `request` | a request as an operator writes it |
+//! | `explanation` | the result, for people and machines |
+//! | `caller` | the caller, its tenants, and which rules grant them |
+//! | `sent` | the request that would be forwarded, compared with the original |
+//! | `advice` | which config key would permit what is refused |
 //!
-//! Nothing here reads a request in a way of its own: it goes over a connection in memory, is read
-//! by the same HTTP library and takes the same [steps](super::pipeline). Nothing is sent.
+//! No request is parsed in a way of its own here: it is sent over an in-memory connection, parsed
+//! by the same HTTP library, and runs through the same [steps](super::pipeline). Nothing is
+//! forwarded.
 
 mod advice;
 mod caller;
@@ -44,10 +45,10 @@ use crate::prometheus::clusters;
 use crate::telemetry::audit::Redaction;
 use crate::telemetry::metrics::Metrics;
 
-/// How much of a request is under way between the two ends of the connection, in bytes.
+/// The buffer of the in-memory connection, in bytes.
 const IN_MEMORY: usize = 64 * 1024;
 
-/// Tells what would become of a request, without sending it.
+/// Explains what would happen to a request, without forwarding it.
 pub async fn explain_request(snapshot: &Snapshot, question: ExplainRequest) -> Explanation {
     let ExplainRequest {
         identity,
@@ -73,10 +74,10 @@ pub async fn explain_request(snapshot: &Snapshot, question: ExplainRequest) -> E
         .serve_connection(TokioIo::new(far), service);
     let (answered, _) = tokio::join!(send(near, request), server);
     let walked = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
-    walked.unwrap_or_else(|| Explanation::unread(shown, answered.as_ref()))
+    walked.unwrap_or_else(|| Explanation::invalid_headers(shown, answered.as_ref()))
 }
 
-/// The client's end. The status is of interest only where the head itself was refused.
+/// The client's end. The status matters only if the headers themselves were refused.
 async fn send(near: tokio::io::DuplexStream, request: Request<Bytes>) -> Result<u16, String> {
     let text = |error: hyper::Error| error.to_string();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near))
@@ -96,16 +97,16 @@ async fn explain(
 ) -> Explanation {
     let mut explanation = Explanation::of(shown);
     let asked = sent::OriginalParameters::of(&request, body);
-    // Counted and noted into nothing that is shown.
+    // What is recorded and counted here is not shown anywhere.
     let queries = QueryLog::new(Redaction::nothing());
     let context = snapshot.context(Arc::new(Metrics::new()), Arc::new(queries));
-    let walk = Walk {
+    let walk = Progress {
         identity,
         context: &context,
         explanation: &mut explanation,
         caller: None,
     };
-    let (caller, result) = walk.go(request).await;
+    let (caller, result) = walk.run(request).await;
     explanation.outcome = match result {
         Ok(enforcement) => outcome(&mut explanation, enforcement, |enforced| {
             sent::show(snapshot.rules(), caller.as_deref(), &asked, enforced)
@@ -115,7 +116,7 @@ async fn explain(
     explanation
 }
 
-/// Of several clusters, which are all sent the same, the first is shown.
+/// Of several clusters, which all get the same request, the first is shown.
 fn outcome(
     explanation: &mut Explanation,
     enforcement: Enforcement,
@@ -137,8 +138,7 @@ fn outcome(
             sent
         }
         Enforcement::Conditional(_) => {
-            let why =
-                "whether all of both traces is the caller's decides, so Tempo has to be asked";
+            let why = "it depends on whether both traces have only the caller's spans, which Tempo has to be asked";
             return Outcome::Undecided {
                 why: why.to_owned(),
             };
@@ -151,16 +151,16 @@ fn outcome(
     Outcome::Sent(Box::new(sent))
 }
 
-/// What is known of a request on the way.
-struct Walk<'a> {
+/// What is known of a request so far.
+struct Progress<'a> {
     identity: &'a Identity,
     context: &'a RequestContext,
     explanation: &'a mut Explanation,
     caller: Option<Arc<Caller>>,
 }
 
-impl Walk<'_> {
-    async fn go(
+impl Progress<'_> {
+    async fn run(
         mut self,
         request: Request<ReceivedBody>,
     ) -> (Option<Arc<Caller>>, Result<Enforcement, ProxyError>) {
@@ -193,7 +193,7 @@ impl Walk<'_> {
             Identity::Claims { issuer, claims } if routed.route().needs_token() => {
                 let tenancy = &self.context.settings().tenancy;
                 let caller = Caller::supposed(tenancy, Arc::clone(issuer), claims.clone());
-                Ok(routed.supposing(Arc::new(caller)))
+                Ok(routed.assuming(Arc::new(caller)))
             }
             Identity::Token | Identity::Claims { .. } => routed.authenticate(self.context).await,
         }

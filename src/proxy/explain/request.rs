@@ -1,5 +1,5 @@
-//! A request in the words of an operator: a line such as `GET /api/v1/query?query=up`, a query
-//! alone, or both.
+//! A request as an operator writes it: a line such as `GET /api/v1/query?query=up`, a query alone,
+//! or both.
 
 use std::sync::Arc;
 
@@ -13,38 +13,38 @@ use thiserror::Error;
 use crate::config::settings::{Api, Settings};
 use crate::traceql;
 
-/// What is asked, and by whom.
+/// A request to explain, and its caller.
 pub struct ExplainRequest {
     pub(super) identity: Identity,
     pub(super) request: Request<Bytes>,
-    /// The request as it is told, without any header.
+    /// The request as it is shown, without any headers.
     pub(super) shown: String,
 }
 
-/// Who asks.
+/// The caller.
 #[derive(Clone)]
 pub enum Identity {
-    /// Whoever the token among the request's headers speaks for; it is verified.
+    /// The caller of the token in the request's headers; the token is verified.
     Token,
-    /// Somebody with these claims; nothing is verified.
+    /// A caller with these claims; nothing is verified.
     Claims {
         /// One of `tokens.issuers`.
         issuer: Arc<str>,
-        /// As they would stand in the token.
+        /// As in a token.
         claims: Map<String, Value>,
     },
 }
 
-/// Why there is no question.
+/// Why the request cannot be explained.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ExplainRequestError {
     /// Neither a request nor a query.
-    #[error("nothing is asked: give a query, a request, or both")]
+    #[error("nothing to explain: give a query, a request, or both")]
     Nothing,
-    /// A request line that is none.
-    #[error("`{0}` is no request: write it as GET /api/v1/query?query=up")]
+    /// An invalid request line.
+    #[error("`{0}` is not a request: write it as GET /api/v1/query?query=up")]
     Request(String),
-    /// A header that is none.
+    /// An invalid header.
     #[error("a header is not valid: write it as `Name: value`")]
     Header,
     /// A token that no header can hold.
@@ -52,31 +52,31 @@ pub enum ExplainRequestError {
     Token,
     /// Claims of an issuer that is not configured.
     #[error(
-        "the issuer {given} is none of tokens.issuers, so no token of it is believed; there is \
+        "the issuer {given} is not in tokens.issuers, so none of its tokens is trusted; there is \
          {known}"
     )]
     Issuer {
-        /// What was given.
+        /// The issuer that was given.
         given: String,
-        /// Those that are configured.
+        /// The configured issuers.
         known: String,
     },
-    /// Several issuers, and none named.
+    /// Several issuers, and none was given.
     #[error("the claims name no `iss`: say which issuer's they are; there is {known}")]
     NoIssuer {
-        /// Those that are configured.
+        /// The configured issuers.
         known: String,
     },
 }
 
-/// What the request is for unless a header says otherwise: no upstream's `hosts` names it
-/// (RFC 2606).
-const HOST_OF_NOBODY: &str = "explain.invalid";
+/// The host of the request unless a header sets another: no upstream's `hosts` can name it (RFC
+/// 2606).
+const UNKNOWN_HOST: &str = "explain.invalid";
 
 impl ExplainRequest {
-    /// Reads a request line, a query or both; the query becomes a parameter of the request.
-    /// Without a request it is an instant query of the metrics API, or a search (or, for a query
-    /// that makes series, a range query) of the traces API.
+    /// Parses a request line, a query or both; the query becomes a parameter of the request. A
+    /// query alone is an instant query of the metrics API, or a search (for a metrics query: a
+    /// range query) of the traces API.
     pub fn new(
         settings: &Settings,
         request: Option<&str>,
@@ -91,7 +91,7 @@ impl ExplainRequest {
         let (method, mut target) = read_line(&line)?;
         let shown = format!("{method} {target}");
         let mut body = Bytes::new();
-        let mut builder = Request::builder().header(HOST, HOST_OF_NOBODY);
+        let mut builder = Request::builder().header(HOST, UNKNOWN_HOST);
         if let Some(query) = query {
             let query = utf8_percent_encode(query, NON_ALPHANUMERIC);
             let pair = format!("{}={query}", parameter_of(&target));
@@ -115,7 +115,7 @@ impl ExplainRequest {
         })
     }
 
-    /// Asks as somebody else.
+    /// Sets the caller.
     #[must_use]
     pub fn asked_by(mut self, identity: Identity) -> Self {
         self.identity = identity;
@@ -134,7 +134,7 @@ impl ExplainRequest {
         Ok(self)
     }
 
-    /// Shows a token, in the first header that is looked at.
+    /// Adds a token, in the first header of `tokens.sources`.
     pub fn with_token(
         mut self,
         settings: &Settings,
@@ -159,8 +159,8 @@ impl ExplainRequest {
 }
 
 impl Identity {
-    /// Somebody with these claims. The issuer is the one given, or the claims' own `iss`, or the
-    /// only one there is.
+    /// A caller with these claims. The issuer is the one given, or the claims' own `iss`, or the
+    /// only one configured.
     pub fn claimed(
         settings: &Settings,
         issuer: Option<&str>,
@@ -189,7 +189,7 @@ impl Identity {
     }
 }
 
-/// Where a query alone goes.
+/// The endpoint that a query alone is sent to.
 fn usual_path(settings: &Settings, query: &str, api: Option<Api>) -> &'static str {
     let has = |api| {
         settings
@@ -227,10 +227,10 @@ fn parameter_of(target: &str) -> &'static str {
     }
 }
 
-/// `GET /path?query`, or the target alone. What cannot stand in a URL is escaped, so that a query
+/// `GET /path?query`, or the target alone. What a URL cannot contain is escaped, so that a query
 /// may be written plainly.
 fn read_line(line: &str) -> Result<(Method, String), ExplainRequestError> {
-    /// What a path is asked for stays as it is, however odd: that is what is to be explained.
+    /// An odd path is left as it is: that is what is to be explained.
     const IN_PATH: &AsciiSet = &CONTROLS.add(b' ');
     const IN_QUERY: &AsciiSet = &IN_PATH
         .add(b'"')
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_may_be_written_plainly() {
+    fn request_may_be_written_unescaped() {
         assert_eq!(line("/api/v1/rules").as_deref(), Some("GET /api/v1/rules"));
         assert_eq!(
             line("POST /api/v1/query?query=up{a=\"b c\"}").as_deref(),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_goes_where_its_endpoint_reads_it() {
+    fn query_becomes_the_parameter_of_its_endpoint() {
         for (path, parameter) in [
             ("/api/v1/query", "query"),
             ("/clusters/eu/api/v1/query_range?start=1", "query"),

@@ -1,4 +1,4 @@
-//! The request that would go up, beside the one that came.
+//! The request that would be forwarded, compared with the original.
 
 use bytes::Bytes;
 use hyper::Request;
@@ -14,14 +14,14 @@ use crate::proxy::rules::Rules;
 use crate::tenancy::{Matchers, TenantScope};
 use crate::traceql;
 
-/// A range of bytes: from and to.
-type Place = (usize, usize);
+/// A byte range: start and end.
+type ByteRange = (usize, usize);
 
-/// The parameters as they came.
+/// The original parameters.
 pub(super) struct OriginalParameters(Vec<(String, String)>);
 
 impl OriginalParameters {
-    /// Of URL and body, in the order in which they are read.
+    /// Of URL and body, in the order in which they are parsed.
     pub(super) fn of<B>(request: &Request<B>, body: &Bytes) -> Self {
         let mut all = pairs(request.uri().query().unwrap_or_default().as_bytes());
         all.extend(pairs(body));
@@ -29,7 +29,7 @@ impl OriginalParameters {
     }
 }
 
-/// Shows what enforcement made, and lets go of it.
+/// Shows what enforcement made, and drops it.
 pub(super) fn show(
     rules: &Rules,
     caller: Option<&Caller>,
@@ -97,8 +97,8 @@ fn matchers(caller: &Caller) -> Option<&Matchers> {
     }
 }
 
-/// Finds what is ours in a parameter. The text that is shown is the one that would be sent; where
-/// the places are not certain, more of it is marked, never less.
+/// Finds what Partywall inserted into a parameter. The text that is shown is the one that would be
+/// sent; where the ranges are uncertain, too much of it is marked, never too little.
 struct Marks<'a> {
     matchers: Option<&'a Matchers>,
     foreign: ForeignMatchers,
@@ -107,7 +107,7 @@ struct Marks<'a> {
 }
 
 impl Marks<'_> {
-    fn of(&self, name: &str, original: Option<&str>, sent: &str) -> Vec<Place> {
+    fn of(&self, name: &str, original: Option<&str>, sent: &str) -> Vec<ByteRange> {
         let Some(original) = original else {
             return vec![(0, sent.len())];
         };
@@ -121,7 +121,7 @@ impl Marks<'_> {
         exact.unwrap_or_else(|| vec![difference(original, sent)])
     }
 
-    fn in_promql(&self, name: &str, original: &str, sent: &str) -> Option<Vec<Place>> {
+    fn in_promql(&self, name: &str, original: &str, sent: &str) -> Option<Vec<ByteRange>> {
         let confine = if name == "query" {
             promql::confine
         } else {
@@ -134,8 +134,8 @@ impl Marks<'_> {
     }
 }
 
-/// The same stage stands before each leaf pipeline.
-fn in_traceql(original: &str, sent: &str) -> Option<Vec<Place>> {
+/// The same stage is inserted before each leaf pipeline.
+fn in_traceql(original: &str, sent: &str) -> Option<Vec<ByteRange>> {
     let leaves = traceql::leaf_pipelines(original);
     let added = sent.len().checked_sub(original.len())?;
     let each = added.checked_div(leaves.len())?;
@@ -154,7 +154,7 @@ fn in_traceql(original: &str, sent: &str) -> Option<Vec<Place>> {
     (spliced == sent).then_some(places)
 }
 
-fn insertions(confined: &Confined) -> Vec<Place> {
+fn insertions(confined: &Confined) -> Vec<ByteRange> {
     let mut before = 0;
     confined
         .insertions()
@@ -167,8 +167,8 @@ fn insertions(confined: &Confined) -> Vec<Place> {
         .collect()
 }
 
-/// All between what both begin and what both end with.
-fn difference(original: &str, sent: &str) -> Place {
+/// Everything between the common prefix and the common suffix.
+fn difference(original: &str, sent: &str) -> ByteRange {
     let same = |pair: &(char, char)| pair.0 == pair.1;
     let start: usize = original
         .chars()
@@ -188,35 +188,35 @@ fn difference(original: &str, sent: &str) -> Place {
     (start, sent.len() - end)
 }
 
-/// What happens to the answer, in words.
+/// What is done to the response, in words.
 fn answer(plan: &ResponsePlan) -> &'static str {
     match plan {
-        ResponsePlan::PassThrough => "passed on as it comes: this is no data API",
-        ResponsePlan::AllTenants => "passed on as it comes: the caller has all tenants",
-        ResponsePlan::Stream => "streamed: all of it is the caller's",
+        ResponsePlan::PassThrough => "unmodified: this is not a data API",
+        ResponsePlan::AllTenants => "unmodified: the caller has all tenants",
+        ResponsePlan::Stream => "streamed: it has only the caller's data",
         ResponsePlan::Scrub(_) => {
-            "streamed; texts of warnings and errors that could name others are replaced"
+            "streamed; texts of warnings and errors that could name other tenants are replaced"
         }
         ResponsePlan::Filter(Filter::Rules { .. }) => {
             "buffered; rules, groups and alerts of other tenants are left out, and texts of shared \
              rules that could hold other tenants' data are empty"
         }
         ResponsePlan::Filter(Filter::Alerts(_)) => {
-            "buffered; the alerts of these rules are the answer, without those of other tenants and \
+            "buffered; the alerts of these rules are the response, without those of other tenants and \
              texts that could hold other tenants' data"
         }
         ResponsePlan::Filter(Filter::Targets(_)) => {
-            "read whole; targets of other tenants are left out"
+            "buffered; targets of other tenants are left out"
         }
         ResponsePlan::Filter(Filter::Metadata { .. }) => {
-            "read whole; only metrics that the tenants have stay, which a second request asks for"
+            "buffered; only metrics that the tenants have are kept, which a second request looks up"
         }
-        ResponsePlan::Traces(TracesAnswer::Public) => "passed on: it knows no tenant",
+        ResponsePlan::Traces(TracesAnswer::Public) => "unmodified: it has no tenant data",
         ResponsePlan::Traces(TracesAnswer::Whole(..)) => {
-            "read whole; what describes others' spans is masked or left out"
+            "buffered; what describes other tenants' spans is masked or left out"
         }
         ResponsePlan::Traces(TracesAnswer::Trace { .. }) => {
-            "redacted as it comes: spans of other tenants are left out (traces.foreign_spans)"
+            "redacted while it is streamed: spans of other tenants are left out (traces.foreign_spans)"
         }
         ResponsePlan::Grpc(_) => "a gRPC stream; each message is filtered",
     }
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_differs_is_marked() {
+    fn difference_is_marked() {
         assert_eq!(difference("{ a }", "{ b && a }"), (2, 7));
         assert_eq!(difference("", "abc"), (0, 3));
         assert_eq!(difference("é", "éé"), (2, 4));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_is_marked_before_each_leaf() {
+    fn inserted_stage_is_marked_before_each_leaf() {
         let original = "({ .a } | by(name)) && ({ .b } | by(name))";
         let sent = "({ .t = 1 } | { .a } | by(name)) && ({ .t = 1 } | { .b } | by(name))";
         let places = in_traceql(original, sent).unwrap();

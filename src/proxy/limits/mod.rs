@@ -1,14 +1,12 @@
-//! Admission: a permit among those of all requests in flight, and among those of the caller's
-//! tenants.
+//! Admission: a permit of `limits.requests`, and one of each of the caller's tenants.
 //!
-//! It is asked for once it is known who is calling, so that nobody without a token can take a
-//! permit from those who have one, and once the request's body is there, so that nobody holds one
-//! while it is still sending. Until then a request is bounded by its connection's deadlines, by how
-//! many may wait for an issuer's keys at once, and by what [`receive`](super::receive) says of
-//! bodies.
+//! It is taken after authentication, so that clients without a token cannot use up the permits of
+//! those with one, and after the body was received, so that none is held while a client is still
+//! sending. Until then a request is bounded by its connection's deadlines, by how many may wait for
+//! an issuer's keys at once, and by what [`receive`](super::receive) says of bodies.
 //!
-//! `limits.requests` is shared out ([`shares`](crate::shares)); `tenant_limits` are bounds of each
-//! tenant's own.
+//! `limits.requests` is [shared fairly](crate::shares); `tenant_limits` bound each tenant on its
+//! own.
 
 mod usage;
 
@@ -25,13 +23,13 @@ use crate::reason::Reason;
 use crate::shares::{Claim, Pool, Resource};
 use crate::tenancy::{TenantScope, TenantSet};
 
-/// A request's permits; its drop gives them back.
+/// A request's permits; dropping it returns them.
 pub(crate) struct Permits {
     _request: Claim,
     _tenants: Option<InTenants>,
 }
 
-/// Takes a permit for a request of this caller: all that it needs, or none.
+/// Takes all permits that a request of this caller needs, or none.
 pub(super) fn admit(
     context: &RequestContext,
     tenants: &Arc<Tenants>,
@@ -43,8 +41,8 @@ pub(super) fn admit(
     }
 }
 
-/// The same where `tenant_limits` is not enforced: a permit among all requests it needs; for one
-/// among its tenants that is not to be had, there is what would have been said.
+/// The same where `tenant_limits` is not enforced: it takes a permit of `limits.requests`; if a
+/// tenant's limit is exceeded, it returns the error that enforcement would have returned.
 pub(super) fn admit_over_limits(
     context: &RequestContext,
     tenants: &Arc<Tenants>,
@@ -75,7 +73,7 @@ pub(super) fn admit_over_limits(
     Ok((permits, over))
 }
 
-/// What every tenant seen lately is doing. It outlives a reload.
+/// The current usage of every tenant seen lately. It survives reloads.
 #[derive(Default)]
 pub(crate) struct Tenants(Mutex<Usages>);
 
@@ -85,7 +83,7 @@ impl Tenants {
     }
 }
 
-/// A permit in each of the caller's tenants.
+/// A permit of each of the caller's tenants.
 struct InTenants {
     tenants: Arc<Tenants>,
     caller: Arc<Caller>,
@@ -123,7 +121,7 @@ fn tenants_of(caller: &Caller) -> Option<&TenantSet> {
     }
 }
 
-/// The tenant that is named is the caller's own.
+/// The tenant in the text is one of the caller's own.
 fn refused(refusal: Refusal<'_>) -> ProxyError {
     let tenant = refusal.tenant();
     let (text, reason, after) = match &refusal {

@@ -1,4 +1,4 @@
-//! What tenants do: how many requests each has in flight, and how often it asks.
+//! The usage of tenants: how many requests each has in flight, and at what rate it sends them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use tokio::time::Instant;
 use crate::config::settings::{Rate, TenantLimits};
 use crate::tenancy::{Tenant, TenantSet};
 
-/// Fewer tenants than this are never looked through for ones to forget.
+/// With fewer tenants than this, none are removed.
 const FEW: usize = 1024;
 
-/// Of every tenant that has a request in flight, or had one lately.
+/// Every tenant that has a request in flight, or had one lately.
 pub(super) struct Usages {
     tenants: HashMap<Box<str>, Usage>,
-    /// With this many, those that do nothing are forgotten.
+    /// With this many tenants, the idle ones are removed.
     sweep_at: usize,
     clock: SinceStart,
 }
 
-/// Why a tenant's request has to wait.
+/// Which limit of a tenant is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal<'a> {
     TooMany {
@@ -65,7 +65,7 @@ impl Usages {
         limits: &TenantLimits,
         tenants: &'a TenantSet,
     ) -> Result<(), Refusal<'a>> {
-        // Before any of these is looked at: none of them may be forgotten half-way.
+        // Before any of them is used: none of them may be removed in between.
         self.forget_idle();
         for tenant in tenants.iter().map(Tenant::as_str) {
             let in_flight = self.in_flight(tenant);
@@ -93,7 +93,7 @@ impl Usages {
         }
     }
 
-    /// Takes from the rate of each tenant, and gives back what was taken if one has none left.
+    /// Charges the rate of each tenant, and refunds all of them if one is exhausted.
     fn charge<'a>(
         &mut self,
         limits: &TenantLimits,
@@ -129,7 +129,7 @@ impl Usages {
         Ok(())
     }
 
-    /// How many requests the tenant has in flight; from now on it is known.
+    /// How many requests the tenant has in flight; adds the tenant if it is new.
     fn in_flight(&mut self, tenant: &str) -> usize {
         if let Some(usage) = self.tenants.get(tenant) {
             return usage.in_flight;
@@ -138,7 +138,7 @@ impl Usages {
         0
     }
 
-    /// Bounds the memory by what tenants do now, not by how many there ever were.
+    /// Bounds the memory by the tenants that are active now, not by how many there ever were.
     fn forget_idle(&mut self) {
         if self.tenants.len() < self.sweep_at {
             return;
@@ -161,14 +161,14 @@ struct Bucket {
     limiter: Limiter,
     /// The limiter's own state.
     arrivals: Arrivals,
-    /// When the limiter's time began.
+    /// When the limiter was created.
     made: Duration,
 }
 
 type Limiter = RateLimiter<NotKeyed, Arrivals, SinceStart, NoOpMiddleware<Duration>>;
 
 impl Usage {
-    /// The bucket for this rate; a full one where the rate was another before.
+    /// The bucket for this rate; a full one if the rate has changed.
     fn bucket(&mut self, rate: Rate, clock: &SinceStart) -> &Bucket {
         let fitting = self.bucket.take().filter(|bucket| bucket.rate == rate);
         self.bucket.insert(fitting.unwrap_or_else(|| {
@@ -183,7 +183,7 @@ impl Usage {
         }))
     }
 
-    /// Whether forgetting it changes nothing.
+    /// Whether removing it changes nothing.
     fn is_idle(&self, now: Duration) -> bool {
         let full_again = |bucket: &Bucket| {
             let next = Duration::from_nanos(bucket.arrivals.get());
@@ -193,8 +193,8 @@ impl Usage {
     }
 }
 
-/// The state of a limiter where it can be put back: the theoretical arrival time of the next
-/// request; 0 before the first. Changed only by who holds the lock around all usages.
+/// A limiter's state that can be reset: the theoretical arrival time of the next request; 0 before
+/// the first. Only changed under the lock around all usages.
 #[derive(Clone, Default)]
 struct Arrivals(Arc<AtomicU64>);
 
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rate_allows_a_burst_and_then_says_when_to_come_back() {
+    async fn rate_allows_a_burst_and_then_sets_retry_after() {
         let mut usages = Usages::default();
         let rate = rate(2, 3);
         let (limits, a) = (limits(None, Some(rate)), set(&["a"]));
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refused_request_takes_nothing_from_the_rates_of_other_tenants() {
+    async fn refused_request_is_not_charged_to_other_tenants() {
         let mut usages = Usages::default();
         let limits = limits(None, Some(rate(1, 2)));
         let (a, b, both) = (set(&["a"]), set(&["b"]), set(&["a", "b"]));
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_changed_limit_holds_for_the_next_request() {
+    async fn changed_limit_applies_to_the_next_request() {
         let mut usages = Usages::default();
         let a = set(&["a"]);
         usages
@@ -332,13 +332,13 @@ mod tests {
             .enter(&limits(Some(2), Some(rate(5, 5))), &a)
             .unwrap();
         usages.enter(&limits(None, None), &a).unwrap();
-        // What was counted under any limit counts under the next.
+        // Requests counted under the old limit count under the new one.
         let refused = usages.enter(&limits(Some(3), None), &a);
         assert!(matches!(refused, Err(Refusal::TooMany { limit: 3, .. })));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tenants_that_do_nothing_are_forgotten() {
+    async fn idle_tenants_are_removed() {
         let mut usages = Usages::default();
         let limits = limits(Some(1), Some(rate(1, 10)));
         let busy = set(&["busy"]);

@@ -1,4 +1,4 @@
-//! Answers of the metrics API that no query can confine: buffered, and filtered.
+//! Responses of the metrics API that no query can confine: buffered, and filtered.
 
 use super::{JSON, side_request, unreadable};
 use crate::body::budget::Room;
@@ -8,7 +8,7 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::Filter;
 use crate::proxy::error::ProxyError;
 
-/// The filtered answer.
+/// The filtered response.
 pub(super) async fn apply(
     plan: Filter,
     answer: &[u8],

@@ -1,4 +1,4 @@
-//! Answers of gRPC calls: a stream of messages, each filtered, and a status at the end.
+//! Responses of gRPC calls: a stream of messages, each filtered, and a status at the end.
 
 use bytes::Bytes;
 use hyper::body::Frame;
@@ -23,7 +23,7 @@ use crate::tempo::errors;
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// Makes the client's answer.
+/// Makes the client's response.
 pub(super) fn respond(
     head: &Parts,
     body: Streamed,
@@ -32,7 +32,7 @@ pub(super) fn respond(
     context: &RequestContext,
 ) -> Response<ResponseBody> {
     if head.status != StatusCode::OK {
-        let code = Code::of_http(head.status.as_u16());
+        let code = Code::from_http(head.status.as_u16());
         return grpc_status(&errors::grpc_status(code, "")).map(ResponseBody::whole);
     }
     if let Some(status) = status_in(&head.headers) {
@@ -51,8 +51,8 @@ pub(super) fn respond(
     build(StatusCode::OK, headers, ResponseBody::messages(receiver))
 }
 
-/// Reads the upstream's messages and passes the filtered ones on, no faster than the client
-/// takes them. It ends with either.
+/// Reads the upstream's messages and sends the filtered ones, no faster than the client reads them.
+/// Ends when either side does.
 struct Relay {
     body: Streamed,
     sender: mpsc::Sender<Frame<Bytes>>,
@@ -60,7 +60,7 @@ struct Relay {
     context: RequestContext,
 }
 
-/// The client is gone.
+/// The client has disconnected.
 struct Gone;
 
 impl Relay {
@@ -76,7 +76,7 @@ impl Relay {
         }
     }
 
-    /// Passes all messages on and gives the status of the call.
+    /// Sends all messages, and returns the status of the call.
     async fn messages(&mut self, answer: &GrpcAnswer) -> Result<Status, Gone> {
         let mut decoder = Decoder::new(self.room.bytes);
         let mut held = self.room.budget.share();
@@ -96,7 +96,7 @@ impl Relay {
                 }
             };
             decoder.push(&data);
-            // Until the next piece, for what it holds and for the messages taken from it.
+            // Until the next chunk, for what the decoder holds and for the messages taken from it.
             if let Err(exhausted) = held.resize(decoder.held_bytes()) {
                 return Ok(out_of_room(exhausted));
             }
@@ -113,11 +113,11 @@ impl Relay {
         }
     }
 
-    /// A message as the client may see it; the call's status if it cannot be told.
+    /// A message as the client may see it; the call's status if it cannot be filtered.
     async fn filtered(&self, message: &[u8], answer: &GrpcAnswer) -> Result<Frame<Bytes>, Status> {
         let unreadable = || errors::grpc_status(Code::Internal, "");
         let framed = match answer {
-            GrpcAnswer::AsTheyCome => frame::encode(message),
+            GrpcAnswer::Unmodified => frame::encode(message),
             GrpcAnswer::Filtered(filter) => {
                 let filter: &WholeAnswer = filter;
                 let (room, context) = (&self.room, &self.context);
@@ -143,7 +143,7 @@ fn out_of_room(exhausted: Exceeded) -> Status {
 
 /// The status in headers or trailers, with a text that may be shown.
 fn status_in(headers: &HeaderMap) -> Option<Status> {
-    let code = Code::of_header(headers.get(&STATUS)?.to_str().unwrap_or_default());
+    let code = Code::from_header(headers.get(&STATUS)?.to_str().unwrap_or_default());
     let message = headers
         .get(&MESSAGE)
         .map(|value| percent_decode(value.as_bytes()));

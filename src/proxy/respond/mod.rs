@@ -1,4 +1,4 @@
-//! The client's answer, made from the upstream's as enforcement planned.
+//! Makes the client's response from the upstream's, as enforcement planned.
 
 mod filter;
 mod grpc;
@@ -27,16 +27,16 @@ use crate::headers;
 use crate::prometheus::errors;
 use crate::upstream::Upstream;
 
-/// Up to this size an answer is scrubbed whole, which keeps its `Content-Length`.
-const WHOLE_BYTES: u64 = 64 * 1024;
+/// Up to this size a response is buffered for scrubbing, which preserves its `Content-Length`.
+const BUFFERED_BYTES: u64 = 64 * 1024;
 
-/// What the metrics API answers in.
+/// The media type of the metrics API.
 pub(super) const JSON: &str = "application/json";
 
-/// The longest error that is read from an upstream.
-const ERROR_BYTES: usize = 1024 * 1024;
+/// The longest error response that is read from an upstream.
+const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
-/// Makes the answer.
+/// Makes the response.
 pub(super) async fn respond(
     answered: Answered,
     context: &RequestContext,
@@ -52,11 +52,11 @@ pub(super) async fn respond(
     if let ResponsePlan::PassThrough = plan {
         let (status, mut headers) = (head.status, head.headers);
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            // We never ask for one, and what follows would be no HTTP.
+            // We never request an upgrade, and what follows would not be HTTP.
             return Err(unreadable(&"it switches protocols"));
         }
         headers::strip_hop_by_hop(&mut headers);
-        keep_redirect_here(&mut headers, &upstream)?;
+        check_redirect(&mut headers, &upstream)?;
         let body = ResponseBody::streamed(body).untouched();
         return Ok(build(status, headers, body));
     }
@@ -65,11 +65,11 @@ pub(super) async fn respond(
         return Ok(grpc::respond(&head, body, answer, room, context));
     }
     let body = decoded(&mut head.headers, body, &room)?;
-    if matches!(plan, ResponsePlan::AllTenants) && is_the_apis_own(head.status) {
+    if matches!(plan, ResponsePlan::AllTenants) && is_from_the_api(head.status) {
         let headers = headers::for_data_response(&head.headers);
         return Ok(build(head.status, headers, ResponseBody::streamed(body)));
     }
-    // Prometheus' answer to `query_exemplars` where the query has no selector: nothing at all.
+    // Prometheus' response to `query_exemplars` for a query without selectors: no body.
     if head.status == StatusCode::NO_CONTENT && matches!(plan, ResponsePlan::Scrub(_)) {
         return Ok(build(
             head.status,
@@ -81,7 +81,7 @@ pub(super) async fn respond(
     if let ResponsePlan::Traces(answer) = plan {
         return Box::pin(traces::respond(head, body, answer, &room, context)).await;
     }
-    let remap = plan.origin().map_or_else(nowhere, Origin::remap);
+    let remap = plan.origin().map_or_else(no_position, Origin::remap);
     if head.status != StatusCode::OK {
         return Box::pin(failed(&head, body, &remap, &room)).await;
     }
@@ -137,9 +137,9 @@ pub(super) fn json(status: StatusCode, pieces: Vec<Bytes>) -> Response<ResponseB
     response
 }
 
-/// Whether an answer of this status speaks of the request: an answer or an error, but neither a
-/// redirect nor a word about our own credentials.
-fn is_the_apis_own(status: StatusCode) -> bool {
+/// Whether a response of this status comes from the API: a result or an error, but neither a
+/// redirect nor a refusal of our own credentials.
+fn is_from_the_api(status: StatusCode) -> bool {
     let about_credentials = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
     (status.is_success() || status.is_client_error() || status.is_server_error())
         && !about_credentials
@@ -152,8 +152,8 @@ fn build(status: StatusCode, headers: HeaderMap, body: ResponseBody) -> Response
     response
 }
 
-/// Streams an answer through the scrubber. What can still become an error does: the scrubber sees
-/// the answer's beginning before the client does.
+/// Streams a response through the scrubber. An error at its start can still change the status: the
+/// scrubber sees the start before the client does.
 async fn scrub(
     mut body: Streamed,
     scrubber: Scrubber,
@@ -161,7 +161,7 @@ async fn scrub(
 ) -> Result<ResponseBody, ProxyError> {
     let is_small = body
         .declared_length()
-        .is_some_and(|length| length <= WHOLE_BYTES);
+        .is_some_and(|length| length <= BUFFERED_BYTES);
     let mut stream_filter = StreamFilter::Warnings(Box::new(scrubber));
     let (mut out, mut held) = (Vec::new(), room.budget.share());
     while is_small || !stream_filter.streams() {
@@ -187,7 +187,7 @@ fn joined(mut pieces: Vec<Bytes>) -> Bytes {
     }
 }
 
-/// Sends a side request: one of our own, whose answer decides on another.
+/// Sends a side request: one of our own, whose response decides about another.
 pub(super) async fn side_request(
     request: Enforced,
     media_type: &str,
@@ -211,7 +211,7 @@ pub(super) async fn side_request(
     buffered(body, room).await
 }
 
-/// Receives an answer whole and filters it.
+/// Buffers a response and filters it.
 async fn filtered(
     body: Streamed,
     plan: Filter,
@@ -223,18 +223,18 @@ async fn filtered(
     Ok(ResponseBody::whole(room.budget.hold(filtered)?))
 }
 
-/// Reads an answer that has to be filtered.
+/// Buffers a response that has to be filtered.
 async fn buffered(body: Streamed, room: &Room) -> Result<Bytes, ProxyError> {
     body.collect(room)
         .await
         .map_err(|error| uncollected(error, room))
 }
 
-/// Why an answer could not be read whole.
+/// The error for a response that could not be buffered.
 pub(super) fn uncollected(error: CollectError, room: &Room) -> ProxyError {
     match error {
         CollectError::TooLarge => unreadable(&format!(
-            "it has more than {} bytes (limits.answer_bytes) and has to be read whole",
+            "it has more than {} bytes (limits.answer_bytes) and has to be buffered",
             room.bytes
         )),
         CollectError::Exhausted(exhausted) => exhausted.into(),
@@ -248,7 +248,7 @@ pub(super) fn uncollected(error: CollectError, room: &Room) -> ProxyError {
     }
 }
 
-/// Why an answer could not be filtered as it came.
+/// The error for a streamed response that could not be filtered.
 fn unfilterable(error: BodyError) -> ProxyError {
     match error {
         BodyError::Exhausted(exhausted) => exhausted.into(),
@@ -256,7 +256,7 @@ fn unfilterable(error: BodyError) -> ProxyError {
     }
 }
 
-/// Only what is of the expected type can be filtered; a login page that answers 200 cannot.
+/// Only the expected media type can be filtered; a login page with status 200 cannot.
 fn check_media_type(headers: &HeaderMap, expected: &str) -> Result<(), ProxyError> {
     let content_type = headers
         .get(CONTENT_TYPE)
@@ -270,7 +270,7 @@ fn check_media_type(headers: &HeaderMap, expected: &str) -> Result<(), ProxyErro
     Err(unreadable(&format!("it is not {expected}")))
 }
 
-/// An upstream that does not believe us is our operator's to mend, not the caller's.
+/// An upstream that refuses our credentials is for the operator to fix, not the caller.
 fn check_credentials(status: StatusCode, upstream: &Upstream) -> Result<(), ProxyError> {
     if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return Ok(());
@@ -285,7 +285,7 @@ fn check_credentials(status: StatusCode, upstream: &Upstream) -> Result<(), Prox
     ))
 }
 
-/// The answer to a request that the upstream did not serve.
+/// The response to a request that the upstream failed or refused.
 async fn failed(
     head: &Parts,
     body: Streamed,
@@ -296,7 +296,7 @@ async fn failed(
     if !status.is_client_error() && !status.is_server_error() {
         return Err(unreadable(&format!("its status is {status}")));
     }
-    let text = body.collect(&room.of(ERROR_BYTES)).await;
+    let text = body.collect(&room.with_limit(MAX_ERROR_BYTES)).await;
     let text = text.unwrap_or_default();
     let mut response = build(
         status,
@@ -312,7 +312,7 @@ async fn failed(
     Ok(response)
 }
 
-fn keep_redirect_here(headers: &mut HeaderMap, upstream: &Upstream) -> Result<(), ProxyError> {
+fn check_redirect(headers: &mut HeaderMap, upstream: &Upstream) -> Result<(), ProxyError> {
     let Some(value) = headers.get(LOCATION) else {
         return Ok(());
     };
@@ -326,12 +326,12 @@ fn keep_redirect_here(headers: &mut HeaderMap, upstream: &Upstream) -> Result<()
     Ok(())
 }
 
-/// Where the upstream read no text of the caller's, no position is one in it.
-fn nowhere() -> RemapPosition {
+/// If the upstream got no text of the caller's, no position refers to one.
+fn no_position() -> RemapPosition {
     Box::new(|_| None)
 }
 
-/// The upstream's answer cannot be passed on.
+/// The error for an upstream's response that cannot be passed on.
 fn unreadable(why: &dyn Display) -> ProxyError {
     ProxyError::unreadable(why)
 }
@@ -343,7 +343,7 @@ fn broken(error: &BodyError) -> ProxyError {
     }
     ProxyError::new(
         ErrorKind::UpstreamUnreachable,
-        "the upstream broke off its answer",
+        "the upstream closed the connection before the end of its response",
     )
     .caused_by(error)
 }

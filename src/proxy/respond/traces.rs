@@ -1,11 +1,13 @@
-//! Answers of the traces API.
+//! Responses of the traces API.
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
-use super::{ERROR_BYTES, broken, buffered, build, check_media_type, joined, unreadable, whole};
+use super::{
+    MAX_ERROR_BYTES, broken, buffered, build, check_media_type, joined, unreadable, whole,
+};
 use crate::body::budget::Room;
 use crate::body::{ResponseBody, StreamFilter, Streamed, account};
 use crate::headers;
@@ -19,10 +21,10 @@ use crate::tempo::trace::{
     TraceApi, redact_protobuf,
 };
 
-/// The most that is held of one `ResourceSpans` before its resource has told whose it is.
+/// The most bytes buffered of one `ResourceSpans` before its resource has named its tenant.
 const UNDECIDED_BYTES: usize = 8 * 1024 * 1024;
 
-/// Makes the client's answer from one that Tempo gave with success, or that has its own meaning.
+/// Makes the client's response from a success of Tempo, or from a status that the API defines.
 pub(super) async fn respond(
     head: Parts,
     body: Streamed,
@@ -83,8 +85,8 @@ pub(super) async fn respond(
     }
 }
 
-/// Streams a trace through its filter. Nothing is sent until something is the caller's: until
-/// then the trace may be one that does not exist.
+/// Streams a trace through its filter. Nothing is sent before the first span of the caller's: until
+/// then the trace must look like one that does not exist.
 async fn redacted(
     mut body: Streamed,
     mut filter: JsonFilter,
@@ -119,8 +121,8 @@ async fn redacted(
     Ok(build(StatusCode::OK, typed(Format::Json), body))
 }
 
-/// Tempo's own answer for a trace it does not have: the first version's is a 404 without a body,
-/// the second's a 200 with an empty trace.
+/// Tempo's own response for a trace it does not have: in v1 a 404 without a body, in v2 a 200 with
+/// an empty trace.
 fn not_found(api: TraceApi, format: Format) -> Response<ResponseBody> {
     let empty = match (api, format) {
         (TraceApi::V1, _) => {
@@ -140,7 +142,7 @@ fn typed(format: Format) -> HeaderMap {
     HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(format.media_type()))])
 }
 
-/// An error of Tempo's: its status, and a text that may be shown.
+/// An error of Tempo: its status, and a text that may be shown.
 async fn failed(
     status: StatusCode,
     body: Streamed,
@@ -149,7 +151,7 @@ async fn failed(
     if !status.is_client_error() && !status.is_server_error() {
         return Err(unreadable(&format!("its status is {status}")));
     }
-    let text = body.collect(&room.of(ERROR_BYTES)).await;
+    let text = body.collect(&room.with_limit(MAX_ERROR_BYTES)).await;
     let text = text.unwrap_or_default();
     let text = errors::http_text(status.as_u16(), &text).into_owned();
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -1,4 +1,5 @@
-//! Answers of the traces API that are buffered and filtered; the same for messages of gRPC streams.
+//! Responses of the traces API that are buffered and filtered; the same for messages of gRPC
+//! streams.
 
 use super::{side_request, unreadable};
 use crate::body::budget::Room;
@@ -13,7 +14,7 @@ use crate::tempo::search::{
 use crate::tempo::tag_name::TagName;
 use crate::tempo::tags;
 
-/// The answer, or the message, without what is not the caller's.
+/// The response, or the message, without other tenants' data.
 pub(super) async fn filter(
     answer: &WholeAnswer,
     text: &[u8],
@@ -52,16 +53,16 @@ async fn search(
     let Page {
         ownership,
         hidden,
-        is_old,
+        is_tag_search,
     } = page;
     let own = match ownership {
         TraceOwnership::Trusted | TraceOwnership::Unknown => TraceIds::default(),
         TraceOwnership::Verified(verify) => {
             let ids = match format {
-                Format::Json => owned(JsonPage::read(text)?.trace_ids()),
-                Format::Protobuf => owned(ProtobufPage::read(text)?.trace_ids()),
+                Format::Json => owned(JsonPage::parse(text)?.trace_ids()),
+                Format::Protobuf => owned(ProtobufPage::parse(text)?.trace_ids()),
             };
-            own(verify, &ids, room, context).await
+            verified_traces(verify, &ids, room, context).await
         }
     };
     let hide = hidden.names();
@@ -72,11 +73,11 @@ async fn search(
             TraceOwnership::Verified(_) => Reveal::Only(&own),
         },
         hide: &hide,
-        traces_alone: *is_old,
+        traces_only: *is_tag_search,
     };
     match format {
-        Format::Json => JsonPage::read(text)?.filter(&rules),
-        Format::Protobuf => ProtobufPage::read(text)?.filter(&rules),
+        Format::Json => JsonPage::parse(text)?.filter(&rules),
+        Format::Protobuf => ProtobufPage::parse(text)?.filter(&rules),
     }
 }
 
@@ -84,14 +85,15 @@ fn owned<'a>(ids: impl Iterator<Item = &'a str>) -> Vec<String> {
     ids.map(str::to_owned).collect()
 }
 
-/// Those of the traces that are known to be wholly the caller's. What cannot be found out is not.
-async fn own(
+/// The traces that are known to have nothing but the caller's spans. If that cannot be found out,
+/// they are not.
+async fn verified_traces(
     verify: &VerifyTraces,
     ids: &[String],
     room: &Room,
     context: &RequestContext,
 ) -> TraceIds {
-    match ask(verify, ids, room, context).await {
+    match query_owners(verify, ids, room, context).await {
         Ok(own) => own,
         Err(error) => {
             tracing::warn!(
@@ -103,7 +105,7 @@ async fn own(
     }
 }
 
-async fn ask(
+async fn query_owners(
     verify: &VerifyTraces,
     ids: &[String],
     room: &Room,
@@ -116,7 +118,7 @@ async fn ask(
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unreadable(&error))?;
     let mut own = TraceIds::default();
-    for query in OwnershipQuery::of_page(ids.iter().map(String::as_str), &tags) {
+    for query in OwnershipQuery::for_page(ids.iter().map(String::as_str), &tags) {
         let media_type = Format::Protobuf.media_type();
         let answer = side_request(verify.request(&query)?, media_type, room, context).await?;
         let admits = |place: usize, value: &str| {

@@ -1,4 +1,4 @@
-//! The first look at a request's headers: what has two readings goes no further.
+//! The first checks of a request's headers: an ambiguous request is refused here.
 
 use hyper::{Method, Request};
 
@@ -7,7 +7,7 @@ use super::path::{self, PathReading};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 
-/// Checks the length and the method, and gives the host.
+/// Checks length and method, and returns the host.
 pub(in crate::proxy) fn check<B>(
     request: &Request<B>,
     uri_bytes: usize,
@@ -24,7 +24,7 @@ pub(in crate::proxy) fn check<B>(
     })
 }
 
-/// The path as read.
+/// The parsed path.
 pub(in crate::proxy) fn path<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyError> {
     path::read(request.uri().path()).map_err(|refusal| {
         ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because(Reason::Path)
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_with_its_query_has_a_bound() {
+    fn path_with_query_over_its_limit_is_refused() {
         let longest = Request::builder()
             .version(Version::HTTP_2)
             .uri("http://a/x?yz")

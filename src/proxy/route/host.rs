@@ -1,15 +1,15 @@
-//! The host a request is sent to, read once.
+//! The host that a request is for, parsed once.
 
 use hyper::header::HOST;
 use hyper::http::uri::Authority;
 use hyper::{Request, Version};
 use thiserror::Error;
 
-/// A host's name in lower case, without port; none where the request names none.
+/// A host name in lower case, without port; none if the request has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct Host(Option<Box<str>>);
 
-/// Why a request has no host, or more than one.
+/// Why a request has no host, or several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(in crate::proxy) enum HostRefusal {
     #[error("the request has no Host header")]
@@ -22,7 +22,7 @@ pub(in crate::proxy) enum HostRefusal {
     Malformed,
 }
 
-/// One host, said once (RFC 9112 §3.2; for HTTP/2, RFC 9113 §8.3.1).
+/// Requires exactly one host (RFC 9112 §3.2; for HTTP/2, RFC 9113 §8.3.1).
 pub(in crate::proxy) fn read<B>(request: &Request<B>) -> Result<Host, HostRefusal> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let header = hosts.next();
@@ -36,12 +36,12 @@ pub(in crate::proxy) fn read<B>(request: &Request<B>) -> Result<Host, HostRefusa
         {
             return Err(HostRefusal::Differing);
         }
-        // RFC 9112 §3.2.2: an absolute target counts, whatever the header says.
+        // RFC 9112 §3.2.2: an absolute target takes precedence over the header.
         (_, _, Some(target)) => target.clone(),
         (_, Some(header), None) if !header.is_empty() => {
             Authority::try_from(header.as_bytes()).map_err(|_| HostRefusal::Malformed)?
         }
-        // RFC 9110 §7.2: an empty header stands for none.
+        // RFC 9110 §7.2: an empty header means no host.
         (_, _, None) => return Ok(Host(None)),
     };
     if said.as_str().contains('@') {
@@ -53,7 +53,7 @@ pub(in crate::proxy) fn read<B>(request: &Request<B>) -> Result<Host, HostRefusa
 }
 
 impl Host {
-    /// Whether it is among these names, which are in lower case.
+    /// Whether it is one of these names, which are in lower case.
     pub(in crate::proxy) fn is_one_of(&self, names: &[Box<str>]) -> bool {
         self.0.as_ref().is_some_and(|host| names.contains(host))
     }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_names_one_host() {
+    fn request_must_name_exactly_one_host() {
         let (h1, h2) = (Version::HTTP_11, Version::HTTP_2);
         assert_eq!(read_of(h1, "/x", &["a"]), Ok(named("a")));
         assert_eq!(read_of(h1, "/x", &[]), Err(HostRefusal::Missing));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_compared_without_case_port_and_final_dot() {
+    fn host_is_compared_without_case_port_and_final_dot() {
         for spelling in [
             "EU.example.com",
             "eu.example.com:8443",
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_refused() {
+    fn invalid_host_is_refused() {
         for spelling in ["eu@us", "a b", "a/b", "a?b", "[::1", "a:b:c"] {
             let host = read_of(Version::HTTP_11, "/x", &[spelling]);
             assert_eq!(host, Err(HostRefusal::Malformed), "{spelling}");

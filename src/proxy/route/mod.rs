@@ -1,5 +1,4 @@
-//! Which endpoint a path is. The table is closed: inside the data APIs, what is not known is
-//! refused.
+//! Maps a path to an endpoint. The table is closed: unknown paths within the data APIs are refused.
 
 pub(super) mod cluster;
 pub(super) mod entry;
@@ -24,23 +23,23 @@ use crate::tempo::endpoints::{
 };
 use crate::upstream::Upstream;
 
-/// Where a request goes, and under which rule.
+/// The endpoint of a request, and its upstream.
 #[derive(Clone)]
 pub(in crate::proxy) struct Route {
-    /// The rule.
+    /// The endpoint.
     pub target: Target,
-    /// The upstream; `None` where the answer is ours alone, and where there is none unless
+    /// The upstream; `None` if Partywall answers itself, and also if there is only one when
     /// parameters name clusters.
     pub upstream: Option<Arc<Upstream>>,
     /// The named cluster that the upstream belongs to.
     pub cluster: Option<Arc<str>>,
-    /// What may be listed, or be named by parameters: the upstreams of clusters.
-    pub of_clusters: Vec<Arc<Upstream>>,
+    /// The upstreams of named clusters that may be listed, or named by parameters.
+    pub clusters: Vec<Arc<Upstream>>,
     needs_token: bool,
     dialect: Dialect,
 }
 
-/// The rule of a route.
+/// The endpoint of a route, which determines how it is enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Target {
     /// An endpoint of the metrics API.
@@ -49,7 +48,7 @@ pub(in crate::proxy) enum Target {
     ClusterQuery(Endpoint),
     /// The list of the named clusters.
     Clusters,
-    /// Below the list, but of none of them.
+    /// Below the list, but not a cluster.
     NoCluster,
     /// An endpoint of the traces API.
     Traces(TracesEndpoint),
@@ -57,12 +56,12 @@ pub(in crate::proxy) enum Target {
     Grpc(Method),
     /// Any other gRPC call.
     UnknownGrpc,
-    /// An endpoint of the traces API, with something in its path that is not taken.
+    /// An endpoint of the traces API with an invalid path parameter.
     Malformed(PathError),
-    /// Refused, but for admins where the config opens it.
+    /// Refused, except for callers with all tenants where the config opens it.
     Closed(ClosedGroup),
-    /// A data API's or an internal path below a prefix that no upstream's URL names. It might be
-    /// the real thing, mounted there.
+    /// A data API's or an internal path below a prefix that no upstream's URL has. The upstream
+    /// might be mounted there.
     Misplaced,
     /// Outside the data APIs.
     PassThrough,
@@ -71,7 +70,7 @@ pub(in crate::proxy) enum Target {
 /// Finds the route of a request.
 ///
 /// # Errors
-/// When no upstream is configured for it, or none can be told from the others.
+/// When no upstream is configured for it, or several could be meant.
 pub(in crate::proxy) fn route<B>(
     rules: &Rules,
     cluster: &Cluster<'_>,
@@ -79,15 +78,15 @@ pub(in crate::proxy) fn route<B>(
     path: &PathReading<'_>,
 ) -> Result<Route, ProxyError> {
     match cluster.named() {
-        Some(Named::List) => return Ok(ours(Target::Clusters, cluster, request)),
-        Some(Named::Nothing) => return Ok(ours(Target::NoCluster, cluster, request)),
+        Some(Named::List) => return Ok(without_upstream(Target::Clusters, cluster, request)),
+        Some(Named::Nothing) => return Ok(without_upstream(Target::NoCluster, cluster, request)),
         Some(Named::Cluster(_)) | None => {}
     }
     let (api, target) = match path {
         PathReading::Canonical(path) => classify(cluster, request, path.as_str()),
         PathReading::HarmlesslyOdd => (None, Target::PassThrough),
     };
-    let of_clusters: Vec<_> = match &target {
+    let clusters: Vec<_> = match &target {
         Target::ClusterQuery(_) => cluster.all_named().cloned().collect(),
         _ => Vec::new(),
     };
@@ -101,12 +100,12 @@ pub(in crate::proxy) fn route<B>(
         Some(Named::Cluster(name)) => Some(Arc::clone(name)),
         _ => of_upstream,
     };
-    // Whether a named cluster has this API is for those to know who may use it.
-    if upstream.is_none() && of_clusters.is_empty() && named.is_none() {
+    // Whether a named cluster has this API is disclosed only to callers that may use it.
+    if upstream.is_none() && clusters.is_empty() && named.is_none() {
         return Err(no_upstream());
     }
     let is_tempo = upstream.is_some_and(|upstream| upstream.api() == Api::Tempo);
-    // Nothing of Tempo lies outside its API.
+    // Tempo has no paths outside its API.
     let target = match target {
         Target::PassThrough if is_tempo => Target::Closed(ClosedGroup::Unknown),
         target => target,
@@ -116,7 +115,7 @@ pub(in crate::proxy) fn route<B>(
         || named.is_some();
     Ok(Route {
         dialect: match &target {
-            // Nor what it speaks.
+            // Nor which API it has.
             _ if named.is_some() => Dialect::of_request(request),
             Target::Grpc(_) | Target::UnknownGrpc => Dialect::Grpc,
             Target::PassThrough => Dialect::Plain,
@@ -126,15 +125,15 @@ pub(in crate::proxy) fn route<B>(
         target,
         upstream: upstream.cloned(),
         cluster: named,
-        of_clusters,
+        clusters,
         needs_token,
     })
 }
 
-/// A route that leads to no upstream.
-fn ours<B>(target: Target, cluster: &Cluster<'_>, request: &Request<B>) -> Route {
+/// A route without an upstream.
+fn without_upstream<B>(target: Target, cluster: &Cluster<'_>, request: &Request<B>) -> Route {
     Route {
-        of_clusters: match target {
+        clusters: match target {
             Target::Clusters => cluster.all_named().cloned().collect(),
             _ => Vec::new(),
         },
@@ -146,23 +145,23 @@ fn ours<B>(target: Target, cluster: &Cluster<'_>, request: &Request<B>) -> Route
     }
 }
 
-/// Nothing is configured there.
+/// The error where no upstream is configured.
 pub(in crate::proxy) fn no_upstream() -> ProxyError {
     let text = "no upstream is configured for this API, host and path prefix";
     ProxyError::new(ErrorKind::Forbidden, text).because(Reason::NoUpstream)
 }
 
-/// The rule of a path, and the API it belongs to if it is not passed through.
+/// The endpoint of a path, and its API unless it is passed through.
 fn classify<B>(cluster: &Cluster<'_>, request: &Request<B>, path: &str) -> (Option<Api>, Target) {
-    let says_grpc = headers::says_grpc(request.headers());
-    if says_grpc || path.starts_with("/tempopb.") {
-        let target = Method::of_path(path)
-            .filter(|_| says_grpc && request.method() == hyper::Method::POST)
+    let is_grpc = headers::is_grpc(request.headers());
+    if is_grpc || path.starts_with("/tempopb.") {
+        let target = Method::from_path(path)
+            .filter(|_| is_grpc && request.method() == hyper::Method::POST)
             .map_or(Target::UnknownGrpc, Target::Grpc);
         return (Some(Api::Tempo), target);
     }
-    // Where both are served at one address, what both could mean is the metrics API's, but for
-    // Tempo's own calls; where only one is, it is that one's.
+    // Where both APIs are served at one address, a path that both have is the metrics API's, except
+    // for Tempo's own calls; where only one is, it is that one's.
     let has = |api| cluster.upstream(api).is_some();
     match endpoints::classify(path) {
         Class::Known(endpoint @ (Endpoint::Query | Endpoint::QueryRange))
@@ -184,7 +183,7 @@ fn classify<B>(cluster: &Cluster<'_>, request: &Request<B>, path: &str) -> (Opti
                 (Some(Api::Tempo), Target::Closed(group))
             }
             Traces::Closed(group)
-                if has(Api::Tempo) && (is_api_of_tempo(path) || is_only_tempos(&metrics, path)) =>
+                if has(Api::Tempo) && (is_tempo_api(path) || is_only_tempos(&metrics, path)) =>
             {
                 (Some(Api::Tempo), Target::Closed(group))
             }
@@ -204,25 +203,25 @@ fn closed_or_passed(class: &Class, path: &str) -> (Option<Api>, Target) {
     }
 }
 
-/// `/api/…`, but `/api/v1/…`, is Tempo's.
-fn is_api_of_tempo(path: &str) -> bool {
+/// `/api/…` is Tempo's, except `/api/v1/…`.
+fn is_tempo_api(path: &str) -> bool {
     path.starts_with("/api/") && !path.starts_with("/api/v1/")
 }
 
-/// An internal path of Tempo's that is none of the metrics API's. One gateway may stand before
-/// both, so what passes through to the one must not reach the other. `/status` alone is a page of
-/// Prometheus too.
+/// An internal path of Tempo that the metrics API does not have. One gateway may serve both, so
+/// what passes through to the one must not reach the other. Only `/status` is a page of Prometheus
+/// too.
 fn is_only_tempos(metrics: &Class, path: &str) -> bool {
     *metrics == Class::PassThrough && path != "/status"
 }
 
-/// The two paths below `/-/` that only say that the upstream is up.
+/// The two paths below `/-/` that only report that the upstream is up.
 fn is_health(path: &str) -> bool {
     matches!(path, "/-/healthy" | "/-/ready")
 }
 
 impl Route {
-    /// Whether a caller must show a token.
+    /// Whether a caller needs a token.
     pub(in crate::proxy) fn needs_token(&self) -> bool {
         self.needs_token
     }
@@ -243,7 +242,7 @@ impl Route {
         }
     }
 
-    /// How errors are written here.
+    /// The error format of this endpoint.
     pub(in crate::proxy) fn dialect(&self) -> Dialect {
         self.dialect
     }

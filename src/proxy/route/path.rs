@@ -1,31 +1,30 @@
-//! A request's path, read once. What is classified is what is sent.
+//! A request's path, parsed once. The classified path is the one that is forwarded.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
-/// A path that has just one reading.
+/// A path that is unambiguous.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct CanonicalPath<'a> {
-    /// Percent-decoded: begins with `/`, no dot segments, no empty ones but a trailing one.
+    /// Percent-decoded: begins with `/`, has no dot segments, and no empty ones but a trailing one.
     decoded: Cow<'a, str>,
 }
 
 impl CanonicalPath<'_> {
-    /// The decoded path.
     pub(in crate::proxy) fn as_str(&self) -> &str {
         &self.decoded
     }
 }
 
-/// A path, read.
+/// The result of parsing a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum PathReading<'a> {
-    /// One reading.
+    /// Unambiguous.
     Canonical(CanonicalPath<'a>),
-    /// Servers may disagree on what it means, but under no reading is it a data API's: it may
-    /// pass through as it is.
+    /// Servers may disagree on what it means, but no reading makes it a data API's path: it may be
+    /// passed through unmodified.
     HarmlesslyOdd,
 }
 
@@ -35,10 +34,10 @@ pub(in crate::proxy) enum PathRefusal {
     /// `*`, or nothing.
     #[error("the request target has no path")]
     NotAPath,
-    /// `.` or `..`, plain or encoded: they could leave the upstream's base path.
+    /// `.` or `..`, literal or encoded: they could leave the upstream's base path.
     #[error("the path has a dot segment; send the path it stands for")]
     DotSegment,
-    /// An odd spelling of something that may be a data API's path.
+    /// An odd spelling of what may be a data API's path.
     #[error(
         "the path is not in canonical form (an empty segment, an encoded or double-encoded \
          separator, ';', '\\', a control character or a bad escape); send it plainly"
@@ -46,7 +45,7 @@ pub(in crate::proxy) enum PathRefusal {
     NotCanonical,
 }
 
-/// Reads a request target's path.
+/// Parses a request target's path.
 pub(in crate::proxy) fn read(raw: &str) -> Result<PathReading<'_>, PathRefusal> {
     if !raw.starts_with('/') {
         return Err(PathRefusal::NotAPath);
@@ -74,8 +73,8 @@ pub(in crate::proxy) fn read(raw: &str) -> Result<PathReading<'_>, PathRefusal> 
     Ok(PathReading::HarmlesslyOdd)
 }
 
-/// The path's segments as the most lenient chain of servers could come to read them; `None` where
-/// even [`read`] finds no reading.
+/// The path as the most lenient chain of servers could read it; `None` if [`read`] finds no reading
+/// at all.
 pub(in crate::proxy) fn spelled_out(raw: &str) -> Option<Cow<'_, str>> {
     if raw.bytes().all(is_plain_byte) && has_plain_segments(raw) {
         return Some(Cow::Borrowed(raw));
@@ -87,9 +86,9 @@ pub(in crate::proxy) fn spelled_out(raw: &str) -> Option<Cow<'_, str>> {
     ))
 }
 
-/// Whether a path segment belongs to a data API or to an upstream's internals, wherever it
-/// stands: an upstream may be mounted under a prefix that its configured URL does not name.
-/// Case is ignored, since some servers do.
+/// Whether a path segment belongs to a data API or to an upstream's internals, in any position: an
+/// upstream may be mounted below a prefix that its configured URL lacks. Case is ignored, since
+/// some servers do.
 pub(in crate::proxy) fn is_guarded_segment(segment: &str) -> bool {
     const GUARDED: [&str; 10] = [
         "api", "federate", "-", "debug", "metrics", "consoles", "classic", "flush", "shutdown",
@@ -103,12 +102,12 @@ pub(in crate::proxy) fn is_guarded_segment(segment: &str) -> bool {
             .is_some_and(|head| head.eq_ignore_ascii_case("tempopb."))
 }
 
-/// Bytes that mean themselves in every server's reading of a path.
+/// Bytes that every server reads literally in a path.
 fn is_plain_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte)
 }
 
-/// No dot segments; no empty segment but after a trailing slash.
+/// No dot segments; no empty segment but a trailing one.
 fn has_plain_segments(path: &str) -> bool {
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
@@ -120,8 +119,8 @@ fn has_plain_segments(path: &str) -> bool {
     true
 }
 
-/// The decoded path if decoding is all it takes to read it: no separators, escapes or control
-/// characters come out of it.
+/// The decoded path if decoding it once is unambiguous: it yields no separators, escapes or control
+/// characters.
 fn decode_once(raw: &str) -> Option<String> {
     if !escapes_are_whole(raw) {
         return None;
@@ -135,8 +134,8 @@ fn decode_once(raw: &str) -> Option<String> {
     readable.then(|| decoded.into_owned())
 }
 
-/// Tempo's names of tags may hold anything, slashes too, and Grafana escapes them. What comes out
-/// stays within its place: the name is read strictly, and escaped again before it goes up.
+/// Tempo's tag names may contain anything, including slashes, and Grafana escapes them. The decoded
+/// name cannot leave its segment: it is parsed strictly, and escaped again before it is forwarded.
 fn decode_tag(raw: &str) -> Option<String> {
     const PLACES: [&str; 2] = ["/api/search/tag/", "/api/v2/search/tag/"];
     const END: &str = "/values";
@@ -157,9 +156,9 @@ fn escapes_are_whole(raw: &str) -> bool {
     })
 }
 
-/// The path as the most lenient chain of servers could come to read it: decoded over and over,
-/// backslashes as slashes, path parameters and control characters dropped, what comes after a
-/// decoded `?` or `#` no longer path. `None` if it is still changing after several rounds.
+/// The path as the most lenient chain of servers could read it: decoded repeatedly, backslashes as
+/// slashes, path parameters and control characters dropped, and cut at a decoded `?` or `#`. `None`
+/// if it still changes after several rounds.
 fn spell_out(raw: &str) -> Option<String> {
     const ROUNDS: usize = 4;
     let mut current = raw.as_bytes().to_vec();
@@ -189,7 +188,7 @@ mod tests {
 
     use super::*;
 
-    /// What tells one endpoint from another, and what tries to.
+    /// Segments of endpoints, and attempts to disguise them.
     fn odd_path() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(
             &[
@@ -241,10 +240,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// What is sent in the place of a canonical path is read as that path again, by us and by
-        /// whoever decodes it once or any number of times.
+        /// What is forwarded for a canonical path is read as that path again, by us and by every
+        /// server that decodes it any number of times.
         #[test]
-        fn a_canonical_path_has_one_reading(raw in prop_oneof![odd_path(), "/\\PC{0,30}"]) {
+        fn canonical_path_is_unambiguous(raw in prop_oneof![odd_path(), "/\\PC{0,30}"]) {
             let Ok(PathReading::Canonical(path)) = read(&raw) else {
                 return Ok(());
             };
@@ -259,9 +258,10 @@ mod tests {
             }
         }
 
-        /// What passes as it is has no reading in which it is, or contains, a data API's path.
+        /// No reading of a path that is passed through unmodified is, or contains, a data API's
+        /// path.
         #[test]
-        fn a_harmlessly_odd_path_is_harmless(raw in odd_path()) {
+        fn harmlessly_odd_path_has_no_data_api_reading(raw in odd_path()) {
             if read(&raw) != Ok(PathReading::HarmlesslyOdd) {
                 return Ok(());
             }
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_paths_are_read_as_they_are() {
+    fn plain_paths_are_unmodified() {
         for path in [
             "/",
             "/api/v1/query",
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_that_hide_nothing_are_decoded() {
+    fn unambiguous_escapes_are_decoded() {
         assert_eq!(
             canonical("/api/v1/%71uery").as_deref(),
             Some("/api/v1/query")
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_of_tempo_may_hold_slashes_where_they_are_escaped() {
+    fn tempo_tag_may_contain_escaped_slashes() {
         let tag = "/api/v2/search/tag/resource.app%2Fname%20x/values";
         assert_eq!(
             canonical(tag).as_deref(),
@@ -372,14 +372,14 @@ mod tests {
     }
 
     #[test]
-    fn odd_paths_elsewhere_pass() {
+    fn odd_paths_outside_the_data_apis_pass() {
         for path in ["/static//x", "/static/a%2fb", "/x;y=z", "/100%25/%25x"] {
             assert_eq!(read(path), Ok(PathReading::HarmlesslyOdd), "{path}");
         }
     }
 
     #[test]
-    fn only_paths_are_paths() {
+    fn target_without_a_path_is_refused() {
         assert_eq!(read("*"), Err(PathRefusal::NotAPath));
         assert_eq!(read(""), Err(PathRefusal::NotAPath));
     }

@@ -1,5 +1,5 @@
-//! The confined copy of a request: sent after the client has its answer, to tell how much smaller
-//! that would have been.
+//! The confined copy of a request: sent after the client has its response, to measure how much
+//! smaller the confined response would have been.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,7 +36,7 @@ pub(super) struct ConfinedCopy {
 }
 
 impl ConfinedCopy {
-    /// One of the configured share of those requests that would be confined or filtered.
+    /// Made for the configured share of the requests that would be confined or filtered.
     pub(super) fn of(
         runtime: &Runtime,
         context: &RequestContext,
@@ -68,7 +68,7 @@ impl ConfinedCopy {
         })
     }
 
-    /// Sends it after the end of the client's answer, if that is one that can be compared.
+    /// Sends it after the end of the client's response, if that can be compared.
     pub(super) fn sent_after(self, response: Response<ResponseBody>) -> Response<ResponseBody> {
         let encoding = response.headers().get(CONTENT_ENCODING);
         let is_plain = encoding.is_none_or(|encoding| encoding == "identity");
@@ -129,7 +129,7 @@ impl ConfinedCopy {
             remote,
         } = audit;
         let principal = caller.as_deref().map(Caller::principal);
-        let noted = queries.noted();
+        let noted = queries.recorded();
         trail.write(&Record {
             decision: Some(Decision::Shadow),
             shadow: Some(Shadowed {
@@ -155,7 +155,7 @@ impl ConfinedCopy {
     }
 }
 
-/// The size of the confined answer, as the client would have got it.
+/// The size of the confined response, as the client would have got it.
 async fn measured(
     enforced: Enforced,
     context: &RequestContext,

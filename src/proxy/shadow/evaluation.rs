@@ -1,5 +1,5 @@
-//! The steps that a request would have taken, up to the point where it would have been sent.
-//! Whatever they come to, the request is forwarded unmodified.
+//! Runs the steps that a request would have taken, until it would have been sent. Whatever the
+//! result, the request is forwarded unmodified.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::proxy::pipeline::{Authenticated, Authorized, Complete, Decided, Routed};
 use crate::proxy::receive;
 
-/// No request waits longer for an issuer that does not answer.
-const WHO_WITHIN: Duration = Duration::from_secs(2);
+/// No request waits longer than this for an issuer that does not respond.
+const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Waits a little for who is calling.
+/// Authenticates the caller, with a short timeout.
 pub(super) async fn authenticate(
     routed: Routed<()>,
     context: &RequestContext,
 ) -> Result<Authenticated<()>, ProxyError> {
-    let within = tokio::time::timeout(WHO_WITHIN, routed.authenticate(context)).await;
+    let within = tokio::time::timeout(AUTHENTICATION_TIMEOUT, routed.authenticate(context)).await;
     within.unwrap_or_else(|_elapsed| {
         Err(ProxyError::new(
             ErrorKind::KeysUnavailable,
@@ -32,16 +32,16 @@ pub(super) async fn authenticate(
     })
 }
 
-/// A request as far as it would have come, with its body beside it.
+/// A request after the last step that it passed, with its body.
 pub(super) struct Evaluation {
     request: Result<Complete, ProxyError>,
     body: RequestBody,
 }
 
-/// Receives the body, where enforcement would look at it.
+/// Receives the body, if enforcement would read it.
 ///
 /// # Errors
-/// When the client breaks its body off or is too slow, or has too many that are incomplete.
+/// When the body is incomplete or too slow, or the client has too many incomplete bodies.
 pub(super) async fn receive(
     authorized: Result<Authorized<()>, ProxyError>,
     body: ReceivedBody,
@@ -77,18 +77,18 @@ pub(super) async fn receive(
     Ok(Evaluation { request, body })
 }
 
-/// What would have become of a request.
+/// What enforcement would have done to a request.
 pub(super) struct Evaluated {
     pub(super) verdict: ShadowVerdict,
-    /// What would have been sent, where that is one request.
+    /// The request that would have been sent, if it is exactly one.
     pub(super) confined: Option<Enforced>,
-    /// What is sent.
+    /// The body to forward.
     pub(super) body: RequestBody,
 }
 
 impl Evaluation {
-    /// Enforces it, unless it would not have come so far: `over`, where its tenants' limits are
-    /// exceeded.
+    /// Enforces it, unless it would have been refused before: `over` is the error if its tenants'
+    /// limits are exceeded.
     pub(super) fn enforce(self, over: Option<ProxyError>, context: &RequestContext) -> Evaluated {
         let Self { request, body } = self;
         let request = request.and_then(|request| over.map_or(Ok(request), Err));
@@ -100,8 +100,8 @@ impl Evaluation {
                 decision,
                 ..
             }) => (ShadowVerdict::sent(decision), Some(enforced)),
-            // Other clusters are not the upstream's to answer for, and what it would have been
-            // asked first is not known.
+            // A query of several clusters is not for this upstream alone, and the responses to side
+            // requests are unknown.
             Ok(_) => (ShadowVerdict::undecided(), None),
             Err(error) => {
                 let redaction = context.queries.redaction();

@@ -9,8 +9,8 @@ use crate::config::settings::ClosedGroup;
 use crate::proxy::route::{Route, Target};
 use crate::upstream::Upstream;
 
-/// The shadow mode of a route's upstream is in force. There is no other way to one than a config
-/// that says so, and it is of no use for another route.
+/// Proof that the shadow mode of a route's upstream is in force. Only a config that says so can
+/// make one, and it is valid for that route only.
 pub(in crate::proxy) struct InForce {
     route: Route,
     upstream: Arc<Upstream>,
@@ -18,8 +18,8 @@ pub(in crate::proxy) struct InForce {
 }
 
 impl InForce {
-    /// Asks the clock, for each request to an upstream that has `shadow`: when the time is up,
-    /// nothing has to happen for all to be enforced again.
+    /// Checks the clock for each request to an upstream that has `shadow`: once the time is up,
+    /// everything is enforced again without further action.
     pub(in crate::proxy) fn of(route: &Route) -> Option<Self> {
         let upstream = route.upstream.as_ref()?;
         let shadow = upstream.settings().shadow.as_ref()?;
@@ -31,17 +31,17 @@ impl InForce {
         })
     }
 
-    /// Whether it is for requests by this method. Where it is not, all is enforced as ever.
+    /// Whether it covers requests with this method. All others are enforced as usual.
     pub(in crate::proxy) fn is_for(&self, method: &Method) -> bool {
         lets_through(&self.route.target, method)
     }
 
-    /// The route whose requests may go up as they came.
+    /// The route whose requests may be forwarded unmodified.
     pub(in crate::proxy) fn route(&self) -> &Route {
         &self.route
     }
 
-    /// The upstream that they go to.
+    /// Their upstream.
     pub(in crate::proxy) fn upstream(&self) -> &Arc<Upstream> {
         &self.upstream
     }
@@ -52,9 +52,10 @@ impl InForce {
     }
 }
 
-/// Whether shadow mode is for such requests: those that read tenants' data, or may be told by their
-/// method to change nothing. What writes, administrates or cannot be told is treated as ever; an
-/// open store's administration was never meant for whoever reaches its port.
+/// Whether shadow mode covers such requests: those that read tenants' data, or that change nothing,
+/// as far as the method tells. Writes, administration and requests that could be either are
+/// enforced as usual: the administration of an open store was never meant for every client that
+/// reaches its port.
 fn lets_through(target: &Target, method: &Method) -> bool {
     let is_safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match target {
@@ -89,7 +90,7 @@ mod tests {
     use crate::prometheus::endpoints::Endpoint;
 
     #[test]
-    fn what_writes_or_administrates_stays_closed() {
+    fn writes_and_administration_are_enforced() {
         let get = |target: Target| lets_through(&target, &Method::GET);
         let post = |target: Target| lets_through(&target, &Method::POST);
         assert!(get(Target::Metrics(Endpoint::Query)) && post(Target::Metrics(Endpoint::Query)));

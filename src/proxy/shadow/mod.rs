@@ -1,17 +1,17 @@
-//! Shadow mode: at an upstream whose config says so, for a while, requests are forwarded unmodified,
-//! and what would have become of them is found out, counted and noted.
+//! Shadow mode: requests to an upstream that the config names are forwarded unmodified for a while,
+//! and what enforcement would have done to them is evaluated, counted and recorded.
 //!
 //! | file | one idea |
 //! |---|---|
 //! | `in_force` | the proof that it is in force, without which nothing is forwarded unenforced |
 //! | `evaluation` | the steps that a request would have taken |
-//! | `verdict` | what they came to |
-//! | `compare` | the confined copy of a request, sent to compare the sizes of both answers |
-//! | `state` | what was noted lately, and how many copies are under way |
+//! | `verdict` | their result |
+//! | `compare` | the confined copy of a request, sent to compare the sizes of both responses |
+//! | `state` | what was recorded lately, and how many copies are in flight |
 //!
-//! What protects the process holds as ever: framing, the bounds of headers and URLs, the admission of
-//! paths, `limits.requests`, the time that a body may take. A path with two readings is still refused,
-//! since one of them may be that of an endpoint that writes, or of another upstream.
+//! What protects the process still applies: framing, the limits of headers and URLs, the checks of
+//! paths, `limits.requests`, the deadlines of bodies. An ambiguous path is still refused, since it
+//! may be that of an endpoint that writes, or of another upstream.
 
 mod compare;
 mod evaluation;
@@ -41,15 +41,15 @@ use super::{enforce, limits};
 use crate::body::{ReceivedBody, ResponseBody};
 use crate::telemetry::metrics::{Metrics, Stage, Verdict};
 
-/// Tells whoever tries what would have become of the request.
+/// Tells the client what enforcement would have done.
 const HEADER: HeaderName = HeaderName::from_static("x-partywall-shadow");
 
-/// The proof, where the shadow mode of the route's upstream is in force. It is made here alone.
+/// The proof, if the shadow mode of the route's upstream is in force. It is made here only.
 pub(super) fn in_force(route: &Route) -> Option<InForce> {
     InForce::of(route)
 }
 
-/// Counts a request that shadow mode is not for, at an upstream where it is in force.
+/// Counts a request that shadow mode does not cover, at an upstream where it is in force.
 pub(super) fn count_closed(in_force: &InForce, metrics: &Metrics) {
     let (upstream, route) = (in_force.upstream().name(), in_force.route().name());
     metrics
@@ -57,7 +57,7 @@ pub(super) fn count_closed(in_force: &InForce, metrics: &Metrics) {
         .request(upstream, route, Verdict::Closed, None);
 }
 
-/// Answers a request as a plain proxy would.
+/// Forwards a request as a plain proxy would.
 pub(super) async fn serve(
     runtime: &Runtime,
     context: &RequestContext,
@@ -92,7 +92,7 @@ pub(super) async fn serve(
         ConfinedCopy::of(runtime, context, &in_force, &verdict, confined, record)
     });
     if copy.is_some() {
-        uncompressed(&mut head.headers);
+        request_uncompressed(&mut head.headers);
     }
     record.set_shadow(verdict, &runtime.shadow);
 
@@ -112,8 +112,8 @@ pub(super) async fn serve(
     })
 }
 
-/// Sizes can be compared of what is not compressed.
-fn uncompressed(headers: &mut HeaderMap) {
+/// Sizes can be compared only without compression.
+fn request_uncompressed(headers: &mut HeaderMap) {
     for name in [
         ACCEPT_ENCODING,
         HeaderName::from_static("grpc-accept-encoding"),

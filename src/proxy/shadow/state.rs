@@ -1,5 +1,5 @@
-//! What was noted lately, so that a busy caller does not fill the audit trail, and how many
-//! comparisons are under way, so that the store's load is known. Kept over reloads.
+//! What was recorded lately, so that a busy caller does not fill the audit trail, and how many
+//! comparisons are running, so that the extra load on the store is bounded. Survives reloads.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::telemetry::audit::is_sampled;
 
-/// The same of the same caller is noted once in this time.
-const AGAIN_AFTER: Duration = Duration::from_mins(1);
+/// Equal events of the same caller are recorded once in this time.
+const REPEAT_AFTER: Duration = Duration::from_mins(1);
 
-/// As many callers and reasons are remembered, about 50 bytes each.
-const REMEMBERED: usize = 10_000;
+/// How many callers and reasons are remembered, at about 50 bytes each.
+const MAX_REMEMBERED: usize = 10_000;
 
-/// Comparisons under way at once.
-const COMPARISONS: usize = 4;
+/// The most comparisons at once.
+const MAX_COMPARISONS: usize = 4;
 
-/// One for the process.
+/// One per process.
 pub(in crate::proxy) struct ShadowState {
     noted: Cache<u64, Instant>,
     hasher: RandomState,
@@ -31,27 +31,27 @@ pub(in crate::proxy) struct ShadowState {
 impl Default for ShadowState {
     fn default() -> Self {
         Self {
-            noted: Cache::new(REMEMBERED),
+            noted: Cache::new(MAX_REMEMBERED),
             hasher: RandomState::new(),
             asked: AtomicU64::new(0),
-            comparisons: Arc::new(Semaphore::new(COMPARISONS)),
+            comparisons: Arc::new(Semaphore::new(MAX_COMPARISONS)),
         }
     }
 }
 
 impl ShadowState {
-    /// Whether this was not noted within the last minute; it is from now on.
+    /// Whether this was not recorded within the last minute; from now on it counts as recorded.
     pub(in crate::proxy) fn is_news(&self, what: impl Hash) -> bool {
         let key = self.hasher.hash_one(what);
         let known = self.noted.get(&key);
-        if known.is_some_and(|noted| noted.elapsed() < AGAIN_AFTER) {
+        if known.is_some_and(|noted| noted.elapsed() < REPEAT_AFTER) {
             return false;
         }
         self.noted.insert(key, Instant::now());
         true
     }
 
-    /// Whether the next request is of the share that is compared.
+    /// Whether the next request is one of the share that is compared.
     pub(super) fn is_compared(&self, share: f64) -> bool {
         share > 0.0 && is_sampled(self.asked.fetch_add(1, Ordering::Relaxed), share)
     }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_is_noted_once() {
+    fn equal_events_are_recorded_once() {
         let state = ShadowState::default();
         assert!(state.is_news(("thanos", "missing", "10.0.0.1")));
         assert!(!state.is_news(("thanos", "missing", "10.0.0.1")));
@@ -80,7 +80,7 @@ mod tests {
         let state = ShadowState::default();
         assert!(!state.is_compared(0.0));
         assert!(state.is_compared(1.0));
-        let permits: Vec<_> = (0..COMPARISONS).map(|_| state.permit()).collect();
+        let permits: Vec<_> = (0..MAX_COMPARISONS).map(|_| state.permit()).collect();
         assert!(permits.iter().all(Option::is_some));
         assert!(state.permit().is_none());
         drop(permits);

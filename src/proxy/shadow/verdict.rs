@@ -1,4 +1,4 @@
-//! What would have become of a request.
+//! What enforcement would have done to a request.
 
 use hyper::header::HeaderValue;
 
@@ -7,16 +7,15 @@ use crate::reason::Reason;
 use crate::telemetry::audit::{Redaction, Shadowed};
 use crate::telemetry::metrics::{Decision, Verdict};
 
-/// A verdict, and why.
+/// A verdict, with the reason of a refusal.
 pub(in crate::proxy) struct ShadowVerdict {
-    /// What would have become of it.
     pub(in crate::proxy) verdict: Verdict,
-    /// Of a refusal.
+    /// Only for a refusal.
     pub(in crate::proxy) reason: Option<Reason>,
     refusal: Option<Refusal>,
 }
 
-/// The error that the client is spared.
+/// The error that the client would have got.
 struct Refusal {
     status: u16,
     text: String,
@@ -33,7 +32,7 @@ impl ShadowVerdict {
         })
     }
 
-    /// Only the upstream's answer could tell.
+    /// Only the upstream's response could have decided.
     pub(super) fn undecided() -> Self {
         Self::of(Verdict::Unknown)
     }
@@ -46,7 +45,7 @@ impl ShadowVerdict {
         }
     }
 
-    /// It would have got this error. One of ours, or of load, says nothing of the caller.
+    /// It would have got this error. Errors of our own, or of load, say nothing about the caller.
     pub(super) fn refused(error: &ProxyError, redaction: Redaction) -> Self {
         let status = error.status();
         Self {
@@ -63,7 +62,7 @@ impl ShadowVerdict {
         }
     }
 
-    /// For the answer: `denied; reason=missing`.
+    /// For the response: `denied; reason=missing`.
     pub(super) fn header(&self) -> Option<HeaderValue> {
         let verdict = self.verdict.name();
         let Some(reason) = self.reason else {
@@ -81,7 +80,7 @@ impl ShadowVerdict {
         }
     }
 
-    /// What the client would have been told.
+    /// The error text that the client would have got.
     pub(in crate::proxy) fn text(&self) -> Option<&str> {
         self.refusal.as_ref().map(|refusal| refusal.text.as_str())
     }

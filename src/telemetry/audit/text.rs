@@ -27,12 +27,12 @@ impl Redaction {
     }
 
     /// Whether queries are not recorded, so that they need not be stored.
-    pub fn tells_nothing(self) -> bool {
+    pub fn is_none(self) -> bool {
         self.0 == AuditQueries::None
     }
 
     /// Whether queries are recorded in full.
-    pub fn tells_all(self) -> bool {
+    pub fn is_full(self) -> bool {
         self.0 == AuditQueries::Full
     }
 
@@ -49,7 +49,7 @@ impl Redaction {
 fn hash(query: &str) -> String {
     let mut text = String::from("sha256:");
     for byte in digest(&SHA256, query.as_bytes()).as_ref() {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
     text

@@ -1,4 +1,4 @@
-//! What is counted of client connections.
+//! Metrics of client connections.
 
 use std::net::SocketAddr;
 
@@ -10,27 +10,25 @@ use prometheus_client::registry::Registry;
 
 use super::add;
 
-/// `reason`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
 }
 
-/// `listener` and `reason`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AcceptLabels {
     listener: String,
     reason: &'static str,
 }
 
-/// The metrics of client connections. Those of the admin address count only where its `listener`
-/// is a label.
+/// The metrics of client connections. The admin address is included only in those with a label
+/// `listener`.
 pub struct ConnectionMetrics {
-    /// Open now.
+    /// Currently open.
     pub open: Gauge,
-    /// Open now, and never had a request with a valid token. Taken over at each scrape.
+    /// Currently open, without a request with a valid token so far. Updated at each scrape.
     pub unauthenticated: Gauge,
-    /// Closed at once because there was no room.
+    /// Closed at once because `limits.connections` was reached.
     pub refused: Counter,
     evicted: Family<ReasonLabels, Counter>,
     limit: Gauge,

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_found_behind_a_name_with_blanks() {
+    fn fields_are_found_after_a_name_with_spaces() {
         assert!(near(cpu_seconds(STAT), 3.0), "{:?}", cpu_seconds(STAT));
         let boot = "cpu  1 2 3\nbtime 1700000000\nprocesses 9\n";
         assert!(near(start_time(STAT, boot), 1_700_000_123.45));

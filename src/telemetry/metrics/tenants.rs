@@ -61,7 +61,7 @@ impl TenantRequests {
 
     /// Counts a request for each of the caller's tenants, and once for all above the bound.
     pub(super) fn count(&self, tenants: &TenantSet, code: u16) {
-        let mut strangers = Vec::new();
+        let mut unknown = Vec::new();
         {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             if known.bound == 0 {
@@ -71,15 +71,15 @@ impl TenantRequests {
                 if known.tenants.contains(tenant) {
                     self.inc(tenant, code);
                 } else {
-                    strangers.push(tenant);
+                    unknown.push(tenant);
                 }
             }
         }
-        if strangers.is_empty() {
+        if unknown.is_empty() {
             return;
         }
         let mut any_beyond = false;
-        for tenant in strangers {
+        for tenant in unknown {
             if self.admit(tenant) {
                 self.inc(tenant, code);
             } else {
@@ -137,14 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_counted_unless_asked_for() {
+    fn tenants_are_not_counted_by_default() {
         let counted = Counted::new(0);
         counted.0.count(&set(&["a"]), 200);
         assert!(counted.samples().is_empty());
     }
 
     #[test]
-    fn tenants_beyond_the_bound_share_a_series_that_is_nobodys_name() {
+    fn tenants_beyond_the_bound_share_the_empty_series() {
         let counted = Counted::new(2);
         counted.0.count(&set(&["other"]), 200);
         counted.0.count(&set(&["a", "other"]), 403);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn another_bound_begins_anew() {
+    fn changed_bound_resets_the_counters() {
         let counted = Counted::new(1);
         counted.0.count(&set(&["a"]), 200);
         counted.0.bound(1);
@@ -173,7 +173,7 @@ mod tests {
         assert!(counted.samples().is_empty());
     }
 
-    /// A tenant may hold anything but control characters; the exposition must stay one.
+    /// A tenant may contain anything but control characters; the exposition must stay valid.
     #[test]
     fn quotes_in_a_tenant_do_not_break_the_exposition() {
         let counted = Counted::new(1);

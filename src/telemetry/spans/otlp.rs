@@ -24,8 +24,8 @@ use crate::config::settings::Tracing;
 use crate::telemetry::metrics::{Decision, SpanCounters, Stage};
 use crate::telemetry::traceparent::{TraceId, TraceParent};
 
-/// How long a collector that the config no longer names has for its last spans.
-const FAREWELL: Duration = Duration::from_secs(10);
+/// How long a collector that the config no longer names has to receive its last spans.
+const LAST_SPANS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The exporter of the process's spans. It changes with the config.
 pub struct Spans {
@@ -86,7 +86,7 @@ impl Spans {
         let Some(before) = before else { return };
         if !next.is_some_and(|next| Arc::ptr_eq(&next, &before)) {
             // Dropping it waits for the collector.
-            std::thread::spawn(move || before.end(FAREWELL));
+            std::thread::spawn(move || before.end(LAST_SPANS_TIMEOUT));
         }
     }
 

@@ -1,8 +1,7 @@
 //! The answers of TraceQL metrics: series with labels, samples and exemplars.
 //!
-//! The query is confined, so the numbers are the tenant's own. What goes: measures of what was
-//! read, and what describes whole traces, which `compare()` brings in by itself, as series and as
-//! labels of exemplars.
+//! The query is confined, so the numbers are the tenant's own. Removed are measures of how much
+//! was read, and the series and exemplar labels about whole traces that `compare()` adds by itself.
 
 use std::borrow::Cow;
 
@@ -15,16 +14,16 @@ use crate::wire::{self, Field};
 /// How an answer is filtered.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
-    /// Whether the operator asserts that no trace is shared: then what describes whole traces
-    /// stays.
+    /// Whether the operator asserts that no trace is shared. Then series and labels about whole
+    /// traces are not removed.
     pub trust: bool,
-    /// Exemplar labels that are there only because the confined query names them:
-    /// `resource.tenant_id`. Empty where the client's own query names them.
+    /// Exemplar labels that are in the answer only because the confined query names them:
+    /// `resource.tenant_id`. Empty if the client's own query does.
     pub hide: &'a [&'a str],
 }
 
-/// Attributes of whole traces, whoever their spans belong to.
-const OF_TRACE: [&str; 6] = [
+/// Attributes that describe whole traces, other tenants' spans included.
+const TRACE_ATTRIBUTES: [&str; 6] = [
     "rootName",
     "rootServiceName",
     "traceDuration",
@@ -33,28 +32,28 @@ const OF_TRACE: [&str; 6] = [
     "trace:duration",
 ];
 
-/// The label by which the series of `compare()` are known.
+/// The label that marks the series of `compare()`.
 const COMPARE: &str = "__meta_type";
 
-/// What `compare()` counts over every tenant's spans; a client's own `by()` of it is only the
-/// structure of a trace.
+/// Removed from `compare()`, which counts it over every tenant's spans. A client's own `by()` of it
+/// reveals only the structure of a trace.
 const CHILD_COUNT: &str = "span:childCount";
 
 impl Rules<'_> {
     fn drops_series(&self, labels: &[&str]) -> bool {
-        let of_trace = labels.iter().any(|label| OF_TRACE.contains(label));
+        let of_trace = labels.iter().any(|label| TRACE_ATTRIBUTES.contains(label));
         let counts_children = labels.contains(&COMPARE) && labels.contains(&CHILD_COUNT);
         !self.trust && (of_trace || counts_children)
     }
 
     fn drops_exemplar_label(&self, label: &str) -> bool {
         self.hide.contains(&label)
-            || !self.trust && (OF_TRACE.contains(&label) || label == CHILD_COUNT)
+            || !self.trust && (TRACE_ATTRIBUTES.contains(&label) || label == CHILD_COUNT)
     }
 }
 
-/// Filters an answer of `/api/metrics/query_range` or `/api/metrics/query`, or a message of their
-/// gRPC twins. Fields this proxy does not know are dropped.
+/// Filters an answer of `/api/metrics/query_range` or `/api/metrics/query`, or a message of the gRPC
+/// calls for them. Unknown fields are dropped.
 pub fn filter(answer: &[u8], format: Format, rules: &Rules<'_>) -> Result<Vec<u8>, Unreadable> {
     match format {
         Format::Json => filter_json(answer, rules),
@@ -84,7 +83,7 @@ struct Series<'a> {
     samples: Option<&'a RawValue>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     value: Option<&'a RawValue>,
-    /// The labels in Prometheus' form, of Tempo 2.
+    /// The labels in Prometheus' form; only in Tempo 2.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     prom_labels: Option<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]

@@ -20,7 +20,7 @@ fn filtered(answer: &[u8], rules: &Rules<'_>) -> serde_json::Value {
     testing::json(&filter(answer, Format::Json, rules).unwrap())
 }
 
-/// The series that are left of one with these labels.
+/// How many series are left of one with these labels.
 fn left(labels: &[&str], rules: &Rules<'_>) -> usize {
     let labels: Vec<_> = labels
         .iter()
@@ -34,7 +34,7 @@ fn left(labels: &[&str], rules: &Rules<'_>) -> usize {
 }
 
 #[test]
-fn a_confined_answer_loses_its_measures_and_nothing_else() {
+fn confined_answer_loses_only_its_measures() {
     for name in [
         "metrics-range-quantile.json",
         "metrics-instant-tenantA.json",
@@ -63,7 +63,7 @@ fn a_confined_answer_loses_its_measures_and_nothing_else() {
 }
 
 #[test]
-fn series_of_whole_traces_go_unless_traces_are_trusted() {
+fn series_about_whole_traces_are_dropped_unless_trusted() {
     for labels in [
         &["__meta_type", "rootName"][..],
         &["__meta_type", "rootServiceName"],
@@ -86,7 +86,7 @@ fn series_of_whole_traces_go_unless_traces_are_trusted() {
 }
 
 #[test]
-fn exemplars_lose_labels_of_whole_traces_and_hidden_ones() {
+fn exemplar_labels_about_whole_traces_and_hidden_ones_are_dropped() {
     let answer = json!({"series": [{"labels": [], "exemplars": [{
         "labels": [
             {"key": "trace:id", "value": {"stringValue": "1"}},
@@ -106,7 +106,7 @@ fn exemplars_lose_labels_of_whole_traces_and_hidden_ones() {
 }
 
 #[test]
-fn protobuf_answers_lose_the_same() {
+fn protobuf_is_filtered_like_json() {
     let label = |key: &str| KeyValue {
         key: key.to_owned(),
         value: Some(AnyValue {
@@ -151,7 +151,7 @@ fn protobuf_answers_lose_the_same() {
 }
 
 #[test]
-fn fields_not_known_here_do_not_pass() {
+fn unknown_fields_are_dropped() {
     let answer = br#"{"series":[{"labels":[],"secret":1,"exemplars":[{"x":1}]}],"also":2}"#;
     assert_eq!(
         filtered(answer, &TRUSTED),
@@ -163,7 +163,7 @@ fn fields_not_known_here_do_not_pass() {
 
 proptest! {
     #[test]
-    fn mutated_answers_are_read_or_refused(
+    fn mutated_answers_do_not_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
         let mutate = |mut answer: Vec<u8>| {

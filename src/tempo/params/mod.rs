@@ -1,8 +1,8 @@
-//! The parameters of an HTTP call: which go up, with what value, and which are refused.
+//! The parameters of an HTTP call: which are forwarded, with what value, and which are refused.
 //!
-//! They come decoded, in order, and go up encoded again by the caller. The list is closed:
-//! what Tempo would ignore is left out, what it would use and is not listed is refused. No
-//! parameter goes up twice, and exactly one query does, always confined.
+//! They arrive decoded and in order; the caller encodes the result again. The list is closed:
+//! parameters that Tempo would ignore are dropped, and ones that it would use but are not listed
+//! are refused. No parameter is forwarded twice, and exactly one query is, always confined.
 
 pub mod table;
 
@@ -13,22 +13,21 @@ use thiserror::Error;
 use self::table::{Policy, Table};
 use super::endpoints::Version;
 
-/// What goes up.
 pub type Params<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
-/// A parameter that is not taken; `E` is why a query cannot be confined. All are the client's.
+/// Why parameters are refused; `E` is why a query cannot be confined. Always the client's fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ParamError<E> {
-    /// Readers differ in which of them counts.
+    /// Parsers differ in which of them counts.
     #[error("the parameter `{0}` is given more than once")]
     Repeated(String),
     /// Tempo's own components talk to each other with these.
     #[error("the parameter `{0}` is for Tempo's own use")]
     Internal(&'static str),
-    /// What it asks for is not done here.
+    /// It asks for something that Partywall does not support.
     #[error("the parameter `{0}` is not supported here")]
     Unsupported(&'static str),
-    /// Not the number or word it has to be.
+    /// Not the number or word that it has to be.
     #[error("the parameter `{0}` is not {1}")]
     Invalid(&'static str, &'static str),
     /// Tempo refuses this too.
@@ -37,7 +36,6 @@ pub enum ParamError<E> {
     /// A metrics call without a query.
     #[error("there is no query; give one as `q`")]
     NoQuery,
-    /// More than [`MAX_BARE_TAGS`].
     #[error("there are more than {MAX_BARE_TAGS} tags")]
     TooManyTags,
     /// The query cannot be confined.
@@ -45,34 +43,31 @@ pub enum ParamError<E> {
     Query(E),
 }
 
-/// A search as it was before TraceQL. With nothing set it is a search for everything.
+/// A search in the form from before TraceQL. With nothing set it searches for everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OldForm<'a> {
-    /// `tags`: logfmt, not read here.
+    /// `tags`: logfmt, not parsed here.
     pub tags: &'a str,
-    /// The parameters that are tags themselves, no name twice; none where `tags` has a value.
+    /// The parameters that are tags themselves, with unique names; none if `tags` has a value.
     pub bare_tags: Vec<(&'a str, &'a str)>,
-    /// `minDuration`, not read here.
+    /// `minDuration`, not parsed here.
     pub min_duration: &'a str,
-    /// `maxDuration`, not read here.
+    /// `maxDuration`, not parsed here.
     pub max_duration: &'a str,
 }
 
-/// The most parameters of a search that may be tags.
+/// The maximum number of a search's parameters that may be tags.
 pub const MAX_BARE_TAGS: usize = 100;
 
-/// The range of a search, which its companion has to have too, in Unix seconds; 0 where not
+/// The range of a search, which its ownership queries must have too, in Unix seconds; 0 if not
 /// given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Range {
-    /// `start`
     pub start: u32,
-    /// `end`
     pub end: u32,
 }
 
 impl Range {
-    /// As parameters.
     pub fn parameters(self) -> impl Iterator<Item = (&'static str, String)> {
         [("start", self.start), ("end", self.end)]
             .into_iter()
@@ -83,8 +78,8 @@ impl Range {
 
 /// The parameters of `/api/search` (`ParseSearchRequest` in `pkg/api/http.go`).
 ///
-/// `confine` gets the client's TraceQL. Where there is none, `from_old_form` gets the search
-/// in its older form. Both give the confined query.
+/// `confine` gets the client's TraceQL. If there is none, `from_old_form` gets the search in its
+/// older form. Both return the confined query.
 pub fn search<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     confine: impl FnOnce(&str) -> Result<String, E>,
@@ -122,7 +117,7 @@ pub fn search<'a, E>(
     Ok((params, range))
 }
 
-/// Without a query, tags and a range every other parameter is a tag.
+/// If none of `q`, `tags`, `start` and `end` is given, every unknown parameter is a tag.
 fn bare_tags<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Result<Vec<(&'a str, &'a str)>, ParamError<E>> {
@@ -143,8 +138,8 @@ fn bare_tags<'a, E>(
     Ok(tags)
 }
 
-/// The parameters of `/api/search/tags` and `/api/v2/search/tags`, which go up to the latter.
-/// `filter` gives the query from the client's, which may be empty.
+/// The parameters of `/api/search/tags` and `/api/v2/search/tags`, both forwarded to the latter.
+/// `filter` makes the query from the client's, which may be empty.
 pub fn tag_names<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)>,
     filter: impl FnOnce(&str) -> String,
@@ -175,8 +170,8 @@ const SCOPES: [&str; 8] = [
     "intrinsic",
 ];
 
-/// The parameters of `/api/search/tag/{tag}/values` and its second version, which go up to the
-/// latter. `filter` gives the query from the client's, which may be empty.
+/// The parameters of `/api/search/tag/{tag}/values` and its second version, both forwarded to the
+/// latter. `filter` makes the query from the client's, which may be empty.
 pub fn tag_values<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)>,
     filter: impl FnOnce(&str) -> String,
@@ -227,7 +222,7 @@ fn metrics<'a, E>(
 }
 
 /// The parameters of `/api/traces/{id}` and `/api/v2/traces/{id}`. The filter of the second
-/// version is refused: it brings ancestors and descendants of other tenants along.
+/// version is refused: its results include ancestors and descendants of other tenants.
 pub fn trace_by_id<'a, E>(
     version: Version,
     given: impl Iterator<Item = (&'a str, &'a str)>,
@@ -254,15 +249,15 @@ pub fn trace_by_id<'a, E>(
     known.pass(&mut params);
     if version == Version::V2 {
         refuse_trace_filter(&known)?;
-        // Tempo can be configured to merge similar spans, whoever they belong to.
+        // Tempo can be configured to merge similar spans, also of different tenants.
         params.push(("span_pruning", Cow::Borrowed("false")));
     }
     Ok(params)
 }
 
-/// Without a query, Tempo ignores what goes with it.
+/// Without a query, Tempo ignores the parameters that belong to it.
 fn refuse_trace_filter<E>(known: &Known<'_>) -> Result<(), ParamError<E>> {
-    /// As Go's `strconv.ParseBool` spells what is false.
+    /// What Go's `strconv.ParseBool` takes for false.
     const FALSE: [&str; 6] = ["0", "f", "F", "false", "FALSE", "False"];
     if known.get("q").is_some_and(|query| !query.trim().is_empty()) {
         return Err(ParamError::Unsupported("q"));
@@ -273,7 +268,7 @@ fn refuse_trace_filter<E>(known: &Known<'_>) -> Result<(), ParamError<E>> {
     }
 }
 
-/// The parameters of a call that are listed, each once, in the order they came.
+/// The listed parameters of a call, each at most once, in their original order.
 struct Known<'a>(Vec<Given<'a>>);
 
 struct Given<'a> {
@@ -307,7 +302,7 @@ impl<'a> Known<'a> {
         Ok(Self(known))
     }
 
-    /// The value; Tempo takes an empty one as none.
+    /// The value; `None` if empty, as in Tempo.
     fn get(&self, name: &str) -> Option<&'a str> {
         let found = self.0.iter().find(|known| known.name == name);
         found
@@ -331,7 +326,7 @@ impl<'a> Known<'a> {
         Ok(())
     }
 
-    /// Appends those that go up as they are and have a value.
+    /// Appends those that are forwarded unmodified and have a value.
     fn pass(&self, params: &mut Params<'a>) {
         for known in &self.0 {
             if known.policy == Policy::Pass && !known.value.is_empty() {

@@ -1,27 +1,27 @@
-//! The parameters that each call reads (`pkg/api/http.go`), and what happens to each.
+//! The parameters that each call uses (`pkg/api/http.go`), and what happens to each.
 
 use super::super::endpoints::{Endpoint, Version};
 
 /// What happens to a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// TraceQL; goes up confined.
+    /// TraceQL; forwarded confined.
     Query,
-    /// Of a search as it was before TraceQL; goes up as part of the confined query.
+    /// Part of a search in the form from before TraceQL; forwarded in the confined query.
     OldForm,
-    /// Goes up.
+    /// Forwarded.
     Pass,
     /// Refused: Tempo's own components talk to each other with it.
     Internal,
-    /// Refused where it switches something on.
+    /// Refused if it switches something on.
     Unsupported,
 }
 
-/// Parameters; none may be given twice.
+/// Parameter names and policies. No parameter may be given twice.
 pub type Table = &'static [(&'static str, Policy)];
 
-/// The parameters a call reads, and what happens to each; others are left out.
-pub fn of(endpoint: &Endpoint) -> Table {
+/// The parameters that a call uses, and what happens to each; others are dropped.
+pub fn for_endpoint(endpoint: &Endpoint) -> Table {
     match endpoint {
         Endpoint::Search => SEARCH,
         Endpoint::SearchTags | Endpoint::SearchTagsV2 => TAG_NAMES,
@@ -33,8 +33,7 @@ pub fn of(endpoint: &Endpoint) -> Table {
     }
 }
 
-/// Without a query, tags and a range every other parameter is a tag, too.
-/// Of `/api/search`, where others may be tags.
+/// `/api/search`. If none of `q`, `tags`, `start` and `end` is given, every other parameter is a tag.
 pub const SEARCH: Table = &[
     ("q", Policy::Query),
     ("tags", Policy::OldForm),
@@ -63,7 +62,7 @@ pub(super) const TAG_VALUES: Table = &[
     ("maxStaleValues", Policy::Pass),
 ];
 
-/// What is internal names a block of the shared store, or a share of the work.
+/// The internal parameters select a block of the shared store, or a part of the work.
 pub(super) const METRICS_QUERY_RANGE: Table = &[
     ("q", Policy::Query),
     ("query", Policy::Query),
@@ -108,7 +107,7 @@ pub(super) const METRICS_QUERY: Table = &[
     ("dc", Policy::Internal),
 ];
 
-/// The second version can filter spans and merge similar ones: neither knows tenants.
+/// The second version can filter spans and merge similar ones, both without regard to tenants.
 pub(super) fn trace_by_id(version: Version) -> Table {
     match version {
         Version::V1 => &[

@@ -5,7 +5,7 @@ use super::*;
 type Given<'a> = &'a [(&'a str, &'a str)];
 type Error = ParamError<Unconfinable>;
 
-/// Why these tests' stand-in for TraceQL does not confine a query.
+/// The error of these tests' stand-in for TraceQL.
 #[derive(Debug, PartialEq)]
 struct Unconfinable;
 
@@ -52,7 +52,7 @@ fn trace(version: Version, given: Given<'_>) -> Result<String, Error> {
 }
 
 #[test]
-fn a_search_goes_up_with_its_query_confined_and_what_is_listed() {
+fn search_is_forwarded_with_its_confined_query_and_listed_parameters() {
     let given = [
         ("start", "5"),
         ("q", "{}"),
@@ -75,7 +75,7 @@ fn a_search_goes_up_with_its_query_confined_and_what_is_listed() {
 }
 
 #[test]
-fn older_forms_of_a_search_become_one_query() {
+fn old_search_parameters_become_one_query() {
     for (given, query) in [
         (&[("tags", "a=1 b=\"x y\"")][..], "q=T|a=1 b=\"x y\"||.."),
         (
@@ -88,9 +88,9 @@ fn older_forms_of_a_search_become_one_query() {
             &[("a", "b-web"), ("x", ""), ("c", "d")],
             "q=T||a=b-web,c=d|..",
         ),
-        // With a range, other parameters are no tags.
+        // With a range, other parameters are not tags.
         (&[("a", "b"), ("start", "1")], "q=T|||.. start=1"),
-        // With tags neither.
+        // Nor with tags.
         (&[("a", "b"), ("tags", "c=d")], "q=T|c=d||.."),
         (&[("a", "1"), ("start", "0")], "q=T||a=1|.. start=0"),
     ] {
@@ -99,7 +99,7 @@ fn older_forms_of_a_search_become_one_query() {
 }
 
 #[test]
-fn searches_that_readers_would_differ_on_are_refused() {
+fn ambiguous_searches_are_refused() {
     for given in [
         &[("q", "{}"), ("q", "{a}")][..],
         &[("q", "{}"), ("q", "")],
@@ -132,7 +132,7 @@ fn searches_that_readers_would_differ_on_are_refused() {
 }
 
 #[test]
-fn a_query_that_cannot_be_confined_stops_the_call() {
+fn unconfinable_query_is_refused() {
     let refused = Err(ParamError::Query(Unconfinable));
     assert_eq!(search(&[("q", "bad")]), refused);
     assert_eq!(search(&[("tags", "a=bad")]), refused);
@@ -162,7 +162,7 @@ fn tag_calls_always_carry_the_filter() {
 }
 
 #[test]
-fn of_a_metrics_query_and_its_alias_the_one_tempo_takes_goes_up() {
+fn metrics_query_takes_precedence_over_its_alias_as_in_tempo() {
     let both = [("query", "b"), ("q", "a"), ("step", "60s"), ("since", "1h")];
     assert_eq!(range_query(&both), Ok("q=T|a step=60s since=1h".to_owned()));
     assert_eq!(range_query(&[("query", "b")]), Ok("q=T|b".to_owned()));
@@ -178,7 +178,7 @@ fn of_a_metrics_query_and_its_alias_the_one_tempo_takes_goes_up() {
 }
 
 #[test]
-fn what_tempos_own_components_send_is_refused() {
+fn parameters_of_tempos_own_components_are_refused() {
     for name in ["blockID", "dc", "mode", "size", "startPage", "version"] {
         assert_eq!(
             range_query(&[("q", "a"), (name, "")]),
@@ -192,7 +192,7 @@ fn what_tempos_own_components_send_is_refused() {
 }
 
 #[test]
-fn a_trace_is_asked_for_whole_and_unmerged() {
+fn trace_is_requested_whole_and_unmerged() {
     let given = [("start", "1"), ("end", "2"), ("mode", "all"), ("x", "y")];
     assert_eq!(
         trace(Version::V1, &given),
@@ -220,9 +220,9 @@ fn a_trace_is_asked_for_whole_and_unmerged() {
 }
 
 proptest! {
-    /// The law of this module: one query goes up, confined, and nothing twice.
+    /// The invariant of this module: one query is forwarded, confined, and nothing is repeated.
     #[test]
-    fn exactly_one_confined_query_goes_up(
+    fn exactly_one_confined_query_is_forwarded(
         given in prop::collection::vec(
             (
                 prop::sample::select(&["q", "query", "tags", "start", "limit", "mode", "x", ""][..]),

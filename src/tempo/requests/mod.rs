@@ -1,8 +1,8 @@
-//! The request messages of the gRPC calls, rewritten as [`super::params`] rewrites parameters.
+//! Rewrites the request messages of gRPC calls as [`super::params`] rewrites parameters.
 //!
-//! The fields are those of `pkg/tempopb/tempo.proto`. A field that is not known, or that only
-//! Tempo's own components set, is refused; one that has no meaning any more is left out. Exactly
-//! one confined query goes up.
+//! The fields are those of `pkg/tempopb/tempo.proto`. A field that is unknown, or that only Tempo's
+//! own components set, is refused; an obsolete one is dropped. Exactly one confined query is
+//! forwarded.
 
 use thiserror::Error;
 
@@ -13,16 +13,16 @@ use super::tags::TagsVersion;
 use crate::grpc::method::Method;
 use crate::wire::{self, Field, Malformed};
 
-/// A request that is not taken; `E` is why a query cannot be confined. All are the client's.
+/// Why a request is refused; `E` is why a query cannot be confined. Always the client's fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RequestError<E> {
-    /// Not a message as it has to be.
+    /// Not a valid message.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// A field that is not known here, or that only Tempo's own components set.
+    /// An unknown field, or one that only Tempo's own components set.
     #[error("the request has field {0}, which is not supported here")]
     Field(u32),
-    /// Decoders would take the last.
+    /// Decoders would use the last one.
     #[error("the request has field {0} more than once")]
     Repeated(u32),
     /// Tempo refuses this too.
@@ -31,16 +31,14 @@ pub enum RequestError<E> {
     /// A metrics call without a query.
     #[error("there is no query")]
     NoQuery,
-    /// Decoders would take the last.
+    /// Decoders would use the last one.
     #[error("a tag is set twice")]
     RepeatedTag,
-    /// More than [`MAX_TAGS`].
     #[error("there are more than {MAX_TAGS} tags")]
     TooManyTags,
     /// Tempo refuses this too.
     #[error("MaxDurationMs must be greater than MinDurationMs")]
     DurationsReversed,
-    /// See [`TagNameError`].
     #[error(transparent)]
     TagName(#[from] TagNameError),
     /// The query cannot be confined.
@@ -54,18 +52,18 @@ impl<E> From<Malformed> for RequestError<E> {
     }
 }
 
-/// A search by tags and durations. With nothing set it is a search for everything.
+/// A search by tags and durations. With nothing set it searches for everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TagSearch {
-    /// No tag twice.
+    /// With unique names.
     pub tags: Vec<(String, String)>,
-    /// In milliseconds; 0 is no bound.
+    /// In milliseconds; 0 for no bound.
     pub min_duration_ms: u32,
-    /// In milliseconds; 0 is no bound.
+    /// In milliseconds; 0 for no bound.
     pub max_duration_ms: u32,
 }
 
-/// The most tags in one search.
+/// The maximum number of tags in one search.
 pub const MAX_TAGS: usize = 100;
 
 impl TagSearch {
@@ -95,12 +93,12 @@ pub fn search<E>(
     confine: impl FnOnce(&str) -> Result<String, E>,
     from_tags: impl FnOnce(&TagSearch) -> Result<String, E>,
 ) -> Result<(Vec<u8>, Range), RequestError<E>> {
-    /// Of one of them Tempo would use just one.
+    /// A search may have several, but with only one entry for each tag.
     const TAGS: u32 = 1;
     let mut once = Once::default();
     let mut search = TagSearch::default();
     let (mut query, mut range) = ("", Range::default());
-    let mut kept = Vec::with_capacity(32);
+    let mut forwarded = Vec::with_capacity(32);
     for field in wire::fields(message) {
         let field = field?;
         if field.number != TAGS && !OBSOLETE_SEARCH.contains(&field.number) {
@@ -113,7 +111,7 @@ pub fn search<E>(
             5 => range.start = field.uint32()?,
             6 => range.end = field.uint32()?,
             8 => query = field.text()?,
-            4 | 9 => keep_uint32(&mut kept, field)?,
+            4 | 9 => forward_uint32(&mut forwarded, field)?,
             number if OBSOLETE_SEARCH.contains(&number) => {}
             number => return Err(RequestError::Field(number)),
         }
@@ -126,26 +124,29 @@ pub fn search<E>(
         (_, false) => return Err(RequestError::TagsAndQuery),
         (query, true) => confine(query),
     };
-    wire::put_uint(&mut kept, 5, range.start.into());
-    wire::put_uint(&mut kept, 6, range.end.into());
-    wire::put_bytes(&mut kept, 8, query.map_err(RequestError::Query)?.as_bytes());
-    Ok((kept, range))
+    wire::put_uint(&mut forwarded, 5, range.start.into());
+    wire::put_uint(&mut forwarded, 6, range.end.into());
+    wire::put_bytes(
+        &mut forwarded,
+        8,
+        query.map_err(RequestError::Query)?.as_bytes(),
+    );
+    Ok((forwarded, range))
 }
 
 /// `RF1After`, which Go clients of some versions always send, and `skipASTTransformations`.
 const OBSOLETE_SEARCH: [u32; 2] = [10, 11];
 
-/// A rewritten `SearchTagsRequest`, and the scope its answer is read by.
+/// A rewritten `SearchTagsRequest`, and the scope to filter its answer by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagNames {
-    /// What goes up.
     pub message: Vec<u8>,
-    /// As the client asked; empty for all.
+    /// As the client gave it; empty for all.
     pub scope: String,
 }
 
-/// Rewrites a `SearchTagsRequest` of either version; `filter` gives the query from the
-/// client's, which may be empty.
+/// Rewrites a `SearchTagsRequest` of either version; `filter` makes the query from the client's,
+/// which may be empty.
 pub fn tag_names<E>(
     message: &[u8],
     filter: impl FnOnce(&str) -> String,
@@ -154,68 +155,68 @@ pub fn tag_names<E>(
     const OBSOLETE: u32 = 7;
     let mut once = Once::default();
     let (mut scope, mut query) = ("", "");
-    let mut kept = Vec::with_capacity(64);
+    let mut forwarded = Vec::with_capacity(64);
     for field in wire::fields(message) {
         let field = field?;
         once.see(field)?;
         match field.number {
             1 => {
                 scope = field.text()?;
-                wire::put_bytes(&mut kept, 1, scope.as_bytes());
+                wire::put_bytes(&mut forwarded, 1, scope.as_bytes());
             }
             2 => query = field.text()?,
-            3..=6 => keep_uint32(&mut kept, field)?,
+            3..=6 => forward_uint32(&mut forwarded, field)?,
             OBSOLETE => {}
             number => return Err(RequestError::Field(number)),
         }
     }
-    wire::put_bytes(&mut kept, 2, filter(query).as_bytes());
+    wire::put_bytes(&mut forwarded, 2, filter(query).as_bytes());
     Ok(TagNames {
-        message: kept,
+        message: forwarded,
         scope: scope.to_owned(),
     })
 }
 
-/// A rewritten `SearchTagValuesRequest`, and the tag it asks for.
+/// A rewritten `SearchTagValuesRequest`, and the tag that it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagValues {
-    /// What goes up.
     pub message: Vec<u8>,
-    /// See [`TagName::is_of_trace`].
     pub tag: TagName,
 }
 
-/// Rewrites a `SearchTagValuesRequest`; `filter` gives the query from the
-/// client's, which may be empty. Tempo puts the
-/// tag into a path of its own, so it is read as strictly as one in a path.
+/// Rewrites a `SearchTagValuesRequest`; `filter` makes the query from the client's, which may be
+/// empty. Tempo builds a path from the tag, so it is checked as strictly as one in a path.
 pub fn tag_values<E>(
     message: &[u8],
-    asked: TagsVersion,
+    version: TagsVersion,
     filter: impl FnOnce(&str) -> String,
 ) -> Result<TagValues, RequestError<E>> {
     /// `RF1After`.
     const OBSOLETE: u32 = 8;
     let mut once = Once::default();
     let (mut tag, mut query) = ("", "");
-    let mut kept = Vec::with_capacity(64);
+    let mut forwarded = Vec::with_capacity(64);
     for field in wire::fields(message) {
         let field = field?;
         once.see(field)?;
         match field.number {
             1 => tag = field.text()?,
             2 => query = field.text()?,
-            4..=7 => keep_uint32(&mut kept, field)?,
+            4..=7 => forward_uint32(&mut forwarded, field)?,
             OBSOLETE => {}
             number => return Err(RequestError::Field(number)),
         }
     }
-    let tag = match asked {
+    let tag = match version {
         TagsVersion::V1 => TagName::parse_v1(tag)?,
         TagsVersion::V2 => TagName::parse(tag)?,
     };
-    wire::put_bytes(&mut kept, 1, tag.to_string().as_bytes());
-    wire::put_bytes(&mut kept, 2, filter(query).as_bytes());
-    Ok(TagValues { message: kept, tag })
+    wire::put_bytes(&mut forwarded, 1, tag.to_string().as_bytes());
+    wire::put_bytes(&mut forwarded, 2, filter(query).as_bytes());
+    Ok(TagValues {
+        message: forwarded,
+        tag,
+    })
 }
 
 /// Rewrites a `QueryRangeRequest`.
@@ -227,7 +228,7 @@ pub fn metrics_query_range<E>(
     const OBSOLETE: u32 = 19;
     let mut once = Once::default();
     let mut query = "";
-    let mut kept = Vec::with_capacity(64);
+    let mut forwarded = Vec::with_capacity(64);
     for field in wire::fields(message) {
         let field = field?;
         if field.number != OBSOLETE {
@@ -235,12 +236,12 @@ pub fn metrics_query_range<E>(
         }
         match field.number {
             1 => query = field.text()?,
-            2..=4 => keep_uint64(&mut kept, field)?,
-            16 | 17 => keep_uint32(&mut kept, field)?,
+            2..=4 => forward_uint64(&mut forwarded, field)?,
+            16 | 17 => forward_uint32(&mut forwarded, field)?,
             18 => {
-                // Set or not set makes a difference, so a zero is kept.
+                // Set to zero differs from not set, so a zero is forwarded.
                 let instant = field.varint()? != 0;
-                kept.extend_from_slice(if instant {
+                forwarded.extend_from_slice(if instant {
                     b"\x90\x01\x01"
                 } else {
                     b"\x90\x01\x00"
@@ -253,8 +254,8 @@ pub fn metrics_query_range<E>(
     if query.is_empty() {
         return Err(RequestError::NoQuery);
     }
-    put_query(&mut kept, 1, confine(query))?;
-    Ok(kept)
+    put_query(&mut forwarded, 1, confine(query))?;
+    Ok(forwarded)
 }
 
 /// Rewrites a `QueryInstantRequest`.
@@ -264,33 +265,31 @@ pub fn metrics_query_instant<E>(
 ) -> Result<Vec<u8>, RequestError<E>> {
     let mut once = Once::default();
     let mut query = "";
-    let mut kept = Vec::with_capacity(64);
+    let mut forwarded = Vec::with_capacity(64);
     for field in wire::fields(message) {
         let field = field?;
         once.see(field)?;
         match field.number {
             1 => query = field.text()?,
-            2 | 3 => keep_uint64(&mut kept, field)?,
+            2 | 3 => forward_uint64(&mut forwarded, field)?,
             number => return Err(RequestError::Field(number)),
         }
     }
     if query.is_empty() {
         return Err(RequestError::NoQuery);
     }
-    put_query(&mut kept, 1, confine(query))?;
-    Ok(kept)
+    put_query(&mut forwarded, 1, confine(query))?;
+    Ok(forwarded)
 }
 
-/// A text of a request that the store has to read.
+/// A text in a request that the store has to parse.
 pub enum Text<'a> {
-    /// TraceQL.
     Query(&'a str),
     /// A tag of an old search, its name and value.
     Tag(&'a str, &'a str),
 }
 
-/// Shows every text of a request message to `look`, as often as it is there, up to the first that
-/// it refuses.
+/// Calls `look` for every text of a request message, repeated ones included, until it refuses one.
 pub fn texts<E>(
     method: Method,
     message: &[u8],
@@ -322,7 +321,7 @@ pub fn texts<E>(
     Ok(Ok(()))
 }
 
-/// The numbers of the fields seen, each of which may come once.
+/// The numbers of the fields seen, each of which may occur once.
 #[derive(Default)]
 struct Once(u64);
 
@@ -353,23 +352,23 @@ fn read_pair(entry: Field<'_>) -> Result<(&str, &str), Unreadable> {
     Ok((key, value))
 }
 
-fn keep_uint32(kept: &mut Vec<u8>, field: Field<'_>) -> Result<(), Unreadable> {
+fn forward_uint32(forwarded: &mut Vec<u8>, field: Field<'_>) -> Result<(), Unreadable> {
     field.uint32()?;
-    keep_uint64(kept, field)
+    forward_uint64(forwarded, field)
 }
 
-fn keep_uint64(kept: &mut Vec<u8>, field: Field<'_>) -> Result<(), Unreadable> {
-    wire::put_uint(kept, field.number, field.varint()?);
+fn forward_uint64(forwarded: &mut Vec<u8>, field: Field<'_>) -> Result<(), Unreadable> {
+    wire::put_uint(forwarded, field.number, field.varint()?);
     Ok(())
 }
 
 fn put_query<E>(
-    kept: &mut Vec<u8>,
+    forwarded: &mut Vec<u8>,
     number: u32,
     query: Result<String, E>,
 ) -> Result<(), RequestError<E>> {
     let query = query.map_err(RequestError::Query)?;
-    wire::put_bytes(kept, number, query.as_bytes());
+    wire::put_bytes(forwarded, number, query.as_bytes());
     Ok(())
 }
 

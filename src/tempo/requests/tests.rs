@@ -6,7 +6,7 @@ use crate::tempo::testing::{RangeRequest, SearchRequest, TagValuesRequest, TagsR
 
 type Error = RequestError<Unconfinable>;
 
-/// Why these tests' stand-in for TraceQL does not confine a query.
+/// The error of these tests' stand-in for TraceQL.
 #[derive(Debug, PartialEq)]
 struct Unconfinable;
 
@@ -36,7 +36,7 @@ fn rewrite(request: &SearchRequest) -> Result<(SearchRequest, Range), Error> {
 }
 
 #[test]
-fn a_search_goes_up_with_its_query_confined() {
+fn search_is_forwarded_with_its_query_confined() {
     let request = SearchRequest {
         query: "{}".to_owned(),
         limit: 20,
@@ -63,7 +63,7 @@ fn a_search_goes_up_with_its_query_confined() {
 }
 
 #[test]
-fn tags_and_durations_become_the_query() {
+fn tags_and_durations_become_the_confined_query() {
     let request = SearchRequest {
         tags: [("a".to_owned(), "1".to_owned())].into(),
         min_duration_ms: 7,
@@ -85,7 +85,7 @@ fn tags_and_durations_become_the_query() {
 }
 
 #[test]
-fn a_query_that_cannot_be_confined_stops_the_call() {
+fn unconfinable_query_is_refused() {
     let request = SearchRequest {
         query: "bad".to_owned(),
         ..Default::default()
@@ -119,7 +119,7 @@ fn searches_that_tempo_refuses_are_refused() {
 }
 
 #[test]
-fn a_second_query_never_goes_up() {
+fn second_query_is_refused() {
     let one = SearchRequest {
         query: "{}".to_owned(),
         ..Default::default()
@@ -138,7 +138,7 @@ fn a_second_query_never_goes_up() {
 
 #[test]
 fn unknown_and_internal_fields_are_refused() {
-    // Field 12, and field 70, whose number is past all that are counted.
+    // Field 12, and field 70, whose number is beyond those that `Once` tracks.
     for (message, number) in [(&b"\x60\x01"[..], 12), (b"\xb0\x04\x01", 70)] {
         let refused = search(message, confine, from_tags);
         assert_eq!(refused, Err(RequestError::Field(number)));
@@ -188,7 +188,7 @@ fn tag_calls_always_carry_the_filter() {
 }
 
 #[test]
-fn a_tag_goes_up_by_its_name_in_the_second_version() {
+fn tag_is_forwarded_by_its_v2_name() {
     let request = |tag: &str| {
         TagValuesRequest {
             tag_name: tag.to_owned(),
@@ -198,8 +198,8 @@ fn a_tag_goes_up_by_its_name_in_the_second_version() {
         }
         .encode_to_vec()
     };
-    let sent = |tag, asked| {
-        let sent = tag_values::<Unconfinable>(&request(tag), asked, filter).unwrap();
+    let sent = |tag, version| {
+        let sent = tag_values::<Unconfinable>(&request(tag), version, filter).unwrap();
         let message = TagValuesRequest::decode(&sent.message[..]).unwrap();
         assert_eq!(message.query, "T&{}");
         assert_eq!(message.max_tag_values, 5);
@@ -218,11 +218,11 @@ fn a_tag_goes_up_by_its_name_in_the_second_version() {
     }
     let of_trace =
         tag_values::<Unconfinable>(&request("rootName"), TagsVersion::V1, filter).unwrap();
-    assert!(of_trace.tag.is_of_trace());
+    assert!(of_trace.tag.describes_whole_trace());
 }
 
 #[test]
-fn metrics_queries_go_up_confined() {
+fn metrics_queries_are_forwarded_confined() {
     let request = RangeRequest {
         query: "q".to_owned(),
         start: 1 << 60,
@@ -263,7 +263,7 @@ fn metrics_queries_go_up_confined() {
 }
 
 #[test]
-fn what_is_no_message_is_refused() {
+fn invalid_messages_are_refused() {
     for message in [
         &b"\x42\x01\xff"[..],
         b"\x40\x01",
@@ -281,7 +281,7 @@ fn what_is_no_message_is_refused() {
 
 proptest! {
     #[test]
-    fn any_message_is_confined_or_refused(message in prop::collection::vec(any::<u8>(), 0..40)) {
+    fn arbitrary_messages_are_confined_or_refused(message in prop::collection::vec(any::<u8>(), 0..40)) {
         if let Ok((sent, _)) = search(&message, confine, from_tags) {
             let sent = SearchRequest::decode(&sent[..]).unwrap();
             prop_assert!(sent.query.starts_with('T') && sent.tags.is_empty());
@@ -296,7 +296,7 @@ proptest! {
         let _ = metrics_query_instant(&message, confine);
     }
 
-    /// Messages near the real ones, which random bytes hardly are.
+    /// Messages that are nearly valid, which random bytes hardly ever are.
     #[test]
     fn mutated_messages_are_confined_or_refused(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{Extent, Rules};
 use crate::tempo::answer::{Jobs, Unreadable, read_json, write_json};
 
-/// One page, read but not yet filtered.
+/// One page, parsed but not filtered.
 #[derive(Deserialize, Serialize)]
 pub struct JsonPage<'a> {
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -71,13 +71,12 @@ struct Attribute<'a> {
     value: Option<&'a RawValue>,
 }
 
-/// What Tempo writes for a trace whose root it has not seen (`pkg/search/util.go`), as jsonpb
-/// escapes it.
+/// Tempo's text for a trace whose root it has not seen (`pkg/search/util.go`), as escaped by jsonpb.
 const NO_ROOT: &str = r#""\u003croot span not yet received\u003e""#;
 
 impl<'a> JsonPage<'a> {
-    /// Reads an answer of `/api/search`.
-    pub fn read(answer: &'a [u8]) -> Result<Self, Unreadable> {
+    /// Parses an answer of `/api/search`.
+    pub fn parse(answer: &'a [u8]) -> Result<Self, Unreadable> {
         read_json(answer)
     }
 
@@ -86,7 +85,7 @@ impl<'a> JsonPage<'a> {
         self.traces.iter().flatten().map(|trace| &*trace.id)
     }
 
-    /// The page without what the rules do not show.
+    /// The page, with only what the rules allow.
     pub fn filter(mut self, rules: &Rules<'_>) -> Result<Vec<u8>, Unreadable> {
         let mut masked = false;
         for trace in self.traces.iter_mut().flatten() {
@@ -94,14 +93,14 @@ impl<'a> JsonPage<'a> {
                 trace.mask()?;
                 masked = true;
             }
-            if rules.traces_alone {
+            if rules.traces_only {
                 trace.leave_alone();
             } else if !rules.hide.is_empty() {
                 trace.span_sets_mut().for_each(|set| set.hide(rules));
             }
         }
         if let Some(traces) = self.traces.as_mut().filter(|_| masked) {
-            // Tempo sorts by the start of the whole trace.
+            // Tempo sorted by the starts of the whole traces.
             let start = |trace: &Trace<'_>| integer(trace.start_time_unix_nano.as_ref());
             traces.sort_by_cached_key(|trace| std::cmp::Reverse(start(trace).unwrap_or(0)));
         }
@@ -160,7 +159,7 @@ impl SpanSet<'_> {
 
 const NOT_A_NUMBER: Unreadable = Unreadable("a time in it is not a number");
 
-/// A `uint64` of jsonpb; left out where it is zero.
+/// A `uint64` in jsonpb, which omits zeros.
 fn integer(text: Option<&Cow<'_, str>>) -> Result<u64, Unreadable> {
     text.map_or(Ok(0), |text| text.parse().map_err(|_| NOT_A_NUMBER))
 }

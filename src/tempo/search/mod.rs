@@ -1,9 +1,9 @@
 //! The answer of a search: a page of traces, each with the spans that matched.
 //!
-//! The query is confined, so the spans are the tenant's own. What stands beside them (root names,
-//! start, duration, statistics by service) describes the whole trace and is shown only of traces
-//! that [`Reveal`] says. Of the others it is what Tempo gives for a trace whose root has not
-//! arrived, with the times of the returned spans. Fields this proxy does not know are dropped.
+//! The query is confined, so the spans are the tenant's own. The other fields (root names, start,
+//! duration, statistics by service) describe the whole trace, and are shown only for the traces in
+//! [`Reveal`]. For others they are replaced by what Tempo returns for a trace whose root has not
+//! arrived, with the times of the returned spans. Unknown fields are dropped.
 //!
 //! HTTP answers and the messages of a gRPC stream have the same form.
 
@@ -18,12 +18,11 @@ pub use json::JsonPage;
 pub use ownership::{OwnershipQuery, own_traces};
 pub use protobuf::ProtobufPage;
 
-/// Traces by id, in any spelling Tempo uses for it.
+/// A set of trace ids, equal in any spelling that Tempo uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TraceIds(HashSet<Box<str>>);
 
 impl TraceIds {
-    /// Adds a trace.
     pub fn insert(&mut self, id: &str) {
         self.0.insert(canonical(id).into());
     }
@@ -44,7 +43,7 @@ impl TraceIds {
     }
 }
 
-/// Tempo leaves out leading zeros, or not, by its configuration.
+/// Tempo omits leading zeros or not, depending on its configuration.
 fn canonical(id: &str) -> Cow<'_, str> {
     let id = id.trim_start_matches('0');
     if id.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -54,14 +53,13 @@ fn canonical(id: &str) -> Cow<'_, str> {
     }
 }
 
-/// Which traces keep what describes the whole trace.
+/// For which traces the fields that describe the whole trace are shown.
 #[derive(Clone, Copy, Debug)]
 pub enum Reveal<'a> {
-    /// All: the operator asserts that no trace is shared.
+    /// The operator asserts that no trace is shared.
     All,
-    /// None.
     Nothing,
-    /// Those that [`own_traces`] found to be wholly the tenant's.
+    /// Those that according to [`own_traces`] have only the tenant's spans.
     Only(&'a TraceIds),
 }
 
@@ -78,14 +76,13 @@ impl Reveal<'_> {
 /// How a page is filtered.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
-    /// See [`Reveal`].
     pub reveal: Reveal<'a>,
-    /// Span attributes that are in the answer only because the confined query names them: by
-    /// name, without scope. Empty where the client's own query names them.
+    /// Span attributes, without scope, that are in the answer only because the confined query names
+    /// them. Empty if the client's own query does.
     pub hide: &'a [&'a str],
-    /// The search is in its older form, without TraceQL. Tempo answers such a one with the
-    /// traces alone: no spans, no statistics.
-    pub traces_alone: bool,
+    /// The search is in its older form, without TraceQL. Tempo answers it without spans and
+    /// statistics.
+    pub traces_only: bool,
 }
 
 impl Rules<'_> {
@@ -94,7 +91,7 @@ impl Rules<'_> {
     }
 }
 
-/// The time from the first start to the last end of some spans, in nanoseconds.
+/// The first start and the last end of some spans, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Extent(Option<(u64, u64)>);
 
@@ -109,7 +106,7 @@ impl Extent {
         self.0.map_or(0, |(start, _)| start)
     }
 
-    /// In milliseconds, cut off as Tempo does.
+    /// In milliseconds, rounded down as in Tempo.
     fn duration_ms(self) -> u32 {
         let nanos = self.0.map_or(0, |(start, end)| end - start);
         u32::try_from(nanos / 1_000_000).unwrap_or(u32::MAX)

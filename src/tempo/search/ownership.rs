@@ -1,16 +1,16 @@
-//! The second search that finds out which traces of a page are wholly the tenant's.
+//! A second search that finds out which traces of a page have only the tenant's spans.
 //!
-//! It asks for those traces without confining the query, and groups their spans by the tenant
-//! attributes: `{ trace:id = "…" || … } | by(resource.tenant_id)`. A trace is the tenant's if
-//! every group it has is. That holds whatever another span has for the attribute: nothing, an
-//! integer, a list, an empty string all make a group of their own. Asking instead for spans whose
-//! attribute `!=` the tenant's finds only those that have it as a string, measured on Tempo 3.0.
-//! One thing no search can tell: a resource that has the attribute twice, the tenant's value
-//! first. The spans of such a resource are in the tenant's own searches too.
+//! It asks for those traces with an unconfined query, and groups their spans by the tenant
+//! attributes: `{ trace:id = "…" || … } | by(resource.tenant_id)`. A trace is the tenant's if all
+//! of its groups are. This holds whatever value another span has for the attribute: none, an
+//! integer, a list and an empty string each make a group of their own. A search for spans whose
+//! attribute `!=` the tenant's would find only string values, measured on Tempo 3.0. One case no
+//! search can detect: a resource that has the attribute twice, the tenant's value first. The spans
+//! of such a resource are found by the tenant's own searches too.
 //!
-//! The limit is one more than the traces asked for: at its limit Tempo stops looking, and a
-//! trace's foreign spans may be in the block it has not looked at yet. An answer that says it is
-//! incomplete finds nothing to be the tenant's.
+//! The limit is one more than the number of traces asked for: at its limit Tempo stops searching,
+//! and a trace's foreign spans may be in a block that it has not searched yet. An incomplete
+//! answer proves nothing, so then no trace counts as the tenant's.
 
 use std::fmt::Write as _;
 
@@ -20,14 +20,14 @@ use crate::tempo::endpoints::check_trace_id;
 use crate::tempo::tag_name::TagName;
 use crate::wire::{self, Field};
 
-/// Traces in one search: with one more, a limit that any Tempo grants.
+/// The maximum number of traces in one search. Any Tempo allows a limit of one more.
 const TRACES_PER_SEARCH: usize = 99;
 
-/// Searches for one page. The traces of a larger page that are in none count as shared.
+/// The maximum number of searches for one page. Traces of a larger page beyond them count as shared.
 const MAX_SEARCHES: usize = 10;
 
-/// One such search. It goes to `/api/search` with `Accept: application/protobuf` and the same
-/// `start` and `end` as the search it follows.
+/// One such search. It is sent to `/api/search` with `Accept: application/protobuf` and the `start`
+/// and `end` of the client's search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnershipQuery {
     query: String,
@@ -35,18 +35,18 @@ pub struct OwnershipQuery {
 }
 
 impl OwnershipQuery {
-    /// The searches for a page's traces, by the tenant attributes; none if there are no traces.
-    pub fn of_page<'a>(ids: impl Iterator<Item = &'a str>, attributes: &[TagName]) -> Vec<Self> {
+    /// The searches for a page's traces, grouped by the tenant attributes; none for an empty page.
+    pub fn for_page<'a>(ids: impl Iterator<Item = &'a str>, attributes: &[TagName]) -> Vec<Self> {
         let mut ids: Vec<_> = ids.filter(|id| check_trace_id(id).is_ok()).collect();
         ids.sort_unstable();
         ids.dedup();
         ids.chunks(TRACES_PER_SEARCH)
             .take(MAX_SEARCHES)
-            .map(|ids| Self::of_traces(ids, attributes))
+            .map(|ids| Self::for_traces(ids, attributes))
             .collect()
     }
 
-    fn of_traces(ids: &[&str], attributes: &[TagName]) -> Self {
+    fn for_traces(ids: &[&str], attributes: &[TagName]) -> Self {
         let traces: Vec<String> = ids
             .iter()
             .map(|id| format!("trace:id = \"{id}\""))
@@ -62,12 +62,11 @@ impl OwnershipQuery {
         }
     }
 
-    /// The TraceQL query.
     pub fn query(&self) -> &str {
         &self.query
     }
 
-    /// The parameters that go up, `start` and `end` aside.
+    /// The parameters to send, except `start` and `end`.
     pub fn parameters(&self) -> [(&'static str, String); 3] {
         [
             ("q", self.query.clone()),
@@ -77,9 +76,9 @@ impl OwnershipQuery {
     }
 }
 
-/// Reads the answer of such a search (`tempopb.SearchResponse`): the traces that have no span but
-/// the tenant's. `attributes` are those of the search; `admits` tells whether a value of the
-/// attribute at this place is the tenant's.
+/// Finds the traces with only the tenant's spans in the answer of such a search
+/// (`tempopb.SearchResponse`). `attributes` are those of the search; `admits` returns whether a
+/// value of the attribute with this index is the tenant's.
 pub fn own_traces(
     answer: &[u8],
     attributes: &[TagName],
@@ -124,7 +123,8 @@ fn read_trace(trace: Field<'_>) -> Result<(&str, Vec<&[u8]>), Unreadable> {
     Ok((id, groups))
 }
 
-/// Whether a span set was grouped by exactly these attributes, in their order, each with a value of the tenant's.
+/// Whether a span set is grouped by exactly these attributes, in order, each with a value of the
+/// tenant's.
 fn is_own_group(
     span_set: &[u8],
     attributes: &[TagName],
@@ -151,7 +151,7 @@ fn is_own_group(
     Ok(found == attributes.len())
 }
 
-/// Tempo writes a missing value as this text, so a tenant of this name is never recognised.
+/// Tempo's text for a missing value. So traces of a tenant with this name always count as shared.
 const NIL: &str = "nil";
 
 /// The key of a `KeyValue`, and its value if that is a string and nothing else.

@@ -4,10 +4,10 @@ use super::{Extent, Rules};
 use crate::tempo::answer::{JobFields, Jobs, Unreadable};
 use crate::wire::{self, Field};
 
-/// What Tempo writes for a trace whose root it has not seen (`pkg/search/util.go`).
+/// Tempo's text for a trace whose root it has not seen (`pkg/search/util.go`).
 const NO_ROOT: &str = "<root span not yet received>";
 
-/// One page, read but not yet filtered.
+/// One page, parsed but not filtered.
 pub struct ProtobufPage<'a> {
     traces: Vec<Trace<'a>>,
     metrics: Option<Jobs>,
@@ -20,8 +20,8 @@ struct Trace<'a> {
 }
 
 impl<'a> ProtobufPage<'a> {
-    /// Reads an answer of `/api/search` or a message of `StreamingQuerier/Search`.
-    pub fn read(answer: &'a [u8]) -> Result<Self, Unreadable> {
+    /// Parses an answer of `/api/search` or a message of `StreamingQuerier/Search`.
+    pub fn parse(answer: &'a [u8]) -> Result<Self, Unreadable> {
         let mut page = Self {
             traces: Vec::new(),
             metrics: None,
@@ -42,7 +42,7 @@ impl<'a> ProtobufPage<'a> {
         self.traces.iter().map(|trace| trace.id)
     }
 
-    /// The page without what the rules do not show.
+    /// The page, with only what the rules allow.
     pub fn filter(&self, rules: &Rules<'_>) -> Result<Vec<u8>, Unreadable> {
         let mut traces = Vec::with_capacity(self.traces.len());
         let mut masked = false;
@@ -56,7 +56,7 @@ impl<'a> ProtobufPage<'a> {
             });
         }
         if masked {
-            // Tempo sorts by the start of the whole trace.
+            // Tempo sorted by the starts of the whole traces.
             traces.sort_by_key(|&(start, _)| std::cmp::Reverse(start));
         }
         let mut out = Vec::new();
@@ -94,7 +94,7 @@ impl<'a> Trace<'a> {
         for field in wire::fields(self.fields) {
             let field = field?;
             match field.number {
-                6..=8 if rules.traces_alone => {}
+                6..=8 if rules.traces_only => {}
                 1..=5 | 8 => out.extend_from_slice(field.encoded),
                 6 | 7 => write_span_set(&mut out, field, rules, &mut Extent::default())?,
                 _ => {}
@@ -103,7 +103,7 @@ impl<'a> Trace<'a> {
         Ok(out)
     }
 
-    /// The trace and the start it says it has.
+    /// The trace and the start that it now shows.
     fn write_masked(&self, rules: &Rules<'_>) -> Result<(u64, Vec<u8>), Unreadable> {
         let mut span_sets = Vec::with_capacity(self.fields.len());
         let mut extent = Extent::default();
@@ -118,7 +118,7 @@ impl<'a> Trace<'a> {
         wire::put_bytes(&mut out, 2, NO_ROOT.as_bytes());
         wire::put_uint(&mut out, 4, extent.start());
         wire::put_uint(&mut out, 5, extent.duration_ms().into());
-        if !rules.traces_alone {
+        if !rules.traces_only {
             out.extend_from_slice(&span_sets);
         }
         Ok((extent.start(), out))

@@ -6,7 +6,7 @@ use super::*;
 use crate::tempo::tag_name::TagName;
 use crate::tempo::testing::{self, Any, AnyValue, KeyValue, SearchResponse, fixture};
 
-/// Recorded traces that hold spans of the tenant alone, but for 7 (its tenant twice) and 8 (a
+/// Recorded traces with only the tenant's spans, except 7 (the tenant attribute twice) and 8 (a
 /// list).
 const OWN: [&str; 2] = [
     "abc0000000000000000000000000001",
@@ -27,16 +27,16 @@ fn rules<'a>(reveal: Reveal<'a>, hide: &'a [&'a str]) -> Rules<'a> {
     Rules {
         reveal,
         hide,
-        traces_alone: false,
+        traces_only: false,
     }
 }
 
 fn filter_json(answer: &[u8], rules: &Rules<'_>) -> Value {
-    testing::json(&JsonPage::read(answer).unwrap().filter(rules).unwrap())
+    testing::json(&JsonPage::parse(answer).unwrap().filter(rules).unwrap())
 }
 
 fn filter_protobuf(answer: &[u8], rules: &Rules<'_>) -> SearchResponse {
-    let filtered = ProtobufPage::read(answer).unwrap().filter(rules).unwrap();
+    let filtered = ProtobufPage::parse(answer).unwrap().filter(rules).unwrap();
     SearchResponse::decode(&filtered[..]).unwrap()
 }
 
@@ -46,7 +46,7 @@ fn trace<'a>(page: &'a Value, id: &str) -> &'a Value {
 }
 
 #[test]
-fn a_shared_trace_is_that_of_a_missing_root_with_the_times_of_its_spans() {
+fn shared_trace_is_masked_as_one_without_root() {
     let page = filter_json(
         &fixture("search-tenantA.json"),
         &rules(Reveal::Only(&own()), &[]),
@@ -70,10 +70,10 @@ fn a_shared_trace_is_that_of_a_missing_root_with_the_times_of_its_spans() {
 }
 
 #[test]
-fn an_older_search_is_answered_with_traces_alone() {
+fn old_search_is_answered_without_spans() {
     let own = own();
     let rules = Rules {
-        traces_alone: true,
+        traces_only: true,
         ..rules(Reveal::Only(&own), &[])
     };
     let page = filter_json(&fixture("search-tenantA.json"), &rules);
@@ -99,7 +99,7 @@ fn an_older_search_is_answered_with_traces_alone() {
 }
 
 #[test]
-fn nothing_but_measures_goes_where_traces_are_never_shared() {
+fn only_measures_are_removed_if_traces_are_never_shared() {
     let answer = fixture("search-tenantA.json");
     let mut expected = testing::json(&answer);
     expected["metrics"] = json!({"completedJobs": 3, "totalJobs": 3});
@@ -114,7 +114,7 @@ fn nothing_but_measures_goes_where_traces_are_never_shared() {
 }
 
 #[test]
-fn protobuf_and_streamed_answers_lose_the_same_as_json() {
+fn protobuf_and_stream_are_filtered_like_json() {
     let own = own();
     for answer in [fixture("search-tenantA-proto.pb")]
         .into_iter()
@@ -147,7 +147,7 @@ fn protobuf_and_streamed_answers_lose_the_same_as_json() {
 }
 
 #[test]
-fn the_page_stays_sorted_by_the_starts_it_shows() {
+fn masked_page_is_sorted_by_its_visible_starts() {
     let sorted = |starts: Vec<u64>| starts.is_sorted_by(|a, b| a >= b);
     let rules = rules(Reveal::Nothing, &[]);
     let page = filter_protobuf(&fixture("search-tenantA-proto.pb"), &rules);
@@ -162,7 +162,7 @@ fn the_page_stays_sorted_by_the_starts_it_shows() {
 }
 
 #[test]
-fn hidden_attributes_go_and_others_stay() {
+fn only_hidden_attributes_are_removed() {
     let answer = br#"{"traces":[{"traceID":"1","spanSets":[{"spans":[
         {"spanID":"a","attributes":[{"key":"tenant_id","value":{"stringValue":"A"}},{"key":"n","value":{"intValue":"1"}}]},
         {"spanID":"b","attributes":[{"key":"tenant_id","value":{"stringValue":"A"}}]}]}]}]}"#;
@@ -177,7 +177,7 @@ fn hidden_attributes_go_and_others_stay() {
 }
 
 #[test]
-fn fields_not_known_here_do_not_pass() {
+fn unknown_fields_are_dropped() {
     let answer = br#"{"new":1,"traces":[{"traceID":"1","rootSecret":"B","spanSets":[{"x":1,"spans":[{"y":2}]}]}]}"#;
     assert_eq!(
         filter_json(answer, &rules(Reveal::All, &[])),
@@ -186,7 +186,7 @@ fn fields_not_known_here_do_not_pass() {
     let mut answer = SearchResponse::decode(&fixture("search-tenantA-proto.pb")[..]).unwrap();
     answer.traces[0].unknown = "secret".to_owned();
     answer.traces[0].span_sets[0].spans[0].unknown = "secret".to_owned();
-    let filtered = ProtobufPage::read(&answer.encode_to_vec())
+    let filtered = ProtobufPage::parse(&answer.encode_to_vec())
         .unwrap()
         .filter(&rules(Reveal::All, &[]))
         .unwrap();
@@ -194,7 +194,7 @@ fn fields_not_known_here_do_not_pass() {
 }
 
 #[test]
-fn what_is_ambiguous_is_not_passed_on() {
+fn ambiguous_answers_are_refused() {
     for answer in [
         r#"{"traces":[{"traceID":"1","traceID":"2"}]}"#,
         r#"{"traces":[{"rootTraceName":"x"}]}"#,
@@ -205,18 +205,18 @@ fn what_is_ambiguous_is_not_passed_on() {
         "",
         "{}x",
     ] {
-        let page = JsonPage::read(answer.as_bytes());
+        let page = JsonPage::parse(answer.as_bytes());
         assert!(page.is_err(), "{answer}");
     }
     let odd_time =
         br#"{"traces":[{"traceID":"1","spanSet":{"spans":[{"startTimeUnixNano":"x"}]}}]}"#;
-    let page = JsonPage::read(odd_time).unwrap();
+    let page = JsonPage::parse(odd_time).unwrap();
     assert!(page.filter(&rules(Reveal::Nothing, &[])).is_err());
-    assert!(ProtobufPage::read(b"\x0a\x06\x0a\x01a\x0a\x01b").is_err());
+    assert!(ProtobufPage::parse(b"\x0a\x06\x0a\x01a\x0a\x01b").is_err());
 }
 
 #[test]
-fn trace_ids_are_compared_without_leading_zeros_and_case() {
+fn trace_ids_are_compared_ignoring_leading_zeros_and_case() {
     let mut ids = TraceIds::default();
     ids.insert("0ABC");
     assert!(ids.contains("abc") && ids.contains("000abc") && ids.contains("ABC"));
@@ -251,7 +251,7 @@ mod companions {
         Any::Text(value.to_owned())
     }
 
-    /// Whether a trace with these groups counts as wholly the own of tenant A.
+    /// Whether a trace with these groups counts as tenant A's alone.
     fn is_own(groups: Vec<testing::SpanSet>) -> bool {
         let answer = SearchResponse {
             traces: vec![testing::Trace {
@@ -271,9 +271,9 @@ mod companions {
     }
 
     #[test]
-    fn the_query_groups_every_span_of_the_traces() {
+    fn query_groups_every_span_of_the_traces() {
         let ids = ["2", "1", "1", "no id", "\" || true"];
-        let searches = OwnershipQuery::of_page(ids.into_iter(), &attributes(&["a", "b"]));
+        let searches = OwnershipQuery::for_page(ids.into_iter(), &attributes(&["a", "b"]));
         assert_eq!(searches.len(), 1);
         assert_eq!(
             searches[0].query(),
@@ -283,16 +283,16 @@ mod companions {
         assert_eq!(parameters[1], ("limit", "3".to_owned()));
         assert_eq!(parameters[2], ("spss", "1".to_owned()));
         assert_eq!(
-            OwnershipQuery::of_page([].into_iter(), &attributes(&["tenant_id"])),
+            OwnershipQuery::for_page([].into_iter(), &attributes(&["tenant_id"])),
             []
         );
     }
 
     #[test]
-    fn large_pages_are_asked_for_in_parts_up_to_a_bound() {
+    fn large_pages_take_a_bounded_number_of_queries() {
         let ids: Vec<String> = (0..5000).map(|n| format!("{n:x}")).collect();
         let searches =
-            OwnershipQuery::of_page(ids.iter().map(String::as_str), &attributes(&["tenant_id"]));
+            OwnershipQuery::for_page(ids.iter().map(String::as_str), &attributes(&["tenant_id"]));
         assert_eq!(searches.len(), 10);
         for search in &searches {
             assert_eq!(search.query().matches("trace:id").count(), 99);
@@ -301,7 +301,7 @@ mod companions {
     }
 
     #[test]
-    fn a_trace_is_own_if_every_group_is() {
+    fn trace_is_own_only_if_every_group_is() {
         let key = "by(resource.tenant_id)";
         let own = || group(&[(key, text("A"))]);
         assert!(is_own(vec![own()]));
@@ -326,7 +326,7 @@ mod companions {
     }
 
     #[test]
-    fn a_trace_listed_twice_is_own_if_it_is_both_times() {
+    fn trace_listed_twice_must_be_own_both_times() {
         let key = "by(resource.tenant_id)";
         let trace = |value| testing::Trace {
             id: "1".to_owned(),
@@ -347,7 +347,7 @@ mod companions {
     }
 
     #[test]
-    fn an_incomplete_answer_finds_nothing() {
+    fn incomplete_answer_proves_no_ownership() {
         let answer = |completed_jobs| SearchResponse {
             traces: vec![testing::Trace {
                 id: "1".to_owned(),
@@ -369,7 +369,7 @@ mod companions {
     }
 
     #[test]
-    fn every_attribute_has_to_be_the_tenants() {
+    fn every_attribute_must_be_the_tenants() {
         let attributes = attributes(&["a", "b"]);
         let is_own = |a: &str, b: &str| {
             let groups = group(&[("by(resource.a)", text(a)), ("by(resource.b)", text(b))]);
@@ -391,10 +391,10 @@ mod companions {
         assert!(!is_own("A", "test") && !is_own("prod", "A"));
     }
 
-    /// Recorded with one trace for each kind of foreign span; see the names in it.
+    /// The recording has one trace for each kind of foreign span, named after it.
     #[test]
-    fn every_kind_of_foreign_span_is_found_in_a_real_answer() {
-        let answer = fixture("search-companion-proto.pb");
+    fn every_kind_of_foreign_span_in_a_recorded_answer_is_found() {
+        let answer = fixture("search-ownership-proto.pb");
         let page = SearchResponse::decode(&answer[..]).unwrap();
         assert_eq!(page.traces.len(), 18);
         let own = own_traces(&answer, &attributes(&["tenant_id"]), |_, value| {
@@ -402,8 +402,8 @@ mod companions {
         })
         .unwrap();
         for trace in page.traces {
-            // All the tenant's; its value twice, first; a list of just its value; its value,
-            // then a number.
+            // Only the tenant's spans; its value twice, first; a list of only its value; its
+            // value, then a number.
             let expected = ["A-root", "A7", "A10", "A18"].contains(&&*trace.root_trace_name);
             assert_eq!(
                 own.contains(&trace.id),
@@ -417,7 +417,7 @@ mod companions {
 
 proptest! {
     #[test]
-    fn mutated_answers_are_read_or_refused(
+    fn mutated_answers_do_not_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         reveal in any::<bool>(),
     ) {
@@ -427,7 +427,7 @@ proptest! {
             let at = index.index(answer.len());
             answer[at] = *byte;
         }
-        if let Ok(page) = JsonPage::read(&answer) {
+        if let Ok(page) = JsonPage::parse(&answer) {
             let _ = page.filter(&rules);
         }
         let mut answer = fixture("search-tenantA-proto.pb");
@@ -435,15 +435,15 @@ proptest! {
             let at = index.index(answer.len());
             answer[at] = *byte;
         }
-        if let Ok(page) = ProtobufPage::read(&answer) {
+        if let Ok(page) = ProtobufPage::parse(&answer) {
             let _ = page.filter(&rules);
         }
         let _ = own_traces(&answer, &[TagName::resource("tenant_id").unwrap()], |_, value| value == "A");
     }
 
-    /// Whatever happens to an answer on its way, a masked page has no root name and no statistics.
+    /// However an answer is mutated, a masked page has no root name and no statistics.
     #[test]
-    fn no_mutation_uncovers_what_is_masked(
+    fn mutated_answers_stay_masked(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let mut answer = fixture("search-tenantA-proto.pb");
@@ -452,7 +452,7 @@ proptest! {
             answer[at] = *byte;
         }
         let rules = rules(Reveal::Nothing, &[]);
-        if let Some(page) = ProtobufPage::read(&answer).ok().and_then(|page| page.filter(&rules).ok())
+        if let Some(page) = ProtobufPage::parse(&answer).ok().and_then(|page| page.filter(&rules).ok())
             && let Ok(page) = SearchResponse::decode(&page[..])
         {
             for trace in page.traces {

@@ -1,5 +1,5 @@
-//! The answers of the tag calls. The first version of each is not filtered by Tempo, so it is
-//! made from the second's.
+//! The answers of the tag calls. Tempo does not filter the first version of each, so its answer is
+//! made from the second version's.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,13 @@ use crate::wire;
 /// Which version of the call the client made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TagsVersion {
-    /// `/api/search/tags`, `/api/search/tag/{tag}/values`, and their gRPC twins.
+    /// `/api/search/tags`, `/api/search/tag/{tag}/values`, and the gRPC calls for them.
     V1,
-    /// `/api/v2/search/tags`, `/api/v2/search/tag/{tag}/values`, and their gRPC twins.
+    /// `/api/v2/search/tags`, `/api/v2/search/tag/{tag}/values`, and the gRPC calls for them.
     V2,
 }
 
-/// The scope of names that belong to no attribute.
+/// The scope of names that are not attributes.
 const INTRINSIC: &str = "intrinsic";
 
 #[derive(Deserialize, Serialize)]
@@ -36,7 +36,7 @@ struct Scope<'a> {
     tags: Vec<Text<'a>>,
 }
 
-/// A string that is borrowed where it can be (`Cow` in a `Vec` never is).
+/// A string that is borrowed if possible, which serde does not do for a `Cow` in a `Vec`.
 #[derive(Deserialize, Serialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -50,18 +50,18 @@ struct NamesV1<'a> {
 }
 
 /// Filters an answer of `/api/v2/search/tags` or a message of `SearchTagsV2`. `scope` is the one
-/// the client asked for, if any: the first version lists intrinsics only on demand.
+/// that the client asked for, if any: the first version lists intrinsics only on demand.
 pub fn filter_names(
     answer: &[u8],
     format: Format,
-    asked: TagsVersion,
+    version: TagsVersion,
     scope: Option<&str>,
 ) -> Result<Vec<u8>, Unreadable> {
     let names = match format {
         Format::Json => read_json(answer)?,
         Format::Protobuf => Names::read_protobuf(answer)?,
     };
-    match (asked, format) {
+    match (version, format) {
         (TagsVersion::V2, Format::Json) => write_json(&names),
         (TagsVersion::V2, Format::Protobuf) => Ok(names.write_protobuf()),
         (TagsVersion::V1, Format::Json) => write_json(&NamesV1 {
@@ -166,12 +166,12 @@ struct ValuesV1<'a> {
 }
 
 /// Filters an answer of `/api/v2/search/tag/{tag}/values` or a message of `SearchTagValuesV2`.
-/// Only values that `keep` admits stay: of the tenant attribute itself Tempo gives more than the
-/// tenant's where a resource has it twice or as a list.
+/// Only values that `keep` admits are forwarded: for the tenant attribute itself, Tempo also returns
+/// other tenants' values if a resource has the attribute twice or as a list.
 pub fn filter_values(
     answer: &[u8],
     format: Format,
-    asked: TagsVersion,
+    version: TagsVersion,
     keep: impl Fn(&str) -> bool,
 ) -> Result<Vec<u8>, Unreadable> {
     let mut values = match format {
@@ -179,7 +179,7 @@ pub fn filter_values(
         Format::Protobuf => Values::read_protobuf(answer)?,
     };
     values.tag_values.retain(|value| keep(&value.value));
-    match (asked, format) {
+    match (version, format) {
         (TagsVersion::V2, Format::Json) => write_json(&values),
         (TagsVersion::V2, Format::Protobuf) => Ok(values.write_protobuf()),
         (TagsVersion::V1, Format::Json) => write_json(&ValuesV1 {
@@ -224,7 +224,7 @@ impl<'a> Values<'a> {
         out
     }
 
-    /// The values whatever their type, in order, each once.
+    /// The values of all types, in order, each once.
     fn flatten(&self) -> Vec<&str> {
         let mut values: Vec<&str> = self.tag_values.iter().map(|value| &*value.value).collect();
         values.sort_unstable();

@@ -9,9 +9,9 @@ fn all(_: &str) -> bool {
     true
 }
 
-/// The recordings of both versions are of the same, unfiltered data.
+/// The recordings of both versions are from the same, unfiltered data.
 #[test]
-fn the_first_version_of_the_names_is_what_tempo_itself_makes_of_the_second() {
+fn first_version_names_match_those_of_a_recorded_tempo() {
     let made = filter_names(
         &fixture("tags-v2-raw.json"),
         Format::Json,
@@ -33,7 +33,7 @@ fn the_first_version_of_the_names_is_what_tempo_itself_makes_of_the_second() {
 }
 
 #[test]
-fn the_first_version_of_the_values_is_what_tempo_itself_makes_of_the_second() {
+fn first_version_values_match_those_of_a_recorded_tempo() {
     let recorded = fixture("tagvalues-v2-raw.json");
     let made = filter_values(&recorded, Format::Json, TagsVersion::V1, all).unwrap();
     let mut expected = testing::json(&fixture("tagvalues-v1-raw.json"));
@@ -50,7 +50,7 @@ fn the_first_version_of_the_values_is_what_tempo_itself_makes_of_the_second() {
 }
 
 #[test]
-fn the_first_version_lists_intrinsics_only_when_asked() {
+fn first_version_lists_intrinsics_only_on_demand() {
     let answer = br#"{"scopes":[{"name":"intrinsic","tags":["name","kind"]},{"name":"span","tags":["b","kind"]},{"name":"resource","tags":["a"]}]}"#;
     let names = |scope| {
         let made = filter_names(answer, Format::Json, TagsVersion::V1, scope).unwrap();
@@ -65,7 +65,7 @@ fn the_first_version_lists_intrinsics_only_when_asked() {
 }
 
 #[test]
-fn the_second_version_loses_its_measures_and_nothing_else() {
+fn second_version_loses_only_its_measures() {
     let recorded = fixture("tags-v2-raw.json");
     let made = filter_names(&recorded, Format::Json, TagsVersion::V2, None).unwrap();
     let mut expected = testing::json(&recorded);
@@ -122,7 +122,7 @@ fn job_counts_stay() {
 }
 
 #[test]
-fn values_that_are_not_kept_go_in_every_form() {
+fn values_not_admitted_are_dropped_in_every_format() {
     let json_answer =
         br#"{"tagValues":[{"type":"string","value":"A"},{"type":"string","value":"B"}]}"#;
     let protobuf_answer = ValuesV2 {
@@ -135,19 +135,19 @@ fn values_that_are_not_kept_go_in_every_form() {
         metrics: None,
     }
     .encode_to_vec();
-    for asked in [TagsVersion::V1, TagsVersion::V2] {
+    for version in [TagsVersion::V1, TagsVersion::V2] {
         for (answer, format) in [
             (&json_answer[..], Format::Json),
             (&protobuf_answer[..], Format::Protobuf),
         ] {
-            let made = filter_values(answer, format, asked, |value| value == "A").unwrap();
+            let made = filter_values(answer, format, version, |value| value == "A").unwrap();
             assert!(made.contains(&b'A') && !made.contains(&b'B'), "{made:?}");
         }
     }
 }
 
 #[test]
-fn what_is_no_such_answer_is_not_passed_on() {
+fn invalid_answers_are_refused() {
     for answer in [
         &b"[]"[..],
         b"{\"scopes\":1}",
@@ -163,11 +163,11 @@ fn what_is_no_such_answer_is_not_passed_on() {
 
 proptest! {
     #[test]
-    fn mutated_answers_are_read_or_refused(
+    fn mutated_answers_do_not_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         v1 in any::<bool>(),
     ) {
-        let asked = if v1 { TagsVersion::V1 } else { TagsVersion::V2 };
+        let version = if v1 { TagsVersion::V1 } else { TagsVersion::V2 };
         for (name, format) in [
             ("tags-v2-raw.json", Format::Json),
             ("tags-v2-raw-proto.pb", Format::Protobuf),
@@ -179,8 +179,8 @@ proptest! {
                 let at = index.index(answer.len());
                 answer[at] = *byte;
             }
-            let _ = filter_names(&answer, format, asked, None);
-            let _ = filter_values(&answer, format, asked, all);
+            let _ = filter_names(&answer, format, version, None);
+            let _ = filter_values(&answer, format, version, all);
         }
     }
 }

@@ -1,23 +1,23 @@
-//! Whose spans are ours.
+//! Which resources belong to the caller's tenants.
 
 use std::sync::Arc;
 
 use super::TraceError;
 use crate::tenancy::TenantSet;
 
-/// What a resource must say to be ours: of each of these attributes it has exactly one, and its
-/// value is exactly a string, one of the tenants.
+/// What makes a resource ours: it has each of these attributes exactly once, with a value that is a
+/// string and names one of the tenants.
 ///
 /// Everything else is foreign: no such attribute, two of them, an array, a number, bytes, an
-/// empty string, and whatever can be read in two ways.
+/// empty string, and anything ambiguous.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceOwner {
     attributes: Box<[(Arc<str>, TenantSet)]>,
 }
 
 impl TraceOwner {
-    /// The conjunction of an attribute and its tenants with further ones. An attribute is named
-    /// without its scope: `tenant_id`, not `resource.tenant_id`.
+    /// An owner by one or more attributes, all of which must match. Attributes are named without
+    /// their scope: `tenant_id`, not `resource.tenant_id`.
     pub fn new(
         first: (Arc<str>, TenantSet),
         rest: impl IntoIterator<Item = (Arc<str>, TenantSet)>,
@@ -35,20 +35,20 @@ impl TraceOwner {
     }
 }
 
-/// The resource last found ours and the one last found foreign, byte for byte. A trace has many
-/// `ResourceSpans` of few resources; reading each again costs more than passing over its spans.
+/// Caches the last resource that was ours and the last that was foreign, byte for byte. A trace has
+/// many `ResourceSpans` of few resources, and parsing each again costs more than skipping its spans.
 #[derive(Default)]
 pub(super) struct Verdicts {
     ours: Vec<u8>,
     foreign: Vec<u8>,
 }
 
-/// Longer resources are judged anew each time.
-const MAX_REMEMBERED: usize = 16 << 10;
+/// In bytes. Longer resources are judged every time.
+const MAX_CACHED: usize = 16 << 10;
 
 impl Verdicts {
-    /// Whether this resource is ours, as it was last time or as `judge` says.
-    pub(super) fn of(
+    /// Whether this resource is ours, from the cache or else from `judge`.
+    pub(super) fn is_ours(
         &mut self,
         resource: &[u8],
         judge: impl FnOnce() -> Result<bool, TraceError>,
@@ -60,7 +60,7 @@ impl Verdicts {
             return Ok(false);
         }
         let ours = judge()?;
-        if resource.len() <= MAX_REMEMBERED {
+        if resource.len() <= MAX_CACHED {
             let last = if ours {
                 &mut self.ours
             } else {
@@ -78,28 +78,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_verdict_is_remembered_for_the_same_bytes_only() {
+    fn verdicts_are_cached_for_identical_bytes_only() {
         let mut verdicts = Verdicts::default();
         let judge = |verdict| move || Ok(verdict);
-        assert_eq!(verdicts.of(b"", judge(false)), Ok(false));
-        assert_eq!(verdicts.of(b"a", judge(true)), Ok(true));
-        assert_eq!(verdicts.of(b"b", judge(false)), Ok(false));
+        assert_eq!(verdicts.is_ours(b"", judge(false)), Ok(false));
+        assert_eq!(verdicts.is_ours(b"a", judge(true)), Ok(true));
+        assert_eq!(verdicts.is_ours(b"b", judge(false)), Ok(false));
         assert_eq!(
-            verdicts.of(b"a", judge(false)),
+            verdicts.is_ours(b"a", judge(false)),
             Ok(true),
             "not judged again"
         );
         assert_eq!(
-            verdicts.of(b"b", judge(true)),
+            verdicts.is_ours(b"b", judge(true)),
             Ok(false),
             "not judged again"
         );
-        assert_eq!(verdicts.of(b"c", judge(false)), Ok(false));
-        assert_eq!(verdicts.of(b"b", judge(true)), Ok(true), "forgotten");
-        assert_eq!(verdicts.of(b"", judge(true)), Ok(true), "never remembered");
+        assert_eq!(verdicts.is_ours(b"c", judge(false)), Ok(false));
+        assert_eq!(verdicts.is_ours(b"b", judge(true)), Ok(true), "forgotten");
+        assert_eq!(
+            verdicts.is_ours(b"", judge(true)),
+            Ok(true),
+            "never remembered"
+        );
 
-        let long = vec![b'x'; MAX_REMEMBERED + 1];
-        assert_eq!(verdicts.of(&long, judge(true)), Ok(true));
-        assert_eq!(verdicts.of(&long, judge(false)), Ok(false));
+        let long = vec![b'x'; MAX_CACHED + 1];
+        assert_eq!(verdicts.is_ours(&long, judge(true)), Ok(true));
+        assert_eq!(verdicts.is_ours(&long, judge(false)), Ok(false));
     }
 }

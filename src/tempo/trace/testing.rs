@@ -1,4 +1,4 @@
-//! What the tests of both forms share: recorded answers, made-up traces, and oracles that decode.
+//! Shared by the tests of both forms: recorded answers, generated traces, and oracles that decode.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(super) fn owner(names: &[&str]) -> TraceOwner {
     TraceOwner::new(("tenant_id".into(), tenants(names)), [])
 }
 
-/// An answer recorded from a real Tempo.
+/// An answer that was recorded from a real Tempo.
 pub(super) fn recorded(name: &str) -> Bytes {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures/tempo")
@@ -53,7 +53,7 @@ pub(super) fn all_recorded(api: TraceApi, extension: &str) -> Vec<(PathBuf, Byte
     {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
-        // HEAD has no body, v2's LLM format is none of ours.
+        // HEAD has no body, and v2's LLM format is not supported.
         let other = name.contains("HEAD") || name == "trace-v2-mixed-llm.json";
         if name.starts_with(prefix) && name.ends_with(extension) && !other {
             let body = fs::read(&path).unwrap().into();
@@ -108,7 +108,7 @@ pub(super) struct Resource {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ScopeSpans {
-    /// Not looked into here.
+    /// Not decoded here.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub(super) spans: Vec<Vec<u8>>,
 }
@@ -149,7 +149,7 @@ pub(super) struct ArrayValue {
     pub(super) values: Vec<AnyValue>,
 }
 
-/// Whether a decoded `ResourceSpans` is ours, said another way than the walker says it.
+/// Whether a decoded `ResourceSpans` is ours, computed independently of the code under test.
 pub(super) fn is_ours(spans: &ResourceSpans, owner: &TraceOwner) -> bool {
     owner.iter().all(|(name, tenants)| {
         let attributes = spans
@@ -190,7 +190,7 @@ pub(super) fn is_ours_json(spans: &Value, owner: &TraceOwner) -> bool {
     })
 }
 
-/// What tells resources apart in the traces made up here.
+/// The tenant attribute's value in generated traces.
 #[derive(Clone, Debug)]
 pub(super) enum Tag {
     String(&'static str),
@@ -233,14 +233,14 @@ impl Tag {
     }
 }
 
-/// A made-up `ResourceSpans`: its resource's attributes, if it has one, and text in its spans.
+/// A generated `ResourceSpans`: its resource's attributes, if it has one, and the text of its spans.
 #[derive(Clone, Debug)]
-pub(super) struct MadeUp {
+pub(super) struct Generated {
     attributes: Option<Vec<(&'static str, Tag)>>,
     spans: Vec<String>,
 }
 
-impl MadeUp {
+impl Generated {
     pub(super) fn message(&self) -> ResourceSpans {
         let attributes = self.attributes.as_ref().map(|attributes| {
             let attribute = |(key, tag): &(&str, Tag)| KeyValue {
@@ -284,7 +284,7 @@ impl MadeUp {
     }
 }
 
-pub(super) fn made_up() -> impl Strategy<Value = MadeUp> {
+pub(super) fn generated() -> impl Strategy<Value = Generated> {
     let tag = prop_oneof![
         4 => Just(Tag::String("A")),
         3 => Just(Tag::String("B")),
@@ -314,10 +314,10 @@ pub(super) fn made_up() -> impl Strategy<Value = MadeUp> {
         Just("\u{1f600}\u{0}\n".to_owned()),
     ];
     let spans = prop::collection::vec(text, 0..4);
-    (attributes, spans).prop_map(|(attributes, spans)| MadeUp { attributes, spans })
+    (attributes, spans).prop_map(|(attributes, spans)| Generated { attributes, spans })
 }
 
-/// Owners of one attribute and of two.
+/// Owners by one attribute and by two.
 pub(super) fn owners() -> impl Strategy<Value = TraceOwner> {
     prop_oneof![
         Just(owner(&["A"])),

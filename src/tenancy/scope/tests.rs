@@ -94,7 +94,7 @@ fn string_is_one_tenant_and_a_list_several() {
 }
 
 #[test]
-fn wildcards_and_operators_are_letters() {
+fn wildcards_and_operators_are_literal() {
     let tenancy = by_claim(claim(&["t"]));
     for hostile in ["*", ".*", "a|b", ".+", "a,b", "a b", "\"} or {x=\""] {
         assert_eq!(
@@ -186,7 +186,7 @@ fn separator_splits_strings_and_empty_pieces_are_ignored() {
         "claim_empty"
     );
     assert_eq!(refusal(&comma, &json!({"t": ""})).reason(), "claim_empty");
-    // A list is already split: its items stand for themselves.
+    // A list is already split: its items are not.
     assert_eq!(
         tenants_of(&comma, &json!({"t": ["a,b", "c"]})).unwrap(),
         "a,b c"
@@ -276,9 +276,9 @@ fn first_rule_that_applies_decides_alone() {
     let machine = json!({"sub": "system:serviceaccount:mon:grafana"});
     let of_machine = resolve(&tenancy, "https://machines", machine.as_object().unwrap());
     assert!(matches!(of_machine, Ok(TenantScope::Tenants(t)) if t.tenants().contains("infra")));
-    // The same subject of another issuer is somebody else.
+    // The same subject of another issuer is another caller.
     assert_eq!(refusal(&tenancy, &machine).reason(), "claim_missing");
-    // A rule that applies and yields nothing is not skipped for the next.
+    // A rule that applies and yields nothing still decides.
     let mut strict = tenancy.clone();
     strict.rules.push(always(Grant::AllTenants));
     assert_eq!(
@@ -406,7 +406,7 @@ fn further_dimensions_must_all_yield_tenants() {
         refusal(&all, &both),
         ScopeRefusal::AllTenantsInFurtherDimension
     );
-    // An admin of the first dimension is not asked for the others.
+    // For an admin of the first dimension the others are not evaluated.
     let mut admin = tenancy;
     admin.rules = vec![always(Grant::AllTenants)];
     assert_eq!(tenants_of(&admin, &json!({})).unwrap(), "ALL");
@@ -427,12 +427,12 @@ fn without_a_label_no_query_can_be_confined() {
     let TenantScope::Tenants(scope) = scope_of(&tenancy, &json!({"t": "a"})).unwrap() else {
         panic!("all tenants");
     };
-    // A matcher of the further dimension alone would admit every tenant.
+    // With a matcher of the further dimension only, every tenant would match.
     assert_eq!(scope.metrics(), None);
     assert!(scope.traces().is_empty());
 }
 
-/// Claims as real providers shape them.
+/// Claims in the forms of real providers.
 #[test]
 fn claims_of_real_providers() {
     let keycloak = json!({
@@ -465,7 +465,7 @@ fn claims_of_real_providers() {
         ..claim(&["groups"])
     });
     assert_eq!(tenants_of(&guid, &entra).unwrap(), "acme");
-    // Entra leaves `groups` out and points elsewhere when there are too many.
+    // With too many groups, Entra omits `groups` and links to them instead.
     let overage = json!({"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {}}});
     assert_eq!(refusal(&guid, &overage).reason(), "claim_elsewhere");
 
@@ -481,7 +481,7 @@ fn claims_of_real_providers() {
     assert_eq!(tenants_of(&namespace, &kubernetes).unwrap(), "acme-ns");
 }
 
-/// Who may use which clusters, of `eu` and `us`.
+/// Which of the clusters `eu` and `us` a caller with these claims may use.
 fn clusters_of(rules: Option<Vec<TenantRule>>, claims: &Value) -> Vec<&'static str> {
     let tenancy = Tenancy {
         clusters: rules,
@@ -497,7 +497,7 @@ fn clusters_of(rules: Option<Vec<TenantRule>>, claims: &Value) -> Vec<&'static s
 }
 
 #[test]
-fn clusters_are_all_where_nothing_is_said_and_none_where_no_rule_grants_them() {
+fn clusters_are_all_without_rules_and_none_if_no_rule_grants_any() {
     assert_eq!(clusters_of(None, &json!({})), ["eu", "us"]);
     let by_claim = || Some(vec![always(Grant::Claim(claim(&["sites"])))]);
     assert_eq!(

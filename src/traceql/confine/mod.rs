@@ -1,24 +1,23 @@
-//! Splices the tenant stage into a query, and proves the result.
+//! Inserts the tenant stage into a query, and verifies the result.
 
 use super::TraceIntrinsics;
+use super::parser::{Outline, parse};
 use super::predicate::TenantPredicate;
-use super::reader::{Outline, read};
 use super::refusal::Refusal;
 
-/// A metrics query that only sees the tenants' spans.
+/// A metrics query that reads only the tenants' spans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfinedMetrics {
-    /// The query to send.
     pub query: String,
-    /// It uses `compare()`, whose answer has series about whole traces that must go.
+    /// It uses `compare()`, whose answer has series about whole traces, which must be removed.
     pub compares: bool,
 }
 
-/// Confines a query for `/api/search` or its streaming twin. An empty or blank one means all
-/// the tenants' spans. A metrics query is fine here; Tempo answers it with nothing.
+/// Confines a query for `/api/search` or the streaming call for it. An empty or blank query means
+/// all the tenants' spans. A metrics query is allowed; Tempo gives it an empty answer.
 ///
-/// The confined query may be `max_bytes` long. How large the client's own may be is checked
-/// before, by [`query_size`](crate::query_size).
+/// `max_bytes` limits the confined query. The size of the client's own query is checked before, by
+/// [`query_size`](crate::query_size).
 pub fn confine_search(
     query: &str,
     predicate: &TenantPredicate,
@@ -28,19 +27,19 @@ pub fn confine_search(
     if query.trim_ascii().is_empty() {
         return Ok(predicate.stage().to_owned());
     }
-    let outline = read(query, policy)?;
+    let outline = parse(query, policy)?;
     confine(query, &outline, predicate, max_bytes)
 }
 
-/// Confines a query for `/api/metrics/query_range`, `/api/metrics/query` or their streaming
-/// twins.
+/// Confines a query for `/api/metrics/query_range`, `/api/metrics/query` or the streaming calls for
+/// them.
 pub fn confine_metrics(
     query: &str,
     predicate: &TenantPredicate,
     policy: TraceIntrinsics,
     max_bytes: usize,
 ) -> Result<ConfinedMetrics, Refusal> {
-    let outline = read(query, policy)?;
+    let outline = parse(query, policy)?;
     if !outline.is_metrics {
         return Err(Refusal::NotMetrics);
     }
@@ -49,15 +48,15 @@ pub fn confine_metrics(
     Ok(ConfinedMetrics { query, compares })
 }
 
-/// The leaf pipelines of a query, where confining it writes the tenants' stage: byte offsets, in
-/// order. Empty where the query cannot be read.
+/// The byte offsets of a query's leaf pipelines, where confining inserts the tenants' stage, in
+/// order. Empty if the query cannot be parsed.
 pub fn leaf_pipelines(query: &str) -> Vec<usize> {
-    read(query, TraceIntrinsics::Trust).map_or_else(|_| Vec::new(), |read| read.leaves)
+    parse(query, TraceIntrinsics::Trust).map_or_else(|_| Vec::new(), |outline| outline.leaves)
 }
 
-/// Whether a query makes series, not a list of traces; false where it cannot be read.
+/// Whether a query returns series, not a list of traces; false if it cannot be parsed.
 pub fn is_metrics(query: &str) -> bool {
-    read(query, TraceIntrinsics::Trust).is_ok_and(|outline| outline.is_metrics)
+    parse(query, TraceIntrinsics::Trust).is_ok_and(|outline| outline.is_metrics)
 }
 
 fn confine(
@@ -78,37 +77,37 @@ fn confine(
             limit: max_bytes,
         });
     }
-    let confined = splice(query, &outline.leaves, insertion, length).ok_or(Refusal::Unproven)?;
-    prove(query, outline, &confined, insertion)?;
+    let confined = splice(query, &outline.leaves, insertion, length).ok_or(Refusal::Unverified)?;
+    verify(query, outline, &confined, insertion)?;
     Ok(confined)
 }
 
-fn splice(query: &str, places: &[usize], insertion: &str, length: usize) -> Option<String> {
+fn splice(query: &str, offsets: &[usize], insertion: &str, length: usize) -> Option<String> {
     let mut spliced = String::with_capacity(length);
     let mut copied = 0;
-    for &place in places {
-        spliced.push_str(query.get(copied..place)?);
+    for &position in offsets {
+        spliced.push_str(query.get(copied..position)?);
         spliced.push_str(insertion);
-        copied = place;
+        copied = position;
     }
     spliced.push_str(query.get(copied..)?);
     Some(spliced)
 }
 
-/// Reads the confined query as Tempo will: each of its leaf pipelines must begin with the
+/// Parses the confined query as Tempo will: each of its leaf pipelines must start with the
 /// insertion, and without the insertions it must be the original.
-fn prove(query: &str, outline: &Outline, confined: &str, insertion: &str) -> Result<(), Refusal> {
-    let again = read(confined, TraceIntrinsics::Trust).map_err(|_| Refusal::Unproven)?;
+fn verify(query: &str, outline: &Outline, confined: &str, insertion: &str) -> Result<(), Refusal> {
+    let again = parse(confined, TraceIntrinsics::Trust).map_err(|_| Refusal::Unverified)?;
     let mut original = query;
     let mut copied = 0;
     for &leaf in &again.leaves {
-        let before = confined.get(copied..leaf).ok_or(Refusal::Unproven)?;
-        original = original.strip_prefix(before).ok_or(Refusal::Unproven)?;
+        let before = confined.get(copied..leaf).ok_or(Refusal::Unverified)?;
+        original = original.strip_prefix(before).ok_or(Refusal::Unverified)?;
         if !confined
             .get(leaf..)
             .is_some_and(|rest| rest.starts_with(insertion))
         {
-            return Err(Refusal::Unproven);
+            return Err(Refusal::Unverified);
         }
         copied = leaf + insertion.len();
     }
@@ -119,7 +118,7 @@ fn prove(query: &str, outline: &Outline, confined: &str, insertion: &str) -> Res
     if is_same {
         Ok(())
     } else {
-        Err(Refusal::Unproven)
+        Err(Refusal::Unverified)
     }
 }
 

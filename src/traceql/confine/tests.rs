@@ -29,7 +29,7 @@ fn metrics(query: &str) -> Result<ConfinedMetrics, Refusal> {
 }
 
 #[test]
-fn every_leaf_pipeline_begins_with_the_stage() {
+fn every_leaf_pipeline_starts_with_the_stage() {
     for (query, expected) in [
         ("", r#"{ resource.t = "a" }"#),
         (" \n", r#"{ resource.t = "a" }"#),
@@ -51,7 +51,7 @@ fn every_leaf_pipeline_begins_with_the_stage() {
 }
 
 #[test]
-fn every_operand_of_metrics_arithmetic_begins_with_the_stage() {
+fn every_operand_of_metrics_arithmetic_starts_with_the_stage() {
     let confined = metrics("({.x} | rate()) / (2 * ( {} | rate() by (.y))) | topk(3)").unwrap();
     assert_eq!(
         confined.query,
@@ -72,18 +72,18 @@ fn several_tenants_are_alternatives_within_the_stage() {
 }
 
 #[test]
-fn metrics_endpoints_want_metrics() {
+fn metrics_endpoints_require_a_metrics_query() {
     for query in ["{}", "by(.a)", "({} | by(.a)) && ({})"] {
         assert_eq!(metrics(query), Err(Refusal::NotMetrics));
     }
     assert_eq!(Refusal::NotMetrics.to_string(), "not a metrics query");
     assert_eq!(metrics("").unwrap_err().kind(), RefusalKind::Malformed);
-    // Tempo answers a metrics query there with nothing.
+    // Tempo gives a metrics query an empty answer there.
     assert!(search("{} | rate()").is_ok());
 }
 
 #[test]
-fn what_a_query_becomes_is_bounded_too() {
+fn confined_query_length_is_bounded() {
     let leaf = "({}|rate())+";
     let many = format!("{}({{}}|rate())", leaf.repeat(5000));
     assert!(many.len() < MAX_BYTES / 2);
@@ -97,10 +97,10 @@ fn what_a_query_becomes_is_bounded_too() {
 }
 
 #[test]
-fn a_missing_or_foreign_stage_is_noticed() {
+fn missing_or_foreign_stage_fails_verification() {
     let (query, insertion) = ("({} | {}) && ({})", r#"{ resource.t = "a" } | "#);
-    let outline = read(query, TraceIntrinsics::Refuse).unwrap();
-    let check = |confined: &str| prove(query, &outline, confined, insertion);
+    let outline = parse(query, TraceIntrinsics::Refuse).unwrap();
+    let check = |confined: &str| verify(query, &outline, confined, insertion);
     let good = format!("({insertion}{{}} | {{}}) && ({insertion}{{}})");
     assert_eq!(check(&good), Ok(()));
     for bad in [
@@ -111,12 +111,12 @@ fn a_missing_or_foreign_stage_is_noticed() {
         format!("{good} //"),
         "({}".to_owned(),
     ] {
-        assert_eq!(check(&bad), Err(Refusal::Unproven), "{bad}");
+        assert_eq!(check(&bad), Err(Refusal::Unverified), "{bad}");
     }
 }
 
-/// Pieces that make queries more often than not, and everything odd.
-fn soup() -> impl Strategy<Value = String> {
+/// Pieces that often make valid queries, and odd ones.
+fn arbitrary_pieces() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         8 => prop::sample::select(&[
             "{", "}", "(", ")", "{}", "{ .a }", "({} | {})", "({.a}|rate())", " | ", " && ", " || ",
@@ -131,7 +131,7 @@ fn soup() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
-/// Queries of the grammar, with a `§` where the stage has to go.
+/// Valid queries, with a `§` where the stage belongs.
 fn marked_query() -> impl Strategy<Value = String> {
     let filter = prop::sample::select(
         &[
@@ -165,7 +165,7 @@ fn marked_query() -> impl Strategy<Value = String> {
     let first = pipeline
         .clone()
         .prop_map(|p| format!("(/* ( */§{p} | coalesce())"));
-    // Once a pipeline stands on the left, a span set in parentheses is one too.
+    // With a pipeline on its left, a span set in parentheses is a pipeline too.
     let further = prop_oneof![
         first.clone(),
         spansets.prop_map(|spansets| format!("(§{spansets})")),
@@ -194,15 +194,15 @@ fn marked_query() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_input_panics(text in any::<String>(), soup in soup()) {
-        for text in [text, soup] {
+    fn arbitrary_text_does_not_panic(text in any::<String>(), pieces in arbitrary_pieces()) {
+        for text in [text, pieces] {
             let _ = search(&text);
             let _ = metrics(&text);
         }
     }
 
     #[test]
-    fn the_stage_goes_where_the_grammar_wants_it(
+    fn stage_is_inserted_where_the_grammar_requires_it(
         tenant in "[^\\p{C}`\u{fffd}]{1,20}",
         marked in marked_query(),
     ) {
@@ -215,11 +215,11 @@ proptest! {
     }
 
     #[test]
-    fn a_confined_query_is_confined_again_at_the_same_places(
+    fn confining_twice_inserts_at_the_same_positions(
         marked in marked_query(),
-        soup in soup(),
+        pieces in arbitrary_pieces(),
     ) {
-        for query in [marked.replace('§', ""), soup] {
+        for query in [marked.replace('§', ""), pieces] {
             if query.trim_ascii().is_empty() {
                 continue;
             }

@@ -1,17 +1,17 @@
 //! Go's `time.ParseDuration`, as far as Tempo's parameters can use it.
 
-/// The duration in whole milliseconds, cut off; `None` if it is none, negative, or too long for
-/// Tempo's 32 bits.
+/// The duration in milliseconds, rounded down; `None` if the text is not a duration, negative, or
+/// too long for Tempo's 32 bits.
 pub(super) fn milliseconds(text: &str) -> Option<u32> {
     let milliseconds = go_duration(text)? / 1_000_000;
     u32::try_from(milliseconds).ok()
 }
 
-/// In nanoseconds, of Go's 63 bits.
+/// In nanoseconds: what fits Go's 63 bits.
 const LONGEST: f64 = 9.2e18;
 
-/// The nanoseconds of `1h30m`, `1.5s`, `100us`; `None` if it is none, negative, or longer than
-/// Go's durations get.
+/// The nanoseconds of `1h30m`, `1.5s` or `100us`; `None` if the text is not a duration, negative, or
+/// longer than Go's durations can be.
 pub fn go_duration(text: &str) -> Option<i128> {
     let text = text.strip_prefix('+').unwrap_or(text);
     if text == "0" {

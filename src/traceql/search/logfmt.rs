@@ -2,7 +2,7 @@
 //!
 //! Source: `decode.go` of go-logfmt/logfmt 0.6.
 
-/// The pairs, in order. Lines mean nothing; a name may stand only once.
+/// The pairs, in order. Line breaks are white space. Names must be unique.
 pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut tags: Vec<(String, String)> = Vec::new();
     let mut rest = text;
@@ -38,7 +38,7 @@ fn value(text: &str) -> Option<(String, &str)> {
     is_whole.then(|| (value.to_owned(), after))
 }
 
-/// After the opening quote; escapes are those of JSON and `\'`.
+/// The value and the rest, from after the opening quote. Escapes are those of JSON and `\'`.
 fn quoted_value(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.chars();

@@ -1,12 +1,12 @@
-//! The older parameters of a search, written in `TraceQL`.
+//! Translates the older parameters of a search into `TraceQL`.
 //!
-//! Tempo answers them from the trace as a whole (`pkg/api/http.go`, and
-//! `makePipelineWithRowGroups` in `tempodb/encoding/vparquet4/block_search.go`): every tag must
-//! be found somewhere in the trace, those with a column of their own as a part of the value,
-//! others exactly, on a span or a resource; and the trace's duration must be within the bounds.
-//! Here only the tenants' spans count, in the duration too: it is that of their longest span,
-//! unless [`TraceIntrinsics::Trust`]. Tempo wants all tags without columns on spans of one
-//! resource, which `TraceQL` cannot say; here they may be spread over the trace.
+//! Tempo matches them against the whole trace (`pkg/api/http.go`, and
+//! `makePipelineWithRowGroups` in `tempodb/encoding/vparquet4/block_search.go`). Every tag must
+//! match somewhere in the trace, on a span or a resource: tags with a column of their own match
+//! substrings of the value, others the exact value. The trace's duration must be within the
+//! bounds. Here only the tenants' spans count, and the duration is that of their longest span,
+//! unless [`TraceIntrinsics::Trust`]. Tempo requires all tags without columns on spans of one
+//! resource, which `TraceQL` cannot express; here they may be spread over the trace.
 
 pub use self::duration::go_duration;
 use std::fmt::Write as _;
@@ -35,18 +35,18 @@ const RESOURCE_COLUMNS: [&str; 9] = [
 /// A search by tags and durations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OldSearch {
-    /// Names and values. Over HTTP they come from `tags` or from bare parameters; no name may
-    /// be there twice.
+    /// Names and values. Over HTTP they come from `tags` or from parameters that are tags
+    /// themselves. Names are unique.
     pub tags: Vec<(String, String)>,
-    /// The least duration, in milliseconds; 0 for any.
+    /// The minimum duration in milliseconds; 0 for any.
     pub min_duration_ms: u32,
-    /// The greatest duration, in milliseconds; 0 for any.
+    /// The maximum duration in milliseconds; 0 for any.
     pub max_duration_ms: u32,
 }
 
 impl OldSearch {
-    /// Reads the HTTP parameters `tags` (logfmt), `minDuration` and `maxDuration` (Go
-    /// durations). An empty one is as good as none.
+    /// Parses the HTTP parameters `tags` (logfmt), `minDuration` and `maxDuration` (Go
+    /// durations). Empty means not given.
     pub fn from_parameters(
         tags: &str,
         min_duration: &str,

@@ -17,7 +17,7 @@ fn from(tags: &str, min: &str, max: &str) -> Result<String, Refusal> {
 }
 
 #[test]
-fn nothing_means_all_the_tenants_spans() {
+fn empty_search_finds_all_the_tenants_spans() {
     assert_eq!(from("", "", "").unwrap(), r#"{ resource.t = "a" }"#);
     assert_eq!(from(" \t", "0", "").unwrap(), r#"{ resource.t = "a" }"#);
 }
@@ -59,7 +59,7 @@ fn tags_must_be_found_somewhere_in_the_trace() {
 }
 
 #[test]
-fn durations_are_those_of_the_tenants_spans_unless_traces_are_not_shared() {
+fn durations_count_the_tenants_spans_unless_intrinsics_are_trusted() {
     assert_eq!(
         from("x=y", "1.5s", "1m").unwrap(),
         r#"{ resource.t = "a" } | max(duration) >= 1500ms | max(duration) <= 60000ms | { span.x = "y" || resource.x = "y" }"#
@@ -87,7 +87,7 @@ fn tags_of_the_root_span_are_trace_intrinsics() {
 }
 
 #[test]
-fn logfmt_is_read_as_tempo_does() {
+fn logfmt_is_parsed_as_tempo_does() {
     let tags = |text: &str| OldSearch::from_parameters(text, "", "").map(|search| search.tags);
     let pairs = |pairs: &[(&str, &str)]| {
         Ok(pairs
@@ -119,7 +119,7 @@ fn logfmt_is_read_as_tempo_does() {
 }
 
 #[test]
-fn odd_durations_are_refused() {
+fn invalid_durations_are_refused() {
     for bad in [
         "1", "abc", "-1s", "1d", "1s1", ".s", "1.2.3s", "1000000h", "s",
     ] {

@@ -1,46 +1,47 @@
 //! The `q` of tag names and tag values.
 //!
-//! There Tempo answers for all tenants whenever it cannot use the query: when it does not parse
-//! or validate, begins with anything but one plain filter, or names an attribute without a
-//! scope. Before Tempo 3.0 it finds conditions with a regular expression besides, and gives up
-//! on `|` and braces even in strings. So the user's text never goes up; single conditions of a
-//! shape that all versions use are written anew, and the others dropped. Fewer conditions only
-//! mean more of the tenant's own names.
+//! There Tempo answers for all tenants whenever it cannot use the query: if the query does not
+//! parse or validate, starts with anything but one plain filter, or names an attribute without a
+//! scope. Before Tempo 3.0 it also finds conditions with a regular expression, and gives up on `|`
+//! and braces even in strings. So the user's text is never forwarded: conditions of a form that
+//! all versions support are written again, and all others are dropped. Fewer conditions only mean
+//! more of the tenant's own names.
 
 use std::fmt::Write as _;
 
 use super::TraceIntrinsics;
 use super::lexer::{Lexer, unquoted_name};
+use super::parser::parse;
 use super::predicate::TenantPredicate;
-use super::reader::read;
 use super::token::{Lexeme, Op, Scope, Token, Type, Word};
 
-/// More conditions than this are not looked at.
+/// Conditions beyond this number are dropped.
 const MAX_CONDITIONS: usize = 32;
 
-/// The `q` to send for tag names and tag values: one filter with the tenants' condition, and those of the user's conditions
-/// that are `attribute operator literal`, the attribute with a scope or an intrinsic of spans,
-/// joined by `&&`. Whatever else the user's query has is dropped; it need not even parse.
+/// The `q` to send for tag names and tag values: one filter that joins the tenants' condition with
+/// the usable ones of the user's query by `&&`. Usable is `attribute operator literal`, with an
+/// attribute that has a scope or an intrinsic of spans. Everything else in the user's query is
+/// dropped; it need not even parse.
 ///
-/// Tempo before 3.0 keeps to it only if tenant attributes are named with letters, digits, `.`,
-/// `_` and `-`; and Tempo 2.4 only without `-` and for a single tenant. Elsewhere they answer
-/// for everybody.
+/// Tempo before 3.0 respects it only if the names of tenant attributes consist of letters, digits,
+/// `.`, `_` and `-`; Tempo 2.4 only if they have no `-` and there is a single tenant. Otherwise
+/// these versions answer for all tenants.
 pub fn tag_filter(query: &str, predicate: &TenantPredicate) -> String {
     let tenants = predicate.tag_conditions();
-    let alone = format!("{{ {tenants} }}");
+    let tenants_only = format!("{{ {tenants} }}");
     let conditions = conditions(query, predicate);
     if conditions.is_empty() {
-        return alone;
+        return tenants_only;
     }
     let narrowed = format!("{{ {tenants} && {} }}", conditions.join(" && "));
-    // What does not validate would be answered for all tenants.
-    match read(&narrowed, TraceIntrinsics::Refuse) {
+    // Tempo answers for all tenants if the query does not validate.
+    match parse(&narrowed, TraceIntrinsics::Refuse) {
         Ok(_) => narrowed,
-        Err(_) => alone,
+        Err(_) => tenants_only,
     }
 }
 
-/// The usable conditions of the query's only filter; none if there is any `||` beside them.
+/// The usable conditions of the query's only filter; none if it also has a `||`.
 fn conditions(query: &str, predicate: &TenantPredicate) -> Vec<String> {
     let mut conditions = Vec::new();
     let mut lexer = Lexer::new(query);
@@ -75,7 +76,7 @@ fn conditions(query: &str, predicate: &TenantPredicate) -> Vec<String> {
             Token::CloseParens => depth = depth.saturating_sub(1),
             _ => {}
         }
-        // Five tokens are more than any usable condition has.
+        // A usable condition has at most four tokens.
         if segment.len() < 5 {
             segment.push(lexeme);
         }
@@ -83,13 +84,13 @@ fn conditions(query: &str, predicate: &TenantPredicate) -> Vec<String> {
     conditions
 }
 
-/// Whether nothing follows the filter but further stages.
+/// Whether only further stages follow the filter.
 fn is_only_filter(lexer: &mut Lexer<'_>) -> bool {
     let next = lexer.next().map(|lexeme| lexeme.token);
     matches!(next, Ok(Token::End | Token::Op(Op::Pipe)))
 }
 
-/// The condition, if these tokens are one that every version of Tempo uses.
+/// The condition, if these tokens are one that every version of Tempo supports.
 fn condition(query: &str, tokens: &[Lexeme], predicate: &TenantPredicate) -> Option<String> {
     let text = |lexeme: &Lexeme| query.get(lexeme.start..lexeme.end).unwrap_or("");
     let (field, op, literal) = match tokens {
@@ -131,7 +132,7 @@ fn condition(query: &str, tokens: &[Lexeme], predicate: &TenantPredicate) -> Opt
     Some(condition)
 }
 
-/// What Tempo 2.4 has in the names it finds.
+/// Whether Tempo 2.4 allows this byte in the names it finds.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_')
 }

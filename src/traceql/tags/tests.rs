@@ -30,7 +30,7 @@ fn simple_conditions_narrow_the_tenants_filter() {
             "{ span:name = \"a\" && event.b >= 2.5 }",
             "span:name = \"a\" && event.b >= 2.5",
         ),
-        // What is not usable goes; the others stay.
+        // Only the usable conditions stay.
         ("{ .u = 1 && span.x = true }", "span.x = true"),
         ("{ span.x = 1 && (span.y = 2 || span.z = 3) }", "span.x = 1"),
         ("{ span.x = 1 && span.y = }", "span.x = 1"),
@@ -47,7 +47,7 @@ fn simple_conditions_narrow_the_tenants_filter() {
 }
 
 #[test]
-fn all_else_leaves_the_tenants_filter_alone() {
+fn unusable_conditions_are_dropped() {
     for query in [
         "",
         "garbage",
@@ -90,7 +90,7 @@ fn all_else_leaves_the_tenants_filter_alone() {
         "{ nestedSetParent < 0 }",
         "{ event:name = \"a\" }",
         "{ trace:id = \"a\" }",
-        // The tenant's own attribute answers nothing new.
+        // A condition on the tenant attribute adds nothing.
         "{ resource.t = \"b\" }",
         "{ resource.\"t\" = \"b\" }",
         "{ span.x = 1 } /*",
@@ -101,7 +101,7 @@ fn all_else_leaves_the_tenants_filter_alone() {
 }
 
 #[test]
-fn several_tenants_make_no_alternatives() {
+fn several_tenants_are_written_without_alternatives() {
     assert_eq!(
         filter_for(&["a", "b"], "{ span.x = 1 }"),
         r#"{ resource.t =~ "^(?:a\x7cb)$" && span.x = 1 }"#
@@ -109,16 +109,16 @@ fn several_tenants_make_no_alternatives() {
 }
 
 proptest! {
-    /// Tempo before 3.0 takes the query for nothing if `|`, `{` or `}` is anywhere within, and
-    /// all versions if it does not parse.
+    /// Tempo before 3.0 ignores the query if it has a `|`, `{` or `}` anywhere inside, and all
+    /// versions do if it does not parse.
     #[test]
-    fn the_filter_is_always_one_plain_conjunction(
+    fn filter_is_always_one_plain_conjunction(
         query in any::<String>(),
         inside in "(( ?&& ?)?(span\\.x|resource\\.y|name|\\.z) ?(=|!=|>|=~) ?(\"[^\"]{0,5}\"|[0-9]{1,3}|true|ok|1s)){0,5}",
     ) {
         for query in [query, format!("{{ {inside} }}")] {
             let filter = filter_for(&["a", "b{c"], &query);
-            prop_assert!(read(&filter, TraceIntrinsics::Refuse).is_ok());
+            prop_assert!(parse(&filter, TraceIntrinsics::Refuse).is_ok());
             let rest = filter.strip_prefix(r#"{ resource.t =~ "^(?:a\x7cb\\\x7bc)$""#).unwrap();
             let rest = rest.strip_suffix(" }").unwrap();
             prop_assert!(rest.is_empty() || rest.starts_with(" && "), "{}", filter);

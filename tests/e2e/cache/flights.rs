@@ -57,7 +57,7 @@ impl Stage<Wire> {
 }
 
 #[tokio::test]
-async fn fifty_who_ask_the_same_are_one_request() {
+async fn fifty_equal_requests_are_sent_once() {
     let stage = Stage::scripted(&[Step::Gate, json(VECTOR)], ON).await;
     stage.assert_one_asks_for_all().await;
     assert!((stage.lookups("miss").await - 1.0).abs() < 0.1);
@@ -82,7 +82,7 @@ async fn tenants_do_not_wait_for_each_other() {
 }
 
 #[tokio::test]
-async fn who_came_first_may_leave() {
+async fn first_client_may_disconnect() {
     let stage = Stage::scripted(&[Step::Gate, json(VECTOR)], ON).await;
     let first = stage.ask_by_hand().await;
     let asking = stage.ask_often(3);
@@ -122,7 +122,7 @@ async fn when_all_have_left_the_upstream_is_left_too() {
 }
 
 #[tokio::test]
-async fn who_came_first_may_read_slowly() {
+async fn first_client_may_read_slowly() {
     let whole = format!(
         r#"{{"status":"success","data":["{}"]}}"#,
         "x".repeat(3_500_000)
@@ -172,9 +172,9 @@ async fn when_the_first_fails_each_asks_for_itself() {
     }
 }
 
-/// What breaks off is broken for the first, and never taken for whole.
+/// An incomplete response is incomplete for the first client, and never cached.
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_nobodys() {
+async fn incomplete_response_is_not_shared() {
     let begun = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n\
                  {\"status\":\"success\",\"data\":[";
     let script = [Step::send(begun), Step::Gate, Step::Close];
@@ -192,12 +192,12 @@ async fn an_answer_that_breaks_off_is_nobodys() {
 }
 
 #[tokio::test]
-async fn a_flush_reaches_what_is_under_way() {
+async fn flush_applies_to_requests_in_flight() {
     let stage = Stage::scripted(&[Step::Gate, json(VECTOR)], ON).await;
     let asking = stage.ask_often(2);
     stage.until_in_flight(2).await;
     assert_eq!(stage.flush("?upstream=metrics").await.status, 200);
-    // Whoever comes later does not wait for what was asked before.
+    // Later requests do not wait for earlier ones.
     let later = stage.ask_often(1);
     eventually("it is asked for again", async || {
         stage.upstream.seen().len() == 2

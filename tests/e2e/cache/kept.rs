@@ -7,7 +7,7 @@ use serde_json::json as value;
 use super::*;
 
 #[tokio::test]
-async fn what_is_asked_again_is_answered_from_here() {
+async fn repeated_request_is_served_from_the_cache() {
     let stage = stage(ON).await;
     let first = stage.ask(&panel()).await;
     assert_eq!((first.status.as_u16(), mark(&first)), (200, "miss"));
@@ -47,7 +47,7 @@ async fn what_is_asked_again_is_answered_from_here() {
 }
 
 #[tokio::test]
-async fn every_call_whose_answer_is_the_datas_alone_is_kept_and_no_other() {
+async fn only_responses_that_depend_on_data_alone_are_cached() {
     let stage = stage(ON).await;
     let time = ("time", "1735689600");
     for (path, params, is_kept) in [
@@ -73,7 +73,7 @@ async fn every_call_whose_answer_is_the_datas_alone_is_kept_and_no_other() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_unless_the_config_says_so() {
+async fn nothing_is_cached_by_default() {
     let stage = stage("").await;
     for _ in 0..2 {
         let answer = stage.ask(&panel()).await;
@@ -136,7 +136,7 @@ async fn a_query_cannot_be_written_so_as_to_be_anothers() {
 }
 
 #[tokio::test]
-async fn who_is_denied_never_gets_here() {
+async fn denied_request_is_not_served_from_the_cache() {
     let stage = stage(ON).await;
     assert_eq!(mark(&stage.ask(&panel()).await), "miss");
     stage.upstream.take_one();
@@ -190,7 +190,7 @@ async fn an_answer_is_given_no_longer_than_it_may_be() {
 }
 
 #[tokio::test]
-async fn what_is_partial_failed_or_not_to_be_kept_is_not() {
+async fn partial_failed_or_uncacheable_responses_are_not_cached() {
     let stage = stage(ON).await;
     let with = |name, text: &str| {
         let mut reply = Reply::json(VECTOR);
@@ -248,7 +248,7 @@ async fn what_is_partial_failed_or_not_to_be_kept_is_not() {
 
 /// A caller with all tenants gets answers as they come, which may be no whole JSON.
 #[tokio::test]
-async fn what_is_cut_off_or_no_json_is_not_kept_for_admins() {
+async fn truncated_or_non_json_response_is_not_cached_for_admins() {
     let stage = stage(ON).await;
     let admin = stage
         .proxy
@@ -273,9 +273,9 @@ async fn what_is_cut_off_or_no_json_is_not_kept_for_admins() {
     }
 }
 
-/// What goes up is the same to the byte, but to a tenant its answer comes scrubbed.
+/// What is forwarded is the same to the byte, but a tenant's response is scrubbed.
 #[tokio::test]
-async fn what_an_admin_was_answered_is_no_answer_to_a_tenant() {
+async fn response_cached_for_an_admin_is_not_served_to_a_tenant() {
     let stage = stage(ON).await;
     let signer = &stage.proxy.signer;
     let admin = signer.token(&value!({"groups": ["platform-admins"]}));
@@ -301,7 +301,7 @@ async fn what_an_admin_was_answered_is_no_answer_to_a_tenant() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_large_passes_whole_and_is_not_kept() {
+async fn too_large_response_is_passed_on_and_not_cached() {
     let whole = format!(
         r#"{{"status":"success","data":["{}"]}}"#,
         "x".repeat(300_000)
@@ -328,7 +328,7 @@ async fn an_answer_that_is_too_large_passes_whole_and_is_not_kept() {
 }
 
 #[tokio::test]
-async fn kept_bytes_are_counted_and_go_back() {
+async fn cached_bytes_are_counted_and_returned() {
     let stage = stage(ON).await;
     stage.ask(&panel()).await;
     let size = f64::from(u32::try_from(VECTOR.len()).unwrap());
@@ -360,7 +360,7 @@ async fn a_caller_may_ask_for_a_fresh_answer() {
 
 /// An upstream that is shown who asks may answer each in another way.
 #[tokio::test]
-async fn where_the_token_goes_up_nothing_is_kept() {
+async fn nothing_is_cached_if_the_token_is_forwarded() {
     let upstream = Upstream::start().await;
     let mut setup = Setup::new(&upstream.url);
     setup.upstream_options = vec!["credentials: {forward_token: true}".to_owned()];
@@ -386,7 +386,7 @@ async fn another_accept_is_another_question() {
 }
 
 #[tokio::test]
-async fn a_reload_that_changes_the_upstream_begins_anew() {
+async fn reload_that_changes_the_upstream_invalidates_the_cache() {
     let mut rig = Rig::start(|config, _| {
         config.unwatched();
         config.rest += "cache: {ttl: 1h}\n";

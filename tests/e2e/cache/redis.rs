@@ -128,7 +128,7 @@ async fn replicas_of_one_cluster_share_and_others_do_not() {
     assert_eq!(mark(&other.ask(&panel()).await), "miss");
     assert_eq!(upstream.take().len(), 3);
 
-    // Whoever lists the keys learns who shares the Redis, and nothing else.
+    // A list of the keys shows which deployments share the Redis, and nothing else.
     eventually("all are kept", async || {
         keys(&mut server.connect(3)).len() == 3
     })
@@ -248,7 +248,7 @@ async fn a_redis_that_hangs_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_to_the_question_is_none() {
+async fn redis_value_of_another_key_is_not_served() {
     let (server, upstream) = (Server::start(&[]).await, Upstream::start().await);
     let stage = replica(&upstream.url, &in_redis(&server.url(), "")).await;
     let other = Ask::get("/api/v1/query", &[("query", "other"), ("time", "1")]);
@@ -296,19 +296,19 @@ async fn what_is_no_answer_to_the_question_is_none() {
 }
 
 #[tokio::test]
-async fn over_tls_the_configured_authority_is_believed_and_no_other() {
+async fn over_tls_only_the_configured_authority_is_trusted() {
     let (authority, other) = (Authority::new("ours"), Authority::new("another"));
     let server = Server::secure(&authority.identity()).await;
     let upstream = Upstream::start().await;
     let dir = TempDir::new().unwrap();
     let url = format!("rediss://localhost:{}", server.port);
-    for (pem, is_believed) in [(authority.pem(), true), (other.pem(), false)] {
+    for (pem, is_trusted) in [(authority.pem(), true), (other.pem(), false)] {
         let ca = dir.path().join("ca.pem");
         std::fs::write(&ca, pem).unwrap();
         let rest = in_redis(&url, &format!(", ca_file: {}", ca.display()));
         let stage = replica(&upstream.url, &rest).await;
         assert_eq!(stage.ask(&panel()).await.status, 200);
-        if is_believed {
+        if is_trusted {
             eventually("it is kept", async || {
                 said(&stage.ask(&panel()).await) == "hit"
             })

@@ -75,7 +75,7 @@ async fn grafanas_refreshes_are_hits_of_the_tenants_own_answers() {
 
 /// Prometheus answers a wrong query with an error, and a dubious one with a note.
 #[tokio::test]
-async fn errors_of_a_real_store_are_not_kept() {
+async fn errors_of_a_real_store_are_not_cached() {
     let data = Dataset::shared(1_735_689_600_000);
     let prometheus = Prometheus::with_data("shared", &data).await;
     let mut setup = Setup::new(&prometheus.url);

@@ -238,14 +238,18 @@ async fn a_form_goes_the_same_way() {
 }
 
 #[tokio::test]
-async fn searches_and_their_companions_go_to_one_tempo() {
+async fn searches_and_their_ownership_queries_go_to_one_tempo() {
     let clusters = Clusters::start().await;
     let answer = clusters
         .get("x", "/clusters/eu/api/search?q=%7B%7D&start=1&end=2")
         .await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let seen = clusters.tempo_eu.take();
-    assert_eq!(seen.len(), 2, "the search and its companion: {seen:#?}");
+    assert_eq!(
+        seen.len(),
+        2,
+        "the search and its ownership query: {seen:#?}"
+    );
     for seen in seen {
         assert_eq!(seen.path(), "/api/search");
         assert_eq!(seen.header("authorization"), Some("Basic dTpw"));
@@ -308,7 +312,7 @@ async fn grpc_without_a_host_of_its_own_is_refused() {
     assert_eq!(answer.code(), 7, "{answer:?}");
     assert!(answer.message().contains("hosts"), "{}", answer.message());
     assert!(clusters.asked().is_empty());
-    // Whoever keeps the prefix is plain.
+    // A client that keeps the prefix is unambiguous.
     let mut kept = tags();
     kept.path = format!("/clusters/eu{SEARCH_TAGS}");
     clusters
@@ -336,7 +340,7 @@ async fn grpc_goes_by_host() {
 }
 
 #[tokio::test]
-async fn without_a_default_other_hosts_are_told_so() {
+async fn without_a_default_unknown_hosts_are_refused() {
     let rig = Rig::start(|config, _| {
         config.options = vec!["hosts: [eu.test]".to_owned()];
     })

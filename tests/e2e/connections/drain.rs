@@ -147,7 +147,7 @@ async fn a_second_signal_ends_the_drain() {
     stage.proxy.process.signal("TERM");
     exits_well(&mut stage).await;
     let log = stage.proxy.process.log();
-    assert!(log.contains("told again to end"), "{log}");
+    assert!(log.contains("second signal"), "{log}");
 }
 
 #[tokio::test]

@@ -351,7 +351,7 @@ async fn ownership_query_ends_at_once_when_the_client_leaves() {
     assert!(best < AT_ONCE, "{best:?}");
 }
 
-/// Nothing is compared with an answer that nobody read.
+/// Nothing is compared with an unread response.
 #[tokio::test]
 async fn shadow_mode_leaves_the_upstream_with_the_client_and_compares_nothing() {
     let begun =

@@ -214,7 +214,7 @@ async fn form_that_is_not_complete_in_time_is_a_408_and_an_upload_is_not() {
 
 /// On HTTP/2 only the stream ends.
 #[tokio::test]
-async fn stream_whose_form_is_not_complete_in_time_ends_alone() {
+async fn stream_with_an_incomplete_form_is_reset_alone() {
     let stage = Stage::recorded("timeouts: {body_total: 500ms}\n").await;
     let io = TokioIo::new(stage.connect().await);
     let (mut h2, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
@@ -486,7 +486,7 @@ async fn a_slow_reader_is_served_whole() {
     assert!(total > 50_000_000, "{total}");
 }
 
-/// While the client does not read, nobody asks the upstream for more: its silence is none.
+/// While the client does not read, the upstream is not polled, so its silence does not count.
 #[tokio::test]
 async fn a_clients_pause_is_not_the_upstreams() {
     const WINDOW: usize = 65_535;

@@ -99,7 +99,7 @@ fn pods_are_hardened_and_complete() {
 }
 
 #[test]
-fn what_pods_mount_is_there() {
+fn mounts_of_pods_exist() {
     for (folder, text) in builds().unwrap_or_default() {
         let objects = documents(&folder, &text);
         for workload in workloads(&objects) {

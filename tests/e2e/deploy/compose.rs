@@ -136,7 +136,7 @@ fn partywalls_config_loads_and_names_services() {
     assert!(service("partywall").is_object());
 }
 
-/// Dex issues what Partywall believes, to the client that Grafana is.
+/// Dex issues tokens that Partywall trusts, to Grafana as the client.
 #[test]
 fn dex_grafana_and_partywall_agree() {
     let dex = yaml(&format!("{FOLDER}/dex.yaml"));

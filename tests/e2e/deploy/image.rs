@@ -19,7 +19,7 @@ fn let_in() -> Vec<String> {
 }
 
 #[test]
-fn the_build_gets_what_it_copies_and_no_more() {
+fn build_context_has_only_what_is_copied() {
     let dockerfile = text("Dockerfile");
     let mut copied: Vec<_> = dockerfile
         .lines()
@@ -84,7 +84,7 @@ fn it_builds_with_the_rust_that_cargo_asks_for() {
 
 /// The same user as in the pods, and never root.
 #[test]
-fn it_runs_as_nobody_in_particular() {
+fn image_runs_as_an_arbitrary_user() {
     let dockerfile = text("Dockerfile");
     assert!(dockerfile.contains("\nUSER 65532:65532\n"));
     assert!(text("k8s/components/container/container.yaml").contains("runAsUser: 65532"));

@@ -100,7 +100,7 @@ fn the_container_reads_its_config_where_it_is_mounted() {
 }
 
 #[tokio::test]
-async fn probes_ask_what_the_admin_port_answers() {
+async fn probes_use_endpoints_of_the_admin_port() {
     let partywall = Partywall::start(Setup::new("http://127.0.0.1:9")).await;
     let container = container();
     for (probe, path) in [

@@ -65,7 +65,7 @@ async fn breaks_off(target: &str) {
 }
 
 #[tokio::test]
-async fn what_is_not_one_json_text_is_not_filtered_but_refused() {
+async fn invalid_json_is_refused_instead_of_filtered() {
     let alert = r#"{"labels":{"tenant_id":"acme"},"annotations":{},"state":"firing","activeAt":"2026-01-01T00:00:00Z","value":"1"}"#;
     let whole = [
         (

@@ -13,7 +13,7 @@ use crate::kit::stage::{
 use crate::kit::wire::{Step, Wire};
 
 #[tokio::test]
-async fn nobody_there_is_a_502() {
+async fn unreachable_upstream_is_a_502() {
     let setup = Setup::new(&format!("http://127.0.0.1:{}", free_port()));
     let stage = Stage::of((), setup).await;
     let text = assert_error("query", &stage.get(QUERY).await, 502);
@@ -58,7 +58,7 @@ async fn an_upload_longer_than_response_head_is_not_cut() {
 }
 
 #[tokio::test]
-async fn an_upload_that_nobody_takes_is_a_504() {
+async fn upload_that_the_upstream_does_not_read_is_a_504() {
     // It reads the head alone.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut setup = Setup::new(&format!("http://{}", listener.local_addr().unwrap()));
@@ -81,7 +81,7 @@ async fn an_upload_that_nobody_takes_is_a_504() {
 }
 
 #[tokio::test]
-async fn what_the_upstream_refuses_us_is_not_the_clients_fault() {
+async fn refused_proxy_credentials_are_a_502() {
     for status in ["401 Unauthorized", "403 Forbidden"] {
         let script = format!(
             "HTTP/1.1 {status}\r\nWWW-Authenticate: Basic realm=internal\r\nContent-Length: 6\r\n\r\nsecret"
@@ -122,7 +122,7 @@ async fn the_base_path_goes_before_every_path() {
 }
 
 #[tokio::test]
-async fn our_credentials_go_up_and_the_clients_do_not() {
+async fn our_credentials_are_forwarded_and_the_clients_are_not() {
     let basic = "Authorization: Basic cGFydHl3YWxsOmxldCBtZSBpbg==";
     let bearer = "Authorization: Bearer our-own-token";
     let table: [(&[&str], Option<&str>); 4] = [
@@ -219,7 +219,7 @@ async fn an_upload_that_the_client_breaks_is_its_own_fault() {
         r#"partywall_upstream_requests_total{upstream="metrics",result="upstream_unreachable"}"#;
     assert!(
         stage.metric(reached).await < 0.5,
-        "nobody is to look at the upstream for it"
+        "the upstream is not to blame for it"
     );
 }
 

@@ -14,7 +14,7 @@ const SECRET_ANSWER: &str = r#"{"status":"success","data":{"resultType":"vector"
 
 /// What an upstream sends beyond an answer's end is no answer to the next request.
 #[tokio::test]
-async fn x1_what_follows_an_answer_answers_nobody() {
+async fn x1_bytes_after_an_upstream_response_are_discarded() {
     let more = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{SECRET_ANSWER}",
         SECRET_ANSWER.len()
@@ -162,7 +162,7 @@ async fn r3_headers_and_trailers_of_the_upstream_stay_behind() {
 
 /// The parser that gives the second opinion panics on these. It is asked all the same.
 #[tokio::test]
-async fn o3_a_panic_in_a_library_is_nobodys_answer() {
+async fn o3_library_panic_affects_no_request() {
     let stage = Stage::recorded("").await;
     let neighbour = Neighbour::of(&stage.proxy, QUERY);
     for query in [
@@ -230,7 +230,7 @@ async fn r1_garbage_is_never_passed_on() {
     assert!(peak_memory(&stage.proxy) - before < 32 * MIB);
 }
 
-/// The Tempo twin.
+/// The same for Tempo.
 #[tokio::test]
 async fn r1_garbage_of_tempo_is_never_passed_on() {
     let upstream = Wire::start(&[]).await;

@@ -107,7 +107,7 @@ async fn x1_http2_heads_that_are_malformed_are_refused() {
         assert!(end.is_refusal(), "X1 {name} {to:?}: {end:?}");
         assert!(stage.upstream.take().is_empty(), "X1 {name} {to:?}");
     }
-    // Odd, but with one reading: as good as refused if what goes up is confined.
+    // Odd, but with one reading: as good as refused if what is forwarded is confined.
     let odd: &[(&str, Header<'_>)] = &[
         (":scheme", ("", "")),
         (":scheme", (":scheme", "ftp")),
@@ -395,7 +395,7 @@ async fn x3_floods_of_small_frames_are_endured() {
             must_end: false,
         },
         Flood {
-            what: "answers to pings nobody sent",
+            what: "answers to pings that were not sent",
             first: Vec::new(),
             piece: Box::new(|_| frame(PING, ACK, 0, b"12345678").repeat(1000)),
             pieces: 300,

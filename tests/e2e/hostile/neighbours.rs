@@ -1,4 +1,4 @@
-//! N: limits by tenant. Whoever is not a tenant uses up nothing of his, and who has used up his
+//! N: limits by tenant. A client that is not of a tenant uses up nothing of it, and who has used up his
 //! own takes nothing from others.
 
 use serde_json::json;
@@ -17,7 +17,7 @@ async fn ask<U>(stage: &Stage<U>, headers: &[(&str, &str)]) -> RawAnswer {
 }
 
 #[tokio::test]
-async fn n1_strangers_use_up_nothing_of_a_tenants() {
+async fn n1_unauthenticated_clients_use_no_tenants_resources() {
     let stage = Stage::recorded(SLOW).await;
     let signer = &stage.proxy.signer;
     let good = signer.tenant("acme");
@@ -46,9 +46,9 @@ async fn n1_strangers_use_up_nothing_of_a_tenants() {
     }
 }
 
-/// A tenant who is over his rate is told so, and of nobody else; the next one is served.
+/// A tenant over its rate gets an error that names only itself; the next one is served.
 #[tokio::test]
-async fn n2_who_is_over_his_limit_is_told_of_himself() {
+async fn n2_limit_error_names_only_the_callers_tenant() {
     let stage = Stage::recorded(SLOW).await;
     let signer = &stage.proxy.signer;
     let noisy = format!("Bearer {}", signer.tenant("noisy"));
@@ -71,7 +71,7 @@ async fn n2_who_is_over_his_limit_is_told_of_himself() {
 
 /// A thousand names of tenants that come once each are forgotten again.
 #[tokio::test]
-async fn n3_names_that_come_once_are_not_kept() {
+async fn n3_idle_tenants_are_removed() {
     let stage = Stage::recorded(SLOW).await;
     let before = crate::kit::witness::peak_memory(&stage.proxy);
     for round in 0..200 {
@@ -88,9 +88,9 @@ async fn n3_names_that_come_once_are_not_kept() {
     assert!(grown < 64 << 20, "{} MiB for 4000 tenants", grown >> 20);
 }
 
-/// Places in flight: a stranger who drips his body, or never ends it, has none.
+/// Permits: an unauthenticated client that sends its body slowly, or never ends it, has none.
 #[tokio::test]
-async fn n1_strangers_who_drip_hold_no_place() {
+async fn n1_slow_unauthenticated_clients_hold_no_permit() {
     use tokio::io::AsyncWriteExt;
     let rest = "limits: {requests: 2}\ntenant_limits: {default: {requests: 1}}\n";
     let stage = Stage::scripted(&[answer_of("{}"), Step::Close], rest).await;

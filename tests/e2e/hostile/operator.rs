@@ -1,6 +1,6 @@
 //! A: what is the operator's. The admin address, the config that it shows, the audit trail and the
-//! log: whoever reaches the data port writes nothing into them that was not said, and whoever
-//! reaches the admin address reads no secret there.
+//! log: clients of the data port cannot inject anything into them, and clients that
+//! reach the admin address see no secret there.
 
 use std::time::{Duration, Instant};
 
@@ -160,7 +160,7 @@ async fn b3_requests_that_a_web_page_caused_are_refused_by_every_endpoint() {
 }
 
 #[tokio::test]
-async fn b3_state_changes_by_what_a_form_can_send_are_refused() {
+async fn b3_state_changes_by_form_content_types_are_refused() {
     let rig = Rig::start(|config, _| config.rest = "cache: {}\n".to_owned()).await;
     let admin = rig.admin().trim_start_matches("http://").to_owned();
     let reloads = rig.reloads().await;
@@ -246,9 +246,9 @@ async fn a2_questions_of_the_admin_address_are_bounded() {
     assert!(rig.metric("partywall_panics_total").await < 0.5);
 }
 
-/// Whoever drips a question is told after ten seconds; probes are answered meanwhile.
+/// A slow request body gets an error after ten seconds; probes are answered meanwhile.
 #[tokio::test]
-async fn a2_a_slow_question_holds_nobody_up() {
+async fn a2_slow_request_does_not_block_others() {
     let rig = Rig::start(|_, _| {}).await;
     let start = Instant::now();
     let mut slow = Vec::new();
@@ -269,9 +269,9 @@ async fn a2_a_slow_question_holds_nobody_up() {
     assert!(start.elapsed() > Duration::from_secs(9), "it waits for it");
 }
 
-/// The trail as JSON lines, and the log as text and as JSON: nobody writes a line of his own.
+/// The trail as JSON lines, and the log as text and as JSON: no client can inject a line.
 #[tokio::test]
-async fn a3_nobody_writes_lines_into_the_trail_or_the_log() {
+async fn a3_request_data_cannot_inject_log_or_audit_lines() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("audit.jsonl");
     let forged = "x\n{\"decision\":\"confined\",\"subject\":\"forged\"}\r\n\u{1b}[31m\u{0}\u{7f}\
@@ -381,7 +381,7 @@ async fn a3_records_are_bounded() {
     }
 }
 
-/// What a caller says of a trace is told only if it is a trace's id, and goes up only then.
+/// A caller's trace context is logged and forwarded only if it is valid.
 #[tokio::test]
 async fn a4_a_trace_context_says_nothing_else() {
     let dir = TempDir::new().unwrap();
@@ -433,7 +433,7 @@ type Change = Box<dyn Fn(&mut crate::kit::rig::Config)>;
 /// Secrets in every place where there may be one: shown nowhere, not even by the errors of a file
 /// that has them in the wrong place or form.
 #[tokio::test]
-async fn a5_no_error_of_a_config_tells_a_secret() {
+async fn a5_config_errors_never_show_a_secret() {
     let mut rig = Rig::start(|config, _| config.unwatched()).await;
     let good = rig.config.clone();
     let url = &good.upstream;
@@ -549,7 +549,7 @@ async fn a5_the_shown_config_has_no_secret() {
     assert!(!rig.process.log().contains(MARK));
 }
 
-/// The admin endpoints have no twin on the data port, however they are spelled; nor does the data
+/// The admin endpoints do not exist on the data port, however they are spelled; nor does the data
 /// port's API answer on the admin address.
 #[tokio::test]
 async fn o4_the_two_ports_share_nothing() {

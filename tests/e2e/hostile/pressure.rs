@@ -29,7 +29,7 @@ limits: {requests: 40, incomplete_bodies: 40, body_bytes_per_second: 1, buffered
 /// What a busy machine may add to any time that is measured.
 const ALLOWANCE: Duration = Duration::from_secs(1);
 
-/// Whoever must be served meanwhile.
+/// The client that must be served meanwhile.
 struct Bystander {
     url: String,
     token: String,
@@ -162,7 +162,7 @@ async fn drip_streams(authority: String, bearer: String) {
         let drips = async {
             for round in 0.. {
                 let mut bytes = Vec::new();
-                // Those that were answered begin anew after a while.
+                // Those that were answered start again after a while.
                 if round % 3 == 0 {
                     next = if round == 0 { 1 } else { next + 2 * STREAMS };
                 }

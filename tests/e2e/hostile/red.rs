@@ -18,7 +18,7 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A 401 that is never read stays on its stream. It must not hold what callers with a token need.
 #[tokio::test]
-async fn unread_refusals_keep_nobody_out() {
+async fn unread_refusals_do_not_block_others() {
     let upstream = Upstream::start().await;
     let mut setup = Setup::new(&upstream.url);
     setup.signer = Signer::hs256(SECRET);

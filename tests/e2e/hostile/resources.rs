@@ -462,7 +462,7 @@ async fn r1_odd_json_of_the_upstream_is_passed_or_refused() {
 
 /// The window of one stream is shut, the others go on.
 #[tokio::test]
-async fn x3_streams_without_window_hold_nobody_up() {
+async fn x3_streams_without_window_do_not_block_others() {
     let stage = Stage::recorded("timeouts: {body_idle: 1s}\n").await;
     stage.upstream.reply(Reply::json(&rule_groups(MIB)));
     let neighbour = Neighbour::of(&stage.proxy, ELSEWHERE);

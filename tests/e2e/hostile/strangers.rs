@@ -1,4 +1,4 @@
-//! W5: connections of strangers. Whoever has no token may open as many as he likes: those who have
+//! W5: unauthenticated connections. Clients without a token may open any number: those who have
 //! one get in, and the admin address answers.
 
 use std::process::Command;
@@ -42,7 +42,7 @@ async fn admin(stage: &Stage<Upstream>, path: &str) -> RawAnswer {
     exchange(authority, &bytes).await
 }
 
-/// A stranger's connection that has been refused once, and stays open.
+/// An unauthenticated connection that has been refused once, and stays open.
 async fn refused_and_idle(stage: &Stage<Upstream>) -> TcpStream {
     let mut stream = stage.connect().await;
     stream.write_all(NO_TOKEN.as_bytes()).await.unwrap();
@@ -51,7 +51,7 @@ async fn refused_and_idle(stage: &Stage<Upstream>) -> TcpStream {
 }
 
 #[tokio::test]
-async fn w5_strangers_idle_connections_keep_nobody_out_where_few_files_may_be_open() {
+async fn w5_idle_unauthenticated_connections_do_not_block_others_with_few_descriptors() {
     let stage = stage((64, 400), "").await;
     let mut known = stage.connect().await;
     known.write_all(&stage.kept(QUERY)).await.unwrap();
@@ -129,7 +129,7 @@ async fn w5_no_way_to_hold_a_connection_without_a_token_keeps_others_out() {
 
 /// Answers that a client leaves no window for are never at their end.
 #[tokio::test]
-async fn w5_strangers_who_do_not_read_their_refusals_make_room_too() {
+async fn w5_unauthenticated_clients_with_unread_refusals_are_closed_too() {
     let stage = stage((1000, 1000), "limits: {connections: 10}").await;
     let mut held = Vec::new();
     for _ in 0..30 {
@@ -215,10 +215,10 @@ async fn w5_one_address_holds_few_connections_without_a_token() {
     assert!((stage.metric(evicted).await - 15.0).abs() < 0.5);
 }
 
-/// A token that was valid once keeps nobody out for ever: where there are no strangers left, the
+/// A token that was valid once does not block others for ever: without unauthenticated connections, the
 /// idle connections of others make room.
 #[tokio::test]
-async fn w5_idle_connections_with_tokens_make_room_for_those_who_ask() {
+async fn w5_idle_authenticated_connections_are_closed_for_new_requests() {
     let stage = stage((1000, 1000), "limits: {connections: 10}").await;
     let mut idle = Vec::new();
     for _ in 0..30 {
@@ -322,7 +322,7 @@ async fn w5_process_with_too_few_open_files_says_how_many_it_needs() {
 
 /// A goodbye of HTTP/2 waits for an answer. A peer that gives none is let go for a newcomer.
 #[tokio::test]
-async fn w5_strangers_who_do_not_answer_a_goodbye_make_room_too() {
+async fn w5_unauthenticated_clients_ignoring_goaway_are_closed_too() {
     let rest = "limits: {connections: 10}\ntimeouts: {unauthenticated_idle: 100ms, header: 1m}\n";
     let stage = stage((1000, 1000), rest).await;
     let ask = [

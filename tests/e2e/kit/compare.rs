@@ -20,7 +20,7 @@ const MOST_REPORTED: usize = 4;
 pub struct Strictness {
     /// The order of results counts: the query sorts.
     pub sorted: bool,
-    /// Texts with positions count: the query is sent as it came.
+    /// Texts with positions count: the query is sent unmodified.
     pub verbatim: bool,
 }
 

@@ -247,7 +247,7 @@ impl Dataset {
         );
     }
 
-    /// Series of the main tenants, and of nobody.
+    /// Series of the main tenants, and of no tenant.
     fn variety(&mut self, tenant: Option<&str>) {
         let of = tenant.unwrap_or("nobody");
         for group in ["production", "canary"] {

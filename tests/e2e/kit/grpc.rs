@@ -144,7 +144,7 @@ pub fn unframe(mut body: Bytes) -> Vec<Bytes> {
     while !body.is_empty() {
         assert!(body.len() >= 5, "a frame has a head: {body:?}");
         let head = body.split_to(5);
-        assert_eq!(head[0], 0, "nobody asked for compression");
+        assert_eq!(head[0], 0, "compression was not requested");
         let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
         messages.push(body.split_to(usize::try_from(length).expect("64 bits")));
     }

@@ -133,7 +133,7 @@ pub fn send_signal(id: u32, signal: &str) {
     assert!(status.success(), "kill -s {signal} {id}: {status}");
 }
 
-/// A loopback port nobody listens on. Not from the ephemeral range, so that no outgoing
+/// A loopback port without a listener. Not from the ephemeral range, so that no outgoing
 /// connection of a busy test takes it before its server does.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);

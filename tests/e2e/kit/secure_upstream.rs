@@ -71,7 +71,7 @@ impl Authority {
     }
 }
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub path: String,
@@ -213,12 +213,12 @@ async fn serve(
             client: client.clone(),
         };
         let mut state = state.lock().expect("no panic");
-        let is_believed = state
+        let is_trusted = state
             .demanded
             .as_ref()
             .is_none_or(|demanded| *demanded == seen.authorization);
         let answer = Response::builder();
-        let answer = match (is_believed, seen.version) {
+        let answer = match (is_trusted, seen.version) {
             (false, _) => answer.status(401).body(Full::<Bytes>::default()),
             (true, Version::HTTP_2) => answer
                 .header("content-type", "application/grpc")

@@ -323,7 +323,7 @@ pub struct TraceByIdResponse {
     pub message: String,
 }
 
-/// An answer that has a JSON twin.
+/// An answer that has a JSON equivalent.
 pub trait Twin: Message + Default {
     /// Without what a proxy has to take out: the metrics block is compared by itself.
     fn json(&self) -> Value;

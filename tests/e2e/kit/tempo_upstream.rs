@@ -147,7 +147,7 @@ impl TempoUpstream {
 
     pub fn take_one(&self) -> Seen {
         let mut seen = self.take();
-        assert_eq!(seen.len(), 1, "one request was to go up: {seen:#?}");
+        assert_eq!(seen.len(), 1, "expected one forwarded request: {seen:#?}");
         seen.remove(0)
     }
 }
@@ -159,7 +159,7 @@ impl Drop for TempoUpstream {
 }
 
 /// Whether it is the second search, for whom a page's traces belong to.
-pub fn is_companion(seen: &Seen) -> bool {
+pub fn is_ownership_query(seen: &Seen) -> bool {
     seen.path() == "/api/search" && seen.param("q").iter().any(|q| q.contains("trace:id"))
 }
 
@@ -198,8 +198,8 @@ fn recorded(seen: &Seen) -> TempoReply {
     };
     let path = seen.path();
     match path {
-        "/api/search" if is_companion(seen) => {
-            TempoReply::new(200, "application/protobuf", companion(seen))
+        "/api/search" if is_ownership_query(seen) => {
+            TempoReply::new(200, "application/protobuf", ownership_response(seen))
         }
         "/api/search" => either("search-tenantA"),
         "/api/search/tags" => either("tags-v1-raw"),
@@ -257,7 +257,7 @@ fn trace(version: &str, id: &str, is_protobuf: bool) -> TempoReply {
 }
 
 /// The groups of each trace it asks for, as `by(resource.tenant_id)` gives them.
-fn companion(seen: &Seen) -> Vec<u8> {
+fn ownership_response(seen: &Seen) -> Vec<u8> {
     let query = seen.param("q").concat();
     let asked: Vec<&str> = query.split('"').skip(1).step_by(2).collect();
     let text = |tenant: &str| Any::Text(tenant.to_owned());

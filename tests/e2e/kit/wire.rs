@@ -36,7 +36,7 @@ impl Step {
     }
 }
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub head: String,

@@ -326,7 +326,7 @@ fn files(files: &[(&str, &str)]) -> Vec<(String, String)> {
 fn lasting(answer: &Answer) -> Value {
     let mut json = answer.json();
     strip(&mut json);
-    // A group without rules, as `type=record` leaves some, is nobody's.
+    // A group without rules, as `type=record` leaves some, is no tenant's.
     if let Some(groups) = json
         .pointer_mut("/data/groups")
         .and_then(Value::as_array_mut)
@@ -562,7 +562,7 @@ async fn scopes_of_several_and_of_no_known_tenant() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn metadata_that_two_tenants_tell_differently_tells_neither() {
+async fn conflicting_metadata_of_two_tenants_shows_neither() {
     let scene = Scene::set().await;
     let ask = Ask::get("/api/v1/metadata", &[]);
     let got = scene.as_tenant("acme", &ask).await.json();

@@ -6,7 +6,7 @@
 //! the answers must say the same (`kit/compare.rs`). Differences that are meant are listed in
 //! `exceptions.rs`.
 //!
-//! Some queries are made up from the grammar anew each time (`generated.rs`). The seed is printed;
+//! Some queries are generated from the grammar each time (`generated.rs`). The seed is printed;
 //! `PARTYWALL_SEED` repeats it.
 //!
 //! Prometheus and promtool are those in `PATH` (`PROMETHEUS` and `PROMTOOL` name others). The
@@ -271,7 +271,7 @@ fn write_dataset() {
 
 /// With the matcher written by hand the stores agree, without it they do not.
 #[tokio::test]
-async fn the_comparer_tells_stores_apart() {
+async fn comparison_detects_different_stores() {
     let data = Dataset::shared(now() - 30);
     let own = data.only(&["acme"]);
     let (shared, private) = tokio::join!(

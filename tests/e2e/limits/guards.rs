@@ -38,7 +38,7 @@ fn days(days: u32) -> String {
 
 #[tokio::test]
 #[allow(clippy::too_many_lines, reason = "one line a case")]
-async fn queries_that_ask_for_too_much_are_told_the_limit() {
+async fn queries_over_a_limit_are_refused_with_the_limit() {
     let stage = Stage::recorded(LIMITS).await;
     let range = "the range of this request is 40d, longer than tenant_limits max_range 31d of \
                  tenant `acme`; ask for a shorter one";
@@ -134,7 +134,7 @@ async fn queries_that_ask_for_too_much_are_told_the_limit() {
             &near,
             &[("query", "up"), ("step", "NaN")],
             "min_step",
-            "`step` is no duration longer than zero",
+            "`step` is not a duration longer than zero",
         ),
         (
             "series",
@@ -149,14 +149,14 @@ async fn queries_that_ask_for_too_much_are_told_the_limit() {
             &[("start", "-Inf"), ("end", "+Inf")],
             &[],
             "max_range",
-            "`start` is no time",
+            "`start` is not a valid time",
         ),
         (
             "labels",
             &[("start", "1e308"), ("end", start.as_str())],
             &[],
             "max_range",
-            "`start` is no time",
+            "`start` is not a valid time",
         ),
     ] {
         let params: Vec<_> = window.iter().chain(more).copied().collect();
@@ -185,7 +185,7 @@ async fn queries_that_ask_for_too_much_are_told_the_limit() {
 }
 
 #[tokio::test]
-async fn what_is_within_the_limits_goes_up_as_it_came() {
+async fn requests_within_the_limits_are_unmodified() {
     let stage = Stage::recorded(LIMITS).await;
     let (start, end) = (days(0), days(31));
     let day = days(1);
@@ -247,7 +247,7 @@ async fn what_is_within_the_limits_goes_up_as_it_came() {
 }
 
 #[tokio::test]
-async fn of_several_tenants_the_strictest_holds_and_who_has_all_is_free() {
+async fn strictest_tenant_limit_applies_and_all_tenants_have_none() {
     let stage = Stage::recorded(LIMITS).await;
     let (start, end) = (days(0), days(60));
     let long = [
@@ -337,7 +337,7 @@ async fn tempo(tenancy: &str) -> Stage<TempoUpstream> {
     Stage::of(upstream, setup).await
 }
 
-/// Whoever keeps Tempo's tenants apart, the guards are the same.
+/// The guards are the same, whether Tempo or Partywall separates tenants.
 #[tokio::test]
 async fn traces_are_guarded_in_plain_words() {
     for tenancy in ["attribute: resource.tenant_id", "org_id: true"] {
@@ -384,7 +384,7 @@ async fn traces_are_guarded_in_plain_words() {
                 "/api/metrics/query_range",
                 &[("start", "now"), ("end", "now")],
                 &[rate],
-                "`end` is no time",
+                "`end` is not a valid time",
             ),
         ] {
             let params: Vec<_> = window.iter().chain(more).copied().collect();
@@ -461,7 +461,7 @@ async fn calls_are_guarded_by_a_status() {
 }
 
 #[tokio::test]
-async fn a_tenants_places_are_counted_over_grpc() {
+async fn tenant_permits_are_counted_over_grpc() {
     const RESOURCE_EXHAUSTED: u8 = 8;
     let upstream = TempoUpstream::start().await;
     let mut setup = Setup::tempo(&upstream.url);

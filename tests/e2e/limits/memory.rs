@@ -104,7 +104,7 @@ async fn unread_answers_keep_no_memory_from_small_ones() {
     assert_eq!(stage.get(FILTERED).await.status, 200);
 }
 
-/// Many at once stay within the bound, and whoever asks for little is served all the while.
+/// Many at once stay within the bound, and small requests are served all the while.
 #[tokio::test]
 async fn a_storm_of_big_answers_stays_within_the_bound() {
     const ANSWER: usize = 8 * MIB;

@@ -42,7 +42,7 @@ impl<U> Stage<U> {
 }
 
 #[tokio::test]
-async fn a_long_url_is_told_so_in_the_apis_words() {
+async fn too_long_url_is_refused_in_the_apis_dialect() {
     let stage = Stage::recorded("limits: {uri_bytes: 100}\n").await;
     let long = "x".repeat(100);
     let answer = stage.get(&format!("/api/v1/query?query={long}")).await;
@@ -69,7 +69,7 @@ async fn a_long_url_is_told_so_in_the_apis_words() {
 }
 
 #[tokio::test]
-async fn a_tenant_has_its_places_and_no_more() {
+async fn tenant_has_its_permits_and_no_more() {
     let script = [Step::Gate, json(VECTOR)];
     let rest = "tenant_limits: {default: {requests: 2}, tenants: {big: {requests: 3}}}\n";
     let stage = Stage::scripted(&script, rest).await;
@@ -139,7 +139,7 @@ async fn a_tenant_has_its_places_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_place_is_taken_to_the_end_of_the_answer() {
+async fn permit_is_held_to_the_end_of_the_response() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nsl";
     let script = [Step::send(head), Step::Gate, Step::send("ow")];
     let stage = Stage::scripted(&script, "tenant_limits: {default: {requests: 1}}\n").await;
@@ -160,7 +160,7 @@ async fn a_place_is_taken_to_the_end_of_the_answer() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_is_not_read_holds_no_place() {
+async fn unread_refusal_holds_no_permit() {
     let stage = Stage::recorded("tenant_limits: {default: {requests: 1}}\n").await;
     let mut h2 = stage.connect_h2().await;
     let mut refused = Vec::new();
@@ -277,7 +277,7 @@ tenant_limits: {default: {requests: 10}}
 
 /// Those who show tokens of unknown keys wait for the keys; who has a known one must not.
 #[tokio::test]
-async fn strangers_who_wait_take_nobodys_place() {
+async fn waiting_unauthenticated_clients_take_no_permit() {
     let (known, stranger) = (Key::new("known"), Key::new("stranger"));
     let mut provider = Provider::start(&[&known]).await;
     let issuer = provider.issuer();
@@ -321,9 +321,9 @@ async fn strangers_who_wait_take_nobodys_place() {
     }
 }
 
-/// Where a path asks for no token, strangers can use it; but not all of it.
+/// Paths that require no token can be used by any client, but not up to their whole capacity.
 #[tokio::test]
-async fn strangers_without_a_token_leave_places_to_callers() {
+async fn clients_without_a_token_take_no_permits() {
     let script = [Step::Gate, json(VECTOR)];
     let rest = "limits: {requests: 4}\npassthrough: {authentication: none}\n";
     let stage = Stage::scripted(&script, rest).await;
@@ -359,7 +359,7 @@ async fn changed_limits_hold_at_once_and_state_outlives_other_changes() {
     let other = token("other");
     while rig.status(&other).await == 200 {}
     let before = rig.config.rest.clone();
-    // An unrelated change gives nobody a new burst.
+    // An unrelated change resets no rate limit.
     rig.config.rest = format!("{before}limits: {{query_selectors: 7}}\n");
     rig.replace();
     eventually("it is reloaded", async || rig.reloads().await.0 > 1.5).await;
@@ -418,7 +418,7 @@ async fn requests_in_flight_count_under_a_new_limit() {
 }
 
 #[tokio::test]
-async fn bad_limits_are_told_with_their_place() {
+async fn invalid_limits_are_reported_with_their_position() {
     let rig = Rig::start(|_, _| {}).await;
     let good = rig.config.to_string();
     for (section, told) in [

@@ -1,4 +1,4 @@
-//! What a query text may be to the store that reads it, whoever sends it and wherever it stands.
+//! Bounds on query texts, for all callers and in every parameter.
 //! The limits are set low, so that harmless texts are over them.
 
 use std::collections::HashMap;

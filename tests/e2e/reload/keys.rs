@@ -173,7 +173,7 @@ async fn published_keys_are_followed() {
     );
 }
 
-/// Takes eleven seconds: strangers may not ask for a fetch sooner after another.
+/// Takes eleven seconds: clients cannot trigger fetches of keys more often.
 #[tokio::test]
 async fn an_unknown_key_is_asked_for_once_in_a_while() {
     let (old, new, stranger) = (Key::new("old"), Key::new("new"), Key::new("stranger"));
@@ -281,7 +281,7 @@ async fn a_provider_that_talks_nonsense_is_one_that_is_away() {
 }
 
 #[tokio::test]
-async fn the_token_for_the_provider_is_read_anew() {
+async fn token_for_the_provider_is_reread() {
     let key = Key::new("key");
     let provider = Provider::start(&[&key]).await;
     let issuer = provider.issuer();

@@ -7,7 +7,7 @@ use crate::kit::raw::{exchange, request};
 use crate::kit::upstream::Upstream;
 
 #[tokio::test]
-async fn what_writes_or_administrates_stays_closed() {
+async fn writes_and_administration_stay_closed() {
     let upstream = Upstream::start().await;
     let proxy = shadowed(&upstream.url, "").await;
     let token = proxy.signer.tenant("acme");
@@ -37,7 +37,7 @@ async fn what_writes_or_administrates_stays_closed() {
             let refused = [400, 401, 403, 405].contains(&answer.status);
             assert!(refused, "{method} {path}: {}", answer.head);
             let seen = upstream.take();
-            assert!(seen.is_empty(), "{method} {path} went up: {seen:#?}");
+            assert!(seen.is_empty(), "{method} {path} was forwarded: {seen:#?}");
         }
     }
     assert!(counted(&proxy, "tsdb_admin", "closed", "").await >= 6.0);
@@ -45,9 +45,9 @@ async fn what_writes_or_administrates_stays_closed() {
     assert!(metric(&proxy, "partywall_refusals_total").await >= 34.0);
 }
 
-/// For whoever the config opens it to, it is open as ever.
+/// For callers that the config opens it to, it is open as usual.
 #[tokio::test]
-async fn what_is_open_to_admins_stays_open_to_them_alone() {
+async fn endpoints_open_to_admins_are_closed_to_tenants() {
     let upstream = Upstream::start().await;
     let mut setup = Setup::new(&upstream.url);
     setup.upstream_options = vec![shadow(), "open_to_admins: [tsdb_admin]".to_owned()];

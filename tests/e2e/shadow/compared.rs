@@ -1,4 +1,4 @@
-//! The confined twin of a request, and the sizes of both answers.
+//! The confined copy of a request, and the sizes of both responses.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::kit::token::now;
 use crate::kit::upstream::Upstream;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_operator_sees_who_would_see_less() {
+async fn shadow_mode_shows_which_callers_would_see_less() {
     let data = Dataset::shared(now() - 30).only(&["acme", "beta"]);
     let store = Prometheus::with_data("compared", &data).await;
     let folder = tempfile::TempDir::new().expect("a folder");
@@ -60,9 +60,9 @@ async fn an_operator_sees_who_would_see_less() {
     assert!(open > confined && confined > 0.0, "{open} {confined}");
 }
 
-/// Nothing is sent that nobody asked for.
+/// No copy is sent unless configured.
 #[tokio::test]
-async fn without_compare_one_request_goes_up() {
+async fn without_compare_one_request_is_forwarded() {
     let upstream = Upstream::start().await;
     let mut setup = Setup::new(&upstream.url);
     setup.upstream_options = vec![shadow()];
@@ -80,10 +80,10 @@ async fn without_compare_one_request_goes_up() {
     );
 }
 
-/// The client's request first, as it came; then its twin, confined. Nobody's has one who would be
+/// The client's request first, unmodified; then its confined copy. There is none for one that would be
 /// refused.
 #[tokio::test]
-async fn the_twin_is_confined_and_comes_after() {
+async fn confined_copy_is_sent_after_the_response() {
     let upstream = Upstream::start().await;
     let mut setup = Setup::new(&upstream.url);
     setup.upstream_options = vec![shadow_for(Duration::from_hours(1), ", compare: 1")];

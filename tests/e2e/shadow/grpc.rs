@@ -5,7 +5,7 @@ use crate::kit::client::{Ask, Client};
 use crate::kit::grpc::{Call, call};
 use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::tempo_messages::SearchRequest;
-use crate::kit::tempo_upstream::{TempoUpstream, is_companion, trace_id};
+use crate::kit::tempo_upstream::{TempoUpstream, is_ownership_query, trace_id};
 
 const SEARCH: &str = "/tempopb.StreamingQuerier/Search";
 const UNIMPLEMENTED: u8 = 12;
@@ -48,7 +48,7 @@ async fn streams_pass_as_they_are() {
         assert_eq!(answer.messages, direct.messages);
         assert_eq!(answer.headers["x-partywall-shadow"], expected);
         let seen = upstream.take_one();
-        assert!(!is_companion(&seen));
+        assert!(!is_ownership_query(&seen));
         assert_eq!(seen.path(), SEARCH);
         assert_eq!(seen.body, search().body);
         assert_eq!(seen.header("x-scope-orgid"), Some("one"));

@@ -1,4 +1,4 @@
-//! Whoever asks gets what the store itself answers.
+//! Every client gets the store's own response.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -67,7 +67,7 @@ fn questions(data: &Dataset) -> Vec<(Ask, &'static str)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_are_the_stores_own_whoever_asks() {
+async fn cached_responses_equal_the_stores_for_every_caller() {
     let data = Dataset::shared(now() - 30).only(&["acme", "beta"]);
     let store = Prometheus::with_data("shadowed", &data).await;
     let proxy = shadowed(&store.url, "").await;
@@ -156,8 +156,8 @@ async fn compressed_answers_stay_so_and_preflights_pass() {
     }
 }
 
-/// A plain proxy would send on what names a tenant; whoever would be believed on the proxy's
-/// account is still not named, and a token is not shown to a store that does not ask for it.
+/// A plain proxy would forward headers that name a tenant; headers that are trusted on the proxy's
+/// account are still removed, and a token is not sent to a store that does not ask for it.
 #[tokio::test]
 async fn headers_are_those_of_a_plain_proxy() {
     let upstream = Upstream::start().await;
@@ -191,7 +191,7 @@ async fn headers_are_those_of_a_plain_proxy() {
 }
 
 #[tokio::test]
-async fn a_token_goes_up_where_the_store_checks_tokens_itself() {
+async fn token_is_forwarded_if_the_store_checks_tokens_itself() {
     let upstream = Upstream::start().await;
     let mut setup = Setup::new(&upstream.url);
     setup.upstream_options = vec![shadow(), "credentials: {forward_token: true}".to_owned()];
@@ -208,7 +208,7 @@ async fn a_token_goes_up_where_the_store_checks_tokens_itself() {
     assert_eq!(upstream.take_one().header("authorization"), None);
 }
 
-/// What is too large to be read ahead goes up all the same.
+/// A body that is too large to be buffered is forwarded all the same.
 #[tokio::test]
 async fn a_body_over_the_bound_is_sent_on() {
     let upstream = Upstream::start().await;
@@ -232,7 +232,7 @@ async fn a_body_over_the_bound_is_sent_on() {
     assert!(metric(&proxy, "partywall_buffered_bytes").await < 1.0);
 }
 
-/// The same where its length is not said: what was read of it goes up first, in order.
+/// The same where its length is not said: what was buffered of it is forwarded first, in order.
 #[tokio::test]
 async fn a_body_that_turns_out_too_large_is_sent_on_whole() {
     let upstream = Upstream::start().await;
@@ -263,7 +263,7 @@ async fn a_body_that_turns_out_too_large_is_sent_on_whole() {
 }
 
 #[tokio::test]
-async fn what_a_tenant_may_ask_for_is_not_bounded_but_counted() {
+async fn shadow_mode_counts_tenant_limits_without_enforcing_them() {
     let upstream = Upstream::start().await;
     let limits = "tenant_limits: {default: {requests_per_second: 1, burst: 1, max_range: 1h}}\n";
     let proxy = shadowed(&upstream.url, limits).await;
@@ -290,7 +290,7 @@ async fn what_a_tenant_may_ask_for_is_not_bounded_but_counted() {
 
 /// One record a minute of a caller's denials of a kind, with who, what and why.
 #[tokio::test]
-async fn the_audit_trail_tells_whom_enforcement_would_break() {
+async fn audit_trail_names_callers_that_enforcement_would_refuse() {
     let upstream = Upstream::start().await;
     let folder = tempfile::TempDir::new().expect("a folder");
     let file = folder.path().join("audit");

@@ -1,4 +1,4 @@
-//! What the operator's tools say of it; and that nobody gets it by a slip.
+//! What the operator's tools report of it; and that it cannot be enabled by accident.
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -108,7 +108,7 @@ fn check_warns_and_refuses_every_slip() {
 }
 
 #[test]
-fn explain_says_that_what_it_tells_is_not_yet_so() {
+fn explain_says_that_shadow_mode_is_in_force() {
     let args = ["explain", "--config", "p.yaml", "--claims", "-"];
     let claims = r#"{"tenant_id": "acme"}"#;
     let query = [&args[..], &["up"]].concat();

@@ -303,7 +303,7 @@ async fn the_trace_is_in_the_audit_record() {
     .await;
 }
 
-/// A collector that is not there, or never answers, is nobody's trouble but the operator's.
+/// A collector that is unreachable, or never responds, does not affect requests.
 #[tokio::test]
 async fn requests_do_not_feel_the_collector() {
     let silent = Upstream::start().await;
@@ -324,7 +324,7 @@ async fn requests_do_not_feel_the_collector() {
 }
 
 #[tokio::test]
-async fn what_is_queued_at_the_end_is_sent() {
+async fn queued_spans_are_sent_at_shutdown() {
     let collector = Upstream::start().await;
     collector.reply(accepted());
     let mut rig = Rig::start(|config, _| {

@@ -27,7 +27,7 @@ fn asks() -> [Ask; 3] {
 }
 
 #[tokio::test]
-async fn a_valid_trace_context_goes_up_untouched() {
+async fn valid_trace_context_is_forwarded_unmodified() {
     let stage = Stage::recorded("").await;
     let token = stage.proxy.signer.tenant("acme");
     for ask in asks() {

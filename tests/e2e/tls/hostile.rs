@@ -123,10 +123,10 @@ async fn s2_protocols_are_ours_or_none() {
     assert!(rig.upstream.take().is_empty());
 }
 
-/// Who was let in without a certificate cannot show one later, and no handshake begins anew.
+/// A client admitted without a certificate cannot send one later: there is no renegotiation.
 /// OpenSSL alone asks for that (`R`); where there is none, nothing is tried.
 #[tokio::test]
-async fn s3_no_handshake_begins_anew() {
+async fn s3_renegotiation_is_refused() {
     let authority = Authority::new("ca");
     let rig = rig(&authority, "").await;
     let found = std::env::var_os("PATH").is_some_and(|paths| {
@@ -174,7 +174,7 @@ async fn s3_no_handshake_begins_anew() {
 }
 
 /// A certificate of the right authority opens the door, not a tenant's data; one of another
-/// authority, or nobody's, opens nothing, remembered session or not.
+/// authority, or of none, is refused, with a resumed session or without.
 #[tokio::test]
 async fn s4_a_certificate_is_no_token() {
     let (authority, foreign) = (Authority::new("ca"), Authority::new("ca"));

@@ -110,7 +110,7 @@ async fn both_protocols_by_negotiation() {
 }
 
 #[tokio::test]
-async fn what_was_agreed_on_is_what_is_spoken() {
+async fn negotiated_protocol_is_used() {
     let authority = Authority::new("ca");
     let rig = rig(&authority, "", "").await;
     let http1 = format!(
@@ -227,7 +227,7 @@ async fn a_client_that_does_not_trust_us_is_counted() {
 }
 
 #[tokio::test]
-async fn who_forgets_the_s_is_told() {
+async fn plain_http_on_a_tls_port_gets_an_explanation() {
     let authority = Authority::new("ca");
     let rig = rig(&authority, "", "").await;
     let answer = rig.ask(&ACME).await;

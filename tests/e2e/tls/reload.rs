@@ -346,7 +346,7 @@ async fn a_listener_that_moves_keeps_its_tls() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_certificate_is_told_ahead() {
+async fn certificate_expiry_is_warned_about_ahead() {
     let authority = Authority::new("ca");
     let now = token::now();
     let (soon, late) = (now + 3 * 24 * 3600, now + 30 * 24 * 3600);

@@ -1,4 +1,4 @@
-//! TLS towards upstreams: whom the proxy believes, what it shows, and files that change.
+//! TLS towards upstreams: trusted certificates, client certificates, and files that change.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ async fn assert_status(rig: &Rig, what: &str, status: u16) {
 }
 
 #[tokio::test]
-async fn only_the_configured_authority_is_believed() {
+async fn only_the_configured_authority_is_trusted() {
     let (authority, other) = (Authority::new(), Authority::new());
     let upstream = SecureUpstream::start(&authority.server("127.0.0.1"), &[]).await;
     let (own, wrong) = (authority.pem(), other.pem());
@@ -212,7 +212,7 @@ async fn without_verification_a_certificate_still_needs_its_key() {
     }
 }
 
-/// Whoever keeps asking until it is told to stop; fails at any answer but 200.
+/// A client that sends requests until it is stopped; fails at any answer but 200.
 struct Load {
     over: Arc<AtomicBool>,
     workers: Vec<JoinHandle<usize>>,
@@ -248,7 +248,7 @@ impl Load {
 }
 
 #[tokio::test]
-async fn a_rotated_token_goes_up_within_a_poll_and_no_request_fails() {
+async fn rotated_token_is_used_within_a_poll_and_no_request_fails() {
     let authority = Authority::new();
     let upstream = SecureUpstream::start(&authority.server("127.0.0.1"), &[]).await;
     let mut rig = rig(
@@ -328,7 +328,7 @@ async fn certificates_change_under_load_and_no_request_fails() {
     };
     shows(&first).await;
 
-    // As authorities are changed: both are believed for a while.
+    // While authorities are rotated, both are trusted.
     let reloaded = async |change: &dyn Fn()| {
         let (before, _) = rig.reloads().await;
         change();

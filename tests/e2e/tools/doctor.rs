@@ -213,7 +213,7 @@ async fn a_store_that_ignores_match_is_found() {
 }
 
 #[tokio::test]
-async fn what_does_not_answer_fails_within_its_time() {
+async fn unresponsive_upstream_fails_within_its_timeout() {
     let gone = format!("http://127.0.0.1:{}", free_port());
     let said = Config::metrics(&gone, "").doctor(&[]).await;
     assert_eq!(said.code, 1);
@@ -416,7 +416,7 @@ async fn a_good_tempo_is_well() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_tempo_is_found() {
+async fn problems_of_a_tempo_are_found() {
     let text = json!({"stringValue": "acme"});
     let store = tempo(&[span(&text), json!({"spanID": "a2"})], false).await;
     let unimplemented = TempoReply::grpc(&[], 12, "unknown service");

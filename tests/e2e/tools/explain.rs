@@ -145,7 +145,7 @@ async fn each_leaf_pipeline_of_a_traceql_query_is_marked() {
 
 /// What is explained is compared with what the upstream sees of the same request.
 #[tokio::test]
-async fn what_is_explained_is_what_is_sent() {
+async fn explained_request_equals_the_forwarded_one() {
     let rig = Rig::open("").await;
     let trace = "0123456789abcdef0123456789abcdef";
     let up = escape("up{a=\"b\"} + sum by (x) (c)");
@@ -181,7 +181,7 @@ async fn what_is_explained_is_what_is_sent() {
             assert_eq!(rig.took().len(), 0, "{line}: explaining sends nothing");
             let explained = said.json();
             assert_eq!(explained["result"], "sent", "{line}: {explained:#}");
-            // The recorded answer fits few endpoints; what went up is what counts.
+            // The recorded answer fits few endpoints; what was forwarded is what counts.
             rig.send(tenants, method, target).await;
             let seen = rig.took();
             let seen = seen
@@ -194,7 +194,7 @@ async fn what_is_explained_is_what_is_sent() {
     }
 }
 
-/// A metadata call has a companion; it is neither counted nor sent.
+/// A metadata call has a side request; it is neither counted nor sent.
 #[tokio::test]
 async fn side_requests_are_not_sent() {
     let rig = Rig::open("").await;
@@ -223,7 +223,7 @@ async fn side_requests_are_not_sent() {
 }
 
 #[tokio::test]
-async fn refusals_are_those_of_the_proxy_and_say_what_would_allow_them() {
+async fn explained_refusals_equal_the_proxys_and_name_the_key() {
     let rig = Rig::open(
         "promql:\n  foreign_matchers: reject\nlimits:\n  query_bytes: 50\n  query_depth: 3\n  query_nodes: 12\n  format_bytes: 60\n  query_selectors: 2\n",
     )
@@ -376,7 +376,7 @@ async fn claims_are_taken_as_given_and_it_says_so() {
     let stranger = rig.claimed(&json!({"iss": "https://other"}), &["up"]);
     assert_eq!(stranger.code, 1);
     assert!(
-        stranger.err.contains("none of tokens.issuers"),
+        stranger.err.contains("not in tokens.issuers"),
         "{stranger:#?}"
     );
     let config = rig.config();

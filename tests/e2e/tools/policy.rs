@@ -31,7 +31,7 @@ fn the_shipped_tests_of_the_shipped_configs_pass() {
 }
 
 #[test]
-fn what_is_not_as_expected_is_shown_beside_what_is() {
+fn unexpected_result_is_shown_next_to_the_expected_one() {
     let said = test(
         r#"
   - name: tenants
@@ -99,7 +99,7 @@ FAIL  requests  (p.yaml:10:5)
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told_with_its_place_and_is_no_failed_test() {
+fn unreadable_file_is_reported_with_its_position_and_is_no_failed_test() {
     let unreadable = |said: Said, text: &str| {
         assert_eq!(said.code, 2, "{said:#?}");
         assert!(said.err.contains(text), "{said:#?}");

@@ -214,7 +214,7 @@ async fn methods_are_those_that_are_documented() {
 }
 
 #[tokio::test]
-async fn what_is_not_documented_is_not_served() {
+async fn undocumented_paths_are_not_served() {
     let rig = Rig::open().await;
     let document = rig.document().await;
     let groups = document["x-closed"].as_array().expect("groups");
@@ -257,7 +257,7 @@ async fn what_is_not_documented_is_not_served() {
 }
 
 #[tokio::test]
-async fn the_admin_address_answers_what_is_documented() {
+async fn admin_address_serves_the_documented_endpoints() {
     let rig = Rig::open().await;
     let document = rig.document().await;
     let all = operations(&document);

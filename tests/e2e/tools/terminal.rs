@@ -1,4 +1,4 @@
-//! Colours and progress are for people at a terminal, and for nobody else.
+//! Colours and progress are shown on terminals only.
 
 use std::process::{Command, Stdio};
 
@@ -90,7 +90,7 @@ fn config(dir: &TempDir, url: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_doctor_says_what_it_waits_for_at_a_terminal_alone() {
+async fn doctor_shows_progress_only_on_a_terminal() {
     let silent = Upstream::start().await;
     silent.behave(Behaviour::Silent);
     let dir = TempDir::new().expect("a directory");

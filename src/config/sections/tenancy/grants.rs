@@ -1,4 +1,4 @@
-//! What a rule asks for and grants.
+//! The conditions and grants of a rule.
 
 use std::sync::Arc;
 
@@ -10,9 +10,8 @@ use super::pattern::Pattern;
 /// One rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TenantRule {
-    /// `when`: what must hold for the rule to decide; all given parts must.
+    /// `when`: the conditions under which the rule decides; all of them must hold.
     pub when: When,
-    /// What it grants.
     pub grant: Grant,
 }
 
@@ -39,20 +38,20 @@ pub enum Grant {
 /// Tenants from a claim.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClaimGrant {
-    /// `claim`: where the values are.
+    /// `claim`: the claim with the values.
     pub claim: ClaimPath,
-    /// `separator`: splits a string into several values; blanks around each are dropped. Without
+    /// `separator`: splits a string into several values; whitespace around each is removed. Without
     /// it a string is one value.
     pub separator: Option<String>,
-    /// `pattern`: a regex that must match a value as a whole; its first group, or the whole, is
-    /// the tenant. Values that do not match are left out.
+    /// `pattern`: a regex that must match a whole value; its first group, or the whole match, is
+    /// the tenant. Other values are ignored.
     pub pattern: Option<Pattern>,
-    /// `map`: from value (after `pattern`) to tenants; when given, values not in it are left out.
+    /// `map`: from value (after `pattern`) to tenants; values not in it are ignored.
     pub map: Option<Vec<(String, Vec<String>)>>,
 }
 
-/// The keys that lead to a claim: `realm_access.roles`, or `["https://example.com/tenants"]`
-/// where a key holds dots. Never empty, no key empty.
+/// The keys of a claim's path: `realm_access.roles`, or `["https://example.com/tenants"]` if a key
+/// contains dots. Never empty, without empty keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClaimPath(pub Vec<String>);
 

@@ -1,4 +1,4 @@
-//! `tenancy`: which tenants a caller has, and what names them in the stores.
+//! `tenancy`: which tenants a caller has, and how stores name them.
 
 mod claims;
 mod grants;
@@ -19,21 +19,21 @@ use crate::config::reader::{Field, Read, Reader, Section};
 use crate::config::values::{count, flag, is_name, shown, text};
 use crate::config::warning::WarningCode;
 
-/// `tenancy`: how claims become tenants.
+/// `tenancy`: maps claims to tenants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tenancy {
-    /// `rules`, and as the last one the short form `claim` (with `separator`, `pattern`, `map`)
-    /// beside them. The first rule whose `when` holds decides alone. At least one.
+    /// `rules`, and last the short form `claim` (with `separator`, `pattern`, `map`) next to them.
+    /// The first rule whose `when` holds decides alone. At least one.
     pub rules: Vec<TenantRule>,
-    /// `metrics.label`: the label that names a series' tenant. There when an upstream with
-    /// `api: prometheus` is.
+    /// `metrics.label`: the label with a series' tenant. Present if an upstream has `api:
+    /// prometheus`.
     pub metrics_label: Option<Arc<str>>,
-    /// `traces.attribute`: `resource.tenant_id`; the name without `resource.`. There when an
-    /// upstream with `api: tempo` is, and `traces_org_id` is not set.
+    /// `traces.attribute`: `resource.tenant_id`, without `resource.`. Present if an upstream has
+    /// `api: tempo` and `traces_org_id` is not set.
     pub traces_attribute: Option<Arc<str>>,
-    /// `traces.org_id: true`: a Tempo with multitenancy keeps tenants apart by `X-Scope-OrgID`.
+    /// `traces.org_id: true`: Tempo itself separates tenants by `X-Scope-OrgID` (multitenancy).
     pub traces_org_id: bool,
-    /// `and`: further labels that must match as well.
+    /// `and`: further labels that must match too.
     pub and: Vec<FurtherDimension>,
     /// `clusters`: which named clusters a caller may use; `None`, the default, for all of them.
     /// [`Grant::Tenants`] and [`Grant::AllTenants`] are `clusters` and `all_clusters` there.
@@ -156,7 +156,7 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
     })
 }
 
-/// What a dimension is called in the stores, and where the config says so.
+/// How stores name a dimension, and the position of that in the config.
 struct Names<'n> {
     metrics_label: Option<(Field<'n>, Arc<str>)>,
     traces_attribute: Option<(Field<'n>, Arc<str>)>,
@@ -172,8 +172,8 @@ impl Names<'_> {
     }
 }
 
-/// `metrics: { label }` and `traces: { attribute }`, or, for the tenants themselves,
-/// `traces: { org_id: true }`.
+/// `metrics: { label }` and `traces: { attribute }`; for the tenants themselves also `traces: {
+/// org_id: true }`.
 fn names<'n>(
     r: &mut Reader<'_>,
     section: &mut Section<'n>,
@@ -241,7 +241,7 @@ fn label<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Arc<str>
     Err(r.error(field, why))
 }
 
-/// `resource.tenant_id`: tenants are told apart by resource, never by what one span says.
+/// `resource.tenant_id`: tenants are identified by the resource, never by a single span.
 fn attribute<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Arc<str>)> {
     let attribute = text(r, field)?;
     let Some(name) = attribute.strip_prefix("resource.") else {
@@ -261,7 +261,7 @@ fn attribute<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Arc<
     Ok((field.clone(), name.into()))
 }
 
-/// Every upstream's API has a name by which its tenants are told apart.
+/// Requires a label or attribute for the API of every upstream.
 fn complete(
     r: &mut Reader<'_>,
     section: &Section<'_>,
@@ -280,7 +280,7 @@ fn complete(
     result
 }
 
-/// A rule that grants more tenants than a token may have would refuse everybody.
+/// A rule that grants more tenants than a token may have would refuse every caller.
 fn rules_within(
     r: &mut Reader<'_>,
     field: &Field<'_>,
@@ -344,7 +344,7 @@ fn clusters(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> Read<Vec<Te
     }
 }
 
-/// Two dimensions on one label would be two answers to one question.
+/// Two dimensions on one label would contradict each other.
 fn distinct<'i, 'n: 'i>(
     r: &mut Reader<'_>,
     all: impl Iterator<Item = &'i Names<'n>> + Clone,

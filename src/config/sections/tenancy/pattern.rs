@@ -6,15 +6,15 @@ use crate::config::reader::{Field, Read, Reader};
 use crate::config::values::text;
 use crate::config::warning::WarningCode;
 
-/// A compiled, anchored `pattern` that compares by its source.
+/// A compiled, anchored `pattern`; compared by its source.
 #[derive(Clone, Debug)]
 pub struct Pattern(pub Regex);
 
 impl Pattern {
-    /// What anchors the written pattern.
+    /// The anchors around the configured pattern.
     pub const ANCHORS: (&str, &str) = (r"\A(?:", r")\z");
 
-    /// The pattern as the config has it.
+    /// The pattern as configured.
     pub fn written(&self) -> &str {
         let (before, after) = Self::ANCHORS;
         let anchored = self.0.as_str();
@@ -34,7 +34,7 @@ impl PartialEq for Pattern {
 /// The longest `pattern`, in bytes.
 const MAX_PATTERN_BYTES: usize = 1024;
 
-/// The most memory a compiled `pattern` may take, in bytes.
+/// The most memory of a compiled `pattern`, in bytes.
 const MAX_PATTERN_MEMORY: usize = 1024 * 1024;
 
 pub(super) fn pattern(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Pattern> {
@@ -43,7 +43,7 @@ pub(super) fn pattern(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Pattern> {
         return Err(r.error(field, format!("is longer than {MAX_PATTERN_BYTES} bytes")));
     }
     let (before, after) = Pattern::ANCHORS;
-    // Alone first: `a)|(b` must not become sound by the anchors around it.
+    // Compiled without anchors first: `a)|(b` must not become valid through them.
     let regex = compile(&source)
         .and_then(|_| compile(&format!("{before}{source}{after}")))
         .map_err(|error| r.error(field, reason(&error)))?;
@@ -51,7 +51,7 @@ pub(super) fn pattern(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Pattern> {
     Ok(Pattern(regex))
 }
 
-/// The first group is the tenant, in every value that matches.
+/// The first group must be the tenant, in every value that matches.
 fn one_group(r: &mut Reader<'_>, field: &Field<'_>, regex: &Regex) -> Read<()> {
     // The whole match counts as one.
     match regex.captures_len() {
@@ -78,13 +78,13 @@ fn compile(source: &str) -> Result<Regex, regex::Error> {
         .build()
 }
 
-/// The last line of the library's picture of the error.
+/// The last line of the regex crate's multi-line error.
 fn reason(error: &regex::Error) -> String {
     match error {
         regex::Error::Syntax(picture) => {
             let last = picture.lines().last().unwrap_or_default();
             let reason = last.trim_start_matches("error: ");
-            format!("is no regular expression: {reason}")
+            format!("is not a regular expression: {reason}")
         }
         _ => "the regular expression is too big".into(),
     }

@@ -1,4 +1,4 @@
-//! `rules`, and their short form: who has which tenants.
+//! `rules`, and their short form.
 
 use std::sync::Arc;
 
@@ -12,28 +12,27 @@ use crate::config::warning::WarningCode;
 use crate::config::yaml::Value;
 use crate::tenant::Tenant;
 
-/// What the rules may refer to, and must provide for.
+/// What the rules may refer to, and must cover.
 pub(in crate::config::sections) struct Known {
-    /// The issuers' names; with an error among them, nothing is said about unknown ones.
+    /// The issuers' names; if one has an error, unknown names are not reported.
     pub(in crate::config::sections) issuers: Read<Vec<Arc<str>>>,
     pub(in crate::config::sections) apis: Vec<Api>,
-    /// The names of the clusters; with an error among them, nothing is said about unknown ones.
+    /// The names of the clusters; if one has an error, unknown names are not reported.
     pub(in crate::config::sections) clusters: Read<Vec<Arc<str>>>,
 }
 
-/// What the rules are about.
+/// What the rules grant.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dimension {
-    /// The tenants themselves.
     Tenants,
-    /// A further label, which restricts and never opens.
+    /// A further label, which can only restrict.
     Further,
     /// Named clusters.
     Clusters,
 }
 
 impl Dimension {
-    /// What a rule can grant.
+    /// The possible grants of a rule.
     fn grants(self) -> [(&'static str, Alternative<Grant>); 3] {
         let claim: Alternative<Grant> =
             |r, field| granting_claim(r, field).map(bare).map(Grant::Claim);
@@ -48,7 +47,7 @@ impl Dimension {
     }
 }
 
-/// `rules`, and after them the short form beside them.
+/// `rules`, followed by the short form next to them.
 pub(super) fn rules(
     r: &mut Reader<'_>,
     section: &mut Section<'_>,
@@ -69,12 +68,12 @@ pub(super) fn rules(
         return Err(r.error(section.field(), message));
     }
     let listed = listed.unwrap_or_default();
-    all_reached(r, &listed, short.is_some())?;
+    all_reachable(r, &listed, short.is_some())?;
     if dimension == Dimension::Tenants {
         all_tenants_of_some(r, &listed, known)?;
     }
     if let Some(claim) = &short {
-        of_one_issuer(r, section, claim, &When::default(), known);
+        check_subject(r, section, claim, &When::default(), known);
     }
     let refinement = refinement?;
     let short = short.map(|claim| TenantRule {
@@ -88,8 +87,8 @@ pub(super) fn rules(
         .collect())
 }
 
-/// A rule without `when` always decides, so nothing may come after it.
-fn all_reached(
+/// A rule without `when` always decides, so it must be the last.
+fn all_reachable(
     r: &mut Reader<'_>,
     listed: &[(Field<'_>, TenantRule)],
     short_follows: bool,
@@ -107,7 +106,7 @@ fn all_reached(
     }
 }
 
-/// `all_tenants` is for some callers: for all of them there would be nothing to keep apart.
+/// `all_tenants` is for some callers: if all had it, nothing would be separated.
 fn all_tenants_of_some(
     r: &mut Reader<'_>,
     listed: &[(Field<'_>, TenantRule)],
@@ -138,7 +137,7 @@ fn all_tenants_of_some(
     if issuers.len() > 1 {
         for (field, rule) in listed {
             if rule.grant == Grant::AllTenants && rule.when.issuer.is_none() {
-                let message = "`all_tenants` is granted by a claim of any issuer: whoever runs one \
+                let message = "`all_tenants` is granted by a claim of any issuer: the operator of any one \
                                of them can write it. Add `issuer` to `when`";
                 r.warn(field, WarningCode::AllTenantsOfAnyIssuer, message);
             }
@@ -147,8 +146,8 @@ fn all_tenants_of_some(
     Ok(())
 }
 
-/// Warns where the same `sub` of two issuers, two users, would be one tenant.
-fn of_one_issuer(
+/// Warns if the same `sub` of two issuers, which are two users, would be one tenant.
+fn check_subject(
     r: &mut Reader<'_>,
     section: &mut Section<'_>,
     claim: &ClaimPath,
@@ -194,7 +193,7 @@ fn rule<'n>(
     };
     if let (Ok(Grant::Claim(grant)), Ok(when)) = (&grant, &when) {
         let when = when.clone().unwrap_or_default();
-        of_one_issuer(r, &mut section, &grant.claim, &when, known);
+        check_subject(r, &mut section, &grant.claim, &when, known);
     }
     section.finish(r)?;
     allowed?;
@@ -240,7 +239,7 @@ fn granting_claim(r: &mut Reader<'_>, field: &Field<'_>) -> Read<ClaimPath> {
     Ok(claim)
 }
 
-/// `a.b.c`, or a list of keys where one holds dots.
+/// `a.b.c`, or a list of keys if one contains dots.
 fn claim_path(r: &mut Reader<'_>, field: &Field<'_>) -> Read<ClaimPath> {
     if let Value::List(_) = field.node.value {
         return r.some_of(field, text).map(ClaimPath);
@@ -252,7 +251,7 @@ fn claim_path(r: &mut Reader<'_>, field: &Field<'_>) -> Read<ClaimPath> {
     }
     let keys: Vec<String> = path.split('.').map(str::to_owned).collect();
     if keys.iter().any(String::is_empty) {
-        let message = "is no dotted path: a key is empty";
+        let message = "is not a dotted path: a key is empty";
         return Err(r.error(field, message));
     }
     Ok(ClaimPath(keys))
@@ -267,7 +266,7 @@ fn bare(claim: ClaimPath) -> ClaimGrant {
     }
 }
 
-/// What may stand beside `claim`.
+/// The keys that may accompany `claim`.
 struct Refinement {
     separator: Option<String>,
     pattern: Option<Pattern>,
@@ -293,7 +292,7 @@ fn refinement(r: &mut Reader<'_>, section: &mut Section<'_>, has_claim: bool) ->
         if has_claim {
             Ok(())
         } else {
-            Err(r.error(field, "goes with `claim` only"))
+            Err(r.error(field, "requires `claim`"))
         }
     };
     let separator = section.optional(r, "separator", |r, field| {

@@ -18,28 +18,28 @@ use crate::config::{files, url};
 pub struct Issuer {
     /// `issuer`: the exact `iss`.
     pub issuer: Arc<str>,
-    /// `audiences`: one of these must be in `aud`; not empty.
+    /// `audiences`: `aud` must contain one of these; not empty.
     pub audiences: Vec<String>,
-    /// `algorithms`: what a token may be signed with; not empty. All of one family (HMAC secrets
+    /// `algorithms`: the permitted signature algorithms; not empty. All of one family (HMAC secrets
     /// never with public keys).
     pub algorithms: Vec<Algorithm>,
     /// `authorized_parties`: if not empty, `azp` (or `client_id`) must be one of these.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub authorized_parties: Vec<String>,
-    /// `leeway`: how far clocks may disagree, default 30 s, at most 5 min.
+    /// `leeway`: the tolerated clock skew, default 30 s, at most 5 min.
     #[serde(serialize_with = "serialize::duration")]
     pub leeway: Duration,
-    /// `max_lifetime`: the longest time from `iat` to `exp`; where a token has no `iat`, from now.
-    /// `None` for no bound.
+    /// `max_lifetime`: the longest time from `iat` to `exp`; if a token has no `iat`, from now.
+    /// `None` for no limit.
     #[serde(serialize_with = "serialize::optional_duration")]
     pub max_lifetime: Option<Duration>,
-    /// Where the keys are.
+    /// Where the issuer's keys are.
     #[serde(flatten)]
     pub keys: KeySource,
     /// `refresh_interval`: how often remote keys are fetched, default 5 min.
     #[serde(serialize_with = "serialize::duration")]
     pub refresh_interval: Duration,
-    /// `max_stale`: how long keys outlive the last good fetch, default 24 h.
+    /// `max_stale`: how long keys stay valid after the last successful fetch, default 24 h.
     #[serde(serialize_with = "serialize::duration")]
     pub max_stale: Duration,
 }
@@ -84,7 +84,7 @@ impl Algorithm {
     }
 }
 
-/// Where an issuer's keys are; exactly one of these keys is given.
+/// Where an issuer's keys are; exactly one of these keys is present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// `discovery: true`: `{issuer}/.well-known/openid-configuration` (OpenID Connect Discovery
@@ -92,7 +92,7 @@ pub enum KeySource {
     Discovery {
         /// `ca_file`
         ca_file: Option<PathBuf>,
-        /// `bearer_token_file`: shown to the provider (Kubernetes' API server asks for it).
+        /// `bearer_token_file`: sent to the provider (the API server of Kubernetes requires it).
         bearer_token_file: Option<PathBuf>,
     },
     /// `jwks_url`
@@ -104,16 +104,16 @@ pub enum KeySource {
         /// `bearer_token_file`
         bearer_token_file: Option<PathBuf>,
     },
-    /// `jwks_file`: the text of the file, read with the config.
+    /// `jwks_file`: the content of the file, read with the config.
     Jwks(String),
-    /// `pem_file`: the text of the file: public keys or certificates.
+    /// `pem_file`: the content of the file: public keys or certificates.
     Pem(String),
-    /// `hmac_secret` or `hmac_secret_file`: at least as long as the longest hash among the
-    /// algorithms, so 32 to 64 bytes (RFC 7518 §3.2).
+    /// `hmac_secret` or `hmac_secret_file`: at least as long as the longest hash of the algorithms,
+    /// so 32 to 64 bytes (RFC 7518 §3.2).
     Hmac(Secret),
 }
 
-/// What files hold is not shown.
+/// The content of files is not shown.
 impl Serialize for KeySource {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -144,7 +144,7 @@ impl Serialize for KeySource {
 
 const MAX_LEEWAY: Duration = Duration::from_mins(5);
 
-/// The issuers, and their names even if something else is wrong with one.
+/// The issuers, and their names even if one of them has another error.
 pub(super) struct Issuers {
     pub(super) all: Read<Vec<Issuer>>,
     pub(super) names: Read<Vec<Arc<str>>>,
@@ -241,8 +241,8 @@ fn issuer<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
     })
 }
 
-/// Names out of [`Algorithm::ALL`]; HMAC never beside public keys: a verifier that takes both
-/// could be given the public key as an HMAC secret.
+/// Names from [`Algorithm::ALL`]; HMAC never with public keys: a verifier that accepts both could
+/// be given the public key as an HMAC secret.
 fn algorithms(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Vec<Algorithm>> {
     let algorithms = r.some_of(field, |r, field| {
         if text(r, field)?.eq_ignore_ascii_case("none") {
@@ -265,7 +265,7 @@ fn algorithms(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Vec<Algorithm>> {
         .collect())
 }
 
-/// The one source of keys, and what goes with it.
+/// The source of keys, and the keys that accompany it.
 fn keys(r: &mut Reader<'_>, section: &mut Section<'_>) -> Read<KeySource> {
     let source = section.exactly_one::<KeySource>(
         r,
@@ -300,7 +300,7 @@ fn keys(r: &mut Reader<'_>, section: &mut Section<'_>) -> Read<KeySource> {
     );
     let remote_only = |r: &mut Reader<'_>, field: &Field<'_>| match &source {
         Ok(KeySource::Jwks(_) | KeySource::Pem(_) | KeySource::Hmac(_)) => {
-            Err(r.error(field, "goes with `discovery` or `jwks_url` only"))
+            Err(r.error(field, "requires `discovery` or `jwks_url`"))
         }
         _ => Ok(()),
     };
@@ -309,7 +309,7 @@ fn keys(r: &mut Reader<'_>, section: &mut Section<'_>) -> Read<KeySource> {
         if let Ok(KeySource::JwksUrl { url, .. }) = &source
             && !url::is_https(url)
         {
-            return Err(r.error(field, "is of no use: the jwks_url is not https"));
+            return Err(r.error(field, "has no effect: the jwks_url is not https"));
         }
         files::ca_file(r, field)
     });
@@ -337,8 +337,8 @@ fn keys(r: &mut Reader<'_>, section: &mut Section<'_>) -> Read<KeySource> {
     Ok(source)
 }
 
-/// HMAC algorithms with an HMAC secret, and only with one; the secret at least as long as the
-/// hash (RFC 7518 §3.2).
+/// HMAC algorithms need an HMAC secret, and others must not have one; the secret must be at least
+/// as long as the hash (RFC 7518 §3.2).
 fn keys_fit(
     r: &mut Reader<'_>,
     section: &Section<'_>,

@@ -13,12 +13,12 @@ use crate::config::values::{KIB, MIB, count, size, text};
 /// `tokens`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tokens {
-    /// `sources`: headers a token is looked for in, in order; the first that is present decides.
+    /// `sources`: headers that may contain the token, in order; the first that is present decides.
     /// Default: `Authorization` (scheme Bearer), then `X-Id-Token`.
     pub sources: Vec<TokenSource>,
     /// `issuers`: at least one; issuer names are unique.
     pub issuers: Vec<Issuer>,
-    /// `cache_entries`: verified tokens kept, default 10 000.
+    /// `cache_entries`: cached verified tokens, default 10 000.
     pub cache_entries: usize,
     /// `max_bytes`: the longest token, default 16 KiB.
     pub max_bytes: usize,
@@ -29,14 +29,14 @@ pub struct Tokens {
 pub struct TokenSource {
     /// `header`: lower case.
     pub header: String,
-    /// `scheme`: the authentication scheme before the token, matched without case
-    /// (RFC 9110 §11.1); `None` where the header is the bare token. Default: `Bearer` for
-    /// `Authorization`, none for others.
+    /// `scheme`: the authentication scheme before the token, compared without case (RFC 9110
+    /// §11.1); `None` if the header is the bare token. Default: `Bearer` for `Authorization`, none
+    /// for others.
     pub scheme: Option<String>,
 }
 
-/// Headers that say where, how and over which hop a message is sent (RFC 9110 §7, RFC 9112), and
-/// cookies, of which one header holds many (RFC 6265 §4.2.1).
+/// Headers about how and over which hop a message is sent (RFC 9110 §7, RFC 9112), and cookies,
+/// several of which share one header (RFC 6265 §4.2.1).
 const MEANT_OTHERWISE: [&str; 17] = [
     "connection",
     "content-encoding",
@@ -57,7 +57,7 @@ const MEANT_OTHERWISE: [&str; 17] = [
     "via",
 ];
 
-/// The tokens, and the issuers' names even if something else is wrong.
+/// The tokens, and the issuers' names even if something else has an error.
 pub(super) struct TokensAndIssuers {
     pub(super) all: Read<Tokens>,
     pub(super) issuers: Read<Vec<Arc<str>>>,
@@ -93,7 +93,7 @@ pub(super) fn tokens(r: &mut Reader<'_>, field: &Field<'_>) -> Read<TokensAndIss
     })
 }
 
-/// `Authorization`, and the header Grafana sends an ID token in.
+/// `Authorization`, and the header in which Grafana sends an ID token.
 fn default_sources() -> Vec<TokenSource> {
     ["authorization", "x-id-token"]
         .into_iter()

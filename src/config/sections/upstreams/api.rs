@@ -1,10 +1,9 @@
-//! `api`: what an upstream speaks.
+//! `api`: the API of an upstream.
 
 use serde::{Serialize, Serializer};
 
 use crate::config::serialize;
 
-/// The dialect an upstream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Api {
     /// `prometheus`: Prometheus or Thanos Query.

@@ -1,4 +1,4 @@
-//! `credentials`: what Partywall shows an upstream.
+//! `credentials`: what Partywall sends to an upstream to authenticate.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -8,11 +8,10 @@ use crate::config::reader::{Field, Read, Reader};
 use crate::config::secret::Secret;
 use crate::config::values::{expanded, flag, secret};
 
-/// An upstream's `credentials`; at most one kind. Files are read when the config is (re)loaded
-/// and are watched, so the values here are current.
+/// An upstream's `credentials`; at most one kind. Files are read when the config is (re)loaded and
+/// are watched, so these values are current.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
-    /// Nothing is sent.
     None,
     /// `bearer_token` or `bearer_token_file`.
     Bearer(Secret),
@@ -49,7 +48,7 @@ pub(super) fn credentials(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Credent
             ("bearer_token", |r, field| {
                 let token = secret(r, field)?;
                 if !files::is_bearer_token(token.expose()) {
-                    let message = "must be visible ASCII characters without blanks";
+                    let message = "must be visible ASCII characters without spaces";
                     return Err(r.error(field, message));
                 }
                 Ok(Credentials::Bearer(token))
@@ -67,7 +66,7 @@ pub(super) fn credentials(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Credent
     credentials
 }
 
-/// RFC 7617 §2: neither holds control characters, the user name no colon.
+/// RFC 7617 §2: neither contains control characters, the user name no colon.
 fn basic(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Credentials> {
     let mut section = r.section(field)?;
     let username = section.required(r, "username", |r, field| {

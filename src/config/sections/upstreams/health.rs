@@ -1,4 +1,4 @@
-//! `health`: how it is found out whether an upstream can answer.
+//! `health`: how an upstream's health is checked.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::config::values::{boolean, positive_duration, text};
 /// An upstream's `health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HealthCheck {
-    /// `path`: below the base path, perhaps with a query. Default: `/-/ready` of a Prometheus,
-    /// `/ready` of a Tempo.
+    /// `path`: below the base path, optionally with a query. Default: `/-/ready` for Prometheus,
+    /// `/ready` for Tempo.
     pub path: Box<str>,
     /// `interval`: from one check to the next, default 10 s.
     #[serde(serialize_with = "serialize::duration")]
@@ -22,13 +22,13 @@ pub struct HealthCheck {
     /// `timeout`: of one check, default 5 s.
     #[serde(serialize_with = "serialize::duration")]
     pub timeout: Duration,
-    /// `gates_readiness`: whether Partywall is not ready while the upstream is not, default
+    /// `gates_readiness`: whether Partywall is not ready while the upstream is unhealthy, default
     /// false.
     pub gates_readiness: bool,
 }
 
 impl HealthCheck {
-    /// For an upstream that says nothing of it.
+    /// The default for an upstream of this API.
     pub fn of(api: Api) -> Self {
         Self {
             path: match api {

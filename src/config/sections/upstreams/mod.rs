@@ -26,7 +26,7 @@ use crate::config::url::{self, BaseUrl};
 use crate::config::values::{boolean, choice, count, short_name};
 use crate::config::warning::WarningCode;
 
-/// The path below which clusters are found by their names, and where they are listed.
+/// The path below which clusters are reached by their names, and where they are listed.
 pub const CLUSTERS: &str = "/clusters";
 
 /// One entry of `upstreams`.
@@ -38,17 +38,16 @@ pub struct Upstream {
     pub api: Api,
     /// `url`: scheme, authority and base path; no query, fragment or user info.
     pub url: BaseUrl,
-    /// `cluster`: the name of the cluster it belongs to; none by default. Then `path_prefix` is
-    /// [`CLUSTERS`] with this name below.
+    /// `cluster`: the name of the cluster that it belongs to; none by default. `path_prefix` is
+    /// then [`CLUSTERS`] followed by this name.
     pub cluster: Option<Arc<str>>,
-    /// `path_prefix`: `/eu`, the path below which clients find it; none by default.
+    /// `path_prefix`: `/eu`, the path below which clients reach it; none by default.
     pub path_prefix: Option<Arc<str>>,
-    /// `hosts`: the names by which clients find it, lower case, without port; every name by
-    /// default.
+    /// `hosts`: the host names at which clients reach it, lower case, without port; all by default.
     pub hosts: Vec<Box<str>>,
     /// `tls`: for `https`.
     pub tls: UpstreamTls,
-    /// `credentials`: what we show the upstream.
+    /// `credentials`: what we send to authenticate.
     pub credentials: Credentials,
     /// `open_to_admins`: groups of closed endpoints that callers with all tenants may use.
     pub open_to_admins: Vec<ClosedGroup>,
@@ -60,13 +59,13 @@ pub struct Upstream {
     pub compressed_answers: bool,
     /// `health`.
     pub health: HealthCheck,
-    /// `shadow`: until when nothing is enforced there; all is by default.
+    /// `shadow`: until when nothing is enforced there; by default everything is.
     pub shadow: Option<Shadow>,
 }
 
 impl Upstream {
-    /// Whether it answers for its API wherever no other upstream does: neither `path_prefix` nor
-    /// `hosts` binds it.
+    /// Whether it serves its API wherever no other upstream does: it has neither `path_prefix` nor
+    /// `hosts`.
     pub fn is_default(&self) -> bool {
         self.path_prefix.is_none() && self.hosts.is_empty()
     }
@@ -90,7 +89,7 @@ impl Serialize for Upstream {
             health,
             shadow,
         } = self;
-        // A cluster's follows from its name.
+        // For a cluster it follows from its name.
         let path_prefix = path_prefix.as_ref().filter(|_| cluster.is_none());
         json!({
             "name": name,
@@ -112,21 +111,21 @@ impl Serialize for Upstream {
     }
 }
 
-/// The upstreams, and what other sections need of them even if some are wrong.
+/// The upstreams, and what other sections need of them even if some have errors.
 pub(super) struct Upstreams {
     pub(super) all: Read<Vec<Upstream>>,
     pub(super) names: Read<Vec<Named>>,
-    /// The legible ones.
+    /// Those without an error.
     pub(super) apis: Vec<Api>,
-    /// The names of clusters, each as often as it is given.
+    /// The names of clusters, including repetitions.
     pub(super) clusters: Read<Vec<Arc<str>>>,
 }
 
-/// An upstream as `passthrough` may name it.
+/// An upstream that `passthrough` may name.
 #[derive(Clone)]
 pub(super) struct Named {
     pub(super) name: Arc<str>,
-    /// Whether neither `path_prefix` nor `hosts` binds it.
+    /// Whether it has neither `path_prefix` nor `hosts`.
     pub(super) is_default: bool,
 }
 
@@ -164,7 +163,7 @@ pub(super) fn upstreams(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Upstreams
     })
 }
 
-/// Where an upstream is found, if that could be read.
+/// Where an upstream is reached, if that could be read.
 #[derive(Clone, Copy)]
 struct Place<'d, 'n> {
     api: &'d (Field<'n>, Api),
@@ -203,14 +202,14 @@ impl<'n> Draft<'n> {
     }
 }
 
-/// No request may have two upstreams of one API. A prefix counts without case: something before
-/// us may ignore it.
+/// No request may match two upstreams of one API. Prefixes are compared without case: a proxy in
+/// front of us may ignore it.
 fn distinct_places<'d, 'n: 'd>(
     r: &mut Reader<'_>,
     places: impl Iterator<Item = Place<'d, 'n>>,
 ) -> Read<()> {
     let (mut defaults, mut prefixes, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
-    // A cluster's place is its name.
+    // A cluster is reached by its name.
     for Place {
         api: (api_field, api),
         cluster: _,
@@ -244,7 +243,7 @@ fn distinct_places<'d, 'n: 'd>(
     defaults.and(prefixes).and(hosts)
 }
 
-/// A name means one upstream of each API, and what is below [`CLUSTERS`] is a name.
+/// A name stands for one upstream of each API, and everything below [`CLUSTERS`] is a name.
 fn distinct_clusters<'d, 'n: 'd>(
     r: &mut Reader<'_>,
     places: impl Iterator<Item = Place<'d, 'n>>,
@@ -265,7 +264,7 @@ fn distinct_clusters<'d, 'n: 'd>(
     };
     let taken: Vec<_> = prefixes.filter(|(_, prefix)| below(prefix)).collect();
     taken.into_iter().fold(distinct, |_, (field, _)| {
-        let message = "lies where upstreams are found by their `cluster`: give that instead, or \
+        let message = "is where upstreams are reached by their `cluster`: set that instead, or \
                        choose another";
         Err(r.error(field, message))
     })
@@ -283,7 +282,7 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
     });
     let path_prefix = section.optional(r, "path_prefix", |r, field| {
         if !matches!(cluster, Ok(None)) {
-            let message = "goes without `cluster`, whose name says where it is found";
+            let message = "cannot be combined with `cluster`, whose name determines it";
             return Err(r.error(field, message));
         }
         Ok((field.clone(), place::path_prefix(r, field)?))
@@ -319,7 +318,7 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
         count(r, field, 0..=1_000_000)
     });
     let compressed_answers = section.or(r, "compressed_answers", false, boolean);
-    // What it defaults to depends on the API; an unknown one has its own error.
+    // The default depends on the API; an unknown API has an error of its own.
     let assumed = api.as_ref().map_or(Api::Prometheus, |(_, api)| *api);
     let health = section.or(r, "health", HealthCheck::of(assumed), |r, field| {
         health::health(r, field, assumed)

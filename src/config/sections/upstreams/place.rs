@@ -1,4 +1,4 @@
-//! `path_prefix`: where clients find an upstream.
+//! `path_prefix`: where clients reach an upstream.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::config::values::text;
 use crate::prometheus::endpoints::{self, Class};
 use crate::tempo::endpoints as tempo;
 
-/// A path of whole segments that mean themselves in every server's reading.
+/// A path of whole segments that every server reads literally.
 pub(super) fn path_prefix(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Arc<str>> {
     let prefix = text(r, field)?;
     let is_plain = |segment: &str| {

@@ -1,4 +1,4 @@
-//! `shadow`: nothing is enforced for a while. Two keys say so, and one of them ends it.
+//! `shadow`: nothing is enforced for a while. It needs two keys, one of which is its end.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::config::reader::{Field, Read, Reader};
 use crate::config::values::{flag, share, shown, text};
 
 /// Until when nothing is enforced at an upstream. Only the reader of a config file makes one, from
-/// a file that says both keys: without it no request goes up as it came.
+/// a file with both keys: without it no request is forwarded unenforced.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shadow {
     until: SystemTime,
@@ -21,26 +21,26 @@ pub struct Shadow {
 }
 
 impl Shadow {
-    /// `until` lies no further ahead, when the file is read: 90 days.
+    /// `until` must be no further ahead when the file is read: 90 days.
     pub const LONGEST: Duration = Duration::from_hours(90 * 24);
 
-    /// For the reader alone, which has seen `tenants_see_each_other: true`.
+    /// For the reader only, which has seen `tenants_see_each_other: true`.
     fn new(until: SystemTime, compare: f64) -> Self {
         Self { until, compare }
     }
 
-    /// `until`: from then on all is enforced.
+    /// `until`: from then on everything is enforced.
     pub fn until(&self) -> SystemTime {
         self.until
     }
 
-    /// `compare`: the share of requests whose confined twin is sent too, to compare sizes;
-    /// 0 to 1, default 0.
+    /// `compare`: the share of requests whose confined copy is sent too, to compare sizes; 0 to 1,
+    /// default 0.
     pub fn compare(&self) -> f64 {
         self.compare
     }
 
-    /// Whether it holds at this moment.
+    /// Whether it is in force at this moment.
     pub fn is_in_force(&self, now: SystemTime) -> bool {
         now < self.until
     }
@@ -53,7 +53,7 @@ pub struct Shadowed {
     pub upstream: Arc<str>,
     /// `shadow.until`.
     pub until: SystemTime,
-    /// Whether it has not passed yet.
+    /// Whether `until` has not passed yet.
     pub is_in_force: bool,
 }
 
@@ -112,7 +112,7 @@ pub(super) fn shadow(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Shadow> {
     Ok(Shadow::new(until?, compare?))
 }
 
-/// A time that may have passed, but is not far ahead: nobody looks at what holds for years.
+/// A time that may have passed, but is not far ahead: long exceptions are forgotten.
 fn until(r: &mut Reader<'_>, field: &Field<'_>) -> Read<SystemTime> {
     let source = text(r, field)?;
     let Some(until) = parse(&source) else {
@@ -128,7 +128,7 @@ fn until(r: &mut Reader<'_>, field: &Field<'_>) -> Read<SystemTime> {
     Ok(until)
 }
 
-/// RFC 3339; a date alone is its first moment, in UTC.
+/// RFC 3339; a date alone is its start, in UTC.
 fn parse(source: &str) -> Option<SystemTime> {
     let is_date = source.len() == "2026-01-31".len();
     let midnight = is_date.then(|| format!("{source}T00:00:00Z"));
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_a_date_or_has_an_offset() {
+    fn time_is_a_date_or_has_an_offset() {
         let seconds = |source: &str| {
             let time = parse(source)?.duration_since(UNIX_EPOCH).unwrap();
             Some(time.as_secs())

@@ -11,14 +11,14 @@ use crate::config::values::positive_duration;
 /// An upstream's `timeouts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct UpstreamTimeouts {
-    /// `connect`: to a connection, TLS included, default 5 s.
+    /// `connect`: until a connection is open, including TLS, default 5 s.
     #[serde(serialize_with = "serialize::duration")]
     pub connect: Duration,
-    /// `response_head`: from the whole request sent to the answer's head, default 2 min
-    /// (Prometheus' own query timeout).
+    /// `response_head`: from the end of the request to the end of the response headers, default 2
+    /// min (Prometheus' own query timeout).
     #[serde(serialize_with = "serialize::duration")]
     pub response_head: Duration,
-    /// `body_idle`: between two pieces of an answer, default 1 min.
+    /// `body_idle`: between two chunks of a response, default 1 min.
     #[serde(serialize_with = "serialize::duration")]
     pub body_idle: Duration,
     /// `keep_alive`: how long an unused connection may be used again, default 50 s: less than the

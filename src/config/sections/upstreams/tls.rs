@@ -1,4 +1,4 @@
-//! `tls`: whose certificates an upstream's client trusts, and what it shows.
+//! `tls`: which certificates are trusted for an upstream, and the client certificate.
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde::{Serialize, Serializer};
@@ -12,19 +12,19 @@ use crate::config::url::BaseUrl;
 use crate::config::values::{flag, text};
 use crate::config::warning::WarningCode;
 
-/// An upstream's `tls`. Files are read when the config is (re)loaded and are watched, so what
-/// they held is here.
+/// An upstream's `tls`. Files are read when the config is (re)loaded and are watched, so these
+/// values are current.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// `ca_file` or `insecure_skip_verify`.
     pub trust: Trust,
-    /// `server_name`: asked for (SNI) and verified instead of the host of `url`.
+    /// `server_name`: sent (SNI) and verified instead of the host of `url`.
     pub server_name: Option<ServerName<'static>>,
-    /// `cert_file` and `key_file`: what is shown to an upstream that asks for a certificate.
+    /// `cert_file` and `key_file`: the client certificate.
     pub identity: Option<Identity>,
 }
 
-/// Whose certificates are believed.
+/// Which certificates are trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
     /// The system's authorities.
@@ -32,11 +32,11 @@ pub enum Trust {
     System,
     /// `ca_file`: these and no others. Not empty.
     Only(Vec<CertificateDer<'static>>),
-    /// `insecure_skip_verify: true`: anyone's.
+    /// `insecure_skip_verify: true`: all.
     Anyone,
 }
 
-/// What files hold is not shown.
+/// The content of files is not shown.
 impl Serialize for UpstreamTls {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let Self {
@@ -65,7 +65,7 @@ impl Serialize for UpstreamTls {
 
 pub(super) fn tls(r: &mut Reader<'_>, field: &Field<'_>, url: &Read<BaseUrl>) -> Read<UpstreamTls> {
     let useful = match url {
-        Ok(url) if !url.https => Err(r.error(field, "is of no use: the url is not https")),
+        Ok(url) if !url.https => Err(r.error(field, "has no effect: the url is not https")),
         _ => Ok(()),
     };
     let mut section = r.section(field)?;
@@ -82,13 +82,13 @@ pub(super) fn tls(r: &mut Reader<'_>, field: &Field<'_>, url: &Read<BaseUrl>) ->
         (None, None) => Trust::System,
         (Some(certificates), None) => Trust::Only(certificates),
         (None, Some(field)) => {
-            let message = "any certificate is trusted: whoever answers at the upstream's address \
+            let message = "any certificate is trusted: any server at the upstream's address \
                            gets its credentials and every query; use it for tests alone";
             r.warn(&field, WarningCode::InsecureSkipVerify, message);
             Trust::Anyone
         }
         (Some(_), Some(field)) => {
-            let message = "with it no certificate is verified, so ca_file is of no use: leave out \
+            let message = "with it no certificate is verified, so ca_file has no effect: leave out \
                            one of the two";
             return Err(r.error(&field, message));
         }

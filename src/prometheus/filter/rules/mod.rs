@@ -1,5 +1,5 @@
-//! `/api/v1/rules`, and `/api/v1/alerts` made of it: an alert's texts can be judged only beside
-//! the rule that they come of, and rules hold their alerts.
+//! `/api/v1/rules`, and `/api/v1/alerts`, which is derived from it: an alert's texts can be judged
+//! only next to the rule that made them, and rules contain their alerts.
 
 mod shape;
 mod shared;
@@ -17,32 +17,32 @@ use crate::tenancy::Matchers;
 /// How rules are filtered.
 #[derive(Clone, Copy, Default)]
 pub struct RulesOptions {
-    /// The caller wants rules without their alerts (`exclude_alerts`), which then are `null`.
+    /// The caller wants rules without their alerts (`exclude_alerts`); they become `null`.
     pub exclude_alerts: bool,
-    /// The upstream chose rules by their labels (`match[]`). A shared rule with a label that is
-    /// not shown is left out, or one could find out by asking what the label is.
+    /// The upstream selected rules by their labels (`match[]`). A shared rule with a label that is
+    /// hidden is left out; otherwise a caller could guess the label through the selection.
     pub by_labels: bool,
-    /// The upstream chose groups by their files (`file[]`). A group of shared rules whose file is
-    /// in a folder, which is not shown, is left out, for the same reason.
+    /// The upstream selected groups by their files (`file[]`). A group of shared rules whose file
+    /// is in a folder, which is hidden, is left out for the same reason.
     pub by_files: bool,
 }
 
-/// Keeps the tenant's own rules, and of the rules that are shared those with alerts of the tenant.
+/// Keeps the tenant's own rules, and those shared rules that have alerts of the tenant.
 ///
-/// * **Own** is a rule whose labels satisfy every matcher. It stays unmodified, but for alerts
-///   that carry a foreign value of a tenant label, and for an error that quotes series: rules are
-///   evaluated over all tenants'.
-/// * **Shared** is any other alerting rule, one with a template for its tenant label among them.
-///   It stays with the alerts that satisfy every matcher, if there are any and its expression may
-///   be shown ([`SharedExpression`](crate::promql::SharedExpression)); its state is that of these
-///   alerts, and its error goes. Its labels and annotations, which are templates, and what
-///   Prometheus made of them for the tenant's alerts, become empty unless it is certain that
-///   nothing of another tenant is in them; so does the value of an alert.
-/// * Any other recording rule goes: its series are not the tenant's.
+/// * An **own** rule is one whose labels satisfy every matcher. Alerts with another tenant's value
+///   of a tenant label are removed from it, and so is an error that quotes series, since rules are
+///   evaluated over all tenants'; the rest is unmodified.
+/// * A **shared** rule is any other alerting rule, including one with a template for its tenant
+///   label. It is kept with the alerts that satisfy every matcher, if there are any and its
+///   expression may be shown ([`SharedExpression`](crate::promql::SharedExpression)); its state is
+///   that of these alerts, and its error is removed. Its labels and annotations, which are
+///   templates, and what Prometheus made of them for the tenant's alerts, become empty unless it is
+///   certain that they contain nothing of another tenant; so does the value of an alert.
+/// * Any other recording rule is removed: its series are not the tenant's.
 ///
-/// Groups with nothing left go, and so does `groupNextToken`: the answer is whole. Of a group
-/// without a rule of the tenant's own, the file is shown without its folder. Times and health are
-/// the rule's, measured over all tenants.
+/// Groups without any rules left are removed, and so is `groupNextToken`: the response is complete.
+/// The file of a group without own rules is shown without its folder. Times and health are the
+/// rule's, measured over all tenants.
 pub fn rules(
     answer: &[u8],
     matchers: &Matchers,
@@ -71,9 +71,9 @@ pub fn rules(
     })
 }
 
-/// The answer to `/api/v1/alerts`, made of that to `/api/v1/rules`: the alerts whose labels satisfy
-/// every matcher, with what may be shown of them. Those of a shared rule whose expression is not
-/// shown are among them: they carry the tenant's label.
+/// The response to `/api/v1/alerts`, derived from that to `/api/v1/rules`: the alerts whose labels
+/// satisfy every matcher, with what may be shown of them. This includes alerts of a shared rule
+/// whose expression is hidden: they have the tenant's label.
 pub fn alerts(rules: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable> {
     let object: Answer<'_> = json::read(rules, "it is not the JSON that rules are in")?;
     let envelope = Envelope::of(&object)?;
@@ -120,7 +120,7 @@ fn write_alerts_of(
     Ok(())
 }
 
-/// What a group may show of itself, in both products; `rules` are written again.
+/// The keys of a group that are shown, in both products; `rules` are rewritten.
 const GROUP_KEYS: [&str; 8] = [
     "name",
     "file",
@@ -132,7 +132,7 @@ const GROUP_KEYS: [&str; 8] = [
     "partialResponseStrategy",
 ];
 
-/// What a shared rule may show of itself, in both products.
+/// The keys of a shared rule that are shown, in both products.
 const SHARED_RULE_KEYS: [&str; 12] = [
     "state",
     "name",
@@ -163,7 +163,7 @@ fn alerts_in<'r, 'a>(rule: &'r Rule<'a>) -> &'r [Alert<'a>] {
     rule.nested().and_then(Option::as_deref).unwrap_or_default()
 }
 
-/// An alert of the caller's, with its labels, which are read once.
+/// An alert of the caller's, with its labels, which are parsed once.
 struct Admitted<'r, 'a> {
     object: &'r Alert<'a>,
     labels: Labels<'a>,
@@ -222,7 +222,7 @@ struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// The rules of a group that are kept, written.
+    /// The rules of a group that are kept, serialized.
     fn rules_of(&self, group: &Group<'_>) -> Result<Vec<Kept>, Unreadable> {
         let mut kept = Vec::new();
         for rule in rules_in(group)? {
@@ -250,7 +250,7 @@ impl Filter<'_> {
         Ok(written.map(|written| Kept { is_own, written }))
     }
 
-    /// An own rule's alerts without those of others; `None` if that is all of them.
+    /// An own rule's alerts without other tenants'; `None` if that is all of them.
     fn own_alerts<'r, 'a>(
         &self,
         rule: &'r Rule<'a>,
@@ -265,7 +265,7 @@ impl Filter<'_> {
         Ok((own.len() < all.len()).then_some(own))
     }
 
-    /// Whether a tenant label is there with a value that is not the caller's.
+    /// Whether a tenant label has a value that is not the caller's.
     fn is_foreign(&self, labels: &Labels<'_>) -> bool {
         let mut all = self.matchers.iter();
         all.any(|matcher| {
@@ -274,7 +274,7 @@ impl Filter<'_> {
         })
     }
 
-    /// Writes an own rule, with these alerts if they are not all it has.
+    /// Writes an own rule, with these alerts unless they are all that it has.
     fn write_own(
         &self,
         rule: &Rule<'_>,
@@ -316,7 +316,7 @@ impl Filter<'_> {
         Ok(out)
     }
 
-    /// Writes a shared rule with the alerts that are the caller's, if it may be shown.
+    /// Writes a shared rule with the caller's alerts, if it may be shown.
     fn write_shared(
         &self,
         rule: &Rule<'_>,
@@ -363,7 +363,7 @@ impl Filter<'_> {
     }
 }
 
-/// The state of a rule with just these alerts: that of the one that is furthest.
+/// The state of a rule with only these alerts: the most severe one.
 fn state_of<'r, 'a: 'r>(
     alerts: impl Iterator<Item = &'r Alert<'a>>,
 ) -> Result<&'static str, Unreadable> {

@@ -1,4 +1,4 @@
-//! The answer to `/api/v1/rules`, as far as it is read: lists within lists, in one pass.
+//! The structure of `/api/v1/rules`, as far as it is parsed: nested lists, in one pass.
 
 use crate::prometheus::json::{Nested, Nesting, Object};
 

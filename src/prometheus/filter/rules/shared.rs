@@ -1,4 +1,4 @@
-//! What a tenant is shown of a rule that is evaluated over all tenants' series.
+//! What a tenant may see of a rule that is evaluated over all tenants' series.
 
 use super::template::Template;
 use super::{Admitted, Rule};
@@ -6,27 +6,27 @@ use crate::prometheus::json::{self, Labels, ObjectWriter, Unreadable};
 use crate::promql::{self, ResultLabels, SharedExpression};
 use crate::tenancy::Matchers;
 
-/// Labels or annotations of a rule.
+/// The labels or annotations of a rule.
 type Texts<'t> = Vec<Entry<'t>>;
 
-/// One of them. Its template is `None` where it is not understood.
+/// One of them. The template is `None` if it is not understood.
 struct Entry<'t> {
     name: &'t str,
     template: Option<Template<'t>>,
 }
 
-/// A shared rule. `'t` is that of its texts.
+/// A shared rule; `'t` is the lifetime of its texts.
 pub(super) struct SharedRule<'t> {
     matchers: &'t Matchers,
     labels: Texts<'t>,
     annotations: Texts<'t>,
-    /// The expression may be shown.
+    /// Whether the expression may be shown.
     pub(super) shows_expression: bool,
     shows_numbers: bool,
     labels_of_series: ResultLabels,
 }
 
-/// What a shared rule's alert may show of itself, in both products.
+/// The keys of a shared rule's alert that are shown, in both products.
 const ALERT_KEYS: [&str; 7] = [
     "labels",
     "annotations",
@@ -37,14 +37,14 @@ const ALERT_KEYS: [&str; 7] = [
     "partialResponseStrategy",
 ];
 
-/// The label that every alert has of its rule's name (`labels.AlertName`).
+/// The label that every alert gets from its rule's name (`labels.AlertName`).
 const ALERT_NAME: &str = "alertname";
 
 impl<'t> SharedRule<'t> {
-    /// Reads a rule's expression and templates.
+    /// Parses a rule's expression and templates.
     ///
-    /// Numbers are those of one tenant only where the expression says so, no template replaces
-    /// the tenant labels, and the rule has been evaluated since it was loaded: before, and where
+    /// Numbers belong to one tenant only if the expression guarantees it, no template replaces the
+    /// tenant labels, and the rule has been evaluated since it was loaded: before that, and when
     /// its evaluation fails, Prometheus shows the alerts of the rule that it replaced
     /// (`Group.CopyState`), and values of an earlier expression.
     pub(super) fn read(
@@ -58,7 +58,7 @@ impl<'t> SharedRule<'t> {
             shows_text,
             shows_values,
             labels: labels_of_series,
-        } = promql::read_shared(&query, matchers);
+        } = promql::analyze_shared(&query, matchers);
         let is_evaluated = match rule.get("health") {
             Some(_) => rule.text("health", "a rule's health is not a text")? == "ok",
             None => false,
@@ -106,8 +106,8 @@ impl<'t> SharedRule<'t> {
         is_understood && is_own
     }
 
-    /// Writes an alert of the caller's, with those of its texts that hold nothing but the
-    /// template's words, labels of the caller's series, and numbers that come of these.
+    /// Writes an alert of the caller's, with those of its texts that contain nothing but the
+    /// template's words, labels of the caller's series, and numbers derived from these.
     pub(super) fn write_alert(
         &self,
         out: &mut Vec<u8>,
@@ -144,8 +144,8 @@ impl<'t> SharedRule<'t> {
         Ok(())
     }
 
-    /// Whether an alert has this label from the caller's own series. One that a template of the
-    /// rule writes is taken for it where the template is understood: what it holds is checked.
+    /// Whether an alert has this label from the caller's own series. A label that an understood
+    /// template of the rule writes counts too: its value is checked.
     fn is_of_series(&self, name: &str) -> bool {
         let is_written = match &self.labels_of_series {
             ResultLabels::OwnSeries => false,
@@ -168,14 +168,14 @@ fn find<'a, 't>(texts: &'a Texts<'t>, name: &str) -> Option<&'a Entry<'t>> {
     texts.iter().find(|entry| entry.name == name)
 }
 
-/// Whether the rule has a template of this name that is understood, and that passes the test.
+/// Whether the rule has an understood template of this name that satisfies `test`.
 fn has(texts: &Texts<'_>, name: &str, test: impl Fn(&Template<'_>) -> bool) -> bool {
     find(texts, name)
         .and_then(|entry| entry.template.as_ref())
         .is_some_and(test)
 }
 
-/// Writes labels or annotations; a text that is not shown becomes empty.
+/// Writes labels or annotations; a text that is hidden becomes empty.
 fn write_texts(out: &mut Vec<u8>, all: &Labels<'_>, shows: impl Fn(&str, &str) -> bool) {
     let mut writer = ObjectWriter::new(out);
     for (name, text) in all.iter() {

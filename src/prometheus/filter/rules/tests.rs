@@ -33,7 +33,7 @@ fn names(answer: &Value) -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// One group with one alerting rule that is like Thanos', changed by `patch`.
+/// One group with one alerting rule in Thanos' format, changed by `patch`.
 fn with_rule(patch: &Value) -> Vec<u8> {
     let mut rule = json!({
         "state": "firing", "name": "Shared", "query": "up == 0", "duration": 60.0, "labels": {},
@@ -68,7 +68,7 @@ fn rule_of(patch: &Value) -> Option<Value> {
 }
 
 #[test]
-fn a_recorded_answer_keeps_own_rules_and_own_alerts_of_shared_ones() {
+fn recorded_response_keeps_own_rules_and_own_alerts_of_shared_ones() {
     let out = filtered(RECORDED).unwrap();
     assert_eq!(
         names(&out),
@@ -93,7 +93,7 @@ fn a_recorded_answer_keeps_own_rules_and_own_alerts_of_shared_ones() {
 }
 
 #[test]
-fn own_rules_stay_byte_for_byte() {
+fn own_rules_are_unmodified() {
     let out = text(rules(RECORDED, &acme(), RulesOptions::default()).unwrap());
     let recorded = std::str::from_utf8(RECORDED).unwrap();
     let (own, _) = recorded.split_once(r#",{"name":"globex","#).unwrap();
@@ -102,19 +102,19 @@ fn own_rules_stay_byte_for_byte() {
 }
 
 #[test]
-fn a_shared_rule_is_that_of_its_own_alerts() {
+fn shared_rule_has_the_state_of_own_alerts() {
     let rule = rule_of(&json!({"lastError": "at globex", "secret": "globex"})).unwrap();
     assert_eq!(rule["state"], "pending");
     assert_eq!(rule["alerts"], json!([alert("acme", "pending")]));
     assert_eq!((rule.get("lastError"), rule.get("secret")), (None, None));
     assert_eq!(rule["duration"], 60.0);
-    // A template for the tenant label does not make it anyone's own.
+    // A template for the tenant label makes no rule an own one.
     let template = rule_of(&json!({"labels": {"tenant_id": "{{ $labels.tenant_id }}"}})).unwrap();
     assert_eq!(template["alerts"], json!([alert("acme", "pending")]));
 }
 
 #[test]
-fn a_shared_rule_that_is_not_for_this_tenant_goes_with_its_group() {
+fn group_without_visible_rules_is_removed() {
     for patch in [
         json!({"alerts": [alert("globex", "firing")]}),
         json!({"alerts": []}),
@@ -131,14 +131,14 @@ fn a_shared_rule_that_is_not_for_this_tenant_goes_with_its_group() {
 }
 
 #[test]
-fn an_own_rule_loses_only_foreign_alerts() {
+fn own_rule_loses_only_foreign_alerts() {
     let unlabelled = json!({"labels": {"alertname": "x"}, "state": "inactive"});
     let own = json!({"tenant_id": "acme"});
     let rule = rule_of(&json!({"labels": own, "alerts": [alert("globex", "firing"), unlabelled]}))
         .unwrap();
     assert_eq!(rule["alerts"], json!([unlabelled]));
     assert_eq!(rule["state"], "inactive");
-    // Not even if its expression names others: its owner is who it is labelled for.
+    // Not even if its expression names other tenants: its labels determine its owner.
     let query = json!({"labels": own, "query": "up{tenant_id=\"globex\"}", "alerts": []});
     assert_eq!(rule_of(&query).unwrap()["state"], "firing");
     let failed =
@@ -175,7 +175,7 @@ fn shown(template: &str, made: &str) -> Value {
 }
 
 #[test]
-fn texts_of_a_shared_rule_are_shown_where_it_is_certain_what_they_hold() {
+fn shared_rule_texts_are_shown_only_if_their_content_is_certain() {
     for (template, made) in [
         ("page the platform", "page the platform"),
         ("{{ $labels.tenant_id }}: {{ $value }}", "acme: 9"),
@@ -186,13 +186,13 @@ fn texts_of_a_shared_rule_are_shown_where_it_is_certain_what_they_hold() {
     ] {
         assert_eq!(shown(template, made), json!([template, made]));
     }
-    // Understood, but what stands there is not of this template.
+    // Understood, but the text was not made by this template.
     assert_eq!(shown("page us", "globex"), json!(["page us", ""]));
     assert_eq!(
         shown("{{ $value }}", "globex 9"),
         json!(["{{ $value }}", ""])
     );
-    // The metric's name is no label of the alert's.
+    // The metric's name is not a label of the alert.
     let name = "{{ $labels.__name__ }}";
     assert_eq!(shown(name, "globex_up"), json!([name, ""]));
     for template in [
@@ -209,16 +209,16 @@ fn texts_of_a_shared_rule_are_shown_where_it_is_certain_what_they_hold() {
 }
 
 #[test]
-fn an_annotation_that_the_rule_does_not_have_is_not_shown() {
+fn annotation_that_the_rule_lacks_is_hidden() {
     let alerts = json!([acme_with("x", "globex")]);
     let rule = rule_of(&json!({"annotations": {}, "alerts": alerts})).unwrap();
     assert_eq!(rule["alerts"][0]["annotations"], json!({"a": ""}));
-    // A label that no template makes is the series'.
+    // A label that no template makes comes from the series.
     assert_eq!(rule["alerts"][0]["labels"]["l"], "x");
 }
 
 #[test]
-fn tenant_labels_of_a_shared_rule_are_never_of_others() {
+fn shared_rule_never_shows_foreign_tenant_labels() {
     let both = Matchers::new(matcher("tenant_id", &["acme"]), [matcher("env", &["prod"])]);
     let alert = json!({"labels": {"tenant_id": "acme", "env": "prod"}, "state": "firing",
         "annotations": {}, "value": "9"});
@@ -233,7 +233,7 @@ fn tenant_labels_of_a_shared_rule_are_never_of_others() {
     assert_eq!(rule["alerts"][0]["labels"], alert["labels"]);
     let rule = of(json!({"env": "prod"}));
     assert_eq!(rule["labels"]["env"], "prod");
-    // The series may have been of another.
+    // The series may have been another tenant's.
     assert_eq!(rule["alerts"][0]["value"], "");
     let rule = of(json!({"env": "{{ query `up` }}"}));
     assert_eq!(
@@ -245,7 +245,7 @@ fn tenant_labels_of_a_shared_rule_are_never_of_others() {
 }
 
 #[test]
-fn numbers_are_shown_only_if_they_come_of_own_series() {
+fn numbers_are_shown_only_if_derived_from_own_series() {
     let of = |patch: Value| {
         let mut rule =
             json!({"annotations": {"a": "{{ $value }}"}, "alerts": [acme_with("", "9")]});
@@ -270,7 +270,7 @@ fn numbers_are_shown_only_if_they_come_of_own_series() {
 }
 
 #[test]
-fn a_label_that_is_not_shown_cannot_be_found_out_by_match() {
+fn hidden_label_cannot_be_guessed_by_match() {
     let answer = |template: &str| {
         with_rule(&json!({"labels": {"l": template}, "alerts": [acme_with("", "")]}))
     };
@@ -286,7 +286,7 @@ fn a_label_that_is_not_shown_cannot_be_found_out_by_match() {
 }
 
 #[test]
-fn the_folder_of_shared_rules_is_neither_shown_nor_found_out() {
+fn folder_of_shared_rules_is_hidden_and_cannot_be_guessed() {
     let in_folder = |patch: Value, by_files: bool| {
         let answer =
             text(with_rule(&patch)).replace(r#""file":"f""#, r#""file":"/etc/globex/f.yml""#);
@@ -313,7 +313,7 @@ fn alerts_of(rules: &[u8]) -> Value {
 }
 
 #[test]
-fn alerts_made_of_rules_are_those_that_prometheus_answers() {
+fn alerts_derived_from_rules_equal_those_of_prometheus() {
     let out = alerts_of(RECORDED);
     let mut recorded: Value = serde_json::from_slice(RECORDED_ALERTS).unwrap();
     let list = recorded["data"]["alerts"].as_array_mut().unwrap();
@@ -324,7 +324,7 @@ fn alerts_made_of_rules_are_those_that_prometheus_answers() {
 }
 
 #[test]
-fn alerts_of_a_hidden_rule_are_there_without_its_texts() {
+fn alerts_of_a_hidden_rule_are_shown_without_its_texts() {
     let mut own = acme_with("globex", "globex");
     own["labels"]["peer"] = json!("globex");
     own["annotations"]["peer"] = json!("globex");
@@ -355,7 +355,7 @@ fn alerts_of_own_rules_are_unmodified() {
 }
 
 #[test]
-fn groups_show_only_what_is_known() {
+fn groups_show_only_known_keys() {
     let out = filtered(&with_rule(&json!({}))).unwrap();
     let group = out["data"]["groups"][0].as_object().unwrap();
     assert_eq!(group.get("totals"), None);
@@ -364,7 +364,7 @@ fn groups_show_only_what_is_known() {
 }
 
 #[test]
-fn alerts_are_excluded_after_they_decided() {
+fn alerts_are_excluded_after_determining_the_state() {
     let out = filtered_with(&with_rule(&json!({})), true).unwrap();
     let rule = &out["data"]["groups"][0]["rules"][0];
     assert_eq!(
@@ -374,7 +374,7 @@ fn alerts_are_excluded_after_they_decided() {
 }
 
 #[test]
-fn every_matcher_counts() {
+fn every_matcher_must_match() {
     let both = Matchers::new(matcher("tenant_id", &["acme"]), [matcher("env", &["prod"])]);
     let options = RulesOptions::default();
     let of = |labels: Value, alert: Value| {
@@ -397,7 +397,7 @@ fn every_matcher_counts() {
 }
 
 #[test]
-fn what_is_not_understood_is_not_passed_on() {
+fn unknown_format_is_refused() {
     for patch in [
         json!({"type": "metric"}),
         json!({"type": null}),
@@ -439,7 +439,7 @@ fn what_is_not_understood_is_not_passed_on() {
 }
 
 /// A shared rule, with `globex` in one of the positions where another tenant's name or data can
-/// come to stand.
+/// occur.
 fn planted() -> impl Strategy<Value = Value> {
     const QUERIES: [&str; 6] = [
         "up == 0",
@@ -500,7 +500,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn what_is_planted_in_a_shared_rule_is_never_shown(patch in planted()) {
+    fn foreign_data_in_a_shared_rule_is_never_shown(patch in planted()) {
         let answer = with_rule(&patch);
         for options in [false, true] {
             let out = filtered_with(&answer, options).unwrap().to_string();

@@ -24,9 +24,9 @@ use crate::shares::Holder;
 use crate::tempo::answer::Format;
 use crate::upstream::{Repeat, Upstream};
 
-/// A request that may be sent. Only enforcement makes one, by an [`UpstreamTarget`], and
-/// [`forward`](crate::proxy::forward::forward) takes nothing else. But for
-/// [`unmodified`](crate::proxy::enforce::unmodified), all that make one enforce.
+/// A request that may be sent. Only enforcement makes one, through an [`UpstreamTarget`], and
+/// [`forward`](crate::proxy::forward::forward) accepts nothing else. Everything that makes one
+/// enforces the rules, except [`unmodified`](crate::proxy::enforce::unmodified).
 pub(in crate::proxy) struct Enforced {
     upstream: Arc<Upstream>,
     request: Request<RequestBody>,
@@ -35,33 +35,31 @@ pub(in crate::proxy) struct Enforced {
 }
 
 impl Enforced {
-    /// Names the span that the upstream's own are part of.
+    /// Sets the span that the upstream's own spans are children of.
     pub(in crate::proxy) fn set_traceparent(&mut self, parent: HeaderValue) {
         self.request.headers_mut().insert("traceparent", parent);
     }
 
-    /// How long its answer may take where it is read whole and others wait for it.
+    /// The timeout for a complete response, where it is buffered and other responses wait for it.
     pub(in crate::proxy) fn whole_within(&self) -> Duration {
         let timeouts = &self.upstream.settings().timeouts;
         timeouts.response_head + timeouts.body_idle
     }
 
-    /// Where it goes.
     pub(in crate::proxy) fn upstream(&self) -> &Arc<Upstream> {
         &self.upstream
     }
 
-    /// What would be sent.
+    /// The request that would be sent.
     pub(in crate::proxy) fn request(&self) -> &Request<RequestBody> {
         &self.request
     }
 
-    /// What must happen to the answer.
     pub(in crate::proxy) fn plan(&self) -> &ResponsePlan {
         &self.plan
     }
 
-    /// For whom it and its answer take up memory.
+    /// Whose budget the request and its response are charged to.
     pub(in crate::proxy) fn holder(&self) -> &Holder {
         &self.holder
     }
@@ -85,7 +83,7 @@ impl Enforced {
         if is_safe { Repeat::Once } else { Repeat::Never }
     }
 
-    /// Gives it up to be sent.
+    /// The parts, for sending it.
     pub(in crate::proxy) fn into_parts(
         self,
     ) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan, Holder) {
@@ -93,14 +91,14 @@ impl Enforced {
     }
 }
 
-/// An upstream, and what it is shown of the caller. Enforcement alone uses it, to make requests that
-/// may be sent and the side requests that go with them.
+/// An upstream, and what it may know about the caller. Used by enforcement only, to make requests
+/// that may be sent and the side requests that go with them.
 #[derive(Clone)]
 pub(in crate::proxy::enforce) struct UpstreamTarget {
     upstream: Arc<Upstream>,
-    /// The caller's own token, where the upstream is to see it.
+    /// The caller's own token, if it is forwarded to the upstream.
     token: Option<HeaderValue>,
-    /// For whom what is sent, and its answer, take up memory.
+    /// Whose budget the request and its response are charged to.
     holder: Holder,
 }
 
@@ -134,7 +132,7 @@ impl UpstreamTarget {
         let uri = self.upstream.uri(path_and_query).map_err(|error| {
             ProxyError::new(
                 ErrorKind::BadRequest,
-                "the request is too long to be sent on",
+                "the request is too long to be forwarded",
             )
             .because(Reason::Uri)
             .caused_by(&error)
@@ -169,7 +167,7 @@ impl UpstreamTarget {
         self.request(Method::GET, &target, headers, RequestBody::Empty, plan)
     }
 
-    /// A side request to the traces API, whose answer is protobuf and decides on another.
+    /// A side request to the traces API, whose protobuf response decides about another.
     pub(in crate::proxy::enforce) fn side_request(
         &self,
         path: &str,
@@ -201,12 +199,12 @@ impl UpstreamTarget {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         self.upstream.sign(request.headers_mut());
-        // HTTP/2 says it in `:authority`.
+        // HTTP/2 has it in `:authority`.
         request.headers_mut().remove(HOST);
         Ok(self.enforced(request, plan))
     }
 
-    /// The same, where the client's own `Authorization` is forwarded, valid or not.
+    /// The same, with the client's own `Authorization` forwarded, valid or not.
     pub(in crate::proxy::enforce) fn or_token(
         mut self,
         authorization: Option<&HeaderValue>,
@@ -217,12 +215,11 @@ impl UpstreamTarget {
         self
     }
 
-    /// Where it is.
     pub(in crate::proxy::enforce) fn upstream(&self) -> &Arc<Upstream> {
         &self.upstream
     }
 
-    /// The caller's part of what all requests share.
+    /// The caller's share of the resources that all requests share.
     pub(in crate::proxy::enforce) fn holder(&self) -> &Holder {
         &self.holder
     }
@@ -240,7 +237,7 @@ impl UpstreamTarget {
     }
 }
 
-/// The caller's token as the upstream reads it, whichever header it came in.
+/// The caller's token as the upstream expects it, whichever header it was in.
 fn bearer(caller: &Caller, headers: &HeaderMap) -> Option<HeaderValue> {
     let value = headers.get(caller.principal().header())?;
     if caller.principal().header() == AUTHORIZATION {

@@ -1,4 +1,4 @@
-//! What must happen to a response, as far as enforcement knows before there is one.
+//! What must be done to a response, decided before there is one.
 
 use std::sync::Arc;
 
@@ -9,28 +9,27 @@ use crate::body::RemapPosition;
 use crate::prometheus::filter::RulesOptions;
 use crate::promql::Confined;
 
-/// What must happen to the answer.
 pub(in crate::proxy) enum ResponsePlan {
-    /// Outside the data APIs: as it comes.
+    /// Outside the data APIs: unmodified.
     PassThrough,
-    /// A data API's answer to a caller with all tenants, errors among them: as it comes.
+    /// A data API's response to a caller with all tenants, errors included: unmodified.
     AllTenants,
-    /// A data API's answer that is the caller's in every byte, or not ours to read (text,
-    /// snappy): streamed.
+    /// A data API's response that contains nothing but the caller's data, or that is not parsed
+    /// (text, snappy): streamed.
     Stream,
-    /// A confined query's JSON answer: streamed, its warnings scrubbed. The confined query, where
-    /// there is one, tells where its positions stood in the caller's own text.
+    /// A confined query's JSON response: streamed, with its warnings scrubbed. The confined query,
+    /// if there is one, maps positions back to the caller's own text.
     Scrub(Option<Origin>),
-    /// An answer that no query could confine: read whole and filtered.
+    /// A response that no query could confine: buffered and filtered.
     Filter(Filter),
-    /// An answer of the traces API.
+    /// A response of the traces API.
     Traces(TracesAnswer),
-    /// An answer of the traces API by gRPC.
+    /// A gRPC response of the traces API.
     Grpc(GrpcAnswer),
 }
 
 impl ResponsePlan {
-    /// Where positions in the upstream's texts come from, if the caller wrote a query.
+    /// Maps positions in the upstream's texts, if the caller sent a query.
     pub(in crate::proxy) fn origin(&self) -> Option<&Origin> {
         match self {
             Self::Scrub(origin) => origin.as_ref(),
@@ -44,12 +43,12 @@ impl ResponsePlan {
     }
 }
 
-/// A confined query, to carry positions in it back to the caller's own text.
+/// A confined query, to map positions in it back to the caller's own text.
 #[derive(Clone)]
 pub(in crate::proxy) struct Origin(pub(in crate::proxy::enforce) Arc<Confined>);
 
 impl Origin {
-    /// The way back.
+    /// The mapping.
     pub(in crate::proxy) fn remap(&self) -> RemapPosition {
         let confined = Arc::clone(&self.0);
         Box::new(move |position| {
@@ -61,32 +60,29 @@ impl Origin {
     }
 }
 
-/// What of an answer is the caller's, and how that is found out.
+/// How a response is filtered.
 pub(in crate::proxy) enum Filter {
     /// Rules of the caller's tenants.
     Rules {
-        /// Whose.
         caller: Arc<Caller>,
-        /// How.
         options: RulesOptions,
     },
-    /// Alerts of the caller's tenants, made of the rules that the upstream was asked for.
+    /// Alerts of the caller's tenants, taken from the rules that the upstream is asked for.
     Alerts(Arc<Caller>),
     /// Targets of the caller's tenants.
     Targets(Arc<Caller>),
     /// Metadata of the metrics that the caller's tenants have.
     Metadata {
-        /// Asks for the names of these metrics.
+        /// The side request for the names of these metrics.
         names: Box<Enforced>,
-        /// The most metrics.
+        /// The most metrics to return.
         limit: Option<usize>,
     },
 }
 
-/// What happens to the answer's messages.
+/// How the response's messages are filtered.
 pub(in crate::proxy) enum GrpcAnswer {
-    /// They are the caller's in every byte.
-    AsTheyCome,
-    /// Each is filtered.
+    /// Not at all: they contain nothing but the caller's data.
+    Unmodified,
     Filtered(Arc<WholeAnswer>),
 }

@@ -1,4 +1,4 @@
-//! What must happen to an answer of the traces API.
+//! What must be done to a response of the traces API.
 
 use std::sync::Arc;
 
@@ -12,50 +12,48 @@ use crate::tempo::tags::TagsVersion;
 use crate::tempo::trace::{ForeignSpans, TraceApi, TraceOwner};
 use crate::tenancy::{Attribute, TenantSet};
 
-/// An answer of the traces API, by how it is filtered.
+/// How a response of the traces API is filtered.
 pub(in crate::proxy) enum TracesAnswer {
-    /// It knows no tenant.
+    /// It has no tenant data.
     Public,
-    /// Read whole, and filtered in this format.
+    /// Buffered, and filtered in this format.
     Whole(Box<WholeAnswer>, Format),
-    /// A trace by id: redacted as it comes.
+    /// A trace by id: redacted while it is streamed.
     Trace {
-        /// Whose spans stay.
+        /// Which spans are kept.
         owner: Arc<TraceOwner>,
-        /// Which of the two endpoints.
         api: TraceApi,
-        /// What becomes of the others'.
+        /// What happens to other tenants' spans.
         foreign: ForeignSpans,
-        /// How it is written.
         format: Format,
     },
 }
 
-/// What is filtered of an answer that is read whole; the same for a message of a gRPC stream.
+/// How a buffered response is filtered; the same for a message of a gRPC stream.
 pub(in crate::proxy) enum WholeAnswer {
-    /// A page of traces.
+    /// A page of search results.
     Search(Page),
-    /// Names of tags, and the scope that was asked for.
+    /// Tag names, and the scope that was asked for.
     TagNames(TagsVersion, Box<str>),
-    /// Values of a tag; only these where it may be a tenant attribute.
+    /// Values of a tag; only these if it may be a tenant attribute.
     TagValues(TagsVersion, Option<TenantSet>),
-    /// Series.
+    /// Time series.
     Metrics {
-        /// Whether the operator asserts that no trace is shared.
+        /// Whether the operator asserts that no trace is shared by tenants.
         trust: bool,
-        /// What the confined query brought in.
+        /// Attributes that only the confined query selects.
         hidden: Hidden,
     },
 }
 
-/// How a page of traces is filtered.
+/// How a page of search results is filtered.
 pub(in crate::proxy) struct Page {
-    /// How it is known which traces are wholly the caller's.
+    /// How to find out which traces have nothing but the caller's spans.
     pub ownership: TraceOwnership,
-    /// What the confined query brought in.
+    /// Attributes that only the confined query selects.
     pub hidden: Hidden,
-    /// Whether the search is in its older form, without TraceQL.
-    pub is_old: bool,
+    /// Whether it is a search by `tags`, without TraceQL.
+    pub is_tag_search: bool,
 }
 
 impl TracesAnswer {
@@ -100,12 +98,11 @@ impl Hidden {
         )
     }
 
-    /// Their names.
     pub(in crate::proxy) fn names(&self) -> Vec<&str> {
         self.0.iter().map(|name| &**name).collect()
     }
 
-    /// Their names as TraceQL writes them.
+    /// The names as TraceQL writes them.
     pub(in crate::proxy) fn scoped_names(&self) -> Vec<String> {
         self.0
             .iter()
@@ -114,17 +111,17 @@ impl Hidden {
     }
 }
 
-/// How it is known which traces of a page are wholly the caller's.
+/// How to find out which traces of a page have nothing but the caller's spans.
 pub(in crate::proxy) enum TraceOwnership {
-    /// All are: the operator asserts it.
+    /// All do: the operator asserts it.
     Trusted,
-    /// It is not: no trace is taken to be.
+    /// Not at all: no trace is assumed to.
     Unknown,
-    /// Tempo is asked.
+    /// Tempo is queried.
     Verified(Box<VerifyTraces>),
 }
 
-/// What is needed to ask Tempo which traces are wholly the caller's.
+/// What is needed to query Tempo for traces that have nothing but the caller's spans.
 pub(in crate::proxy) struct VerifyTraces {
     target: UpstreamTarget,
     attributes: Box<[Attribute]>,
@@ -149,7 +146,7 @@ impl VerifyTraces {
         &self.attributes
     }
 
-    /// The side request of a query for the owners of traces.
+    /// The side request for the owners of traces.
     pub(in crate::proxy) fn request(&self, query: &OwnershipQuery) -> Result<Enforced, ProxyError> {
         let mut form = Form::default();
         for (name, value) in query

@@ -1,24 +1,24 @@
-//! Confinement by the snapshot's rules, remembered.
+//! Confines queries by the snapshot's rules, and caches the result.
 
 use std::sync::Arc;
 
 use crate::prometheus::params::{Confine, ParamError};
-use crate::promql::{self, Confined, Fault, Refusal};
+use crate::promql::{self, Confined, Refusal, RefusalKind};
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::rewrites::Text;
+use crate::proxy::rewrites::TextKind;
 use crate::reason::Reason;
 use crate::tenancy::Matchers;
 
-/// Confines the texts of one request.
-pub(super) struct ConfineOnce<'a> {
+/// Confines the queries of one request.
+pub(super) struct Confiner<'a> {
     context: &'a RequestContext,
     matchers: &'a Matchers,
-    /// The request's one query, for positions in the upstream's texts.
+    /// The request's query, for positions in the upstream's texts.
     query: Option<Arc<Confined>>,
 }
 
-impl<'a> ConfineOnce<'a> {
+impl<'a> Confiner<'a> {
     pub(super) fn new(context: &'a RequestContext, matchers: &'a Matchers) -> Self {
         Self {
             context,
@@ -27,7 +27,7 @@ impl<'a> ConfineOnce<'a> {
         }
     }
 
-    /// Its text, confined.
+    /// The text of the confined query.
     pub(super) fn text(&self) -> Option<&str> {
         self.query.as_deref().map(Confined::text)
     }
@@ -37,12 +37,12 @@ impl<'a> ConfineOnce<'a> {
         self.query
     }
 
-    fn confine(&self, text: Text, original: &str) -> Result<Arc<Confined>, Refusal> {
+    fn confine(&self, text: TextKind, original: &str) -> Result<Arc<Confined>, Refusal> {
         let max_selectors = self.context.settings().limits.query_selectors;
         let foreign = self.context.settings().promql.foreign_matchers;
         let by_rules = || match text {
-            Text::Query => promql::confine(original, self.matchers, foreign, max_selectors),
-            Text::Selector => {
+            TextKind::Query => promql::confine(original, self.matchers, foreign, max_selectors),
+            TextKind::Selector => {
                 promql::confine_selector(original, self.matchers, foreign, max_selectors)
             }
         };
@@ -53,18 +53,21 @@ impl<'a> ConfineOnce<'a> {
     }
 }
 
-impl Confine for ConfineOnce<'_> {
+impl Confine for Confiner<'_> {
     type Refusal = Refusal;
 
     fn query(&mut self, query: &str) -> Result<String, Refusal> {
-        let confined = self.confine(Text::Query, query)?;
+        let confined = self.confine(TextKind::Query, query)?;
         let text = confined.text().to_owned();
         self.query = Some(confined);
         Ok(text)
     }
 
     fn selector(&mut self, selector: &str) -> Result<String, Refusal> {
-        Ok(self.confine(Text::Selector, selector)?.text().to_owned())
+        Ok(self
+            .confine(TextKind::Selector, selector)?
+            .text()
+            .to_owned())
     }
 
     fn check_selector(&mut self, selector: &str) -> Result<(), Refusal> {
@@ -72,7 +75,7 @@ impl Confine for ConfineOnce<'_> {
     }
 }
 
-/// Parameters that were refused, for the client.
+/// The client's error for refused parameters.
 pub(super) fn refusal(error: ParamError<Refusal>) -> ProxyError {
     let text = error.to_string();
     match error {
@@ -86,10 +89,10 @@ pub(super) fn refusal(error: ParamError<Refusal>) -> ProxyError {
             ProxyError::new(ErrorKind::TooLarge, text).because(Reason::Parameters)
         }
         ParamError::Refused(refusal) => {
-            let kind = match refusal.fault() {
-                Fault::Malformed => ErrorKind::BadRequest,
-                Fault::TooLarge => ErrorKind::Unprocessable,
-                Fault::Denied => ErrorKind::Forbidden,
+            let kind = match refusal.kind() {
+                RefusalKind::Malformed => ErrorKind::BadRequest,
+                RefusalKind::TooLarge => ErrorKind::Unprocessable,
+                RefusalKind::Denied => ErrorKind::Forbidden,
             };
             ProxyError::new(kind, text).because(refusal.reason())
         }

@@ -1,4 +1,4 @@
-//! The metrics API's rule: a confined query goes up, or the answer is filtered.
+//! Enforcement for the metrics API: a confined query is forwarded, or the response is filtered.
 
 mod confine;
 
@@ -10,7 +10,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
-use self::confine::ConfineOnce;
+use self::confine::Confiner;
 use super::{Enforced, Filter, Origin, ResponsePlan, UpstreamTarget, guard, input, query_size};
 use crate::auth::Caller;
 use crate::body::budget::Budget;
@@ -37,7 +37,7 @@ pub(super) fn enforce(
     caller: &Arc<Caller>,
     request: Request<ClientBody>,
 ) -> Result<Enforced, ProxyError> {
-    let matchers = admitted(endpoint, caller, request.method())?;
+    let matchers = admitted_matchers(endpoint, caller, request.method())?;
     let room = context.request_room(caller.holder());
     let (head, body) = input::read(request, endpoint)?;
     let rebuild = Rebuild {
@@ -63,7 +63,7 @@ pub(super) fn enforce(
     let form = input::parameters(&head, &body)?;
     refuse_clusters(context, &form)?;
     query_size::metrics(context, endpoint, &form)?;
-    context.queries.asked_with(form.iter());
+    context.queries.received_parameters(form.iter());
     let Some(matchers) = matchers else {
         return rebuild.form(&form, ResponsePlan::AllTenants);
     };
@@ -89,8 +89,8 @@ pub(super) fn enforce(
     rebuild.form(&sent, plan)
 }
 
-/// What a caller's requests must carry, if it may make this one; `None` for all tenants.
-pub(super) fn admitted<'c>(
+/// The matchers that confine a caller, if it may send this request; `None` for all tenants.
+pub(super) fn admitted_matchers<'c>(
     endpoint: &Endpoint,
     caller: &'c Caller,
     method: &Method,
@@ -104,7 +104,7 @@ pub(super) fn admitted<'c>(
     })
 }
 
-/// The parameters that go up, confined, and their query.
+/// The confined parameters to forward, and their query.
 pub(super) fn confined<'f>(
     context: &RequestContext,
     endpoint: &Endpoint,
@@ -112,15 +112,15 @@ pub(super) fn confined<'f>(
     matchers: &Matchers,
     form: Form<'f>,
 ) -> Result<(Allowed<'f>, Option<Origin>), ProxyError> {
-    let mut confine = ConfineOnce::new(context, matchers);
+    let mut confine = Confiner::new(context, matchers);
     let allowed = params::allow(endpoint, form, matchers, &mut confine);
     let allowed = allowed.map_err(confine::refusal)?;
-    context.queries.sent_with(allowed.sent.iter());
+    context.queries.forwarded_parameters(allowed.sent.iter());
     guard::metrics(context, caller, endpoint, &allowed.sent, confine.text())?;
     Ok((allowed, confine.into_origin().map(Origin)))
 }
 
-/// Where clusters have names, whoever names one is not answered by another.
+/// Where clusters have names, a request that names one must not be answered by another.
 fn refuse_clusters(context: &RequestContext, form: &Form<'_>) -> Result<(), ProxyError> {
     let has_name = |upstream: &Arc<Upstream>| upstream.settings().cluster.is_some();
     let names_one = form.iter().any(|(name, _)| name == clusters::PARAMETER);
@@ -132,14 +132,14 @@ fn refuse_clusters(context: &RequestContext, form: &Form<'_>) -> Result<(), Prox
     Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::Parameter))
 }
 
-/// How far back a metric name counts for `/api/v1/metadata`, in seconds. Metadata is of targets
-/// scraped now; an hour covers those that are down for a while.
+/// How far back metric names are looked up for `/api/v1/metadata`, in seconds. Metadata is that of
+/// current targets; an hour covers those that are down for a while.
 const NAMES_WINDOW: u64 = 3600;
 
-/// The longest query string that every server in between can be expected to take.
+/// The longest query string that all servers in between can be expected to accept.
 const LONGEST_IN_URL: usize = 4096;
 
-/// Rebuilds the request: one path, one place for parameters, chosen headers.
+/// Rebuilds the request: one path, all parameters in one place, selected headers.
 pub(super) struct Rebuild<'a> {
     pub(super) target: &'a UpstreamTarget,
     pub(super) endpoint: &'a Endpoint,
@@ -148,8 +148,8 @@ pub(super) struct Rebuild<'a> {
 }
 
 impl Rebuild<'_> {
-    /// A POST's parameters go in its body, a GET's in the URL; but a GET that grew too long, as
-    /// queries for many tenants do, becomes a POST where the endpoint has one.
+    /// A POST's parameters go in its body, a GET's in the URL; but a GET that has become too long,
+    /// as queries for many tenants do, becomes a POST if the endpoint supports it.
     pub(super) fn form(&self, form: &Form<'_>, plan: ResponsePlan) -> Result<Enforced, ProxyError> {
         let path = self.endpoint.path();
         let parameters = form.encode();
@@ -181,8 +181,8 @@ impl Rebuild<'_> {
         self.enforced(Method::POST, &path, headers, body, ResponsePlan::Stream)
     }
 
-    /// Alerts are made of the answer to `/rules`, as Prometheus and Thanos do themselves: only
-    /// there the templates of their texts stand beside them.
+    /// Alerts are taken from the response to `/rules`, as Prometheus and Thanos do themselves: only
+    /// there are they next to the templates of their texts.
     fn alerts(&self, filter: Filter) -> Result<Enforced, ProxyError> {
         let mut form = Form::default();
         form.push("type", "alert");
@@ -218,7 +218,7 @@ impl Rebuild<'_> {
     }
 }
 
-/// Where the window of metric names begins: seconds since the epoch.
+/// Where the window of metric names starts: seconds since the epoch.
 fn names_since() -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! The difference of two traces: it cannot be filtered, so both must be wholly the caller's.
+//! The difference of two traces: it cannot be filtered, so neither may have spans of other tenants.
 
 use bytes::Bytes;
 use hyper::Method;
@@ -40,32 +40,32 @@ struct Side {
     end: Option<i64>,
 }
 
-/// A request that may be sent when both of its traces were seen to be wholly the caller's. Spans
-/// that arrive between the look and the answer are the one thing it cannot know.
-pub(in crate::proxy) struct OwnTraces {
+/// A request that may be sent once both of its traces were found to have nothing but the caller's
+/// spans. Spans that arrive after that check are the one thing it cannot cover.
+pub(in crate::proxy) struct TracesToVerify {
     sides: Vec<Enforced>,
     unseen: usize,
     owner: TraceOwner,
     request: Enforced,
 }
 
-impl OwnTraces {
-    /// The side request for the next trace to be seen, which is answered in this format.
+impl TracesToVerify {
+    /// The side request for the next trace to check, and the format of its response.
     pub(in crate::proxy) fn next_side(&mut self) -> Option<(Enforced, Format)> {
         self.sides.pop().map(|side| (side, Format::Protobuf))
     }
 
-    /// Sees a trace.
+    /// Checks a trace.
     ///
     /// # Errors
-    /// When not all of it is the caller's.
-    pub(in crate::proxy) fn see(&mut self, trace: &Bytes) -> Result<(), ProxyError> {
-        check_ours(trace, &self.owner)?;
+    /// When it has spans of other tenants.
+    pub(in crate::proxy) fn check(&mut self, trace: &Bytes) -> Result<(), ProxyError> {
+        check_owner(trace, &self.owner)?;
         self.unseen = self.unseen.saturating_sub(1);
         Ok(())
     }
 
-    /// The request, when all was seen.
+    /// The request, once both traces were checked.
     pub(in crate::proxy) fn into_request(self) -> Result<Enforced, ProxyError> {
         if self.unseen > 0 {
             return Err(ProxyError::defect());
@@ -96,7 +96,7 @@ pub(super) fn enforce(
             None
         }
         TracesScope::Confined(scope) => {
-            // The last one is asked for first.
+            // The last one is taken first.
             let sides = [&difference.compare, &difference.base];
             let sides: Result<Vec<_>, _> =
                 sides.into_iter().map(|side| trace(target, side)).collect();
@@ -118,7 +118,7 @@ pub(super) fn enforce(
     )?;
     Ok(match condition {
         None => Enforcement::One(request),
-        Some((sides, owner)) => Enforcement::Conditional(Box::new(OwnTraces {
+        Some((sides, owner)) => Enforcement::Conditional(Box::new(TracesToVerify {
             unseen: sides.len(),
             sides,
             owner,
@@ -127,14 +127,13 @@ pub(super) fn enforce(
     })
 }
 
-fn check_ours(trace: &Bytes, owner: &TraceOwner) -> Result<(), ProxyError> {
+fn check_owner(trace: &Bytes, owner: &TraceOwner) -> Result<(), ProxyError> {
     let is_ours = trace_is_wholly_ours(trace, TraceApi::V2, owner)
         .map_err(|error| ProxyError::unreadable(&error))?;
     if is_ours {
         return Ok(());
     }
-    let text =
-        "a difference is made only of traces that are there and all of whose spans are yours";
+    let text = "both traces must exist, and all of their spans must be yours";
     Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::TraceDiff))
 }
 

@@ -1,5 +1,5 @@
-//! The traces API's rule: a confined query goes up, and the answer loses what a query cannot
-//! confine.
+//! Enforcement for the traces API: a confined query is forwarded, and what a query cannot confine
+//! is removed from the response.
 
 mod diff;
 pub(super) mod org_id;
@@ -9,7 +9,7 @@ use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
-pub(in crate::proxy) use self::diff::OwnTraces;
+pub(in crate::proxy) use self::diff::TracesToVerify;
 pub(super) use self::scope::{TracesScope, refusal};
 use super::{
     Enforced, Enforcement, Page, ResponsePlan, TracesAnswer, UpstreamTarget, guard, input,
@@ -29,7 +29,7 @@ use crate::tempo::tags::TagsVersion;
 use crate::tempo::trace::TraceApi;
 use crate::traceql::{OldSearch, Refusal};
 
-/// Whether the endpoint is asked by what is in the body.
+/// Whether the endpoint's parameters are in the body.
 pub(super) fn reads_body(
     context: &RequestContext,
     endpoint: &Endpoint,
@@ -63,7 +63,7 @@ pub(super) fn enforce(
     by_form(context, target, endpoint, caller, scope, &head).map(Enforcement::One)
 }
 
-/// The same of an endpoint whose parameters are in its URL.
+/// The same for an endpoint whose parameters are in its URL.
 fn by_form(
     context: &RequestContext,
     target: &UpstreamTarget,
@@ -73,7 +73,7 @@ fn by_form(
     head: &Parts,
 ) -> Result<Enforced, ProxyError> {
     let form = input::parameters(head, &[])?;
-    context.queries.asked_with(form.iter());
+    context.queries.received_parameters(form.iter());
     query_size::traces(context, endpoint, &form)?;
     guard::traces(context, caller, endpoint, form.iter())?;
     let scope = match scope {
@@ -96,31 +96,34 @@ fn by_form(
             let (params, range) = params::search(
                 pairs(),
                 |query| scope.search(query),
-                |old| scope.old_search(&old_search(old)?),
+                |old| scope.tag_search(&tag_search(old)?),
             )
             .map_err(parameter)?;
             let page = Page {
                 ownership: scope.ownership(target, range),
                 hidden: scope.hidden(query),
-                is_old: query.is_empty(),
+                is_tag_search: query.is_empty(),
             };
             (params, TracesAnswer::search(page, format))
         }
         Endpoint::SearchTags | Endpoint::SearchTagsV2 => {
-            let asked = asked(*endpoint == Endpoint::SearchTags);
+            let tags_version = tags_version(*endpoint == Endpoint::SearchTags);
             let params =
                 params::tag_names(pairs(), |query| scope.tag_filter(query)).map_err(parameter)?;
             let wanted = query_of(&form, &["scope"]);
-            (params, TracesAnswer::tag_names(asked, wanted, format))
+            (
+                params,
+                TracesAnswer::tag_names(tags_version, wanted, format),
+            )
         }
         Endpoint::TagValues { tag, .. } | Endpoint::TagValuesV2(tag) => {
             scope.check_tag(tag)?;
-            let asked = asked(matches!(endpoint, Endpoint::TagValues { .. }));
+            let tags_version = tags_version(matches!(endpoint, Endpoint::TagValues { .. }));
             let params =
                 params::tag_values(pairs(), |query| scope.tag_filter(query)).map_err(parameter)?;
             (
                 params,
-                TracesAnswer::tag_values(asked, scope.values_of(tag), format),
+                TracesAnswer::tag_values(tags_version, scope.values_of(tag), format),
             )
         }
         Endpoint::MetricsQueryRange | Endpoint::MetricsQuery => {
@@ -166,12 +169,12 @@ fn form_of<'p>(params: Params<'p>, context: &RequestContext) -> Form<'p> {
     for (name, value) in params {
         form.push(name, value);
     }
-    context.queries.sent_with(form.iter());
+    context.queries.forwarded_parameters(form.iter());
     form
 }
 
-/// The request as it came, but read and written again, for callers with all tenants and for a
-/// Tempo that keeps tenants apart by itself.
+/// The request unconfined, but parsed and rebuilt: for callers with all tenants, and for a Tempo
+/// that separates tenants by itself.
 fn unconfined(
     target: &UpstreamTarget,
     endpoint: &Endpoint,
@@ -189,7 +192,7 @@ fn unconfined(
     )
 }
 
-/// The client's own text of a parameter, under the first of its names that has one.
+/// The client's own value of a parameter, under the first of these names that has one.
 fn query_of<'f>(form: &'f Form<'_>, names: &[&str]) -> &'f str {
     names
         .iter()
@@ -200,7 +203,7 @@ fn query_of<'f>(form: &'f Form<'_>, names: &[&str]) -> &'f str {
         .map_or("", |(_, value)| value)
 }
 
-fn asked(is_v1: bool) -> TagsVersion {
+fn tags_version(is_v1: bool) -> TagsVersion {
     if is_v1 {
         TagsVersion::V1
     } else {
@@ -208,14 +211,14 @@ fn asked(is_v1: bool) -> TagsVersion {
     }
 }
 
-fn old_search(old: &OldForm<'_>) -> Result<OldSearch, Refusal> {
+fn tag_search(old: &OldForm<'_>) -> Result<OldSearch, Refusal> {
     let mut search = OldSearch::from_parameters(old.tags, old.min_duration, old.max_duration)?;
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     search.tags.extend(old.bare_tags.iter().map(own));
     Ok(search)
 }
 
-/// Parameters that were refused, for the client.
+/// The client's error for refused parameters.
 fn parameter(error: ParamError<Refusal>) -> ProxyError {
     match error {
         ParamError::Query(error) => refusal(&error),

@@ -1,4 +1,4 @@
-//! A Tempo with multitenancy: it keeps tenants apart by `X-Scope-OrgID`, so one is all it takes.
+//! A Tempo with multitenancy separates tenants by `X-Scope-OrgID`, so that header is all it needs.
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -8,10 +8,10 @@ use crate::tenancy::Tenants;
 
 const NAME: HeaderName = HeaderName::from_static("x-scope-orgid");
 
-/// The longest tenant that Tempo takes (dskit, `tenant/tenant.go`).
+/// The longest tenant that Tempo accepts (dskit, `tenant/tenant.go`).
 const MAX_BYTES: usize = 150;
 
-/// The tenants joined by `|`, as Tempo reads several.
+/// The tenants joined by `|`, the separator that Tempo expects.
 pub(super) fn of(tenants: &Tenants) -> Result<HeaderValue, ProxyError> {
     let ids: Vec<&str> = tenants
         .tenants()
@@ -29,19 +29,19 @@ pub(super) fn of(tenants: &Tenants) -> Result<HeaderValue, ProxyError> {
     })
 }
 
-/// The header, alone.
+/// The header alone.
 pub(in crate::proxy::enforce) fn header(value: HeaderValue) -> HeaderMap {
     HeaderMap::from_iter([(NAME, value)])
 }
 
-/// Tempo has no way to say "all tenants".
-pub(super) fn nobody_has_all() -> ProxyError {
+/// Tempo has no value for "all tenants".
+pub(super) fn all_tenants_unsupported() -> ProxyError {
     let text = "this Tempo keeps tenants apart by X-Scope-OrgID, which cannot say `all tenants`; \
                 use a token that names tenants";
     ProxyError::new(ErrorKind::Forbidden, text).because(Reason::NoTenants)
 }
 
-/// What dskit takes: letters, digits and ``!-_.*'()``, but no name of a folder.
+/// What dskit accepts: letters, digits and ``!-_.*'()``, but not `.` or `..`.
 fn is_valid(id: &str) -> bool {
     id.len() <= MAX_BYTES
         && !matches!(id, "." | "..")
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_tempo_takes_is_an_org_id() {
+    fn org_id_is_limited_to_what_tempo_accepts() {
         for good in ["acme", "a-b_c.d", "*'()!"] {
             assert!(is_valid(good), "{good}");
         }

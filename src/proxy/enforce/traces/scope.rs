@@ -1,4 +1,4 @@
-//! A caller's scope, in the terms of the traces API.
+//! A caller's scope, in terms of the traces API.
 
 use std::sync::Arc;
 
@@ -22,26 +22,25 @@ use crate::traceql::{self, OldSearch, Refusal, RefusalKind, TenantPredicate, Tra
 
 /// How a caller is confined.
 pub(in crate::proxy::enforce) enum TracesScope {
-    /// Not at all: all tenants.
+    /// Not at all: it has all tenants.
     All,
-    /// By Tempo itself, which reads this header.
+    /// By Tempo itself, through this header.
     OrgId(HeaderValue),
     /// By us.
     Confined(Box<Confined>),
 }
 
-/// What confines a caller's queries and answers.
+/// What confines a caller's queries and responses.
 pub(in crate::proxy::enforce) struct Confined {
     predicate: TenantPredicate,
     attributes: Box<[Attribute]>,
     metadata: SearchMetadata,
     foreign_spans: ForeignSpans,
-    /// Of a confined query.
+    /// The longest confined query.
     max_bytes: usize,
 }
 
 impl TracesScope {
-    /// The caller's scope.
     pub(in crate::proxy::enforce) fn of(
         context: &RequestContext,
         caller: &Caller,
@@ -49,7 +48,7 @@ impl TracesScope {
         let settings = context.settings();
         let by_org_id = settings.tenancy.traces_org_id;
         match scope(caller)? {
-            TenantScope::AllTenants if by_org_id => Err(org_id::nobody_has_all()),
+            TenantScope::AllTenants if by_org_id => Err(org_id::all_tenants_unsupported()),
             TenantScope::AllTenants => Ok(Self::All),
             TenantScope::Tenants(tenants) if by_org_id => org_id::of(tenants).map(Self::OrgId),
             TenantScope::Tenants(tenants) => {
@@ -78,7 +77,7 @@ impl Confined {
         })
     }
 
-    /// Whether the operator asserts that no trace is shared.
+    /// Whether the operator asserts that no trace is shared by tenants.
     pub(in crate::proxy::enforce) fn is_trusted(&self) -> bool {
         self.metadata == SearchMetadata::Trust
     }
@@ -95,7 +94,7 @@ impl Confined {
         traceql::confine_search(query, &self.predicate, self.intrinsics(), self.max_bytes)
     }
 
-    pub(in crate::proxy::enforce) fn old_search(
+    pub(in crate::proxy::enforce) fn tag_search(
         &self,
         search: &OldSearch,
     ) -> Result<String, Refusal> {
@@ -113,10 +112,10 @@ impl Confined {
 
     /// Refuses a tag whose values describe whole traces.
     pub(in crate::proxy::enforce) fn check_tag(&self, tag: &TagName) -> Result<(), ProxyError> {
-        if !tag.is_of_trace() || self.is_trusted() {
+        if !tag.describes_whole_trace() || self.is_trusted() {
             return Ok(());
         }
-        let text = "the values of this tag describe whole traces, whoever their spans belong to; \
+        let text = "the values of this tag describe whole traces, other tenants' spans included; \
                     ask for `name` or `resource.service.name` instead";
         Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::TagIntrinsic))
     }
@@ -130,13 +129,13 @@ impl Confined {
         attribute.map(|attribute| attribute.tenants.clone())
     }
 
-    /// What is in an answer only because the confined query names it.
+    /// Attributes that are in a response only because the confined query names them.
     pub(in crate::proxy::enforce) fn hidden(&self, query: &str) -> Hidden {
         let names = self.attributes.iter().map(|attribute| &*attribute.name);
         Hidden::unless_named(names, query)
     }
 
-    /// How it is known which traces of a search hold foreign spans.
+    /// How to find out which traces of a search have spans of other tenants.
     pub(in crate::proxy::enforce) fn ownership(
         &self,
         target: &UpstreamTarget,
@@ -153,7 +152,7 @@ impl Confined {
         }
     }
 
-    /// What happens to a trace by id.
+    /// How a trace by id is redacted.
     pub(in crate::proxy::enforce) fn redaction(
         &self,
         api: TraceApi,
@@ -167,7 +166,7 @@ impl Confined {
         })
     }
 
-    /// Whose `ResourceSpans` are the caller's.
+    /// Decides which `ResourceSpans` are the caller's.
     pub(super) fn owner(&self) -> Result<TraceOwner, ProxyError> {
         let mut attributes = self
             .attributes
@@ -180,7 +179,7 @@ impl Confined {
     }
 }
 
-/// A query that was refused, for the client.
+/// The client's error for a refused query.
 pub(in crate::proxy::enforce) fn refusal(error: &Refusal) -> ProxyError {
     let (kind, quotes) = match error.kind() {
         RefusalKind::Malformed => (ErrorKind::BadRequest, true),

@@ -1,15 +1,15 @@
-//! Which cluster a request is for: the upstreams at its path's prefix and, among those, the ones
-//! of its host. What comes after sees the path without the prefix, so every rule that holds at
-//! the root holds below each prefix.
+//! Which cluster a request is for: the upstreams of its path's prefix and, among those, the ones of
+//! its host. Later steps see the path without the prefix, so every rule that holds at the root
+//! holds below each prefix.
 //!
 //! # Named clusters
 //!
-//! Upstreams with a `cluster` are found below [`CLUSTERS`] and that name, which is their
-//! `path_prefix`. As soon as there is one, all of `/clusters` is for names: a cluster that the
-//! caller may not use is answered as one that does not exist, in every byte. So nothing that
-//! depends on the cluster may be decided before [`authorize`](crate::proxy::authorize): a token is always needed there, and
-//! errors are in the dialect of the path. Names are compared as they stand; what is no name in
-//! the config is no cluster.
+//! Upstreams with a `cluster` are reached below [`CLUSTERS`] and that name, which is their
+//! `path_prefix`. As soon as there is one, all of `/clusters` is reserved for names: the response
+//! for a cluster that the caller may not use is byte for byte that of one that does not exist. So
+//! nothing that depends on the cluster may be decided before
+//! [`authorize`](crate::proxy::authorize): a token is always required there, and errors are in the
+//! dialect of the path. Names are compared literally.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::proxy::rules::Rules;
 use crate::reason::Reason;
 use crate::upstream::Upstream;
 
-/// The upstreams that a request can mean.
+/// The upstreams that a request may be for.
 pub(in crate::proxy) struct Cluster<'s> {
     upstreams: &'s [Arc<Upstream>],
     /// `passthrough.upstream`.
@@ -35,18 +35,18 @@ pub(in crate::proxy) struct Cluster<'s> {
     host: Host,
 }
 
-/// What a path at or below [`CLUSTERS`] is.
+/// What a path at or below [`CLUSTERS`] names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Named {
     /// The list itself.
     List,
-    /// Of this cluster.
+    /// This cluster.
     Cluster(Arc<str>),
-    /// Of none.
+    /// No cluster.
     Nothing,
 }
 
-/// Finds a request's cluster, and takes its prefix from the request.
+/// Finds a request's cluster, and strips its prefix from the request.
 ///
 /// # Errors
 /// When the prefix is written in a way that servers may read differently.
@@ -88,56 +88,57 @@ impl<'s> Cluster<'s> {
         self.named.as_ref()
     }
 
-    /// Whether nothing but the host says which upstreams are meant.
+    /// Whether only the host selects the upstreams.
     pub(in crate::proxy) fn is_root(&self) -> bool {
         self.prefix.is_none() && self.named.is_none()
     }
 
-    /// The upstreams of all named clusters, as far as they are there for this host.
+    /// The upstreams of all named clusters, as far as they serve this host.
     pub(in crate::proxy) fn all_named(&self) -> impl Iterator<Item = &'s Arc<Upstream>> {
         let all = self.upstreams.iter();
         all.filter(|upstream| upstream.settings().cluster.is_some() && is_for(&self.host, upstream))
     }
 
-    /// Its upstream that speaks an API, if there is one: the host's own before the one for every
-    /// host.
+    /// Its upstream for an API, if there is one: one for this host takes precedence over one for
+    /// all hosts.
     pub(in crate::proxy) fn upstream(&self, api: Api) -> Option<&'s Arc<Upstream>> {
         let here = |upstream: &&Arc<Upstream>| {
             let settings = upstream.settings();
             settings.api == api && settings.path_prefix.as_deref() == self.prefix
         };
-        self.of_host(here).or_else(|| self.of_any_host(here))
+        self.for_host(here).or_else(|| self.for_any_host(here))
     }
 
-    /// Where its gRPC calls go. They come without a path prefix, so at the root any upstream of
-    /// the host may be meant.
+    /// The upstream of its gRPC calls. They have no path prefix, so at the root any upstream of the
+    /// host may be meant.
     ///
     /// # Errors
-    /// When that is more than one: a wrong cluster's answer looks like a right one.
+    /// When several are: a response from the wrong cluster looks like one from the right one.
     pub(in crate::proxy) fn grpc(&self) -> Result<Option<&'s Arc<Upstream>>, ProxyError> {
         if self.prefix.is_some() {
             return Ok(self.upstream(Api::Tempo));
         }
         let is_tempo = |upstream: &&Arc<Upstream>| upstream.api() == Api::Tempo;
-        let own = self.of_host(is_tempo);
-        let meant = own.or_else(|| self.of_any_host(is_tempo));
+        let own = self.for_host(is_tempo);
+        let meant = own.or_else(|| self.for_any_host(is_tempo));
         let another = |upstream: &&Arc<Upstream>| {
             is_tempo(upstream) && meant.is_some_and(|meant| !Arc::ptr_eq(meant, upstream))
         };
         let another = match own {
-            Some(_) => self.of_host(another),
-            None => self.of_any_host(another),
+            Some(_) => self.for_host(another),
+            None => self.for_any_host(another),
         };
         if another.is_none() {
             return Ok(meant);
         }
-        let text = "several traces upstreams could be meant, as gRPC comes without a path prefix: \
+        let text = "several traces upstreams could be meant, as gRPC has no path prefix: \
                     each needs `hosts` of its own; or switch streaming off";
         Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::AmbiguousCluster))
     }
 
-    /// Where paths outside the data APIs go: with the cluster's metrics, or else its traces;
-    /// where neither is bound to a prefix or host, as `passthrough.upstream` says.
+    /// The upstream of paths outside the data APIs: that of the cluster's metrics, or else of its
+    /// traces; where neither is bound to a prefix or host, the one that `passthrough.upstream`
+    /// names.
     pub(in crate::proxy) fn passthrough(&self) -> Option<&'s Arc<Upstream>> {
         let own = self
             .upstream(Api::Prometheus)
@@ -147,19 +148,19 @@ impl<'s> Cluster<'s> {
         own.or_else(|| self.upstreams.iter().find(is_named))
     }
 
-    fn of_host(&self, wanted: impl Fn(&&Arc<Upstream>) -> bool) -> Option<&'s Arc<Upstream>> {
+    fn for_host(&self, wanted: impl Fn(&&Arc<Upstream>) -> bool) -> Option<&'s Arc<Upstream>> {
         let mut all = self.upstreams.iter();
         all.find(|upstream| wanted(upstream) && self.host.is_one_of(&upstream.settings().hosts))
     }
 
-    fn of_any_host(&self, wanted: impl Fn(&&Arc<Upstream>) -> bool) -> Option<&'s Arc<Upstream>> {
+    fn for_any_host(&self, wanted: impl Fn(&&Arc<Upstream>) -> bool) -> Option<&'s Arc<Upstream>> {
         let mut all = self.upstreams.iter();
         all.find(|upstream| wanted(upstream) && upstream.settings().hosts.is_empty())
     }
 }
 
 /// The longest prefix that a path is below, among those for its host. Only the literal spelling
-/// counts; a path that some server may read to be below another prefix is refused.
+/// counts; a path that some server may read as below another prefix is refused.
 fn prefix<'s>(
     upstreams: &'s [Arc<Upstream>],
     host: &Host,
@@ -182,21 +183,18 @@ fn prefix<'s>(
             .max_by_key(|prefix| prefix.len())
     };
     let literal = longest(&|prefix| is_below(path, prefix, |head| head == prefix));
-    // What has no spelling at all is refused for that, below a prefix as at the root.
-    let spelled_out = path::spelled_out(path).unwrap_or(Cow::Borrowed(path));
-    let lenient = longest(&|prefix| {
-        is_below(&spelled_out, prefix, |head| {
-            head.eq_ignore_ascii_case(prefix)
-        })
-    });
+    // A path without any reading is refused for that, below a prefix as at the root.
+    let lenient = path::spelled_out(path).unwrap_or(Cow::Borrowed(path));
+    let lenient =
+        longest(&|prefix| is_below(&lenient, prefix, |head| head.eq_ignore_ascii_case(prefix)));
     if literal.map(str::len) == lenient.map(str::len) {
         return Ok(literal);
     }
     Err(oddly_spelled())
 }
 
-/// What comes after [`CLUSTERS`] in a path, up to the second segment's end: empty, or `/eu`.
-/// Nothing where no cluster has a name. Only the literal spelling counts.
+/// The part of a path after [`CLUSTERS`], up to the end of the second segment: empty, or `/eu`.
+/// `None` if no cluster has a name. Only the literal spelling counts.
 fn below_clusters<'p>(
     upstreams: &[Arc<Upstream>],
     path: &'p str,
@@ -206,8 +204,8 @@ fn below_clusters<'p>(
         return Ok(None);
     }
     let literal = is_below(path, CLUSTERS, |head| head == CLUSTERS);
-    let spelled_out = path::spelled_out(path).unwrap_or(Cow::Borrowed(path));
-    let lenient = is_below(&spelled_out, CLUSTERS, |head| {
+    let lenient = path::spelled_out(path).unwrap_or(Cow::Borrowed(path));
+    let lenient = is_below(&lenient, CLUSTERS, |head| {
         head.eq_ignore_ascii_case(CLUSTERS)
     });
     if literal != lenient {

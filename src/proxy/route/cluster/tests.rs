@@ -11,10 +11,10 @@ use crate::proxy::pipeline::Received;
 use crate::proxy::route::Target;
 use crate::proxy::snapshot::Snapshot;
 
-/// What watches the upstreams, which are nowhere.
+/// Runs the health checks of the upstreams, which do not exist.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// Of upstreams in braces; their addresses are their names.
+/// Upstreams are given as YAML; their addresses are their names.
 fn snapshot(upstreams: &[&str]) -> Snapshot {
     let lines = upstreams.iter().fold(String::new(), |lines, upstream| {
         lines + "  - {url: 'http://127.0.0.1:1', " + upstream + "}\n"
@@ -54,8 +54,8 @@ fn request(host: &str, target: &str, content_type: &str) -> Option<Request<()>> 
         .ok()
 }
 
-/// The upstream a request goes to, the rule, and the target it goes on with; or the reason why
-/// not.
+/// The upstream of a request, its target, and the forwarded request target; or the reason of the
+/// refusal.
 fn routed(
     snapshot: &Snapshot,
     request: Request<()>,
@@ -92,7 +92,7 @@ fn several() -> Snapshot {
 }
 
 #[test]
-fn the_longest_prefix_then_the_host_decide() {
+fn longest_prefix_wins_then_the_host() {
     let snapshot = several();
     for (host, target, expected) in [
         ("x", QUERY.to_owned(), Ok("prom")),
@@ -118,8 +118,8 @@ fn the_longest_prefix_then_the_host_decide() {
             format!("/clusters/eu{SEARCH}"),
             Ok("tempo-eu"),
         ),
-        // What passes through goes where the cluster's metrics are, then to its traces, which
-        // have no such path.
+        // Pass-through goes to the upstream of the cluster's metrics, otherwise of its traces,
+        // which has no such paths.
         ("x", "/graph".to_owned(), Ok("prom")),
         ("us2", "/graph".to_owned(), Ok("prom-host")),
         ("us2", "/clusters/eu/graph".to_owned(), Ok("prom-eu")),
@@ -136,7 +136,7 @@ fn the_longest_prefix_then_the_host_decide() {
 }
 
 #[test]
-fn the_prefix_goes_and_the_rest_stays() {
+fn prefix_is_stripped_and_the_rest_is_unmodified() {
     let snapshot = several();
     for (target, expected) in [
         ("/clusters/eu", "/"),
@@ -162,9 +162,9 @@ fn the_prefix_goes_and_the_rest_stays() {
     );
 }
 
-/// What a server may take for another cluster's path goes to no cluster.
+/// What a server may read as another cluster's path reaches no cluster.
 #[test]
-fn a_prefix_has_one_spelling() {
+fn prefix_in_another_spelling_is_refused() {
     let snapshot = several();
     for target in [
         "/clusters/eu/../us/api/v1/query",
@@ -195,7 +195,7 @@ fn a_prefix_has_one_spelling() {
 }
 
 #[test]
-fn without_a_default_only_what_is_bound_is_served() {
+fn without_a_default_only_bound_hosts_and_prefixes_are_served() {
     let snapshot = snapshot(&[
         "name: prom-eu, api: prometheus, hosts: [eu]",
         "name: prom-us, api: prometheus, path_prefix: /us",
@@ -222,9 +222,9 @@ fn without_a_default_only_what_is_bound_is_served() {
     }
 }
 
-/// gRPC comes without a prefix: it goes where just one upstream can be meant.
+/// gRPC has no prefix: a call is served only if exactly one upstream can be meant.
 #[test]
-fn grpc_goes_by_host_or_not_at_all() {
+fn grpc_is_routed_by_host_or_refused() {
     const CALL: &str = "/tempopb.StreamingQuerier/Search";
     let called = |snapshot: &Snapshot, host: &str, target: &str| {
         let request = request(host, target, "application/grpc").unwrap();
@@ -267,7 +267,7 @@ fn grpc_goes_by_host_or_not_at_all() {
     assert_eq!(called(&bound, "eu", CALL), Ok("eu".to_owned()));
 }
 
-/// A path as a client might write it, plain or not.
+/// A path as a client might write it, canonical or not.
 fn path() -> impl Strategy<Value = String> {
     let segment = prop_oneof![
         4 => prop::sample::select(&[
@@ -287,10 +287,10 @@ fn path() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
-    /// The law at the root is the law below a prefix: the same rule, the same API, the same
-    /// target, the same refusal.
+    /// What holds at the root holds below a prefix: the same target, the same API, the same
+    /// forwarded path, the same refusal.
     #[test]
-    fn below_a_prefix_all_is_as_at_the_root(
+    fn routing_below_a_prefix_equals_routing_at_the_root(
         path in path(),
         query in prop::sample::select(&["", "?query=up", "?a=/clusters/eu"][..]),
         content_type in prop::sample::select(&["", "application/grpc"][..]),

@@ -1,4 +1,4 @@
-//! The JSON form of a trace, redacted as it streams by.
+//! The JSON form of a trace, redacted while it is streamed.
 //!
 //! gogo's jsonpb writes it, fields in the order of the message: `{"batches":[…]}` for v1,
 //! `{"trace":{"resourceSpans":[…]},"metrics":{…},"status":…,"message":…}` for v2
@@ -17,25 +17,25 @@ use bytes::Bytes;
 
 use self::output::Output;
 use self::scan::{Event, Scanner};
-use self::text::says;
+use self::text::string_equals;
 use super::owner::Verdicts;
 use super::{ForeignSpans, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
 
 /// Redacts a trace that Tempo answers as `application/json`, chunk by chunk.
 ///
-/// What goes into `out` may be sent at once. As long as nothing has, nothing is decided: the
-/// caller can still answer not-found or 502. After that an error leaves the client with half an
-/// answer, and the only honest end is to reset the connection.
+/// Chunks in `out` may be sent at once. Before the first one, the caller can still answer not-found
+/// or 502. After that, an error leaves the client with half an answer, so the connection must be
+/// reset.
 ///
 /// [`ForeignSpans::Deny`] holds everything back until [`finish`](Self::finish).
 ///
-/// How the answer is cut into chunks changes neither the text put out nor the outcome.
+/// Neither the output nor the outcome depends on how the answer is split into chunks.
 pub struct JsonFilter {
     scanner: Scanner,
     api: TraceApi,
     owner: Arc<TraceOwner>,
     limit: usize,
-    /// The member of a v2 answer we are in.
+    /// The current member of a v2 answer.
     member: Member,
     has_trace: bool,
     partial: bool,
@@ -46,12 +46,11 @@ pub struct JsonFilter {
     output: Output,
 }
 
-/// What a whole JSON answer came to.
+/// The result of filtering a whole JSON answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing was ours, and nothing has been put out. Answer as for a trace that does not exist.
+    /// Nothing is ours, and nothing has been output. Answer as for a trace that does not exist.
     Nothing,
-    /// The answer is complete.
     Kept {
         /// Whether this is the whole trace.
         all: bool,
@@ -65,16 +64,16 @@ enum Member {
     Other,
 }
 
-/// The list of `ResourceSpans`, by the name it has in this answer.
+/// Progress in the list of `ResourceSpans`, with the name of the list in this answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum List {
-    Ahead,
+    Before,
     Named(&'static str),
     Inside(&'static str),
-    Behind,
+    After,
 }
 
-/// The `ResourceSpans` we are in.
+/// The current `ResourceSpans`.
 enum Element {
     None,
     Undecided(Undecided),
@@ -82,29 +81,29 @@ enum Element {
     Foreign,
 }
 
-/// A `ResourceSpans` whose resource we have not read to its end.
+/// A `ResourceSpans` whose resource is not complete yet.
 struct Undecided {
     /// Its text in earlier chunks.
     text: Vec<u8>,
-    /// Where it goes on in this chunk.
+    /// Where it continues in this chunk.
     start: usize,
     resource: Resource,
 }
 
 #[derive(Clone, Copy)]
 enum Resource {
-    Ahead,
+    Before,
     Named,
-    /// It begins this many bytes after its `ResourceSpans`.
+    /// It starts this many bytes after its `ResourceSpans`.
     At(usize),
 }
 
 impl JsonFilter {
     /// A filter for one answer.
     ///
-    /// `limit`, in bytes, is the most that is held back: of a `ResourceSpans` up to the end of
-    /// its resource (one that has it farther back is foreign), and with [`ForeignSpans::Deny`]
-    /// of the whole answer (a longer one is [`TraceError::TooLarge`]).
+    /// At most `limit` bytes are held back: of a `ResourceSpans` up to the end of its resource (one
+    /// whose resource ends later is foreign), and with [`ForeignSpans::Deny`] of the whole answer
+    /// (a longer one is [`TraceError::TooLarge`]).
     pub fn new(api: TraceApi, owner: Arc<TraceOwner>, foreign: ForeignSpans, limit: usize) -> Self {
         Self {
             scanner: Scanner::new(members_of_trace(api) + 2),
@@ -114,7 +113,7 @@ impl JsonFilter {
             member: Member::Other,
             has_trace: api == TraceApi::V1,
             partial: false,
-            list: List::Ahead,
+            list: List::Before,
             element: Element::None,
             verdicts: Verdicts::default(),
             all: true,
@@ -122,13 +121,11 @@ impl JsonFilter {
         }
     }
 
-    /// Takes the next chunk of Tempo's answer, decompressed, and appends to `out` what of it may
-    /// be sent.
+    /// Takes the next decompressed chunk of Tempo's answer, and appends to `out` what may be sent.
     ///
     /// # Errors
-    /// [`TraceError::Json`] when the answer is not JSON in Tempo's shape,
-    /// [`TraceError::TooLarge`] when there is too much to hold back. The filter is then of no
-    /// more use.
+    /// [`TraceError::Json`] if the answer is not JSON in Tempo's shape, [`TraceError::TooLarge`] if
+    /// there is too much to hold back. Do not use the filter after an error.
     pub fn push(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<(), TraceError> {
         let mut at = 0;
         while let Some(event) = self.scanner.next(chunk, &mut at)? {
@@ -148,7 +145,7 @@ impl JsonFilter {
         Ok(())
     }
 
-    /// What of the answer is held back in memory.
+    /// The number of bytes held back in memory.
     pub fn held_bytes(&self) -> usize {
         let undecided = match &self.element {
             Element::Undecided(undecided) => undecided.text.capacity(),
@@ -160,7 +157,7 @@ impl JsonFilter {
     /// Ends the answer.
     ///
     /// # Errors
-    /// As [`push`](Self::push); an answer cut short is one.
+    /// As [`push`](Self::push); also if the answer is truncated.
     pub fn finish(mut self, out: &mut Vec<Bytes>) -> Result<Outcome, TraceError> {
         self.scanner.finish()?;
         let tail = match (self.api, self.partial) {
@@ -180,19 +177,19 @@ impl JsonFilter {
 
     fn name(&mut self, depth: usize, at: usize) -> Result<(), TraceError> {
         let name = self.scanner.text().unwrap_or_default();
-        // A name that cannot be read in one way is none of these.
-        let is = |known| says(name, known) == Some(true);
+        // An ambiguous name is none of these.
+        let is = |known| string_equals(name, known) == Some(true);
         let trace = members_of_trace(self.api);
         if depth == trace && (self.api == TraceApi::V1 || self.member == Member::Trace) {
             let Some(list) = ["batches", "resourceSpans"]
                 .into_iter()
                 .find(|list| is(list))
             else {
-                // Part of the trace, but whose?
+                // Part of the trace, but of unknown ownership.
                 self.leave_out();
                 return Ok(());
             };
-            if self.list != List::Ahead {
+            if self.list != List::Before {
                 return Err(self.scanner.malformed("a second list of spans", at));
             }
             self.list = List::Named(list);
@@ -223,11 +220,11 @@ impl JsonFilter {
     fn start(&mut self, depth: usize, at: usize, byte: u8) -> Result<(), TraceError> {
         let trace = members_of_trace(self.api);
         match (self.list, depth) {
-            (_, 0) if byte != b'{' => return Err(self.scanner.malformed("no object", at)),
+            (_, 0) if byte != b'{' => return Err(self.scanner.malformed("not an object", at)),
             (List::Named(name), _) if depth == trace => match byte {
                 b'[' => self.list = List::Inside(name),
                 b'n' => {}
-                _ => return Err(self.scanner.malformed("no list of spans", at)),
+                _ => return Err(self.scanner.malformed("not a list of spans", at)),
             },
             (List::Inside(_), _) if depth == trace + 1 => match byte {
                 b'{' => self.element = Element::Undecided(Undecided::new(at)),
@@ -241,7 +238,7 @@ impl JsonFilter {
                 }
             }
             _ if depth == 1 && self.member == Member::Trace && byte != b'{' && byte != b'n' => {
-                return Err(self.scanner.malformed("a trace that is no object", at));
+                return Err(self.scanner.malformed("a trace that is not an object", at));
             }
             _ => {}
         }
@@ -264,7 +261,7 @@ impl JsonFilter {
                     let near = undecided.length(at) <= self.limit;
                     let resource = undecided.read(resource, chunk, at);
                     let judge = || Ok(resource::is_ours(resource, &self.owner));
-                    if near && self.verdicts.of(resource, judge)? {
+                    if near && self.verdicts.is_ours(resource, judge)? {
                         let text = std::mem::take(&mut undecided.text);
                         let start = undecided.start;
                         let head = || head(self.api, name);
@@ -283,10 +280,10 @@ impl JsonFilter {
                 }
                 self.element = Element::None;
             }
-            List::Named(_) | List::Inside(_) if depth == trace => self.list = List::Behind,
+            List::Named(_) | List::Inside(_) if depth == trace => self.list = List::After,
             _ if depth == 1 && self.member == Member::Status => {
                 let status = self.scanner.text().unwrap_or_default();
-                // A status we do not know is not "complete" either.
+                // An unknown status does not mean "complete" either.
                 self.partial = !matches!(status, b"COMPLETE" | b"0" | b"null");
             }
             _ => {}
@@ -299,7 +296,7 @@ impl JsonFilter {
         self.leave_out();
     }
 
-    /// Part of the trace is not ours.
+    /// Records that part of the trace is not ours.
     fn leave_out(&mut self) {
         self.all = false;
         self.output.leave_out();
@@ -311,23 +308,23 @@ impl Undecided {
         Self {
             text: Vec::new(),
             start,
-            resource: Resource::Ahead,
+            resource: Resource::Before,
         }
     }
 
-    /// How long it is up to here in this chunk.
+    /// Its length up to this offset in the chunk.
     fn length(&self, at: usize) -> usize {
         self.text.len() + at.saturating_sub(self.start)
     }
 
-    /// Holds all that this chunk has of it; it goes on at the start of the next.
+    /// Holds back the rest of this chunk; the element continues at the start of the next.
     fn hold(&mut self, chunk: &Bytes) {
         self.text
             .extend_from_slice(chunk.get(self.start..).unwrap_or_default());
         self.start = 0;
     }
 
-    /// The text of its resource, which ends here.
+    /// The text of its resource, which ends at `end`.
     fn read<'a>(&'a mut self, resource: usize, chunk: &'a Bytes, end: usize) -> &'a [u8] {
         let text = if self.text.is_empty() {
             chunk.get(self.start + resource..end)
@@ -341,7 +338,7 @@ impl Undecided {
     }
 }
 
-/// How many containers the members of the `Trace` message are in.
+/// The number of containers around the members of the `Trace` message.
 fn members_of_trace(api: TraceApi) -> usize {
     match api {
         TraceApi::V1 => 1,

@@ -1,13 +1,14 @@
-//! What goes out of the kept elements: a new JSON text around slices of the old one.
+//! Writes the elements that are ours: a new JSON text around slices of the old one.
 
 use bytes::Bytes;
 
 use crate::tempo::trace::{ForeignSpans, TraceError};
 
-/// Puts kept elements out, separated by commas, after a head; in `Deny` only at the end.
+/// Outputs the elements that are ours after a head, separated by commas. With
+/// [`ForeignSpans::Deny`] only at the end.
 pub(super) struct Output {
     started: bool,
-    /// What is kept of this chunk and not yet put out. Its end is not known while an element
+    /// The part of this chunk that is ours and not output yet. Its end is unknown while an element
     /// is open.
     run: Option<Run>,
     hold: Option<Hold>,
@@ -18,7 +19,7 @@ struct Run {
     end: Option<usize>,
 }
 
-/// What `Deny` holds back, all of it ours so far.
+/// What [`ForeignSpans::Deny`] holds back. All of it is ours so far.
 struct Hold {
     text: Vec<u8>,
     limit: usize,
@@ -39,12 +40,10 @@ impl Output {
         }
     }
 
-    /// What is held back.
     pub(super) fn held_bytes(&self) -> usize {
         self.hold.as_ref().map_or(0, |hold| hold.text.capacity())
     }
 
-    /// Something is left out.
     pub(super) fn leave_out(&mut self) {
         if let Some(hold) = &mut self.hold {
             hold.denied = true;
@@ -52,8 +51,8 @@ impl Output {
         }
     }
 
-    /// An element is kept: its text so far, if it began in an earlier chunk, and this chunk from
-    /// `start`.
+    /// Starts an element that is ours: `text` is what earlier chunks had of it, and `start` its
+    /// offset in this chunk.
     pub(super) fn begin(
         &mut self,
         text: Vec<u8>,
@@ -83,7 +82,7 @@ impl Output {
         Ok(())
     }
 
-    /// The element last begun ends before `at`.
+    /// Ends the current element before `at`.
     pub(super) fn end(&mut self, at: usize) -> Result<(), TraceError> {
         if let Some(run) = &mut self.run {
             run.end = Some(at);
@@ -94,7 +93,7 @@ impl Output {
         Ok(())
     }
 
-    /// The chunk is used up.
+    /// Outputs the rest of a chunk that has been processed.
     pub(super) fn flush(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<(), TraceError> {
         if let Some(run) = self.run.take() {
             self.put(chunk.slice(run.start..run.end.unwrap_or(chunk.len())), out)?;
@@ -109,6 +108,7 @@ impl Output {
     }
 
     /// The answer is complete. `false` if nothing of it is to be sent.
+    /// Completes the answer. Returns `false` if nothing of it is to be sent.
     pub(super) fn finish(
         &mut self,
         tail: String,

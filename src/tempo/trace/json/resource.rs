@@ -1,23 +1,23 @@
-//! A resource's JSON, judged.
+//! Decides from a resource's JSON whether it is ours.
 //!
-//! The text has been through the [`Scanner`](super::scan::Scanner): it is one whole JSON value.
-//! So this reader need not check commas and colons, only never misread what the scanner let pass.
+//! The [`Scanner`](super::scan::Scanner) has validated the text as one complete JSON value. So this
+//! reader need not check commas and colons, but must never misread a text that the scanner accepts.
 
 use std::borrow::Cow;
 
-use super::text::{plain_run, says, unescape};
+use super::text::{plain_run, string_equals, unescape};
 use crate::tempo::trace::TraceOwner;
 
-/// Whether this resource names our tenants.
+/// Whether this resource belongs to our tenants.
 pub(super) fn is_ours(resource: &[u8], owner: &TraceOwner) -> bool {
     owner.iter().all(|(name, tenants)| {
         sole_string(resource, name).is_some_and(|value| tenants.contains(&value))
     })
 }
 
-/// The value of the one attribute of this name, if there is just one and it is just a string.
-/// `None` also if the resource, or any attribute of it, has a member twice or one we do not
-/// know: it may be another way to say what the attribute says.
+/// The value of the attribute with this name, if there is exactly one and it is a plain string.
+/// `None` also if the resource or any of its attributes has a repeated or unknown member, which may
+/// be another way to give the attribute.
 fn sole_string<'a>(resource: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
     let mut reader = Reader { rest: resource };
     let mut found = None;
@@ -45,7 +45,7 @@ fn sole_string<'a>(resource: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
     found
 }
 
-/// Reads one attribute: `Some(None)` if it has another name, its string if it has this one.
+/// Parses one attribute: `Some(None)` if it has another name, its string if it has this one.
 #[expect(clippy::option_option, reason = "the outer one is a refusal")]
 fn attribute<'a>(reader: &mut Reader<'a>, name: &str) -> Option<Option<Cow<'a, str>>> {
     let mut named = false;
@@ -58,7 +58,7 @@ fn attribute<'a>(reader: &mut Reader<'a>, name: &str) -> Option<Option<Cow<'a, s
             return None;
         }
         if member == 0 {
-            named = says(reader.string()?, name)?;
+            named = string_equals(reader.string()?, name)?;
         } else {
             value = Some(Reader { rest: reader.rest });
             reader.skip()?;
@@ -82,7 +82,7 @@ fn only_string(mut value: Reader<'_>) -> Option<Cow<'_, str>> {
     unescape(string)
 }
 
-/// Which members an object has had.
+/// Which members of an object have been seen.
 #[derive(Default)]
 struct Seen(u8);
 
@@ -95,7 +95,7 @@ impl Seen {
     }
 }
 
-/// Reads JSON from the front. `None` where it is not what is asked for.
+/// Reads JSON from the front. Methods return `None` if the next token is not the expected one.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
         self.advance(1)
     }
 
-    /// Goes to the next member or element; `false` past the closing bracket.
+    /// Moves to the next member or element; `false` after the closing bracket.
     fn next_in(&mut self, close: u8) -> Option<bool> {
         let byte = self.peek()?;
         if byte == close || byte == b',' {
@@ -125,19 +125,19 @@ impl<'a> Reader<'a> {
         Some(byte != close)
     }
 
-    /// Reads a member's name; tells which of these it is.
+    /// Reads a member's name and returns its index in `names`.
     fn name<const N: usize>(&mut self, names: [&str; N]) -> Option<usize> {
         let found = self.string()?;
         self.open(b':')?;
         for (index, name) in names.into_iter().enumerate() {
-            if says(found, name)? {
+            if string_equals(found, name)? {
                 return Some(index);
             }
         }
         None
     }
 
-    /// Reads a string, escapes and all.
+    /// Reads a string without interpreting its escapes.
     fn string(&mut self) -> Option<&'a [u8]> {
         self.open(b'"')?;
         let string = self.rest;
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
         string.get(..length)
     }
 
-    /// Passes over a value of any kind and depth.
+    /// Skips a value of any kind and depth.
     fn skip(&mut self) -> Option<()> {
         let mut depth = 0usize;
         loop {

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_literals_are_as_json_has_them() {
+    fn numbers_and_literals_are_those_of_json() {
         for text in [
             "0",
             "-0",

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::tempo::trace::NOT_FOUND_V2_JSON;
 use crate::tempo::trace::testing::{
-    MadeUp, all_recorded, is_ours_json, made_up, owner, owners, recorded, tenants,
+    Generated, all_recorded, generated, is_ours_json, owner, owners, recorded, tenants,
 };
 
 const LIMIT: usize = 1 << 20;
 
-/// Filters a text in these chunks; the outcome, and what was put out.
+/// Filters a text in these chunks; returns the outcome and the output.
 fn filter(
     mut filter: JsonFilter,
     chunks: impl IntoIterator<Item = Bytes>,
@@ -55,7 +55,7 @@ fn deny(text: &[u8], api: TraceApi, limit: usize) -> Result<(Outcome, Vec<u8>), 
     whole
 }
 
-/// The answer to be: ours of a parsed answer, with nothing said of the whole.
+/// The expected answer: the part of a parsed answer that is ours, without fields about the whole.
 fn expected(answer: &Value, api: TraceApi, owner: &TraceOwner) -> Option<(Value, bool)> {
     let mut answer = answer.clone();
     let trace = match api {
@@ -88,7 +88,7 @@ fn check(text: &[u8], api: TraceApi, owner: &TraceOwner) {
             assert_eq!(outcome, Outcome::Kept { all });
             let found: Value = serde_json::from_slice(&text).unwrap();
             assert_eq!(found, expected);
-            // Members in the same order too.
+            // The members are in the same order too.
             let text = |value| serde_json::to_string(value).unwrap();
             assert_eq!(text(&found), text(&expected));
         }
@@ -109,7 +109,7 @@ fn with_attributes(attributes: &str) -> String {
 const MINE: &str = r#"{"key":"tenant_id","value":{"stringValue":"A"}}"#;
 
 #[test]
-fn a_recorded_trace_of_mine_comes_back_but_for_its_metrics() {
+fn recorded_own_trace_loses_only_its_metrics() {
     let v1 = recorded("trace-v1-A-only.json");
     let kept = Outcome::Kept { all: true };
     assert_eq!(redact(&v1, TraceApi::V1, &["A"]), Ok((kept, v1.to_vec())));
@@ -122,7 +122,7 @@ fn a_recorded_trace_of_mine_comes_back_but_for_its_metrics() {
 }
 
 #[test]
-fn a_recorded_mixed_trace_loses_the_other_tenant() {
+fn recorded_mixed_trace_loses_the_other_tenant() {
     for (name, api) in [
         ("trace-v1-mixed-B-root.json", TraceApi::V1),
         ("trace-v2-mixed-B-root.json", TraceApi::V2),
@@ -137,7 +137,7 @@ fn a_recorded_mixed_trace_loses_the_other_tenant() {
 }
 
 #[test]
-fn a_trace_that_is_not_mine_is_as_one_that_is_not_there() {
+fn foreign_trace_is_answered_as_missing() {
     for (name, api) in [
         ("trace-v1-B-only.json", TraceApi::V1),
         ("trace-v2-B-only.json", TraceApi::V2),
@@ -168,7 +168,7 @@ fn every_recorded_trace_is_redacted_as_a_decoder_would() {
 }
 
 #[test]
-fn both_forms_of_a_recorded_trace_keep_the_same() {
+fn json_and_protobuf_of_a_recorded_trace_are_redacted_alike() {
     use crate::tempo::trace::{Redacted, redact_protobuf};
     for (path, body) in all_recorded(TraceApi::V1, "-proto.pb") {
         let json = path.to_str().unwrap().replace("-proto.pb", ".json");
@@ -186,7 +186,7 @@ fn both_forms_of_a_recorded_trace_keep_the_same() {
 }
 
 #[test]
-fn an_incomplete_trace_stays_one_and_its_message_is_ours() {
+fn incomplete_trace_stays_incomplete_with_our_message() {
     let answer = |more: &str| {
         let spans = with_attributes(MINE).replace("batches", "resourceSpans");
         format!(r#"{{"trace":{spans},"metrics":{{"inspectedBytes":"9"}}{more}}}"#)
@@ -211,7 +211,7 @@ fn an_incomplete_trace_stays_one_and_its_message_is_ours() {
 }
 
 #[test]
-fn only_one_exact_string_makes_a_resource_mine() {
+fn only_one_exact_string_makes_a_resource_ours() {
     let other = r#"{"key":"service.name","value":{"stringValue":"shop"}}"#;
     let value = |value: &str| format!(r#"{{"key":"tenant_id","value":{value}}}"#);
     let theirs = value(r#"{"stringValue":"B"}"#);
@@ -286,7 +286,7 @@ fn only_one_exact_string_makes_a_resource_mine() {
 }
 
 #[test]
-fn a_resource_is_read_only_if_all_of_it_is_known() {
+fn resource_with_unknown_members_is_foreign() {
     let list = format!("[{MINE}]");
     for (element, ours) in [
         (format!(r#"{{"resource":{{"attributes":{list}}}}}"#), true),
@@ -350,7 +350,7 @@ fn a_resource_is_read_only_if_all_of_it_is_known() {
 }
 
 #[test]
-fn a_second_resource_ends_the_answer() {
+fn second_resource_is_an_error() {
     let resource = format!(r#""resource":{{"attributes":[{MINE}]}}"#);
     let twice = one(&format!("{{{resource},{resource}}}"));
     assert!(redact(twice.as_bytes(), TraceApi::V1, &["A"]).is_err());
@@ -360,7 +360,7 @@ fn a_second_resource_ends_the_answer() {
 }
 
 #[test]
-fn what_a_trace_holds_beside_its_list_goes() {
+fn other_members_of_a_trace_are_dropped() {
     let list = format!(r#""batches":[{{"resource":{{"attributes":[{MINE}]}}}}]"#);
     let kept = format!("{{{list}}}");
     for more in [
@@ -413,7 +413,7 @@ fn answers_of_another_shape_are_errors() {
             Outcome::Nothing
         );
     }
-    // A list anywhere but in the trace is not one.
+    // A list outside of the trace does not count.
     let elsewhere = format!(r#"{{"metrics":{{{list}}},{list},"trace":{{}}}}"#);
     assert_eq!(
         redact(elsewhere.as_bytes(), TraceApi::V2, &["A"])
@@ -424,7 +424,7 @@ fn answers_of_another_shape_are_errors() {
 }
 
 #[test]
-fn a_resource_too_far_back_is_foreign_wherever_the_chunks_end() {
+fn resource_beyond_the_limit_is_foreign_in_any_chunking() {
     let element = |padding: usize| {
         let padding = "x".repeat(padding);
         format!(r#"{{"schemaUrl":"{padding}","resource":{{"attributes":[{MINE}]}}}}"#)
@@ -447,7 +447,7 @@ fn a_resource_too_far_back_is_foreign_wherever_the_chunks_end() {
 }
 
 #[test]
-fn deny_gives_all_or_nothing_within_its_limit() {
+fn deny_outputs_all_or_nothing_within_its_limit() {
     let mine = format!(r#"{{"resource":{{"attributes":[{MINE}]}}}}"#);
     let answer = one(&format!("{mine},{mine}"));
     let kept = Ok((Outcome::Kept { all: true }, answer.clone().into_bytes()));
@@ -455,7 +455,7 @@ fn deny_gives_all_or_nothing_within_its_limit() {
     let limit = answer.len() - 1;
     let too_large = Err(TraceError::TooLarge { limit });
     assert_eq!(deny(answer.as_bytes(), TraceApi::V1, limit), too_large);
-    // Denied before it is too large, and too large before it is denied.
+    // Denied before it gets too large, and too large before it is denied.
     let theirs = mine.replace(r#""A""#, r#""B""#);
     let first = one(&format!("{theirs},{mine},{mine},{mine}"));
     assert_eq!(
@@ -467,7 +467,7 @@ fn deny_gives_all_or_nothing_within_its_limit() {
 }
 
 #[test]
-fn nothing_is_put_out_before_something_is_mine_and_little_is_held_after() {
+fn nothing_is_output_before_the_first_own_element_and_little_is_held_after() {
     let mine = format!(r#"{{"resource":{{"attributes":[{MINE}]}},"scopeSpans":["#);
     let theirs = mine.replace(r#""A""#, r#""B""#);
     let span = r#"{"name":"x"},"#.repeat(1000);
@@ -493,7 +493,7 @@ fn nothing_is_put_out_before_something_is_mine_and_little_is_held_after() {
 }
 
 #[test]
-fn every_attribute_of_a_conjunction_must_agree() {
+fn every_attribute_of_a_conjunction_must_match() {
     let both = TraceOwner::new(
         ("tenant_id".into(), tenants(&["A"])),
         [("env".into(), tenants(&["prod", "test"]))],
@@ -511,9 +511,9 @@ fn every_attribute_of_a_conjunction_must_agree() {
     }
 }
 
-/// A made-up answer, compact as Tempo's or with spaces everywhere.
-fn answer(made: &[MadeUp], api: TraceApi, spaced: bool) -> String {
-    let list: Vec<_> = made.iter().map(MadeUp::json).collect();
+/// A generated answer, compact like Tempo's or with spaces everywhere.
+fn answer(made: &[Generated], api: TraceApi, spaced: bool) -> String {
+    let list: Vec<_> = made.iter().map(Generated::json).collect();
     let answer = match api {
         TraceApi::V1 => json!({ "batches": list }),
         TraceApi::V2 => json!({
@@ -535,8 +535,8 @@ fn apis() -> impl Strategy<Value = TraceApi> {
 
 proptest! {
     #[test]
-    fn what_is_kept_is_what_a_decoder_finds_ours(
-        made in prop::collection::vec(made_up(), 0..6),
+    fn output_is_what_a_decoder_finds_ours(
+        made in prop::collection::vec(generated(), 0..6),
         owner in owners(),
         api in apis(),
         spaced in any::<bool>(),
@@ -546,7 +546,7 @@ proptest! {
 
     #[test]
     fn a_mutated_answer_never_shows_more(
-        made in prop::collection::vec(made_up(), 1..5),
+        made in prop::collection::vec(generated(), 1..5),
         owner in owners(),
         mutations in prop::collection::vec(
             (any::<prop::sample::Index>(), prop_oneof![
@@ -579,7 +579,7 @@ proptest! {
     }
 
     #[test]
-    fn random_text_does_not_panic(text in "[{}\\[\\]\",:a\\\\]{0,60}") {
+    fn arbitrary_text_does_not_panic(text in "[{}\\[\\]\",:a\\\\]{0,60}") {
         for api in [TraceApi::V1, TraceApi::V2] {
             let _ = redact(text.as_bytes(), api, &["A"]);
             let _ = deny(text.as_bytes(), api, 10);

@@ -1,10 +1,10 @@
-//! JSON strings: where they end, and what they say.
+//! JSON strings: where they end, and their values.
 
 use std::borrow::Cow;
 
-/// How many bytes of a string's inside come before the first quote, backslash or control
-/// character. Eight bytes at a time: the strings of a trace are short, and a call into a
-/// vectorised search costs more than it saves.
+/// The number of bytes before the first quote, backslash or control character in a string. Searches
+/// eight bytes at a time: the strings of a trace are short, and calling a vectorized search costs
+/// more than it saves.
 #[inline]
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
@@ -34,19 +34,19 @@ fn stops(word: u64) -> u64 {
     quotes | backslashes | below(word, 0x20)
 }
 
-/// Whether a string says this, from its text between the quotes. `None` where [`unescape`] has
-/// no reading.
+/// Whether the raw text between a string's quotes has this value. `None` where [`unescape`] returns
+/// `None`.
 #[inline]
-pub(super) fn says(raw: &[u8], text: &str) -> Option<bool> {
+pub(super) fn string_equals(raw: &[u8], text: &str) -> Option<bool> {
     if raw == text.as_bytes() || raw.contains(&b'\\') {
         return unescape(raw).map(|said| said == text);
     }
     Some(false)
 }
 
-/// What a string says, from its text between the quotes. `None` if it cannot be read in just
-/// one way: invalid UTF-8, half a surrogate pair, or the replacement character, which Go writes
-/// for every byte that was not UTF-8.
+/// The value of a string, from the raw text between its quotes. `None` if it is ambiguous: invalid
+/// UTF-8, half a surrogate pair, or the replacement character, which Go writes for every byte that
+/// is not UTF-8.
 pub(super) fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
     let text = if raw.contains(&b'\\') {
         let quoted = [b"\"", raw, b"\""].concat();
@@ -63,7 +63,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn only_what_reads_in_one_way_is_read() {
+    fn only_unambiguous_strings_are_unescaped() {
         assert_eq!(unescape(b"plain").unwrap(), "plain");
         assert_eq!(unescape(br"tenant\u005fid\n").unwrap(), "tenant_id\n");
         assert_eq!(unescape(br"\ud83d\ude00").unwrap(), "\u{1f600}");
@@ -79,7 +79,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_run_ends_where_a_naive_search_says(
+        fn plain_run_ends_where_a_naive_search_finds(
             bytes in prop::collection::vec(
                 prop_oneof![4 => any::<u8>(), 1 => Just(b'"'), 1 => Just(b'\\'), 9 => 0x1eu8..0x24],
                 0..40,

@@ -1,7 +1,7 @@
 //! The protobuf form of a trace, redacted by copying slices of the body.
 //!
-//! Only the list of `ResourceSpans` and their resources' attributes are walked; the spans are
-//! passed over by their length, so the time does not grow with them.
+//! Only the list of `ResourceSpans` and the attributes of their resources are walked. Spans are
+//! skipped by their length, so the time does not grow with them.
 //!
 //! Field numbers: `pkg/tempopb/tempo.proto` of Tempo, and the messages of
 //! `opentelemetry/proto/{trace,resource,common}/v1` it contains.
@@ -14,15 +14,14 @@ use super::owner::Verdicts;
 use super::{ForeignSpans, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
 use crate::wire::{Message, Value, put_bytes, put_bytes_head, put_uint};
 
-/// A trace as its reader may see it.
+/// A trace as the caller may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redacted {
-    /// None of it. Answer as for a trace that does not exist.
+    /// Nothing is ours. Answer as for a trace that does not exist.
     Nothing,
-    /// What is ours.
     Kept {
-        /// The new body in pieces, to be sent one after the other. Large ones share the memory
-        /// of the old body.
+        /// The new body, in pieces to be sent in order. Large ones share the memory of the old
+        /// body.
         body: Vec<Bytes>,
         /// Whether this is the whole trace.
         all: bool,
@@ -31,10 +30,10 @@ pub enum Redacted {
 
 /// Redacts a trace that Tempo answered as `application/protobuf`.
 ///
-/// `body` is the whole answer, decompressed.
+/// `body` is the whole decompressed answer.
 ///
 /// # Errors
-/// [`TraceError::Protobuf`] when the answer cannot be walked: answer 502, send nothing of it.
+/// [`TraceError::Protobuf`] if the answer cannot be parsed: answer 502 and send nothing of it.
 pub fn redact_protobuf(
     body: &Bytes,
     api: TraceApi,
@@ -67,8 +66,8 @@ pub fn redact_protobuf(
     })
 }
 
-/// Whether a trace that Tempo answered as `application/protobuf` holds something, and nothing
-/// that is not ours. Stops at the first foreign part.
+/// Whether a trace that Tempo answered as `application/protobuf` has any spans, all of them ours.
+/// Stops at the first foreign `ResourceSpans`.
 ///
 /// # Errors
 /// As [`redact_protobuf`].
@@ -81,8 +80,8 @@ pub fn trace_is_wholly_ours(
         .map(|redacted| redacted != Redacted::Nothing)
 }
 
-/// What counts of a `TraceByIDResponse`. Its `metrics` and `message`, and fields a later Tempo
-/// may add, describe the whole trace or the whole store and are not read.
+/// The relevant fields of a `TraceByIDResponse`. Its `metrics` and `message`, and fields that a
+/// later Tempo may add, describe the whole trace or the whole store and are ignored.
 struct Answer<'a> {
     trace: Message<'a>,
     partial: bool,
@@ -107,7 +106,7 @@ impl<'a> Answer<'a> {
                         at: field.at,
                     });
                 }
-                // A status we do not know is not "complete" either.
+                // An unknown status does not mean "complete" either.
                 (Self::STATUS, Value::Varint(status)) => partial = status != 0,
                 _ => {}
             }
@@ -137,7 +136,7 @@ fn tail(partial: bool) -> Bytes {
     tail.into()
 }
 
-/// The parts of a `Trace` that are ours: runs of adjacent `ResourceSpans`, tags included.
+/// The parts of a `Trace` that are ours: runs of adjacent `ResourceSpans`, with their field tags.
 struct Ours {
     runs: Vec<Range<usize>>,
     all: bool,
@@ -158,16 +157,18 @@ impl Ours {
             let field = field?;
             let ours = match (field.number, field.value) {
                 (Self::RESOURCE_SPANS, Value::Bytes(spans)) => match resource(spans)? {
-                    Some(resource) => verdicts.of(resource.bytes, || is_ours(resource, owner))?,
+                    Some(resource) => {
+                        verdicts.is_ours(resource.bytes, || is_ours(resource, owner))?
+                    }
                     None => false,
                 },
                 (Self::RESOURCE_SPANS, _) => {
                     return Err(TraceError::Protobuf {
-                        what: "a ResourceSpans that is no message",
+                        what: "a ResourceSpans that is not a message",
                         at: field.at,
                     });
                 }
-                // Part of the trace, but whose?
+                // Part of the trace, but of unknown ownership.
                 _ => false,
             };
             match runs.last_mut() {
@@ -190,7 +191,7 @@ impl Ours {
     }
 }
 
-/// The resource of a `ResourceSpans` that has just one. Decoders merge several.
+/// The resource of a `ResourceSpans`; `None` if it has several, which decoders would merge.
 fn resource(spans: Message<'_>) -> Result<Option<Message<'_>>, TraceError> {
     const RESOURCE: u32 = 1;
     let mut resource = None;
@@ -205,7 +206,7 @@ fn resource(spans: Message<'_>) -> Result<Option<Message<'_>>, TraceError> {
     Ok(resource)
 }
 
-/// Whether a resource names our tenants.
+/// Whether a resource belongs to our tenants.
 fn is_ours(resource: Message<'_>, owner: &TraceOwner) -> Result<bool, TraceError> {
     for (name, tenants) in owner.iter() {
         match sole_string(resource, name)? {
@@ -216,8 +217,8 @@ fn is_ours(resource: Message<'_>, owner: &TraceOwner) -> Result<bool, TraceError
     Ok(true)
 }
 
-/// The value of the one attribute of this name, if there is just one and it is just a string.
-/// `None` also for a resource with a field we do not know: it may hold attributes too.
+/// The value of the attribute with this name, if there is exactly one and it is a plain string.
+/// `None` also for a resource with an unknown field, which may contain attributes too.
 fn sole_string<'a>(resource: Message<'a>, name: &str) -> Result<Option<&'a str>, TraceError> {
     const ATTRIBUTES: u32 = 1;
     const DROPPED_ATTRIBUTES_COUNT: u32 = 2;
@@ -253,8 +254,8 @@ struct KeyValue<'a> {
     value: Option<Message<'a>>,
 }
 
-/// Reads an attribute. `None` if its key or value is there twice (decoders take the last key
-/// and merge the values) or if it has more than these: `key_strindex` is another way to name it.
+/// Parses an attribute. `None` if it has two keys or values (decoders take the last key and merge
+/// the values) or any other field: `key_strindex` is another way to give the key.
 fn key_value(attribute: Message<'_>) -> Result<Option<KeyValue<'_>>, TraceError> {
     const KEY: u32 = 1;
     const VALUE: u32 = 2;
@@ -272,7 +273,7 @@ fn key_value(attribute: Message<'_>) -> Result<Option<KeyValue<'_>>, TraceError>
     Ok(Some(KeyValue { key, value }))
 }
 
-/// The string of an `AnyValue` that is a string and nothing else.
+/// The string of an `AnyValue` that is a plain string.
 fn only_string(value: Message<'_>) -> Result<Option<&str>, TraceError> {
     const STRING_VALUE: u32 = 1;
     let mut string = None;

@@ -4,15 +4,15 @@ use prost::Message as _;
 use super::*;
 use crate::tempo::trace::NOT_FOUND_V2_PROTOBUF;
 use crate::tempo::trace::testing::{
-    MadeUp, ResourceSpans, Trace, TraceByIdResponse, all_recorded, is_ours, made_up, owner, owners,
-    recorded, tenants,
+    Generated, ResourceSpans, Trace, TraceByIdResponse, all_recorded, generated, is_ours, owner,
+    owners, recorded, tenants,
 };
 
 fn redact(body: &Bytes, api: TraceApi, names: &[&str]) -> Redacted {
     redact_protobuf(body, api, &owner(names), ForeignSpans::Redact).unwrap()
 }
 
-/// The new body in one piece; empty for nothing.
+/// The new body in one piece; empty if nothing is ours.
 fn whole(redacted: &Redacted) -> Bytes {
     match redacted {
         Redacted::Nothing => Bytes::new(),
@@ -47,7 +47,7 @@ fn string_attribute(key: &str, value: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_recorded_trace_of_mine_comes_back_but_for_its_metrics() {
+fn recorded_own_trace_loses_only_its_metrics() {
     let v1 = recorded("trace-v1-A-only-proto.pb");
     let Redacted::Kept { body, all: true } = redact(&v1, TraceApi::V1, &["A"]) else {
         panic!("not kept whole");
@@ -65,7 +65,7 @@ fn a_recorded_trace_of_mine_comes_back_but_for_its_metrics() {
 }
 
 #[test]
-fn a_recorded_mixed_trace_loses_the_other_tenant() {
+fn recorded_mixed_trace_loses_the_other_tenant() {
     for api in [TraceApi::V1, TraceApi::V2] {
         let name = match api {
             TraceApi::V1 => "trace-v1-mixed-B-root-proto.pb",
@@ -85,7 +85,7 @@ fn a_recorded_mixed_trace_loses_the_other_tenant() {
 }
 
 #[test]
-fn a_trace_that_is_not_mine_is_as_one_that_is_not_there() {
+fn foreign_trace_is_answered_as_missing() {
     for (name, api) in [
         ("trace-v1-B-only-proto.pb", TraceApi::V1),
         ("trace-v2-B-only-proto.pb", TraceApi::V2),
@@ -122,7 +122,7 @@ fn every_recorded_trace_is_redacted_as_a_decoder_would() {
 }
 
 #[test]
-fn an_incomplete_trace_stays_one_and_its_message_is_ours() {
+fn incomplete_trace_stays_incomplete_with_our_message() {
     let spans = field(1, &field(1, &field(1, &string_attribute("tenant_id", "A"))));
     let answer = |status: &[u8]| -> Bytes {
         let message = field(4, b"Trace exceeds maximum size of 123456 bytes");
@@ -160,7 +160,7 @@ fn is_mine(resource: &[u8]) -> bool {
 }
 
 #[test]
-fn one_attribute_alone_makes_a_resource_mine() {
+fn exactly_one_attribute_makes_a_resource_ours() {
     let mine = string_attribute("tenant_id", "A");
     let theirs = string_attribute("tenant_id", "B");
     let other = string_attribute("service.name", "shop");
@@ -201,7 +201,7 @@ fn one_attribute_alone_makes_a_resource_mine() {
 }
 
 #[test]
-fn only_an_exact_string_makes_an_attribute_mine() {
+fn only_an_exact_string_makes_an_attribute_ours() {
     let array = field(5, &field(1, &field(1, b"A")));
     for (what, value, ours) in [
         ("it", &b"\x0a\x01A"[..], true),
@@ -229,7 +229,7 @@ fn only_an_exact_string_makes_an_attribute_mine() {
 }
 
 #[test]
-fn two_resources_are_nobodys() {
+fn resource_spans_with_two_resources_are_foreign() {
     let mine = field(1, &field(1, &string_attribute("tenant_id", "A")));
     let spans = field(2, b"");
     for resources in [
@@ -247,7 +247,7 @@ fn two_resources_are_nobodys() {
 }
 
 #[test]
-fn every_attribute_of_a_conjunction_must_agree() {
+fn every_attribute_of_a_conjunction_must_match() {
     let both = TraceOwner::new(
         ("tenant_id".into(), tenants(&["A"])),
         [("env".into(), tenants(&["prod", "test"]))],
@@ -270,7 +270,7 @@ fn every_attribute_of_a_conjunction_must_agree() {
 }
 
 #[test]
-fn what_a_trace_holds_beside_resource_spans_goes() {
+fn other_fields_of_a_trace_are_dropped() {
     let mine = field(1, &field(1, &field(1, &string_attribute("tenant_id", "A"))));
     let body: Bytes = [&mine[..], &field(2, b"?"), &mine].concat().into();
     let redacted = redact(&body, TraceApi::V1, &["A"]);
@@ -280,7 +280,7 @@ fn what_a_trace_holds_beside_resource_spans_goes() {
 }
 
 #[test]
-fn broken_answers_are_errors() {
+fn malformed_answers_are_errors() {
     let mine = field(1, &field(1, &field(1, &string_attribute("tenant_id", "A"))));
     let cut = &mine[..mine.len() - 1];
     for (what, api, body) in [
@@ -304,12 +304,12 @@ fn broken_answers_are_errors() {
 
 proptest! {
     #[test]
-    fn what_is_kept_is_what_a_decoder_finds_ours(
-        made in prop::collection::vec(made_up(), 0..6),
+    fn output_is_what_a_decoder_finds_ours(
+        made in prop::collection::vec(generated(), 0..6),
         owner in owners(),
         v2 in any::<bool>(),
     ) {
-        let resource_spans: Vec<_> = made.iter().map(MadeUp::message).collect();
+        let resource_spans: Vec<_> = made.iter().map(Generated::message).collect();
         let mut ours = resource_spans.clone();
         ours.retain(|spans| is_ours(spans, &owner));
         let whole_trace = ours.len() == resource_spans.len();
@@ -333,11 +333,11 @@ proptest! {
 
     #[test]
     fn a_mutated_answer_never_shows_more(
-        made in prop::collection::vec(made_up(), 1..5),
+        made in prop::collection::vec(generated(), 1..5),
         owner in owners(),
         mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
-        let resource_spans = made.iter().map(MadeUp::message).collect();
+        let resource_spans = made.iter().map(Generated::message).collect();
         let mut body = Trace { resource_spans }.encode_to_vec();
         for (place, byte) in mutations {
             let place = place.index(body.len());
@@ -357,7 +357,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_do_not_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_do_not_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let body = Bytes::from(body);
         for api in [TraceApi::V1, TraceApi::V2] {
             let _ = redact_protobuf(&body, api, &owner(&["A"]), ForeignSpans::Redact);

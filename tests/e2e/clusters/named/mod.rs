@@ -160,7 +160,7 @@ async fn a_cluster_is_found_by_its_name_and_confined() {
 
 /// Whatever is asked, and however: the answers are alike in every byte but the date.
 #[tokio::test]
-async fn what_may_not_be_used_is_answered_as_what_does_not_exist() {
+async fn forbidden_cluster_looks_like_a_missing_one() {
     let named = Named::start().await;
     let told = |answer: &RawAnswer| {
         let lines = answer.head.lines();
@@ -292,7 +292,7 @@ async fn without_rules_every_token_may_use_every_cluster() {
 
 /// Streams come by host; a name that they do not say still decides.
 #[tokio::test]
-async fn grpc_by_host_asks_who_may_use_the_cluster() {
+async fn grpc_by_host_is_authorized_for_the_cluster() {
     let named = Named::start().await;
     let tags = Call::framed("/tempopb.StreamingQuerier/SearchTagsV2", vec![0; 5].into());
     let answer = call(&named.rig.url(), &tags, Some(&US_ONLY)).await;
@@ -307,7 +307,7 @@ async fn grpc_by_host_asks_who_may_use_the_cluster() {
     assert_eq!(named.asked(), ["tempo"]);
 }
 
-/// Even where pages ask for no token: whoever shows none may use nothing.
+/// Even where pages require no token: a client without one may use no cluster.
 #[tokio::test]
 async fn pages_of_a_cluster_always_need_a_token() {
     let named = Named::with(|config| config.rest += "passthrough: {authentication: none}\n").await;
@@ -323,9 +323,9 @@ async fn pages_of_a_cluster_always_need_a_token() {
     assert_eq!(named.asked(), ["root"]);
 }
 
-/// Names that nobody gave mean nothing.
+/// Names that are not configured mean nothing.
 #[tokio::test]
-async fn where_no_cluster_has_a_name_nothing_is_kept_for_names() {
+async fn clusters_path_is_reserved_only_if_clusters_have_names() {
     let rig = Rig::start(|_, _| {}).await;
     let bearer = format!("Bearer {}", *STAFF);
     for (target, sent) in [

@@ -124,7 +124,7 @@ async fn each_cluster_is_asked_once_confined_and_answers_for_itself() {
         .await;
     assert_eq!(part(&one, "us")["data"]["result"], json!([1, "2"]));
     assert_eq!(part(&one, "eu"), Value::Null);
-    // Whoever has all tenants asks for everything.
+    // A caller with all tenants asks for everything.
     named.asked();
     let all = named.get(BOTH, &SRE).await;
     assert_eq!(all.text(), expected);
@@ -169,7 +169,7 @@ fn reply(status: u16, kind: &str, body: &str) -> Behaviour {
 
 /// Whatever one upstream does, the other's part is what it always is.
 #[tokio::test]
-async fn what_goes_wrong_with_one_is_told_in_its_place() {
+async fn error_of_one_cluster_is_reported_in_its_part() {
     let named = Named::with(|config| config.rest += "limits: {answer_bytes: 2KiB}\n").await;
     named.us.reply(Reply::json(&scalar("2")));
     let long = scalar(&"9".repeat(4096));
@@ -359,7 +359,7 @@ async fn where_none_answers_the_whole_is_an_error() {
     assert_eq!(answer.status, 502, "{answer:?}");
 }
 
-/// All or nothing: nobody is asked, and what may not be used is as what does not exist.
+/// All or nothing: no cluster is queried, and a forbidden one looks like a missing one.
 #[tokio::test]
 async fn a_name_that_may_not_be_used_stops_the_request() {
     let named = Named::start().await;
@@ -446,7 +446,7 @@ async fn it_counts_once_among_the_requests_of_its_tenant() {
 }
 
 #[tokio::test]
-async fn who_leaves_is_waited_for_by_no_cluster() {
+async fn disconnected_client_cancels_all_cluster_requests() {
     let scripts = [
         Wire::start(&[Step::Hang]).await,
         Wire::start(&[Step::Hang]).await,

@@ -247,7 +247,7 @@ async fn x2_the_body_of_a_refused_request_is_no_request() {
 }
 
 #[tokio::test]
-async fn x2_strangers_are_not_asked_for_their_bodies() {
+async fn x2_unauthenticated_clients_get_no_100_continue() {
     let door = Door::open().await;
     let head = "POST /api/v1/query HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n\
                 Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 8\r\n\r\n";

@@ -7,7 +7,7 @@ const DATA: &str = "/api/v1/query?query=up";
 const ELSEWHERE: &str = "/graph";
 
 #[tokio::test]
-async fn p10_h1_h3_nobody_says_who_he_is_by_a_header() {
+async fn p10_h1_h3_identity_headers_of_clients_are_stripped() {
     let door = Door::open().await;
     let names = [
         "THANOS-TENANT",

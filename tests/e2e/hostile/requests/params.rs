@@ -11,7 +11,7 @@ const KNOWN: [&str; 9] = [
 ];
 
 #[tokio::test]
-async fn q1_q2_one_query_is_sent_from_one_place() {
+async fn q1_q2_query_is_forwarded_once_in_one_parameter() {
     let door = Door::open().await;
     let answer = door.get("/api/v1/query?query=up&query=secret").await;
     door.assert_refused("Q1 GET", &answer, &[400]);

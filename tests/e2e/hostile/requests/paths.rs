@@ -196,7 +196,7 @@ async fn p7_p9_the_route_is_by_path_alone() {
 }
 
 #[tokio::test]
-async fn p12_what_is_not_a_tenants_is_closed() {
+async fn p12_endpoints_without_confinement_are_closed() {
     let door = Door::with(|setup| {
         setup.upstream_options = vec!["open_to_admins: [status, stores]".to_owned()];
     })
@@ -273,7 +273,7 @@ async fn p12_what_is_not_a_tenants_is_closed() {
     }
 }
 
-/// L5: what is no data API goes through as it came.
+/// L5: paths outside the data APIs are forwarded unmodified.
 #[tokio::test]
 async fn outside_the_data_apis_nothing_is_changed() {
     let door = Door::open().await;

@@ -1,4 +1,4 @@
-//! J and V: whose token is believed, and which tenants it gives.
+//! J and V: which tokens are trusted, and which tenants they grant.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -29,7 +29,7 @@ fn assert_401(door: &Door, what: &str, answer: &RawAnswer) {
 
 #[tokio::test]
 #[allow(clippy::too_many_lines)] // One entry an attack.
-async fn j_only_good_tokens_are_believed() {
+async fn j_only_valid_tokens_are_accepted() {
     let door = Door::open().await;
     let signer = &door.proxy.signer;
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -301,7 +301,7 @@ fn query(seen: &Seen) -> String {
 
 #[tokio::test]
 #[allow(clippy::too_many_lines)] // One entry a claim.
-async fn v_tenants_are_what_the_claim_says_or_nothing() {
+async fn v_tenants_are_exactly_those_of_the_claim() {
     let door = Door::open().await;
     let long = "x".repeat(10_000);
     let many: Vec<String> = (0..1500).map(|i| format!("t{i}")).collect();

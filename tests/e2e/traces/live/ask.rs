@@ -252,7 +252,7 @@ pub struct Outcome {
     pub text: String,
     /// Every metrics block there was.
     pub metrics: Vec<Value>,
-    /// What an answer is to have in common with its twin to the letter.
+    /// What an answer is to have in common with its counterpart to the letter.
     pub content_type: String,
     pub bytes: usize,
 }
@@ -345,7 +345,7 @@ async fn grpc(base: &str, question: &Question, who: As<'_>) -> Outcome {
     }
 }
 
-/// A protobuf answer as its JSON twin, with the metrics block in the JSON's words.
+/// A protobuf answer as its JSON equivalent, with the metrics block in the JSON's words.
 fn message_json(subject: &Subject, bytes: &[u8]) -> Value {
     fn twin<M: Twin>(bytes: &[u8], metrics: impl Fn(&M) -> Value) -> Value {
         let message: M = decode(bytes);

@@ -96,7 +96,7 @@ fn span_set(set: &Value) -> Value {
     });
     let spans = sorted(spans);
     let shown = spans.as_array().map_or(0, Vec::len);
-    // Which spans are shown when not all are is nobody's promise.
+    // Which spans are shown when not all are is not guaranteed.
     let all_shown = set["matched"].as_u64() == u64::try_from(shown).ok();
     json!({
         "matched": set["matched"],

@@ -102,7 +102,7 @@ pub const LISTED_TENANT: Exception = Exception {
 
 pub const NIL: Exception = Exception {
     name: "attributes that are nil",
-    reason: "Tempo 3.0 finds `attribute = nil` by the rows around it, whoever they belong to: it \
+    reason: "Tempo 3.0 finds `attribute = nil` by the rows around it, of any tenant: it \
              misses some spans, in a private store others than in a shared one",
     rule: Rule::Allow(|question, data, answers| {
         let query = question.param("q").replace("!= nil", "");
@@ -209,7 +209,7 @@ pub const STRUCTURE: Exception = Exception {
             return true;
         }
         // Whatever else is in the answer is as it should be, and no trace is there that is
-        // nobody's business.
+        // not relevant.
         let rest = |page: &Value| {
             let mut page = page.clone();
             if let Some(traces) = page.as_object_mut() {

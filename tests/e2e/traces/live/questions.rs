@@ -477,7 +477,7 @@ pub fn metrics(data: &Traces) -> Vec<Question> {
     all
 }
 
-/// Searches and metrics that nobody thought of.
+/// Generated searches and metrics.
 pub fn made_up(data: &Traces, seed: u64) -> Vec<Question> {
     let at = Window::Plain;
     let search = |query: &String| {

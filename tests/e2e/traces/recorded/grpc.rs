@@ -10,7 +10,7 @@ use crate::kit::tempo_messages::{
     Any, QueryInstantRequest, QueryInstantResponse, QueryRangeRequest, QueryRangeResponse, Scopes,
     SearchRequest, SearchResponse, Strings, TagValues, TagValuesRequest, TagsRequest, decode,
 };
-use crate::kit::tempo_upstream::{TempoReply, is_companion, recorded_stream, trace_id};
+use crate::kit::tempo_upstream::{TempoReply, is_ownership_query, recorded_stream, trace_id};
 use crate::kit::upstream::Seen;
 
 const INVALID_ARGUMENT: u8 = 3;
@@ -113,12 +113,12 @@ async fn a_search_is_confined_and_its_messages_are_filtered() {
     ] {
         assert_eq!(request.header(name), None, "{name}");
     }
-    assert!(seen[1..].iter().all(is_companion), "{seen:#?}");
+    assert!(seen[1..].iter().all(is_ownership_query), "{seen:#?}");
     assert!(seen.len() > 1);
 }
 
 #[tokio::test]
-async fn the_tag_calls_go_up_as_their_second_versions() {
+async fn tag_calls_are_forwarded_as_v2() {
     let door = Door::open().await;
     let names = TagsRequest {
         query: "{ .unscoped = 1 }".to_owned(),
@@ -251,7 +251,7 @@ async fn an_empty_or_old_search_is_confined_too() {
     old.query = "{}".to_owned();
     let answer = door.call(&Call::new(&path("Search"), &old)).await;
     assert_eq!(answer.code(), INVALID_ARGUMENT, "{answer:?}");
-    door.assert_nothing_went_up("tags and a query");
+    door.assert_nothing_forwarded("tags and a query");
 }
 
 #[tokio::test]
@@ -271,7 +271,7 @@ async fn health_is_passed() {
 }
 
 #[tokio::test]
-async fn every_other_method_is_unimplemented_and_does_not_go_up() {
+async fn every_other_method_is_unimplemented_and_not_forwarded() {
     let door = Door::open().await;
     for path in [
         "/tempopb.StreamingQuerier/Search2",
@@ -297,13 +297,13 @@ async fn every_other_method_is_unimplemented_and_does_not_go_up() {
         assert_eq!(answer.http_status, 200, "{path}: {answer:?}");
         assert_eq!(answer.code(), UNIMPLEMENTED, "{path}: {answer:?}");
         assert!(answer.messages.is_empty());
-        door.assert_nothing_went_up(path);
+        door.assert_nothing_forwarded(path);
     }
 }
 
 /// Refused before it is known what it is.
 #[tokio::test]
-async fn a_path_that_has_two_readings_does_not_go_up() {
+async fn ambiguous_path_is_not_forwarded() {
     let door = Door::open().await;
     let authorization = format!("Bearer {}", door.proxy.signer.tenant("A"));
     for path in [
@@ -319,7 +319,7 @@ async fn a_path_that_has_two_readings_does_not_go_up() {
         let answer = door.client.send(request).await;
         let is_refused = answer.status == 400 || code_of(&answer.headers).is_some_and(|c| c != 0);
         assert!(is_refused, "{path}: {answer:?}");
-        door.assert_nothing_went_up(path);
+        door.assert_nothing_forwarded(path);
     }
 }
 
@@ -333,7 +333,7 @@ async fn without_a_token_nothing_is_answered() {
             assert_eq!(answer.code(), UNAUTHENTICATED, "{method}: {answer:?}");
             assert_eq!(answer.http_status, 200);
             assert!(!answer.message().is_empty());
-            door.assert_nothing_went_up(method);
+            door.assert_nothing_forwarded(method);
         }
     }
 }
@@ -392,7 +392,7 @@ async fn messages_that_cannot_be_read_are_refused() {
             "{what}: {}",
             answer.message()
         );
-        door.assert_nothing_went_up(what);
+        door.assert_nothing_forwarded(what);
     }
     let compressed = search("{}").with("grpc-encoding", "gzip");
     let answer = door.call(&compressed).await;
@@ -415,7 +415,7 @@ async fn queries_are_refused_in_the_words_of_their_http_twins() {
         assert_eq!(answer.code(), code, "{answer:?}");
         let twin = door.search(&[("q", query)]).await;
         assert_eq!(answer.message().trim_end(), twin.text().trim_end());
-        door.assert_nothing_went_up(query);
+        door.assert_nothing_forwarded(query);
     }
     let values = TagValuesRequest {
         tag: "rootName".to_owned(),
@@ -433,11 +433,11 @@ async fn queries_are_refused_in_the_words_of_their_http_twins() {
         .call(&Call::new(&path("MetricsQueryRange"), &metrics))
         .await;
     assert_eq!(answer.code(), INVALID_ARGUMENT, "{answer:?}");
-    door.assert_nothing_went_up("refused");
+    door.assert_nothing_forwarded("refused");
 }
 
 #[tokio::test]
-async fn a_calls_end_is_kept_with_a_text_that_may_be_shown() {
+async fn grpc_status_is_preserved_with_a_scrubbed_message() {
     let door = Door::open().await;
     let page = &recorded_stream("grpc-http-port-Search-tenantA.bin")[..1];
     let harmless = "limit 10000000 exceeds max limit 262144";
@@ -525,12 +525,12 @@ async fn other_content_types_are_refused() {
             code == Some(INVALID_ARGUMENT) || code == Some(UNIMPLEMENTED),
             "{answer:?}"
         );
-        door.assert_nothing_went_up(content_type);
+        door.assert_nothing_forwarded(content_type);
     }
     // A call's path without a call is no path of HTTP's.
     let answer = door.get("/tempopb.StreamingQuerier/Search").await;
     assert_eq!(code_of(&answer.headers), Some(UNIMPLEMENTED), "{answer:?}");
-    door.assert_nothing_went_up("GET");
+    door.assert_nothing_forwarded("GET");
 }
 
 fn code_of(headers: &HeaderMap) -> Option<u8> {

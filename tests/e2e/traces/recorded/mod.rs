@@ -1,5 +1,5 @@
 //! Grafana's requests to the real binary, in front of answers recorded from a real Tempo: what
-//! goes up, what comes back, what is refused. `T1` and its like are rows of the list of attacks.
+//! is forwarded, what is returned, what is refused. `T1` and its like are rows of the list of attacks.
 
 mod grpc;
 mod org_id;
@@ -70,16 +70,16 @@ impl Door {
         call(&self.proxy.url, one, Some(&self.token)).await
     }
 
-    /// The request that went up first; the search for whom a page belongs to follows it.
+    /// The request that was forwarded first; the ownership query for a page follows it.
     pub fn took_first(&self) -> Seen {
         let mut seen = self.upstream.take();
-        assert!(!seen.is_empty(), "nothing went up");
+        assert!(!seen.is_empty(), "nothing was forwarded");
         seen.remove(0)
     }
 
-    pub fn assert_nothing_went_up(&self, what: &str) {
+    pub fn assert_nothing_forwarded(&self, what: &str) {
         let seen = self.upstream.take();
-        assert!(seen.is_empty(), "{what}: this went up: {seen:#?}");
+        assert!(seen.is_empty(), "{what}: this was forwarded: {seen:#?}");
     }
 }
 

@@ -1,9 +1,9 @@
-//! What goes up: one confined query at one canonical path, and nothing the client smuggled in.
+//! What is forwarded: one confined query at one canonical path, and nothing the client smuggled in.
 
 use super::{Door, STAGE, assert_plain};
 use crate::kit::client::{Ask, Sent};
 use crate::kit::raw;
-use crate::kit::tempo_upstream::{is_companion, trace_id};
+use crate::kit::tempo_upstream::{is_ownership_query, trace_id};
 use crate::kit::upstream::Seen;
 
 fn names(seen: &Seen) -> Vec<String> {
@@ -12,12 +12,12 @@ fn names(seen: &Seen) -> Vec<String> {
 
 fn only_query(seen: &Seen) -> String {
     let queries = seen.param("q");
-    assert_eq!(queries.len(), 1, "one query goes up: {}", seen.target);
+    assert_eq!(queries.len(), 1, "one query is forwarded: {}", seen.target);
     queries.concat()
 }
 
 #[tokio::test]
-async fn a_search_goes_up_confined_with_its_own_parameters_alone() {
+async fn search_is_forwarded_confined_with_its_own_parameters_only() {
     let door = Door::open().await;
     let query = r#"{resource.service.name="web" && status=error} | select(name)"#;
     let params = [
@@ -65,24 +65,30 @@ async fn a_search_goes_up_confined_with_its_own_parameters_alone() {
 }
 
 #[tokio::test]
-async fn a_companion_search_asks_for_the_pages_traces_in_the_same_range() {
+async fn ownership_query_covers_the_pages_traces_and_range() {
     let door = Door::open().await;
     door.search(&[("q", "{}"), ("start", "10"), ("end", "20")])
         .await;
     let seen = door.upstream.take();
-    let companions: Vec<&Seen> = seen.iter().filter(|seen| is_companion(seen)).collect();
-    assert_eq!((seen.len(), companions.len()), (2, 1), "{seen:#?}");
-    let query = only_query(companions[0]);
+    let ownership_queries: Vec<&Seen> = seen
+        .iter()
+        .filter(|seen| is_ownership_query(seen))
+        .collect();
+    assert_eq!((seen.len(), ownership_queries.len()), (2, 1), "{seen:#?}");
+    let query = only_query(ownership_queries[0]);
     for end in ["1", "3", "4", "7", "8", "8a", "c"] {
         let id = trace_id(end);
         assert!(query.contains(id.trim_start_matches('0')), "{id}: {query}");
     }
     assert!(query.ends_with("| by(resource.tenant_id)"), "{query}");
-    assert_eq!(companions[0].param("limit"), ["8"]);
-    assert_eq!(companions[0].param("start"), ["10"]);
-    assert_eq!(companions[0].param("end"), ["20"]);
-    assert_eq!(companions[0].header("accept"), Some("application/protobuf"));
-    assert_eq!(companions[0].header("authorization"), None);
+    assert_eq!(ownership_queries[0].param("limit"), ["8"]);
+    assert_eq!(ownership_queries[0].param("start"), ["10"]);
+    assert_eq!(ownership_queries[0].param("end"), ["20"]);
+    assert_eq!(
+        ownership_queries[0].header("accept"),
+        Some("application/protobuf")
+    );
+    assert_eq!(ownership_queries[0].header("authorization"), None);
 }
 
 /// T4: whatever the shape, the tenants' stage comes first in every pipeline.
@@ -124,7 +130,7 @@ async fn every_pipeline_of_a_query_is_confined() {
 
 /// T6.
 #[tokio::test]
-async fn older_searches_go_up_as_one_query() {
+async fn tag_searches_are_forwarded_as_one_query() {
     let door = Door::open().await;
     for params in [
         &[("tags", "service.name=b-web")][..],
@@ -149,7 +155,10 @@ async fn older_searches_go_up_as_one_query() {
         assert!(query.starts_with(STAGE), "{params:?}: {query}");
         for name in names(&seen) {
             let known = ["q", "limit", "start", "end"];
-            assert!(known.contains(&name.as_str()), "{params:?}: {name} went up");
+            assert!(
+                known.contains(&name.as_str()),
+                "{params:?}: {name} was forwarded"
+            );
         }
         let is_tag =
             |(name, value): &&(&str, &str)| name.contains("service") || value.contains("b-web");
@@ -166,14 +175,14 @@ async fn older_searches_go_up_as_one_query() {
         &[("limit", "0")],
     ] {
         assert_plain(&format!("{params:?}"), &door.search(params).await, 400);
-        door.assert_nothing_went_up(&format!("{params:?}"));
+        door.assert_nothing_forwarded(&format!("{params:?}"));
     }
 }
 
-/// T7: Tempo answers for all tenants when it cannot use a condition, so only those go up that it
+/// T7: Tempo answers for all tenants when it cannot use a condition, so only those are forwarded that it
 /// can.
 #[tokio::test]
-async fn tag_calls_go_up_to_the_second_version_with_usable_conditions_alone() {
+async fn tag_calls_are_forwarded_as_v2_with_supported_conditions_only() {
     let door = Door::open().await;
     let narrowed = r#"{ resource.tenant_id = "A" && resource.service.name = "web" }"#;
     for (query, expected) in [
@@ -217,7 +226,7 @@ async fn tag_calls_go_up_to_the_second_version_with_usable_conditions_alone() {
 }
 
 #[tokio::test]
-async fn tags_are_read_once_and_written_anew() {
+async fn tags_are_parsed_once_and_rebuilt() {
     let door = Door::open().await;
     for (path, expected) in [
         (
@@ -252,7 +261,7 @@ async fn tags_are_read_once_and_written_anew() {
 }
 
 #[tokio::test]
-async fn of_a_metrics_query_and_its_alias_one_goes_up() {
+async fn of_a_metrics_query_and_its_alias_one_is_forwarded() {
     let door = Door::open().await;
     let range = [
         ("start", "1795229473"),
@@ -313,7 +322,7 @@ async fn a_trace_is_asked_for_without_a_filter() {
 
 /// Paths that Tempo's router cleans up, and so reads otherwise than a proxy might.
 #[tokio::test]
-async fn an_odd_path_goes_up_as_it_was_read_or_not_at_all() {
+async fn odd_path_is_forwarded_as_parsed_or_refused() {
     let door = Door::open().await;
     let id = trace_id("2");
     for path in [
@@ -365,7 +374,7 @@ async fn other_methods_are_refused_and_bodies_never_read() {
         let answer = door.ask(&Ask::new(Sent::Post, path, &[("q", "{}")])).await;
         assert_plain(path, &answer, 405);
         assert_eq!(answer.header("allow"), "GET");
-        door.assert_nothing_went_up(path);
+        door.assert_nothing_forwarded(path);
     }
 }
 

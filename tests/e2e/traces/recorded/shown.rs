@@ -10,12 +10,12 @@ use crate::kit::client::{Answer, Ask};
 use crate::kit::tempo_messages::{
     Scopes, SearchResponse, Strings, TagValues, Trace, TraceByIdResponse, decode,
 };
-use crate::kit::tempo_upstream::{TempoReply, fixture, is_companion, trace_id};
+use crate::kit::tempo_upstream::{TempoReply, fixture, is_ownership_query, trace_id};
 
 const NO_ROOT: &str = "<root span not yet received>";
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/protobuf";
-/// In nobody's recordings.
+/// In no recording.
 const NOWHERE: &str = "deadbeefdeadbeefdeadbeefdeadbeef";
 
 fn fixture_json(name: &str) -> Value {
@@ -118,10 +118,10 @@ async fn a_mixed_trace_comes_without_the_others_resources() {
     }
 }
 
-/// T1, T2: somebody else's, nobody's, one of two minds, one that is not there: the same answer,
+/// T1, T2: another tenant's, no tenant's, one of two tenants, a missing one: the same answer,
 /// byte for byte, and it is Tempo's own.
 #[tokio::test]
-async fn what_is_not_the_tenants_is_not_there() {
+async fn foreign_traces_look_like_missing_ones() {
     let door = Door::open().await;
     for (path, accept, recorded) in [
         ("/api/traces", JSON, None),
@@ -216,7 +216,7 @@ async fn a_mixed_trace_is_not_there_where_foreign_spans_deny_it() {
 
 /// T9: in both forms.
 #[tokio::test]
-async fn a_page_tells_of_whole_traces_only_where_they_are_the_tenants() {
+async fn page_shows_metadata_only_of_the_tenants_whole_traces() {
     let door = Door::open().await;
     let page = door.search(&[("q", "{}")]).await;
     let page = page.json();
@@ -272,7 +272,7 @@ async fn where_it_cannot_be_found_out_no_trace_is_wholly_the_tenants() {
     ] {
         let why = format!("{reply:?}");
         door.upstream
-            .rule(move |seen| is_companion(seen).then(|| reply.clone()));
+            .rule(move |seen| is_ownership_query(seen).then(|| reply.clone()));
         let answer = door.search(&[("q", "{}")]).await;
         assert_eq!(answer.status, 200, "{why}: {}", answer.text());
         assert_no_foreign(&why, &answer.text());
@@ -322,7 +322,7 @@ async fn trusted_metadata_comes_as_it_is() {
 }
 
 #[tokio::test]
-async fn the_tenant_attribute_is_shown_to_who_names_it() {
+async fn tenant_attribute_is_shown_if_the_query_names_it() {
     let door = Door::open().await;
     for (query, shown) in [
         ("{}", false),
@@ -489,7 +489,7 @@ async fn an_answer_in_many_pieces_is_whole() {
 }
 
 #[tokio::test]
-async fn errors_are_plain_text_that_tells_of_nobody_else() {
+async fn errors_are_plain_text_without_other_tenants_data() {
     let door = Door::open().await;
     let ask = |reply: TempoReply| {
         door.upstream.reply("/api/search", reply);
@@ -521,7 +521,7 @@ async fn errors_are_plain_text_that_tells_of_nobody_else() {
         assert!(!answer.text().contains("SECRET"), "{}", answer.text());
         assert!(!answer.text().contains("tenant_id"), "{}", answer.text());
     }
-    // Our own credentials are not the caller's to mend.
+    // The caller cannot fix our own credentials.
     for status in [401, 403] {
         assert_plain(
             "credentials",
@@ -624,7 +624,7 @@ async fn a_trace_that_breaks_off_is_no_whole_trace() {
     }
 }
 
-/// T2: the companion search is for pages alone; not-found answers ask nothing more.
+/// T2: the ownership query is for pages only; not-found responses need none.
 #[tokio::test]
 async fn one_answer_takes_one_request_unless_it_is_a_page() {
     let door = Door::open().await;
@@ -641,7 +641,7 @@ async fn one_answer_takes_one_request_unless_it_is_a_page() {
 }
 
 #[tokio::test]
-async fn a_slow_companion_is_a_failed_one() {
+async fn slow_ownership_query_counts_as_failed() {
     let door = Door::with(|setup| {
         setup.tempo.as_mut().expect("a Tempo").options =
             vec!["timeouts:".to_owned(), "  response_head: 300ms".to_owned()];
@@ -650,7 +650,7 @@ async fn a_slow_companion_is_a_failed_one() {
     let mut slow = TempoReply::new(200, PROTOBUF, "");
     slow.after = Duration::from_secs(5);
     door.upstream
-        .rule(move |seen| is_companion(seen).then(|| slow.clone()));
+        .rule(move |seen| is_ownership_query(seen).then(|| slow.clone()));
     let answer = door.search(&[("q", "{}")]).await;
     assert_eq!(found(&answer.json(), "1")["rootServiceName"], NO_ROOT);
     // And a page that is late is none.

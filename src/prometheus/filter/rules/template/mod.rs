@@ -1,11 +1,12 @@
 //! The templates of a rule's labels and annotations (Go's `text/template` with the functions of
-//! Prometheus' `template/template.go`), as far as it is sure what they make.
+//! Prometheus' `template/template.go`), as far as their output is certain.
 //!
-//! A template is understood if it is plain text, with actions that write the alert's value or one
-//! of its labels, perhaps through a function of the lists below. All else is not: variables,
-//! `if`, `with`, `range`, `query`, comparisons, string literals other than a format without words.
-//! What Prometheus made of an understood template is then compared with the alert's own labels,
-//! so that a text is shown only if it holds nothing but these, numbers, and the template's words.
+//! A template is understood if it is plain text with actions that write the alert's value or one of
+//! its labels, optionally through a function of the lists below. Nothing else is: not variables,
+//! `if`, `with`, `range`, `query`, comparisons, or string literals other than a format without
+//! words. The output that Prometheus made of an understood template is then compared with the
+//! alert's own labels, so that a text is shown only if it contains nothing but these, numbers, and
+//! the template's words.
 
 mod number;
 
@@ -18,7 +19,7 @@ pub(super) struct Template<'t> {
     parts: Vec<Part<'t>>,
 }
 
-/// What stands in the text that is made.
+/// A part of the output.
 #[derive(Clone, Copy)]
 enum Part<'t> {
     Text(&'t str),
@@ -26,7 +27,7 @@ enum Part<'t> {
     Number,
 }
 
-/// What is done to a label's value.
+/// A function applied to a label's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Function {
     None,
@@ -37,11 +38,11 @@ enum Function {
     StripDomain,
 }
 
-/// The most parts of a template: comparing is linear in them.
+/// The most parts of a template: comparison is linear in them.
 const MAX_PARTS: usize = 32;
 
 impl<'t> Template<'t> {
-    /// Reads a template; `None` if it is not understood.
+    /// Parses a template; `None` if it is not understood.
     pub(super) fn read(text: &'t str) -> Option<Self> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -67,7 +68,7 @@ impl<'t> Template<'t> {
         if !literal.is_empty() {
             parts.push(Part::Text(literal));
         }
-        // Where one number ends and the next begins nobody could tell.
+        // It would be ambiguous where one number ends and the next begins.
         let touch = |pair: &[Part<'_>]| matches!(pair, [Part::Number, Part::Number]);
         let is_simple = parts.len() <= MAX_PARTS && !parts.windows(2).any(touch);
         is_simple.then_some(Self { parts })
@@ -78,15 +79,15 @@ impl<'t> Template<'t> {
         matches!(&*self.parts, [Part::Label(label, Function::None)] if *label == name)
     }
 
-    /// Whether the template makes this text for an alert with these labels. Without `numbers`,
-    /// one that writes the alert's value makes none.
+    /// Whether the template produces this text for an alert with these labels. Without `numbers`,
+    /// one that writes the alert's value does not.
     pub(super) fn makes<'l>(
         &self,
         text: &str,
         label: impl Fn(&str) -> Option<&'l str>,
         numbers: bool,
     ) -> bool {
-        // Where in the text the parts up to now may end.
+        // The offsets in the text at which the parts so far may end.
         let mut ends = vec![0];
         for part in &self.parts {
             let after = |end: &usize| text.get(*end..).unwrap_or_default();
@@ -116,7 +117,7 @@ impl<'t> Template<'t> {
     }
 }
 
-/// Those ends behind which `literal` follows, moved over it.
+/// The offsets that `literal` follows, moved past it.
 fn advance(ends: &[usize], text: &str, literal: &str) -> Vec<usize> {
     let follows = |end: &&usize| {
         let rest = text.get(**end..);
@@ -149,7 +150,7 @@ fn trimmed(literal: &str, start: bool, end: bool) -> &str {
 /// One word of an action.
 enum Token<'t> {
     Word(&'t str),
-    /// The inside of a string without escapes.
+    /// The content of a string without escapes.
     Format(&'t str),
 }
 
@@ -182,7 +183,7 @@ fn pipeline(action: &str) -> Option<Vec<Command<'_>>> {
                     return None;
                 }
                 commands.last_mut()?.push(Token::Format(inside));
-                // Go asks for a space between operands.
+                // Go requires a space between operands.
                 if !after.is_empty() && !after.starts_with(|c| is_space(c) || c == '|') {
                     return None;
                 }
@@ -205,7 +206,7 @@ fn pipeline(action: &str) -> Option<Vec<Command<'_>>> {
     Some(commands)
 }
 
-/// What a command makes of its operands and of the value piped into it.
+/// The result of a command with its operands and the value piped into it.
 fn evaluate<'t>(command: &[Token<'t>], piped: Option<Vec<Part<'t>>>) -> Option<Vec<Part<'t>>> {
     let (first, operands) = command.split_first()?;
     let Token::Word(word) = first else {
@@ -284,8 +285,8 @@ fn call<'t>(function: &str, value: Part<'t>) -> Option<Part<'t>> {
     }
 }
 
-/// What `printf` makes: of labels by `%s` and `%v`, of the value by verbs for numbers. The format
-/// holds no word of its own.
+/// The output of `printf`: labels for `%s` and `%v`, the value for numeric verbs. The format must
+/// not contain words.
 fn printed<'t>(format: &'t str, values: &[Part<'t>]) -> Option<Vec<Part<'t>>> {
     let mut parts = Vec::new();
     let mut values = values.iter();
@@ -325,8 +326,8 @@ fn push_wordless<'t>(literal: &'t str, parts: &mut Vec<Part<'t>>) -> Option<()> 
 }
 
 impl Function {
-    /// What Prometheus' function makes of a value, as far as ASCII goes. Where the two differ a
-    /// text is not recognised, and so not shown.
+    /// The result of Prometheus' function for a value, as far as ASCII goes. Where the two differ,
+    /// a text is not recognised and so not shown.
     fn apply(self, value: &str) -> Cow<'_, str> {
         match self {
             Self::None => Cow::Borrowed(value),
@@ -364,7 +365,7 @@ fn host_and_port(value: &str) -> Option<(&str, &str)> {
 
 fn strip_domain(value: &str) -> Cow<'_, str> {
     let (host, port) = host_and_port(value).unwrap_or((value, ""));
-    // An address is left as it is. Some host names look like one: their text is not recognised.
+    // An address is unmodified. Some host names look like one: their text is not recognised.
     let is_address = |byte: u8| byte.is_ascii_digit() || byte == b'.';
     if host.contains(':') || host.bytes().all(is_address) {
         return Cow::Borrowed(value);

@@ -3,7 +3,7 @@
 /// The longest number, date or duration that is recognised, in bytes.
 const MAX_NUMBER: usize = 48;
 
-/// Of `humanize…` functions.
+/// Units of the `humanize…` functions.
 const UNITS: [&str; 37] = [
     "", "%", "k", "M", "G", "T", "P", "E", "Z", "Y", "ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi",
     "Yi", "m", "u", "n", "p", "f", "a", "z", "y", "d", "h", "s", "ms", "us", "ns", "ps", "fs",

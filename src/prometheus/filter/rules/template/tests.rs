@@ -17,7 +17,7 @@ fn makes(template: &str, text: &str) -> bool {
 }
 
 #[test]
-fn understood_templates_make_what_prometheus_makes_of_them() {
+fn understood_templates_match_the_output_of_prometheus() {
     for (template, text) in [
         ("", ""),
         ("plain }} text", "plain }} text"),
@@ -58,7 +58,7 @@ fn understood_templates_make_what_prometheus_makes_of_them() {
 }
 
 #[test]
-fn texts_that_a_template_does_not_make_are_told() {
+fn texts_that_a_template_does_not_make_are_rejected() {
     for (template, text) in [
         ("plain", "other"),
         ("", "globex"),
@@ -81,7 +81,7 @@ fn texts_that_a_template_does_not_make_are_told() {
 }
 
 #[test]
-fn templates_that_could_say_anything_are_not_understood() {
+fn templates_with_arbitrary_output_are_not_understood() {
     for template in [
         // A variable, `with`, `range`, `if`, comparisons.
         "{{ $x := $labels.tenant_id }}{{ $x }}",
@@ -174,14 +174,14 @@ fn templates_that_could_say_anything_are_not_understood() {
 }
 
 #[test]
-fn many_numbers_are_compared_within_bounds() {
+fn comparison_of_many_numbers_is_bounded() {
     let template = "{{ $value }} ".repeat(MAX_PARTS / 2);
     let template = Template::read(&template).unwrap();
     assert!(!template.makes(&"1 ".repeat(50_000), label, true));
     assert!(template.makes(&"1 ".repeat(MAX_PARTS), label, true));
 }
 
-/// A template of pieces, and a text that it makes, changed somewhere.
+/// A template in pieces with the text that it makes, changed in one position.
 fn pieces() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
     const PIECES: [(&str, &str); 10] = [
         ("{{ $labels.tenant_id }}", "acme"),
@@ -201,9 +201,9 @@ fn pieces() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Whatever is in the text that is not of the template, the labels or a number is noticed.
+    /// Detects any part of the text that is not from the template, the labels or a number.
     #[test]
-    fn a_text_with_a_foreign_word_is_never_shown(
+    fn text_with_a_foreign_word_is_never_shown(
         pieces in pieces(),
         at in any::<prop::sample::Index>(),
         word in prop::sample::select(&["globex", "g", "B", "acme-2", "_", "é"][..]),
@@ -219,14 +219,14 @@ proptest! {
     }
 
     #[test]
-    fn any_template_and_any_text_are_compared(template in ".{0,40}", text in ".{0,40}") {
+    fn arbitrary_templates_and_texts_never_panic(template in ".{0,40}", text in ".{0,40}") {
         if let Some(template) = Template::read(&template) {
             let _ = template.makes(&text, label, true);
         }
     }
 
     #[test]
-    fn plain_text_makes_itself(text in "[^{]{0,40}") {
+    fn plain_text_matches_itself(text in "[^{]{0,40}") {
         let template = Template::read(&text).unwrap();
         prop_assert!(template.makes(&text, label, false));
     }

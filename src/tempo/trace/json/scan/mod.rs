@@ -1,7 +1,7 @@
-//! JSON, checked and followed as it arrives in chunks.
+//! A JSON scanner that validates a text while it arrives in chunks.
 //!
-//! The grammar is checked in full (RFC 8259), except that strings may hold bytes that are not
-//! UTF-8; they end nowhere else for it. Containers are followed without recursion.
+//! It checks the full grammar (RFC 8259), except that strings may contain bytes that are not UTF-8,
+//! which does not change where they end. Containers are tracked without recursion.
 
 mod state;
 
@@ -10,43 +10,43 @@ use super::scalar::is_scalar;
 use super::text::plain_run;
 use crate::tempo::trace::TraceError;
 
-/// Containers may nest this deep. Far beyond what any decoder follows; it bounds the memory
-/// (one byte a level), not the shape of anyone's spans.
+/// The maximum depth of containers. It bounds the memory (one byte a level) and is far beyond what
+/// any decoder accepts.
 const MAX_DEPTH: usize = 1 << 20;
 
-/// A name or scalar is kept up to this length. No name and no number Tempo writes is longer.
+/// Names and scalars are stored up to this length. Tempo writes no longer name or number.
 const MAX_TOKEN: usize = 96;
 
-/// Follows one JSON text. Tells of the values, and of the names of members, down to a depth.
+/// Scans one JSON text. Reports values and the names of members, down to a depth.
 pub(super) struct Scanner {
-    /// Values in more containers than this are checked, but not told of.
-    told: usize,
+    /// Values in more containers than this are validated, but not reported.
+    reported_depth: usize,
     containers: Vec<Container>,
     expect: Expect,
     token: Option<Token>,
-    /// The text of the name, string or scalar last told of, without its quotes.
+    /// The text of the last reported name, string or scalar, without quotes.
     text: Vec<u8>,
-    /// Bytes in the chunks before this one.
+    /// The number of bytes in the chunks before this one.
     before: usize,
 }
 
-/// What the scanner came to. `depth` is how many containers the value is in, `at` a place in the
-/// chunk.
+/// What the scanner found. `depth` is the number of containers around the value, `at` an offset in
+/// the chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// The name of the member whose value comes next: [`Scanner::text`].
     Name { depth: usize },
-    /// A value begins at `at`, with this byte.
+    /// A value starts at `at`, with this byte.
     Start { depth: usize, at: usize, byte: u8 },
-    /// A value ended before `at`. [`Scanner::text`] has it, if it was no container.
+    /// A value ended before `at`. If it is not a container, [`Scanner::text`] returns it.
     End { depth: usize, at: usize },
 }
 
 impl Scanner {
-    /// A scanner that tells of values in up to `told` containers.
-    pub(super) fn new(told: usize) -> Self {
+    /// A scanner that reports values in up to this many containers.
+    pub(super) fn new(reported_depth: usize) -> Self {
         Self {
-            told,
+            reported_depth,
             containers: Vec::with_capacity(32),
             expect: Expect::Value,
             token: None,
@@ -55,13 +55,13 @@ impl Scanner {
         }
     }
 
-    /// The text of the name, string or scalar last told of, escapes and all. `None` if it is
-    /// longer than any we look for.
+    /// The raw text of the last reported name, string or scalar, with its escapes. `None` if it is
+    /// longer than any relevant one.
     pub(super) fn text(&self) -> Option<&[u8]> {
         (self.text.len() <= MAX_TOKEN).then_some(&self.text)
     }
 
-    /// Goes on in `chunk` from `at` to the next event; `None` when the chunk is used up.
+    /// Continues in `chunk` from `at` to the next event; `None` at the end of the chunk.
     pub(super) fn next(
         &mut self,
         chunk: &[u8],
@@ -73,14 +73,14 @@ impl Scanner {
                     break;
                 }
                 let depth = self.containers.len();
-                if depth <= self.told {
+                if depth <= self.reported_depth {
                     return Ok(Some(match self.expect {
                         Expect::Colon => Event::Name { depth },
                         _ => Event::End { depth, at: *at },
                     }));
                 }
             }
-            self.hurry(chunk, at);
+            self.skip_unreported(chunk, at);
             let Some(&byte) = chunk.get(*at) else {
                 break;
             };
@@ -97,8 +97,8 @@ impl Scanner {
         Ok(None)
     }
 
-    /// Checks that the text is complete. A bare number or literal at its very end is not: nothing
-    /// tells that it is over.
+    /// Checks that the text is complete. A number or literal at the very end is not complete: more of
+    /// it could follow.
     pub(super) fn finish(&self) -> Result<(), TraceError> {
         if self.expect == Expect::Nothing {
             return Ok(());
@@ -106,21 +106,22 @@ impl Scanner {
         Err(self.malformed("it ends too early", 0))
     }
 
-    /// An error at this place in the chunk.
+    /// An error at this offset in the chunk.
     pub(super) fn malformed(&self, what: &'static str, at: usize) -> TraceError {
         let at = self.before + at;
         TraceError::Json { what, at }
     }
 
-    /// Goes on, in what is not told of, as [`step`](Self::step) would, until something is not
-    /// plain: the end of a told value or of the chunk, an escape, a scalar, a space, an error.
-    fn hurry(&mut self, chunk: &[u8], at: &mut usize) {
+    /// A fast path for values that are not reported, equivalent to [`step`](Self::step). Stops at
+    /// anything it does not handle: the end of a reported value or of the chunk, an escape, a scalar,
+    /// a space, an error.
+    fn skip_unreported(&mut self, chunk: &[u8], at: &mut usize) {
         let mut rest = chunk.get(*at..).unwrap_or_default();
         let mut expect = self.expect;
         let Some(mut inside) = self.containers.last().copied() else {
             return;
         };
-        if self.containers.len() <= self.told {
+        if self.containers.len() <= self.reported_depth {
             return;
         }
         while let Some((&byte, after)) = rest.split_first() {
@@ -164,7 +165,7 @@ impl Scanner {
                     };
                     self.containers.push(inside);
                 }
-                b'}' | b']' if self.containers.len() > self.told + 1 => {
+                b'}' | b']' if self.containers.len() > self.reported_depth + 1 => {
                     let closes = match byte {
                         b'}' => {
                             inside == Container::Object
@@ -240,7 +241,7 @@ impl Scanner {
 
     fn start(&self, byte: u8, at: usize) -> Option<Event> {
         let depth = self.containers.len();
-        (depth <= self.told).then_some(Event::Start { depth, at, byte })
+        (depth <= self.reported_depth).then_some(Event::Start { depth, at, byte })
     }
 
     fn open(
@@ -268,10 +269,9 @@ impl Scanner {
         }
         self.ended();
         let depth = self.containers.len();
-        Ok((depth <= self.told).then_some(Event::End { depth, at: at + 1 }))
+        Ok((depth <= self.reported_depth).then_some(Event::End { depth, at: at + 1 }))
     }
 
-    /// A value is complete.
     fn ended(&mut self) {
         self.expect = if self.containers.is_empty() {
             Expect::Nothing
@@ -280,7 +280,7 @@ impl Scanner {
         };
     }
 
-    /// Takes the rest of a string or scalar; `false` if it goes on in the next chunk.
+    /// Takes the rest of a string or scalar; `false` if it continues in the next chunk.
     #[inline]
     fn finish_token(
         &mut self,
@@ -311,8 +311,8 @@ impl Scanner {
         Ok(true)
     }
 
-    /// Takes the rest of a string with its closing quote, or all of the chunk; then tells within
-    /// what escape it stopped.
+    /// Takes the rest of a string with its closing quote, or else the rest of the chunk. Returns
+    /// which escape the chunk ended in, if it did.
     #[inline]
     fn string(
         &mut self,
@@ -324,7 +324,7 @@ impl Scanner {
             if matches!(escape, Escape::None) {
                 let rest = chunk.get(*at..).unwrap_or_default();
                 let run = plain_run(rest);
-                if self.containers.len() <= self.told {
+                if self.containers.len() <= self.reported_depth {
                     self.keep(rest.get(..run).unwrap_or_default());
                 }
                 *at += run;
@@ -349,14 +349,14 @@ impl Scanner {
                 (Escape::Hex(digits), _) if byte.is_ascii_hexdigit() => Escape::Hex(digits - 1),
                 _ => return Err(self.malformed("an escape JSON does not have", *at)),
             };
-            if self.containers.len() <= self.told {
+            if self.containers.len() <= self.reported_depth {
                 self.keep(&[byte]);
             }
             *at += 1;
         }
     }
 
-    /// Takes the rest of a number, `true`, `false` or `null`; `false` if it may go on.
+    /// Takes the rest of a number, `true`, `false` or `null`; `false` if it may continue.
     fn scalar(&mut self, chunk: &[u8], at: &mut usize) -> Result<bool, TraceError> {
         let rest = chunk.get(*at..).unwrap_or_default();
         let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
@@ -372,7 +372,7 @@ impl Scanner {
         Err(self.malformed("neither a number nor true, false or null", *at))
     }
 
-    /// Keeps a token's text, and one byte more than can count.
+    /// Stores a token's text, up to one byte more than [`MAX_TOKEN`] so that too long ones show.
     fn keep(&mut self, text: &[u8]) {
         let room = (MAX_TOKEN + 1).saturating_sub(self.text.len());
         self.text

@@ -1,4 +1,4 @@
-//! What the scanner is within, and what it expects next.
+//! The scanner's state: the current container, and what may come next.
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Container {
@@ -17,7 +17,7 @@ pub(super) enum Expect {
     Nothing,
 }
 
-/// A token that may go on in the next chunk.
+/// A token that may continue in the next chunk.
 #[derive(Clone, Copy)]
 pub(super) enum Token {
     String { name: bool, escape: Escape },
@@ -28,6 +28,6 @@ pub(super) enum Token {
 pub(super) enum Escape {
     None,
     Backslash,
-    /// This many hexadecimal digits are to come.
+    /// This many hexadecimal digits must follow.
     Hex(u8),
 }

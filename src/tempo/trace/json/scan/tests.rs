@@ -3,9 +3,13 @@ use serde::de::IgnoredAny;
 
 use super::*;
 
-/// The events of a text, cut into chunks of this many bytes, places counted from the start.
-fn events(text: &[u8], told: usize, chunk: usize) -> Result<Vec<(Event, Vec<u8>)>, TraceError> {
-    let mut scanner = Scanner::new(told);
+/// The events of a text in chunks of this many bytes, with offsets from the start of the text.
+fn events(
+    text: &[u8],
+    reported_depth: usize,
+    chunk: usize,
+) -> Result<Vec<(Event, Vec<u8>)>, TraceError> {
+    let mut scanner = Scanner::new(reported_depth);
     let mut events = Vec::new();
     for (index, part) in text.chunks(chunk).enumerate() {
         let mut at = 0;
@@ -38,7 +42,7 @@ fn accepts(text: &[u8], chunk: usize) -> bool {
 }
 
 #[test]
-fn it_tells_of_names_and_values_down_to_a_depth() {
+fn names_and_values_are_reported_down_to_a_depth() {
     let text = br#"{"a" : {"b":[1,{"c":2}]}, "d":"x\"}y" ,"e":-1}"#;
     let value = |start, byte, end| {
         let depth = 1;
@@ -57,8 +61,8 @@ fn it_tells_of_names_and_values_down_to_a_depth() {
     let name = Event::Name { depth: 1 };
     let (depth, byte) = (0, b'{');
     for chunk in 1..=text.len() {
-        let told: Vec<_> = events(text, 1, chunk).unwrap();
-        let (found, names): (Vec<_>, Vec<_>) = told.into_iter().unzip();
+        let reported_depth: Vec<_> = events(text, 1, chunk).unwrap();
+        let (found, names): (Vec<_>, Vec<_>) = reported_depth.into_iter().unzip();
         assert_eq!(
             found,
             [
@@ -80,7 +84,7 @@ fn it_tells_of_names_and_values_down_to_a_depth() {
 }
 
 #[test]
-fn the_text_of_a_string_or_scalar_is_at_hand_at_its_end() {
+fn text_of_a_string_or_scalar_is_available_at_its_end() {
     let mut scanner = Scanner::new(1);
     let chunk = br#"["a\u0041b",-1.5e3,null]"#;
     let mut at = 0;
@@ -94,7 +98,7 @@ fn the_text_of_a_string_or_scalar_is_at_hand_at_its_end() {
 }
 
 #[test]
-fn a_name_too_long_to_be_known_has_no_text() {
+fn overlong_name_has_no_text() {
     let long = format!(r#"{{"{}":1}}"#, "x".repeat(MAX_TOKEN + 1));
     assert_eq!(events(long.as_bytes(), 1, 10).unwrap()[1].1, b"?");
     let known = format!(r#"{{"{}":1}}"#, "x".repeat(MAX_TOKEN));
@@ -105,7 +109,7 @@ fn a_name_too_long_to_be_known_has_no_text() {
 }
 
 #[test]
-fn what_is_no_json_is_refused() {
+fn invalid_json_is_refused() {
     for text in [
         "",
         " ",
@@ -176,7 +180,7 @@ fn what_is_no_json_is_refused() {
 }
 
 #[test]
-fn deep_nesting_is_followed_to_a_bound() {
+fn deep_nesting_is_bounded() {
     let nested = |depth: usize| [b"[".repeat(depth), b"]".repeat(depth)].concat();
     assert!(accepts(&nested(MAX_DEPTH), 1 << 16));
     assert!(!accepts(&nested(MAX_DEPTH + 1), 1 << 16));
@@ -184,7 +188,7 @@ fn deep_nesting_is_followed_to_a_bound() {
 }
 
 #[test]
-fn an_error_says_where() {
+fn error_gives_its_offset() {
     for chunk in [1, 3, 100] {
         let error = events(br#"{"a":[1,2}"#, 3, chunk).unwrap_err();
         let TraceError::Json { at, .. } = error else {
@@ -261,16 +265,16 @@ fn damaged_json() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
-    fn it_accepts_what_another_reader_accepts(
+    fn scanner_accepts_what_serde_json_accepts(
         text in prop_oneof![nearly_json(), damaged_json()],
         chunk in 1usize..9,
-        told in 0usize..4,
+        reported_depth in 0usize..4,
     ) {
-        // The end of a bare number is only told by what comes after it.
+        // Only what follows a number shows that it has ended.
         let text = [&text[..], b"\n"].concat();
         let valid = serde_json::from_slice::<IgnoredAny>(&text).is_ok();
         prop_assert_eq!(accepts(&text, usize::MAX), valid);
         prop_assert_eq!(accepts(&text, chunk), valid);
-        prop_assert_eq!(events(&text, told, chunk), events(&text, told, usize::MAX));
+        prop_assert_eq!(events(&text, reported_depth, chunk), events(&text, reported_depth, usize::MAX));
     }
 }

@@ -1,38 +1,38 @@
-//! What the parsers of pipelines and of field expressions share: a token of lookahead, and the leaves both have, attributes and intrinsics.
+//! What the parsers of pipelines and of field expressions share: one token of lookahead, and
+//! attributes and intrinsics.
 
 use super::TraceIntrinsics;
 use super::lexer::{Lexer, unquoted_name};
 use super::refusal::{Fault, Problem, Refusal};
 use super::token::{Lexeme, Scope, Token, Type, Word};
 
-/// What confining has to know of a query.
+/// What confining needs to know about a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outline {
     /// Where each leaf pipeline starts, in bytes, in order.
     pub(super) leaves: Vec<usize>,
     /// Whether it ends in a metrics stage.
     pub(super) is_metrics: bool,
-    /// Whether it uses `compare()`.
     pub(super) compares: bool,
 }
 
-/// Reads a whole query, and refuses what Tempo's parser or validation would refuse and what
-/// must not go up.
-pub(super) fn read(query: &str, policy: TraceIntrinsics) -> Result<Outline, Refusal> {
-    Reader::new(query, policy)
-        .and_then(Reader::query)
+/// Parses a whole query. Refuses what Tempo's parser or validation would refuse, and what must not
+/// be forwarded.
+pub(super) fn parse(query: &str, policy: TraceIntrinsics) -> Result<Outline, Refusal> {
+    Parser::new(query, policy)
+        .and_then(Parser::query)
         .map_err(|fault| fault.refusal(query))
 }
 
-pub(super) struct Reader<'a> {
+pub(super) struct Parser<'a> {
     pub(super) text: &'a str,
     lexer: Lexer<'a>,
-    /// The token that is not yet taken.
+    /// The lookahead token.
     pub(super) next: Lexeme,
     policy: TraceIntrinsics,
     /// The first `compare()`.
     pub(super) compare: Option<Lexeme>,
-    /// Whether metrics are filtered, ranked or calculated with.
+    /// Whether metrics are filtered, ranked or used in arithmetic.
     pub(super) has_second_stage: bool,
 }
 
@@ -40,11 +40,12 @@ pub(super) struct Reader<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Field {
     pub(super) ty: Type,
-    /// Intrinsics and `resource.service.name` are always there; Tempo refuses to ask whether.
+    /// False for intrinsics and `resource.service.name`: every span has them, and Tempo refuses to
+    /// compare them with `nil`.
     pub(super) may_be_nil: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Parser<'a> {
     fn new(text: &'a str, policy: TraceIntrinsics) -> Result<Self, Fault> {
         if let Some(at) = memchr::memchr(0, text.as_bytes()) {
             let problem = Problem::Syntax("invalid character NUL");
@@ -66,7 +67,6 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Takes the next token.
     pub(super) fn take(&mut self) -> Result<Lexeme, Fault> {
         let next = self.lexer.next()?;
         Ok(std::mem::replace(&mut self.next, next))
@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next token does not fit.
+    /// The fault of a lookahead token that does not fit.
     pub(super) fn unexpected(&self, expected: &'static str) -> Fault {
         fault(self.next, Problem::Unexpected(expected))
     }
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
             (Scope::Span, Word::Duration) | (Scope::Event, Word::TimeSinceStart) => Type::Duration,
             (Scope::Span, Word::Kind) => Type::Kind,
             (Scope::Span, Word::Status) => Type::Status,
-            // It counts children of every tenant.
+            // It counts the children of every tenant.
             (Scope::Span, Word::ChildCount) => {
                 let end = self.next.end;
                 self.describes_whole_trace(Lexeme { end, ..colon })?;

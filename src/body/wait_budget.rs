@@ -1,4 +1,4 @@
-//! How long a peer is waited for.
+//! Limits how long a peer is waited for.
 
 use std::num::NonZeroU64;
 use std::pin::Pin;
@@ -10,17 +10,17 @@ use tokio::time::{Instant, Sleep};
 use super::BodyError;
 use crate::config::settings::Settings;
 
-/// How slowly a client may send a body.
+/// The slowest pace at which a client may send a body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// The longest silence: `timeouts.body_idle`.
+    /// The longest time without data: `timeouts.body_idle`.
     idle: Duration,
-    /// Bytes a second, in the long run: `limits.body_bytes_per_second`.
+    /// Bytes a second, on average: `limits.body_bytes_per_second`.
     min_rate: Option<NonZeroU64>,
 }
 
 impl Pace {
-    /// As these settings say.
+    /// The pace that these settings require of clients.
     pub(crate) fn of_client(settings: &Settings) -> Self {
         Self {
             idle: settings.timeouts.body_idle,
@@ -29,22 +29,22 @@ impl Pace {
     }
 }
 
-/// Time that is spent on waiting for a peer. It is never more than the longest silence that is
-/// allowed. Where there is a minimum rate, only bytes give time back, as much as they may take by
-/// that rate; otherwise each piece gives back all of it.
+/// The time that is left for waiting for a peer, at most `idle`. With a minimum rate, each byte
+/// received adds the time that it may take at that rate; without one, each chunk restores all of
+/// `idle`.
 ///
-/// It runs only while the next piece is asked for and is not there: where whoever takes the pieces
-/// is slow, that is not the peer's fault.
-pub(super) struct Patience {
+/// It only counts down while the next chunk is polled for and has not arrived: if the receiving
+/// side is slow, that is not the peer's fault.
+pub(super) struct WaitBudget {
     idle: Duration,
     min_rate: Option<NonZeroU64>,
     left: Duration,
     waiting_since: Option<Instant>,
-    /// Made at the first wait: most bodies are there at once.
+    /// Created at the first wait: most bodies are there at once.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patience {
+impl WaitBudget {
     pub(super) fn new(idle: Duration) -> Self {
         Self {
             idle,
@@ -62,7 +62,7 @@ impl Patience {
         }
     }
 
-    /// A piece of so many bytes has come.
+    /// A chunk of this many bytes was received.
     pub(super) fn received(&mut self, bytes: usize) {
         let since = self.waiting_since.take();
         let Some(min_rate) = self.min_rate else {
@@ -74,7 +74,7 @@ impl Patience {
         self.left = left.min(self.idle);
     }
 
-    /// Waits for the next piece; ready when that has taken too long.
+    /// Waits for the next chunk; ready once that has taken too long.
     pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
         let left = self.left;
         let timer = self
@@ -100,76 +100,80 @@ mod tests {
 
     const IDLE: Duration = Duration::from_secs(30);
 
-    fn client(bytes_a_second: u64) -> Patience {
-        Patience::with_client(Pace {
+    fn client(bytes_a_second: u64) -> WaitBudget {
+        WaitBudget::with_client(Pace {
             idle: IDLE,
             min_rate: NonZeroU64::new(bytes_a_second),
         })
     }
 
-    /// Sends pieces of so many bytes, one each `every`; how long that is endured.
-    async fn endured(mut patience: Patience, bytes: usize, every: Duration) -> Duration {
+    /// Sends chunks of this many bytes at an interval of `every`; returns how long that is
+    /// tolerated.
+    async fn tolerated(mut wait_budget: WaitBudget, bytes: usize, every: Duration) -> Duration {
         let start = Instant::now();
         while start.elapsed() < Duration::from_hours(1) {
-            let next = poll_fn(|cx| patience.poll_over(cx));
+            let next = poll_fn(|cx| wait_budget.poll_over(cx));
             if tokio::time::timeout(every, next).await.is_ok() {
                 break;
             }
-            patience.received(bytes);
+            wait_budget.received(bytes);
         }
         start.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn drip_below_the_rate_is_endured_as_long_as_one_silence() {
-        let endured = endured(client(1000), 1, Duration::from_secs(29)).await;
-        assert!(endured < Duration::from_secs(31), "{endured:?}");
+    async fn rate_below_the_minimum_is_tolerated_for_one_idle_timeout() {
+        let tolerated = tolerated(client(1000), 1, Duration::from_secs(29)).await;
+        assert!(tolerated < Duration::from_secs(31), "{tolerated:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn rate_that_is_just_enough_is_endured_for_ever() {
+    async fn rate_just_above_the_minimum_is_tolerated() {
         for every in [1, 10, 29].map(Duration::from_secs) {
             let bytes = usize::try_from(every.as_secs()).unwrap() * 1001;
-            let endured = endured(client(1000), bytes, every).await;
-            assert!(endured > Duration::from_mins(59), "{every:?}: {endured:?}");
+            let tolerated = tolerated(client(1000), bytes, every).await;
+            assert!(
+                tolerated > Duration::from_mins(59),
+                "{every:?}: {tolerated:?}"
+            );
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn rate_that_is_nearly_enough_is_not_endured_for_ever() {
-        let endured = endured(client(1000), 9000, Duration::from_secs(10)).await;
-        assert!(endured > Duration::from_secs(30), "{endured:?}");
-        assert!(endured < Duration::from_mins(5), "{endured:?}");
+    async fn rate_just_below_the_minimum_is_cut_off() {
+        let tolerated = tolerated(client(1000), 9000, Duration::from_secs(10)).await;
+        assert!(tolerated > Duration::from_secs(30), "{tolerated:?}");
+        assert!(tolerated < Duration::from_mins(5), "{tolerated:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_bytes_buy_no_longer_silence() {
-        let mut patience = client(1000);
-        patience.received(1 << 30);
+    async fn many_bytes_do_not_extend_the_idle_timeout() {
+        let mut wait_budget = client(1000);
+        wait_budget.received(1 << 30);
         let start = Instant::now();
-        let over = poll_fn(|cx| patience.poll_over(cx)).await;
+        let over = poll_fn(|cx| wait_budget.poll_over(cx)).await;
         assert!(matches!(over, BodyError::Idle(IDLE)), "{over:?}");
         assert_eq!(start.elapsed(), IDLE);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_in_which_nothing_is_asked_for_is_not_the_clients() {
-        let mut patience = client(1000);
+    async fn time_without_polling_does_not_count() {
+        let mut wait_budget = client(1000);
         for _ in 0..100 {
-            let next = poll_fn(|cx| patience.poll_over(cx));
+            let next = poll_fn(|cx| wait_budget.poll_over(cx));
             let waited = tokio::time::timeout(Duration::from_secs(1), next).await;
             assert!(waited.is_err());
-            patience.received(1000);
+            wait_budget.received(1000);
             tokio::time::advance(Duration::from_mins(1)).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn empty_pieces_do_not_count_where_there_is_a_rate() {
-        let endured = endured(client(1000), 0, Duration::from_secs(1)).await;
-        assert!(endured <= IDLE, "{endured:?}");
-        let upstream = Patience::new(IDLE);
-        let endured = self::endured(upstream, 0, Duration::from_secs(1)).await;
-        assert!(endured > Duration::from_mins(59), "{endured:?}");
+    async fn empty_chunks_add_no_time_under_a_minimum_rate() {
+        let tolerated = tolerated(client(1000), 0, Duration::from_secs(1)).await;
+        assert!(tolerated <= IDLE, "{tolerated:?}");
+        let upstream = WaitBudget::new(IDLE);
+        let tolerated = self::tolerated(upstream, 0, Duration::from_secs(1)).await;
+        assert!(tolerated > Duration::from_mins(59), "{tolerated:?}");
     }
 }

@@ -46,16 +46,18 @@ impl Delivery {
     ) -> Self {
         let is_local = remote.is_some_and(|remote| remote.ip().to_canonical().is_loopback());
         let is_on = settings.enabled && (settings.loopback || !is_local);
-        let accepted = match is_on && !has_directive(request, "no-transform") {
-            true => Accepted::by(request),
-            false => Accepted::NOTHING,
+        let accepted = if is_on && !has_directive(request, "no-transform") {
+            Accepted::by(request)
+        } else {
+            Accepted::NOTHING
         };
         Self {
             coding: accepted.best(),
             varies: is_on,
-            min_bytes: match accepted.refuses_identity() {
-                true => 0,
-                false => settings.min_bytes as u64,
+            min_bytes: if accepted.refuses_identity() {
+                0
+            } else {
+                settings.min_bytes as u64
             },
             levels: Levels {
                 gzip: u32::from(settings.gzip_level),

@@ -25,7 +25,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::h1_framing::Framed;
 use super::read_stage::{ReadStage, Staged};
-use super::timeouts::{ConnectionState, INTERIM, TimedIo};
+use super::timed_io::TimedIo;
+use super::timeouts::{ConnectionState, INTERIM};
 
 /// From the first interim response to the second; it doubles each time.
 const INTERIM_AGAIN: Duration = Duration::from_secs(2);

@@ -10,6 +10,7 @@ mod h2_stall;
 mod half_close;
 mod pace;
 mod read_stage;
+mod timed_io;
 mod timeouts;
 pub mod tls;
 

@@ -18,15 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::reuse::ConnectionUse;
+use super::reuse::{ConnectionUse, Protocol};
 use crate::config::settings::Upstream as Settings;
-
-/// The protocol of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Protocol {
-    Http1,
-    Http2,
-}
 
 /// Counts the connections of one upstream, over all its clients.
 #[derive(Debug, Default)]

@@ -5,25 +5,24 @@ mod health;
 mod reuse;
 mod tls;
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Request, Response, Uri, Version, body::Incoming};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use thiserror::Error;
 
 pub use self::connect::Connections;
-use self::connect::{Connector, Protocol};
+use self::connect::Connector;
 pub use self::health::{Health, HealthChecks};
 pub use self::reuse::Repeat;
-use self::reuse::{announced_keep_alive, copy_of, retire_in_time, was_stale};
+use self::reuse::{Protocol, announced_keep_alive, copy_of, retire_in_time, was_stale};
 use crate::body::RequestBody;
 use crate::config::settings::{Api, Credentials, Trust, Upstream as Settings};
 
@@ -56,6 +55,15 @@ struct Clients {
     pooled: Client<Connector, RequestBody>,
     /// Opens a connection for each request, and uses it for no other.
     fresh: Client<Connector, RequestBody>,
+}
+
+/// A request that is being sent.
+struct Exchange {
+    answer: ResponseFuture,
+    /// Counts what is sent of a body that is streamed.
+    pieces: Option<Arc<AtomicUsize>>,
+    /// The connection, where it is known to be kept for a time only.
+    connection: Option<CaptureConnection>,
 }
 
 /// Why no client can be made from an upstream's settings. The config checks most of it earlier.
@@ -214,13 +222,15 @@ impl Upstream {
         } else {
             &self.client
         };
+        // On the heap, as the future of every request is as large as this one's.
         let copy = match repeat {
             Repeat::Never => None,
-            Repeat::Once => copy_of(&request),
+            Repeat::Once => copy_of(&request).map(Box::new),
         };
         let within = self.settings.timeouts.response_head;
         let begun = Instant::now();
-        match (self.send_by(&clients.pooled, request, within).await, copy) {
+        let exchange = self.begin(&clients.pooled, request);
+        match (self.headers_of(exchange, within).await, copy) {
             (Err(UpstreamError::Unreachable(error)), Some(copy)) if was_stale(&error, begun) => {
                 tracing::debug!(
                     upstream = &**self.name(),
@@ -229,26 +239,42 @@ impl Upstream {
                 );
                 self.connections.repeat();
                 let left = within.saturating_sub(begun.elapsed());
-                Box::pin(self.send_by(&clients.fresh, copy, left)).await
+                let exchange = self.begin(&clients.fresh, *copy);
+                Box::pin(self.headers_of(exchange, left)).await
             }
             (sent, _) => sent,
         }
     }
 
-    async fn send_by(
+    fn begin(
         &self,
         client: &Client<Connector, RequestBody>,
         mut request: Request<RequestBody>,
+    ) -> Exchange {
+        let pieces = request.body_mut().count_pieces();
+        let announces = self.announces_keep_alive.load(Ordering::Relaxed);
+        let connection = announces.then(|| capture_connection(&mut request));
+        Exchange {
+            answer: client.request(request),
+            pieces,
+            connection,
+        }
+    }
+
+    async fn headers_of(
+        &self,
+        exchange: Exchange,
         within: Duration,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        let pieces = request.body_mut().count_pieces();
+        let Exchange {
+            mut answer,
+            pieces,
+            connection,
+        } = exchange;
         let pieces = || pieces.as_ref().map(|pieces| pieces.load(Ordering::Relaxed));
-        let announces = self.announces_keep_alive.load(Ordering::Relaxed);
-        let captured = announces.then(|| capture_connection(&mut request));
-        let mut answer = pin!(client.request(request));
         let response = loop {
             let before = pieces();
-            match tokio::time::timeout(within, answer.as_mut()).await {
+            match tokio::time::timeout(within, &mut answer).await {
                 Ok(answered) => break answered.map_err(UpstreamError::Unreachable)?,
                 Err(_elapsed) if pieces() != before => {}
                 Err(_elapsed) => {
@@ -259,8 +285,8 @@ impl Upstream {
         };
         if let Some(keep_alive) = announced_keep_alive(response.headers()) {
             self.announces_keep_alive.store(true, Ordering::Relaxed);
-            if let Some(captured) = captured {
-                retire_in_time(response.extensions(), captured, keep_alive);
+            if let Some(connection) = connection {
+                retire_in_time(response.extensions(), connection, keep_alive);
             }
         }
         Ok(response)

@@ -24,8 +24,14 @@ use hyper::http::Extensions;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::CaptureConnection;
 
-use super::connect::Protocol;
 use crate::body::RequestBody;
+
+/// The protocol of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
 
 /// Whether a request may be sent a second time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

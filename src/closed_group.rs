@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 /// callers with all tenants only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClosedGroup {
-    /// `status`: `/api/v1/status/*` except `buildinfo`, and the like.
+    /// `status`: `/api/v1/status/*` except `buildinfo`, and the like; all flags of `flags`.
     Status,
     /// `stores`: Thanos' `/api/v1/stores`.
     Stores,

@@ -80,11 +80,11 @@ reasons! {
         ("change the rules of `tenancy`, or what the identity provider puts into the token"),
     NoLabel "no_label" "`tenancy.metrics.label` is not configured."
         ("set tenancy.metrics.label"),
-    TenantRequests "tenant_requests" "A tenant of the caller has too many requests in flight.",
-    TenantRate "tenant_rate" "A tenant of the caller sends requests too often.",
-    MaxRange "max_range" "The query's time range is longer than a tenant of the caller may ask for.",
-    MaxPoints "max_points" "The query asks for more points than a tenant of the caller may ask for.",
-    MinStep "min_step" "The query's step is shorter than a tenant of the caller may ask for.",
+    TenantRequests "tenant_requests" "A tenant of the caller has as many requests in flight as it may have.",
+    TenantRate "tenant_rate" "A tenant of the caller is over its `requests_per_second`.",
+    MaxRange "max_range" "The query's time range is longer than `max_range` of a tenant of the caller.",
+    MaxPoints "max_points" "The query asks for more points than `max_points` of a tenant of the caller.",
+    MinStep "min_step" "The query's step is shorter than `min_step` of a tenant of the caller.",
     // Shared resources.
     Overloaded "overloaded" "All permits of `limits.requests` are in use.",
     RequestsShare "requests_share"
@@ -97,7 +97,7 @@ reasons! {
         "The caller, or one of its tenants, uses its whole share of `limits.buffered_bytes`.",
     // The endpoint.
     Host "host" "The request names no host, or several.",
-    Path "path" "The path has two readings, or names nothing that can be requested.",
+    Path "path" "The path is ambiguous, or cannot be requested.",
     UriTooLong "uri_too_long" "Path and query are longer than `limits.uri_bytes`.",
     MethodNotAllowed "method_not_allowed" "The endpoint does not answer this method.",
     NotAcceptable "not_acceptable" "The endpoint has no answer in a format that the client accepts.",
@@ -109,12 +109,17 @@ reasons! {
         ("name the cluster by `cluster` of an upstream, and grant it by the rules of \
           tenancy.clusters, if there are any"),
     Closed "closed" "The endpoint cannot be confined to a tenant; see `open_to_admins`.",
-    Misplaced "misplaced" "The path may be a data API below a prefix that no upstream's `url` has.",
+    Passthrough "passthrough"
+        "The method or path is outside the data APIs, and `passthrough` does not list it."
+        ("add the method to passthrough.methods, or the path to passthrough.paths"),
+    Origin "origin" "A preflight came from a web page whose origin `listeners[].cors` does not list."
+        ("add the page's origin to cors.origins of the listener"),
+    Misplaced "misplaced" "The path looks like a data API below a prefix that no upstream has.",
     // The body and the parameters.
     Body "body" "The body is incomplete, or is not what the endpoint reads.",
     BodyTooLarge "too_large" "The body is larger than `limits.body_bytes`.",
     MessageTooLarge "too_large" "A gRPC message is too long."
-        ("raise the limit that is named, below `limits`"),
+        ("raise the limit of `limits` that the error names"),
     UnsupportedMediaType "unsupported_media_type" "The body is in a format that is not supported.",
     RequestTimeout "request_timeout" "The body did not arrive in time.",
     Parameter "parameter" "A parameter is not permitted here.",
@@ -138,7 +143,8 @@ reasons! {
     TooManySelectors "too_many_selectors" "The query has more selectors than `limits.query_selectors`."
         ("raise limits.query_selectors"),
     ForeignTenant "foreign_tenant" "The query names a tenant that is not the caller's."
-        ("set promql.foreign_matchers: intersect, and it finds nothing there instead"),
+        ("set promql.foreign_matchers: intersect, so that the query finds nothing \
+          instead of being refused"),
     UnconfinedInfo "unconfined_info" "The query has an `info()` without a selector that can be confined.",
     Disagreement "disagreement" "Two parsers read the confined query differently; please report it.",
     Traceql "traceql" "The TraceQL query cannot be confined.",

@@ -29,7 +29,6 @@ pub(super) const FEWEST: usize = RESERVE + 64;
 ///
 /// The soft limit of 1024 that most systems set by default is for programs that use `select(2)`,
 /// which cannot handle higher descriptors. Partywall does not use it.
-/// `select(2)`, which cannot name a higher descriptor. There is none here.
 pub(super) fn raise() -> Option<usize> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {

@@ -8,12 +8,13 @@ pub use super::sections::Settings;
 pub use super::sections::audit::{Audit, AuditOutput, AuditQueries};
 pub use super::sections::cache::{Cache, CacheStore, Redis};
 pub use super::sections::compression::Compression;
+pub use super::sections::cors::{Cors, Origins};
 pub use super::sections::drain::Drain;
 pub use super::sections::limits::Limits;
 pub use super::sections::listeners::{Admin, ClientCertificates, Listener, ListenerTls};
 pub use super::sections::log::Log;
 pub use super::sections::metrics::Metrics;
-pub use super::sections::passthrough::Passthrough;
+pub use super::sections::passthrough::{Passthrough, PathPattern};
 pub use super::sections::promql::PromQl;
 pub use super::sections::reload::Reload;
 pub use super::sections::tenancy::{

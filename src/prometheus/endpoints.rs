@@ -39,6 +39,32 @@ pub enum Endpoint {
     ParseQuery,
     /// `/api/v1/format_query`
     FormatQuery,
+    /// `/api/v1/status/flags`
+    StatusFlags,
+    /// `/api/v1/stores`, of Thanos
+    Stores,
+    /// `/api/v1/notifications`
+    Notifications,
+    /// `/api/v1/notifications/live`
+    NotificationsLive,
+    /// `/api/v1/scrape_pools`; asked for as [`Self::Targets`]
+    ScrapePools,
+    /// `/api/v1/features`
+    Features,
+    /// `/api/v1/openapi.yaml`
+    OpenApi,
+}
+
+/// What a tenant gets of an endpoint whose answer is about the upstream itself. Web interfaces and
+/// client libraries ask for it before anything else, and do not work without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublicPart {
+    /// The flags that shape what is asked of the upstream and how it answers; no others.
+    Flags,
+    /// An empty list or object, in this JSON.
+    Empty(&'static str),
+    /// 204: there is no stream of events, so the client polls instead.
+    NoEvents,
 }
 
 /// The result of classifying a path.
@@ -54,7 +80,7 @@ pub enum Class {
 
 /// The endpoints without a name in their path. Paths that are neither in this table nor a label's
 /// values are not served.
-static FIXED: [Endpoint; 14] = [
+static FIXED: [Endpoint; 21] = [
     Endpoint::Query,
     Endpoint::QueryRange,
     Endpoint::QueryExemplars,
@@ -69,6 +95,13 @@ static FIXED: [Endpoint; 14] = [
     Endpoint::BuildInfo,
     Endpoint::ParseQuery,
     Endpoint::FormatQuery,
+    Endpoint::StatusFlags,
+    Endpoint::Stores,
+    Endpoint::Notifications,
+    Endpoint::NotificationsLive,
+    Endpoint::ScrapePools,
+    Endpoint::Features,
+    Endpoint::OpenApi,
 ];
 
 /// Classifies a decoded, canonical path (one leading slash, no dot segments, no empty segments but
@@ -82,6 +115,7 @@ pub fn classify(path: &str) -> Class {
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
     match first {
         "api" => classify_api(path),
+        "classic" if is_shell(rest) => Class::PassThrough,
         "metrics" | "debug" | "consoles" | "classic" => Class::Closed(ClosedGroup::Internals),
         "-" => match rest {
             "healthy" | "ready" => Class::PassThrough,
@@ -93,6 +127,12 @@ pub fn classify(path: &str) -> Class {
         }
         _ => Class::PassThrough,
     }
+}
+
+/// What of the older web interface (`/classic/…`, Debian's only one) holds no data: the page that
+/// queries by the API, and its scripts. All other pages are made by the server, of all tenants' data.
+fn is_shell(rest: &str) -> bool {
+    rest == "graph" || rest.starts_with("static/")
 }
 
 /// `path` begins with `api`, without its leading slash, and is not in the table.
@@ -142,7 +182,14 @@ impl Endpoint {
             | Self::Alerts
             | Self::Targets
             | Self::Metadata
-            | Self::BuildInfo => &["GET"],
+            | Self::BuildInfo
+            | Self::StatusFlags
+            | Self::Stores
+            | Self::Notifications
+            | Self::NotificationsLive
+            | Self::ScrapePools
+            | Self::Features
+            | Self::OpenApi => &["GET"],
             Self::RemoteRead => &["POST"],
         }
     }
@@ -150,6 +197,18 @@ impl Endpoint {
     /// Whether the upstream supports this method.
     pub fn allows(&self, method: &str) -> bool {
         self.methods().contains(&method)
+    }
+
+    /// What a tenant gets of an endpoint that is about the upstream itself, and the group whose
+    /// opening shows callers with all tenants the upstream's own answer.
+    pub fn public_part(&self) -> Option<(PublicPart, ClosedGroup)> {
+        Some(match self {
+            Self::StatusFlags => (PublicPart::Flags, ClosedGroup::Status),
+            Self::Stores => (PublicPart::Empty("{}"), ClosedGroup::Stores),
+            Self::Notifications => (PublicPart::Empty("[]"), ClosedGroup::Unknown),
+            Self::NotificationsLive => (PublicPart::NoEvents, ClosedGroup::Unknown),
+            _ => return None,
+        })
     }
 
     /// Every endpoint; label values with some name.
@@ -188,6 +247,13 @@ impl Endpoint {
             Self::BuildInfo => "/api/v1/status/buildinfo",
             Self::ParseQuery => "/api/v1/parse_query",
             Self::FormatQuery => "/api/v1/format_query",
+            Self::StatusFlags => "/api/v1/status/flags",
+            Self::Stores => "/api/v1/stores",
+            Self::Notifications => "/api/v1/notifications",
+            Self::NotificationsLive => "/api/v1/notifications/live",
+            Self::ScrapePools => "/api/v1/scrape_pools",
+            Self::Features => "/api/v1/features",
+            Self::OpenApi => "/api/v1/openapi.yaml",
         }
     }
 
@@ -209,6 +275,13 @@ impl Endpoint {
             Self::BuildInfo => "buildinfo",
             Self::ParseQuery => "parse_query",
             Self::FormatQuery => "format_query",
+            Self::StatusFlags => "status_flags",
+            Self::Stores => "thanos_stores",
+            Self::Notifications => "notifications",
+            Self::NotificationsLive => "notifications_live",
+            Self::ScrapePools => "scrape_pools",
+            Self::Features => "features",
+            Self::OpenApi => "openapi",
         }
     }
 }
@@ -246,14 +319,16 @@ mod tests {
         use ClosedGroup::{Internals, Status, Stores, TsdbAdmin, Unknown, Write};
         for (path, group) in [
             ("/api/v1/status/config", Status),
-            ("/api/v1/status/flags", Status),
             ("/api/v1/status/runtimeinfo", Status),
             ("/api/v1/status/tsdb", Status),
             ("/api/v1/status/tsdb/blocks", Status),
             ("/api/v1/status/self_metrics", Status),
             ("/api/v1/status/walreplay", Status),
+            ("/api/v1/status/flags/x", Status),
+            ("/api/v1/stores/x", Stores),
+            ("/api/v1/scrape_pools/config", Unknown),
+            ("/api/v1/notifications/x", Unknown),
             ("/api/v1/status", Status),
-            ("/api/v1/stores", Stores),
             ("/api/v1/admin/tsdb/delete_series", TsdbAdmin),
             ("/api/v1/admin/tsdb/snapshot", TsdbAdmin),
             ("/api/v1/write", Write),
@@ -268,15 +343,15 @@ mod tests {
             ("/-", Internals),
             ("/consoles/index.html", Internals),
             ("/classic/alerts", Internals),
+            ("/classic/targets", Internals),
+            ("/classic/graph/", Internals),
+            ("/classic/static", Internals),
+            ("/classic", Internals),
             ("/api/v1/search/metric_names", Unknown),
             ("/api/v1/search/label_values", Unknown),
             ("/api/v1/targets/metadata", Unknown),
             ("/api/v1/targets/relabel_steps", Unknown),
-            ("/api/v1/scrape_pools", Unknown),
             ("/api/v1/alertmanagers", Unknown),
-            ("/api/v1/features", Unknown),
-            ("/api/v1/notifications/live", Unknown),
-            ("/api/v1/openapi.yaml", Unknown),
             ("/api/v1/query_explain", Unknown),
             ("/api/v1/query_range_explain", Unknown),
             ("/api/v1/blocks", Unknown),
@@ -305,6 +380,8 @@ mod tests {
             "",
             "/graph",
             "/static/js/main.js",
+            "/classic/graph",
+            "/classic/static/js/graph/index.js",
             "/-/healthy",
             "/-/ready",
             "/apidocs",

@@ -18,6 +18,10 @@ use super::position::{Position, Remap};
 pub const REPLACED: &str =
     "the upstream could not answer; its reason is withheld because it may name other tenants' data";
 
+/// What a tenant reads where the upstream has no such path: it says nothing of what is stored.
+pub const NO_ENDPOINT: &str = "the upstream has no such endpoint; if it should have, check its \
+                               version and the path in its `url`";
+
 /// `{"status":"error","errorType":…,"error":…}`, as Prometheus writes it.
 pub fn error_json(error_type: &str, message: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len() + 64);
@@ -38,6 +42,8 @@ pub fn error_answer(status: u16, body: &[u8], remap: Remap<'_>) -> Vec<u8> {
     });
     let (error_type, text) = match &said {
         Ok((said, text)) => (known_type(said), &**text),
+        // Go's router, and what stands before it, answer text.
+        Err(_) if status == 404 => return error_json("not_found", NO_ENDPOINT),
         Err(_) => (
             None,
             std::str::from_utf8(body).unwrap_or_default().trim_end(),
@@ -340,7 +346,13 @@ mod tests {
             replaced("internal")
         );
         assert_eq!(answer(500, r#"{"status":"error"}"#), replaced("internal"));
-        assert_eq!(answer(404, "404 page not found\n"), replaced("not_found"));
+        assert_eq!(
+            answer(
+                404,
+                r#"{"status":"error","errorType":"not_found","error":"globex"}"#
+            ),
+            replaced("not_found")
+        );
         assert_eq!(
             answer(
                 500,
@@ -360,6 +372,14 @@ mod tests {
             r#"{"status":"error","errorType":"bad_data","error":"1:4: parse error: unexpected end of input inside braces"}"#
         );
         assert_eq!(answer(500, "\u{0}\u{fffd}"), replaced("internal"));
+    }
+
+    #[test]
+    fn endpoint_that_the_upstream_lacks_is_said_to_be_missing() {
+        let missing = String::from_utf8(error_json("not_found", NO_ENDPOINT)).unwrap();
+        for body in ["404 page not found\n", "", "<html>globex</html>"] {
+            assert_eq!(answer(404, body), missing);
+        }
     }
 
     #[test]

@@ -2,10 +2,15 @@
 
 use std::borrow::Cow;
 
+use regex::{Regex, RegexBuilder};
+
 use super::cursor::{Cursor, is_label_start};
 use super::refusal::{Problem, Refusal};
 use crate::query_size::unquote;
 use crate::tenancy::LabelMatcher;
+
+/// The most memory that a compiled pattern of a query may take, in bytes.
+const MAX_PATTERN_MEMORY: usize = 256 * 1024;
 
 /// `label op "value"` between braces, as the query spells it.
 pub(super) struct Matcher<'q> {
@@ -108,6 +113,35 @@ impl<'q> Matcher<'q> {
     pub(super) fn asks_for_foreign(&self, own: &LabelMatcher) -> bool {
         matches!(self.op, Op::Equal | Op::Regex)
             && matches!(self.named(), Named::Tenants(tenants) if has_foreign(&tenants, own))
+    }
+
+    /// Whether none of `own` fulfils it, as far as that is sure: a pattern that cannot be evaluated
+    /// here, or not cheaply, may leave one. Where this errs, the query is refused, or its answer is
+    /// confined like every other.
+    pub(super) fn excludes_all_own(&self, own: &LabelMatcher) -> bool {
+        let fulfils: Box<dyn Fn(&str) -> bool> = match self.named() {
+            Named::Tenants(named) => Box::new(move |tenant| named.iter().any(|one| one == tenant)),
+            Named::All => Box::new(|_| true),
+            Named::Pattern => match self.pattern() {
+                Some(pattern) => Box::new(move |tenant| pattern.is_match(tenant)),
+                None => return false,
+            },
+        };
+        let is_negated = matches!(self.op, Op::NotEqual | Op::NotRegex);
+        own.tenants()
+            .iter()
+            .all(|tenant| fulfils(tenant.as_str()) == is_negated)
+    }
+
+    /// The regular expression, anchored as Prometheus does (`model/labels/regexp.go`).
+    fn pattern(&self) -> Option<Regex> {
+        let source = unquote(self.value)?;
+        let source = std::str::from_utf8(&source).ok()?;
+        RegexBuilder::new(&format!("^(?s:{source})$"))
+            .size_limit(MAX_PATTERN_MEMORY)
+            .dfa_size_limit(MAX_PATTERN_MEMORY)
+            .build()
+            .ok()
     }
 
     /// Whether showing it may reveal a tenant that is not one of `own`, selected or excluded: it
@@ -259,6 +293,42 @@ mod tests {
         (Op::NotRegex, r#""other|acme""#, false, true),
         (Op::NotRegex, r#"".+""#, false, false),
     ];
+
+    /// What prom-label-proxy's `-error-on-replace` refuses (its README and `injectproxy/enforce.go`).
+    #[test]
+    fn matcher_that_none_of_the_own_tenants_fulfils_is_found() {
+        use Op::{Equal, NotEqual, NotRegex, Regex};
+        for (op, value, by_one, by_two) in [
+            (Equal, r#""acme""#, false, false),
+            (Equal, r#""b.c""#, true, false),
+            (Equal, r#""other""#, true, true),
+            (Equal, r#""""#, true, true),
+            (NotEqual, r#""acme""#, true, false),
+            (NotEqual, r#""other""#, false, false),
+            (NotEqual, r#""""#, false, false),
+            (Regex, r#""acme|other""#, false, false),
+            (Regex, r#""(acme|other)""#, false, false),
+            (Regex, r#""one|other""#, true, true),
+            (Regex, r#""""#, true, true),
+            (Regex, r#"".*""#, false, false),
+            (Regex, r#"".+""#, false, false),
+            (Regex, r#""ac.*""#, false, false),
+            (Regex, r#""c.*""#, true, true),
+            (Regex, r#""b[.]c""#, true, false),
+            (Regex, r#""(""#, false, false),
+            (Regex, r#""(?:a{1000}){1000}""#, false, false),
+            (NotRegex, r#""acme|other""#, true, false),
+            (NotRegex, r#""acme|b\\.c""#, true, true),
+            (NotRegex, r#"".*""#, true, true),
+            (NotRegex, r#""a.*""#, true, false),
+            (NotRegex, r#""other""#, false, false),
+        ] {
+            let matcher = matcher(op, value);
+            let one = label_matcher("tenant_id", &["acme"]);
+            assert_eq!(matcher.excludes_all_own(&one), by_one, "{op:?} {value}");
+            assert_eq!(matcher.excludes_all_own(&own()), by_two, "{op:?} {value}");
+        }
+    }
 
     #[test]
     fn foreign_tenants_in_values_are_recognized() {

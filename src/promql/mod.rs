@@ -69,6 +69,11 @@ pub enum ForeignMatchers {
     /// with a plain list of values (`a|b`) that has one. Other regexes, `!=` and `!~` do not ask
     /// for a certain tenant and are intersected.
     Reject,
+    /// It is refused with a 403 only if a matcher is matched by none of the caller's tenants, so
+    /// that the selector cannot find anything: `tenant="other"`, `tenant=""`, `tenant!="own"`. A list
+    /// with an own tenant in it is intersected. This is what prom-label-proxy's `-error-on-replace`
+    /// does.
+    RejectDisjoint,
 }
 
 /// Inserts the matchers into every selector of a query and verifies that they are there.
@@ -111,14 +116,18 @@ fn confine_kind(
     max_selectors: usize,
 ) -> Result<Confined, Refusal> {
     let scan = scan(text, kind, max_selectors, |matcher| {
-        if foreign == ForeignMatchers::Reject
-            && is_any(matcher, matchers, Matcher::asks_for_foreign)
-        {
-            return Err(Refusal::ForeignTenant {
-                at: Position::at_offset(text, matcher.at),
-            });
+        let at = || Position::at_offset(text, matcher.at);
+        match foreign {
+            ForeignMatchers::Reject if is_any(matcher, matchers, Matcher::asks_for_foreign) => {
+                Err(Refusal::ForeignTenant { at: at() })
+            }
+            ForeignMatchers::RejectDisjoint
+                if is_any(matcher, matchers, Matcher::excludes_all_own) =>
+            {
+                Err(Refusal::DisjointTenants { at: at() })
+            }
+            _ => Ok(()),
         }
-        Ok(())
     })?;
     let confined = splice(text, &scan.sites, matchers)?;
     verify(text, kind, &confined, matchers)?;

@@ -24,6 +24,13 @@ pub enum Refusal {
     /// outside the caller's scope.
     #[error("{at}: this matcher names a tenant that is not yours; leave it out or name your own")]
     ForeignTenant { at: Position },
+    /// With [`ForeignMatchers::RejectDisjoint`](super::ForeignMatchers::RejectDisjoint): a matcher
+    /// matches none of the caller's tenants.
+    #[error(
+        "{at}: this matcher leaves none of your tenants, so nothing could be found; leave it out or \
+         name your own"
+    )]
+    DisjointTenants { at: Position },
     /// `info()` in a form that cannot be confined without changing its answer.
     #[error("{at}: info() selects series of its own and is confined only in this form: {hint}")]
     UnconfinedInfo {
@@ -41,9 +48,10 @@ pub enum Refusal {
 pub enum RefusalKind {
     /// `bad_data`, 400.
     Malformed,
-    /// Over a limit, 422.
-    TooLarge,
-    /// Understood and not allowed, 403.
+    /// Over a limit, or in a form that cannot be confined whoever the caller is: 422, whose text
+    /// Grafana shows.
+    Unprocessable,
+    /// It names what is not the caller's, 403.
     Denied,
 }
 
@@ -53,7 +61,7 @@ impl Refusal {
             Self::ConfinedTooLong { .. } => Reason::ConfinedTooLong,
             Self::TooManySelectors { .. } => Reason::TooManySelectors,
             Self::Malformed { .. } => Reason::QueryMalformed,
-            Self::ForeignTenant { .. } => Reason::ForeignTenant,
+            Self::ForeignTenant { .. } | Self::DisjointTenants { .. } => Reason::ForeignTenant,
             Self::UnconfinedInfo { .. } => Reason::UnconfinedInfo,
             Self::Disagreement => Reason::Disagreement,
         }
@@ -61,11 +69,12 @@ impl Refusal {
 
     pub fn kind(&self) -> RefusalKind {
         match self {
-            Self::ConfinedTooLong { .. } | Self::TooManySelectors { .. } => RefusalKind::TooLarge,
+            Self::ConfinedTooLong { .. }
+            | Self::TooManySelectors { .. }
+            | Self::UnconfinedInfo { .. }
+            | Self::Disagreement => RefusalKind::Unprocessable,
             Self::Malformed { .. } => RefusalKind::Malformed,
-            Self::ForeignTenant { .. } | Self::UnconfinedInfo { .. } | Self::Disagreement => {
-                RefusalKind::Denied
-            }
+            Self::ForeignTenant { .. } | Self::DisjointTenants { .. } => RefusalKind::Denied,
         }
     }
 }

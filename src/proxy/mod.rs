@@ -33,6 +33,7 @@ mod authenticate;
 mod authorize;
 pub mod cache;
 mod context;
+mod cors;
 mod defect;
 mod deliver;
 mod enforce;
@@ -63,6 +64,7 @@ use arc_swap::ArcSwap;
 use hyper::{Request, Response};
 use tracing::{Instrument as _, Span};
 
+use self::cors::Cors;
 use self::defect::caught;
 use self::deliver::Delivery;
 use self::error::Dialect;
@@ -74,6 +76,14 @@ use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Spans;
 use crate::telemetry::traceparent::{self, TraceId};
+
+/// The two ends of a client's connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    /// The listener's address, as the config has it.
+    pub(crate) listener: SocketAddr,
+    pub(crate) client: Option<SocketAddr>,
+}
 
 /// Serves requests, each by the snapshot that was in force when it began.
 pub struct Proxy {
@@ -131,30 +141,41 @@ impl Proxy {
         &self,
         mut request: Request<ReceivedBody>,
         in_flight: InFlight,
-        remote: Option<SocketAddr>,
+        ends: Ends,
     ) -> Response<ResponseBody> {
         let snapshot = self.snapshot();
+        let cors = Cors::of(snapshot.rules(), ends.listener, request.headers());
         let trace = traceparent::accept(request.headers_mut());
         let spans = self.spans.begin(trace);
         let request_head = RequestHead {
             method: method_name(request.method()),
-            remote,
+            remote: ends.client,
             dialect: Dialect::of_request(&request),
             trace_id: spans.trace_id().or(trace.map(|trace| trace.trace_id)),
         };
         let settings = &snapshot.settings().compression;
-        let delivery = Delivery::to(settings, request.headers(), remote);
+        let delivery = Delivery::to(settings, request.headers(), ends.client);
         let span = span_of(request_head.trace_id.as_ref());
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
         let mut record = RequestRecord::begin(metrics, trail, spans, in_flight, request_head);
         let context = snapshot.context(Arc::clone(&self.metrics), record.queries());
-        let serving = serve::serve(&snapshot, &context, request, &mut record);
-        let answered = caught(pin!(serving.instrument(span)), &self.metrics).await;
-        let response = answered.unwrap_or_else(|error| {
+        let preflight = cors.as_ref();
+        let preflight = preflight.and_then(|cors| cors.preflight(snapshot.rules(), &request));
+        let answered = if let Some(answer) = preflight {
+            record.set_preflight();
+            answer
+        } else {
+            let serving = serve::serve(&snapshot, &context, request, &mut record);
+            caught(pin!(serving.instrument(span)), &self.metrics).await
+        };
+        let mut response = answered.unwrap_or_else(|error| {
             record.fail(&error);
             record.release();
             error.render(record.dialect()).map(ResponseBody::whole)
         });
+        if let Some(cors) = cors {
+            cors.apply(response.headers_mut());
+        }
         record.set_code(response.status().as_u16());
         let response = delivery.deliver(response, || {
             let authenticator = snapshot.rules().authenticator();
@@ -184,8 +205,12 @@ mod tests {
     /// Every request moves it several times. Branches that are rarely taken are boxed.
     #[test]
     fn future_of_a_request_is_small() {
+        let ends = Ends {
+            listener: SocketAddr::from(([127, 0, 0, 1], 80)),
+            client: None,
+        };
         let size =
-            size_of_future(|proxy, request, in_flight| proxy.handle(request, in_flight, None));
+            size_of_future(|proxy, request, in_flight| proxy.handle(request, in_flight, ends));
         assert!(size <= 8 * 1024, "{size} bytes");
     }
 }

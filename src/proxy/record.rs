@@ -130,6 +130,13 @@ impl RequestRecord {
         self.clusters = route.cluster.iter().cloned().collect();
     }
 
+    /// Marks it as a preflight of a web page, which has no route.
+    pub(super) fn set_preflight(&mut self) {
+        self.route = self.metrics.route("preflight");
+        self.dialect = Dialect::Plain;
+        self.decision = Some(Decision::Passed);
+    }
+
     /// Sets the clusters that are queried instead of the route's upstream.
     pub(super) fn set_clusters(&mut self, names: Vec<Arc<str>>) {
         self.upstream = None;

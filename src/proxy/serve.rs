@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::time::Instant;
 
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response};
 
 use super::cache::{self, CacheOutcome};
 use super::context::RequestContext;
@@ -55,7 +55,7 @@ pub(super) async fn serve(
     record.set_decision(decided.decision);
     match decided.enforcement {
         Enforcement::Several(all) => Ok(Box::pin(fan_out::query_all(all, context, record)).await),
-        Enforcement::Answered(json) => Ok(respond::json(StatusCode::OK, vec![json.into()])),
+        Enforcement::Answered(answer) => Ok(respond::own(answer)),
         Enforcement::Conditional(_) => Err(ProxyError::defect()),
         Enforcement::One(enforced) => {
             let (route, caller) = (&decided.route, decided.caller.as_deref());

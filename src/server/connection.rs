@@ -26,7 +26,7 @@ use super::timeouts::{ConnectionState, Expired};
 use super::tls::{HandshakeError, Protocol, Tls};
 use crate::body::{ReceivedBody, ResponseBody};
 use crate::config::settings::Settings;
-use crate::proxy::Proxy;
+use crate::proxy::{Ends, Proxy};
 
 /// A client needs at least this many connections to have as many streams as there are permits.
 const CONNECTIONS_FOR_ALL_PERMITS: usize = 8;
@@ -58,7 +58,10 @@ pub(super) async fn serve(
     drop(snapshot);
     let connection = Connection {
         activity: Arc::clone(entry.activity()),
-        remote: stream.peer_addr().ok(),
+        ends: Ends {
+            listener: address,
+            client: stream.peer_addr().ok(),
+        },
         settings,
         proxy,
         drain,
@@ -84,8 +87,7 @@ struct Connection {
     /// As they were when the connection was accepted.
     settings: Arc<Settings>,
     activity: Arc<ConnectionState>,
-    /// The client, for the audit trail.
-    remote: Option<SocketAddr>,
+    ends: Ends,
     proxy: Arc<Proxy>,
     drain: DrainWatch,
 }
@@ -191,7 +193,7 @@ impl Connection {
         let is_multiplexed = version == Version::HTTP_2;
         let in_flight = self.activity.request_begins(version);
         let (proxy, drain) = (Arc::clone(&self.proxy), self.drain.clone());
-        let remote = self.remote;
+        let ends = self.ends;
         let awaits_continue = request.headers().contains_key(EXPECT);
         let (parts, incoming) = request.into_parts();
         let (body, rest) = if is_multiplexed {
@@ -201,7 +203,7 @@ impl Connection {
         };
         let request = Request::from_parts(parts, body);
         async move {
-            let mut response = proxy.handle(request, in_flight, remote).await;
+            let mut response = proxy.handle(request, in_flight, ends).await;
             let is_reusable = match rest {
                 Some(rest) => rest.discard(awaits_continue).await,
                 None => true,

@@ -48,7 +48,7 @@ impl TlsListeners {
         previous: Option<&Self>,
     ) -> Result<Self, (SocketAddr, InvalidTls)> {
         let mut all = previous.map_or_else(BTreeMap::new, |previous| previous.0.clone());
-        for Listener { address, tls } in listeners {
+        for Listener { address, tls, .. } in listeners {
             let Some(wanted) = tls else {
                 all.remove(address);
                 continue;

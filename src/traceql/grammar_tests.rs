@@ -417,6 +417,7 @@ fn hints_are_allowed_at_the_end_and_may_repeat() {
     accepted(&[
         "{} with(most_recent=true)",
         "{} | rate() with(sample=0.1, exemplars=5) with(span_sample=true)",
+        "{} | rate() with(extrapolate=true)",
         "({} | rate()) / ({} | rate()) with (trace_sample=1)",
     ]);
     refused(&[
@@ -429,17 +430,65 @@ fn hints_are_allowed_at_the_end_and_may_repeat() {
         "{} with(sample=1) | {}",
         "({} with(sample=1) | {})",
     ]);
-    for hints in [
-        "debug=true",
-        "most_recent=1",
-        "sample=1h",
-        "sample=`1`",
-        "sample=1, skip_ast_transformations=`all`",
-        "debug_return_in=1s",
-        "extrapolate=true",
+}
+
+#[test]
+fn hint_that_is_not_known_to_be_harmless_is_refused_by_its_name() {
+    for (hints, name) in [
+        ("debug=true", "debug"),
+        (
+            "sample=1, skip_ast_transformations=`all`",
+            "skip_ast_transformations",
+        ),
+        ("debug_return_in=1s", "debug_return_in"),
+        ("Most_recent=true", "Most_recent"),
     ] {
         let refusal = outline(&format!("{{}} with({hints})")).unwrap_err();
-        assert_eq!(refusal.kind(), RefusalKind::Denied, "{hints}: {refusal}");
+        assert_eq!(refusal.kind(), RefusalKind::Unprocessable, "{hints}");
+        let text = refusal.to_string();
+        assert!(
+            text.contains(&format!("the hint {name} is not known")),
+            "{text}"
+        );
+        assert!(
+            text.contains("leave it out") && !text.contains("value"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn hint_with_another_value_is_refused_with_what_it_takes() {
+    for (hint, expected) in [
+        ("most_recent=1", "hint most_recent has to be true or false"),
+        ("extrapolate=1", "hint extrapolate has to be true or false"),
+        ("sample=1h", "hint sample has to be a number, true or false"),
+        (
+            "exemplars=`1`",
+            "hint exemplars has to be a number, true or false",
+        ),
+    ] {
+        let refusal = outline(&format!("{{}} with({hint})")).unwrap_err();
+        assert_eq!(refusal.kind(), RefusalKind::Unprocessable, "{hint}");
+        let text = refusal.to_string();
+        assert!(text.ends_with(expected), "{text}");
+    }
+}
+
+#[test]
+fn refusal_of_a_whole_trace_intrinsic_says_what_to_write() {
+    for (name, instead) in [
+        ("rootName", "write `name`,"),
+        ("trace:rootName", "write `name`,"),
+        ("rootServiceName", "write `resource.service.name`,"),
+        ("trace:rootService", "write `resource.service.name`,"),
+        ("traceDuration", "write `duration`,"),
+        ("trace:duration", "write `duration`,"),
+        ("span:childCount", "write attributes of spans"),
+    ] {
+        let query = format!("{{ }} | rate() by ({name})");
+        let refusal = parse(&query, TraceIntrinsics::Refuse).unwrap_err();
+        assert!(refusal.to_string().contains(instead), "{refusal}");
     }
 }
 

@@ -37,10 +37,10 @@ impl fmt::Display for Position {
 pub enum RefusalKind {
     /// Tempo would refuse it too: HTTP 400, gRPC `INVALID_ARGUMENT`.
     Malformed,
-    /// Over a limit: HTTP 422, gRPC `INVALID_ARGUMENT`.
-    TooLarge,
-    /// Tempo would answer, but the answer cannot be confined to the tenant: HTTP 403, gRPC
-    /// `PERMISSION_DENIED`.
+    /// Over a limit, or in a form that cannot be confined whoever the caller is: HTTP 422, gRPC
+    /// `INVALID_ARGUMENT`.
+    Unprocessable,
+    /// It names what may be others': HTTP 403, gRPC `PERMISSION_DENIED`.
     Denied,
 }
 
@@ -67,23 +67,34 @@ pub enum Refusal {
     },
     /// `rootName` and similar intrinsics describe the whole trace, including other tenants' spans.
     #[error(
-        "{position}: {name} describes the whole trace, which may have spans of other tenants; use the \
-         attributes of spans and resources, or nestedSetParent < 0 for root spans"
+        "{position}: {name} describes the whole trace, which may have spans of other tenants; \
+         {instead}"
     )]
     TraceIntrinsic {
         position: Position,
         /// The intrinsic as written in the query.
         name: String,
+        /// What to write in its place.
+        instead: &'static str,
     },
-    /// A hint that is not known to be harmless, or has a value that is not.
+    /// A hint that is not one of the known harmless ones.
     #[error(
-        "{position}: the hint {name} is not allowed with this value; allowed are most_recent, \
-         sample, span_sample, trace_sample and exemplars, with numbers or true or false"
+        "{position}: the hint {name} is not known to keep a query to its tenant; leave it out (known \
+         are most_recent, extrapolate, sample, span_sample, trace_sample and exemplars)"
     )]
-    Hint {
+    UnknownHint {
         position: Position,
         /// The hint's name as written in the query.
         name: String,
+    },
+    /// A known hint with a value of a type that Tempo ignores.
+    #[error("{position}: the value of the hint {name} has to be {expected}")]
+    HintValue {
+        position: Position,
+        /// The hint's name.
+        name: String,
+        /// What the value has to be.
+        expected: &'static str,
     },
     /// A query without a metrics stage where Tempo requires one. The text is Tempo's.
     #[error("not a metrics query")]
@@ -109,20 +120,21 @@ impl Refusal {
             | Self::NotMetrics
             | Self::Parameter { .. } => Reason::QueryMalformed,
             Self::TraceIntrinsic { .. } => Reason::TraceIntrinsic,
-            Self::Hint { .. } | Self::Unverified => Reason::Traceql,
+            Self::UnknownHint { .. } | Self::HintValue { .. } | Self::Unverified => Reason::Traceql,
         }
     }
 
     pub fn kind(&self) -> RefusalKind {
         match self {
-            Self::ConfinedTooLong { .. } => RefusalKind::TooLarge,
+            Self::ConfinedTooLong { .. }
+            | Self::UnknownHint { .. }
+            | Self::HintValue { .. }
+            | Self::Unverified => RefusalKind::Unprocessable,
             Self::Syntax { .. }
             | Self::Invalid { .. }
             | Self::NotMetrics
             | Self::Parameter { .. } => RefusalKind::Malformed,
-            Self::TraceIntrinsic { .. } | Self::Hint { .. } | Self::Unverified => {
-                RefusalKind::Denied
-            }
+            Self::TraceIntrinsic { .. } => RefusalKind::Denied,
         }
     }
 }
@@ -142,7 +154,25 @@ pub(super) enum Problem {
     Syntax(&'static str),
     Invalid(&'static str),
     TraceIntrinsic,
-    Hint,
+    UnknownHint,
+    /// What the value has to be.
+    HintValue(&'static str),
+}
+
+/// What to write in place of an intrinsic of whole traces.
+fn instead_of(intrinsic: &str) -> &'static str {
+    match intrinsic {
+        "rootName" | "trace:rootName" => {
+            "write `name`, in a filter with `nestedSetParent < 0` for root spans"
+        }
+        "rootServiceName" | "trace:rootService" => {
+            "write `resource.service.name`, in a filter with `nestedSetParent < 0` for root spans"
+        }
+        "traceDuration" | "trace:duration" => {
+            "write `duration`, in a filter with `nestedSetParent < 0` for root spans"
+        }
+        _ => "write attributes of spans and resources instead",
+    }
 }
 
 impl Fault {
@@ -175,11 +205,24 @@ impl Fault {
             Problem::Invalid(message) => Refusal::Invalid { position, message },
             Problem::TraceIntrinsic => {
                 let name = quoted();
-                Refusal::TraceIntrinsic { position, name }
+                let instead = instead_of(&name);
+                Refusal::TraceIntrinsic {
+                    position,
+                    name,
+                    instead,
+                }
             }
-            Problem::Hint => {
+            Problem::UnknownHint => {
                 let name = quoted();
-                Refusal::Hint { position, name }
+                Refusal::UnknownHint { position, name }
+            }
+            Problem::HintValue(expected) => {
+                let name = quoted();
+                Refusal::HintValue {
+                    position,
+                    name,
+                    expected,
+                }
             }
         }
     }

@@ -187,7 +187,8 @@ impl Parser<'_> {
     }
 
     /// `with(name=value, …)`. Only hints known to be harmless are allowed. The others need Tempo's
-    /// `unsafe_query_hints`, and some of them change what is searched.
+    /// `unsafe_query_hints`, and some of them change what is searched. `extrapolate` (of Tempo after
+    /// 3.0, which ignores it) weighs each span by the sampling rate in its own trace state.
     pub(super) fn hints(&mut self) -> Result<(), Fault> {
         self.take()?;
         self.expect(Token::OpenParens, "(")?;
@@ -198,15 +199,16 @@ impl Parser<'_> {
                 return Err(self.unexpected("a value"));
             };
             self.take()?;
-            let is_allowed = match self.text_of(name) {
-                "most_recent" => ty == Type::Bool,
+            let (is_allowed, expected) = match self.text_of(name) {
+                "most_recent" | "extrapolate" => (ty == Type::Bool, "true or false"),
                 "sample" | "span_sample" | "trace_sample" | "exemplars" => {
-                    matches!(ty, Type::Bool | Type::Int | Type::Float)
+                    let is_allowed = matches!(ty, Type::Bool | Type::Int | Type::Float);
+                    (is_allowed, "a number, true or false")
                 }
-                _ => false,
+                _ => return Err(fault(name, Problem::UnknownHint)),
             };
             if !is_allowed {
-                return Err(fault(name, Problem::Hint));
+                return Err(fault(name, Problem::HintValue(expected)));
             }
             if self.next.token != Token::Comma {
                 break;

@@ -18,6 +18,7 @@ mod deploy;
 mod forwarding;
 mod health;
 mod hostile;
+mod interfaces;
 mod law;
 mod limits;
 mod metrics;

@@ -6,15 +6,19 @@ use crate::config::settings::ClosedGroup;
 pub(super) fn about(group: ClosedGroup) -> (&'static str, &'static [&'static str]) {
     match group {
         ClosedGroup::Status => (
-            "The upstream's configuration, flags and state, except for its version.",
+            "The upstream's configuration, flags and state, except for its version and the flags \
+             that shape queries.",
             &[
                 "/api/v1/status/config",
-                "/api/v1/status/flags",
+                "/api/v1/status/runtimeinfo",
                 "/api/v1/status/tsdb",
                 "/status/config",
             ],
         ),
-        ClosedGroup::Stores => ("The stores of Thanos.", &["/api/v1/stores"]),
+        ClosedGroup::Stores => (
+            "What Thanos' `/api/v1/stores` lists; to tenants it is an empty object.",
+            &[],
+        ),
         ClosedGroup::TsdbAdmin => (
             "Deleting series, snapshots.",
             &[

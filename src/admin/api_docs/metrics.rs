@@ -82,6 +82,32 @@ fn about(endpoint: &Endpoint) -> About {
         Endpoint::BuildInfo => ("Version", Passed, "It has no tenant data."),
         Endpoint::ParseQuery => ("Parse a query", Passed, "No data is selected with it."),
         Endpoint::FormatQuery => ("Format a query", Passed, "No data is selected with it."),
+        Endpoint::StatusFlags => {
+            let rule = "Flags that shape queries and say how long data is kept are shown, no \
+                        others; all of them to callers with all tenants where `status` is open.";
+            ("Flags of the upstream", Filtered, rule)
+        }
+        Endpoint::Stores => {
+            let rule = "An empty object; the stores themselves to callers with all tenants where \
+                        `stores` is open.";
+            ("Stores of Thanos", Filtered, rule)
+        }
+        Endpoint::Notifications => {
+            let rule = "An empty list; the upstream's own to callers with all tenants where \
+                        `unknown` is open.";
+            ("Notifications of the upstream", Filtered, rule)
+        }
+        Endpoint::NotificationsLive => {
+            let rule = "204: there is no stream of events, so clients poll `notifications`; the \
+                        upstream's own to callers with all tenants where `unknown` is open.";
+            ("Stream of notifications", Filtered, rule)
+        }
+        Endpoint::ScrapePools => {
+            let rule = "Pools without a target of the caller's tenants are left out.";
+            ("Scrape pools", Filtered, rule)
+        }
+        Endpoint::Features => ("Features", Passed, "It knows no tenant."),
+        Endpoint::OpenApi => ("OpenAPI of the upstream", Passed, "It knows no tenant."),
     };
     About {
         summary,
@@ -123,7 +149,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Parameter> {
 fn treatment(policy: Policy) -> Option<Treatment> {
     match policy {
         Policy::Query | Policy::Selectors => Some(Treatment::Confined),
-        Policy::CheckedSelectors | Policy::Labels => Some(Treatment::Checked),
+        Policy::CheckedSelectors | Policy::Labels | Policy::OneOf(_) => Some(Treatment::Checked),
         Policy::Pass | Policy::PrintedQuery | Policy::PassList => Some(Treatment::Passed),
         Policy::Local(_) => Some(Treatment::Local),
         Policy::Forbid(_) | Policy::ForbidIfOn(_) => None,
@@ -167,7 +193,10 @@ fn text(endpoint: &Endpoint, name: &str) -> &'static str {
             "Thanos: labels by which replicas differ; the tenant label is refused (403)."
         }
         "max_source_resolution" => "Thanos: the coarsest downsampling.",
-        "engine" => "Thanos: which engine evaluates it.",
+        "engine" => {
+            "Thanos: which engine evaluates it, `prometheus` or `thanos`; others are dropped."
+        }
+        "openapi_version" => "Which version of OpenAPI it is written in: `3.1` or `3.2`.",
         "match[]" => "A series selector.",
         "type" => "Which rules: `alert` or `record`.",
         "rule_name[]" => "Rules of this name.",
@@ -201,6 +230,19 @@ fn answer(endpoint: &Endpoint) -> Answer {
             None,
             "Series in the text format, as the upstream writes them.",
         ),
+        Endpoint::OpenApi => (
+            vec!["application/yaml"],
+            None,
+            "The document, as the upstream gives it.",
+        ),
+        Endpoint::NotificationsLive => {
+            return Answer {
+                status: 204,
+                media_types: Vec::new(),
+                schema: None,
+                text: "There is no stream of events.",
+            };
+        }
         Endpoint::RemoteRead => (
             vec!["application/x-protobuf", "application/x-streamed-protobuf"],
             None,
@@ -227,7 +269,9 @@ fn errors(endpoint: &Endpoint) -> Vec<ErrorKind> {
         all.extend(problems::OF_BODY);
     }
     let has_window = window::window(endpoint, |_| None).is_some();
-    if has_window || matches!(endpoint, Endpoint::Query | Endpoint::RemoteRead) {
+    let has_text = !matches!(body(endpoint), Body::None)
+        || matches!(endpoint, Endpoint::LabelValues(_) | Endpoint::Federate);
+    if has_window || has_text {
         all.push(ErrorKind::Unprocessable);
     }
     all

@@ -299,7 +299,7 @@ fn schemas() -> Value {
             "required": ["request", "result"],
             "properties": {
                 "request": {"type": "string"},
-                "result": {"enum": ["sent", "refused", "undecided"]},
+                "result": {"enum": ["sent", "refused", "answered", "undecided"]},
             },
         },
         "Problem": {

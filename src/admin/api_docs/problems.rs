@@ -32,8 +32,8 @@ pub(super) fn meaning(kind: ErrorKind) -> &'static str {
         }
         ErrorKind::Unauthenticated => "There is no token, or it is not valid.",
         ErrorKind::Forbidden => {
-            "The token has no tenants, or the query, a parameter or the endpoint is not the \
-             caller's to use."
+            "The token has no tenants, or what the query names, a parameter or the endpoint is \
+             not the caller's to use."
         }
         ErrorKind::MethodNotAllowed => {
             "The endpoint does not support this method; `Allow` lists those it does."
@@ -41,10 +41,12 @@ pub(super) fn meaning(kind: ErrorKind) -> &'static str {
         ErrorKind::NotAcceptable => "The endpoint has no response in an accepted format.",
         ErrorKind::Unimplemented => "The gRPC method is not served.",
         ErrorKind::RequestTimeout => "The body stalled for longer than `timeouts.body_idle`.",
-        ErrorKind::TooLarge => "A body, query or parameter is over its limit.",
+        ErrorKind::TooLarge => "A body or message is over its limit.",
         ErrorKind::UriTooLong => "Path and query are longer than `limits.uri_bytes`.",
         ErrorKind::Unprocessable => {
-            "It asks for a longer range, more points or smaller steps than `tenant_limits` allow."
+            "The query cannot be confined as it is written (`info()`, hints), is over a limit of \
+             every query, or asks for a longer range, more points or smaller steps than \
+             `tenant_limits` allow."
         }
         ErrorKind::TooManyRequests => {
             "A tenant of the caller sends too many requests, too often or at once; `Retry-After` says when \

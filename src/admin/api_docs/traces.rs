@@ -150,14 +150,14 @@ fn treatment(policy: Policy) -> Option<Treatment> {
     match policy {
         Policy::Query | Policy::OldForm => Some(Treatment::Confined),
         Policy::Pass => Some(Treatment::Passed),
-        Policy::Internal | Policy::Unsupported => None,
+        Policy::Internal(_) | Policy::Unsupported => None,
     }
 }
 
 fn refused(endpoint: &Endpoint) -> Vec<Refused> {
     let refused = |&(name, policy): &(&'static str, Policy)| {
         let why = match policy {
-            Policy::Internal => "Tempo's own components talk to each other with it",
+            Policy::Internal(_) => "Tempo's own components talk to each other with it",
             Policy::Unsupported => "its result has no tenant",
             Policy::Query | Policy::OldForm | Policy::Pass => return None,
         };
@@ -280,7 +280,8 @@ fn errors(endpoint: &Endpoint) -> Vec<ErrorKind> {
     if let Body::Of { .. } = body(endpoint) {
         all.push(ErrorKind::RequestTimeout);
     }
-    if window::of_http_call(endpoint, [].into_iter(), Duration::ZERO).is_some() {
+    let has_query = matches!(endpoint, Endpoint::Search);
+    if has_query || window::of_http_call(endpoint, [].into_iter(), Duration::ZERO).is_some() {
         all.push(ErrorKind::Unprocessable);
     }
     if Format::choose(endpoint, Some("application/vnd.grafana.llm")).is_err() {

@@ -57,10 +57,17 @@ pub(super) async fn examine(report: &mut Section<'_>, probe: &Probe<'_>, setting
     report
         .check("replica label", store.replica_label(product))
         .await;
-    if product == Product::Prometheus {
-        report
-            .check("external labels", store.external_labels())
-            .await;
+    match product {
+        Product::Prometheus => {
+            report
+                .check("external labels", store.external_labels())
+                .await;
+        }
+        Product::Thanos => {
+            report
+                .check("Ruler's external labels", store.labels_of_rulers())
+                .await;
+        }
     }
     for dimension in &settings.tenancy.and {
         if let Some(label) = dimension.metrics_label.as_deref() {
@@ -305,6 +312,43 @@ impl Store<'_> {
             Finding::ok(format!("`{label}` is not one"))
         })
     }
+
+    /// Whether the tenant label is an external label of a Thanos Ruler, which the Ruler writes onto
+    /// every alert and recorded series, over what is there (Thanos, `pkg/rules/manager.go`).
+    async fn labels_of_rulers(&self) -> Result<Finding, String> {
+        let label = self.label;
+        let stores = self.get_json("/api/v1/stores", &[]).await?;
+        if is_empty(at(&stores, "/data/rule")) {
+            return Ok(Finding::skip("there is no Ruler"));
+        }
+        let rulers = rulers_with(&stores, label);
+        Ok(if rulers.is_empty() {
+            Finding::ok(format!("`{label}` is not one"))
+        } else {
+            Finding::warn(
+                format!(
+                    "`{label}` is one of {}: it replaces the tenant on every alert and recorded \
+                     series, so one tenant is shown alerts that are about another",
+                    rulers.join(", ")
+                ),
+                format!(
+                    "remove `{label}` from the Ruler's --label, unless all its rules select that \
+                     one tenant's series alone"
+                ),
+            )
+        })
+    }
+}
+
+/// The names of the Rulers with this external label, of the answer to `/api/v1/stores`.
+fn rulers_with<'a>(stores: &'a Value, label: &str) -> Vec<&'a str> {
+    let rulers = at(stores, "/data/rule").as_array().into_iter().flatten();
+    let has_label = |ruler: &&Value| {
+        let mut sets = at(ruler, "/labelSets").as_array().into_iter().flatten();
+        sets.any(|labels| is_set(labels, label))
+    };
+    let name = |ruler: &'a Value| at(ruler, "/name").as_str().unwrap_or("?");
+    rulers.filter(has_label).map(name).collect()
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -352,6 +396,21 @@ fn has_external_label(yaml: &str, label: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rulers_with_the_label_are_found_and_other_stores_are_not() {
+        let stores = serde_json::json!({"data": {
+            "sidecar": [{"name": "s:10901", "labelSets": [{"tenant_id": "acme"}]}],
+            "rule": [
+                {"name": "a:10901", "labelSets": [{"replica": "0"}, {"tenant_id": "acme"}]},
+                {"name": "b:10901", "labelSets": [{"replica": "0", "tenant_id": ""}]},
+                {"name": "c:10901", "labelSets": null},
+            ],
+        }});
+        assert_eq!(rulers_with(&stores, "tenant_id"), ["a:10901"]);
+        assert_eq!(rulers_with(&stores, "replica"), ["a:10901", "b:10901"]);
+        assert!(rulers_with(&serde_json::json!({"data": {}}), "replica").is_empty());
+    }
 
     #[test]
     fn external_labels_are_found_and_other_labels_are_not() {

@@ -35,7 +35,7 @@ A file of tests:
       requests:
         - query: sum(up)
           sends: sum(up{tenant_id=\"payments\"})
-        - request: GET /api/v1/status/flags
+        - request: GET /api/v1/status/config
           refused: {status: 403, reason: closed}
 
 Exits 0 if all is as expected, 1 if something is not, 2 if a file cannot be read.";

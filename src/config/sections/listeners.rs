@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use rustls::pki_types::CertificateDer;
 use serde::{Serialize, Serializer};
 
+use super::cors::{Cors, cors};
 use crate::config::certificates::{CertificateChain, PrivateKey};
 use crate::config::files;
 use crate::config::reader::{Field, Read, Reader};
@@ -23,6 +24,10 @@ pub struct Listener {
     pub address: SocketAddr,
     /// `tls`: HTTPS instead of HTTP.
     pub tls: Option<ListenerTls>,
+    /// `cors`: which web pages of other sites may read answers; `None` (default) if Partywall has
+    /// no part in that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
 }
 
 /// A listener's `tls`. Files are read when the config is (re)loaded and are watched, so these
@@ -77,9 +82,15 @@ pub(super) fn listener<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field
     let mut section = r.section(field)?;
     let bound = section.required(r, "address", bound);
     let tls = section.optional(r, "tls", tls);
+    let cors = section.optional(r, "cors", cors);
     section.finish(r)?;
     let (field, address) = bound?;
-    Ok((field, Listener { address, tls: tls? }))
+    let listener = Listener {
+        address,
+        tls: tls?,
+        cors: cors?,
+    };
+    Ok((field, listener))
 }
 
 /// `admin`.
@@ -157,14 +168,15 @@ pub(super) fn bound_once<'n>(
     result
 }
 
-/// A connection finds its `tls` by the address, and port 0 may occur several times.
+/// A connection finds its `tls` and `cors` by the address, and port 0 may occur several times.
 fn unambiguous(r: &mut Reader<'_>, listeners: &[(Field<'_>, Listener)]) -> Read<()> {
     let mut first: HashMap<SocketAddr, &Listener> = HashMap::new();
     let mut result = Ok(());
     for (field, listener) in listeners {
         let other = first.entry(listener.address).or_insert(listener);
-        if listener.address.port() == 0 && other.tls != listener.tls {
-            let message = "listeners of one address and port 0 must have the same `tls`";
+        let is_same = other.tls == listener.tls && other.cors == listener.cors;
+        if listener.address.port() == 0 && !is_same {
+            let message = "listeners of one address and port 0 must have the same `tls` and `cors`";
             result = Err(r.error(field, message));
         }
     }

@@ -12,6 +12,7 @@
 pub(super) mod audit;
 pub(super) mod cache;
 pub(super) mod compression;
+pub(super) mod cors;
 pub(super) mod drain;
 pub(super) mod limits;
 pub(super) mod listeners;
@@ -146,7 +147,7 @@ pub(super) fn read(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
     bound?;
 
     let upstreams = upstreams?.all?;
-    let (authenticated, upstream) = passthrough?.unwrap_or((true, None));
+    let passthrough = passthrough?.unwrap_or_default();
     let first_default = || {
         let first = upstreams.iter().find(|upstream| upstream.is_default())?;
         Some(Arc::clone(&first.name))
@@ -158,8 +159,8 @@ pub(super) fn read(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
             .collect(),
         admin: admin?.map_or_else(Admin::default, |(_, admin)| admin),
         passthrough: Passthrough {
-            authenticated,
-            upstream: upstream.or_else(first_default),
+            upstream: passthrough.upstream.clone().or_else(first_default),
+            ..passthrough
         },
         upstreams,
         tokens: tokens?.all?,

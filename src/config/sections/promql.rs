@@ -7,15 +7,16 @@ use crate::config::serialize;
 use crate::config::values::choice;
 use crate::promql::ForeignMatchers;
 
-const FOREIGN_MATCHERS: [(&str, ForeignMatchers); 2] = [
+const FOREIGN_MATCHERS: [(&str, ForeignMatchers); 3] = [
     ("intersect", ForeignMatchers::Intersect),
     ("reject", ForeignMatchers::Reject),
+    ("reject_disjoint", ForeignMatchers::RejectDisjoint),
 ];
 
 /// `promql`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PromQl {
-    /// `foreign_matchers`: `intersect` (default) or `reject`.
+    /// `foreign_matchers`: `intersect` (default), `reject` or `reject_disjoint`.
     #[serde(serialize_with = "foreign_matchers")]
     pub foreign_matchers: ForeignMatchers,
 }

@@ -194,6 +194,44 @@ fn types() {
 }
 
 #[test]
+fn what_could_never_pass_through_is_refused() {
+    for (section, message) in [
+        ("passthrough: {methods: []}", "passthrough.methods: "),
+        (
+            "passthrough: {methods: [get]}",
+            "must be a method in capital letters",
+        ),
+        (
+            "passthrough: {methods: [\"*\"]}",
+            "must be a method in capital letters",
+        ),
+        ("passthrough: {paths: []}", "passthrough.paths: "),
+        (
+            "passthrough: {paths: [graph]}",
+            "must be a path like /graph",
+        ),
+        ("passthrough: {paths: [/a*]}", "must be a path like /graph"),
+        ("passthrough: {paths: [/*/a]}", "must be a path like /graph"),
+        (
+            "passthrough: {paths: [/a/../b]}",
+            "must be a path like /graph",
+        ),
+        ("passthrough: {paths: [//a]}", "must be a path like /graph"),
+        (
+            "passthrough: {paths: [/a%20b]}",
+            "must be a path like /graph",
+        ),
+        (
+            "passthrough: {paths: [\"/a?b\"]}",
+            "must be a path like /graph",
+        ),
+    ] {
+        let error = error_of_section(section);
+        assert!(error.contains(message), "{section}: {error}");
+    }
+}
+
+#[test]
 fn keys() {
     for (section, error) in [
         (

@@ -1,10 +1,10 @@
-//! `listeners[].tls`: certificates, keys and client certificates.
+//! `listeners[].tls`: certificates, keys and client certificates. `listeners[].cors`.
 
 use std::sync::LazyLock;
 
 use rcgen::{CertificateParams, CertifiedKey, KeyPair};
 
-use super::super::settings::{Listener, ListenerTls};
+use super::super::settings::{Cors, Listener, ListenerTls, Origins};
 use super::{Fake, minimal_but, only};
 
 const ADDRESS: &str = "  - address: 127.0.0.1:8080\n";
@@ -220,7 +220,72 @@ fn listeners_of_one_address_have_one_tls() {
         assert_eq!(
             only(load(first, second).unwrap_err()),
             "4:15: listeners[1].address: listeners of one address and port 0 must have the same \
-             `tls`"
+             `tls` and `cors`"
         );
+    }
+}
+
+/// What `cors` of the first listener is, or the error without its position.
+fn cors(cors: &str) -> Result<Cors, String> {
+    let text = minimal_but(ADDRESS, &format!("{ADDRESS}    cors: {{{cors}}}\n"));
+    let loaded = Fake::config(&text).load().map_err(only);
+    loaded.map(|settings| settings.listeners[0].cors.clone().expect("cors"))
+}
+
+#[test]
+fn origins_are_as_browsers_write_them() {
+    let these = "https://a.example, \"http://b.example:8080\", \"http://[::1]:3000\"";
+    let read = cors(&format!(
+        "origins: [{these}], credentials: true, max_age: 1h"
+    ))
+    .unwrap();
+    let origins = [
+        "https://a.example",
+        "http://b.example:8080",
+        "http://[::1]:3000",
+    ];
+    assert_eq!(
+        read,
+        Cors {
+            origins: Origins::These(origins.map(str::to_owned).into()),
+            credentials: true,
+            max_age: std::time::Duration::from_hours(1),
+        }
+    );
+    let any = cors("origins: [\"*\"]").unwrap();
+    assert_eq!((any.origins, any.credentials), (Origins::Any, false));
+    for wrong in [
+        "a.example",
+        "https://a.example/",
+        "https://a.example/x",
+        "https://A.example",
+        "https://*.example",
+        "https://a.example:443",
+        "http://a.example:80",
+        "https://u@a.example",
+        "https://",
+        "https://:1",
+        "ftp://a.example",
+        "\"null\"",
+    ] {
+        let error = cors(&format!("origins: [{wrong}]")).unwrap_err();
+        assert!(error.contains("must be an origin"), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn cors_that_opens_more_than_was_meant_is_refused() {
+    for (given, message) in [
+        (
+            "origins: [\"*\"], credentials: true",
+            "every web page could read",
+        ),
+        ("origins: [\"*\", https://a.example]", "list it alone"),
+        ("origins: []", ""),
+        ("credentials: true", "required"),
+        ("origins: [https://a.example], max_age: 25h", "at most 24h"),
+    ] {
+        let error = cors(given).unwrap_err();
+        assert!(error.contains(message), "{given}: {error}");
     }
 }

@@ -26,6 +26,7 @@ fn minimal_config_has_every_default() {
         listeners: vec![Listener {
             address: "127.0.0.1:8080".parse().unwrap(),
             tls: None,
+            cors: None,
         }],
         admin: Admin {
             address: "127.0.0.1:8081".parse().unwrap(),
@@ -114,6 +115,9 @@ fn minimal_config_has_every_default() {
         },
         passthrough: Passthrough {
             authenticated: true,
+            health_authenticated: true,
+            methods: None,
+            paths: None,
             upstream: Some("thanos".into()),
         },
         limits: Limits {
@@ -235,7 +239,7 @@ tenancy:
   max_tenants: 5
 traces: {search_metadata: trust, foreign_spans: deny}
 promql: {foreign_matchers: reject}
-passthrough: {authentication: none, upstream: q}
+passthrough: {authentication: none, health_authentication: none, methods: [GET, HEAD], paths: [/graph, /static/*], upstream: q}
 limits: {connections: 1, unauthenticated_connections_per_address: 0, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, body_bytes_per_second: 10, incomplete_bodies: 13, query_bytes: 5, query_depth: 10, query_nodes: 11, format_bytes: 12, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
 timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, body_total: 5ms, idle: 4ms, unauthenticated_idle: 5ms}
 compression: {enabled: false, loopback: true, min_bytes: 0, gzip_level: 9, zstd_level: 9}
@@ -250,6 +254,7 @@ fn listeners_and_upstreams() {
     let addresses = ["0.0.0.0:80", "[::1]:81"].map(|address| Listener {
         address: address.parse().unwrap(),
         tls: None,
+        cors: None,
     });
     assert_eq!(settings.listeners, addresses);
     assert_eq!(settings.admin.address, "127.0.0.1:82".parse().unwrap());
@@ -349,13 +354,30 @@ fn tokens() {
 #[test]
 fn drain_reload_and_log_settings() {
     let settings = settings_of(FULL);
-    assert_eq!(
-        settings.passthrough,
-        Passthrough {
-            authenticated: false,
-            upstream: Some("q".into())
-        }
-    );
+    let Passthrough {
+        authenticated,
+        health_authenticated,
+        methods,
+        paths,
+        upstream,
+    } = settings.passthrough;
+    assert_eq!((authenticated, health_authenticated), (false, false));
+    assert_eq!(methods.unwrap(), ["GET", "HEAD"]);
+    let paths = paths.unwrap();
+    let is_meant = |path: &str| paths.iter().any(|pattern| pattern.matches(path));
+    for (path, expected) in [
+        ("/graph", true),
+        ("/graph/", false),
+        ("/Graph", false),
+        ("/static/", true),
+        ("/static/js/main.js", true),
+        ("/static", false),
+        ("/statics", false),
+        ("/", false),
+    ] {
+        assert_eq!(is_meant(path), expected, "{path}");
+    }
+    assert_eq!(upstream.as_deref(), Some("q"));
     assert_eq!(
         settings.limits,
         Limits {

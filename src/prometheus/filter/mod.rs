@@ -5,13 +5,15 @@
 //! JSON, or [`Unreadable`](super::Unreadable); then nothing of the response may be passed on.
 //! Warnings are scrubbed as in [`super::warnings`]; there is no query, so positions are removed.
 
+mod flags;
 mod metadata;
 mod rules;
 mod targets;
 
+pub use flags::flags;
 pub use metadata::{MAX_METRIC_NAMES, MetricNames, metadata};
 pub use rules::{RulesOptions, alerts, rules};
-pub use targets::targets;
+pub use targets::{scrape_pools, targets};
 
 use super::answer::write_warnings;
 use super::json::{self, Envelope, Labels, Object, ObjectWriter, Unreadable};

@@ -1,4 +1,6 @@
-//! `/api/v1/targets`.
+//! `/api/v1/targets`, and `/api/v1/scrape_pools`, which is made from it.
+
+use std::collections::BTreeSet;
 
 use super::super::json::{self, Envelope, Object, ObjectWriter, Unreadable};
 use super::{admitted, write_answer};
@@ -38,6 +40,35 @@ pub fn targets(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable
     })
 }
 
+/// Makes the answer to `/api/v1/scrape_pools` from one to `/api/v1/targets`: the pools in which there
+/// is an active target that [`targets`] keeps. The upstream lists the pools of its whole
+/// configuration, whoever they scrape for.
+pub fn scrape_pools(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable> {
+    let envelope = Envelope::read(answer)?;
+    let data: Object<'_> = envelope.data("its targets are not an object")?;
+    let mut pools = BTreeSet::new();
+    let active = data.get("activeTargets");
+    if let Some(value) = active.filter(|value| value.get() != "null") {
+        let list = json::read_raw(value, "its targets are not a list")?;
+        for target in admitted(list, matchers)? {
+            pools.insert(
+                target
+                    .text("scrapePool", "a target's scrape pool")?
+                    .into_owned(),
+            );
+        }
+    }
+    let pools: Vec<String> = pools.into_iter().collect();
+    write_answer(&envelope, answer.len(), |out| {
+        let mut writer = ObjectWriter::new(out);
+        json::write_array(writer.key("scrapePools"), &pools, |out, pool| {
+            json::write_string(out, pool);
+        });
+        writer.end();
+        Ok(())
+    })
+}
+
 fn write_target(out: &mut Vec<u8>, target: &Object<'_>) {
     let mut writer = ObjectWriter::new(out);
     for (key, value) in target.iter() {
@@ -71,6 +102,40 @@ mod tests {
         assert_eq!(active[0]["scrapeUrl"], "http://127.0.0.1:19191/metrics");
         assert_eq!(active[0]["discoveredLabels"], serde_json::json!({}));
         assert_eq!(out["data"]["droppedTargets"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn scrape_pools_are_those_of_own_targets() {
+        let target = |tenant: &str, pool: &str| {
+            format!(
+                r#"{{"discoveredLabels":{{"x":"globex"}},"labels":{{"tenant_id":"{tenant}"}},"scrapePool":"{pool}"}}"#
+            )
+        };
+        let active = [
+            target("acme", "b"),
+            target("globex", "of-globex"),
+            target("acme", "a"),
+            target("acme", "b"),
+        ];
+        let answer = format!(
+            r#"{{"status":"success","data":{{"activeTargets":[{}],"droppedTargets":[{{"discoveredLabels":{{}},"scrapePool":"dropped"}}]}}}}"#,
+            active.join(",")
+        );
+        assert_eq!(
+            text(scrape_pools(answer.as_bytes(), &acme()).unwrap()),
+            r#"{"status":"success","data":{"scrapePools":["a","b"]}}"#
+        );
+        let recorded = text(scrape_pools(RECORDED, &acme()).unwrap());
+        assert!(!recorded.contains("globex"), "{recorded}");
+        for none in [
+            r#"{"status":"success","data":{"activeTargets":null}}"#,
+            r#"{"status":"success","data":{}}"#,
+        ] {
+            assert_eq!(
+                text(scrape_pools(none.as_bytes(), &acme()).unwrap()),
+                r#"{"status":"success","data":{"scrapePools":[]}}"#
+            );
+        }
     }
 
     #[test]

@@ -174,7 +174,8 @@ impl<'a> Decision<'a> {
                 let reason = "the tenant label cannot be taken off the series";
                 return Err(ParamError::Forbidden { name, reason });
             }
-            Policy::Pass | Policy::PassList | Policy::Labels => {
+            Policy::OneOf(known) if !known.contains(&&*value) => {}
+            Policy::Pass | Policy::OneOf(_) | Policy::PassList | Policy::Labels => {
                 if value.len() > MAX_VALUE_BYTES {
                     return Err(ParamError::TooLong(name));
                 }

@@ -15,6 +15,8 @@ pub enum Policy {
     CheckedSelectors,
     /// Used once; forwarded.
     Pass,
+    /// Used once; forwarded if it is one of these, else dropped.
+    OneOf(&'static [&'static str]),
     /// Used once; forwarded unmodified: a query that is printed, and selects nothing.
     PrintedQuery,
     /// A list; forwarded.
@@ -34,7 +36,7 @@ impl Policy {
     pub fn is_used_once(self) -> bool {
         matches!(
             self,
-            Self::Query | Self::Pass | Self::PrintedQuery | Self::Local(_)
+            Self::Query | Self::Pass | Self::OneOf(_) | Self::PrintedQuery | Self::Local(_)
         )
     }
 }
@@ -66,7 +68,16 @@ pub fn of(endpoint: &Endpoint) -> Table {
         Endpoint::Targets => TARGETS,
         Endpoint::Metadata => METADATA,
         Endpoint::ParseQuery | Endpoint::FormatQuery => PURE_QUERY,
-        Endpoint::Alerts | Endpoint::RemoteRead | Endpoint::BuildInfo => &[],
+        Endpoint::OpenApi => OPEN_API,
+        Endpoint::Alerts
+        | Endpoint::RemoteRead
+        | Endpoint::BuildInfo
+        | Endpoint::StatusFlags
+        | Endpoint::Stores
+        | Endpoint::Notifications
+        | Endpoint::NotificationsLive
+        | Endpoint::ScrapePools
+        | Endpoint::Features => &[],
     }
 }
 
@@ -84,6 +95,9 @@ const ANALYZE: (&str, Policy) = (
     "analyze",
     Policy::ForbidIfOn("its answer names the addresses of stores"),
 );
+/// Thanos' engines. Its web interface sends `undefined` where it was not told the flags, and Thanos
+/// refuses what it does not know; without the parameter it takes its default.
+const ENGINE: (&str, Policy) = ("engine", Policy::OneOf(&["prometheus", "thanos"]));
 /// In earlier versions of Thanos; now an endpoint of its own.
 const EXPLAIN: (&str, Policy) = (
     "explain",
@@ -101,7 +115,7 @@ const QUERY: Table = &[
     PARTIAL_RESPONSE,
     REPLICA_LABELS,
     ("max_source_resolution", Policy::Pass),
-    ("engine", Policy::Pass),
+    ENGINE,
     STORE_MATCH,
     SHARD_INFO,
     ANALYZE,
@@ -120,7 +134,7 @@ const QUERY_RANGE: Table = &[
     PARTIAL_RESPONSE,
     REPLICA_LABELS,
     ("max_source_resolution", Policy::Pass),
-    ("engine", Policy::Pass),
+    ENGINE,
     STORE_MATCH,
     SHARD_INFO,
     ANALYZE,
@@ -173,3 +187,4 @@ const METADATA: Table = &[
     ),
 ];
 const PURE_QUERY: Table = &[("query", Policy::PrintedQuery)];
+const OPEN_API: Table = &[("openapi_version", Policy::Pass)];

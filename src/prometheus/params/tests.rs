@@ -120,6 +120,23 @@ fn single_parameter_with_different_values_is_refused() {
 }
 
 #[test]
+fn engine_that_thanos_does_not_know_is_dropped() {
+    for endpoint in [Endpoint::Query, Endpoint::QueryRange] {
+        for engine in ["prometheus", "thanos"] {
+            let form = format!("query=up&engine={engine}");
+            assert_eq!(
+                sent(&endpoint, &form),
+                format!("query=<up>&engine={engine}")
+            );
+        }
+        for engine in ["undefined", "", "Thanos", "thanos,prometheus"] {
+            let form = format!("query=up&engine={engine}");
+            assert_eq!(sent(&endpoint, &form), "query=<up>", "{engine}");
+        }
+    }
+}
+
+#[test]
 fn unknown_parameters_are_dropped() {
     for name in [
         "extra_filters[]",

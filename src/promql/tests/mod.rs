@@ -252,7 +252,7 @@ fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
             "unconfined_info",
             "{query}: {refusal}"
         );
-        assert_eq!(refusal.kind(), RefusalKind::Denied);
+        assert_eq!(refusal.kind(), RefusalKind::Unprocessable);
     }
     assert_eq!(
         refusal("1 + info(up)").to_string(),
@@ -271,7 +271,7 @@ fn selectors_are_bounded() {
     assert!(kind("up + up ").is_ok());
     assert_eq!(
         kind("a+b+c{}"),
-        Err(("too_many_selectors", RefusalKind::TooLarge))
+        Err(("too_many_selectors", RefusalKind::Unprocessable))
     );
 }
 
@@ -286,7 +286,10 @@ fn confined_query_length_is_bounded() {
             .map_err(|refusal| (refusal.reason().label(), refusal.kind()))
     };
     assert!(kind(60).is_ok());
-    assert_eq!(kind(70), Err(("confined_too_long", RefusalKind::TooLarge)));
+    assert_eq!(
+        kind(70),
+        Err(("confined_too_long", RefusalKind::Unprocessable))
+    );
 }
 
 #[test]
@@ -341,6 +344,44 @@ fn match_parameter_must_be_exactly_one_selector() {
         confined("up offset 5m").unwrap_err().to_string(),
         "1:1: parse error: expected one metric selector and nothing else"
     );
+}
+
+/// As prom-label-proxy's `-error-on-replace`: what Grafana makes of a variable with several values passes.
+#[test]
+fn matchers_that_leave_no_own_tenant_are_refused_where_the_config_says_so() {
+    let confine = |query| {
+        confine(
+            query,
+            &acme(),
+            ForeignMatchers::RejectDisjoint,
+            MAX_SELECTORS,
+        )
+    };
+    for query in [
+        r#"up{tenant_id="other"}"#,
+        r#"up{tenant_id=""}"#,
+        r#"up{tenant_id!="acme"}"#,
+        r#"up{tenant_id!~"acme|other"}"#,
+        r#"up or {"tenant_id"=~"one|other"}"#,
+    ] {
+        let refusal = confine(query).unwrap_err();
+        assert_eq!(
+            (refusal.reason().label(), refusal.kind()),
+            ("foreign_tenant", RefusalKind::Denied),
+            "{query}"
+        );
+        assert!(!refusal.to_string().contains("other"), "{query}: {refusal}");
+    }
+    for query in [
+        r#"up{tenant_id=~"acme|other"}"#,
+        r#"up{tenant_id!="other"}"#,
+        r#"up{tenant_id!=""}"#,
+        r#"up{tenant_id=~".*"}"#,
+        r#"up{tenant="other"}"#,
+    ] {
+        let kept = confine(query).unwrap();
+        assert_eq!(kept.text(), confined(query).unwrap().text(), "{query}");
+    }
 }
 
 #[test]

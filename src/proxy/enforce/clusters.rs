@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::{Method, Request};
 
 use super::metrics::{self, Rebuild};
-use super::{Enforcement, ResponsePlan, UpstreamTarget, input, query_size};
+use super::{Enforcement, OwnAnswer, ResponsePlan, UpstreamTarget, input, query_size};
 use crate::auth::Caller;
 use crate::body::ClientBody;
 use crate::config::settings::Api;
@@ -55,7 +55,8 @@ pub(super) fn list(
         listed.apis.sort_unstable();
     }
     let all: Vec<Listed<'_>> = all.into_values().collect();
-    Ok(Enforcement::Answered(clusters::list(&all)))
+    let answer = OwnAnswer::Json(clusters::list(&all));
+    Ok(Enforcement::Answered(answer))
 }
 
 /// A query at the root: of the clusters that it names or, if it names none, of the upstream at the

@@ -12,7 +12,7 @@ use crate::tenancy::TenantScope;
 /// The decision on a request that may be sent.
 pub(super) fn of(target: &Target, plan: &ResponsePlan, caller: Option<&Caller>) -> Decision {
     match (target, plan) {
-        (Target::PassThrough, _) => Decision::Passed,
+        (Target::PassThrough | Target::Health(_), _) => Decision::Passed,
         _ if has_all(caller) => Decision::Unrestricted,
         (Target::Metrics(endpoint), _) if has_no_tenant_data(endpoint) => Decision::Passed,
         // Of the traces API, only the difference of two traces is requested on the caller's behalf.
@@ -51,6 +51,10 @@ fn has_all(caller: Option<&Caller>) -> bool {
 fn has_no_tenant_data(endpoint: &Endpoint) -> bool {
     matches!(
         endpoint,
-        Endpoint::BuildInfo | Endpoint::ParseQuery | Endpoint::FormatQuery
+        Endpoint::BuildInfo
+            | Endpoint::ParseQuery
+            | Endpoint::FormatQuery
+            | Endpoint::Features
+            | Endpoint::OpenApi
     )
 }

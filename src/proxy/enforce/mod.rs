@@ -45,8 +45,16 @@ pub(super) enum Enforcement {
     /// To be sent once side requests have shown that both traces have nothing but the caller's
     /// spans.
     Conditional(Box<TracesToVerify>),
-    /// Not sent at all: this JSON is the response.
-    Answered(Vec<u8>),
+    /// Not sent at all.
+    Answered(OwnAnswer),
+}
+
+/// What Partywall answers itself.
+pub(super) enum OwnAnswer {
+    /// 200 with this JSON.
+    Json(Vec<u8>),
+    /// 204.
+    NoContent,
 }
 
 /// Whether enforcement reads the request's body, which must then have been received.
@@ -79,6 +87,7 @@ pub(super) fn reads_body(
         | Target::Misplaced
         | Target::Clusters
         | Target::NoCluster
+        | Target::Health(_)
         | Target::PassThrough => Ok(false),
     }
 }
@@ -117,7 +126,12 @@ fn by_target(
     let one = |enforced: Result<Enforced, ProxyError>| enforced.map(Enforcement::One);
     let Some(caller) = caller else {
         return match &route.target {
+            Target::Health(path) => {
+                let target = upstream()?;
+                one(passthrough::health(&target, path, &request))
+            }
             Target::PassThrough => {
+                passthrough::check(context, &request)?;
                 let target = upstream()?;
                 one(passthrough::enforce(context, &target, request))
             }
@@ -130,9 +144,7 @@ fn by_target(
     match &route.target {
         Target::Metrics(endpoint) => {
             let target = upstream()?;
-            one(metrics::enforce(
-                context, &target, endpoint, caller, request,
-            ))
+            metrics::enforce(context, &target, endpoint, caller, request)
         }
         Target::Traces(endpoint) => {
             let target = upstream()?;
@@ -158,7 +170,12 @@ fn by_target(
         Target::NoCluster => Err(unreachable_route(
             "this endpoint has no upstream of its own",
         )),
+        Target::Health(path) => {
+            let target = upstream()?;
+            one(passthrough::health(&target, path, &request))
+        }
         Target::PassThrough => {
+            passthrough::check(context, &request)?;
             let target = upstream()?;
             one(passthrough::enforce(context, &target, request))
         }

@@ -33,7 +33,7 @@ pub use self::explanation::{
 };
 pub use self::request::{ExplainRequest, ExplainRequestError, Identity};
 use super::context::RequestContext;
-use super::enforce::{Enforced, Enforcement};
+use super::enforce::{Enforced, Enforcement, OwnAnswer};
 use super::error::ProxyError;
 use super::pipeline::{Authenticated, Received, Routed};
 use super::query_log::QueryLog;
@@ -143,8 +143,11 @@ fn outcome(
                 why: why.to_owned(),
             };
         }
-        Enforcement::Answered(json) => {
-            let answer = String::from_utf8_lossy(&json).into_owned();
+        Enforcement::Answered(answer) => {
+            let answer = match answer {
+                OwnAnswer::Json(json) => String::from_utf8_lossy(&json).into_owned(),
+                OwnAnswer::NoContent => "204, without a body".to_owned(),
+            };
             return Outcome::Answered { answer };
         }
     };

@@ -208,6 +208,12 @@ fn answer(plan: &ResponsePlan) -> &'static str {
         ResponsePlan::Filter(Filter::Targets(_)) => {
             "buffered; targets of other tenants are left out"
         }
+        ResponsePlan::Filter(Filter::ScrapePools(_)) => {
+            "buffered; the scrape pools of the tenants' targets are the answer"
+        }
+        ResponsePlan::Filter(Filter::Flags) => {
+            "buffered; only flags that shape queries stay, which know no tenant"
+        }
         ResponsePlan::Filter(Filter::Metadata { .. }) => {
             "buffered; only metrics that the tenants have are kept, which a second request looks up"
         }

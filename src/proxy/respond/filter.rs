@@ -19,6 +19,8 @@ pub(super) async fn apply(
         Filter::Rules { caller, options } => filter::rules(answer, matchers_of(&caller)?, options),
         Filter::Alerts(caller) => filter::alerts(answer, matchers_of(&caller)?),
         Filter::Targets(caller) => filter::targets(answer, matchers_of(&caller)?),
+        Filter::ScrapePools(caller) => filter::scrape_pools(answer, matchers_of(&caller)?),
+        Filter::Flags => filter::flags(answer),
         Filter::Metadata { names, limit: most } => {
             let names = side_request(*names, JSON, room, context).await?;
             MetricNames::from_label_values(&names)

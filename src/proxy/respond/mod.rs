@@ -15,7 +15,7 @@ use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
 use super::context::RequestContext;
-use super::enforce::{Enforced, Filter, Origin, ResponsePlan};
+use super::enforce::{Enforced, Filter, Origin, OwnAnswer, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
 use super::forward::{self, Answered};
 use super::location;
@@ -135,6 +135,18 @@ pub(super) fn json(status: StatusCode, pieces: Vec<Bytes>) -> Response<ResponseB
     let json = HeaderValue::from_static(JSON);
     response.headers_mut().insert(CONTENT_TYPE, json);
     response
+}
+
+/// An answer that no upstream was asked for.
+pub(super) fn own(answer: OwnAnswer) -> Response<ResponseBody> {
+    match answer {
+        OwnAnswer::Json(document) => json(StatusCode::OK, vec![document.into()]),
+        OwnAnswer::NoContent => build(
+            StatusCode::NO_CONTENT,
+            HeaderMap::new(),
+            ResponseBody::whole(Bytes::new()),
+        ),
+    }
 }
 
 /// Whether a response of this status comes from the API: a result or an error, but neither a

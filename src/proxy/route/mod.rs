@@ -7,14 +7,14 @@ pub(super) mod path;
 
 use std::sync::Arc;
 
-use hyper::Request;
+use hyper::{Method, Request};
 
 use self::cluster::{Cluster, Named};
 use self::path::{PathReading, is_guarded_segment};
 use super::error::{Dialect, ErrorKind, ProxyError};
 use super::rules::Rules;
 use crate::config::settings::{Api, ClosedGroup};
-use crate::grpc::method::Method;
+use crate::grpc::method::Method as GrpcMethod;
 use crate::headers;
 use crate::prometheus::endpoints::{self, Class, Endpoint};
 use crate::reason::Reason;
@@ -53,7 +53,7 @@ pub(in crate::proxy) enum Target {
     /// An endpoint of the traces API.
     Traces(TracesEndpoint),
     /// A gRPC call of the traces API.
-    Grpc(Method),
+    Grpc(GrpcMethod),
     /// Any other gRPC call.
     UnknownGrpc,
     /// An endpoint of the traces API with an invalid path parameter.
@@ -63,6 +63,8 @@ pub(in crate::proxy) enum Target {
     /// A data API's or an internal path below a prefix that no upstream's URL has. The upstream
     /// might be mounted there.
     Misplaced,
+    /// A health check of the upstream at this path, which the config permits without a token.
+    Health(&'static str),
     /// Outside the data APIs.
     PassThrough,
 }
@@ -81,6 +83,9 @@ pub(in crate::proxy) fn route<B>(
         Some(Named::List) => return Ok(without_upstream(Target::Clusters, cluster, request)),
         Some(Named::Nothing) => return Ok(without_upstream(Target::NoCluster, cluster, request)),
         Some(Named::Cluster(_)) | None => {}
+    }
+    if let Some(route) = health(rules, cluster, request, path) {
+        return Ok(route);
     }
     let (api, target) = match path {
         PathReading::Canonical(path) => classify(cluster, request, path.as_str()),
@@ -145,6 +150,40 @@ fn without_upstream<B>(target: Target, cluster: &Cluster<'_>, request: &Request<
     }
 }
 
+/// The route of a health check that needs no token. Only where the upstream has no cluster with a name:
+/// whether there is such a cluster is known to nobody without a token.
+fn health<B>(
+    rules: &Rules,
+    cluster: &Cluster<'_>,
+    request: &Request<B>,
+    path: &PathReading<'_>,
+) -> Option<Route> {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if rules.settings().passthrough.health_authenticated || cluster.named().is_some() || !is_read {
+        return None;
+    }
+    let PathReading::Canonical(path) = path else {
+        return None;
+    };
+    let (api, path) = match path.as_str() {
+        "/-/ready" => (Api::Prometheus, "/-/ready"),
+        "/-/healthy" => (Api::Prometheus, "/-/healthy"),
+        "/ready" => (Api::Tempo, "/ready"),
+        // By which Kiali checks a Tempo.
+        "/status/services" => (Api::Tempo, "/status/services"),
+        _ => return None,
+    };
+    let upstream = cluster.upstream(api)?;
+    Some(Route {
+        target: Target::Health(path),
+        upstream: Some(Arc::clone(upstream)),
+        cluster: None,
+        clusters: Vec::new(),
+        needs_token: false,
+        dialect: Dialect::Plain,
+    })
+}
+
 /// The error where no upstream is configured.
 pub(in crate::proxy) fn no_upstream() -> ProxyError {
     let text = "no upstream is configured for this API, host and path prefix";
@@ -155,8 +194,8 @@ pub(in crate::proxy) fn no_upstream() -> ProxyError {
 fn classify<B>(cluster: &Cluster<'_>, request: &Request<B>, path: &str) -> (Option<Api>, Target) {
     let is_grpc = headers::is_grpc(request.headers());
     if is_grpc || path.starts_with("/tempopb.") {
-        let target = Method::from_path(path)
-            .filter(|_| is_grpc && request.method() == hyper::Method::POST)
+        let target = GrpcMethod::from_path(path)
+            .filter(|_| is_grpc && request.method() == Method::POST)
             .map_or(Target::UnknownGrpc, Target::Grpc);
         return (Some(Api::Tempo), target);
     }
@@ -196,7 +235,7 @@ fn closed_or_passed(class: &Class, path: &str) -> (Option<Api>, Target) {
     match class {
         Class::Closed(group) => (Some(Api::Prometheus), Target::Closed(*group)),
         Class::Known(_) => (Some(Api::Prometheus), Target::Closed(ClosedGroup::Unknown)),
-        Class::PassThrough if path.split('/').any(is_guarded_segment) && !is_health(path) => {
+        Class::PassThrough if holds_guarded_segment(path) && !is_health(path) => {
             (None, Target::Misplaced)
         }
         Class::PassThrough => (None, Target::PassThrough),
@@ -213,6 +252,13 @@ fn is_tempo_api(path: &str) -> bool {
 /// too.
 fn is_only_tempos(metrics: &Class, path: &str) -> bool {
     *metrics == Class::PassThrough && path != "/status"
+}
+
+/// Whether the path may be a data API's or an internal one below a prefix. The part of the older web
+/// interface that is passed through is named by the path's beginning alone.
+fn holds_guarded_segment(path: &str) -> bool {
+    let rest = path.strip_prefix("/classic/").unwrap_or(path);
+    rest.split('/').any(is_guarded_segment)
 }
 
 /// The two paths below `/-/` that only report that the upstream is up.
@@ -238,6 +284,7 @@ impl Route {
             Target::Malformed(_) => "malformed",
             Target::Closed(group) => group.name(),
             Target::Misplaced => "misplaced",
+            Target::Health(_) => "health",
             Target::PassThrough => "passthrough",
         }
     }

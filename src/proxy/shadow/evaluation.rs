@@ -100,6 +100,11 @@ impl Evaluation {
                 decision,
                 ..
             }) => (ShadowVerdict::sent(decision), Some(enforced)),
+            Ok(Decided {
+                enforcement: Enforcement::Answered(_),
+                decision,
+                ..
+            }) => (ShadowVerdict::sent(decision), None),
             // A query of several clusters is not for this upstream alone, and the responses to side
             // requests are unknown.
             Ok(_) => (ShadowVerdict::undecided(), None),

@@ -63,7 +63,7 @@ fn lets_through(target: &Target, method: &Method) -> bool {
             is_safe || endpoint.allows(method.as_str())
         }
         Target::Traces(endpoint) => is_safe || method == endpoint.method(),
-        Target::Grpc(_) | Target::PassThrough => true,
+        Target::Grpc(_) | Target::PassThrough | Target::Health(_) => true,
         Target::Malformed(_) => is_safe,
         Target::Closed(group) => is_safe && only_reads(*group),
         Target::UnknownGrpc | Target::Misplaced | Target::Clusters | Target::NoCluster => false,

@@ -22,7 +22,7 @@ pub enum ParamError<E> {
     #[error("the parameter `{0}` is given more than once")]
     Repeated(String),
     /// Tempo's own components talk to each other with these.
-    #[error("the parameter `{0}` is for Tempo's own use")]
+    #[error("the parameter `{0}` is for Tempo's own use; leave it out")]
     Internal(&'static str),
     /// It asks for something that Partywall does not support.
     #[error("the parameter `{0}` is not supported here")]
@@ -205,14 +205,8 @@ fn metrics<'a, E>(
     table: Table,
     confine: impl FnOnce(&str) -> Result<String, E>,
 ) -> Result<Params<'a>, ParamError<E>> {
-    let is_internal = |(name, _): (&str, &str)| {
-        let mut listed = table.iter();
-        listed.find(|listed| listed.0 == name && listed.1 == Policy::Internal)
-    };
-    if let Some((name, _)) = given.clone().find_map(is_internal) {
-        return Err(ParamError::Internal(name));
-    }
     let known = Known::read(given, table)?;
+    known.refuse_internal()?;
     // Of `q` and its alias `query` Tempo takes `q`.
     let query = known.get("q").or_else(|| known.get("query"));
     let query = confine(query.ok_or(ParamError::NoQuery)?).map_err(ParamError::Query)?;
@@ -229,11 +223,7 @@ pub fn trace_by_id<'a, E>(
 ) -> Result<Params<'a>, ParamError<E>> {
     const MODES: [&str; 4] = ["all", "ingesters", "blocks", "external"];
     let known = Known::read(given, table::trace_by_id(version))?;
-    for name in ["blockStart", "blockEnd"] {
-        if known.get(name).is_some() {
-            return Err(ParamError::Internal(name));
-        }
-    }
+    known.refuse_internal()?;
     if known.get("mode").is_some_and(|mode| !MODES.contains(&mode)) {
         return Err(ParamError::Invalid("mode", "one of Tempo's modes"));
     }
@@ -324,6 +314,15 @@ impl<'a> Known<'a> {
             self.number(name)?;
         }
         Ok(())
+    }
+
+    fn refuse_internal<E>(&self) -> Result<(), ParamError<E>> {
+        let says_something = |known: &&Given<'_>| match known.policy {
+            Policy::Internal(nothing) => !known.value.is_empty() && known.value != nothing,
+            _ => false,
+        };
+        let found = self.0.iter().find(says_something);
+        found.map_or(Ok(()), |known| Err(ParamError::Internal(known.name)))
     }
 
     /// Appends those that are forwarded unmodified and have a value.

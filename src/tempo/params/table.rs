@@ -11,8 +11,9 @@ pub enum Policy {
     OldForm,
     /// Forwarded.
     Pass,
-    /// Refused: Tempo's own components talk to each other with it.
-    Internal,
+    /// Tempo's own components talk to each other with it: dropped where it is empty or has this value,
+    /// which asks for nothing, and else refused.
+    Internal(&'static str),
     /// Refused if it switches something on.
     Unsupported,
 }
@@ -62,7 +63,8 @@ pub(super) const TAG_VALUES: Table = &[
     ("maxStaleValues", Policy::Pass),
 ];
 
-/// The internal parameters select a block of the shared store, or a part of the work.
+/// The internal parameters select a block of the shared store, or a part of the work. Tempo's own
+/// client sends all of them, without values (`BuildQueryRangeRequest` in `pkg/api/http.go`).
 pub(super) const METRICS_QUERY_RANGE: Table = &[
     ("q", Policy::Query),
     ("query", Policy::Query),
@@ -73,18 +75,18 @@ pub(super) const METRICS_QUERY_RANGE: Table = &[
     ("exemplars", Policy::Pass),
     ("maxSeries", Policy::Pass),
     ("instant", Policy::Pass),
-    ("mode", Policy::Internal),
-    ("blockID", Policy::Internal),
-    ("startPage", Policy::Internal),
-    ("pagesToSearch", Policy::Internal),
-    ("version", Policy::Internal),
-    ("encoding", Policy::Internal),
-    ("dataEncoding", Policy::Internal),
-    ("size", Policy::Internal),
-    ("footerSize", Policy::Internal),
-    ("indexPageSize", Policy::Internal),
-    ("totalRecords", Policy::Internal),
-    ("dc", Policy::Internal),
+    ("mode", Policy::Internal("")),
+    ("blockID", Policy::Internal("")),
+    ("startPage", Policy::Internal("0")),
+    ("pagesToSearch", Policy::Internal("0")),
+    ("version", Policy::Internal("")),
+    ("encoding", Policy::Internal("none")),
+    ("dataEncoding", Policy::Internal("")),
+    ("size", Policy::Internal("0")),
+    ("footerSize", Policy::Internal("0")),
+    ("indexPageSize", Policy::Internal("0")),
+    ("totalRecords", Policy::Internal("0")),
+    ("dc", Policy::Internal("")),
 ];
 
 pub(super) const METRICS_QUERY: Table = &[
@@ -93,18 +95,18 @@ pub(super) const METRICS_QUERY: Table = &[
     ("start", Policy::Pass),
     ("end", Policy::Pass),
     ("since", Policy::Pass),
-    ("mode", Policy::Internal),
-    ("blockID", Policy::Internal),
-    ("startPage", Policy::Internal),
-    ("pagesToSearch", Policy::Internal),
-    ("version", Policy::Internal),
-    ("encoding", Policy::Internal),
-    ("dataEncoding", Policy::Internal),
-    ("size", Policy::Internal),
-    ("footerSize", Policy::Internal),
-    ("indexPageSize", Policy::Internal),
-    ("totalRecords", Policy::Internal),
-    ("dc", Policy::Internal),
+    ("mode", Policy::Internal("")),
+    ("blockID", Policy::Internal("")),
+    ("startPage", Policy::Internal("0")),
+    ("pagesToSearch", Policy::Internal("0")),
+    ("version", Policy::Internal("")),
+    ("encoding", Policy::Internal("none")),
+    ("dataEncoding", Policy::Internal("")),
+    ("size", Policy::Internal("0")),
+    ("footerSize", Policy::Internal("0")),
+    ("indexPageSize", Policy::Internal("0")),
+    ("totalRecords", Policy::Internal("0")),
+    ("dc", Policy::Internal("")),
 ];
 
 /// The second version can filter spans and merge similar ones, both without regard to tenants.
@@ -114,15 +116,15 @@ pub(super) fn trace_by_id(version: Version) -> Table {
             ("start", Policy::Pass),
             ("end", Policy::Pass),
             ("mode", Policy::Pass),
-            ("blockStart", Policy::Internal),
-            ("blockEnd", Policy::Internal),
+            ("blockStart", Policy::Internal("")),
+            ("blockEnd", Policy::Internal("")),
         ],
         Version::V2 => &[
             ("start", Policy::Pass),
             ("end", Policy::Pass),
             ("mode", Policy::Pass),
-            ("blockStart", Policy::Internal),
-            ("blockEnd", Policy::Internal),
+            ("blockStart", Policy::Internal("")),
+            ("blockEnd", Policy::Internal("")),
             ("q", Policy::Unsupported),
             ("span_pruning", Policy::Unsupported),
         ],

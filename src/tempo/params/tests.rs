@@ -178,17 +178,52 @@ fn metrics_query_takes_precedence_over_its_alias_as_in_tempo() {
 }
 
 #[test]
-fn parameters_of_tempos_own_components_are_refused() {
-    for name in ["blockID", "dc", "mode", "size", "startPage", "version"] {
+fn internal_parameter_with_a_value_is_refused() {
+    for (name, value) in [
+        ("blockID", "0b5e8a0e-0000-0000-0000-000000000000"),
+        ("dc", "[]"),
+        ("mode", "recent"),
+        ("size", "1"),
+        ("startPage", "00"),
+        ("pagesToSearch", "-1"),
+        ("version", "vParquet5"),
+        ("encoding", "zstd"),
+        ("footerSize", "none"),
+    ] {
         assert_eq!(
-            range_query(&[("q", "a"), (name, "")]),
-            Err(ParamError::Internal(name))
+            range_query(&[("q", "a"), (name, value)]),
+            Err(ParamError::Internal(name)),
+            "{name}"
         );
     }
     assert_eq!(
         trace(Version::V1, &[("blockStart", "x")]),
         Err(ParamError::Internal("blockStart"))
     );
+}
+
+/// What `tempo-cli query api metrics` sends (`BuildQueryRangeRequest` in Tempo's `pkg/api/http.go`).
+#[test]
+fn internal_parameters_that_say_nothing_are_dropped() {
+    let sent = [
+        ("start", "1"),
+        ("end", "2"),
+        ("mode", ""),
+        ("blockID", ""),
+        ("startPage", "0"),
+        ("pagesToSearch", "0"),
+        ("version", ""),
+        ("encoding", "none"),
+        ("size", "0"),
+        ("footerSize", "0"),
+        ("q", "a"),
+        ("exemplars", "0"),
+        ("maxSeries", "0"),
+    ];
+    let expected = "q=T|a start=1 end=2 exemplars=0 maxSeries=0";
+    assert_eq!(range_query(&sent), Ok(expected.to_owned()));
+    let instant = metrics_query(sent.into_iter(), confine).map(|params| text(&params));
+    assert_eq!(instant, Ok("q=T|a start=1 end=2".to_owned()));
 }
 
 #[test]

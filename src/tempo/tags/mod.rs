@@ -178,7 +178,9 @@ pub fn filter_values(
         Format::Json => read_json(answer)?,
         Format::Protobuf => Values::read_protobuf(answer)?,
     };
-    values.tag_values.retain(|value| keep(&value.value));
+    values
+        .tag_values
+        .retain(|value| !value.is_nothing() && keep(&value.value));
     match (version, format) {
         (TagsVersion::V2, Format::Json) => write_json(&values),
         (TagsVersion::V2, Format::Protobuf) => Ok(values.write_protobuf()),
@@ -234,6 +236,13 @@ impl<'a> Values<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// With a filter, as there always is here, Tempo answers one item without type and value for
+    /// intrinsics of which it then reads none (`nestedSetParent`). It is no value; an empty string
+    /// has a type.
+    fn is_nothing(&self) -> bool {
+        self.kind.is_empty() && self.value.is_empty()
+    }
+
     fn read_protobuf(message: &'a [u8]) -> Result<Self, Unreadable> {
         let mut value = Self::default();
         for field in wire::fields(message) {

@@ -146,6 +146,29 @@ fn values_not_admitted_are_dropped_in_every_format() {
     }
 }
 
+/// Tempo 3.1, asked for `nestedSetParent` with a filter, answers an item that is nothing.
+#[test]
+fn item_without_type_and_value_is_dropped_and_an_empty_string_is_kept() {
+    let json_answer = br#"{"tagValues":[{},{"type":"string"},{"type":"int","value":"1"}]}"#;
+    let made = filter_values(json_answer, Format::Json, TagsVersion::V2, all).unwrap();
+    let expected = json!({"tagValues": [{"type": "string"}, {"type": "int", "value": "1"}]});
+    assert_eq!(testing::json(&made), expected);
+    let made = filter_values(json_answer, Format::Json, TagsVersion::V1, all).unwrap();
+    assert_eq!(testing::json(&made), json!({"tagValues": ["", "1"]}));
+    let item = |kind: &str, value: &str| testing::TagValue {
+        kind: kind.to_owned(),
+        value: value.to_owned(),
+    };
+    let protobuf_answer = ValuesV2 {
+        values: vec![item("", ""), item("string", "")],
+        metrics: None,
+    }
+    .encode_to_vec();
+    let made = filter_values(&protobuf_answer, Format::Protobuf, TagsVersion::V2, all).unwrap();
+    let made = ValuesV2::decode(&made[..]).unwrap();
+    assert_eq!(made.values, vec![item("string", "")]);
+}
+
 #[test]
 fn invalid_answers_are_refused() {
     for answer in [

@@ -3,6 +3,8 @@
 
 mod answers;
 mod compression;
+mod cors;
+mod passthrough;
 mod refused_bodies;
 mod reuse;
 mod streaming;

@@ -39,7 +39,7 @@ const JSON: &str = "Content-Type: application/json\r\n";
 const METHODS: [&str; 6] = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS"];
 
 /// Targets of both APIs, of neither, and odd ones.
-const TARGETS: [&str; 46] = [
+const TARGETS: [&str; 53] = [
     "/api/v1/query?query=up",
     "/api/v1/query?query=up%7Btenant_id%3D%22beta%22%7D",
     "/api/v1/query?query=up%7B",
@@ -62,6 +62,13 @@ const TARGETS: [&str; 46] = [
     "/api/v1/parse_query?query=up",
     "/api/v1/status/buildinfo",
     "/api/v1/status/flags",
+    "/api/v1/status/config",
+    "/api/v1/stores",
+    "/api/v1/notifications",
+    "/api/v1/notifications/live",
+    "/api/v1/scrape_pools",
+    "/api/v1/features",
+    "/api/v1/openapi.yaml?openapi_version=3.2",
     "/api/v1/admin/tsdb/snapshot",
     "/api/v1/write",
     "/api/v1/read",
@@ -419,7 +426,7 @@ async fn shadow_and_explain_predict_what_serving_does() {
         let explanation = explanation.json();
         let error = served["error"].as_str().unwrap_or_default();
         let agrees = match explanation["result"].as_str() {
-            Some("sent") => served["decision"] != "refused",
+            Some("sent" | "answered") => served["decision"] != "refused",
             Some("refused") => {
                 served["decision"] == "refused"
                     && explanation["reason"] == served["reason"]

@@ -22,6 +22,7 @@ async fn writes_and_administration_stay_closed() {
         ("GET", "/debug/pprof/heap"),
         ("GET", "/metrics"),
         ("DELETE", "/api/v1/series?match[]=up"),
+        ("POST", "/api/v1/status/config"),
         ("POST", "/api/v1/status/flags"),
         ("POST", "/api/v1/something/new"),
         ("POST", "/x/api/v1/admin/tsdb/delete_series"),

@@ -58,8 +58,9 @@ fn questions(data: &Dataset) -> Vec<(Ask, &'static str)> {
         (Ask::get("/api/v1/alerts", &[]), "filtered"),
         (Ask::get("/api/v1/metadata", &[]), "filtered"),
         (Ask::get("/api/v1/status/buildinfo", &[]), "unchanged"),
+        (Ask::get("/api/v1/status/flags", &[]), "filtered"),
         (
-            Ask::get("/api/v1/status/flags", &[]),
+            Ask::get("/api/v1/status/config", &[]),
             "denied; reason=closed",
         ),
         (Ask::get("/graph", &[]), "unchanged"),
@@ -104,7 +105,7 @@ async fn cached_responses_equal_the_stores_for_every_caller() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 90);
+    assert_eq!(asked, 96);
     assert!(data.only(&["beta"]).samples() > 0);
     let all = ask(
         &proxy,

@@ -195,6 +195,27 @@ async fn data_without_tenants_is_found() {
     assert!(text.ends_with("no tenant sees anything"), "{text}");
 }
 
+/// Thanos writes a Ruler's external labels onto alerts, over what is there.
+#[tokio::test]
+async fn ruler_with_the_tenant_label_is_found() {
+    let store = Upstream::start().await;
+    let ruler = |labels: &str| {
+        let rule = format!(r#"[{{"name":"ruler:10901","labelSets":[{labels}]}}]"#);
+        store.reply(Reply::json(&format!(
+            r#"{{"status":"success","data":{{"rule":{rule}}}}}"#
+        )));
+    };
+    let check = "Ruler's external labels";
+    for (labels, expected) in [
+        (r#"{"replica":"0"}"#, "ok"),
+        (r#"{"replica":"0","tenant_id":"acme"}"#, "warn"),
+    ] {
+        ruler(labels);
+        let said = Config::metrics(&store.url, "").doctor(&[]).await;
+        assert_eq!(verdict(&said, check).0, expected, "{said:#?}");
+    }
+}
+
 /// As an old Prometheus, or one behind a cache that drops what it does not know.
 #[tokio::test]
 async fn a_store_that_ignores_match_is_found() {
@@ -307,7 +328,9 @@ async fn a_cache_in_between_is_found() {
                 "each caller's token differently",
             ),
         ] {
-            let said = Config::metrics(&store.url, rest).doctor(&[]).await;
+            let token = Signer::hs256(SECRET).tenant("acme");
+            let config = Config::metrics(&store.url, rest);
+            let said = config.doctor_reads(&["--token-file", "-"], &token).await;
             let (word, text) = verdict(&said, "cache");
             assert_eq!(word, "warn", "{said:#?}");
             assert!(text.contains(&format!("{name}: {value}")), "{text}");

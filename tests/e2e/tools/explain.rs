@@ -229,7 +229,7 @@ async fn explained_refusals_equal_the_proxys_and_name_the_key() {
     )
     .await;
     let cases = [
-        ("/api/v1/status/flags", "closed", "open_to_admins"),
+        ("/api/v1/status/config", "closed", "open_to_admins"),
         ("/prefix/api/v1/query", "misplaced", "the upstream's url"),
         (
             "/api/v1/query?query=up{tenant_id='b'}",

@@ -46,9 +46,9 @@ fn unexpected_result_is_shown_next_to_the_expected_one() {
     requests:
       - query: up
         sends: up{tenant_id="globex"}
-      - request: GET /api/v1/status/flags
+      - request: GET /api/v1/status/config
         sends: true
-      - request: GET /api/v1/status/flags
+      - request: GET /api/v1/status/config
         refused: {status: 400, reason: closed}
       - query: sum(up)
         refused: {reason: malformed}
@@ -73,13 +73,13 @@ FAIL  requests  (p.yaml:10:5)
         expected  up{tenant_id="globex"}
         but got   up{tenant_id="acme"}
                                 ^
-      GET /api/v1/status/flags  (p.yaml:16:9)
+      GET /api/v1/status/config  (p.yaml:16:9)
         expected  sent
         but got   refused: 403 closed
                   ^
                   (nothing)
                   this endpoint cannot be confined to a tenant; it is served only to callers with all tenants, where open_to_admins of upstream `thanos` names `status`
-      GET /api/v1/status/flags  (p.yaml:18:9)
+      GET /api/v1/status/config  (p.yaml:18:9)
         expected  refused: 400 closed
         but got   refused: 403 closed
                              ^

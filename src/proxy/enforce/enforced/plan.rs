@@ -71,6 +71,10 @@ pub(in crate::proxy) enum Filter {
     Alerts(Arc<Caller>),
     /// Targets of the caller's tenants.
     Targets(Arc<Caller>),
+    /// Scrape pools of the caller's tenants, made of the targets that the upstream was asked for.
+    ScrapePools(Arc<Caller>),
+    /// The upstream's flags that shape queries.
+    Flags,
     /// Metadata of the metrics that the caller's tenants have.
     Metadata {
         /// The side request for the names of these metrics.

@@ -86,12 +86,12 @@ pub(super) fn refusal(error: ParamError<Refusal>) -> ProxyError {
             ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Parameters)
         }
         ParamError::TooLong(_) | ParamError::TooMuch => {
-            ProxyError::new(ErrorKind::TooLarge, text).because(Reason::Parameters)
+            ProxyError::new(ErrorKind::Unprocessable, text).because(Reason::Parameters)
         }
         ParamError::Refused(refusal) => {
             let kind = match refusal.kind() {
                 RefusalKind::Malformed => ErrorKind::BadRequest,
-                RefusalKind::TooLarge => ErrorKind::Unprocessable,
+                RefusalKind::Unprocessable => ErrorKind::Unprocessable,
                 RefusalKind::Denied => ErrorKind::Forbidden,
             };
             ProxyError::new(kind, text).because(refusal.reason())

@@ -11,13 +11,16 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
 use self::confine::Confiner;
-use super::{Enforced, Filter, Origin, ResponsePlan, UpstreamTarget, guard, input, query_size};
+use super::{
+    Enforced, Enforcement, Filter, Origin, OwnAnswer, ResponsePlan, UpstreamTarget, guard, input,
+    query_size,
+};
 use crate::auth::Caller;
 use crate::body::budget::Budget;
 use crate::body::{ClientBody, RequestBody};
 use crate::headers;
 use crate::prometheus::clusters;
-use crate::prometheus::endpoints::Endpoint;
+use crate::prometheus::endpoints::{Endpoint, PublicPart};
 use crate::prometheus::filter::RulesOptions;
 use crate::prometheus::form::Form;
 use crate::prometheus::params::{self, Allowed};
@@ -36,7 +39,7 @@ pub(super) fn enforce(
     endpoint: &Endpoint,
     caller: &Arc<Caller>,
     request: Request<ClientBody>,
-) -> Result<Enforced, ProxyError> {
+) -> Result<Enforcement, ProxyError> {
     let matchers = admitted_matchers(endpoint, caller, request.method())?;
     let room = context.request_room(caller.holder());
     let (head, body) = input::read(request, endpoint)?;
@@ -58,18 +61,39 @@ pub(super) fn enforce(
             )?,
             None => body,
         };
-        return rebuild.remote_read(body);
+        return rebuild.remote_read(body).map(Enforcement::One);
     }
     let form = input::parameters(&head, &body)?;
     refuse_clusters(context, &form)?;
     query_size::metrics(context, endpoint, &form)?;
     context.queries.received_parameters(form.iter());
+    let opened = &target.upstream().settings().open_to_admins;
+    match endpoint.public_part() {
+        Some((part, group)) if matchers.is_some() || !opened.contains(&group) => {
+            return rebuild.public_part(part);
+        }
+        _ => {}
+    }
     let Some(matchers) = matchers else {
-        return rebuild.form(&form, ResponsePlan::AllTenants);
+        let enforced = rebuild.form(&form, ResponsePlan::AllTenants);
+        return enforced.map(Enforcement::One);
     };
+    let enforced = restricted(context, &rebuild, caller, matchers, form);
+    enforced.map(Enforcement::One)
+}
+
+/// Confines a request that has parameters, or plans how its answer is filtered.
+fn restricted(
+    context: &RequestContext,
+    rebuild: &Rebuild<'_>,
+    caller: &Arc<Caller>,
+    matchers: &Matchers,
+    form: Form<'_>,
+) -> Result<Enforced, ProxyError> {
+    let endpoint = rebuild.endpoint;
     let (Allowed { sent, local }, origin) = confined(context, endpoint, caller, matchers, form)?;
     let plan = match endpoint {
-        Endpoint::Federate => ResponsePlan::Stream,
+        Endpoint::Federate | Endpoint::OpenApi => ResponsePlan::Stream,
         Endpoint::Rules => ResponsePlan::Filter(Filter::Rules {
             caller: Arc::clone(caller),
             options: RulesOptions {
@@ -80,6 +104,9 @@ pub(super) fn enforce(
         }),
         Endpoint::Alerts => return rebuild.alerts(Filter::Alerts(Arc::clone(caller))),
         Endpoint::Targets => ResponsePlan::Filter(Filter::Targets(Arc::clone(caller))),
+        Endpoint::ScrapePools => {
+            return rebuild.scrape_pools(Filter::ScrapePools(Arc::clone(caller)));
+        }
         Endpoint::Metadata => ResponsePlan::Filter(Filter::Metadata {
             names: Box::new(rebuild.metric_names(matchers)?),
             limit: local.metadata_limit,
@@ -191,6 +218,32 @@ impl Rebuild<'_> {
             ..*self
         };
         rebuild.form(&form, ResponsePlan::Filter(filter))
+    }
+
+    /// Scrape pools are made of the answer to `/targets`, which says whose they are.
+    fn scrape_pools(&self, filter: Filter) -> Result<Enforced, ProxyError> {
+        let mut form = Form::default();
+        form.push("state", "active");
+        let rebuild = Rebuild {
+            endpoint: &Endpoint::Targets,
+            ..*self
+        };
+        rebuild.form(&form, ResponsePlan::Filter(filter))
+    }
+
+    /// What is shown of an endpoint that is about the upstream itself.
+    fn public_part(&self, part: PublicPart) -> Result<Enforcement, ProxyError> {
+        let answer = match part {
+            PublicPart::Flags => {
+                let plan = ResponsePlan::Filter(Filter::Flags);
+                return self.form(&Form::default(), plan).map(Enforcement::One);
+            }
+            PublicPart::Empty(data) => {
+                OwnAnswer::Json(format!(r#"{{"status":"success","data":{data}}}"#).into_bytes())
+            }
+            PublicPart::NoEvents => OwnAnswer::NoContent,
+        };
+        Ok(Enforcement::Answered(answer))
     }
 
     /// The side request of a metadata call: which metric names the tenants have.

@@ -181,15 +181,12 @@ impl Confined {
 
 /// The client's error for a refused query.
 pub(in crate::proxy::enforce) fn refusal(error: &Refusal) -> ProxyError {
-    let (kind, quotes) = match error.kind() {
-        RefusalKind::Malformed => (ErrorKind::BadRequest, true),
-        RefusalKind::TooLarge => (ErrorKind::Unprocessable, false),
-        RefusalKind::Denied => (ErrorKind::Forbidden, true),
+    let kind = match error.kind() {
+        RefusalKind::Malformed => ErrorKind::BadRequest,
+        RefusalKind::Unprocessable => ErrorKind::Unprocessable,
+        RefusalKind::Denied => ErrorKind::Forbidden,
     };
-    let refusal = ProxyError::new(kind, error.to_string()).because(error.reason());
-    if quotes {
-        refusal.quoting_the_query()
-    } else {
-        refusal
-    }
+    ProxyError::new(kind, error.to_string())
+        .because(error.reason())
+        .quoting_the_query()
 }

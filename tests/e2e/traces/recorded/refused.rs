@@ -225,10 +225,10 @@ async fn queries() {
             403,
             "rootName",
         ),
-        ("{} with (debug_return_in=\"5s\")", 403, "debug_return_in"),
+        ("{} with (debug_return_in=\"5s\")", 422, "debug_return_in"),
         (
             "{} with (skip_ast_transformations=\"all\")",
-            403,
+            422,
             "skip_ast_transformations",
         ),
         ("{ parent.n = 1 }", 400, "parent"),

@@ -249,6 +249,8 @@ fn weight(parameters: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use hyper::header::ETAG;
 
     use super::*;
@@ -261,6 +263,10 @@ mod tests {
         gzip_level: 6,
         zstd_level: 3,
     };
+
+    /// Of the documentation block (RFC 5737).
+    const REMOTE: Option<SocketAddr> =
+        Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 1));
 
     fn request(accept: &str) -> HeaderMap {
         HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_str(accept).unwrap())])
@@ -285,12 +291,8 @@ mod tests {
         Budget::new(&UseGauge::default(), 1 << 30, &Holder::alone())
     }
 
-    fn remote() -> Option<SocketAddr> {
-        Some(SocketAddr::from(([192, 0, 2, 1], 1)))
-    }
-
     fn delivered(accept: &str, response: Response<ResponseBody>) -> HeaderMap {
-        let delivery = Delivery::to(&LEVELS, &request(accept), remote());
+        let delivery = Delivery::to(&LEVELS, &request(accept), REMOTE);
         delivery.deliver(response, budget).headers().clone()
     }
 
@@ -394,7 +396,7 @@ mod tests {
         }
         let mut no_transform = request("gzip");
         no_transform.insert(CACHE_CONTROL, HeaderValue::from_static("no-transform"));
-        let delivery = Delivery::to(&LEVELS, &no_transform, remote());
+        let delivery = Delivery::to(&LEVELS, &no_transform, REMOTE);
         let headers = delivery
             .deliver(response(&[], 200), budget)
             .headers()
@@ -436,7 +438,7 @@ mod tests {
             enabled: false,
             ..LEVELS
         };
-        let delivery = Delivery::to(&off, &request("gzip"), remote());
+        let delivery = Delivery::to(&off, &request("gzip"), REMOTE);
         assert!(delivery.coding.is_none());
     }
 
@@ -452,7 +454,7 @@ mod tests {
 
     #[test]
     fn answer_for_whose_encoder_no_memory_is_left_is_sent_as_it_is() {
-        let delivery = Delivery::to(&LEVELS, &request("gzip"), remote());
+        let delivery = Delivery::to(&LEVELS, &request("gzip"), REMOTE);
         let poor = || Budget::new(&UseGauge::default(), 1000, &Holder::alone());
         let headers = delivery.deliver(response(&[], 200), poor).headers().clone();
         assert_eq!(coding(&headers), "");

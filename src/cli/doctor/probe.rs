@@ -105,7 +105,7 @@ impl<'a> Probe<'a> {
     }
 
     async fn send(&self, request: Request<RequestBody>) -> Result<Answer, String> {
-        match tokio::time::timeout(self.within, self.exchange(request)).await {
+        match tokio::time::timeout(self.within, Box::pin(self.exchange(request))).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {:?}", self.within)),
         }

@@ -24,6 +24,7 @@
 //! | [`grpc`] | pure: methods, frames, statuses |
 //! | `wire` | pure: walks protobuf without decoding it |
 //! | [`shares`] | fair shares of permits, of bodies being received, and of buffered bytes |
+//! | `json_text` | pure: where a JSON string ends |
 //! | `headers` | which headers are forwarded, and which are returned |
 //! | [`reason`] | why requests are refused |
 //! | `strict_json` | pure: JSON without duplicate keys |
@@ -41,6 +42,7 @@ pub mod closed_group;
 pub mod config;
 pub mod grpc;
 mod headers;
+mod json_text;
 pub mod prometheus;
 pub mod promql;
 pub mod proxy;

@@ -8,6 +8,11 @@
 //! CPU time. nginx, Envoy and prom-label-proxy take part where they are installed: in `PATH`, or
 //! where `NGINX_BIN`, `ENVOY_BIN` and `PROM_LABEL_PROXY_BIN` say. `PARTYWALL_BASELINE` names
 //! another build of Partywall to run beside this one.
+//!
+//! Where valgrind is installed, instructions are counted too. They are the same however busy the
+//! machine is: there, `--instructions` measures nothing else.
+//!
+//! It fails where a ratio is more than a tenth above the one in `docs/performance.md`.
 #![expect(clippy::print_stdout, reason = "a table is what a bench is for")]
 #![expect(clippy::disallowed_methods, reason = "a bench's own bodies are small")]
 #![expect(clippy::cast_precision_loss, reason = "ratios need no 53 bits")]
@@ -17,10 +22,12 @@ mod bare;
 mod contestants;
 mod curves;
 mod dashboard;
+mod documented;
 mod footprint;
 mod grpc;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod instructions;
 #[path = "../harness/issuer.rs"]
 mod issuer;
 mod latency;
@@ -40,6 +47,7 @@ use std::time::Duration;
 
 use contestants::{Contestant, Kind, Stage};
 use curves::Curves;
+use instructions::Callgrind;
 use issuer::Issuer;
 use report::Report;
 use upstream::Upstream;
@@ -123,27 +131,42 @@ async fn everything(effort: Effort) -> Outcome<()> {
         issuer: Issuer::new()?,
         dir: tempfile::tempdir()?,
     };
-    let mut contestants = Vec::new();
-    for kind in Kind::ALL {
-        contestants.extend(Contestant::start(kind, &stage).await?);
+    let callgrind = Callgrind::find();
+    if callgrind.is_none() {
+        println!("valgrind is not installed: no instructions are counted");
     }
-    for kind in [Kind::Nginx, Kind::Envoy, Kind::LabelProxy] {
-        if !kind.is_installed() {
-            println!("{} is not installed", kind.name());
+    let counts_only = env::args().any(|argument| argument == "--instructions");
+    let mut contestants = Vec::new();
+    if !counts_only {
+        for kind in Kind::ALL {
+            contestants.extend(Contestant::start(kind, &stage).await?);
+        }
+        for kind in [Kind::Nginx, Kind::Envoy, Kind::LabelProxy] {
+            if !kind.is_installed() {
+                println!("{} is not installed", kind.name());
+            }
         }
     }
     let mut report = Report::new(contestants.iter().map(|contestant| contestant.kind));
     for work in Work::ALL {
         let name = work.name();
         if wanted(&name) {
-            let workload = work.make(&stage.issuer, effort)?;
-            let scores = race::run(&workload, &contestants, &upstream, effort)
-                .await
-                .map_err(|cause| format!("{name}: {cause}"))?;
-            report.add(&name, &scores);
+            let of_it = |cause| format!("{name}: {cause}");
+            if !counts_only {
+                let workload = work.make(&stage.issuer, effort)?;
+                let scores = race::run(&workload, &contestants, &upstream, effort);
+                report.add(&name, &scores.await.map_err(of_it)?);
+            }
+            if let Some(callgrind) = &callgrind {
+                let counts = callgrind.count(work, &stage, &upstream, effort);
+                report.add_counts(&name, &counts.await.map_err(of_it)?);
+            }
         }
     }
     report.print();
+    if counts_only {
+        return report.compare(effort);
+    }
     let dashboards = Work::Dashboards.make(&stage.issuer, effort)?;
     if wanted("latency") {
         latency::print(&dashboards, &contestants, &upstream, effort).await?;
@@ -161,7 +184,7 @@ async fn everything(effort: Effort) -> Outcome<()> {
         drop(contestants);
         footprint::print(&dashboards, &stage, &upstream, effort).await?;
     }
-    Ok(())
+    report.compare(effort)
 }
 
 /// Whether a part or workload of this name is asked for.

@@ -91,6 +91,11 @@ fn group_of(process: u32) -> Option<u32> {
 pub(crate) struct Group(Vec<u32>);
 
 impl Group {
+    /// The process that was started.
+    pub(crate) fn first(&self) -> Option<u32> {
+        self.0.first().copied()
+    }
+
     /// The time that all their threads have run, user and system together. To the nanosecond
     /// (`schedstat`), where utime and stime of `stat` count ticks of 10 ms.
     pub(crate) fn cpu_time(&self) -> Outcome<Duration> {

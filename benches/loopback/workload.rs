@@ -74,17 +74,32 @@ impl Work {
         Self::GrpcSearch,
     ];
 
+    /// As in the tables of `docs/performance.md`.
     pub(crate) fn name(self) -> String {
         match self {
-            Self::PassThrough(bytes) => format!("pass-through, {}", size(bytes)),
-            Self::Dashboards => "dashboards, 1 KB".to_owned(),
-            Self::NewQueries => "dashboards, each query new".to_owned(),
-            Self::NewQueriesAndTokens => "dashboards, each query and token new".to_owned(),
-            Self::Metrics(bytes) => format!("metrics, {}", size(bytes)),
+            Self::PassThrough(bytes) => format!("passed through, {}", size(bytes)),
+            Self::Dashboards => "dashboards: token, PromQL and metrics, 1 KB".to_owned(),
+            Self::NewQueries => "the same, each query new".to_owned(),
+            Self::NewQueriesAndTokens => "the same, each query and each token new".to_owned(),
+            Self::Metrics(bytes) => format!("a graph, {}", size(bytes)),
             Self::Rules(bytes) => format!("rules filtered, {}", size(bytes)),
             Self::ProtobufTrace(bytes) => format!("trace redacted, protobuf, {}", size(bytes)),
             Self::JsonTrace(bytes) => format!("trace redacted, JSON, {}", size(bytes)),
             Self::GrpcSearch => "gRPC search, streamed".to_owned(),
+        }
+    }
+
+    /// How many requests are enough where instructions are counted.
+    pub(crate) fn requests_to_count(self) -> usize {
+        match self {
+            Self::Metrics(bytes)
+            | Self::Rules(bytes)
+            | Self::ProtobufTrace(bytes)
+            | Self::JsonTrace(bytes)
+            | Self::PassThrough(bytes) => (20_000_000 / bytes).clamp(2, 600),
+            Self::Dashboards | Self::NewQueries | Self::NewQueriesAndTokens | Self::GrpcSearch => {
+                600
+            }
         }
     }
 

@@ -122,9 +122,11 @@ impl Source {
         if values.any(|other| other != value) {
             return Err(self.refuse("is present twice, with different values"));
         }
-        let value = value
-            .to_str()
-            .map_err(|_| self.refuse("holds bytes that are not visible ASCII"))?;
+        // A header's value holds no control characters but tabs.
+        let value = Some(value.as_bytes())
+            .filter(|bytes| bytes.is_ascii())
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .ok_or_else(|| self.refuse("holds bytes that are not visible ASCII"))?;
         if memchr(b',', value.as_bytes()).is_some() {
             return Err(self.refuse("is a list: send one token"));
         }

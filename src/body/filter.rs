@@ -10,7 +10,7 @@ use super::budget::Share;
 use super::streamed::Streamed;
 use super::{BodyError, Scrubber};
 use crate::shares::Exceeded;
-use crate::tempo::trace::JsonFilter;
+use crate::tempo::trace::TraceFilter;
 
 /// A response that is filtered while it is streamed.
 pub(super) struct FilteredBody {
@@ -27,7 +27,7 @@ pub(crate) enum StreamFilter {
     /// Scrubs the warnings of a metrics query.
     Warnings(Box<Scrubber>),
     /// Removes other tenants' spans from a trace.
-    Trace(Box<JsonFilter>),
+    Trace(Box<TraceFilter>),
 }
 
 impl StreamFilter {

@@ -129,17 +129,18 @@ fn decode(text: &[u8]) -> Result<Cow<'_, str>, FormError> {
 
 fn unescape(text: &[u8]) -> Result<Vec<u8>, FormError> {
     let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.iter().copied();
-    while let Some(byte) = bytes.next() {
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
         out.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let high = bytes.next().and_then(hex_value);
-                let low = bytes.next().and_then(hex_value);
-                let escaped = high.zip(low).map(|(high, low)| high << 4 | low);
-                match escaped.ok_or(FormError::BadEscape)? {
-                    0 => return Err(FormError::Nul),
-                    escaped => escaped,
+                let (&[high, low], after) = rest.split_first_chunk().ok_or(FormError::BadEscape)?;
+                rest = after;
+                match (hex_value(high), hex_value(low)) {
+                    (NO_DIGIT, _) | (_, NO_DIGIT) => return Err(FormError::BadEscape),
+                    (0, 0) => return Err(FormError::Nul),
+                    (high, low) => high << 4 | low,
                 }
             }
             0 => return Err(FormError::Nul),
@@ -149,32 +150,50 @@ fn unescape(text: &[u8]) -> Result<Vec<u8>, FormError> {
     Ok(out)
 }
 
-fn hex_value(digit: u8) -> Option<u8> {
+const NO_DIGIT: u8 = u8::MAX;
+
+fn hex_value(digit: u8) -> u8 {
     match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+        b'0'..=b'9' => digit - b'0',
+        b'A'..=b'F' => digit - b'A' + 10,
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => NO_DIGIT,
     }
 }
 
 /// Byte by byte: the runs between a query's escapes are too short for anything faster.
 fn encode(out: &mut Vec<u8>, text: &str) {
     for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte),
-            b' ' => out.push(b'+'),
-            _ => out.extend([b'%', hex_digit(byte >> 4), hex_digit(byte & 0xF)]),
+        match SPELLINGS.get(usize::from(byte)) {
+            Some([byte, 0, 0]) => out.push(*byte),
+            Some(escape) => out.extend_from_slice(escape),
+            // There is one for each byte.
+            None => {}
         }
     }
 }
 
-fn hex_digit(value: u8) -> u8 {
-    match value {
-        0..=9 => b'0' + value,
-        _ => b'A' + value - 10,
+/// How each byte is written: as one byte and two zeros, or as three.
+#[allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "there are as many as there are bytes; worked out when this is compiled"
+)]
+static SPELLINGS: [[u8; 3]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut spellings = [[0; 3]; 256];
+    let mut at = 0;
+    while at < 256 {
+        let byte = at as u8;
+        spellings[at] = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => [byte, 0, 0],
+            b' ' => [b'+', 0, 0],
+            _ => [b'%', DIGITS[at >> 4], DIGITS[at & 0xF]],
+        };
+        at += 1;
     }
-}
+    spellings
+};
 
 #[cfg(test)]
 mod tests {

@@ -25,7 +25,8 @@
 //!
 //! # Verify
 //!
-//! `verify` scans and parses the result again, and refuses it if the readings differ.
+//! `verify` scans and parses the result again, and refuses it if the readings differ. The parser is
+//! asked once for all queries of the same shape (`agreements`).
 //!
 //! # What differs from a private store
 //!
@@ -35,6 +36,7 @@
 //!   carry the caller's own tenant label.
 //! - `info()` is confined in one form only, see [`InfoHint`].
 
+mod agreements;
 mod cursor;
 mod duration;
 mod lookback;
@@ -47,6 +49,7 @@ mod skip;
 mod splice;
 mod verify;
 
+pub use agreements::Agreements;
 pub use duration::{parse_duration, parse_seconds, parse_unix_time};
 pub use lookback::{Lookback, lookback};
 pub use refusal::{InfoHint, Position, Problem, Refusal, RefusalKind};
@@ -78,16 +81,18 @@ pub enum ForeignMatchers {
 
 /// Inserts the matchers into every selector of a query and verifies that they are there.
 ///
-/// This takes microseconds, most of them for verification, so the result is worth caching. The
-/// query's size is checked before, by [`query_size`](crate::query_size), because callers who are
-/// not confined are bounded too.
+/// This takes microseconds, most of them for verification where `agreements` has not seen the
+/// query's shape, so the result is worth caching. The query's size is checked before, by
+/// [`query_size`](crate::query_size), because callers who are not confined are bounded too.
 pub fn confine(
     query: &str,
     matchers: &Matchers,
     foreign: ForeignMatchers,
     max_selectors: usize,
+    agreements: &Agreements,
 ) -> Result<Confined, Refusal> {
-    confine_kind(query, Kind::Expression, matchers, foreign, max_selectors)
+    let kind = Kind::Expression;
+    confine_kind(query, kind, matchers, foreign, max_selectors, agreements)
 }
 
 /// Like [`confine`], for one `match[]`: exactly one selector, and no other token. (Prometheus
@@ -97,8 +102,10 @@ pub fn confine_selector(
     matchers: &Matchers,
     foreign: ForeignMatchers,
     max_selectors: usize,
+    agreements: &Agreements,
 ) -> Result<Confined, Refusal> {
-    confine_kind(selector, Kind::Selector, matchers, foreign, max_selectors)
+    let kind = Kind::Selector;
+    confine_kind(selector, kind, matchers, foreign, max_selectors, agreements)
 }
 
 /// Checks that a `match[]` is exactly one selector, for endpoints where it is forwarded unmodified
@@ -114,6 +121,7 @@ fn confine_kind(
     matchers: &Matchers,
     foreign: ForeignMatchers,
     max_selectors: usize,
+    agreements: &Agreements,
 ) -> Result<Confined, Refusal> {
     let scan = scan(text, kind, max_selectors, |matcher| {
         let at = || Position::at_offset(text, matcher.at);
@@ -130,7 +138,7 @@ fn confine_kind(
         }
     })?;
     let confined = splice(text, &scan.sites, matchers)?;
-    verify(text, kind, &confined, matchers)?;
+    verify(text, kind, &confined, matchers, agreements)?;
     Ok(confined)
 }
 

@@ -1,5 +1,7 @@
 //! Finds every selector of a query, without a syntax tree and without recursion.
 
+use std::ops::Range;
+
 use super::cursor::{Cursor, is_keyword, is_word_start};
 use super::matcher::Matcher;
 use super::refusal::{InfoHint, Problem, Refusal};
@@ -8,6 +10,9 @@ use super::skip;
 pub(super) struct Scan {
     /// One for each selector, in order.
     pub(super) sites: Vec<Site>,
+    /// The strings and numbers whose content has no influence on selectors, in order: operands, and
+    /// the values of matchers.
+    pub(super) contents: Vec<Range<usize>>,
     /// Operands, operators, parentheses, ranges, labels and matchers: at least as many as a syntax
     /// tree of the query has nodes.
     pub(super) nodes: usize,
@@ -90,6 +95,7 @@ struct Scanner<'q, F> {
     depth: usize,
     open_infos: Vec<OpenInfo>,
     sites: Vec<Site>,
+    contents: Vec<Range<usize>>,
     max_selectors: usize,
     nodes: usize,
     on_matcher: F,
@@ -103,6 +109,7 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
             depth: 0,
             open_infos: Vec::new(),
             sites: Vec::new(),
+            contents: Vec::new(),
             max_selectors,
             nodes: 0,
             on_matcher,
@@ -136,12 +143,14 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
                 self.expect = Expect::Operator;
             }
             (b'"' | b'\'' | b'`', _) => {
-                self.cursor.string()?;
+                let length = self.cursor.string()?.len();
+                self.content(length);
                 self.expect = Expect::Operator;
             }
             _ if is_word_start(byte) => self.operand_word()?,
             _ if self.cursor.at_number() => {
-                self.cursor.number();
+                let length = self.cursor.number().len();
+                self.content(length);
                 self.expect = Expect::Operator;
             }
             _ => return Err(self.cursor.unexpected()),
@@ -158,6 +167,7 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
         }
         Ok(Scan {
             sites: self.sites,
+            contents: self.contents,
             nodes: self.nodes,
         })
     }
@@ -344,6 +354,7 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
             }
             if let Some(matcher) = Matcher::parse(&mut self.cursor)? {
                 self.nodes += 1;
+                self.content(matcher.value.len());
                 (self.on_matcher)(&matcher)?;
                 rules_out_empty |=
                     in_info && !matcher.is_on_label("__name__") && matcher.rules_out_empty();
@@ -353,6 +364,12 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
                 return Err(self.cursor.malformed(Problem::Matcher));
             }
         }
+    }
+
+    /// A string or number of so many bytes ends here.
+    fn content(&mut self, length: usize) {
+        let end = self.cursor.at();
+        self.contents.push(end - length..end);
     }
 
     fn site(&mut self, at: usize, form: Form) -> Result<(), Refusal> {

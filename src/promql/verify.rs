@@ -8,6 +8,7 @@ use promql_parser::label::{MatchOp as ParsedOp, Matcher as ParsedMatcher};
 use promql_parser::parser::{self, Expr, VectorSelector};
 
 use super::Refusal;
+use super::agreements::{Agreements, Verdict};
 use super::matcher::Op;
 use super::scan::{Form, Kind, Scan, scan};
 use super::splice::Confined;
@@ -32,6 +33,7 @@ pub(super) fn verify(
     kind: Kind,
     confined: &Confined,
     matchers: &Matchers,
+    agreements: &Agreements,
 ) -> Result<(), Refusal> {
     let text = confined.text();
     let mut regexes = Vec::new();
@@ -44,10 +46,11 @@ pub(super) fn verify(
         is_only_insertions(query, confined)
             && scan.sites.len() == confined.selectors()
             && every_site_is_ours(text, &scan, matchers)
-            && (!is_cheap || {
-                let text = with_operators(text, &regexes);
-                tree_agrees(&text, confined.selectors(), matchers)
-            })
+            && (!is_cheap
+                || agreements.agree(text, &scan, matchers, || {
+                    let text = with_operators(text, &regexes);
+                    verdict_of_tree(&text, confined.selectors(), matchers)
+                }))
     });
     is_verified.then_some(()).ok_or(Refusal::Disagreement)
 }
@@ -99,14 +102,19 @@ fn with_operators<'t>(text: &'t str, operators: &[(usize, &str)]) -> Cow<'t, str
     Cow::Owned(replaced)
 }
 
-/// Whether `promql-parser` finds this many selectors, each with the matchers; true if it cannot
-/// read the text at all. A panic in the parser counts as "cannot".
-fn tree_agrees(text: &str, selectors: usize, matchers: &Matchers) -> bool {
-    let Ok(Ok(tree)) = catch_unwind(|| parser::parse(text)) else {
-        return true;
-    };
+/// Whether `promql-parser` finds this many selectors, each with the matchers, if it can read the
+/// text at all. A panic in the parser counts as "cannot".
+pub(super) fn verdict_of_tree(text: &str, selectors: usize, matchers: &Matchers) -> Verdict {
+    match catch_unwind(|| parser::parse(text)) {
+        Ok(Ok(tree)) if tree_agrees(&tree, selectors, matchers) => Verdict::Agrees,
+        Ok(Ok(_)) => Verdict::Disagrees,
+        Ok(Err(_)) | Err(_) => Verdict::CannotRead,
+    }
+}
+
+fn tree_agrees(tree: &Expr, selectors: usize, matchers: &Matchers) -> bool {
     let mut found = 0;
-    let mut pending = vec![&tree];
+    let mut pending = vec![tree];
     while let Some(node) = pending.pop() {
         let selector = match node {
             Expr::VectorSelector(selector) => selector,
@@ -168,11 +176,16 @@ mod tests {
     use crate::promql::tests::{acme, acme_and_globex};
     use crate::promql::{ForeignMatchers, confine};
 
+    /// No agreement from before.
+    fn none() -> Agreements {
+        Agreements::new(0)
+    }
+
     /// Verifies a query with matchers at these sites only.
     fn verify_spliced_at(query: &str, sites: &[(usize, Form)]) -> Result<(), Refusal> {
         let sites: Vec<Site> = sites.iter().map(|&(at, form)| Site { at, form }).collect();
         let confined = splice(query, &sites, &acme()).unwrap();
-        verify(query, Kind::Expression, &confined, &acme())
+        verify(query, Kind::Expression, &confined, &acme(), &none())
     }
 
     #[test]
@@ -211,9 +224,10 @@ mod tests {
             &acme(),
         )
         .unwrap();
-        assert_eq!(verify("a", Kind::Selector, &confined, &acme()), Ok(()));
+        let proof = verify("a", Kind::Selector, &confined, &acme(), &none());
+        assert_eq!(proof, Ok(()));
         for other in ["b", "a ", "", "aa"] {
-            let verdict = verify(other, Kind::Selector, &confined, &acme());
+            let verdict = verify(other, Kind::Selector, &confined, &acme(), &none());
             assert_eq!(verdict, Err(Refusal::Disagreement));
         }
     }
@@ -233,8 +247,9 @@ mod tests {
             "label_replace(§, \"a\", \"\", \"b\", \"\")",
         ] {
             let confined = query.replace('§', &format!("a{ours}"));
-            assert!(tree_agrees(&confined, 1, &acme()), "{query}");
-            assert!(!tree_agrees(&confined, 2, &acme()), "{query}");
+            let verdict = |selectors| verdict_of_tree(&confined, selectors, &acme());
+            assert_eq!(verdict(1), Verdict::Agrees, "{query}");
+            assert_eq!(verdict(2), Verdict::Disagrees, "{query}");
             for foreign in [
                 "a",
                 "a{tenant_id=\"other\"}",
@@ -245,7 +260,8 @@ mod tests {
                 "a{b=\"c\" or tenant_id=\"acme\"}",
             ] {
                 let foreign = query.replace('§', foreign);
-                assert!(!tree_agrees(&foreign, 1, &acme()), "{foreign}");
+                let verdict = verdict_of_tree(&foreign, 1, &acme());
+                assert_eq!(verdict, Verdict::Disagrees, "{foreign}");
             }
         }
     }
@@ -255,7 +271,8 @@ mod tests {
         assert!(parser::parse("a </ 5").is_err());
         assert!(catch_unwind(|| parser::parse("a[1e30]")).is_err());
         for query in ["a </ 5", "a[1e30]"] {
-            assert!(tree_agrees(query, 7, &acme()), "{query}");
+            let verdict = verdict_of_tree(query, 7, &acme());
+            assert_eq!(verdict, Verdict::CannotRead, "{query}");
         }
     }
 
@@ -264,7 +281,7 @@ mod tests {
         let query = r#"a{b=~"(", c!~"\\w{1000}", d = "e"} + topk(1, {f =~ `x|y`})"#;
         let foreign = ForeignMatchers::Intersect;
         for matchers in [acme(), acme_and_globex()] {
-            let confined = confine(query, &matchers, foreign, 10).unwrap();
+            let confined = confine(query, &matchers, foreign, 10, &none()).unwrap();
             let mut regexes = Vec::new();
             scan(confined.text(), Kind::Expression, 10, |matcher| {
                 regexes.extend(non_regex_operator(matcher.op).map(|op| (matcher.op_at, op)));
@@ -275,8 +292,9 @@ mod tests {
             assert_eq!(read.len(), confined.text().len());
             assert!(!read.contains('~'), "{read}");
             assert!(parser::parse(&read).is_ok(), "{read}");
-            assert!(tree_agrees(&read, 2, &matchers), "{read}");
-            assert!(!tree_agrees(&read, 1, &matchers), "{read}");
+            let verdict = |selectors| verdict_of_tree(&read, selectors, &matchers);
+            assert_eq!(verdict(2), Verdict::Agrees, "{read}");
+            assert_eq!(verdict(1), Verdict::Disagrees, "{read}");
         }
     }
 }

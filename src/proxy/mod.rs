@@ -62,7 +62,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hyper::{Request, Response};
-use tracing::{Instrument as _, Span};
 
 use self::cors::Cors;
 use self::defect::caught;
@@ -73,9 +72,10 @@ use self::snapshot::Snapshot;
 use crate::body::{ReceivedBody, ResponseBody};
 use crate::server::InFlight;
 use crate::telemetry::audit::Audit;
+use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Spans;
-use crate::telemetry::traceparent::{self, TraceId};
+use crate::telemetry::traceparent;
 
 /// The two ends of a client's connection.
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +155,7 @@ impl Proxy {
         };
         let settings = &snapshot.settings().compression;
         let delivery = Delivery::to(settings, request.headers(), ends.client);
-        let span = span_of(request_head.trace_id.as_ref());
+        let trace_id = request_head.trace_id;
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
         let mut record = RequestRecord::begin(metrics, trail, spans, in_flight, request_head);
         let context = snapshot.context(Arc::clone(&self.metrics), record.queries());
@@ -165,8 +165,9 @@ impl Proxy {
             record.set_preflight();
             answer
         } else {
-            let serving = serve::serve(&snapshot, &context, request, &mut record);
-            caught(pin!(serving.instrument(span)), &self.metrics).await
+            // Pinned here, so that it is not moved into what is around it.
+            let serving = pin!(serve::serve(&snapshot, &context, request, &mut record));
+            caught(log::in_trace(trace_id, serving), &self.metrics).await
         };
         let mut response = answered.unwrap_or_else(|error| {
             record.fail(&error);
@@ -183,13 +184,6 @@ impl Proxy {
         });
         response.map(|body| body.on_end(record))
     }
-}
-
-/// Log lines of a traced request have its trace id.
-fn span_of(trace_id: Option<&TraceId>) -> Span {
-    trace_id.map_or_else(Span::none, |trace_id| {
-        tracing::error_span!("request", trace_id = trace_id.as_str())
-    })
 }
 
 #[cfg(test)]

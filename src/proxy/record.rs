@@ -100,7 +100,7 @@ impl RequestRecord {
             queries: Arc::new(QueryLog::new(trail.redaction())),
             spans,
             started: Instant::now(),
-            route: metrics.route("none"),
+            route: metrics.no_route(),
             dialect: head.dialect,
             head,
             upstream: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
-use crate::promql::{Confined, Refusal};
+use crate::promql::{Agreements, Confined, Refusal};
 use crate::tenancy::Matchers;
 
 /// What kind of text it is: the two are confined by different rules.
@@ -22,17 +22,26 @@ pub(super) enum TextKind {
 /// by all upstreams.
 pub(super) struct Rewrites {
     cache: Cache<Key, Arc<Confined>, ByBytes>,
+    agreements: Agreements,
 }
 
 impl Rewrites {
-    /// Holds about `max_bytes`.
+    /// Holds about `max_bytes`, a quarter of them shapes of queries.
     pub(super) fn new(max_bytes: usize) -> Self {
         /// The size of a typical dashboard query with its confined form.
         const TYPICAL_ENTRY: usize = 512;
-        let items = (max_bytes / TYPICAL_ENTRY).max(1);
+        let of_shapes = max_bytes / 4;
+        let of_texts = max_bytes - of_shapes;
+        let items = (of_texts / TYPICAL_ENTRY).max(1);
         Self {
-            cache: Cache::with_weighter(items, max_bytes as u64, ByBytes),
+            cache: Cache::with_weighter(items, of_texts as u64, ByBytes),
+            agreements: Agreements::new(of_shapes),
         }
+    }
+
+    /// Shapes of queries that were verified by these rules.
+    pub(super) fn agreements(&self) -> &Agreements {
+        &self.agreements
     }
 
     /// The confined form, and whether it was cached; if not, `confine` makes it. Refusals are not

@@ -5,8 +5,8 @@ use std::fmt;
 
 use hyper::header::{HeaderMap, HeaderName};
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// A trace's id: 32 lower-case hexadecimal digits, not all zero.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,14 +81,13 @@ fn parse(value: &[u8]) -> Option<TraceParent> {
 
 /// An id: not all zero.
 fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    any_hex(text).filter(|digits| digits.iter().any(|&digit| digit != b'0'))
+    any_hex(text).filter(|digits| *digits != [b'0'; N])
 }
 
 fn any_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let digits: [u8; N] = text.try_into().ok()?;
     let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    text.try_into()
-        .ok()
-        .filter(|digits: &[u8; N]| digits.iter().all(is_hex))
+    digits.iter().all(is_hex).then_some(digits)
 }
 
 #[cfg(test)]

@@ -5,8 +5,6 @@
 //! numbers beyond the 29 bits of the specification are errors. No encoder writes them, and
 //! decoders need not agree on them.
 
-use std::ops::Range;
-
 /// What no encoder writes, or a field of another type than it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {
@@ -72,11 +70,6 @@ pub(crate) enum Value<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// All of it, its tag included, counted from the start of the body.
-    pub(crate) fn whole(&self) -> Range<usize> {
-        self.at..self.at + self.encoded.len()
-    }
-
     pub(crate) fn bytes(&self) -> Result<&'a [u8], Malformed> {
         match self.value {
             Value::Bytes(message) => Ok(message.bytes),
@@ -128,12 +121,8 @@ impl<'a> Fields<'a> {
     #[inline]
     fn field(&mut self) -> Result<Field<'a>, Malformed> {
         let (at, start) = (self.at, self.rest);
-        let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3).unwrap_or(0);
-        if number == 0 || number > MAX_FIELD_NUMBER {
-            return Err(malformed("an impossible field number", at));
-        }
-        let value = match tag & 7 {
+        let (number, wire_type) = self.tag()?;
+        let value = match wire_type {
             0 => Value::Varint(self.varint()?),
             1 => {
                 self.take(8)?;
@@ -150,8 +139,7 @@ impl<'a> Fields<'a> {
                 self.take(4)?;
                 Value::Fixed
             }
-            3 | 4 => return Err(malformed("a group", at)),
-            _ => return Err(malformed("an unknown wire type", at)),
+            _ => return Err(unreadable_type(wire_type, at)),
         };
         Ok(Field {
             number,
@@ -159,6 +147,18 @@ impl<'a> Fields<'a> {
             at,
             encoded: start.get(..self.at - at).unwrap_or_default(),
         })
+    }
+
+    /// A field's number and its wire type.
+    #[inline]
+    fn tag(&mut self) -> Result<(u32, u64), Malformed> {
+        let at = self.at;
+        let tag = self.varint()?;
+        let number = u32::try_from(tag >> 3).unwrap_or(0);
+        if number == 0 || number > MAX_FIELD_NUMBER {
+            return Err(malformed("an impossible field number", at));
+        }
+        Ok((number, tag & 7))
     }
 
     #[inline]
@@ -202,6 +202,69 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// What stands before a field's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) number: u32,
+    pub(crate) kind: Kind,
+    /// Its own bytes; with those of the number, where that is what the value is.
+    pub(crate) length: usize,
+}
+
+/// A field's value, as far as its head tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Varint(u64),
+    /// So many bytes follow: a string, bytes or a message.
+    Bytes(usize),
+    /// So many follow.
+    Fixed(usize),
+}
+
+impl Head {
+    /// The bytes of the whole field.
+    pub(crate) fn whole(&self) -> usize {
+        match self.kind {
+            Kind::Varint(_) => self.length,
+            Kind::Bytes(length) | Kind::Fixed(length) => self.length.saturating_add(length),
+        }
+    }
+}
+
+/// Reads the head of the field that begins with these bytes, of which there may be more to come:
+/// `None` where the head does. `at` is where they begin, counted from the start of the body.
+pub(crate) fn head(bytes: &[u8], at: usize) -> Result<Option<Head>, Malformed> {
+    /// No varint is longer, so one that has not ended by then is malformed.
+    const LONGEST: usize = 10;
+    let has_varint = |rest: &[u8]| rest.len() >= LONGEST || rest.iter().any(|byte| *byte < 0x80);
+    let mut fields = Fields { rest: bytes, at };
+    if !has_varint(fields.rest) {
+        return Ok(None);
+    }
+    let (number, wire_type) = fields.tag()?;
+    let kind = match wire_type {
+        0 | 2 if !has_varint(fields.rest) => return Ok(None),
+        0 => Kind::Varint(fields.varint()?),
+        1 => Kind::Fixed(8),
+        2 => Kind::Bytes(usize::try_from(fields.varint()?).unwrap_or(usize::MAX)),
+        5 => Kind::Fixed(4),
+        _ => return Err(unreadable_type(wire_type, at)),
+    };
+    let length = fields.at - at;
+    Ok(Some(Head {
+        number,
+        kind,
+        length,
+    }))
+}
+
+fn unreadable_type(wire_type: u64, at: usize) -> Malformed {
+    match wire_type {
+        3 | 4 => malformed("a group", at),
+        _ => malformed("an unknown wire type", at),
+    }
+}
+
 /// Appends an integer field; zero is left out, as proto3 encoders do.
 pub(crate) fn put_uint(out: &mut Vec<u8>, number: u32, value: u64) {
     if value != 0 {
@@ -233,7 +296,7 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     }
 }
 
-fn malformed(what: &'static str, at: usize) -> Malformed {
+pub(crate) fn malformed(what: &'static str, at: usize) -> Malformed {
     Malformed { what, at }
 }
 

@@ -17,8 +17,8 @@ fn every_wire_type_but_groups_is_walked() {
         [1, 2, 3, 4]
     );
     assert_eq!(
-        read.iter().map(Field::whole).collect::<Vec<_>>(),
-        [100..103, 103..112, 112..116, 116..121]
+        read.iter().map(|f| f.at).collect::<Vec<_>>(),
+        [100, 103, 112, 116]
     );
     assert_eq!(read[0].varint().unwrap(), 150);
     assert_eq!(read[2].text().unwrap(), "hi");
@@ -172,5 +172,28 @@ proptest! {
     fn any_bytes_are_walked_to_an_end(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let walked: usize = fields(&bytes).map_while(Result::ok).map(|f| f.encoded.len()).sum();
         prop_assert!(walked <= bytes.len());
+    }
+}
+
+proptest! {
+    /// A head is that of the field, however much of it is there yet.
+    #[test]
+    fn head_is_that_of_the_field_it_begins(
+        bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0_u8..0x30], 0..24),
+    ) {
+        let field = fields(&bytes).next();
+        for length in 0..=bytes.len() {
+            match (head(&bytes[..length], 0), &field) {
+                (Ok(Some(head)), Some(Ok(field))) => {
+                    prop_assert_eq!(head.number, field.number);
+                    prop_assert_eq!(head.whole(), field.encoded.len());
+                    prop_assert!(head.length <= length);
+                }
+                // What is not there yet.
+                (Ok(Some(head)), _) => prop_assert!(head.whole() > bytes.len()),
+                (Ok(None), _) => prop_assert!(length < 20),
+                (Err(_), field) => prop_assert!(!matches!(field, Some(Ok(_)))),
+            }
+        }
     }
 }

@@ -108,6 +108,15 @@ struct Launch {
 impl Contestant {
     /// Starts it; `None` if it is not installed.
     pub(crate) async fn start(kind: Kind, stage: &Stage) -> Outcome<Option<Self>> {
+        Self::start_under(kind, stage, |command| command).await
+    }
+
+    /// Starts it as another program says that runs it.
+    pub(crate) async fn start_under(
+        kind: Kind,
+        stage: &Stage,
+        wrap: impl FnOnce(Command) -> Command,
+    ) -> Outcome<Option<Self>> {
         let Some(program) = kind.program() else {
             return Ok(None);
         };
@@ -121,12 +130,12 @@ impl Contestant {
         };
         let log = stage.dir.path().join(format!("{kind:?}.log"));
         let started = Instant::now();
-        let mut process = Process::spawn(launch.command, &log)?;
+        let mut process = Process::spawn(wrap(launch.command), &log)?;
         while !answers(launch.http1).await {
             process
                 .still_runs()
                 .map_err(|cause| format!("{}: {cause}", kind.name()))?;
-            if started.elapsed() > Duration::from_secs(20) {
+            if started.elapsed() > Duration::from_mins(1) {
                 return Err(format!("{} does not answer", kind.name()).into());
             }
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -12,7 +12,8 @@ use crate::process::free_address;
 /// The claim that names the tenants.
 pub(crate) const CLAIM: &str = "tenants";
 
-/// Defaults, but for what tokens of a thousand tenants and traces of 100 MB need.
+/// Defaults, but for what tokens of a thousand tenants, traces of 100 MB and the slowness of callgrind
+/// need.
 pub(super) fn launch(program: PathBuf, stage: &Stage) -> Outcome<Launch> {
     let (address, admin, upstream) = (free_address()?, free_address()?, stage.upstream);
     let dir = tempfile::tempdir_in(&stage.dir)?.keep();
@@ -46,6 +47,8 @@ tenancy:
     attribute: resource.{ATTRIBUTE}
 passthrough:
   authentication: none
+timeouts:
+  first_request: 2m
 limits:
   header_bytes: 128KiB
   answer_bytes: 256MiB

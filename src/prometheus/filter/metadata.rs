@@ -4,9 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use serde_json::value::RawValue;
-
-use super::super::json::{self, Envelope, Object, ObjectWriter, Text, Unreadable};
+use super::super::json::{self, Envelope, Object, ObjectWriter, Raw, Text, Unreadable};
 use super::write_answer;
 
 /// The most metric names of one tenant; they are in memory while metadata is filtered.
@@ -92,7 +90,7 @@ pub fn metadata(
 
 fn own_entry<'a>(
     family: &str,
-    entries: &'a RawValue,
+    entries: Raw<'a>,
     names: &MetricNames<'_>,
 ) -> Result<Option<Entry<'a>>, Unreadable> {
     let entries: Vec<Object<'a>> = json::read_raw(entries, "metadata are not a list")?;

@@ -25,7 +25,21 @@ pub(super) fn acme_and_globex() -> Matchers {
 }
 
 fn confined(query: &str) -> Result<Confined, Refusal> {
-    confine(query, &acme(), ForeignMatchers::Intersect, MAX_SELECTORS)
+    confined_with(query, &acme(), &none())
+}
+
+pub(super) fn confined_with(
+    query: &str,
+    matchers: &Matchers,
+    agreements: &Agreements,
+) -> Result<Confined, Refusal> {
+    let foreign = ForeignMatchers::Intersect;
+    confine(query, matchers, foreign, MAX_SELECTORS, agreements)
+}
+
+/// Nothing that was agreed on before.
+pub(super) fn none() -> Agreements {
+    Agreements::new(0)
 }
 
 fn refusal(query: &str) -> Refusal {
@@ -265,7 +279,7 @@ fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
 #[test]
 fn selectors_are_bounded() {
     let kind = |query| {
-        confine(query, &acme(), ForeignMatchers::Intersect, 2)
+        confine(query, &acme(), ForeignMatchers::Intersect, 2, &none())
             .map_err(|refusal| (refusal.reason().label(), refusal.kind()))
     };
     assert!(kind("up + up ").is_ok());
@@ -282,7 +296,7 @@ fn confined_query_length_is_bounded() {
     let matchers = Matchers::new(label_matcher("tenant_id", &tenants), []);
     let kind = |selectors: usize| {
         let query = vec!["up"; selectors].join("+");
-        confine(&query, &matchers, ForeignMatchers::Intersect, MAX_SELECTORS)
+        confined_with(&query, &matchers, &none())
             .map_err(|refusal| (refusal.reason().label(), refusal.kind()))
     };
     assert!(kind(60).is_ok());
@@ -296,7 +310,8 @@ fn confined_query_length_is_bounded() {
 fn match_parameter_must_be_exactly_one_selector() {
     let confined = |selector| {
         check_selector(selector)?;
-        confine_selector(selector, &acme(), ForeignMatchers::Intersect, MAX_SELECTORS)
+        let foreign = ForeignMatchers::Intersect;
+        confine_selector(selector, &acme(), foreign, MAX_SELECTORS, &none())
     };
     for (selector, text) in [
         ("up", r#"up{tenant_id="acme"}"#),
@@ -355,6 +370,7 @@ fn matchers_that_leave_no_own_tenant_are_refused_where_the_config_says_so() {
             &acme(),
             ForeignMatchers::RejectDisjoint,
             MAX_SELECTORS,
+            &none(),
         )
     };
     for query in [
@@ -386,7 +402,8 @@ fn matchers_that_leave_no_own_tenant_are_refused_where_the_config_says_so() {
 
 #[test]
 fn reject_mode_refuses_foreign_matchers() {
-    let reject = |query| confine(query, &acme(), ForeignMatchers::Reject, MAX_SELECTORS);
+    let foreign = ForeignMatchers::Reject;
+    let reject = |query| confine(query, &acme(), foreign, MAX_SELECTORS, &none());
     for (query, place) in [
         (r#"up{tenant_id="other"}"#, "1:4"),
         (r#"up{a="b","tenant_id"="other"}"#, "1:10"),
@@ -421,7 +438,7 @@ fn several_tenants_and_labels_are_spliced_escaped() {
         label_matcher("tenant_id", &["a.b", "c\"}"]),
         [label_matcher("env", &["prod"])],
     );
-    let confined = confine("up{}", &matchers, ForeignMatchers::Intersect, MAX_SELECTORS).unwrap();
+    let confined = confined_with("up{}", &matchers, &none()).unwrap();
     assert_eq!(
         confined.text(),
         r#"up{tenant_id=~"a\\.b|c\"\\}",env="prod",}"#

@@ -4,6 +4,9 @@ use promql_parser::parser;
 use proptest::prelude::*;
 
 use super::*;
+use crate::promql::agreements::{self, Verdict};
+use crate::promql::scan::{Kind, scan};
+use crate::promql::verify;
 use crate::testing::cpu_time_of;
 
 /// Tokens of PromQL, and near misses.
@@ -222,11 +225,99 @@ proptest! {
 
     #[test]
     fn confined_selector_is_the_same_as_an_expression(text in arbitrary_tokens()) {
-        if let Ok(selector) = confine_selector(&text, &acme(), ForeignMatchers::Intersect, MAX_SELECTORS) {
+        if let Ok(selector) = confine_selector(&text, &acme(), ForeignMatchers::Intersect, MAX_SELECTORS, &none()) {
             prop_assert_eq!(selector.selectors(), 1);
             prop_assert_eq!(Ok(selector), confined(&text));
         }
     }
+}
+
+/// Contents of the kind of each of `text`'s, otherwise chosen.
+fn with_other_contents(text: &str, chosen: &[usize]) -> Option<String> {
+    const STRINGS: [&str; 8] = [
+        "acme",
+        "other",
+        "{",
+        "a|b",
+        " or tenant_id=",
+        "#",
+        "(.*):.*",
+        "x)}[5m] + up",
+    ];
+    let found = scan(text, Kind::Expression, MAX_SELECTORS, |_| Ok(())).ok()?;
+    let mut other = String::new();
+    let mut copied = 0;
+    for (content, choice) in found.contents.iter().zip(chosen.iter().cycle()) {
+        other.push_str(text.get(copied..content.start)?);
+        copied = content.end;
+        let content = text.get(content.clone())?;
+        match content.chars().next()? {
+            quote @ ('"' | '\'' | '`') if !content.contains('\\') => {
+                other.push(quote);
+                other.push_str(STRINGS.get(choice % STRINGS.len())?);
+                other.push(quote);
+            }
+            _ if content.bytes().all(|byte| byte.is_ascii_digit()) => {
+                other.push_str(&choice.to_string());
+            }
+            _ => other.push_str(content),
+        }
+    }
+    other.push_str(text.get(copied..)?);
+    Some(other)
+}
+
+/// What `promql-parser` says to a text, if its sites are ours; and its shape.
+fn shape_and_verdict(text: &str, sites: usize) -> Option<(Vec<u8>, Verdict)> {
+    let found = scan(text, Kind::Expression, MAX_SELECTORS, |_| Ok(())).ok()?;
+    let shape = agreements::shape(text, &found, &acme());
+    Some((shape, verify::verdict_of_tree(text, sites, &acme())))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// A verdict is taken over from a query of the same shape: that must never hide that the
+    /// parser finds other selectors. `wrong` makes it find other ones than are claimed.
+    #[test]
+    fn equal_shapes_have_equal_verdicts(
+        text in prop_oneof![query(), arbitrary_tokens()],
+        chosen in prop::collection::vec(any::<usize>(), 1..6),
+        wrong in 0..2_usize,
+    ) {
+        if let Ok(confined) = confined(&text)
+            && let Some(other) = with_other_contents(&text, &chosen)
+            && let Ok(other) = super::confined(&other)
+        {
+            let sites = confined.selectors() + wrong;
+            let one = shape_and_verdict(confined.text(), sites).unwrap();
+            let other = shape_and_verdict(other.text(), sites).unwrap();
+            // That the parser cannot read one of them is no agreement, and not kept.
+            let cannot = [one.1, other.1].contains(&Verdict::CannotRead);
+            if one.0 == other.0 && !cannot {
+                prop_assert_eq!(one.1, other.1, "{}", text);
+            }
+        }
+    }
+}
+
+/// The property above is about something: many queries keep their shape and can be read.
+#[test]
+fn many_made_up_queries_keep_their_shape() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let kept = (0..500).filter(|number| {
+        let text = query().new_tree(&mut runner).unwrap().current();
+        let shape = |text: &str| {
+            let confined = confined(text).ok()?;
+            let (shape, verdict) = shape_and_verdict(confined.text(), confined.selectors())?;
+            (verdict == Verdict::Agrees).then_some(shape)
+        };
+        let other = with_other_contents(&text, &[*number]);
+        shape(&text).is_some() && other.is_some_and(|other| shape(&other) == shape(&text))
+    });
+    let kept = kept.count();
+    assert!(kept > 100, "{kept} of 500");
 }
 
 #[test]
@@ -277,7 +368,7 @@ fn long_queries_use_bounded_stack_and_time() {
     let judge = move || {
         for query in &queries {
             let (verdict, took) =
-                cpu_time_of(|| confine(query, &acme(), ForeignMatchers::Reject, BYTES));
+                cpu_time_of(|| confine(query, &acme(), ForeignMatchers::Reject, BYTES, &none()));
             let start = query.get(..8).unwrap();
             let (_, measured) = cpu_time_of(|| measure(query));
             assert!(measured.as_millis() < 500, "{start} took {measured:?}");

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use hyper::header::{HeaderMap, VARY};
 use hyper::{Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
-use tracing::Instrument as _;
 
 use super::key::{CacheKey, forbids_caching};
 use super::response::{CacheHit, CachedResponse, FlushEpoch};
@@ -23,6 +22,7 @@ use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::{Exchanged, exchange};
 use crate::proxy::respond;
 use crate::shares::Exceeded;
+use crate::telemetry::log;
 use crate::telemetry::metrics::{Lookup, Metrics};
 
 /// The single-flight leader's right, and duty, to send the request.
@@ -43,7 +43,8 @@ impl CacheFill {
     ) -> Exchanged {
         let (client, fetched) = oneshot::channel();
         let context = context.clone();
-        tokio::spawn(async move { self.run(client, &context, enforced).await }.in_current_span());
+        let run = async move { self.run(client, &context, enforced).await };
+        tokio::spawn(log::in_current_trace(run));
         fetched.await.unwrap_or_else(|_| Exchanged {
             upstream_status: None,
             response: Err(ProxyError::defect()),

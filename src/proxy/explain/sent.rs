@@ -8,7 +8,7 @@ use crate::auth::Caller;
 use crate::body::RequestBody;
 use crate::config::settings::{Api, ForeignMatchers};
 use crate::prometheus::form::Form;
-use crate::promql::{self, Confined};
+use crate::promql::{self, Agreements, Confined};
 use crate::proxy::enforce::{Enforced, Filter, ResponsePlan, TracesAnswer};
 use crate::proxy::rules::Rules;
 use crate::tenancy::{Matchers, TenantScope};
@@ -127,10 +127,17 @@ impl Marks<'_> {
         } else {
             promql::confine_selector
         };
-        confine(original, self.matchers?, self.foreign, self.max_selectors)
-            .ok()
-            .filter(|confined| confined.text() == sent)
-            .map(|confined| insertions(&confined))
+        let none = Agreements::new(0);
+        confine(
+            original,
+            self.matchers?,
+            self.foreign,
+            self.max_selectors,
+            &none,
+        )
+        .ok()
+        .filter(|confined| confined.text() == sent)
+        .map(|confined| insertions(&confined))
     }
 }
 

@@ -6,7 +6,6 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
-use tracing::Instrument as _;
 
 use super::{build, whole};
 use crate::body::budget::Room;
@@ -17,6 +16,7 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::{GrpcAnswer, WholeAnswer};
 use crate::proxy::error::grpc_status;
 use crate::shares::Exceeded;
+use crate::telemetry::log;
 use crate::tempo::answer::Format;
 use crate::tempo::errors;
 
@@ -45,7 +45,7 @@ pub(super) fn respond(
         room,
         context: context.clone(),
     };
-    tokio::spawn(relay.run(answer).in_current_span());
+    tokio::spawn(log::in_current_trace(relay.run(answer)));
     let content_type = HeaderValue::from_static("application/grpc");
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type)]);
     build(StatusCode::OK, headers, ResponseBody::messages(receiver))

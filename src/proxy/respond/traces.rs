@@ -17,8 +17,8 @@ use crate::proxy::error::ProxyError;
 use crate::tempo::answer::Format;
 use crate::tempo::errors;
 use crate::tempo::trace::{
-    ForeignSpans, JsonFilter, NOT_FOUND_V2_JSON, NOT_FOUND_V2_PROTOBUF, Outcome, Redacted,
-    TraceApi, redact_protobuf,
+    ForeignSpans, JsonFilter, NOT_FOUND_V2_JSON, NOT_FOUND_V2_PROTOBUF, Outcome, ProtobufFilter,
+    TraceApi, TraceFilter,
 };
 
 /// The most bytes buffered of one `ResourceSpans` before its resource has named its tenant.
@@ -54,33 +54,23 @@ pub(super) async fn respond(
             owner,
             api,
             foreign,
-            format: Format::Protobuf,
+            format,
         } => {
-            check_media_type(&head.headers, Format::Protobuf.media_type())?;
-            let text = buffered(body, room).await?;
-            match redact_protobuf(&text, api, &owner, foreign)
-                .map_err(|error| unreadable(&error))?
-            {
-                Redacted::Nothing => Ok(not_found(api, Format::Protobuf)),
-                Redacted::Kept { body, .. } => {
-                    let body = ResponseBody::pieces(body);
-                    Ok(build(head.status, typed(Format::Protobuf), body))
+            check_media_type(&head.headers, format.media_type())?;
+            let filter = match format {
+                Format::Protobuf => {
+                    let limit = room.bytes;
+                    TraceFilter::Protobuf(ProtobufFilter::new(api, owner, foreign, limit))
                 }
-            }
-        }
-        TracesAnswer::Trace {
-            owner,
-            api,
-            foreign,
-            format: Format::Json,
-        } => {
-            check_media_type(&head.headers, Format::Json.media_type())?;
-            let undecided = match foreign {
-                ForeignSpans::Redact => room.bytes.min(UNDECIDED_BYTES),
-                ForeignSpans::Deny => room.bytes,
+                Format::Json => {
+                    let undecided = match foreign {
+                        ForeignSpans::Redact => room.bytes.min(UNDECIDED_BYTES),
+                        ForeignSpans::Deny => room.bytes,
+                    };
+                    TraceFilter::Json(JsonFilter::new(api, owner, foreign, undecided))
+                }
             };
-            let filter = JsonFilter::new(api, owner, foreign, undecided);
-            redacted(body, filter, api, room).await
+            redacted(body, filter, api, format, room).await
         }
     }
 }
@@ -89,8 +79,9 @@ pub(super) async fn respond(
 /// then the trace must look like one that does not exist.
 async fn redacted(
     mut body: Streamed,
-    mut filter: JsonFilter,
+    mut filter: TraceFilter,
     api: TraceApi,
+    format: Format,
     room: &Room,
 ) -> Result<Response<ResponseBody>, ProxyError> {
     let (mut out, mut held) = (Vec::new(), room.budget.share());
@@ -108,17 +99,17 @@ async fn redacted(
                     .finish(&mut out)
                     .map_err(|error| unreadable(&error))?;
                 return Ok(match outcome {
-                    Outcome::Nothing => not_found(api, Format::Json),
+                    Outcome::Nothing => not_found(api, format),
                     Outcome::Kept { .. } => {
                         let body = ResponseBody::whole(held.bind(joined(out)));
-                        build(StatusCode::OK, typed(Format::Json), body)
+                        build(StatusCode::OK, typed(format), body)
                     }
                 });
             }
         }
     }
     let body = ResponseBody::filtered(body, StreamFilter::Trace(Box::new(filter)), out, held);
-    Ok(build(StatusCode::OK, typed(Format::Json), body))
+    Ok(build(StatusCode::OK, typed(format), body))
 }
 
 /// Tempo's own response for a trace it does not have: in v1 a 404 without a body, in v2 a 200 with

@@ -29,6 +29,13 @@ pub(in crate::proxy) fn read<B>(request: &Request<B>) -> Result<Host, HostRefusa
     if hosts.next().is_some() {
         return Err(HostRefusal::Several);
     }
+    // Nearly every request's: one header, spelled so that there is nothing to parse.
+    if let (Version::HTTP_11, Some(header), None) =
+        (request.version(), header, request.uri().authority())
+        && let Some(name) = plain_name(header.as_bytes())
+    {
+        return Ok(Host(Some(name.into())));
+    }
     let said = match (request.version(), header, request.uri().authority()) {
         (Version::HTTP_11, None, _) => return Err(HostRefusal::Missing),
         (Version::HTTP_2, Some(header), Some(target))
@@ -50,6 +57,20 @@ pub(in crate::proxy) fn read<B>(request: &Request<B>) -> Result<Host, HostRefusa
     let name = said.host();
     let name = name.strip_suffix('.').unwrap_or(name);
     Ok(Host(Some(name.to_ascii_lowercase().into())))
+}
+
+/// The name of a host that is written in lower case, with a port or without.
+fn plain_name(host: &[u8]) -> Option<&str> {
+    let is_plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    let length = host.iter().take_while(|byte| is_plain(byte)).count();
+    let (name, port) = host.split_at_checked(length)?;
+    let has_port = match port.split_first() {
+        Some((b':', digits)) => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
+        Some(_) => return None,
+        None => true,
+    };
+    let name = std::str::from_utf8(name).ok()?;
+    (has_port && !name.is_empty() && !name.ends_with('.')).then_some(name)
 }
 
 impl Host {
@@ -108,6 +129,34 @@ mod tests {
             Ok(named("[::1]"))
         );
         assert_eq!(read_of(Version::HTTP_11, "/x", &[""]), Ok(Host(None)));
+    }
+
+    /// The short way gives what parsing gives.
+    #[test]
+    fn plain_name_is_what_the_parser_reads() {
+        for host in [
+            "a",
+            "eu.example.com",
+            "a-b.c:80",
+            "10.0.0.7:9090",
+            "a:b",
+            "a:",
+            ".",
+            "a.",
+            "",
+        ] {
+            let parsed = Authority::try_from(host).ok();
+            let name = parsed.as_ref().map(Authority::host);
+            if let Some(plain) = plain_name(host.as_bytes()) {
+                assert_eq!(Some(plain), name, "{host}");
+            }
+        }
+        for host in [
+            "a.", "A", "a@b", "a:b", "a:", "[::1]", "", "a/b", "a b", "\u{e9}",
+        ] {
+            assert_eq!(plain_name(host.as_bytes()), None, "{host}");
+        }
+        assert_eq!(plain_name(b"thanos.svc:80"), Some("thanos.svc"));
     }
 
     #[test]

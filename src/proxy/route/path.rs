@@ -104,7 +104,10 @@ pub(in crate::proxy) fn is_guarded_segment(segment: &str) -> bool {
 
 /// Bytes that every server reads literally in a path.
 fn is_plain_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte)
+    matches!(byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
+        | b'/' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+'
+        | b',' | b'=' | b':' | b'@')
 }
 
 /// No dot segments; no empty segment but a trailing one.

@@ -7,7 +7,6 @@ use std::time::Instant;
 use http_body_util::BodyExt as _;
 use hyper::header::CONTENT_ENCODING;
 use hyper::{Response, StatusCode};
-use tracing::Instrument as _;
 
 use super::{InForce, ShadowState, ShadowVerdict};
 use crate::auth::{Caller, Principal};
@@ -20,6 +19,7 @@ use crate::proxy::record::{AuditContext, RequestRecord, tenants_of};
 use crate::proxy::route::Target;
 use crate::proxy::snapshot::Runtime;
 use crate::telemetry::audit::{Compared, Record, Shadowed};
+use crate::telemetry::log;
 use crate::telemetry::metrics::{Comparison, Decision, Verdict};
 
 /// The confined copy of a request, to be sent and measured.
@@ -85,7 +85,7 @@ impl ConfinedCopy {
                 self.compare(&open).await;
                 drop(permit);
             };
-            tokio::spawn(compared.in_current_span());
+            tokio::spawn(log::in_current_trace(compared));
         };
         response.map(|body| body.measured(Box::new(begin)))
     }

@@ -248,6 +248,11 @@ impl Metrics {
         self.routes.series(route)
     }
 
+    /// The series of requests that have no route, or none yet.
+    pub fn no_route(&self) -> Arc<RouteSeries> {
+        self.routes.none()
+    }
+
     /// Counts a request for its caller's tenants, if [`count_tenants`](Self::count_tenants) says
     /// so.
     pub fn tenant_request(&self, tenants: &TenantSet, code: u16) {

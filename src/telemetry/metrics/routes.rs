@@ -2,7 +2,7 @@
 //! additions.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -71,6 +71,8 @@ pub(super) struct Routes {
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
     decisions: Family<DecisionLabels, Counter>,
     resolved: RwLock<HashMap<&'static str, Arc<RouteSeries>>>,
+    /// Of requests whose route is not known yet: each begins as one of them.
+    none: OnceLock<Arc<RouteSeries>>,
 }
 
 pub struct RouteSeries {
@@ -105,7 +107,13 @@ impl Routes {
                 Family::default(),
             ),
             resolved: RwLock::default(),
+            none: OnceLock::new(),
         }
+    }
+
+    /// The series of requests that have no route.
+    pub(super) fn none(&self) -> Arc<RouteSeries> {
+        Arc::clone(self.none.get_or_init(|| self.series("none")))
     }
 
     /// The series of a route. Names are literals of the code, so there are few.

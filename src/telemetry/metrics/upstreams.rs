@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -58,16 +58,28 @@ struct NameLabels {
     upstream: Arc<str>,
 }
 
+/// It was answered.
+const ANSWERED: &str = "answered";
+
 /// The results of a request to an upstream: an answer, or the reason of an error.
 const RESULTS: [&str; 5] = [
-    "answered",
+    ANSWERED,
     "upstream_timeout",
     "upstream_unreachable",
     "request_timeout",
     "body",
 ];
 
+/// The series of an upstream that answers, resolved once: nearly every request's.
+struct Answered {
+    upstream: Arc<str>,
+    requests: Counter,
+    duration: Histogram,
+}
+
 pub(super) struct UpstreamMetrics {
+    /// Of the upstreams used so far, without those that a reload removed.
+    answered: RwLock<Vec<Answered>>,
     requests: Family<UpstreamLabels, Counter>,
     durations: Family<NameLabels, Histogram, fn() -> Histogram>,
     /// Names that a reload removed. Their last requests may still be running.
@@ -84,6 +96,7 @@ pub(super) struct UpstreamMetrics {
 impl UpstreamMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         Self {
+            answered: RwLock::default(),
             requests: add(
                 registry,
                 "upstream_requests",
@@ -146,6 +159,9 @@ impl UpstreamMetrics {
     /// Counts a request, with the time until its answer's headers, or the error.
     pub(super) fn request(&self, upstream: &Arc<str>, result: &'static str, duration: Duration) {
         debug_assert!(RESULTS.contains(&result), "{result}");
+        if result == ANSWERED {
+            return self.answered(upstream, duration.as_secs_f64());
+        }
         let labels = UpstreamLabels::new(upstream, result);
         self.requests.get_or_create(&labels).inc();
         let labels = NameLabels {
@@ -154,6 +170,38 @@ impl UpstreamMetrics {
         self.durations
             .get_or_create(&labels)
             .observe(duration.as_secs_f64());
+    }
+
+    fn answered(&self, upstream: &Arc<str>, seconds: f64) {
+        let count = |all: &[Answered]| {
+            let found = all.iter().find(|one| one.upstream == *upstream);
+            found.map(|one| {
+                one.requests.inc();
+                one.duration.observe(seconds);
+            })
+        };
+        let known = self.answered.read().unwrap_or_else(PoisonError::into_inner);
+        if count(&known).is_some() {
+            return;
+        }
+        drop(known);
+        let mut known = self
+            .answered
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let labels = NameLabels {
+            upstream: Arc::clone(upstream),
+        };
+        let one = Answered {
+            upstream: Arc::clone(upstream),
+            requests: self
+                .requests
+                .get_or_create_owned(&UpstreamLabels::new(upstream, ANSWERED)),
+            duration: self.durations.get_or_create_owned(&labels),
+        };
+        count(std::slice::from_ref(&one));
+        known.retain(|other| other.upstream != *upstream);
+        known.push(one);
     }
 
     /// Records which names a reload removed, and which it added again.
@@ -177,7 +225,12 @@ impl UpstreamMetrics {
         for state in upstreams {
             self.take_one(state);
         }
+        let mut answered = self
+            .answered
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         for name in &*self.gone.lock().unwrap_or_else(PoisonError::into_inner) {
+            answered.retain(|one| one.upstream != *name);
             for result in RESULTS {
                 self.requests.remove(&UpstreamLabels::new(name, result));
             }

@@ -7,7 +7,7 @@
 //!
 //! | form | how |
 //! |---|---|
-//! | protobuf | [`redact_protobuf`]: on the buffered body, walking the wire format without decoding |
+//! | protobuf | [`ProtobufFilter`]: one `ResourceSpans` at a time, walking the wire format without decoding |
 //! | JSON | [`JsonFilter`]: chunk by chunk, holding back only what is not decided yet |
 //!
 //! Neither outputs a byte before it knows that something is ours. If nothing is, the answer must
@@ -23,10 +23,10 @@ mod protobuf;
 #[cfg(test)]
 mod testing;
 
-pub use json::{JsonFilter, Outcome};
+use bytes::Bytes;
+pub use json::JsonFilter;
 pub use owner::TraceOwner;
-pub use protobuf::{Redacted, redact_protobuf, trace_is_wholly_ours};
-
+pub use protobuf::{ProtobufFilter, trace_is_wholly_ours};
 use thiserror::Error;
 
 use crate::wire::Malformed;
@@ -59,6 +59,51 @@ pub enum ForeignSpans {
     Deny,
 }
 
+/// The result of filtering a whole answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing is ours, and nothing has been output. Answer as for a trace that does not exist.
+    Nothing,
+    Kept {
+        /// Whether this is the whole trace.
+        all: bool,
+    },
+}
+
+/// Redacts a trace in either form, chunk by chunk.
+pub enum TraceFilter {
+    /// `application/json`.
+    Json(JsonFilter),
+    /// `application/protobuf`.
+    Protobuf(ProtobufFilter),
+}
+
+impl TraceFilter {
+    /// See [`JsonFilter::push`] and [`ProtobufFilter::push`].
+    pub fn push(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<(), TraceError> {
+        match self {
+            Self::Json(filter) => filter.push(chunk, out),
+            Self::Protobuf(filter) => filter.push(chunk, out),
+        }
+    }
+
+    /// The bytes of the answer that are held in memory.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::Json(filter) => filter.held_bytes(),
+            Self::Protobuf(filter) => filter.held_bytes(),
+        }
+    }
+
+    /// See [`JsonFilter::finish`] and [`ProtobufFilter::finish`].
+    pub fn finish(self, out: &mut Vec<Bytes>) -> Result<Outcome, TraceError> {
+        match self {
+            Self::Json(filter) => filter.finish(out),
+            Self::Protobuf(filter) => filter.finish(out),
+        }
+    }
+}
+
 /// Why an answer cannot be forwarded. The texts quote nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TraceError {
@@ -76,10 +121,11 @@ pub enum TraceError {
         /// The offset from the start of the body.
         at: usize,
     },
-    /// A JSON answer is longer than [`ForeignSpans::Deny`] may hold back.
+    /// More would have to be held back than may be: of one `ResourceSpans`, or of all that is ours
+    /// where nothing may be sent before the end.
     #[error(
-        "the trace is larger than the {limit} bytes that may be held back to see whether all of \
-         it is visible; ask for application/protobuf or raise the limit"
+        "of the trace, more than the {limit} bytes (limits.answer_bytes) would have to be held \
+         back to see what of it is visible"
     )]
     TooLarge { limit: usize },
 }

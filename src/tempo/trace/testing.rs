@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use prost::Message;
 use serde_json::{Value, json};
 
-use super::{TraceApi, TraceOwner};
+use super::{ForeignSpans, Outcome, ProtobufFilter, TraceApi, TraceError, TraceOwner};
 use crate::tenancy::{Tenant, TenantSet};
 
 pub(super) fn tenants(names: &[&str]) -> TenantSet {
@@ -18,6 +18,50 @@ pub(super) fn tenants(names: &[&str]) -> TenantSet {
 /// The owner by `tenant_id`.
 pub(super) fn owner(names: &[&str]) -> TraceOwner {
     TraceOwner::new(("tenant_id".into(), tenants(names)), [])
+}
+
+/// A trace as its reader may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Redacted {
+    /// None of it.
+    Nothing,
+    /// What is ours, and whether that is all.
+    Kept { body: Vec<u8>, all: bool },
+}
+
+/// Redacts a protobuf trace that comes in pieces of this many bytes.
+pub(super) fn redact_in_pieces(
+    body: &Bytes,
+    size: usize,
+    api: TraceApi,
+    owner: &TraceOwner,
+    foreign: ForeignSpans,
+) -> Result<Redacted, TraceError> {
+    let mut filter = ProtobufFilter::new(api, owner.clone().into(), foreign, 1 << 20);
+    let mut out = Vec::new();
+    for piece in body.chunks(size) {
+        filter.push(&body.slice_ref(piece), &mut out)?;
+    }
+    Ok(match filter.finish(&mut out)? {
+        Outcome::Nothing => {
+            assert!(out.is_empty(), "something of nothing");
+            Redacted::Nothing
+        }
+        Outcome::Kept { all } => Redacted::Kept {
+            body: out.concat(),
+            all,
+        },
+    })
+}
+
+/// The same, in one piece.
+pub(super) fn redact_protobuf(
+    body: &Bytes,
+    api: TraceApi,
+    owner: &TraceOwner,
+    foreign: ForeignSpans,
+) -> Result<Redacted, TraceError> {
+    redact_in_pieces(body, body.len().max(1), api, owner, foreign)
 }
 
 /// An answer that was recorded from a real Tempo.

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use self::shape::{Alert, Answer, Group, Rule};
 use self::shared::SharedRule;
 use super::super::errors::scrub_rule_error;
-use super::super::json::{self, Envelope, Labels, Nested, ObjectWriter, Text, Unreadable};
+use super::super::json::{self, Envelope, Labels, Nested, ObjectWriter, Raw, Text, Unreadable};
 use super::{admits, write_answer};
 use crate::tenancy::Matchers;
 
@@ -85,18 +85,18 @@ pub fn alerts(rules: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable> 
     }
     write_answer(&envelope, rules.len(), |out| {
         let mut data = ObjectWriter::new(out);
-        json::write_array(data.key("alerts"), kept, |out, alert| {
-            out.extend_from_slice(&alert);
+        json::write_array(data.key("alerts"), &kept, |out, alert| {
+            out.extend_from_slice(alert);
         });
         data.end();
         Ok(())
     })
 }
 
-fn write_alerts_of(
-    rule: &Rule<'_>,
+fn write_alerts_of<'a>(
+    rule: &Rule<'a>,
     matchers: &Matchers,
-    kept: &mut Vec<Vec<u8>>,
+    kept: &mut Vec<Cow<'a, [u8]>>,
 ) -> Result<(), Unreadable> {
     let own_alerts = admitted_alerts(rule, matchers)?;
     if own_alerts.is_empty() {
@@ -110,12 +110,14 @@ fn write_alerts_of(
         Some(SharedRule::read(rule, &labels, &annotations, matchers)?)
     };
     for alert in &own_alerts {
-        let mut out = Vec::new();
-        match &shared {
-            Some(shared) => shared.write_alert(&mut out, alert)?,
-            None => json::write_object(&mut out, alert.object),
-        }
-        kept.push(out);
+        kept.push(match &shared {
+            Some(shared) => {
+                let mut out = Vec::new();
+                shared.write_alert(&mut out, alert)?;
+                Cow::Owned(out)
+            }
+            None => as_it_came(alert.object.whole()),
+        });
     }
     Ok(())
 }
@@ -184,12 +186,16 @@ fn admitted_alerts<'r, 'a>(
 }
 
 /// A rule that is kept.
-struct Kept {
+struct Kept<'a> {
     is_own: bool,
-    written: Vec<u8>,
+    written: Cow<'a, [u8]>,
 }
 
-fn write_group(out: &mut Vec<u8>, group: &Group<'_>, rules: &[Kept]) -> Result<(), Unreadable> {
+fn as_it_came(value: Raw<'_>) -> Cow<'_, [u8]> {
+    Cow::Borrowed(value.get().as_bytes())
+}
+
+fn write_group(out: &mut Vec<u8>, group: &Group<'_>, rules: &[Kept<'_>]) -> Result<(), Unreadable> {
     let has_own = rules.iter().any(|rule| rule.is_own);
     let mut writer = ObjectWriter::new(out);
     for (key, value) in group.members().filter(|(key, _)| GROUP_KEYS.contains(key)) {
@@ -201,7 +207,7 @@ fn write_group(out: &mut Vec<u8>, group: &Group<'_>, rules: &[Kept]) -> Result<(
                 let file = file_of(group)?;
                 json::write_string(writer.key(key), name_of_file(&file));
             }
-            Nested::Raw(value) => writer.raw(key, value),
+            Nested::Raw(value) => writer.raw(key, *value),
         }
     }
     writer.end();
@@ -223,7 +229,7 @@ struct Filter<'a> {
 
 impl Filter<'_> {
     /// The rules of a group that are kept, serialized.
-    fn rules_of(&self, group: &Group<'_>) -> Result<Vec<Kept>, Unreadable> {
+    fn rules_of<'a>(&self, group: &Group<'a>) -> Result<Vec<Kept<'a>>, Unreadable> {
         let mut kept = Vec::new();
         for rule in rules_in(group)? {
             kept.extend(self.keep(rule)?);
@@ -237,14 +243,14 @@ impl Filter<'_> {
         Ok(kept)
     }
 
-    fn keep(&self, rule: &Rule<'_>) -> Result<Option<Kept>, Unreadable> {
+    fn keep<'a>(&self, rule: &Rule<'a>) -> Result<Option<Kept<'a>>, Unreadable> {
         let labels = rule.labels("labels")?;
         let is_own = admits(self.matchers, &labels);
         let written = match &*rule.text("type", "a rule has no type")? {
             "recording" if is_own => Some(self.write_own(rule, None)?),
             "recording" => None,
             "alerting" if is_own => Some(self.write_own(rule, self.own_alerts(rule)?.as_deref())?),
-            "alerting" => self.write_shared(rule, &labels)?,
+            "alerting" => self.write_shared(rule, &labels)?.map(Cow::Owned),
             _ => return Err(Unreadable("a rule's type is not known")),
         };
         Ok(written.map(|written| Kept { is_own, written }))
@@ -274,12 +280,16 @@ impl Filter<'_> {
         })
     }
 
-    /// Writes an own rule, with these alerts unless they are all that it has.
-    fn write_own(
+    /// Writes an own rule, with these alerts unless they are all that it has. A rule of which
+    /// nothing is left out is copied unmodified.
+    fn write_own<'a>(
         &self,
-        rule: &Rule<'_>,
+        rule: &Rule<'a>,
         alerts: Option<&[&Alert<'_>]>,
-    ) -> Result<Vec<u8>, Unreadable> {
+    ) -> Result<Cow<'a, [u8]>, Unreadable> {
+        if alerts.is_none() && !self.options.exclude_alerts && rule.get("lastError").is_none() {
+            return Ok(as_it_came(rule.whole()));
+        }
         let state = match alerts {
             Some(alerts) => Some(state_of(alerts.iter().copied())?),
             None => None,
@@ -303,17 +313,17 @@ impl Filter<'_> {
                 }
                 ("state", Nested::Raw(value)) => match state {
                     Some(state) => json::write_string(writer.key(key), state),
-                    None => writer.raw(key, value),
+                    None => writer.raw(key, *value),
                 },
                 ("lastError", Nested::Raw(value)) => {
-                    let text: Text<'_> = json::read_raw(value, "a rule's error is not a text")?;
+                    let text: Text<'_> = json::read_raw(*value, "a rule's error is not a text")?;
                     json::write_string(writer.key(key), scrub_rule_error(&text.0));
                 }
-                (_, Nested::Raw(value)) => writer.raw(key, value),
+                (_, Nested::Raw(value)) => writer.raw(key, *value),
             }
         }
         writer.end();
-        Ok(out)
+        Ok(Cow::Owned(out))
     }
 
     /// Writes a shared rule with the caller's alerts, if it may be shown.
@@ -355,7 +365,7 @@ impl Filter<'_> {
                 }
                 ("labels", _) => shared.write_labels(writer.key(key), labels),
                 ("annotations", _) => shared.write_annotations(writer.key(key), &annotations),
-                (_, Nested::Raw(value)) => writer.raw(key, value),
+                (_, Nested::Raw(value)) => writer.raw(key, *value),
             }
         }
         writer.end();

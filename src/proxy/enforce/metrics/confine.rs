@@ -40,13 +40,13 @@ impl<'a> Confiner<'a> {
     fn confine(&self, text: TextKind, original: &str) -> Result<Arc<Confined>, Refusal> {
         let max_selectors = self.context.settings().limits.query_selectors;
         let foreign = self.context.settings().promql.foreign_matchers;
-        let by_rules = || match text {
-            TextKind::Query => promql::confine(original, self.matchers, foreign, max_selectors),
-            TextKind::Selector => {
-                promql::confine_selector(original, self.matchers, foreign, max_selectors)
-            }
-        };
         let rewrites = &self.context.rewrites;
+        let confine = match text {
+            TextKind::Query => promql::confine,
+            TextKind::Selector => promql::confine_selector,
+        };
+        let agreements = rewrites.agreements();
+        let by_rules = || confine(original, self.matchers, foreign, max_selectors, agreements);
         let (confined, hit) = rewrites.get_or_confine(text, original, self.matchers, by_rules)?;
         self.context.metrics.rewrite(hit);
         Ok(confined)

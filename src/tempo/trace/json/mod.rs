@@ -19,7 +19,7 @@ use self::output::Output;
 use self::scan::{Event, Scanner};
 use self::text::string_equals;
 use super::owner::Verdicts;
-use super::{ForeignSpans, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
+use super::{ForeignSpans, Outcome, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
 
 /// Redacts a trace that Tempo answers as `application/json`, chunk by chunk.
 ///
@@ -44,17 +44,6 @@ pub struct JsonFilter {
     verdicts: Verdicts,
     all: bool,
     output: Output,
-}
-
-/// The result of filtering a whole JSON answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing is ours, and nothing has been output. Answer as for a trace that does not exist.
-    Nothing,
-    Kept {
-        /// Whether this is the whole trace.
-        all: bool,
-    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

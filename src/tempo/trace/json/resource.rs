@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use super::text::{plain_run, string_equals, unescape};
+use super::text::{string_equals, unescape};
+use crate::json_text::plain_run;
 use crate::tempo::trace::TraceOwner;
 
 /// Whether this resource belongs to our tenants.

@@ -169,7 +169,7 @@ fn every_recorded_trace_is_redacted_as_a_decoder_would() {
 
 #[test]
 fn json_and_protobuf_of_a_recorded_trace_are_redacted_alike() {
-    use crate::tempo::trace::{Redacted, redact_protobuf};
+    use crate::tempo::trace::testing::{Redacted, redact_protobuf};
     for (path, body) in all_recorded(TraceApi::V1, "-proto.pb") {
         let json = path.to_str().unwrap().replace("-proto.pb", ".json");
         let json = std::fs::read(json).unwrap();

@@ -1,290 +1,376 @@
-//! The protobuf form of a trace, redacted by copying slices of the body.
+//! The protobuf form of a trace, redacted as it streams by: one `ResourceSpans` at a time.
 //!
 //! Only the list of `ResourceSpans` and the attributes of their resources are walked. Spans are
 //! skipped by their length, so the time does not grow with them.
 //!
+//! A v1 answer is only that list, so what is ours is forwarded at once. In a v2 answer the list is a
+//! field whose length comes before it: what is ours is held to the end, and the rest dropped as it
+//! arrives. (A message field may be sent in several parts, which decoders have to merge. protobuf.js
+//! takes the last part instead, so its clients would lose spans.)
+//!
 //! Field numbers: `pkg/tempopb/tempo.proto` of Tempo, and the messages of
 //! `opentelemetry/proto/{trace,resource,common}/v1` it contains.
 
+mod resource;
+
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::owner::Verdicts;
-use super::{ForeignSpans, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
-use crate::wire::{Message, Value, put_bytes, put_bytes_head, put_uint};
+use super::{ForeignSpans, Outcome, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
+use crate::wire::{self, Head, Kind, Message, malformed, put_bytes, put_bytes_head, put_uint};
 
-/// A trace as the caller may see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Redacted {
-    /// Nothing is ours. Answer as for a trace that does not exist.
-    Nothing,
-    Kept {
-        /// The new body, in pieces to be sent in order. Large ones share the memory of the old
-        /// body.
-        body: Vec<Bytes>,
-        /// Whether this is the whole trace.
-        all: bool,
-    },
+/// Redacts a trace that Tempo answers as `application/protobuf`, chunk by chunk.
+///
+/// What goes into `out` may be sent at once. As long as nothing has, nothing is decided: the caller
+/// can still answer not-found or 502.
+pub struct ProtobufFilter {
+    api: TraceApi,
+    owner: Arc<TraceOwner>,
+    foreign: ForeignSpans,
+    /// The most bytes that are held back.
+    limit: usize,
+    verdicts: Verdicts,
+    level: Level,
+    /// Where the next byte stands, counted from the start of the body.
+    at: usize,
+    /// Bytes to be passed over.
+    skip: usize,
+    /// The start of a field that goes on in the next chunk.
+    unfinished: Vec<u8>,
+    /// What is ours and waits for the end, behind room for what comes before it.
+    kept: Vec<u8>,
+    /// Whether anything is kept: not where only the outcome matters.
+    keeps: bool,
+    has_trace: bool,
+    is_partial: bool,
+    found: Found,
 }
 
-/// Redacts a trace that Tempo answered as `application/protobuf`.
-///
-/// `body` is the whole decompressed answer.
-///
-/// # Errors
-/// [`TraceError::Protobuf`] if the answer cannot be parsed: answer 502 and send nothing of it.
-pub fn redact_protobuf(
-    body: &Bytes,
-    api: TraceApi,
-    owner: &TraceOwner,
-    foreign: ForeignSpans,
-) -> Result<Redacted, TraceError> {
-    let whole = Message::body(body);
-    let answer = match api {
-        TraceApi::V1 => Answer {
-            trace: whole,
-            partial: false,
-        },
-        TraceApi::V2 => Answer::read(whole)?,
-    };
-    let ours = Ours::select(answer.trace, owner, foreign)?;
-    if ours.runs.is_empty() {
-        return Ok(Redacted::Nothing);
+/// In what the next field is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// A `TraceByIDResponse`.
+    Answer,
+    /// A `Trace`, which ends there; with the body if `None`.
+    Trace(Option<usize>),
+}
+
+/// What there was of the trace up to now.
+#[derive(Clone, Copy, Default)]
+struct Found {
+    ours: bool,
+    foreign: bool,
+}
+
+/// Of a `TraceByIDResponse`. Its `metrics` and `message`, and fields that a later Tempo may add,
+/// describe the whole trace or the whole store and are not read.
+const TRACE: u32 = 1;
+const METRICS: u32 = 2;
+const STATUS: u32 = 3;
+const MESSAGE: u32 = 4;
+
+/// Of a `Trace`.
+const RESOURCE_SPANS: u32 = 1;
+
+/// Enough for the head of the trace, whose length is known last.
+const HEAD_BYTES: usize = 12;
+
+/// Enough for that, and for what comes behind the trace.
+const TAIL_BYTES: usize = 64;
+
+impl ProtobufFilter {
+    /// A filter for one answer.
+    ///
+    /// `limit`, in bytes, is the most that is held back: of one `ResourceSpans`; of all that is ours
+    /// where that waits for the end, as it does in v2 and with [`ForeignSpans::Deny`].
+    pub fn new(api: TraceApi, owner: Arc<TraceOwner>, foreign: ForeignSpans, limit: usize) -> Self {
+        Self {
+            api,
+            owner,
+            foreign,
+            limit,
+            verdicts: Verdicts::default(),
+            level: match api {
+                TraceApi::V1 => Level::Trace(None),
+                TraceApi::V2 => Level::Answer,
+            },
+            at: 0,
+            skip: 0,
+            unfinished: Vec::new(),
+            kept: Vec::new(),
+            keeps: true,
+            has_trace: api == TraceApi::V1,
+            is_partial: false,
+            found: Found::default(),
+        }
     }
-    let kept = ours.runs.iter().map(|run| body.slice(run.clone()));
-    let body = match api {
-        TraceApi::V1 => kept.collect(),
-        TraceApi::V2 => std::iter::once(head(ours.length()))
-            .chain(kept)
-            .chain([tail(answer.partial)])
-            .collect(),
-    };
-    Ok(Redacted::Kept {
-        body,
-        all: ours.all,
-    })
+
+    /// Takes the next chunk of Tempo's answer, decompressed, and appends to `out` what of it may
+    /// be sent.
+    ///
+    /// # Errors
+    /// [`TraceError::Protobuf`] when the answer is not in the shape of Tempo's messages,
+    /// [`TraceError::TooLarge`] when there is too much to hold back. The filter is then of no
+    /// more use.
+    pub fn push(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<(), TraceError> {
+        let mut rest = chunk.clone();
+        // Adjacent fields that are ours go on in one piece.
+        let mut run = 0..0;
+        while !rest.is_empty() {
+            if self.skip > 0 {
+                let skipped = self.skip.min(rest.len());
+                drop(rest.split_to(skipped));
+                self.skip -= skipped;
+                self.at += skipped;
+                continue;
+            }
+            let began_before = !self.unfinished.is_empty();
+            let Some(field) = self.field(&mut rest)? else {
+                continue;
+            };
+            let end = chunk.len() - rest.len();
+            let is_ours = self.is_ours(&field)?;
+            self.at += field.len();
+            if !is_ours {
+                self.found.foreign = true;
+                continue;
+            }
+            self.found.ours = true;
+            if self.waits() {
+                self.keep(&field)?;
+            } else if began_before {
+                out.push(field);
+            } else if run.end == end - field.len() && !run.is_empty() {
+                run.end = end;
+            } else {
+                put(out, chunk, run);
+                run = end - field.len()..end;
+            }
+        }
+        put(out, chunk, run);
+        Ok(())
+    }
+
+    /// What of the answer is held back in memory.
+    pub fn held_bytes(&self) -> usize {
+        self.kept.len() + self.unfinished.capacity()
+    }
+
+    /// Ends the answer.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push); an answer cut short is one.
+    pub fn finish(mut self, out: &mut Vec<Bytes>) -> Result<Outcome, TraceError> {
+        let at_end = matches!(self.level, Level::Trace(None) | Level::Answer)
+            || self.level == Level::Trace(Some(self.at));
+        if self.skip > 0 || !self.unfinished.is_empty() || !at_end {
+            return Err(malformed("a field that ends after its message", self.at).into());
+        }
+        let Found { ours, foreign } = self.found;
+        if !ours || (foreign && self.foreign == ForeignSpans::Deny) {
+            return Ok(Outcome::Nothing);
+        }
+        if self.waits() {
+            out.push(self.whole());
+        }
+        Ok(Outcome::Kept { all: !foreign })
+    }
+
+    /// Whether what is ours is held to the end.
+    fn waits(&self) -> bool {
+        self.api == TraceApi::V2 || self.foreign == ForeignSpans::Deny
+    }
+
+    /// The next `ResourceSpans`, its tag included, if all of it is there. What is none is passed
+    /// over or taken note of.
+    fn field(&mut self, rest: &mut Bytes) -> Result<Option<Bytes>, TraceError> {
+        if let Level::Trace(Some(end)) = self.level
+            && end == self.at
+            && self.unfinished.is_empty()
+        {
+            self.level = Level::Answer;
+        }
+        let Some(head) = self.head(rest)? else {
+            return Ok(None);
+        };
+        let Level::Trace(end) = self.level else {
+            self.answer_field(head, rest)?;
+            return Ok(None);
+        };
+        let length = head.whole();
+        if end.is_some_and(|end| length > end - self.at) {
+            let at = self.at + head.length;
+            return Err(malformed("a field that ends after its message", at).into());
+        }
+        match (head.number, head.kind) {
+            (RESOURCE_SPANS, Kind::Bytes(_)) => {
+                if length > self.limit {
+                    return Err(TraceError::TooLarge { limit: self.limit });
+                }
+                Ok(self.taken(length, rest))
+            }
+            (RESOURCE_SPANS, _) => {
+                Err(malformed("a ResourceSpans that is not a message", self.at).into())
+            }
+            // Part of the trace, but whose?
+            _ => {
+                self.found.foreign = true;
+                self.pass_over(length);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The head of the next field. Where it ends in a later chunk, all of this one is taken.
+    fn head(&mut self, rest: &mut Bytes) -> Result<Option<Head>, TraceError> {
+        if self.unfinished.is_empty() {
+            let head = wire::head(rest, self.at)?;
+            if head.is_none() {
+                self.unfinished.extend_from_slice(&std::mem::take(rest));
+            }
+            return Ok(head);
+        }
+        // Byte by byte: a head has at most twenty.
+        loop {
+            if let Some(head) = wire::head(&self.unfinished, self.at)? {
+                return Ok(Some(head));
+            }
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            self.unfinished.extend_from_slice(&rest.split_to(1));
+        }
+    }
+
+    /// The next field, of so many bytes, if all of it is there.
+    fn taken(&mut self, length: usize, rest: &mut Bytes) -> Option<Bytes> {
+        if self.unfinished.is_empty() && length <= rest.len() {
+            return Some(rest.split_to(length));
+        }
+        let missing = length.saturating_sub(self.unfinished.len());
+        let more = rest.split_to(missing.min(rest.len()));
+        self.unfinished.reserve_exact(missing);
+        self.unfinished.extend_from_slice(&more);
+        let is_whole = self.unfinished.len() == length;
+        is_whole.then(|| std::mem::take(&mut self.unfinished).into())
+    }
+
+    /// Passes over the next bytes, some of which may have been read.
+    fn pass_over(&mut self, length: usize) {
+        let read = std::mem::take(&mut self.unfinished).len();
+        self.at += read;
+        self.skip = length.saturating_sub(read);
+    }
+
+    fn answer_field(&mut self, head: Head, rest: &mut Bytes) -> Result<(), TraceError> {
+        match (head.number, head.kind) {
+            (TRACE, Kind::Bytes(length)) if !self.has_trace => {
+                self.has_trace = true;
+                let end = self.at.saturating_add(head.whole());
+                self.level = Level::Trace(Some(end));
+                if self.keeps {
+                    // Memory that nothing is written to takes none.
+                    self.kept
+                        .reserve_exact(length.min(self.limit).saturating_add(TAIL_BYTES));
+                }
+                self.pass_over(head.length);
+            }
+            (TRACE, _) => return Err(malformed("a second or impossible trace", self.at).into()),
+            (STATUS, Kind::Varint(status)) => {
+                // A status we do not know is not "complete" either.
+                self.is_partial = status != 0;
+                self.pass_over(head.whole());
+            }
+            _ => self.pass_over(head.whole()),
+        }
+        let read = self.skip.min(rest.len());
+        drop(rest.split_to(read));
+        self.skip -= read;
+        self.at += read;
+        Ok(())
+    }
+
+    /// Whether a field that is a `ResourceSpans` is ours.
+    fn is_ours(&mut self, field: &Bytes) -> Result<bool, TraceError> {
+        let Some(Head {
+            kind: Kind::Bytes(_),
+            length,
+            ..
+        }) = wire::head(field, self.at)?
+        else {
+            return Ok(false);
+        };
+        let spans = Message {
+            bytes: field.get(length..).unwrap_or_default(),
+            at: self.at + length,
+        };
+        resource::is_of_ours(spans, &self.owner, &mut self.verdicts)
+    }
+
+    fn keep(&mut self, field: &[u8]) -> Result<(), TraceError> {
+        // One foreign part hides all of it.
+        if !self.keeps || (self.found.foreign && self.foreign == ForeignSpans::Deny) {
+            self.kept = Vec::new();
+            return Ok(());
+        }
+        if self.kept.is_empty() {
+            self.kept.resize(HEAD_BYTES, 0);
+        }
+        if self.kept.len() + field.len() > self.limit.saturating_add(HEAD_BYTES) {
+            return Err(TraceError::TooLarge { limit: self.limit });
+        }
+        self.kept.extend_from_slice(field);
+        Ok(())
+    }
+
+    /// All that was kept, with what comes before and after it in such an answer: empty metrics, and
+    /// whether it is incomplete.
+    fn whole(&mut self) -> Bytes {
+        let mut whole = std::mem::take(&mut self.kept);
+        let mut head = Vec::new();
+        if self.api == TraceApi::V2 {
+            put_bytes_head(&mut head, TRACE, whole.len().saturating_sub(HEAD_BYTES));
+            put_bytes(&mut whole, METRICS, &[]);
+            if self.is_partial {
+                put_uint(&mut whole, STATUS, 1);
+                put_bytes(&mut whole, MESSAGE, PARTIAL_MESSAGE.as_bytes());
+            }
+        }
+        let start = HEAD_BYTES.saturating_sub(head.len());
+        for (place, byte) in whole.iter_mut().skip(start).zip(head) {
+            *place = byte;
+        }
+        let mut whole = Bytes::from(whole);
+        drop(whole.split_to(start.min(whole.len())));
+        whole
+    }
+}
+
+fn put(out: &mut Vec<Bytes>, chunk: &Bytes, run: Range<usize>) {
+    if !run.is_empty() {
+        out.push(chunk.slice(run));
+    }
 }
 
 /// Whether a trace that Tempo answered as `application/protobuf` has any spans, all of them ours.
-/// Stops at the first foreign `ResourceSpans`.
 ///
 /// # Errors
-/// As [`redact_protobuf`].
+/// As [`ProtobufFilter::push`].
 pub fn trace_is_wholly_ours(
     body: &Bytes,
     api: TraceApi,
     owner: &TraceOwner,
 ) -> Result<bool, TraceError> {
-    redact_protobuf(body, api, owner, ForeignSpans::Deny)
-        .map(|redacted| redacted != Redacted::Nothing)
-}
-
-/// The relevant fields of a `TraceByIDResponse`. Its `metrics` and `message`, and fields that a
-/// later Tempo may add, describe the whole trace or the whole store and are ignored.
-struct Answer<'a> {
-    trace: Message<'a>,
-    partial: bool,
-}
-
-impl<'a> Answer<'a> {
-    const TRACE: u32 = 1;
-    const METRICS: u32 = 2;
-    const STATUS: u32 = 3;
-    const MESSAGE: u32 = 4;
-
-    fn read(response: Message<'a>) -> Result<Self, TraceError> {
-        let mut trace = None;
-        let mut partial = false;
-        for field in response.fields() {
-            let field = field?;
-            match (field.number, field.value) {
-                (Self::TRACE, Value::Bytes(message)) if trace.is_none() => trace = Some(message),
-                (Self::TRACE, _) => {
-                    return Err(TraceError::Protobuf {
-                        what: "a second or impossible trace",
-                        at: field.at,
-                    });
-                }
-                // An unknown status does not mean "complete" either.
-                (Self::STATUS, Value::Varint(status)) => partial = status != 0,
-                _ => {}
-            }
-        }
-        Ok(Self {
-            trace: trace.unwrap_or(Message::body(&[])),
-            partial,
-        })
-    }
-}
-
-/// Everything of a v2 answer before the trace's own bytes.
-fn head(trace_length: usize) -> Bytes {
-    let mut head = Vec::new();
-    put_bytes_head(&mut head, Answer::TRACE, trace_length);
-    head.into()
-}
-
-/// Everything of a v2 answer after the trace: empty metrics, and whether it is incomplete.
-fn tail(partial: bool) -> Bytes {
-    let mut tail = Vec::new();
-    put_bytes(&mut tail, Answer::METRICS, &[]);
-    if partial {
-        put_uint(&mut tail, Answer::STATUS, 1);
-        put_bytes(&mut tail, Answer::MESSAGE, PARTIAL_MESSAGE.as_bytes());
-    }
-    tail.into()
-}
-
-/// The parts of a `Trace` that are ours: runs of adjacent `ResourceSpans`, with their field tags.
-struct Ours {
-    runs: Vec<Range<usize>>,
-    all: bool,
-}
-
-impl Ours {
-    const RESOURCE_SPANS: u32 = 1;
-
-    fn select(
-        trace: Message<'_>,
-        owner: &TraceOwner,
-        foreign: ForeignSpans,
-    ) -> Result<Self, TraceError> {
-        let mut runs: Vec<Range<usize>> = Vec::new();
-        let mut all = true;
-        let mut verdicts = Verdicts::default();
-        for field in trace.fields() {
-            let field = field?;
-            let ours = match (field.number, field.value) {
-                (Self::RESOURCE_SPANS, Value::Bytes(spans)) => match resource(spans)? {
-                    Some(resource) => {
-                        verdicts.is_ours(resource.bytes, || is_ours(resource, owner))?
-                    }
-                    None => false,
-                },
-                (Self::RESOURCE_SPANS, _) => {
-                    return Err(TraceError::Protobuf {
-                        what: "a ResourceSpans that is not a message",
-                        at: field.at,
-                    });
-                }
-                // Part of the trace, but of unknown ownership.
-                _ => false,
-            };
-            match runs.last_mut() {
-                _ if !ours && foreign == ForeignSpans::Deny => {
-                    return Ok(Self {
-                        runs: Vec::new(),
-                        all: false,
-                    });
-                }
-                _ if !ours => all = false,
-                Some(run) if run.end == field.at => run.end = field.whole().end,
-                _ => runs.push(field.whole()),
-            }
-        }
-        Ok(Self { runs, all })
-    }
-
-    fn length(&self) -> usize {
-        self.runs.iter().map(Range::len).sum()
-    }
-}
-
-/// The resource of a `ResourceSpans`; `None` if it has several, which decoders would merge.
-fn resource(spans: Message<'_>) -> Result<Option<Message<'_>>, TraceError> {
-    const RESOURCE: u32 = 1;
-    let mut resource = None;
-    for field in spans.fields() {
-        let field = field?;
-        match (field.number, field.value) {
-            (RESOURCE, Value::Bytes(message)) if resource.is_none() => resource = Some(message),
-            (RESOURCE, _) => return Ok(None),
-            _ => {}
-        }
-    }
-    Ok(resource)
-}
-
-/// Whether a resource belongs to our tenants.
-fn is_ours(resource: Message<'_>, owner: &TraceOwner) -> Result<bool, TraceError> {
-    for (name, tenants) in owner.iter() {
-        match sole_string(resource, name)? {
-            Some(value) if tenants.contains(value) => {}
-            _ => return Ok(false),
-        }
-    }
-    Ok(true)
-}
-
-/// The value of the attribute with this name, if there is exactly one and it is a plain string.
-/// `None` also for a resource with an unknown field, which may contain attributes too.
-fn sole_string<'a>(resource: Message<'a>, name: &str) -> Result<Option<&'a str>, TraceError> {
-    const ATTRIBUTES: u32 = 1;
-    const DROPPED_ATTRIBUTES_COUNT: u32 = 2;
-    const ENTITY_REFS: u32 = 3;
-    let mut found = None;
-    for field in resource.fields() {
-        let field = field?;
-        let attribute = match (field.number, field.value) {
-            (ATTRIBUTES, Value::Bytes(attribute)) => attribute,
-            (DROPPED_ATTRIBUTES_COUNT, Value::Varint(_)) | (ENTITY_REFS, Value::Bytes(_)) => {
-                continue;
-            }
-            _ => return Ok(None),
-        };
-        let Some(attribute) = key_value(attribute)? else {
-            return Ok(None);
-        };
-        if attribute.key == name.as_bytes() {
-            let (None, Some(value)) = (found, attribute.value) else {
-                return Ok(None);
-            };
-            found = only_string(value)?;
-            if found.is_none() {
-                return Ok(None);
-            }
-        }
-    }
-    Ok(found)
-}
-
-struct KeyValue<'a> {
-    key: &'a [u8],
-    value: Option<Message<'a>>,
-}
-
-/// Parses an attribute. `None` if it has two keys or values (decoders take the last key and merge
-/// the values) or any other field: `key_strindex` is another way to give the key.
-fn key_value(attribute: Message<'_>) -> Result<Option<KeyValue<'_>>, TraceError> {
-    const KEY: u32 = 1;
-    const VALUE: u32 = 2;
-    let mut key = None;
-    let mut value = None;
-    for field in attribute.fields() {
-        let field = field?;
-        match (field.number, field.value) {
-            (KEY, Value::Bytes(text)) if key.is_none() => key = Some(text.bytes),
-            (VALUE, Value::Bytes(message)) if value.is_none() => value = Some(message),
-            _ => return Ok(None),
-        }
-    }
-    let key = key.unwrap_or_default();
-    Ok(Some(KeyValue { key, value }))
-}
-
-/// The string of an `AnyValue` that is a plain string.
-fn only_string(value: Message<'_>) -> Result<Option<&str>, TraceError> {
-    const STRING_VALUE: u32 = 1;
-    let mut string = None;
-    for field in value.fields() {
-        let field = field?;
-        match (field.number, field.value) {
-            (STRING_VALUE, Value::Bytes(text)) if string.is_none() => string = Some(text.bytes),
-            _ => return Ok(None),
-        }
-    }
-    Ok(string.and_then(|text| std::str::from_utf8(text).ok()))
+    let mut filter = ProtobufFilter {
+        keeps: false,
+        ..ProtobufFilter::new(api, Arc::new(owner.clone()), ForeignSpans::Deny, usize::MAX)
+    };
+    filter.push(body, &mut Vec::new())?;
+    let outcome = filter.finish(&mut Vec::new())?;
+    Ok(outcome != Outcome::Nothing)
 }
 
 #[cfg(test)]

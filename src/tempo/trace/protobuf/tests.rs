@@ -4,8 +4,8 @@ use prost::Message as _;
 use super::*;
 use crate::tempo::trace::NOT_FOUND_V2_PROTOBUF;
 use crate::tempo::trace::testing::{
-    Generated, ResourceSpans, Trace, TraceByIdResponse, all_recorded, generated, is_ours, owner,
-    owners, recorded, tenants,
+    Generated, Redacted, ResourceSpans, Trace, TraceByIdResponse, all_recorded, generated, is_ours,
+    owner, owners, recorded, redact_in_pieces, redact_protobuf, tenants,
 };
 
 fn redact(body: &Bytes, api: TraceApi, names: &[&str]) -> Redacted {
@@ -16,7 +16,7 @@ fn redact(body: &Bytes, api: TraceApi, names: &[&str]) -> Redacted {
 fn whole(redacted: &Redacted) -> Bytes {
     match redacted {
         Redacted::Nothing => Bytes::new(),
-        Redacted::Kept { body, .. } => body.concat().into(),
+        Redacted::Kept { body, .. } => body.clone().into(),
     }
 }
 
@@ -52,7 +52,7 @@ fn recorded_own_trace_loses_only_its_metrics() {
     let Redacted::Kept { body, all: true } = redact(&v1, TraceApi::V1, &["A"]) else {
         panic!("not kept whole");
     };
-    assert_eq!(body, [v1]);
+    assert_eq!(body, v1);
 
     let v2 = recorded("trace-v2-A-only-proto.pb");
     let redacted = redact(&v2, TraceApi::V2, &["A"]);
@@ -302,7 +302,92 @@ fn malformed_answers_are_errors() {
     }
 }
 
+/// A v1 answer goes on as it comes; what is ours of it, side by side, as slices of the chunk.
+#[test]
+fn v1_goes_on_at_once_and_uncopied() {
+    let spans = |tenant| {
+        field(
+            1,
+            &field(1, &field(1, &string_attribute("tenant_id", tenant))),
+        )
+    };
+    let (mine, theirs) = (spans("A"), spans("B"));
+    let body: Bytes = [&mine[..], &mine, &theirs, &mine].concat().into();
+    let owner = Arc::new(owner(&["A"]));
+    let filter = || ProtobufFilter::new(TraceApi::V1, owner.clone(), ForeignSpans::Redact, 1000);
+    let mut out = Vec::new();
+    let mut whole = filter();
+    whole.push(&body, &mut out).unwrap();
+    assert_eq!(out, [[&mine[..], &mine].concat(), mine.clone()]);
+    assert_eq!(out[0].as_ptr(), body.as_ptr());
+    assert_eq!(whole.held_bytes(), 0);
+
+    let mut cut = filter();
+    let (one, two) = (body.slice(..5), body.slice(5..=mine.len()));
+    out.clear();
+    cut.push(&one, &mut out).unwrap();
+    assert!(out.is_empty() && cut.held_bytes() >= 5);
+    cut.push(&two, &mut out).unwrap();
+    assert_eq!(out, [mine]);
+}
+
+#[test]
+fn what_is_held_back_is_bounded() {
+    let mine = field(1, &field(1, &field(1, &string_attribute("tenant_id", "A"))));
+    let limit = mine.len();
+    let held = |api, foreign, body: Vec<u8>| {
+        let mut filter = ProtobufFilter::new(api, owner(&["A"]).into(), foreign, limit);
+        filter.push(&body.into(), &mut Vec::new())
+    };
+    let too_large = Err(TraceError::TooLarge { limit });
+    let (redact, deny) = (ForeignSpans::Redact, ForeignSpans::Deny);
+    assert_eq!(held(TraceApi::V1, redact, mine.repeat(3)), Ok(()));
+    assert_eq!(held(TraceApi::V1, deny, mine.repeat(2)), too_large);
+    assert_eq!(held(TraceApi::V2, redact, field(1, &mine)), Ok(()));
+    assert_eq!(
+        held(TraceApi::V2, redact, field(1, &mine.repeat(2))),
+        too_large
+    );
+    let long = field(1, &vec![0x10; limit]);
+    assert_eq!(held(TraceApi::V1, redact, long), too_large);
+}
+
 proptest! {
+    #[test]
+    fn chunking_does_not_change_the_output(
+        made in prop::collection::vec(generated(), 0..4),
+        owner in owners(),
+        size in 1_usize..200,
+        mutation in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        partial in any::<bool>(),
+    ) {
+        let trace = Trace { resource_spans: made.iter().map(Generated::message).collect() };
+        let answer = TraceByIdResponse {
+            trace: Some(trace.clone()),
+            status: partial.into(),
+            ..Default::default()
+        };
+        let bodies = [
+            (TraceApi::V1, trace.encode_to_vec()),
+            (TraceApi::V2, answer.encode_to_vec()),
+        ];
+        for (api, mut body) in bodies {
+            if let Some((place, byte)) = mutation && !body.is_empty() {
+                let place = place.index(body.len());
+                body[place] = byte;
+            }
+            let body = Bytes::from(body);
+            for foreign in [ForeignSpans::Redact, ForeignSpans::Deny] {
+                let whole = redact_protobuf(&body, api, &owner, foreign);
+                let cut = redact_in_pieces(&body, size, api, &owner, foreign);
+                match (whole, cut) {
+                    (Ok(whole), Ok(cut)) => prop_assert_eq!(whole, cut),
+                    (whole, cut) => prop_assert!(whole.is_err() && cut.is_err()),
+                }
+            }
+        }
+    }
+
     #[test]
     fn output_is_what_a_decoder_finds_ours(
         made in prop::collection::vec(generated(), 0..6),

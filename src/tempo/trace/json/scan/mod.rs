@@ -7,7 +7,7 @@ mod state;
 
 use self::state::{Container, Escape, Expect, Token};
 use super::scalar::is_scalar;
-use super::text::plain_run;
+use crate::json_text::plain_run;
 use crate::tempo::trace::TraceError;
 
 /// The maximum depth of containers. It bounds the memory (one byte a level) and is far beyond what

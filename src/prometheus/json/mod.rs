@@ -1,15 +1,15 @@
 //! Parses JSON for filtering: objects without repeated keys, with values kept as their original
 //! bytes, and serializes it from those bytes.
 
+mod reader;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
-use std::marker::PhantomData;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use thiserror::Error;
+
+pub(super) use self::reader::{FromJson, Malformed, Raw, Reader};
+use crate::json_text::plain_run;
 
 /// A response that cannot be filtered, because it violates the upstream's API. It must not be
 /// passed on. The text quotes nothing of the response.
@@ -18,27 +18,26 @@ use thiserror::Error;
 pub struct Unreadable(pub(super) &'static str);
 
 /// Parses JSON; `what` is the error text.
-pub(super) fn read<'a, T: Deserialize<'a>>(
+pub(super) fn read<'a, T: FromJson<'a>>(
     text: &'a [u8],
     what: &'static str,
 ) -> Result<T, Unreadable> {
-    // Once for all of it: serde_json would check each string's bytes a second time.
     let text = std::str::from_utf8(text).map_err(|_| Unreadable(what))?;
-    serde_json::from_str(text).map_err(|_| Unreadable(what))
+    reader::parse(text).map_err(|Malformed| Unreadable(what))
 }
 
 /// Parses a value that was kept raw.
-pub(super) fn read_raw<'a, T: Deserialize<'a>>(
-    value: &'a RawValue,
+pub(super) fn read_raw<'a, T: FromJson<'a>>(
+    value: Raw<'a>,
     what: &'static str,
 ) -> Result<T, Unreadable> {
-    serde_json::from_str(value.get()).map_err(|_| Unreadable(what))
+    reader::parse(value.get()).map_err(|Malformed| Unreadable(what))
 }
 
 /// The envelope of every response of the API (`Response` in Prometheus, `response` in Thanos).
 /// Other keys are dropped.
 pub(super) struct Envelope<'a> {
-    pub(super) data: Option<&'a RawValue>,
+    pub(super) data: Option<Raw<'a>>,
     pub(super) warnings: Vec<Text<'a>>,
     pub(super) infos: Vec<Text<'a>>,
 }
@@ -64,46 +63,47 @@ impl<'a> Envelope<'a> {
     }
 
     /// The `data` of a response that must have some.
-    pub(super) fn data<T: Deserialize<'a>>(&self, what: &'static str) -> Result<T, Unreadable> {
+    pub(super) fn data<T: FromJson<'a>>(&self, what: &'static str) -> Result<T, Unreadable> {
         read_raw(self.data.ok_or(Unreadable("it has no `data`"))?, what)
     }
 }
 
 /// A string, borrowed unless something in it is escaped.
-#[derive(Deserialize, PartialEq, Eq, Hash)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
 impl<'a> Member<'a> for Text<'a> {
-    fn read<A: MapAccess<'a>>(_key: &str, map: &mut A) -> Result<Self, A::Error> {
-        map.next_value()
+    fn read(_key: &str, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Self::from_json(reader)
     }
 
-    fn raw(&self) -> Option<&'a RawValue> {
+    fn raw(&self) -> Option<Raw<'a>> {
         None
     }
 }
 
 /// An object in its original order, without repeated keys; its values are raw unless `V` parses
 /// them.
-pub(super) struct Object<'a, V = &'a RawValue> {
+pub(super) struct Object<'a, V = Raw<'a>> {
     members: Vec<(Cow<'a, str>, V)>,
+    whole: Raw<'a>,
 }
 
 /// How the value of an object's member is parsed.
 pub(super) trait Member<'a>: Sized {
-    fn read<A: MapAccess<'a>>(key: &str, map: &mut A) -> Result<Self, A::Error>;
+    fn read(key: &str, reader: &mut Reader<'a>) -> Result<Self, Malformed>;
 
     /// The raw value, if it was kept raw.
-    fn raw(&self) -> Option<&'a RawValue>;
+    fn raw(&self) -> Option<Raw<'a>>;
 }
 
-impl<'a> Member<'a> for &'a RawValue {
-    fn read<A: MapAccess<'a>>(_key: &str, map: &mut A) -> Result<Self, A::Error> {
-        map.next_value()
+impl<'a> Member<'a> for Raw<'a> {
+    fn read(_key: &str, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        reader.raw()
     }
 
-    fn raw(&self) -> Option<&'a RawValue> {
-        Some(self)
+    fn raw(&self) -> Option<Raw<'a>> {
+        Some(*self)
     }
 }
 
@@ -111,28 +111,28 @@ impl<'a> Member<'a> for &'a RawValue {
 /// once, not once per level.
 pub(super) trait Nesting<'a> {
     const KEY: &'static str;
-    type Value: Deserialize<'a>;
+    type Value: FromJson<'a>;
 }
 
 /// The parsed value under the key of `N`, or the raw value of another key.
 pub(super) enum Nested<'a, N: Nesting<'a>> {
     Read(N::Value),
-    Raw(&'a RawValue),
+    Raw(Raw<'a>),
 }
 
 impl<'a, N: Nesting<'a>> Member<'a> for Nested<'a, N> {
-    fn read<A: MapAccess<'a>>(key: &str, map: &mut A) -> Result<Self, A::Error> {
+    fn read(key: &str, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         if key == N::KEY {
-            map.next_value().map(Self::Read)
+            N::Value::from_json(reader).map(Self::Read)
         } else {
-            map.next_value().map(Self::Raw)
+            reader.raw().map(Self::Raw)
         }
     }
 
-    fn raw(&self) -> Option<&'a RawValue> {
+    fn raw(&self) -> Option<Raw<'a>> {
         match self {
             Self::Read(_) => None,
-            Self::Raw(value) => Some(value),
+            Self::Raw(value) => Some(*value),
         }
     }
 }
@@ -148,17 +148,22 @@ impl<'a, N: Nesting<'a>> Object<'a, Nested<'a, N>> {
 }
 
 impl<'a> Object<'a> {
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Raw<'a>)> {
         self.members().map(|(key, value)| (key, *value))
     }
 }
 
 impl<'a, V: Member<'a>> Object<'a, V> {
+    /// All of it as it came.
+    pub(super) fn whole(&self) -> Raw<'a> {
+        self.whole
+    }
+
     pub(super) fn members(&self) -> impl Iterator<Item = (&str, &V)> {
         self.members.iter().map(|(key, value)| (&**key, value))
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&'a RawValue> {
+    pub(super) fn get(&self, key: &str) -> Option<Raw<'a>> {
         let (_, value) = self.members().find(|(k, _)| *k == key)?;
         value.raw()
     }
@@ -192,10 +197,12 @@ impl<'a, V: Member<'a>> Object<'a, V> {
     }
 }
 
-impl<'a, V: Member<'a>> Deserialize<'a> for Object<'a, V> {
-    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        let members = deserializer.deserialize_map(UniqueKeys(PhantomData))?;
-        Ok(Self { members })
+impl<'a, V: Member<'a>> FromJson<'a> for Object<'a, V> {
+    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let start = reader.start();
+        let members = members(reader)?;
+        let whole = reader.since(start);
+        Ok(Self { members, whole })
     }
 }
 
@@ -218,34 +225,58 @@ impl Labels<'_> {
     }
 }
 
-impl<'a> Deserialize<'a> for Labels<'a> {
-    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        let pairs = deserializer.deserialize_map(UniqueKeys(PhantomData))?;
+impl<'a> FromJson<'a> for Labels<'a> {
+    fn from_json(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let pairs = members(reader)?;
         Ok(Self { pairs })
     }
 }
 
 /// Parses the members of an object and refuses a repeated key: parsers disagree on which of the two
 /// values counts.
-struct UniqueKeys<V>(PhantomData<V>);
-
-impl<'a, V: Member<'a>> Visitor<'a> for UniqueKeys<V> {
-    type Value = Vec<(Cow<'a, str>, V)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+fn members<'a, V: Member<'a>>(
+    reader: &mut Reader<'a>,
+) -> Result<Vec<(Cow<'a, str>, V)>, Malformed> {
+    /// Most label sets have no more.
+    const USUAL: usize = 6;
+    reader.expect(b'{')?;
+    if reader.take(b'}') {
+        return Ok(Vec::new());
     }
+    let mut members: Vec<(Cow<'a, str>, V)> = Vec::with_capacity(USUAL);
+    let mut keys = Keys::default();
+    loop {
+        let key = reader.name()?;
+        keys.add(&key);
+        let value = V::read(&key, reader)?;
+        members.push((key, value));
+        if !reader.take(b',') {
+            break;
+        }
+    }
+    reader.expect(b'}')?;
+    if keys.may_repeat && has_duplicates(&members) {
+        return Err(Malformed);
+    }
+    Ok(members)
+}
 
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members: Vec<(Cow<'a, str>, V)> = Vec::new();
-        while let Some(Text(key)) = map.next_key::<Text<'a>>()? {
-            let value = V::read(&key, &mut map)?;
-            members.push((key, value));
-        }
-        if has_duplicates(&members) {
-            return Err(A::Error::custom("a key is repeated"));
-        }
-        Ok(members)
+/// Whether any two of some keys may be equal. A cheap filter that looks at the length and two bytes
+/// of each.
+#[derive(Default)]
+struct Keys {
+    seen: u64,
+    may_repeat: bool,
+}
+
+impl Keys {
+    fn add(&mut self, key: &str) {
+        let first = key.as_bytes().first().copied().unwrap_or_default();
+        let last = key.as_bytes().last().copied().unwrap_or_default();
+        let mix = key.len() * 37 + usize::from(first) * 7 + usize::from(last) * 3;
+        let bit = 1_u64 << (mix % 64);
+        self.may_repeat |= self.seen & bit != 0;
+        self.seen |= bit;
     }
 }
 
@@ -284,7 +315,7 @@ impl<'o> ObjectWriter<'o> {
         self.out
     }
 
-    pub(super) fn raw(&mut self, key: &str, value: &RawValue) {
+    pub(super) fn raw(&mut self, key: &str, value: Raw<'_>) {
         self.key(key).extend_from_slice(value.get().as_bytes());
     }
 
@@ -318,8 +349,7 @@ pub(super) fn write_object(out: &mut Vec<u8>, object: &Object<'_>) {
 }
 
 pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
-    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    if text.bytes().all(plain) {
+    if plain_run(text.as_bytes()) == text.len() {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');

@@ -53,7 +53,7 @@ const GUARDED: [(&str, &[&str]); 4] = [
             "cli/explain/mod.rs",
             "config/files.rs",
             "config/policies.rs",
-            "prometheus/json.rs",
+            "prometheus/json/reader.rs",
             "proxy/enforce/traces/diff.rs",
             "tempo/answer.rs",
             "tempo/trace/json/text.rs",
@@ -217,7 +217,7 @@ fn only_shadow_mode_forwards_unenforced_requests() {
             ".for_evaluation(",
             &["proxy/explain/mod.rs", "proxy/shadow/evaluation.rs"],
         ),
-        (".supposing(", &["proxy/explain/mod.rs"]),
+        (".assuming(", &["proxy/explain/mod.rs"]),
     ] {
         let mut naming: Vec<String> = files
             .iter()

@@ -304,7 +304,7 @@ fn malformed_answers_are_errors() {
 
 /// A v1 answer goes on as it comes; what is ours of it, side by side, as slices of the chunk.
 #[test]
-fn v1_goes_on_at_once_and_uncopied() {
+fn bare_trace_is_forwarded_at_once_and_uncopied() {
     let spans = |tenant| {
         field(
             1,

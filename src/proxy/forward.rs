@@ -40,7 +40,8 @@ pub(super) async fn forward(
         .because(Reason::OrgIdIgnored));
     }
     let sent = Instant::now();
-    match upstream.send(request, repeat).await {
+    // On the heap: it holds what is needed to send the request a second time.
+    match Box::pin(upstream.send(request, repeat)).await {
         Ok(response) => {
             context
                 .metrics

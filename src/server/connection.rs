@@ -21,7 +21,8 @@ use super::h1_framing::Framed;
 use super::h2_stall::{Streams, WatchedBody};
 use super::half_close::HalfClose;
 use super::pace::ReadingLimits;
-use super::timeouts::{ConnectionState, Expired, TimedIo};
+use super::timed_io::TimedIo;
+use super::timeouts::{ConnectionState, Expired};
 use super::tls::{HandshakeError, Protocol, Tls};
 use crate::body::{ReceivedBody, ResponseBody};
 use crate::config::settings::Settings;
@@ -94,7 +95,8 @@ struct Connection {
 impl Connection {
     /// HTTP/1.1, or HTTP/2 where the client sends its preface first (RFC 9113 §3.3).
     async fn plain(&self, stream: TcpStream) {
-        let stream = Framed::new(TimedIo::new(stream, Arc::clone(&self.activity)));
+        let stream = TimedIo::new(stream, Arc::clone(&self.activity));
+        let stream = Framed::new(stream, &self.activity);
         let stream = HalfClose::new(stream, Arc::clone(&self.activity));
         let leaving = pin!(self.leaving());
         self.http(stream, self.builder(), leaving).await;
@@ -115,7 +117,8 @@ impl Connection {
         self.proxy.metrics().tls.handshake(result);
         match handshake {
             Ok((stream, Protocol::Http1)) => {
-                self.http(Framed::new(stream), self.builder().http1_only(), leaving)
+                let stream = Framed::new(stream, &self.activity);
+                self.http(stream, self.builder().http1_only(), leaving)
                     .await;
             }
             Ok((stream, Protocol::Http2)) => {

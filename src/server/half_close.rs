@@ -20,11 +20,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::h1_framing::Framed;
-use super::timeouts::{ConnectionState, INTERIM, TimedIo};
+use super::read_stage::{ReadStage, Staged};
+use super::timed_io::TimedIo;
+use super::timeouts::{ConnectionState, INTERIM};
 
 /// From the first interim response to the second; it doubles each time.
 const INTERIM_AGAIN: Duration = Duration::from_secs(2);
@@ -41,8 +43,10 @@ const RESET_CHECKS: [Duration; 2] = [Duration::from_millis(2), Duration::from_mi
 
 /// A cleartext stream that reports its end only once the client is found to be gone, or is not
 /// being served.
-pub(super) struct HalfClose {
-    stream: Framed<TimedIo>,
+pub(super) type HalfClose = Staged<Framed<TimedIo>, EndOfClient>;
+
+/// Holds back the end of a stream.
+pub(super) struct EndOfClient {
     activity: Arc<ConnectionState>,
     ended: Option<Ended>,
 }
@@ -64,15 +68,17 @@ struct Ended {
 
 impl HalfClose {
     pub(super) fn new(stream: Framed<TimedIo>, activity: Arc<ConnectionState>) -> Self {
-        Self {
-            stream,
+        let stage = EndOfClient {
             activity,
             ended: None,
-        }
+        };
+        Self { stream, stage }
     }
+}
 
+impl EndOfClient {
     /// Ready when the client is gone, as far as can be known.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_gone(&mut self, stream: &mut Framed<TimedIo>, cx: &mut Context<'_>) -> Poll<()> {
         let activity = &self.activity;
         let request = activity.request_number();
         let ended = match &mut self.ended {
@@ -81,11 +87,11 @@ impl HalfClose {
         };
         loop {
             let now = Instant::now();
-            if self.stream.get_ref().has_failed() || ended.has_timed_out(now, activity) {
+            if stream.get_ref().has_failed() || ended.has_timed_out(now, activity) {
                 return Poll::Ready(());
             }
             if !activity.answer_has_begun() && activity.allows_interim() && now >= ended.interim.0 {
-                match Pin::new(&mut self.stream).poll_write(cx, INTERIM) {
+                match Pin::new(&mut *stream).poll_write(cx, INTERIM) {
                     Poll::Ready(Ok(length)) if length == INTERIM.len() => {
                         let pause = ended.interim.1;
                         ended.interim = (now + pause, pause * 2);
@@ -133,48 +139,21 @@ impl Ended {
     }
 }
 
-impl AsyncRead for HalfClose {
+impl ReadStage<Framed<TimedIo>> for EndOfClient {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        &mut self,
+        stream: &mut Framed<TimedIo>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        ready!(Pin::new(&mut *stream).poll_read(cx, buf))?;
         let has_ended = buf.filled().len() == before;
-        if has_ended && self.activity.is_serving() && self.stream.is_between_requests() {
-            ready!(self.poll_gone(cx));
+        // What is not read yet of an answer that is complete is a part of it.
+        let is_served = self.activity.is_serving() || self.activity.is_write_stalled();
+        if has_ended && is_served && stream.is_between_requests() {
+            ready!(self.poll_gone(stream, cx));
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for HalfClose {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -9,6 +9,8 @@ mod h1_framing;
 mod h2_stall;
 mod half_close;
 mod pace;
+mod read_stage;
+mod timed_io;
 mod timeouts;
 pub mod tls;
 

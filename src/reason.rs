@@ -99,6 +99,10 @@ reasons! {
     Host "host" "The request names no host, or several.",
     Path "path" "The path is ambiguous, or cannot be requested.",
     UriTooLong "uri_too_long" "Path and query are longer than `limits.uri_bytes`.",
+    HeadersTooLarge "headers_too_large"
+        "The headers are longer than `limits.header_bytes`, or too many."
+        ("raise limits.header_bytes"),
+    HttpSyntax "http_syntax" "It is not valid HTTP, or where it ends has two readings.",
     MethodNotAllowed "method_not_allowed" "The endpoint does not answer this method.",
     NotAcceptable "not_acceptable" "The endpoint has no answer in a format that the client accepts.",
     Unimplemented "unimplemented" "The gRPC method, or its compression, is not served.",

@@ -23,11 +23,13 @@ const fn row(id: &'static str, attack: &'static str, tests: &'static [&'static s
 
 #[rustfmt::skip]
 const THREATS: &[Row] = &[
-    row("P1", "empty and dot segments", &["tests/e2e/hostile/requests/paths::p1_p3_p4_odd_spellings_of_data_paths_are_refused", "src/proxy/route/path::canonical_path_is_unambiguous", "src/proxy/route/path::harmlessly_odd_path_has_no_data_api_reading"]),
+    // Empty segments are cleaned, as the stores clean them: the clean path is classified and sent.
+    row("P1", "empty and dot segments", &["tests/e2e/hostile/requests/paths::p1_p3_p4_odd_spellings_of_data_paths_are_refused", "tests/e2e/hostile/requests/paths::p1_p5_empty_segments_are_cleaned_before_the_path_is_classified", "src/proxy/route/path::paths_of_data_apis_are_cleaned_as_the_stores_clean_them", "src/proxy/route/path::canonical_path_is_unambiguous", "src/proxy/route/path::harmlessly_odd_path_has_no_data_api_reading"]),
     row("P2", "escaped letters in a path", &["tests/e2e/hostile/requests/paths::p2_harmless_escapes_are_the_endpoint_they_spell"]),
     row("P3", "encoded and doubly encoded separators", &["tests/e2e/hostile/requests/paths::p1_p3_p4_odd_spellings_of_data_paths_are_refused"]),
     row("P4", "a way out of a label's name", &["tests/e2e/hostile/requests/paths::p1_p3_p4_odd_spellings_of_data_paths_are_refused"]),
-    row("P5", "a trailing slash", &["tests/e2e/hostile/requests/paths::p5_p6_near_misses_are_not_the_endpoint", "tests/e2e/traces/recorded/sent::odd_path_is_forwarded_as_parsed_or_refused"]),
+    // The same endpoint under the same rule, since that is where the stores redirect to.
+    row("P5", "a trailing slash", &["tests/e2e/hostile/requests/paths::p1_p5_empty_segments_are_cleaned_before_the_path_is_classified", "tests/e2e/hostile/requests/paths::p5_p6_near_misses_are_not_the_endpoint", "tests/e2e/traces/recorded/sent::odd_path_is_forwarded_as_parsed_or_refused"]),
     row("P6", "path parameters, NUL, fragments, another case", &["tests/e2e/hostile/requests/paths::p5_p6_near_misses_are_not_the_endpoint"]),
     row("P7", "absolute form, `*`, CONNECT", &["tests/e2e/hostile/requests/paths::p7_p9_the_route_is_by_path_alone", "tests/e2e/hostile/http2::x1_http2_heads_that_are_malformed_are_refused"]),
     row("P8", "an upstream below a path", &["tests/e2e/law/filtered::a_base_path_upstream_changes_nothing", "tests/e2e/forwarding/upstream::the_base_path_goes_before_every_path"]),
@@ -35,14 +37,19 @@ const THREATS: &[Row] = &[
     row("P10", "headers that name another path", &["tests/e2e/hostile/requests/headers::p10_h1_h3_identity_headers_of_clients_are_stripped"]),
     row("P11", "a trace id that is a path", &["tests/e2e/traces/recorded/refused::ids_that_are_none"]),
     row("P12", "endpoints that are no tenant's", &["tests/e2e/hostile/requests/paths::p12_endpoints_without_confinement_are_closed", "tests/e2e/interfaces/first_requests::flags_that_shape_queries_are_shown_and_no_others", "tests/e2e/interfaces/first_requests::endpoints_about_the_upstream_are_whole_only_where_they_are_open", "tests/e2e/interfaces/first_requests::scrape_pools_are_those_of_own_targets", "tests/e2e/hostile/red::internals_of_tempo_are_closed_behind_a_shared_gateway"]),
+    // Two different queries are refused. Of what bounds an answer the first counts, as in Go.
     row("Q1", "a parameter twice", &["tests/e2e/hostile/requests/params::q1_q2_query_is_forwarded_once_in_one_parameter"]),
     row("Q2", "a parameter in URL and body", &["tests/e2e/hostile/requests/params::q1_q2_query_is_forwarded_once_in_one_parameter"]),
     row("Q3", "several `match[]`, or none", &["tests/e2e/hostile/requests/params::q3_q4_every_selector_is_confined_and_none_means_the_tenants"]),
     row("Q4", "names that are nearly `match[]`", &["tests/e2e/hostile/requests/params::q3_q4_every_selector_is_confined_and_none_means_the_tenants"]),
+    // What Go drops is dropped, unless it names a query or selector under any reading.
     row("Q5", "`;` between parameters", &["tests/e2e/hostile/requests/params::q5_q6_q7_q8_bodies_have_one_reading_or_none"]),
-    row("Q6", "multipart", &["tests/e2e/hostile/requests/params::q5_q6_q7_q8_bodies_have_one_reading_or_none"]),
-    row("Q7", "odd content types", &["tests/e2e/hostile/requests/params::q5_q6_q7_q8_bodies_have_one_reading_or_none"]),
+    // Read as Go reads it, and sent on as one form: nothing of the parts reaches the upstream.
+    row("Q6", "multipart", &["src/prometheus/multipart::broken_bodies_are_refused", "tests/e2e/hostile/requests/params::q5_q6_q7_q8_bodies_have_one_reading_or_none"]),
+    // Go reads no parameters from them. They are ignored, and not sent on; alone they are refused.
+    row("Q7", "odd content types", &["src/prometheus/body_type::other_types_are_not_read", "tests/e2e/hostile/requests/params::q5_q6_q7_q8_bodies_have_one_reading_or_none"]),
     row("Q8", "compressed forms, and bombs", &["tests/e2e/hostile/requests/params::q5_q6_q7_q8_bodies_have_one_reading_or_none", "tests/e2e/hostile/resources::q8_r1_bombs_are_not_unpacked"]),
+    // The body of a GET is not read and not sent on.
     row("Q9", "other methods, and names that override them", &["tests/e2e/hostile/requests/params::q9_methods_are_those_of_the_endpoint"]),
     row("Q10", "too many, too long, too deep", &["tests/e2e/hostile/requests/params::q10_too_much_is_refused", "tests/e2e/hostile/resources::x3_bodies_without_end_are_bounded", "src/promql/tests/properties::long_queries_use_bounded_stack_and_time"]),
     row("Q11", "bad escapes and bad text", &["tests/e2e/hostile/requests/params::q11_bad_escapes_and_bad_text_are_refused"]),

@@ -105,8 +105,8 @@ static FIXED: [Endpoint; 21] = [
 ];
 
 /// Classifies a decoded, canonical path (one leading slash, no dot segments, no empty segments but
-/// a trailing one). A data endpoint with a trailing slash is another, unknown path, as it is
-/// upstream.
+/// a trailing one). A data endpoint with a trailing slash is another, unknown path: the slash has to
+/// be removed before, as the upstream's router does.
 pub fn classify(path: &str) -> Class {
     if let Some(known) = FIXED.iter().find(|known| known.template() == path) {
         return Class::Known(known.clone());
@@ -197,6 +197,26 @@ impl Endpoint {
     /// Whether the upstream supports this method.
     pub fn allows(&self, method: &str) -> bool {
         self.methods().contains(&method)
+    }
+
+    /// Whether the upstream refuses a call of which one parameter cannot be read, and looks for none
+    /// in `multipart/form-data`: its handler asks for `ParseForm`'s verdict, where the others take
+    /// what `FormValue` finds.
+    pub fn checks_its_form(&self) -> bool {
+        matches!(self, Self::Series | Self::Federate | Self::Rules)
+    }
+
+    /// The parameter without which the call is refused.
+    pub fn required(&self) -> Option<&'static str> {
+        match self {
+            Self::Query
+            | Self::QueryRange
+            | Self::QueryExemplars
+            | Self::ParseQuery
+            | Self::FormatQuery => Some("query"),
+            Self::Series => Some("match[]"),
+            _ => None,
+        }
     }
 
     /// What a tenant gets of an endpoint that is about the upstream itself, and the group whose

@@ -1,8 +1,9 @@
 //! Parses parameters as Go's `net/url` does (`ParseQuery`, since Go 1.17), so that the upstream
 //! parses the same from what we forward.
 //!
-//! Go drops a pair that it cannot parse, and lets some handlers continue; here it refuses the
-//! request.
+//! Go drops a pair it cannot read, and most handlers go on without it. So [`Form::read`] sets such
+//! pairs aside, and [`Form::without_unreadable`] drops those that no reader could take for a
+//! parameter that matters. [`Form::parse`] refuses them all.
 
 use std::borrow::Cow;
 
@@ -15,7 +16,19 @@ pub const MAX_PARAMETERS: usize = 1000;
 /// Parameters in their original order; names may be repeated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form<'a> {
-    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pairs: Vec<Pair<'a>>,
+    unreadable: Vec<(&'a [u8], FormError)>,
+}
+
+/// What a parameter means to a call, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// The call does not read it.
+    Ignored,
+    /// It bounds or shapes the answer.
+    Read,
+    /// It decides whose data the answer holds, or which: it is never dropped silently.
+    Decisive,
 }
 
 /// Why a query string or form body is refused. All are client errors.
@@ -36,34 +49,78 @@ pub enum FormError {
 }
 
 impl<'a> Form<'a> {
-    /// Parses a URL's query string (without `?`) or a body of `application/x-www-form-urlencoded`.
+    /// Reads a URL's query string (without `?`) or a body of
+    /// `application/x-www-form-urlencoded`, all of which has to be readable.
     pub fn parse(text: &'a [u8]) -> Result<Self, FormError> {
+        let form = Self::read(text)?;
+        form.unreadable
+            .first()
+            .map_or(Ok(()), |(_, error)| Err(*error))?;
+        Ok(form)
+    }
+
+    /// Reads the same, and sets aside what cannot be read.
+    ///
+    /// # Errors
+    /// [`FormError::TooMany`].
+    pub fn read(text: &'a [u8]) -> Result<Self, FormError> {
         let mut form = Self::default();
         let mut rest = text;
         while !rest.is_empty() {
             let (piece, after) = split_at_byte(rest, b'&');
             rest = after.unwrap_or_default();
-            if memchr(b';', piece).is_some() {
-                return Err(FormError::Semicolon);
-            }
             if piece.is_empty() {
                 continue;
             }
-            let (name, value) = split_at_byte(piece, b'=');
-            form.push_bounded(decode(name)?, decode(value.unwrap_or_default())?)?;
+            if form.len() == MAX_PARAMETERS {
+                return Err(FormError::TooMany);
+            }
+            match pair(piece) {
+                Ok(pair) => form.pairs.push(pair),
+                Err(error) => form.unreadable.push((piece, error)),
+            }
         }
         Ok(form)
     }
 
-    /// Appends the parameters of another form (the body's) to these (the URL's).
+    /// Puts the parameters of another form (the URL's) after these (the body's): of several of
+    /// one name Go takes the first.
     pub fn merge(mut self, other: Self) -> Result<Self, FormError> {
-        if self.pairs.len() + other.pairs.len() > MAX_PARAMETERS {
+        if self.len() + other.len() > MAX_PARAMETERS {
             return Err(FormError::TooMany);
         }
         self.pairs.extend(other.pairs);
+        self.unreadable.extend(other.unreadable);
         Ok(self)
     }
 
+    /// Drops the pairs that could not be read: those that Go drops, if they name nothing
+    /// [decisive](Weight::Decisive), and those that Go reads and no text are, if the call ignores
+    /// them.
+    ///
+    /// # Errors
+    /// Why another pair could not be read.
+    pub fn without_unreadable(
+        mut self,
+        weight: impl Fn(&str) -> Weight,
+    ) -> Result<Self, FormError> {
+        for (piece, error) in std::mem::take(&mut self.unreadable) {
+            let matters = match error {
+                FormError::Semicolon | FormError::BadEscape => Weight::Decisive,
+                _ => Weight::Read,
+            };
+            if names(piece).any(|name| weight(&name) >= matters) {
+                return Err(error);
+            }
+        }
+        Ok(self)
+    }
+
+    fn len(&self) -> usize {
+        self.pairs.len() + self.unreadable.len()
+    }
+
+    /// Adds one parameter.
     pub fn push(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
         self.pairs.push((name.into(), value.into()));
     }
@@ -92,18 +149,30 @@ impl<'a> Form<'a> {
         // It is ASCII: nothing is lost.
         String::from_utf8(out).unwrap_or_default()
     }
+}
 
-    fn push_bounded(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> Result<(), FormError> {
-        if self.pairs.len() == MAX_PARAMETERS {
-            return Err(FormError::TooMany);
-        }
-        self.pairs.push((name, value));
-        Ok(())
+/// A name and its value.
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+fn pair(piece: &[u8]) -> Result<Pair<'_>, FormError> {
+    if memchr(b';', piece).is_some() {
+        return Err(FormError::Semicolon);
     }
+    let (name, value) = split_at_byte(piece, b'=');
+    Ok((decode(name)?, decode(value.unwrap_or_default())?))
+}
+
+/// The names in a pair that could not be read, as the most lenient reader could come to see them.
+fn names(piece: &[u8]) -> impl Iterator<Item = String> {
+    piece.split(|byte| *byte == b';').map(|part| {
+        let (name, _) = split_at_byte(part, b'=');
+        let name: Vec<u8> = percent_encoding::percent_decode(name).collect();
+        String::from_utf8_lossy(&name).into_owned()
+    })
 }
 
 impl<'a> IntoIterator for Form<'a> {
-    type Item = (Cow<'a, str>, Cow<'a, str>);
+    type Item = Pair<'a>;
     type IntoIter = std::vec::IntoIter<Self::Item>;
 
     fn into_iter(self) -> Self::IntoIter {
@@ -257,6 +326,44 @@ mod tests {
             full.merge(Form::parse(b"b").unwrap()),
             Err(FormError::TooMany)
         );
+    }
+
+    #[test]
+    fn unreadable_pairs_are_dropped_unless_they_matter() {
+        let weight = |name: &str| match name {
+            "query" => Weight::Decisive,
+            "time" => Weight::Read,
+            _ => Weight::Ignored,
+        };
+        let left = |text: &str| {
+            let form = Form::read(text.as_bytes()).unwrap();
+            form.without_unreadable(weight).map(|form| form.encode())
+        };
+        for text in [
+            "query=up&x=1;y=2",
+            "query=up&;",
+            "query=up&x=%zz",
+            "%zz=1&query=up",
+            "query=up&x=%ff",
+            "query=up&x=%00",
+            "query=up&%ff=1",
+            // Go drops these as well, and answers as if there were no time.
+            "query=up&time=5;",
+            "query=up&time=%",
+        ] {
+            assert_eq!(left(text), Ok("query=up".to_owned()), "{text}");
+        }
+        for (text, error) in [
+            ("query=up;", FormError::Semicolon),
+            ("x=1;query=up", FormError::Semicolon),
+            ("x=1;%71uery=up", FormError::Semicolon),
+            ("query=%zz", FormError::BadEscape),
+            ("query=%ff", FormError::NotUtf8),
+            ("query=up&time=%ff", FormError::NotUtf8),
+            ("query=up&time=%00", FormError::Nul),
+        ] {
+            assert_eq!(left(text), Err(error), "{text}");
+        }
     }
 
     #[test]

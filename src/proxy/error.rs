@@ -37,6 +37,8 @@ pub(crate) enum ErrorKind {
     TooLarge,
     /// A path and query over their limit.
     UriTooLong,
+    /// Headers over their limit.
+    HeadersTooLarge,
     /// Valid, but it asks for more than the caller's tenant may. Grafana retries a 400.
     Unprocessable,
     /// The caller's tenant sends too many requests, too often or at once.
@@ -72,6 +74,7 @@ impl ErrorKind {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -92,6 +95,7 @@ impl ErrorKind {
             | Self::MethodNotAllowed
             | Self::TooLarge
             | Self::UriTooLong
+            | Self::HeadersTooLarge
             | Self::UnsupportedMediaType => "bad_data",
             Self::Unprocessable => "execution",
             Self::TooManyRequests => "too_many_requests",
@@ -114,6 +118,7 @@ impl ErrorKind {
         match self {
             Self::BadRequest
             | Self::UriTooLong
+            | Self::HeadersTooLarge
             | Self::Unprocessable
             | Self::UnsupportedMediaType
             | Self::NotAcceptable => Code::InvalidArgument,
@@ -141,6 +146,7 @@ impl ErrorKind {
             Self::RequestTimeout => Reason::RequestTimeout,
             Self::TooLarge => Reason::BodyTooLarge,
             Self::UriTooLong => Reason::UriTooLong,
+            Self::HeadersTooLarge => Reason::HeadersTooLarge,
             Self::Unprocessable => Reason::QueryTooLong,
             Self::TooManyRequests => Reason::TenantRequests,
             Self::UnsupportedMediaType => Reason::UnsupportedMediaType,
@@ -333,10 +339,16 @@ pub(crate) enum Dialect {
 impl Dialect {
     /// The dialect that the client of a request most likely expects.
     pub(crate) fn of_request<B>(request: &Request<B>) -> Self {
-        let path = request.uri().path();
         if headers::is_grpc(request.headers()) {
             Self::Grpc
-        } else if path.starts_with("/api/") && !path.starts_with("/api/v1/") {
+        } else {
+            Self::of_path(request.uri().path())
+        }
+    }
+
+    /// The same by the path alone.
+    pub(crate) fn of_path(path: &str) -> Self {
+        if path.starts_with("/api/") && !path.starts_with("/api/v1/") {
             Self::Plain
         } else {
             Self::Prometheus

@@ -25,6 +25,8 @@
 //! A query of several clusters is enforced once for all, and each response is made as if it were
 //! the only one ([`fan_out`]).
 //!
+//! What the HTTP library refuses before it is a request is answered by [`unread`].
+//!
 //! The steps share the [`context`]: the [`rules`] in force when the request began, and where steps
 //! report. The [`record`] outlives the headers of the response; it is written when the body ends.
 //! Rules and their run-time state are replaced together, as one [`snapshot`].
@@ -55,13 +57,17 @@ pub mod rules;
 mod serve;
 mod shadow;
 pub mod snapshot;
+mod unread;
 
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hyper::{Request, Response};
+use bytes::Bytes;
+use hyper::body::Body as _;
+use hyper::header::CONTENT_LENGTH;
+use hyper::{Method, Request, Response};
 
 use self::cors::Cors;
 use self::defect::caught;
@@ -69,6 +75,7 @@ use self::deliver::Delivery;
 use self::error::Dialect;
 use self::record::{RequestHead, RequestRecord, method_name};
 use self::snapshot::Snapshot;
+pub(crate) use self::unread::Unread;
 use crate::body::{ReceivedBody, ResponseBody};
 use crate::server::InFlight;
 use crate::telemetry::audit::Audit;
@@ -156,6 +163,7 @@ impl Proxy {
         let settings = &snapshot.settings().compression;
         let delivery = Delivery::to(settings, request.headers(), ends.client);
         let trace_id = request_head.trace_id;
+        let is_head = request.method() == Method::HEAD;
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
         let mut record = RequestRecord::begin(metrics, trail, spans, in_flight, request_head);
         let context = snapshot.context(Arc::clone(&self.metrics), record.queries());
@@ -169,11 +177,16 @@ impl Proxy {
             let serving = pin!(serve::serve(&snapshot, &context, request, &mut record));
             caught(log::in_trace(trace_id, serving), &self.metrics).await
         };
-        let mut response = answered.unwrap_or_else(|error| {
+        let response = answered.unwrap_or_else(|error| {
             record.fail(&error);
             record.release();
             error.render(record.dialect()).map(ResponseBody::whole)
         });
+        let mut response = if is_head {
+            without_body(response)
+        } else {
+            response
+        };
         if let Some(cors) = cors {
             cors.apply(response.headers_mut());
         }
@@ -184,6 +197,18 @@ impl Proxy {
         });
         response.map(|body| body.on_end(record))
     }
+}
+
+/// The answer to a HEAD (RFC 9110 §9.3.2): HTTP/1.1 has no place for a body there, and on HTTP/2 the
+/// library would send one.
+fn without_body(response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        head.headers
+            .entry(CONTENT_LENGTH)
+            .or_insert_with(|| length.into());
+    }
+    Response::from_parts(head, ResponseBody::whole(Bytes::new()))
 }
 
 #[cfg(test)]

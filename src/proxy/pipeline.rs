@@ -44,7 +44,10 @@ pub(super) struct Received<'r, B> {
 impl<'r, B> Received<'r, B> {
     pub(super) fn new(rules: &'r Rules, mut request: Request<B>) -> Result<Self, ProxyError> {
         let host = entry::check(&request, rules.settings().limits.uri_bytes)?;
+        // A prefix has one spelling; the path behind it is cleaned.
         let cluster = cluster::enter(rules, host, &mut request)?;
+        entry::clean(&mut request)?;
+        entry::without_last_slash(&mut request)?;
         Ok(Self {
             rules,
             cluster,

@@ -18,9 +18,11 @@ use tokio::net::TcpStream;
 use super::connection_table::Entry;
 use super::drain::DrainWatch;
 use super::h1_framing::Framed;
+use super::h2_refusals::AnsweredH2;
 use super::h2_stall::{Streams, WatchedBody};
 use super::half_close::HalfClose;
 use super::pace::ReadingLimits;
+use super::refusals::Refusals;
 use super::timed_io::TimedIo;
 use super::timeouts::{ConnectionState, Expired};
 use super::tls::{HandshakeError, Protocol, Tls};
@@ -56,14 +58,17 @@ pub(super) async fn serve(
     let settings = Arc::clone(snapshot.settings());
     let tls = snapshot.tls().get(address);
     drop(snapshot);
+    let (activity, client) = (Arc::clone(entry.activity()), stream.peer_addr().ok());
+    let refusals = Refusals::new(Arc::clone(&proxy), Arc::clone(&activity), client);
     let connection = Connection {
-        activity: Arc::clone(entry.activity()),
+        activity,
         ends: Ends {
             listener: address,
-            client: stream.peer_addr().ok(),
+            client,
         },
         settings,
         proxy,
+        refusals: Arc::new(refusals),
         drain,
     };
     match tls {
@@ -89,6 +94,7 @@ struct Connection {
     activity: Arc<ConnectionState>,
     ends: Ends,
     proxy: Arc<Proxy>,
+    refusals: Arc<Refusals>,
     drain: DrainWatch,
 }
 
@@ -96,7 +102,7 @@ impl Connection {
     /// HTTP/1.1, or HTTP/2 where the client sends its preface first (RFC 9113 §3.3).
     async fn plain(&self, stream: TcpStream) {
         let stream = TimedIo::new(stream, Arc::clone(&self.activity));
-        let stream = Framed::new(stream, &self.activity);
+        let stream = Framed::new(stream, &self.activity, Some(&self.refusals));
         let stream = HalfClose::new(stream, Arc::clone(&self.activity));
         let leaving = pin!(self.leaving());
         self.http(stream, self.builder(), leaving).await;
@@ -117,7 +123,7 @@ impl Connection {
         self.proxy.metrics().tls.handshake(result);
         match handshake {
             Ok((stream, Protocol::Http1)) => {
-                let stream = Framed::new(stream, &self.activity);
+                let stream = Framed::new(stream, &self.activity, Some(&self.refusals));
                 self.http(stream, self.builder().http1_only(), leaving)
                     .await;
             }
@@ -142,6 +148,7 @@ impl Connection {
         let timeouts = self.settings.timeouts;
         let reading = self.reading_limits();
         let service = service_fn(|request| self.answer(request));
+        let stream = AnsweredH2::new(stream, Arc::clone(&self.refusals));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut draining = false;
         loop {
@@ -171,6 +178,9 @@ impl Connection {
                 served = connection.as_mut() => {
                     if let Err(error) = served {
                         tracing::debug!(%error, "a connection ended early");
+                        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+                            self.refusals.connection_ended(error);
+                        }
                     }
                     return;
                 }
@@ -193,7 +203,7 @@ impl Connection {
         let is_multiplexed = version == Version::HTTP_2;
         let in_flight = self.activity.request_begins(version);
         let (proxy, drain) = (Arc::clone(&self.proxy), self.drain.clone());
-        let ends = self.ends;
+        let (ends, refusals) = (self.ends, Arc::clone(&self.refusals));
         let awaits_continue = request.headers().contains_key(EXPECT);
         let (parts, incoming) = request.into_parts();
         let (body, rest) = if is_multiplexed {
@@ -211,6 +221,9 @@ impl Connection {
             if !is_multiplexed && (!is_reusable || drain.has_begun()) {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
+            }
+            if !is_multiplexed {
+                refusals.expect(&response);
             }
             Ok(response.map(|body| WatchedBody::new(body, is_multiplexed)))
         }

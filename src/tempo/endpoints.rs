@@ -195,12 +195,13 @@ pub fn check_trace_id(id: &str) -> Result<(), PathError> {
 }
 
 impl Endpoint {
-    /// The only allowed method, as written in `Allow`. Tempo itself treats any method like GET and
-    /// does not read the body.
-    pub fn method(&self) -> &'static str {
+    /// The methods that are taken, as `Allow` lists them, the usual one first. Tempo itself answers
+    /// any method as if it were GET, without reading the body; those that real clients use are
+    /// taken so.
+    pub fn methods(&self) -> &'static [&'static str] {
         match self {
-            Self::TraceDiff => "POST",
-            _ => "GET",
+            Self::TraceDiff => &["POST"],
+            _ => &["GET", "HEAD", "POST"],
         }
     }
 

@@ -126,7 +126,7 @@ struct Times<'a> {
 }
 
 impl<'a> Times<'a> {
-    /// Each may be given only once: parsers differ in which of several counts.
+    /// Of several Tempo takes the first.
     fn read(given: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, Unreadable> {
         let mut times = Self::default();
         let mut seen: Vec<&str> = Vec::new();
@@ -139,10 +139,7 @@ impl<'a> Times<'a> {
                 _ => continue,
             };
             if seen.contains(&name) {
-                return Err(Unreadable {
-                    problem: format!("`{name}` is given more than once"),
-                    hint: "give it once",
-                });
+                continue;
             }
             seen.push(name);
             *place = Some(value).filter(|value| !value.is_empty());
@@ -287,7 +284,7 @@ mod tests {
             (&[("start", "99999999999999999999"), ("end", "60")], None),
             (&[("since", "1h"), ("start", "1")], None),
             (&[("since", "-1h")], None),
-            (&[("start", "1"), ("start", "1"), ("end", "2")], None),
+            (&[("start", "1"), ("start", "2"), ("end", "61")], Some(60)),
         ] {
             assert_eq!(metrics(given), expected, "{given:?}");
         }

@@ -12,6 +12,7 @@ mod kit;
 mod admin;
 mod audit;
 mod cache;
+mod clients;
 mod clusters;
 mod connections;
 mod deploy;

@@ -58,15 +58,15 @@ impl Tag {
         match self {
             Self::Metrics => {
                 "The API of Prometheus and Thanos. Parameters go by an allow-list: those that \
-                 neither reads are dropped. One that counts once may be repeated with the same \
-                 value, and is refused with another. Errors are Prometheus' JSON. Where the config \
+                 neither reads are dropped. Of one that counts once the first is taken, of a form \
+                 before that of the URL; two different queries are refused. Errors are Prometheus' JSON. Where the config \
                  names clusters, `GET /clusters` lists those that the token may use, each has all \
                  of this below `/clusters/{name}`, and `query` and `query_range` at the root take \
                  `cluster`, up to 32 times: each answers for itself."
             }
             Self::Traces => {
                 "The API of Grafana Tempo. Parameters go by an allow-list: those that Tempo would \
-                 ignore are dropped; none may be given twice. Errors are plain text. \
+                 ignore are dropped; of several of one name the first counts. Errors are plain text. \
                  Streaming by gRPC is served on the same port; see `x-grpc`."
             }
             Self::Admin => {

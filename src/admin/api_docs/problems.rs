@@ -2,14 +2,15 @@
 
 use crate::proxy::error::ErrorKind;
 
-/// Errors of every data API call.
-pub(super) const ANY: [ErrorKind; 14] = [
+/// What every call of a data API may be answered.
+pub(super) const ANY: [ErrorKind; 15] = [
     ErrorKind::BadRequest,
     ErrorKind::Unauthenticated,
     ErrorKind::Forbidden,
     ErrorKind::MethodNotAllowed,
     ErrorKind::TooLarge,
     ErrorKind::UriTooLong,
+    ErrorKind::HeadersTooLarge,
     ErrorKind::TooManyRequests,
     ErrorKind::Internal,
     ErrorKind::UpstreamUnreachable,
@@ -43,6 +44,9 @@ pub(super) fn meaning(kind: ErrorKind) -> &'static str {
         ErrorKind::RequestTimeout => "The body stalled for longer than `timeouts.body_idle`.",
         ErrorKind::TooLarge => "A body or message is over its limit.",
         ErrorKind::UriTooLong => "Path and query are longer than `limits.uri_bytes`.",
+        ErrorKind::HeadersTooLarge => {
+            "The headers are longer than `limits.header_bytes`, or too many."
+        }
         ErrorKind::Unprocessable => {
             "The query cannot be confined as it is written (`info()`, hints), is over a limit of \
              every query, or asks for a longer range, more points or smaller steps than \

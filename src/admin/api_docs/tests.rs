@@ -60,8 +60,10 @@ fn routed() -> BTreeMap<(String, String), (String, BTreeSet<String>)> {
         let table = traces_table::for_endpoint(&endpoint)
             .iter()
             .map(|(name, _)| *name);
-        let (method, name) = (endpoint.method(), endpoint.name());
-        add(endpoint.template(), &[method], name, table.collect());
+        // HEAD and POST are taken for GET, as Tempo does.
+        let (methods, name) = (endpoint.methods(), endpoint.name());
+        let usual = methods.get(..1).unwrap_or_default();
+        add(endpoint.template(), usual, name, table.collect());
     }
     for endpoint in Admin::ALL {
         let name = match endpoint.path() {

@@ -60,8 +60,8 @@ pub(super) fn calls() -> Vec<Call> {
 }
 
 fn methods(endpoint: &Endpoint) -> &'static [&'static str] {
-    match endpoint.method() {
-        "POST" => &["POST"],
+    match endpoint {
+        Endpoint::TraceDiff => &["POST"],
         _ => &["GET"],
     }
 }

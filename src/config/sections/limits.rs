@@ -75,6 +75,9 @@ impl Default for Limits {
     }
 }
 
+/// The longest path and query that the HTTP library takes (`MAX_LEN` in `uri/mod.rs` of `http`).
+const LONGEST_URI: usize = 65_534;
+
 pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
     let default = Limits::default();
     let mut section = r.section(field)?;
@@ -134,6 +137,10 @@ pub(super) fn limits(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Limits> {
             let bytes = size(r, field, 1..=MIB)?;
             if bytes > longest {
                 return Err(r.error(field, "must not be more than header_bytes"));
+            }
+            if bytes > LONGEST_URI {
+                let text = "must not be more than 65534, which is the longest URL that is read";
+                return Err(r.error(field, text));
             }
             Ok(bytes)
         },

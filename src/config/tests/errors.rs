@@ -152,6 +152,10 @@ fn types() {
             "41: limits.uri_bytes: must not be more than header_bytes",
         ),
         (
+            "limits: {header_bytes: 128KiB, uri_bytes: 65535}",
+            "43: limits.uri_bytes: must not be more than 65534, which is the longest URL that is read",
+        ),
+        (
             "limits: {body_bytes: 0}",
             "22: limits.body_bytes: must be between 1 and 1GiB",
         ),

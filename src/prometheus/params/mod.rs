@@ -65,8 +65,8 @@ pub enum ParamError<R> {
         name: &'static str,
         reason: &'static str,
     },
-    /// A parameter that is used once was given with different values.
-    #[error("parameter `{0}` is given more than once, with different values")]
+    /// A query was given twice, and differently.
+    #[error("parameter `{0}` is given more than once, with different values; give it once")]
     Ambiguous(&'static str),
     /// Longer than [`MAX_VALUE_BYTES`].
     #[error("parameter `{0}` is longer than {MAX_VALUE_BYTES} bytes")]
@@ -96,7 +96,7 @@ pub fn allow<'a, C: Confine>(
 ) -> Result<Allowed<'a>, ParamError<C::Refusal>> {
     let mut decision = Decision::default();
     for given in read(table::of(endpoint), form)? {
-        decision.take(given, matchers, confine)?;
+        decision.take(given, endpoint, matchers, confine)?;
     }
     decision.complete(endpoint, matchers)
 }
@@ -108,9 +108,8 @@ struct Given<'a> {
     value: Cow<'a, str>,
 }
 
-/// Keeps the parameters on the list, and one of those that are used once. Go takes the first of
-/// several, other parsers the last: so a repeated equal value is accepted, and a different one is
-/// an error.
+/// Keeps what is on the list, and of what counts once the first, as Go does. Other readers take the
+/// last: so a second query is an error, unless it is the same or empty.
 fn read<'a, R>(table: Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamError<R>> {
     let mut all: Vec<Given<'a>> = Vec::new();
     for (name, value) in form {
@@ -126,8 +125,10 @@ fn read<'a, R>(table: Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamErro
                 policy: *policy,
                 value,
             }),
-            Some(given) if given.value == value => {}
-            Some(_) => return Err(ParamError::Ambiguous(name)),
+            Some(first) if policy.is_query() && !value.is_empty() && first.value != value => {
+                return Err(ParamError::Ambiguous(name));
+            }
+            Some(_) => {}
         }
     }
     Ok(all)
@@ -144,6 +145,7 @@ impl<'a> Decision<'a> {
     fn take<C: Confine>(
         &mut self,
         given: Given<'a>,
+        endpoint: &Endpoint,
         matchers: &Matchers,
         confine: &mut C,
     ) -> Result<(), ParamError<C::Refusal>> {
@@ -157,6 +159,11 @@ impl<'a> Decision<'a> {
             Policy::Query => {
                 let confined = confine.query(&value).map_err(ParamError::Refused)?;
                 self.send_confined(name, confined)?;
+            }
+            // Without a matcher, a store's querier selects nothing; with ours it would select all.
+            Policy::Selectors if *endpoint == Endpoint::Federate && has_no_matcher(&value) => {
+                self.selectors += 1;
+                self.send_confined(name, nothing_of(matchers))?;
             }
             Policy::Selectors => {
                 let confined = confine.selector(&value).map_err(ParamError::Refused)?;
@@ -240,14 +247,26 @@ impl<'a> Decision<'a> {
                     self.send_confined("match[]", format!("{{{}}}", matchers.promql()))?;
                 }
                 Endpoint::Federate => {
-                    let none = format!("{{{},__name__=\"\"}}", matchers.promql());
-                    self.send_confined("match[]", none)?;
+                    self.send_confined("match[]", nothing_of(matchers))?;
                 }
                 _ => {}
             }
         }
         Ok(self.allowed)
     }
+}
+
+/// Whether a selector is `{}`.
+fn has_no_matcher(selector: &str) -> bool {
+    selector
+        .split_ascii_whitespace()
+        .flat_map(str::chars)
+        .eq("{}".chars())
+}
+
+/// A selector that selects nothing: every series has a name.
+fn nothing_of(matchers: &Matchers) -> String {
+    format!("{{{},__name__=\"\"}}", matchers.promql())
 }
 
 /// Go's `strconv.ParseBool`.

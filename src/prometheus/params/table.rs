@@ -2,7 +2,9 @@
 //! handlers in `web/api/v1/api.go`, `web/federate.go` (Prometheus) and `pkg/api/query/v1.go`,
 //! `pkg/queryfrontend` (Thanos).
 
+use super::super::clusters;
 use super::super::endpoints::Endpoint;
+use super::super::form::Weight;
 
 /// What is done with a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +34,27 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// Whether the upstream uses one value of the parameter, not a list.
+    /// Whether it is a query, of which there may not be two.
+    pub fn is_query(self) -> bool {
+        matches!(self, Self::Query | Self::PrintedQuery)
+    }
+
+    /// What it means to a call that a parameter cannot be read.
+    fn weight(self) -> Weight {
+        match self {
+            Self::Pass | Self::PassList | Self::OneOf(_) | Self::ForbidIfOn(_) | Self::Local(_) => {
+                Weight::Read
+            }
+            Self::Query
+            | Self::Selectors
+            | Self::CheckedSelectors
+            | Self::PrintedQuery
+            | Self::Labels
+            | Self::Forbid(_) => Weight::Decisive,
+        }
+    }
+
+    /// Whether the upstream reads one value of the parameter, not a list.
     pub fn is_used_once(self) -> bool {
         matches!(
             self,
@@ -79,6 +101,16 @@ pub fn of(endpoint: &Endpoint) -> Table {
         | Endpoint::ScrapePools
         | Endpoint::Features => &[],
     }
+}
+
+/// What a parameter means to a call.
+pub fn weight(endpoint: &Endpoint, name: &str) -> Weight {
+    if name == clusters::PARAMETER {
+        return Weight::Decisive;
+    }
+    let mut listed = of(endpoint).iter();
+    let listed = listed.find(|(known, _)| *known == name);
+    listed.map_or(Weight::Ignored, |(_, policy)| policy.weight())
 }
 
 const STORE_MATCH: (&str, Policy) = (

@@ -2,7 +2,9 @@
 //!
 //! The message (`prompb.ReadRequest`) is edited in its wire format without decoding it: apart from
 //! what is added, it is byte for byte the original. A query's matchers are a conjunction of
-//! submessages, so one more narrows it whatever the others contain.
+//! submessages, so one more narrows it whatever the others contain. Only a query without any selects
+//! nothing in a store, where the tenants' alone would select all their series: it gets a matcher that
+//! no series meets besides.
 //!
 //! A Prometheus whose external labels include the tenant label takes an equality matcher on it as
 //! one on itself (`filterExtLabelsFromMatchers`): right for one tenant; for several it finds
@@ -71,9 +73,15 @@ fn confine_message(message: &[u8], added: &[u8]) -> Result<Vec<u8>, RemoteReadEr
                 if queries > MAX_QUERIES {
                     return Err(RemoteReadError::TooManyQueries);
                 }
-                check_query(query)?;
-                wire::put_bytes_head(&mut out, 1, query.bytes.len() + added.len());
+                let nothing = if has_matchers(query)? {
+                    Vec::new()
+                } else {
+                    encode_matcher(0, "__name__", "")
+                };
+                let length = query.bytes.len() + added.len() + nothing.len();
+                wire::put_bytes_head(&mut out, 1, length);
                 out.extend_from_slice(query.bytes);
+                out.extend_from_slice(&nothing);
                 out.extend_from_slice(added);
             }
             (2, Value::Varint(_) | Value::Bytes(_)) => out.extend_from_slice(field.encoded),
@@ -84,31 +92,39 @@ fn confine_message(message: &[u8], added: &[u8]) -> Result<Vec<u8>, RemoteReadEr
 }
 
 /// `Query`: 1 start, 2 end, 3 matchers, 4 hints.
-fn check_query(query: Message<'_>) -> Result<(), RemoteReadError> {
+fn has_matchers(query: Message<'_>) -> Result<bool, RemoteReadError> {
+    let mut has_matchers = false;
     for field in query.fields() {
         let field = field?;
         match (field.number, field.value) {
-            (1 | 2, Value::Varint(_)) | (3 | 4, Value::Bytes(_)) => {}
+            (3, Value::Bytes(_)) => has_matchers = true,
+            (1 | 2, Value::Varint(_)) | (4, Value::Bytes(_)) => {}
             _ => return Err(RemoteReadError::Unknown("a field of a query")),
         }
     }
-    Ok(())
+    Ok(has_matchers)
 }
 
 /// The matchers as fields of a `Query`: `LabelMatcher` is 1 type, 2 name, 3 value.
 fn encode_matchers(matchers: &Matchers) -> Vec<u8> {
     let mut out = Vec::new();
     for matcher in matchers.iter() {
-        let mut message = Vec::with_capacity(matcher.label().len() + matcher.value().len() + 16);
         let op = match matcher.op() {
             MatchOp::Equal => 0,
             MatchOp::Regex => 2,
         };
-        wire::put_uint(&mut message, 1, op);
-        wire::put_bytes(&mut message, 2, matcher.label().as_bytes());
-        wire::put_bytes(&mut message, 3, matcher.value().as_bytes());
-        wire::put_bytes(&mut out, 3, &message);
+        out.extend(encode_matcher(op, matcher.label(), matcher.value()));
     }
+    out
+}
+
+fn encode_matcher(op: u64, label: &str, value: &str) -> Vec<u8> {
+    let mut message = Vec::with_capacity(label.len() + value.len() + 16);
+    wire::put_uint(&mut message, 1, op);
+    wire::put_bytes(&mut message, 2, label.as_bytes());
+    wire::put_bytes(&mut message, 3, value.as_bytes());
+    let mut out = Vec::with_capacity(message.len() + 8);
+    wire::put_bytes(&mut out, 3, &message);
     out
 }
 

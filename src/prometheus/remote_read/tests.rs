@@ -112,6 +112,14 @@ fn every_query_gets_every_matcher_and_is_otherwise_unmodified() {
     };
     let mut want = request.clone();
     for query in &mut want.queries {
+        // Without a matcher it selects nothing, and goes on to.
+        if query.matchers.is_empty() {
+            query.matchers.push(PbMatcher {
+                r#type: 0,
+                name: "__name__".into(),
+                value: String::new(),
+            });
+        }
         query.matchers.extend(added());
     }
     assert_eq!(confined(&request.encode_to_vec()), Ok(want));

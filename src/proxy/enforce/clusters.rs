@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use hyper::{Method, Request};
 
+use super::input::MetricsCall;
 use super::metrics::{self, Rebuild};
-use super::{Enforcement, OwnAnswer, ResponsePlan, UpstreamTarget, input, query_size};
+use super::{Enforcement, OwnAnswer, ResponsePlan, UpstreamTarget, query_size};
 use crate::auth::Caller;
 use crate::body::ClientBody;
 use crate::config::settings::Api;
@@ -70,8 +71,8 @@ pub(super) fn query(
 ) -> Result<Enforcement, ProxyError> {
     let matchers = metrics::admitted_matchers(endpoint, caller, request.method())?;
     let room = context.request_room(caller.holder());
-    let (head, body) = input::read(request, endpoint)?;
-    let (names, form) = clusters::split(input::parameters(&head, &body)?);
+    let call = MetricsCall::new(request, endpoint)?;
+    let (names, form) = clusters::split(call.parameters(endpoint)?);
     let upstreams = upstreams_of(route, caller, &names)?;
     query_size::metrics(context, endpoint, &form)?;
     context.queries.received_parameters(form.iter());
@@ -88,9 +89,14 @@ pub(super) fn query(
             Some(_) => ResponsePlan::Scrub(origin.clone()),
         };
         let rebuild = Rebuild {
-            target: &UpstreamTarget::new(&context.rules, upstream, Some(caller), &head.headers),
+            target: &UpstreamTarget::new(
+                &context.rules,
+                upstream,
+                Some(caller),
+                &call.head.headers,
+            ),
             endpoint,
-            head: &head,
+            head: &call.head,
             budget: &room.budget,
         };
         rebuild.form(&sent, plan)

@@ -23,6 +23,7 @@ pub(super) use self::enforced::{
     Enforced, Filter, GrpcAnswer, Origin, Page, ResponsePlan, TraceOwnership, TracesAnswer,
     VerifyTraces, WholeAnswer,
 };
+pub(super) use self::input::shown;
 pub(super) use self::traces::TracesToVerify;
 pub(super) use self::unmodified::unmodified;
 use super::context::RequestContext;
@@ -70,8 +71,7 @@ pub(super) fn reads_body(
     match &route.target {
         Target::Metrics(endpoint) | Target::ClusterQuery(endpoint) => {
             metrics::admitted_matchers(endpoint, caller, request.method())?;
-            input::check(request.method(), request.headers(), true, endpoint)?;
-            Ok(true)
+            input::reads_body(request, endpoint)
         }
         Target::Traces(endpoint) => traces::reads_body(context, endpoint, caller, request.method()),
         Target::Grpc(_) => {

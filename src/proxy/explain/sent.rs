@@ -9,7 +9,7 @@ use crate::body::RequestBody;
 use crate::config::settings::{Api, ForeignMatchers};
 use crate::prometheus::form::Form;
 use crate::promql::{self, Agreements, Confined};
-use crate::proxy::enforce::{Enforced, Filter, ResponsePlan, TracesAnswer};
+use crate::proxy::enforce::{Enforced, Filter, ResponsePlan, TracesAnswer, shown};
 use crate::proxy::rules::Rules;
 use crate::tenancy::{Matchers, TenantScope};
 use crate::traceql;
@@ -21,11 +21,9 @@ type ByteRange = (usize, usize);
 pub(super) struct OriginalParameters(Vec<(String, String)>);
 
 impl OriginalParameters {
-    /// Of URL and body, in the order in which they are parsed.
+    /// Of body and URL, in the order in which they are read.
     pub(super) fn of<B>(request: &Request<B>, body: &Bytes) -> Self {
-        let mut all = pairs(request.uri().query().unwrap_or_default().as_bytes());
-        all.extend(pairs(body));
-        Self(all)
+        Self(shown(request, body))
     }
 }
 

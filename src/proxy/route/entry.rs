@@ -1,11 +1,14 @@
 //! The first checks of a request's headers: an ambiguous request is refused here.
 
-use hyper::{Method, Request};
+use hyper::{Method, Request, Uri};
 
 use super::host::{self, Host};
 use super::path::{self, PathReading};
+use crate::headers;
+use crate::prometheus::endpoints;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
+use crate::tempo::endpoints as tempo;
 
 /// Checks length and method, and returns the host.
 pub(in crate::proxy) fn check<B>(
@@ -24,7 +27,60 @@ pub(in crate::proxy) fn check<B>(
     })
 }
 
-/// The parsed path.
+/// Takes a path near a data API for the one that the stores' routers would redirect to: a base
+/// address that ends in a slash makes it `//api/v1/query`.
+pub(in crate::proxy) fn clean<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
+    let path = request.uri().path();
+    let is_odd = path.contains("//") || path.contains("/./");
+    if !is_odd || headers::is_grpc(request.headers()) {
+        return Ok(());
+    }
+    match path::cleaned(path) {
+        Some(clean) => set_path(request, &clean),
+        None => Ok(()),
+    }
+}
+
+/// The same of a slash behind the path of a call, once that is without the prefix of its cluster.
+pub(in crate::proxy) fn without_last_slash<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
+    let path = request.uri().path();
+    let Some(shorter) = path.strip_suffix('/').filter(|path| path.len() > 1) else {
+        return Ok(());
+    };
+    let Ok(PathReading::Canonical(canonical)) = path::read(shorter) else {
+        return Ok(());
+    };
+    let path = canonical.as_str();
+    let is_near = path.starts_with("/api/") || path == "/federate";
+    let is_known = matches!(endpoints::classify(path), endpoints::Class::Known(_))
+        || matches!(tempo::classify(path), tempo::Class::Known(_));
+    if is_near && is_known {
+        let shorter = shorter.to_owned();
+        return set_path(request, &shorter);
+    }
+    Ok(())
+}
+
+/// Changes the path alone.
+fn set_path<B>(request: &mut Request<B>, path: &str) -> Result<(), ProxyError> {
+    let mut parts = request.uri().clone().into_parts();
+    let target = match request.uri().query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let read = || -> Result<Uri, hyper::http::Error> {
+        parts.path_and_query = Some(target.parse()?);
+        Ok(Uri::from_parts(parts)?)
+    };
+    *request.uri_mut() = read().map_err(|error| {
+        ProxyError::new(ErrorKind::BadRequest, "the request target cannot be read")
+            .because(Reason::Path)
+            .caused_by(&error)
+    })?;
+    Ok(())
+}
+
+/// The path as read.
 pub(in crate::proxy) fn path<B>(request: &Request<B>) -> Result<PathReading<'_>, ProxyError> {
     path::read(request.uri().path()).map_err(|refusal| {
         ProxyError::new(ErrorKind::BadRequest, refusal.to_string()).because(Reason::Path)

@@ -73,8 +73,28 @@ pub(in crate::proxy) fn read(raw: &str) -> Result<PathReading<'_>, PathRefusal> 
     Ok(PathReading::HarmlesslyOdd)
 }
 
-/// The path as the most lenient chain of servers could read it; `None` if [`read`] finds no reading
-/// at all.
+/// A path near a data API as the routers of the stores clean it before they look at it (`cleanPath`
+/// in Go's net/http and in gorilla/mux): without empty and `.` segments. They redirect to it; here
+/// it is taken for what was asked, since it is what is forwarded. `None` where nothing is to be
+/// cleaned, or where what comes out has no one reading.
+pub(in crate::proxy) fn cleaned(raw: &str) -> Option<String> {
+    let segments = raw.split('/').skip(1);
+    let says_nothing = |segment: &&str| matches!(*segment, "" | ".");
+    let mut clean = String::with_capacity(raw.len());
+    for segment in segments.filter(|segment| !says_nothing(segment)) {
+        clean.push('/');
+        clean.push_str(segment);
+    }
+    if raw.ends_with('/') {
+        clean.push('/');
+    }
+    let is_guarded = clean.split('/').any(is_guarded_segment);
+    let has_one_reading = matches!(read(&clean), Ok(PathReading::Canonical(_)));
+    (clean != raw && is_guarded && has_one_reading).then_some(clean)
+}
+
+/// The path's segments as the most lenient chain of servers could come to read them; `None` where
+/// even [`read`] finds no reading.
 pub(in crate::proxy) fn spelled_out(raw: &str) -> Option<Cow<'_, str>> {
     if raw.bytes().all(is_plain_byte) && has_plain_segments(raw) {
         return Some(Cow::Borrowed(raw));
@@ -137,15 +157,17 @@ fn decode_once(raw: &str) -> Option<String> {
     readable.then(|| decoded.into_owned())
 }
 
-/// Tempo's tag names may contain anything, including slashes, and Grafana escapes them. The decoded
-/// name cannot leave its segment: it is parsed strictly, and escaped again before it is forwarded.
+/// Tempo's names of tags may hold anything, and Go writes `/` and `;` in them as they are, and `#`,
+/// `?` and `%` escaped. Tempo's router takes all of the decoded path up to the last `/values`
+/// (`MuxVarTagInPath`). What comes out stays within its place: the name is read strictly, and
+/// escaped again before it is forwarded.
 fn decode_tag(raw: &str) -> Option<String> {
     const PLACES: [&str; 2] = ["/api/search/tag/", "/api/v2/search/tag/"];
     const END: &str = "/values";
     let (start, tag) = PLACES
         .iter()
         .find_map(|start| Some((start, raw.strip_prefix(start)?.strip_suffix(END)?)))?;
-    let is_segment = !tag.contains(['/', '\\', ';']) && escapes_are_whole(tag);
+    let is_segment = has_plain_segments(raw) && !tag.contains('\\') && escapes_are_whole(tag);
     let tag = percent_decode_str(tag).decode_utf8().ok()?;
     let is_readable = is_segment && !tag.is_empty() && !tag.contains(char::is_control);
     is_readable.then(|| format!("{start}{tag}{END}"))
@@ -315,8 +337,6 @@ mod tests {
     #[test]
     fn odd_spellings_near_a_data_api_are_refused() {
         for path in [
-            "//api/v1/query",
-            "/api//v1/query",
             "/api%2fv1/query",
             "/api%2Fv1%2Fquery",
             "/api/v1/label/x%2f..%2f..%2fstatus%2fconfig/values",
@@ -330,9 +350,6 @@ mod tests {
             "/api/v1/%zzquery",
             "/api/v1/query%",
             "/%25252525252561pi/v1/query",
-            "/x//federate",
-            "/x//metrics",
-            "//API/v1/query",
             "/federate%3fmatch[]=up",
             "/metrics%23",
             "/x/api%253f/v1",
@@ -348,13 +365,56 @@ mod tests {
             canonical(tag).as_deref(),
             Some("/api/v2/search/tag/resource.app/name x/values")
         );
+        for (path, decoded) in [
+            ("a/b;c", "a/b;c"),
+            ("a/b%23c", "a/b#c"),
+            ("a;b%3Fc%25", "a;b?c%"),
+            ("a/b/values", "a/b/values"),
+        ] {
+            let canonical = canonical(&format!("/api/v2/search/tag/{path}/values"));
+            let expected = format!("/api/v2/search/tag/{decoded}/values");
+            assert_eq!(canonical, Some(expected), "{path}");
+        }
         for path in [
             "/api/v2/search/tag/x%2f..%2f..%2fstatus/values",
+            "/api/v2/search/tag/x/../../status/values",
+            "/api/v2/search/tag//x;y/values",
+            "/api/v2/search/tag/x\\y;z/values",
             "/api/v2/search/tag/x%00/values",
             "/api/v2/search//tag/x%2fy/values",
             "/api/v2/search/tag/x%2fy/values/",
         ] {
             assert!(read(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_of_data_apis_are_cleaned_as_the_stores_clean_them() {
+        for (path, expected) in [
+            ("//api/v1/query", Some("/api/v1/query")),
+            ("/api//v1///query", Some("/api/v1/query")),
+            ("/./api/v1/./query", Some("/api/v1/query")),
+            ("//api/v1/query//", Some("/api/v1/query/")),
+            (
+                "/clusters/eu//api/v1/labels",
+                Some("/clusters/eu/api/v1/labels"),
+            ),
+            ("/x//federate", Some("/x/federate")),
+            ("//API/v1/query", Some("/API/v1/query")),
+            ("/api/v1/query", None),
+            ("/api/v1/query/", None),
+            ("//graph", None),
+            ("//api/../api/v1/query", None),
+            ("//api/%2e/v1/query", None),
+            ("//api%2fv1/query", None),
+            ("//api/v1/query;x", None),
+            ("//api\\v1", None),
+            ("*", None),
+        ] {
+            assert_eq!(cleaned(path).as_deref(), expected, "{path}");
+            if expected.is_some() {
+                assert!(read(path).is_err(), "{path}");
+            }
         }
     }
 

@@ -62,7 +62,7 @@ fn lets_through(target: &Target, method: &Method) -> bool {
         Target::Metrics(endpoint) | Target::ClusterQuery(endpoint) => {
             is_safe || endpoint.allows(method.as_str())
         }
-        Target::Traces(endpoint) => is_safe || method == endpoint.method(),
+        Target::Traces(endpoint) => is_safe || endpoint.methods().contains(&method.as_str()),
         Target::Grpc(_) | Target::PassThrough | Target::Health(_) => true,
         Target::Malformed(_) => is_safe,
         Target::Closed(group) => is_safe && only_reads(*group),

@@ -10,10 +10,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Ambiguous, FramingChecker};
-use crate::server::read_stage::{ReadStage, Staged};
+use super::{Ambiguous, FramingChecker, target};
+use crate::server::refusals::{Beginning, Refusals};
 use crate::server::timeouts::ConnectionState;
 
 /// What hyper reads in place of the refused bytes: no header line, chunk size or trailer may
@@ -25,27 +26,46 @@ const REFUSAL: &[u8] = b"\0\r\n\r\n";
 const HELD_BYTES: usize = 64 * 1024;
 
 /// A stream of requests whose framing is unambiguous.
-pub(in crate::server) type Framed<S> = Staged<S, Framing>;
+pub(in crate::server) struct Framed<S> {
+    stream: S,
+    framing: Framing,
+    /// Answers what is refused; `None` where hyper's own words are sent.
+    refusals: Option<Arc<Refusals>>,
+    /// What is still to be written of such an answer.
+    answer: Bytes,
+}
 
 /// Refuses ambiguous framing, and holds back what comes too early.
-pub(in crate::server) struct Framing {
+struct Framing {
     checker: FramingChecker,
     activity: Arc<ConnectionState>,
     /// What came behind the last request.
     held: Vec<u8>,
+    /// What was received and is still to be read, escaped.
+    escaped: Bytes,
     /// What is still to be read of [`REFUSAL`], once something was refused.
     refusal: Option<&'static [u8]>,
 }
 
 impl<S> Framed<S> {
-    pub(in crate::server) fn new(stream: S, activity: &Arc<ConnectionState>) -> Self {
-        let stage = Framing {
+    pub(in crate::server) fn new(
+        stream: S,
+        activity: &Arc<ConnectionState>,
+        refusals: Option<&Arc<Refusals>>,
+    ) -> Self {
+        let framing = Framing {
             checker: FramingChecker::new(),
             activity: Arc::clone(activity),
             held: Vec::new(),
+            escaped: Bytes::new(),
             refusal: None,
         };
-        Self { stream, stage }
+        Self {
+            stream,
+            framing,
+            refusals: refusals.cloned(),
+            answer: Bytes::new(),
+        }
     }
 
     /// The stream below.
@@ -55,7 +75,26 @@ impl<S> Framed<S> {
 
     /// Whether all that was passed is whole HTTP/1 requests.
     pub(in crate::server) fn is_between_requests(&self) -> bool {
-        self.stage.refusal.is_none() && self.stage.checker.is_between_requests()
+        let framing = &self.framing;
+        framing.refusal.is_none()
+            && framing.escaped.is_empty()
+            && framing.checker.is_between_requests()
+    }
+
+    /// Takes what hyper writes for a refusal of its own, and has our answer sent instead.
+    fn takes_refusal(&mut self, written: &[u8]) -> bool {
+        let Some(refusals) = &self.refusals else {
+            return false;
+        };
+        let beginning = Beginning {
+            line: self.framing.checker.last_request_line(),
+            is_ambiguous: self.framing.refusal.is_some(),
+        };
+        let Some(answer) = refusals.in_place_of(written, &beginning) else {
+            return false;
+        };
+        self.answer = answer;
+        true
     }
 }
 
@@ -64,20 +103,37 @@ impl Framing {
     fn pass(&mut self, before: usize, buf: &mut ReadBuf<'_>) {
         let came = buf.filled().get(before..).unwrap_or_default();
         match self.checker.follow(came) {
-            Ok([]) => {}
+            Ok([]) => self.escape(before, buf),
             Ok(early) => {
                 let passed = came.len() - early.len();
                 self.held.splice(0..0, early.iter().copied());
                 buf.set_filled(before + passed);
+                self.escape(before, buf);
             }
             Err(Ambiguous { at }) => {
                 tracing::debug!("refusing a request whose framing is ambiguous");
                 self.refusal = Some(REFUSAL);
                 self.held.clear();
                 buf.set_filled(before + at);
+                self.escape(before, buf);
                 self.refuse(buf);
             }
         }
+    }
+
+    /// Escapes what begins at `before` in the buffer, where the checker found characters to escape.
+    fn escape(&mut self, before: usize, buf: &mut ReadBuf<'_>) {
+        if !self.checker.escapes.is_empty() {
+            let received = buf.filled().get(before..).unwrap_or_default();
+            self.escaped = target::escaped(received, &self.checker.escapes);
+            buf.set_filled(before);
+            self.pass_escaped(buf);
+        }
+    }
+
+    fn pass_escaped(&mut self, buf: &mut ReadBuf<'_>) {
+        let length = self.escaped.len().min(buf.remaining());
+        buf.put_slice(&self.escaped.split_to(length));
     }
 
     fn refuse(&mut self, buf: &mut ReadBuf<'_>) {
@@ -116,15 +172,17 @@ impl Framing {
         }
         Poll::Pending
     }
-}
 
-impl<S: AsyncRead + Unpin> ReadStage<S> for Framing {
-    fn poll_read(
+    fn poll_read<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.escaped.is_empty() {
+            self.pass_escaped(buf);
+            return Poll::Ready(Ok(()));
+        }
         if self.refusal.is_some() {
             self.refuse(buf);
             return Poll::Ready(Ok(()));
@@ -148,5 +206,74 @@ impl<S: AsyncRead + Unpin> ReadStage<S> for Framing {
         }
         self.release(buf);
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self {
+            stream, framing, ..
+        } = &mut *self;
+        framing.poll_read(stream, cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Framed<S> {
+    /// Writes what is left of an answer of ours.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.answer.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.answer))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.answer.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Framed<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_answer(cx))?;
+        if self.takes_refusal(buf) {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_answer(cx))?;
+        if let [only] = bufs
+            && self.takes_refusal(only)
+        {
+            return Poll::Ready(Ok(only.len()));
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_answer(cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_answer(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -4,12 +4,15 @@
 //! client's bytes become another's request (request smuggling, RFC 9112 §11.2).
 //!
 //! A [`FramingChecker`] parses the same messages as hyper, but only their framing, and can only
-//! refuse: the bytes that it passes are unmodified. As long as all that it has passed is
-//! unambiguous, it agrees with hyper on where each message ends; a test compares the two.
+//! refuse: the bytes that it passes are unmodified, but for some characters of a URL, which are
+//! [escaped](target). As long as all that it has passed is unambiguous, it agrees with hyper on
+//! where each message ends; a test compares the two.
 //!
-//! What a client sends behind a request is [held back](held) until that is answered.
+//! What a client sends behind a request is [held back](held) until that is answered. What is
+//! refused, here or by hyper, is [answered](super::refusals) in our words.
 
 mod held;
+mod target;
 
 pub(super) use self::held::Framed;
 
@@ -28,6 +31,10 @@ struct FramingChecker {
     is_first_request: bool,
     /// Whether a message has just ended.
     has_ended: bool,
+    /// The last complete request line.
+    request_line: Line,
+    /// Offsets of the characters to escape, in the bytes that were followed last.
+    escapes: Vec<usize>,
 }
 
 /// What the next byte belongs to.
@@ -46,11 +53,12 @@ enum State {
 }
 
 /// The line being read: its first bytes, its length and its last byte.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Line {
     prefix: [u8; LINE_PREFIX],
     length: usize,
     last: u8,
+    has_space: bool,
 }
 
 /// What the headers have declared about the body so far.
@@ -75,11 +83,27 @@ impl FramingChecker {
             headers: HeaderSection::default(),
             is_first_request: true,
             has_ended: false,
+            request_line: Line::new(),
+            escapes: Vec::new(),
         }
     }
 
+    /// The first bytes of the last request line.
+    fn last_request_line(&self) -> &[u8] {
+        let is_within = self.is_in_request_line() && self.line.length > 0;
+        if is_within {
+            self.line.prefix()
+        } else {
+            self.request_line.prefix()
+        }
+    }
+
+    fn is_in_request_line(&self) -> bool {
+        self.state == State::Headers && self.headers.lines == 0
+    }
+
     fn is_between_requests(&self) -> bool {
-        self.state == State::Headers && self.headers.lines == 0 && self.line.length == 0
+        self.is_in_request_line() && self.line.length == 0
     }
 
     /// Parses the next bytes, up to the end of a message, and returns what follows that. An error has
@@ -87,6 +111,7 @@ impl FramingChecker {
     fn follow<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Ambiguous> {
         let mut rest = bytes;
         self.has_ended = false;
+        self.escapes.clear();
         while let Some((byte, after)) = rest.split_first() {
             let at = bytes.len() - rest.len();
             rest = match self.state {
@@ -95,7 +120,7 @@ impl FramingChecker {
                 State::ChunkData { left } => {
                     self.skip(left, rest, |left| State::ChunkData { left })
                 }
-                State::Headers | State::Trailers => self.lines(rest).ok_or(Ambiguous {
+                State::Headers | State::Trailers => self.lines(rest, at).ok_or(Ambiguous {
                     // The line feed that proves it.
                     at: at + memchr::memchr(b'\n', rest).unwrap_or(0),
                 })?,
@@ -123,14 +148,17 @@ impl FramingChecker {
         bytes.get(length..).unwrap_or_default()
     }
 
-    /// Reads up to the end of a line, and returns what follows.
-    fn lines<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
-        let Some(end) = memchr::memchr(b'\n', bytes) else {
-            self.line.push(bytes);
-            return Some(&[]);
-        };
-        let (line, rest) = bytes.split_at_checked(end)?;
+    /// Reads up to the end of a line, and returns what follows. The bytes begin at offset `at`.
+    fn lines<'b>(&mut self, bytes: &'b [u8], at: usize) -> Option<&'b [u8]> {
+        let end = memchr::memchr(b'\n', bytes);
+        let (line, rest) = bytes.split_at_checked(end.unwrap_or(bytes.len()))?;
+        if self.is_in_request_line() {
+            target::note_escapes(line, self.line.has_space, at, &mut self.escapes);
+        }
         self.line.push(line);
+        if end.is_none() {
+            return Some(rest);
+        }
         if self.line.last != b'\r' {
             return None;
         }
@@ -151,6 +179,7 @@ impl FramingChecker {
         if self.headers.lines == 1 {
             let is_preface = self.is_first_request && line.without_cr() == Some(PREFACE_LINE);
             self.is_first_request = false;
+            self.request_line = *line;
             return Some(if is_preface {
                 State::Http2
             } else {
@@ -226,6 +255,7 @@ impl Line {
             prefix: [0; LINE_PREFIX],
             length: 0,
             last: 0,
+            has_space: false,
         }
     }
 
@@ -237,6 +267,7 @@ impl Line {
         }
         self.length = self.length.saturating_add(bytes.len());
         self.last = bytes.last().copied().unwrap_or(self.last);
+        self.has_space = self.has_space || memchr::memchr(b' ', bytes).is_some();
     }
 
     /// Its first bytes.

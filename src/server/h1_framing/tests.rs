@@ -60,7 +60,7 @@ fn understood(pieces: &[&[u8]], is_checked: bool) -> Understood {
         let (client, server) = tokio::io::duplex(1 << 20);
         let serving = async {
             if is_checked {
-                serve(Framed::new(server, &ConnectionState::unlisted())).await
+                serve(Framed::new(server, &ConnectionState::unlisted(), None)).await
             } else {
                 serve(server).await
             }

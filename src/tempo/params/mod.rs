@@ -1,8 +1,9 @@
 //! The parameters of an HTTP call: which are forwarded, with what value, and which are refused.
 //!
-//! They arrive decoded and in order; the caller encodes the result again. The list is closed:
-//! parameters that Tempo would ignore are dropped, and ones that it would use but are not listed
-//! are refused. No parameter is forwarded twice, and exactly one query is, always confined.
+//! They come decoded, in order, and go up encoded again by the caller. The list is closed:
+//! what Tempo would ignore is left out, what it would use and is not listed is refused. Of several
+//! of one name Tempo takes the first (`vals.Get`), and so it is here; but two different queries are
+//! refused. No parameter goes up twice, and exactly one query does, always confined.
 
 pub mod table;
 
@@ -18,9 +19,9 @@ pub type Params<'a> = Vec<(&'static str, Cow<'a, str>)>;
 /// Why parameters are refused; `E` is why a query cannot be confined. Always the client's fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ParamError<E> {
-    /// Parsers differ in which of them counts.
-    #[error("the parameter `{0}` is given more than once")]
-    Repeated(String),
+    /// Readers differ in which query counts.
+    #[error("the parameter `{0}` is given more than once, with different values; give it once")]
+    Repeated(&'static str),
     /// Tempo's own components talk to each other with these.
     #[error("the parameter `{0}` is for Tempo's own use; leave it out")]
     Internal(&'static str),
@@ -122,13 +123,16 @@ fn bare_tags<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Result<Vec<(&'a str, &'a str)>, ParamError<E>> {
     let mut tags: Vec<(&str, &str)> = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
     for (name, value) in given {
         let is_listed = table::SEARCH.iter().any(|(listed, _)| *listed == name);
-        if is_listed || value.is_empty() {
+        if is_listed || seen.contains(&name) {
             continue;
         }
-        if tags.iter().any(|(taken, _)| *taken == name) {
-            return Err(ParamError::Repeated(name.to_owned()));
+        // An empty value is no tag, and neither is what comes after it.
+        seen.push(name);
+        if value.is_empty() {
+            continue;
         }
         if tags.len() == MAX_BARE_TAGS {
             return Err(ParamError::TooManyTags);
@@ -258,7 +262,7 @@ fn refuse_trace_filter<E>(known: &Known<'_>) -> Result<(), ParamError<E>> {
     }
 }
 
-/// The listed parameters of a call, each at most once, in their original order.
+/// The parameters of a call that are listed, of each the first, in the order they came.
 struct Known<'a>(Vec<Given<'a>>);
 
 struct Given<'a> {
@@ -280,8 +284,11 @@ impl<'a> Known<'a> {
             let Some(&(name, policy)) = table.iter().find(|listed| listed.0 == name) else {
                 continue;
             };
-            if known.iter().any(|taken| taken.name == name) {
-                return Err(ParamError::Repeated(name.to_owned()));
+            if let Some(first) = known.iter().find(|taken| taken.name == name) {
+                if policy.is_query(name) && !value.is_empty() && first.value != value {
+                    return Err(ParamError::Repeated(name));
+                }
+                continue;
             }
             known.push(Given {
                 name,

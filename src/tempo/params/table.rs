@@ -1,6 +1,7 @@
 //! The parameters that each call uses (`pkg/api/http.go`), and what happens to each.
 
 use super::super::endpoints::{Endpoint, Version};
+use crate::prometheus::form::Weight;
 
 /// What happens to a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,27 @@ pub enum Policy {
     Unsupported,
 }
 
-/// Parameter names and policies. No parameter may be given twice.
+impl Policy {
+    /// Whether it decides what is searched for, so that two of it are refused.
+    pub fn is_query(self, name: &str) -> bool {
+        self == Self::Query || name == "tags"
+    }
+}
+
+/// What a parameter means to a call.
+pub fn weight(endpoint: &Endpoint, name: &str) -> Weight {
+    let mut listed = for_endpoint(endpoint).iter();
+    match listed.find(|listed| listed.0 == name) {
+        Some((_, Policy::Query | Policy::Internal(_) | Policy::Unsupported)) => Weight::Decisive,
+        Some((name, policy)) if policy.is_query(name) => Weight::Decisive,
+        Some((_, Policy::OldForm | Policy::Pass)) => Weight::Read,
+        // It may be a tag.
+        None if *endpoint == Endpoint::Search => Weight::Read,
+        None => Weight::Ignored,
+    }
+}
+
+/// Parameters, of each of which the first counts.
 pub type Table = &'static [(&'static str, Policy)];
 
 /// The parameters that a call uses, and what happens to each; others are dropped.

@@ -1,5 +1,12 @@
 //! Web pages of other sites: `listeners[].cors`.
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
 use crate::kit::door::Door;
 use crate::kit::prometheus::{Extras, Prometheus};
 use crate::kit::raw::{RawAnswer, exchange, request};
@@ -138,4 +145,27 @@ async fn permission_of_an_upstream_is_replaced_by_ours() {
     door.assert_sent("a listed page", &answer);
     assert_eq!(permissions(&answer)[0].1, PAGE);
     assert_eq!(answer.header(HEADERS[3]), None);
+}
+
+#[tokio::test]
+async fn preflight_over_http2_is_answered_in_the_same_way() {
+    let door = door(&format!("origins: [\"{PAGE}\"]")).await;
+    let stream = TcpStream::connect(door.proxy.authority()).await.unwrap();
+    let connecting = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (mut sender, connection) = connecting.await.unwrap();
+    let connection = tokio::spawn(connection);
+    for (origin, status) in [(PAGE, 204), (OTHER, 403)] {
+        let request = Request::options(format!("{}{TARGET}", door.proxy.url))
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .body(Full::<Bytes>::default())
+            .unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{origin}");
+        let permitted = answer.headers().get(HEADERS[0]);
+        assert_eq!(permitted.is_some(), origin == PAGE);
+    }
+    assert!(door.upstream.take().is_empty());
+    drop(sender);
+    let _ = connection.await;
 }

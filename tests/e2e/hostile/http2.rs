@@ -92,7 +92,6 @@ async fn x1_http2_heads_that_are_malformed_are_refused() {
         (":path", (":path", "")),
         (":path", (":path", "api/v1/query?query=up")),
         (":path", (":path", "*")),
-        (":path", (":path", "//api/v1/query?query=up")),
         (":path", (":path", "/api/v1/query%00?query=up")),
         (":path", (":path", "/api/v1/que ry?query=up")),
         (":path", (":path", "/api/v1/query?query=up\r\nx: y")),
@@ -113,6 +112,7 @@ async fn x1_http2_heads_that_are_malformed_are_refused() {
         (":scheme", (":scheme", "ftp")),
         (":authority", ("", "")),
         (":authority", (":authority", "user@partywall")),
+        (":path", (":path", "//api/v1/query?query=up")),
         (":path", (":path", "http://evil/api/v1/query?query=up")),
     ];
     for (name, to) in odd {

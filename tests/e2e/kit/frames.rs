@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub kind: u8,
+    pub flags: u8,
     pub stream: u32,
     pub payload: Vec<u8>,
 }
@@ -91,12 +92,13 @@ impl Frames {
     fn take(&mut self) -> Option<Frame> {
         let head = self.read.get(..9)?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        let kind = head[3];
+        let (kind, flags) = (head[3], head[4]);
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
         let payload = self.read.get(9..9 + length)?.to_vec();
         self.read.drain(..9 + length);
         Some(Frame {
             kind,
+            flags,
             stream,
             payload,
         })

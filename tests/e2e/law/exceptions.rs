@@ -97,7 +97,7 @@ pub const EXCEPTIONS: &[Exception] = &[
 
 /// Whether one of the selectors has no matcher that excludes the empty value.
 fn selects_the_empty_series(ask: &Ask) -> bool {
-    let empty = ["{}", "{tenant_id=\"\"}", "{tenant_id=~\".*\"}"];
+    let empty = ["{tenant_id=\"\"}", "{tenant_id=~\".*\"}"];
     ask.params
         .iter()
         .any(|(name, value)| name == "match[]" && empty.contains(&value.as_str()))

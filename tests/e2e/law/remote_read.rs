@@ -34,6 +34,7 @@ const QUERIES: &[&[Matcher]] = &[
         (EQUAL, "name", "ünï ☃ {x}"),
     ],
     &[(EQUAL, "__name__", "nonexistent")],
+    &[],
 ];
 
 /// Compares all; returns how many answers were compared, and how many held series.

@@ -259,7 +259,7 @@ async fn explained_refusals_equal_the_proxys_and_name_the_key() {
             "limits.format_bytes",
         ),
         ("/api/v1/query?query=up&storeMatch[]=a", "parameter", ""),
-        ("/api/v1//query", "path", ""),
+        ("/api/v1;x/query", "path", ""),
         (
             "/api/search?q={ rootName = `a` }",
             "traceql",

@@ -132,7 +132,9 @@ impl UpstreamTarget {
         let uri = self.upstream.uri(path_and_query).map_err(|error| {
             ProxyError::new(
                 ErrorKind::BadRequest,
-                "the request is too long to be forwarded",
+                "with the matchers of the caller's tenants this request does not fit a URL (65534 \
+                 bytes), and its endpoint takes no POST; give fewer or shorter selectors, or ask \
+                 for fewer tenants",
             )
             .because(Reason::Uri)
             .caused_by(&error)

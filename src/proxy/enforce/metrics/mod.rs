@@ -11,8 +11,9 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
 use self::confine::Confiner;
+use super::input::MetricsCall;
 use super::{
-    Enforced, Enforcement, Filter, Origin, OwnAnswer, ResponsePlan, UpstreamTarget, guard, input,
+    Enforced, Enforcement, Filter, Origin, OwnAnswer, ResponsePlan, UpstreamTarget, guard,
     query_size,
 };
 use crate::auth::Caller;
@@ -42,16 +43,16 @@ pub(super) fn enforce(
 ) -> Result<Enforcement, ProxyError> {
     let matchers = admitted_matchers(endpoint, caller, request.method())?;
     let room = context.request_room(caller.holder());
-    let (head, body) = input::read(request, endpoint)?;
+    let call = MetricsCall::new(request, endpoint)?;
     let rebuild = Rebuild {
         target,
         endpoint,
-        head: &head,
+        head: &call.head,
         budget: &room.budget,
     };
     if *endpoint == Endpoint::RemoteRead {
-        let message =
-            remote_read::decode(&body, room.bytes).map_err(|error| guard::refused_read(&error))?;
+        let message = remote_read::decode(call.message(), room.bytes)
+            .map_err(|error| guard::refused_read(&error))?;
         query_size::remote_read(context, &message)?;
         guard::remote_read(context, caller, &message)?;
         let body = match matchers {
@@ -59,11 +60,11 @@ pub(super) fn enforce(
                 remote_read::confine(&message, matchers, room.bytes)
                     .map_err(|error| guard::refused_read(&error))?,
             )?,
-            None => body,
+            None => call.message().clone(),
         };
         return rebuild.remote_read(body).map(Enforcement::One);
     }
-    let form = input::parameters(&head, &body)?;
+    let form = call.parameters(endpoint)?;
     refuse_clusters(context, &form)?;
     query_size::metrics(context, endpoint, &form)?;
     context.queries.received_parameters(form.iter());

@@ -24,7 +24,7 @@ use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 use crate::tempo::answer::Format;
 use crate::tempo::endpoints::{Endpoint, Version};
-use crate::tempo::params::{self, OldForm, ParamError, Params};
+use crate::tempo::params::{self, OldForm, ParamError, Params, table};
 use crate::tempo::tags::TagsVersion;
 use crate::tempo::trace::TraceApi;
 use crate::traceql::{OldSearch, Refusal};
@@ -36,11 +36,17 @@ pub(super) fn reads_body(
     caller: &Caller,
     method: &Method,
 ) -> Result<bool, ProxyError> {
-    if method != endpoint.method() {
-        return Err(ProxyError::method_not_allowed(&[endpoint.method()]));
-    }
+    check_method(endpoint, method)?;
     TracesScope::of(context, caller)?;
     Ok(*endpoint == Endpoint::TraceDiff)
+}
+
+fn check_method(endpoint: &Endpoint, method: &Method) -> Result<(), ProxyError> {
+    let methods = endpoint.methods();
+    if methods.contains(&method.as_str()) {
+        return Ok(());
+    }
+    Err(ProxyError::method_not_allowed(methods))
 }
 
 /// Confines a request to an endpoint of the traces API.
@@ -52,9 +58,7 @@ pub(super) fn enforce(
     request: Request<ClientBody>,
 ) -> Result<Enforcement, ProxyError> {
     let (head, body) = request.into_parts();
-    if head.method != endpoint.method() {
-        return Err(ProxyError::method_not_allowed(&[endpoint.method()]));
-    }
+    check_method(endpoint, &head.method)?;
     let scope = TracesScope::of(context, caller)?;
     if *endpoint == Endpoint::TraceDiff {
         let body = input::whole(body)?;
@@ -72,7 +76,7 @@ fn by_form(
     scope: TracesScope,
     head: &Parts,
 ) -> Result<Enforced, ProxyError> {
-    let form = input::parameters(head, &[])?;
+    let form = input::url_parameters(head, |name| table::weight(endpoint, name))?;
     context.queries.received_parameters(form.iter());
     query_size::traces(context, endpoint, &form)?;
     guard::traces(context, caller, endpoint, form.iter())?;
@@ -194,13 +198,10 @@ fn unconfined(
 
 /// The client's own value of a parameter, under the first of these names that has one.
 fn query_of<'f>(form: &'f Form<'_>, names: &[&str]) -> &'f str {
-    names
-        .iter()
-        .find_map(|wanted| {
-            form.iter()
-                .find(|(name, value)| name == wanted && !value.is_empty())
-        })
-        .map_or("", |(_, value)| value)
+    let first = |wanted: &&str| form.iter().find(|(name, _)| name == wanted);
+    let all = names.iter().filter_map(first);
+    let mut given = all.filter(|(_, value)| !value.is_empty());
+    given.next().map_or("", |(_, value)| value)
 }
 
 fn tags_version(is_v1: bool) -> TagsVersion {

@@ -19,10 +19,20 @@ async fn q1_q2_query_is_forwarded_once_in_one_parameter() {
     door.assert_refused("Q1 POST", &answer, &[400]);
     let answer = door.get("/api/v1/query?query=up&%71uery=secret").await;
     door.assert_refused("Q1 escaped name", &answer, &[400]);
+    // What only bounds the answer is read as Go reads it: the form's, then the first.
     let answer = door
         .get("/api/v1/query_range?query=up&start=1&start=2&end=3&step=1")
         .await;
-    door.assert_refused("Q1 start", &answer, &[400]);
+    let seen = door.assert_sent("Q1 start", &answer);
+    assert_eq!(seen.param("start"), ["1"]);
+    let answer = door
+        .post("/api/v1/query?timeout=60s", "query=up&timeout=30s")
+        .await;
+    let seen = door.assert_sent("Q2 timeout", &answer);
+    assert_eq!(seen.param("timeout"), ["30s"]);
+    let answer = door.post("/api/v1/query?query=", "query=up").await;
+    let seen = door.assert_sent("Q2 an empty query", &answer);
+    assert_eq!(seen.param("query"), [CONFINED]);
     let answer = door.post("/api/v1/query?query=secret", "query=up").await;
     door.assert_refused("Q2", &answer, &[400]);
     let answer = door.post("/api/v1/query?time=5", "query=up").await;
@@ -132,8 +142,19 @@ async fn q3_q4_every_selector_is_confined_and_none_means_the_tenants() {
 type OddBody<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a table for each kind of body")]
 async fn q5_q6_q7_q8_bodies_have_one_reading_or_none() {
     let door = Door::open().await;
+    // A pair that Go drops, and that names nothing that matters under any reading, is dropped.
+    for form in ["query=up&a=1;b=2", "query=up&;"] {
+        let answer = door.post("/api/v1/query", form).await;
+        let seen = door.assert_sent(form, &answer);
+        assert_eq!(
+            seen.params(),
+            [("query".to_owned(), CONFINED.to_owned())],
+            "Q5 {form}"
+        );
+    }
     for form in [
         "a=1;query=secret",
         "query=up;query=secret",
@@ -147,12 +168,7 @@ async fn q5_q6_q7_q8_bodies_have_one_reading_or_none() {
     }
     let multipart =
         "--b\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nsecret\r\n--b--\r\n";
-    let types: [OddBody<'_>; 9] = [
-        (
-            "Q6",
-            &[("Content-Type", "multipart/form-data; boundary=b")],
-            multipart,
-        ),
+    let types: [OddBody<'_>; 6] = [
         (
             "Q7 JSON",
             &[("Content-Type", "application/json")],
@@ -162,45 +178,65 @@ async fn q5_q6_q7_q8_bodies_have_one_reading_or_none() {
         ("Q7 missing", &[], "query=secret"),
         ("Q7 empty", &[("Content-Type", "")], "query=secret"),
         (
-            "Q7 twice",
-            &[FORM, ("Content-Type", "multipart/form-data; boundary=b")],
-            multipart,
-        ),
-        (
             "Q7 list",
             &[(
                 "Content-Type",
                 "application/x-www-form-urlencoded, text/plain",
             )],
-            "query=up",
-        ),
-        (
-            "Q7 charset",
-            &[(
-                "Content-Type",
-                "application/x-www-form-urlencoded; charset=utf-16",
-            )],
-            "query=up",
+            "query=secret",
         ),
         (
             "Q7 prefix",
             &[("Content-Type", "application/x-www-form-urlencoded-x")],
-            "query=up",
+            "query=secret",
         ),
     ];
+    // Go reads no parameters from such a body. Alone it is refused, beside a URL it is ignored.
     for (what, headers, body) in types {
         let answer = door
             .send("POST", "/api/v1/query", headers, body.as_bytes())
             .await;
-        door.assert_refused(what, &answer, &[400, 415]);
+        door.assert_refused(what, &answer, &[415]);
         let target = "/api/v1/query?query=up";
         let answer = door.send("POST", target, headers, body.as_bytes()).await;
-        door.assert_refused(
-            &format!("{what}, with a query in the URL"),
-            &answer,
-            &[400, 415],
+        let seen = door.assert_sent(&format!("{what}, with a query in the URL"), &answer);
+        assert_eq!(
+            seen.params(),
+            [("query".to_owned(), CONFINED.to_owned())],
+            "{what}"
         );
     }
+    let twice = [FORM, ("Content-Type", "text/plain")];
+    let parts = [("Content-Type", "multipart/form-data; boundary=b")];
+    let charset = [(
+        "Content-Type",
+        "application/x-www-form-urlencoded; charset=utf-16",
+    )];
+    for (what, headers, body) in [
+        ("Q6", &parts[..], multipart),
+        ("Q7 the first of two types", &twice, "query=secret"),
+        (
+            "Q7 a charset that is not the form's",
+            &charset,
+            "query=secret",
+        ),
+    ] {
+        let answer = door
+            .send("POST", "/api/v1/query", headers, body.as_bytes())
+            .await;
+        let seen = door.assert_sent(what, &answer);
+        let confined = CONFINED.replace("up", "secret");
+        assert_eq!(seen.params(), [("query".to_owned(), confined)], "{what}");
+    }
+    let answer = door
+        .send(
+            "POST",
+            "/api/v1/query",
+            &charset,
+            b"q\0u\0e\0r\0y\0=\0u\0p\0",
+        )
+        .await;
+    assert!(answer.status == 400 || door.upstream.take_one().param("query").is_empty());
     for encoding in ["gzip", "zstd", "br", "deflate", "identity, gzip"] {
         let headers = [FORM, ("Content-Encoding", encoding)];
         let answer = door
@@ -231,7 +267,9 @@ async fn q9_methods_are_those_of_the_endpoint() {
     let answer = door
         .send("GET", "/api/v1/query?query=up", &[FORM], b"query=secret")
         .await;
-    door.assert_refused_or_confined("Q9 GET with a body", &answer, &KNOWN);
+    let seen = door.assert_sent("Q9 GET with a body", &answer);
+    assert_eq!(seen.params(), [("query".to_owned(), CONFINED.to_owned())]);
+    assert!(seen.body.is_empty(), "Q9: the body was sent on");
     for method in ["PUT", "PATCH", "DELETE", "TRACE", "QUERY", "get", "POSTX"] {
         let answer = door
             .send(method, "/api/v1/query?query=up", &[FORM], b"query=up")
@@ -326,8 +364,6 @@ async fn q11_bad_escapes_and_bad_text_are_refused() {
         "query=up&time=%00",
         "query=up&timeout=1%00s",
         "query=%ED%A0%80",
-        "%zz=1&query=up",
-        "query=up&x=%zz",
     ] {
         let answer = door.post("/api/v1/query", form).await;
         door.assert_refused(&format!("Q11 POST {form}"), &answer, &[400]);
@@ -338,6 +374,16 @@ async fn q11_bad_escapes_and_bad_text_are_refused() {
         .send("POST", "/api/v1/query", &[FORM], b"query=\xff")
         .await;
     door.assert_refused("Q11 raw bytes", &answer, &[400]);
+    // What is not read may hold anything.
+    for form in ["%zz=1&query=up", "query=up&x=%zz", "query=up&x=%ff"] {
+        let answer = door.post("/api/v1/query", form).await;
+        let seen = door.assert_sent(form, &answer);
+        assert_eq!(
+            seen.params(),
+            [("query".to_owned(), CONFINED.to_owned())],
+            "Q11 {form}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -8,22 +8,15 @@ use crate::kit::upstream::Reply;
 async fn p1_p3_p4_odd_spellings_of_data_paths_are_refused() {
     let door = Door::open().await;
     let table = [
-        ("P1", "//api/v1/query"),
-        ("P1", "/api//v1/query"),
-        ("P1", "/api/v1//query"),
-        ("P1", "/./api/v1/query"),
         ("P1", "/x/../api/v1/query"),
-        ("P1", "/api/v1/./query"),
         ("P1", "/api/v1/x/../query"),
         ("P1", "/static/../api/v1/query"),
-        ("P1", "//federate"),
         // They could leave the upstream's base path.
         ("P1", "/graph/.."),
         ("P1", "/graph/../x"),
         ("P1", "/graph/./x"),
         ("P1", "/graph/%2e%2e/x"),
         ("P1", "/graph/..;/x"),
-        ("P1", "/x//metrics"),
         ("P3", "/api%2fv1%2fquery"),
         ("P3", "/api%2Fv1/query"),
         ("P3", "/api/v1%5cquery"),
@@ -59,6 +52,50 @@ async fn p1_p3_p4_odd_spellings_of_data_paths_are_refused() {
         door.assert_refused(&what, &answer, refusals);
         let answer = door.post(path.split('?').next().unwrap(), "query=up").await;
         door.assert_refused(&format!("{id} POST {path}"), &answer, refusals);
+    }
+}
+
+/// The stores' routers redirect to the clean path. It is what is classified and what is sent.
+#[tokio::test]
+async fn p1_p5_empty_segments_are_cleaned_before_the_path_is_classified() {
+    let door = Door::open().await;
+    for path in [
+        "//api/v1/query",
+        "/api//v1/query",
+        "/api/v1//query",
+        "/./api/v1/query",
+        "/api/v1/./query",
+        "/api/v1/query/",
+        "//api/v1/query//",
+    ] {
+        let answers = [
+            door.get(&format!("{path}?query=up")).await,
+            door.post(path, "query=up").await,
+        ];
+        for answer in answers {
+            assert_eq!(answer.status, 200, "P1 {path}: {}", answer.text());
+        }
+        for seen in door.upstream.take() {
+            assert_eq!(seen.path(), "/api/v1/query", "P1 {path}");
+            assert_eq!(
+                seen.param("query"),
+                [r#"up{tenant_id="acme"}"#],
+                "P1 {path}"
+            );
+        }
+    }
+    for path in [
+        "//metrics",
+        "/x//metrics",
+        "//api/v1/admin/tsdb/snapshot",
+        "//api//v1/status/config/",
+        "/api/v1/unknown/",
+        "/-//reload",
+        "//-/quit",
+        "/x//api/v1/query",
+    ] {
+        let answer = door.get(path).await;
+        door.assert_refused(&format!("P1 {path}"), &answer, &[403]);
     }
 }
 
@@ -105,27 +142,19 @@ async fn p2_harmless_escapes_are_the_endpoint_they_spell() {
 #[tokio::test]
 async fn p5_p6_near_misses_are_not_the_endpoint() {
     let door = Door::open().await;
-    let endpoints = [
-        "query",
-        "query_range",
-        "query_exemplars",
-        "series",
-        "labels",
-        "label/job/values",
-        "rules",
-        "alerts",
-        "targets",
-        "metadata",
-        "read",
-        "status/buildinfo",
-    ];
-    for endpoint in endpoints {
+    // With a slash behind it a path is the same endpoint, under the same rule.
+    for endpoint in ["query", "series", "labels", "label/job/values"] {
         let path = format!("/api/v1/{endpoint}/");
         let answer = door.get(&format!("{path}?query=up&match[]=up")).await;
-        door.assert_refused(&format!("P5 {path}"), &answer, &[400, 403, 404]);
+        let seen = door.assert_sent(&format!("P5 {path}"), &answer);
+        assert_eq!(seen.path(), path.trim_end_matches('/'), "P5");
+        let params = seen.params();
+        let is_confined = |(_, value): &(String, String)| value.contains(r#"tenant_id="acme""#);
+        assert!(params.iter().all(is_confined), "P5 {path}: {params:?}");
     }
     let answer = door.get("/federate/?match[]=up").await;
-    door.assert_refused("P5 /federate/", &answer, &[400, 403, 404]);
+    let seen = door.assert_sent("P5 /federate/", &answer);
+    assert_eq!(seen.param("match[]"), [r#"up{tenant_id="acme"}"#]);
     let table: [&[u8]; 14] = [
         b"/api/v1/query;a=b?query=up",
         b"/api;x/v1/query?query=up",
@@ -151,12 +180,6 @@ async fn p5_p6_near_misses_are_not_the_endpoint() {
         let bytes = [before.as_bytes(), target, after.as_bytes()].concat();
         let what = format!("P6 {}", String::from_utf8_lossy(target));
         let answer = door.send_raw(&bytes).await;
-        if target == b"/api/v1/query#x?query=up" && answer.status == 200 {
-            // A fragment is no part of a target; cut off, it hides nothing.
-            let seen = door.assert_sent(&what, &answer);
-            assert_eq!(seen.path(), "/api/v1/query");
-            continue;
-        }
         door.assert_refused(&what, &answer, &[400, 403, 404]);
     }
 }
@@ -176,7 +199,8 @@ async fn p7_p9_the_route_is_by_path_alone() {
         assert_eq!(seen.header("host"), Some(authority), "{target}");
     }
     let answer = door.get("http://evil.test//api/v1/query?query=up").await;
-    door.assert_refused("P7 absolute form, odd path", &answer, &[400]);
+    let seen = door.assert_sent("P7 absolute form, odd path", &answer);
+    assert_eq!(seen.path(), "/api/v1/query");
     for (method, target) in [
         ("OPTIONS", "*"),
         ("CONNECT", "partywall:80"),

@@ -1,7 +1,7 @@
 //! What is forwarded: one confined query at one canonical path, and nothing the client smuggled in.
 
 use super::{Door, STAGE, assert_plain};
-use crate::kit::client::{Ask, Sent};
+use crate::kit::client::Ask;
 use crate::kit::raw;
 use crate::kit::tempo_upstream::{is_ownership_query, trace_id};
 use crate::kit::upstream::Seen;
@@ -168,7 +168,7 @@ async fn tag_searches_are_forwarded_as_one_query() {
     }
     for params in [
         &[("q", "{}"), ("tags", "service.name=b-web")][..],
-        &[("q", "{}"), ("q", "{}")],
+        &[("q", "{}"), ("q", "{ }")],
         &[("tags", "a=1"), ("tags", "b=1")],
         &[("tags", "a=\"")],
         &[("minDuration", "soon")],
@@ -247,6 +247,15 @@ async fn tags_are_parsed_once_and_rebuilt() {
             "span.%22with%20blank%22",
         ),
         ("/api/v2/search/tag/.a%23b/values", ".a%23b"),
+        // As Go writes them.
+        ("/api/v2/search/tag/.a/b;c/values", ".a%2Fb%3Bc"),
+        ("/api/v2/search/tag/.a/b%23c/values", ".a%2Fb%23c"),
+        (
+            "/api/v2/search/tag/span.a;b%3Fc%25/values",
+            "span.a%3Bb%3Fc%25",
+        ),
+        ("//api/v2/search/tag/name/values", "name"),
+        ("/api/v2/search/tag/name/values/", "name"),
         ("/api/v2/search/tag/name/values", "name"),
     ] {
         let answer = door.get(path).await;
@@ -326,14 +335,21 @@ async fn odd_path_is_forwarded_as_parsed_or_refused() {
     let door = Door::open().await;
     let id = trace_id("2");
     for path in [
-        format!("/api/tr%61ces/{id}"),
-        format!("/api%2Ftraces%2F{id}"),
         format!("/api//traces/{id}"),
         format!("/api/./traces/{id}"),
-        format!("/api/search/../traces/{id}"),
-        format!("/api/search/%2e%2e/traces/{id}"),
         format!("//api/traces/{id}"),
         format!("/api/traces/{id}/"),
+    ] {
+        let answer = door.get(&path).await;
+        assert_eq!(answer.status, 404, "another's trace, {path}");
+        let seen = door.upstream.take_one();
+        assert_eq!(seen.path(), format!("/api/traces/{id}"), "{path}");
+    }
+    for path in [
+        format!("/api/tr%61ces/{id}"),
+        format!("/api%2Ftraces%2F{id}"),
+        format!("/api/search/../traces/{id}"),
+        format!("/api/search/%2e%2e/traces/{id}"),
         format!("/api/traces/{id}%00"),
         format!("/api/traces/{id};x"),
         format!("/api\\traces\\{id}"),
@@ -363,18 +379,79 @@ async fn odd_path_is_forwarded_as_parsed_or_refused() {
 }
 
 #[tokio::test]
-async fn other_methods_are_refused_and_bodies_never_read() {
+async fn other_methods_are_those_of_tempo_and_bodies_never_read() {
     let door = Door::open().await;
+    let bearer = format!("Bearer {}", door.proxy.signer.tenant("A"));
+    let id = trace_id("1");
     for path in [
-        "/api/search",
+        "/api/search?q=%7B%7D",
         "/api/v2/search/tags",
-        "/api/traces/1",
-        "/api/metrics/query_range",
+        &format!("/api/traces/{id}"),
+        "/api/metrics/query_range?q=%7B%7D%20%7C%20rate()",
     ] {
-        let answer = door.ask(&Ask::new(Sent::Post, path, &[("q", "{}")])).await;
-        assert_plain(path, &answer, 405);
-        assert_eq!(answer.header("allow"), "GET");
+        // Tempo answers any method as if it were GET; clients use these.
+        let get = door.get(path).await;
+        let asked = door.upstream.take();
+        for method in ["POST", "HEAD"] {
+            let headers = [
+                ("Authorization", bearer.as_str()),
+                ("Content-Type", "application/x-www-form-urlencoded"),
+            ];
+            let body = if method == "POST" {
+                &b"q=x&tags=y"[..]
+            } else {
+                b""
+            };
+            let request = raw::request(method, path, &headers, body);
+            let answer = raw::exchange(door.proxy.authority(), &request).await;
+            assert_eq!(
+                answer.status,
+                get.status.as_u16(),
+                "{method} {path}: {}",
+                answer.head
+            );
+            let seen = door.upstream.take();
+            assert_eq!(seen.len(), asked.len(), "{method} {path}");
+            for (seen, asked) in seen.iter().zip(&asked) {
+                assert_eq!((&seen.method, &seen.target), (&asked.method, &asked.target));
+                assert!(seen.body.is_empty(), "{method} {path}");
+            }
+            assert_eq!(answer.body.is_empty(), method == "HEAD", "{method} {path}");
+        }
+        let request = raw::request("PUT", path, &[("Authorization", &bearer)], b"");
+        let answer = raw::exchange(door.proxy.authority(), &request).await;
+        assert_eq!(answer.status, 405, "{path}");
+        assert_eq!(answer.header("allow"), Some("GET, HEAD, POST"));
         door.assert_nothing_forwarded(path);
+    }
+}
+
+#[tokio::test]
+async fn first_of_several_parameters_counts_as_in_tempo() {
+    let door = Door::open().await;
+    for (target, expected) in [
+        ("/api/search?q=%7B%7D&limit=5&limit=x&q=", "limit=5"),
+        ("/api/search?q=%7B%7D&x=1;y=2&limit=5;", ""),
+        (
+            "/api/metrics/query_range?q=%7B%7D%20%7C%20rate()&step=60s&step=1s",
+            "step=60s",
+        ),
+    ] {
+        let answer = door.get(target).await;
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+        let seen = door.took_first();
+        let rest: Vec<String> = seen
+            .params()
+            .into_iter()
+            .filter(|(name, _)| name != "q")
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(rest.join("&"), expected, "{target}");
+    }
+    for target in ["/api/search?q=%7B%7D&q=%7B.a%7D", "/api/search?q=%7B%7D;"] {
+        let answer = door.get(target).await;
+        assert_plain(target, &answer, 400);
+        door.assert_nothing_forwarded(target);
     }
 }
 

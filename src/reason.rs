@@ -102,7 +102,7 @@ reasons! {
     HeadersTooLarge "headers_too_large"
         "The headers are longer than `limits.header_bytes`, or too many."
         ("raise limits.header_bytes"),
-    HttpSyntax "http_syntax" "It is not valid HTTP, or where it ends has two readings.",
+    HttpSyntax "http_syntax" "The request is not valid HTTP, or its end is ambiguous.",
     MethodNotAllowed "method_not_allowed" "The endpoint does not answer this method.",
     NotAcceptable "not_acceptable" "The endpoint has no answer in a format that the client accepts.",
     Unimplemented "unimplemented" "The gRPC method, or its compression, is not served.",

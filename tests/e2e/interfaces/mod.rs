@@ -3,3 +3,4 @@
 
 mod browser;
 mod first_requests;
+mod programs;

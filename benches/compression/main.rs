@@ -3,6 +3,7 @@
 //!
 //! A server's CPU time for compressing is what a compressed answer costs it more than a plain one. It
 //! needs `prometheus` and `promtool` on the path; without them it says so and ends.
+#![allow(clippy::print_stdout, reason = "a bench prints its table")]
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -59,7 +60,7 @@ impl Server {
         Err("a server does not get ready".into())
     }
 
-    /// CPU time so far, in clock ticks (proc_pid_stat(5)): a hundredth of a second each.
+    /// CPU time so far, in clock ticks (`proc_pid_stat(5)`): a hundredth of a second each.
     fn ticks(&self) -> Outcome<u64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let fields = stat.rsplit(')').next().unwrap_or_default();
@@ -75,7 +76,7 @@ fn free_address() -> Outcome<SocketAddr> {
 /// The head and the bytes behind it, as they were sent.
 fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Outcome<(String, usize)> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     let mut request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
     for (name, value) in headers {
         write!(request, "{name}: {value}\r\n")?;

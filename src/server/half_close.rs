@@ -20,11 +20,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::h1_framing::Framed;
-use super::read_stage::{ReadStage, Staged};
 use super::timed_io::TimedIo;
 use super::timeouts::{ConnectionState, INTERIM};
 
@@ -43,10 +42,13 @@ const RESET_CHECKS: [Duration; 2] = [Duration::from_millis(2), Duration::from_mi
 
 /// A cleartext stream that reports its end only once the client is found to be gone, or is not
 /// being served.
-pub(super) type HalfClose = Staged<Framed<TimedIo>, EndOfClient>;
+pub(super) struct HalfClose {
+    stream: Framed<TimedIo>,
+    end: EndOfClient,
+}
 
 /// Holds back the end of a stream.
-pub(super) struct EndOfClient {
+struct EndOfClient {
     activity: Arc<ConnectionState>,
     ended: Option<Ended>,
 }
@@ -68,11 +70,11 @@ struct Ended {
 
 impl HalfClose {
     pub(super) fn new(stream: Framed<TimedIo>, activity: Arc<ConnectionState>) -> Self {
-        let stage = EndOfClient {
+        let end = EndOfClient {
             activity,
             ended: None,
         };
-        Self { stream, stage }
+        Self { stream, end }
     }
 }
 
@@ -139,21 +141,51 @@ impl Ended {
     }
 }
 
-impl ReadStage<Framed<TimedIo>> for EndOfClient {
+impl AsyncRead for HalfClose {
     fn poll_read(
-        &mut self,
-        stream: &mut Framed<TimedIo>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let Self { stream, end } = &mut *self;
         let before = buf.filled().len();
         ready!(Pin::new(&mut *stream).poll_read(cx, buf))?;
         let has_ended = buf.filled().len() == before;
         // What is not read yet of an answer that is complete is a part of it.
-        let is_served = self.activity.is_serving() || self.activity.is_write_stalled();
+        let is_served = end.activity.is_serving() || end.activity.is_write_stalled();
         if has_ended && is_served && stream.is_between_requests() {
-            ready!(self.poll_gone(stream, cx));
+            ready!(end.poll_gone(stream, cx));
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for HalfClose {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

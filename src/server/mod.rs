@@ -10,7 +10,6 @@ mod h2_refusals;
 mod h2_stall;
 mod half_close;
 mod pace;
-mod read_stage;
 mod refusals;
 mod timed_io;
 mod timeouts;

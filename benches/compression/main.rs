@@ -77,7 +77,7 @@ fn free_address() -> Outcome<SocketAddr> {
 fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Outcome<(String, usize)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_mins(1)))?;
-    let mut request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+    let mut request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     for (name, value) in headers {
         write!(request, "{name}: {value}\r\n")?;
     }

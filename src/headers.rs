@@ -91,7 +91,7 @@ pub(crate) fn for_data_request(client: &HeaderMap) -> HeaderMap {
             headers.append(name, value.clone());
         }
     }
-    // A compressed response cannot be filtered or scrubbed.
+    // A compressed response has to be decompressed before it can be filtered or scrubbed.
     headers.insert(
         header::ACCEPT_ENCODING,
         HeaderValue::from_static("identity"),
@@ -108,6 +108,21 @@ pub(crate) fn for_data_response(upstream: &HeaderMap) -> HeaderMap {
         }
     }
     headers
+}
+
+/// Says of an answer whose bytes were changed that its entity tag stands for the meaning alone
+/// (RFC 9110 §8.8.1).
+pub(crate) fn weaken_etag(headers: &mut HeaderMap) {
+    let Some(strong) = headers.get(header::ETAG) else {
+        return;
+    };
+    if strong.as_bytes().starts_with(b"W/") {
+        return;
+    }
+    match HeaderValue::from_bytes(&[b"W/", strong.as_bytes()].concat()) {
+        Ok(weak) => drop(headers.insert(header::ETAG, weak)),
+        Err(_) => drop(headers.remove(header::ETAG)),
+    }
 }
 
 /// Removes from a passed-through request what must not be forwarded: hop-by-hop headers, headers

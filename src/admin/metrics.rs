@@ -62,6 +62,7 @@ fn upstream(health: &Health) -> UpstreamState {
         checks_failed: checks.bad(),
         connections_open: connections.open(),
         connections_opened: connections.opened(),
+        repeats: connections.repeats(),
         is_insecure: upstream.is_insecure(),
         ignores_org_id: health.ignores_org_id(),
         is_shadowed: shadow.is_some_and(|shadow| shadow.is_in_force(SystemTime::now())),

@@ -83,7 +83,7 @@ impl MeasuredBody {
                     self.counter.push(data);
                 }
                 // With a known length, hyper does not poll past the last byte.
-                if self.source.incoming.is_end_stream() {
+                if self.source.is_end_stream() {
                     self.done();
                 }
             }
@@ -100,11 +100,11 @@ impl MeasuredBody {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.source.incoming.is_end_stream()
+        self.source.is_end_stream()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.source.incoming.size_hint()
+        self.source.size_hint()
     }
 }
 

@@ -8,10 +8,12 @@
 //! | `request` | what is sent to an upstream |
 //! | `response` | what is sent to a client |
 //! | `filter`, `measure` | a response that is filtered or measured while it is streamed |
+//! | `coding` | a body that is compressed, or was |
 //! | `collect`, `budget` | a body that is buffered, and the budget for all that are |
 
 pub(crate) mod budget;
 mod client;
+mod coding;
 mod collect;
 mod filter;
 mod measure;
@@ -29,6 +31,7 @@ use hyper::body::SizeHint;
 use thiserror::Error;
 
 pub(crate) use self::client::ClientBody;
+pub(crate) use self::coding::{Coding, CodingError, Levels};
 pub(crate) use self::collect::Ahead;
 pub(crate) use self::filter::{StreamFilter, account};
 pub(crate) use self::measure::SizeCounter;
@@ -61,6 +64,9 @@ pub enum BodyError {
     /// The same for a trace.
     #[error(transparent)]
     Unredactable(#[from] TraceError),
+    /// It is not in the content coding that its headers name.
+    #[error(transparent)]
+    Coding(#[from] CodingError),
     /// The budget is exhausted by what has to be buffered of it.
     #[error(transparent)]
     Exhausted(#[from] Exceeded),

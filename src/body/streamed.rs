@@ -3,13 +3,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
-use super::budget::Room;
+use super::budget::{Room, Share};
+use super::coding::{Coding, Decoder};
 use super::collect::{Ahead, ahead, whole};
 use super::wait_budget::{Pace, WaitBudget};
 use super::{BodyError, CollectError};
@@ -20,6 +21,8 @@ pub struct Streamed<B = Incoming> {
     wait_budget: WaitBudget,
     /// Counts the chunks, to observe progress.
     pieces: Option<Arc<AtomicUsize>>,
+    /// What takes its content coding off.
+    decoder: Option<Box<Decoder>>,
 }
 
 impl<B> Streamed<B>
@@ -41,10 +44,48 @@ where
             incoming,
             wait_budget,
             pieces: None,
+            decoder: None,
         }
     }
 
+    /// The same body without its content coding. `held` is for [`Coding::decoder_bytes`].
+    pub(crate) fn decoded(self, coding: Coding, held: Share) -> Self {
+        let decoder = Some(Box::new(Decoder::new(coding, held)));
+        Self { decoder, ..self }
+    }
+
     pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            let Some(decoder) = &mut self.decoder else {
+                return self.poll_incoming(cx);
+            };
+            match decoder.piece() {
+                Ok(None) => {}
+                Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
+            }
+            let frame = ready!(self.poll_incoming(cx));
+            let Some(decoder) = &mut self.decoder else {
+                return Poll::Ready(frame);
+            };
+            match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => decoder.push(data),
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    let ended = decoder.finish().err();
+                    return Poll::Ready(ended.map(|error| Err(error.into())));
+                }
+            }
+        }
+    }
+
+    fn poll_incoming(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -86,7 +127,7 @@ where
 
     /// The number of bytes still to be received, if the peer declared it.
     pub fn declared_length(&self) -> Option<u64> {
-        self.incoming.size_hint().exact()
+        self.size_hint().exact()
     }
 
     /// Buffers the whole body, if it fits.
@@ -115,7 +156,15 @@ where
         self.get_mut().poll(cx)
     }
 
+    fn is_end_stream(&self) -> bool {
+        // What was compressed has an end of its own, which has to be seen.
+        self.decoder.is_none() && self.incoming.is_end_stream()
+    }
+
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match self.decoder {
+            None => self.incoming.size_hint(),
+            Some(_) => SizeHint::default(),
+        }
     }
 }

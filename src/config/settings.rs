@@ -7,6 +7,7 @@ pub use super::secret::Secret;
 pub use super::sections::Settings;
 pub use super::sections::audit::{Audit, AuditOutput, AuditQueries};
 pub use super::sections::cache::{Cache, CacheStore, Redis};
+pub use super::sections::compression::Compression;
 pub use super::sections::cors::{Cors, Origins};
 pub use super::sections::drain::Drain;
 pub use super::sections::limits::Limits;

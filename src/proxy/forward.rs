@@ -29,6 +29,7 @@ pub(super) async fn forward(
     enforced: Enforced,
     context: &RequestContext,
 ) -> Result<Answered, ProxyError> {
+    let repeat = enforced.repeat();
     let (upstream, request, plan, holder) = enforced.into_parts();
     if upstream.ignores_org_id() {
         return Err(ProxyError::new(
@@ -39,7 +40,8 @@ pub(super) async fn forward(
         .because(Reason::OrgIdIgnored));
     }
     let sent = Instant::now();
-    match upstream.send(request).await {
+    // On the heap: it holds what is needed to send the request a second time.
+    match Box::pin(upstream.send(request, repeat)).await {
         Ok(response) => {
             context
                 .metrics

@@ -20,6 +20,7 @@
 //! | [`cache`] | a cached response, if there is one |
 //! | [`forward`] | the upstream's response: accepts nothing but an `Enforced` |
 //! | [`respond`] | the client's response: streamed, scrubbed or filtered as enforcement planned |
+//! | [`deliver`] | the same, compressed if the client accepts that |
 //!
 //! A query of several clusters is enforced once for all, and each response is made as if it were
 //! the only one ([`fan_out`]).
@@ -36,6 +37,7 @@ pub mod cache;
 mod context;
 mod cors;
 mod defect;
+mod deliver;
 mod enforce;
 pub(crate) mod error;
 mod exchange;
@@ -69,6 +71,7 @@ use hyper::{Method, Request, Response};
 
 use self::cors::Cors;
 use self::defect::caught;
+use self::deliver::Delivery;
 use self::error::Dialect;
 use self::record::{RequestHead, RequestRecord, method_name};
 use self::snapshot::Snapshot;
@@ -157,6 +160,8 @@ impl Proxy {
             dialect: Dialect::of_request(&request),
             trace_id: spans.trace_id().or(trace.map(|trace| trace.trace_id)),
         };
+        let settings = &snapshot.settings().compression;
+        let delivery = Delivery::to(settings, request.headers(), ends.client);
         let trace_id = request_head.trace_id;
         let is_head = request.method() == Method::HEAD;
         let (metrics, trail) = (Arc::clone(&self.metrics), self.audit.trail());
@@ -186,6 +191,10 @@ impl Proxy {
             cors.apply(response.headers_mut());
         }
         record.set_code(response.status().as_u16());
+        let response = delivery.deliver(response, || {
+            let authenticator = snapshot.rules().authenticator();
+            context.budget(authenticator.holder_of(record.caller()))
+        });
         response.map(|body| body.on_end(record))
     }
 }

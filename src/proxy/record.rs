@@ -254,6 +254,11 @@ impl RequestRecord {
         self.spans.upstream_ends(status);
     }
 
+    /// Who calls, once known.
+    pub(super) fn caller(&self) -> Option<&Caller> {
+        self.caller.as_deref()
+    }
+
     fn tenants(&self) -> Option<Tenants<'_>> {
         self.caller.as_deref().and_then(tenants_of)
     }

@@ -23,7 +23,8 @@ use super::h2_stall::{Streams, WatchedBody};
 use super::half_close::HalfClose;
 use super::pace::ReadingLimits;
 use super::refusals::Refusals;
-use super::timeouts::{ConnectionState, Expired, TimedIo};
+use super::timed_io::TimedIo;
+use super::timeouts::{ConnectionState, Expired};
 use super::tls::{HandshakeError, Protocol, Tls};
 use crate::body::{ReceivedBody, ResponseBody};
 use crate::config::settings::Settings;
@@ -101,7 +102,7 @@ impl Connection {
     /// HTTP/1.1, or HTTP/2 where the client sends its preface first (RFC 9113 §3.3).
     async fn plain(&self, stream: TcpStream) {
         let stream = TimedIo::new(stream, Arc::clone(&self.activity));
-        let stream = Framed::answered(stream, Arc::clone(&self.refusals));
+        let stream = Framed::new(stream, &self.activity, Some(&self.refusals));
         let stream = HalfClose::new(stream, Arc::clone(&self.activity));
         let leaving = pin!(self.leaving());
         self.http(stream, self.builder(), leaving).await;
@@ -122,7 +123,7 @@ impl Connection {
         self.proxy.metrics().tls.handshake(result);
         match handshake {
             Ok((stream, Protocol::Http1)) => {
-                let stream = Framed::answered(stream, Arc::clone(&self.refusals));
+                let stream = Framed::new(stream, &self.activity, Some(&self.refusals));
                 self.http(stream, self.builder().http1_only(), leaving)
                     .await;
             }

@@ -24,7 +24,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::h1_framing::Framed;
-use super::timeouts::{ConnectionState, INTERIM, TimedIo};
+use super::timed_io::TimedIo;
+use super::timeouts::{ConnectionState, INTERIM};
 
 /// From the first interim response to the second; it doubles each time.
 const INTERIM_AGAIN: Duration = Duration::from_secs(2);
@@ -43,6 +44,11 @@ const RESET_CHECKS: [Duration; 2] = [Duration::from_millis(2), Duration::from_mi
 /// being served.
 pub(super) struct HalfClose {
     stream: Framed<TimedIo>,
+    end: EndOfClient,
+}
+
+/// Holds back the end of a stream.
+struct EndOfClient {
     activity: Arc<ConnectionState>,
     ended: Option<Ended>,
 }
@@ -64,15 +70,17 @@ struct Ended {
 
 impl HalfClose {
     pub(super) fn new(stream: Framed<TimedIo>, activity: Arc<ConnectionState>) -> Self {
-        Self {
-            stream,
+        let end = EndOfClient {
             activity,
             ended: None,
-        }
+        };
+        Self { stream, end }
     }
+}
 
+impl EndOfClient {
     /// Ready when the client is gone, as far as can be known.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_gone(&mut self, stream: &mut Framed<TimedIo>, cx: &mut Context<'_>) -> Poll<()> {
         let activity = &self.activity;
         let request = activity.request_number();
         let ended = match &mut self.ended {
@@ -81,11 +89,11 @@ impl HalfClose {
         };
         loop {
             let now = Instant::now();
-            if self.stream.get_ref().has_failed() || ended.has_timed_out(now, activity) {
+            if stream.get_ref().has_failed() || ended.has_timed_out(now, activity) {
                 return Poll::Ready(());
             }
             if !activity.answer_has_begun() && activity.allows_interim() && now >= ended.interim.0 {
-                match Pin::new(&mut self.stream).poll_write(cx, INTERIM) {
+                match Pin::new(&mut *stream).poll_write(cx, INTERIM) {
                     Poll::Ready(Ok(length)) if length == INTERIM.len() => {
                         let pause = ended.interim.1;
                         ended.interim = (now + pause, pause * 2);
@@ -139,11 +147,14 @@ impl AsyncRead for HalfClose {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let Self { stream, end } = &mut *self;
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        ready!(Pin::new(&mut *stream).poll_read(cx, buf))?;
         let has_ended = buf.filled().len() == before;
-        if has_ended && self.activity.is_serving() && self.stream.is_between_requests() {
-            ready!(self.poll_gone(cx));
+        // What is not read yet of an answer that is complete is a part of it.
+        let is_served = end.activity.is_serving() || end.activity.is_write_stalled();
+        if has_ended && is_served && stream.is_between_requests() {
+            ready!(end.poll_gone(stream, cx));
         }
         Poll::Ready(Ok(()))
     }

@@ -11,6 +11,7 @@ mod h2_stall;
 mod half_close;
 mod pace;
 mod refusals;
+mod timed_io;
 mod timeouts;
 pub mod tls;
 

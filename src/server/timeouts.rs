@@ -2,17 +2,15 @@
 //! headers, serving, or blocked on a peer that does not read.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use hyper::Version;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::Instant;
 
 use super::pace::{Pace, ReadingLimits, TooSlow};
 use crate::config::settings::Timeouts;
@@ -20,14 +18,6 @@ use crate::config::settings::Timeouts;
 /// Tells a client that it may send its body (RFC 9110 §15.2.1). No final response begins with these
 /// bytes.
 pub(super) const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// How long a client has to read the last response, before its connection is closed. What it still
-/// sends is discarded meanwhile: the system would reply to unread bytes with a reset, which may
-/// overtake the response (RFC 9112 §9.6).
-const LINGER: Duration = Duration::from_secs(2);
-
-/// The most bytes discarded then: by default, no form that is buffered is longer.
-const LINGER_BYTES: usize = 2 * 1024 * 1024;
 
 /// The table of open connections.
 pub(super) trait Table: std::fmt::Debug + Send + Sync {
@@ -41,6 +31,8 @@ pub(super) trait Table: std::fmt::Debug + Send + Sync {
 pub(super) struct ConnectionState {
     accepted: Instant,
     in_flight: AtomicU32,
+    /// Waits until nothing is in flight.
+    served: AtomicWaker,
     served_any: AtomicBool,
     multiplexed: AtomicBool,
     /// Whether the client of the last request supports interim responses.
@@ -85,6 +77,7 @@ impl ConnectionState {
         Arc::new(Self {
             accepted: Instant::now(),
             in_flight: AtomicU32::new(0),
+            served: AtomicWaker::new(),
             served_any: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
             authenticated: AtomicBool::new(false),
@@ -160,6 +153,11 @@ impl ConnectionState {
         self.in_flight.load(Ordering::Relaxed) > 0
     }
 
+    /// Wakes this task when a request has been answered.
+    pub(super) fn wake_when_served(&self, cx: &Context<'_>) {
+        self.served.register(cx.waker());
+    }
+
     /// The number of the last request, from 1.
     pub(super) fn request_number(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
@@ -189,7 +187,8 @@ impl ConnectionState {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bytes_received(&self) {
+    /// Bytes of a client were received, or are looked at only now.
+    pub(super) fn bytes_received(&self) {
         let awaits_headers = self.in_flight.load(Ordering::Relaxed) == 0
             && !self.multiplexed.load(Ordering::Relaxed)
             && self.headers_since.load(Ordering::Relaxed) == 0;
@@ -199,7 +198,7 @@ impl ConnectionState {
     }
 
     /// Records the result of a write whose first buffer is `first`.
-    fn record_write(&self, polled: &Poll<io::Result<usize>>, first: &[u8]) {
+    pub(super) fn record_write(&self, polled: &Poll<io::Result<usize>>, first: &[u8]) {
         match polled {
             Poll::Ready(Ok(written)) => {
                 if first != INTERIM {
@@ -286,115 +285,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A socket that reports what happens on it to its [`ConnectionState`], and that lingers when it is
-/// closed.
-pub(super) struct TimedIo {
-    stream: TcpStream,
-    activity: Arc<ConnectionState>,
-    peer_has_ended: bool,
-    linger: Option<Linger>,
-}
-
-/// Our side is shut down, the peer's is not.
-struct Linger {
-    until: Pin<Box<Sleep>>,
-    bytes_left: usize,
-}
-
-impl TimedIo {
-    pub(super) fn new(stream: TcpStream, activity: Arc<ConnectionState>) -> Self {
-        Self {
-            stream,
-            activity,
-            peer_has_ended: false,
-            linger: None,
-        }
-    }
-
-    /// Whether the peer has reset the connection.
-    pub(super) fn has_failed(&self) -> bool {
-        !matches!(self.stream.take_error(), Ok(None))
-    }
-}
-
-impl AsyncRead for TimedIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            self.activity.bytes_received();
-        } else {
-            self.peer_has_ended = true;
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for TimedIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.activity.record_write(&polled, buf);
-        polled
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        let first = bufs.first().map_or(&[][..], |first| first);
-        self.activity.record_write(&polled, first);
-        polled
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let linger = match &mut this.linger {
-            Some(linger) => linger,
-            none => {
-                ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-                if this.peer_has_ended {
-                    return Poll::Ready(Ok(()));
-                }
-                none.insert(Linger {
-                    until: Box::pin(sleep(LINGER)),
-                    bytes_left: LINGER_BYTES,
-                })
-            }
-        };
-        loop {
-            let mut discarded = [0; 4096];
-            let mut discarded = ReadBuf::new(&mut discarded);
-            match Pin::new(&mut this.stream).poll_read(cx, &mut discarded) {
-                Poll::Ready(Ok(())) if !discarded.filled().is_empty() => {}
-                Poll::Ready(_ended) => return Poll::Ready(Ok(())),
-                Poll::Pending => return linger.until.as_mut().poll(cx).map(Ok),
-            }
-            match linger.bytes_left.checked_sub(discarded.filled().len()) {
-                Some(left) => linger.bytes_left = left,
-                None => return Poll::Ready(Ok(())),
-            }
-        }
+        self.0.served.wake();
     }
 }
 
@@ -418,12 +309,15 @@ mod tests {
         fn authenticated(&self, _id: u64) {}
     }
 
-    fn no_table() -> Weak<dyn Table> {
-        Weak::<NoTable>::new()
+    impl ConnectionState {
+        /// Of a connection without an entry.
+        pub(in crate::server) fn unlisted() -> Arc<Self> {
+            Self::of_entry(Weak::<NoTable>::new(), 1)
+        }
     }
 
     fn activity() -> Arc<ConnectionState> {
-        ConnectionState::of_entry(no_table(), 1)
+        ConnectionState::unlisted()
     }
 
     const READING: ReadingLimits = ReadingLimits {

@@ -16,7 +16,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::timeouts::{ConnectionState, TimedIo};
+use super::timed_io::TimedIo;
+use super::timeouts::ConnectionState;
 use crate::config::settings::{ClientCertificates, Listener, ListenerTls};
 use crate::telemetry::metrics::Metrics;
 

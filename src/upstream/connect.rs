@@ -4,34 +4,29 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{
     FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream,
 };
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::reuse::{ConnectionUse, Protocol};
 use crate::config::settings::Upstream as Settings;
-
-/// The protocol of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Protocol {
-    Http1,
-    Http2,
-}
 
 /// Counts the connections of one upstream, over all its clients.
 #[derive(Debug, Default)]
 pub struct Connections {
     open: AtomicI64,
     opened: AtomicU64,
+    repeats: AtomicU64,
 }
 
 impl Connections {
@@ -44,12 +39,23 @@ impl Connections {
     pub fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
+
+    /// Requests that were sent a second time, since the start.
+    pub fn repeats(&self) -> u64 {
+        self.repeats.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request that is sent a second time.
+    pub(super) fn repeat(&self) {
+        self.repeats.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Clone)]
 pub(super) struct Connector {
     https: HttpsConnector<HttpConnector>,
     within: Duration,
+    protocol: Protocol,
     connections: Arc<Connections>,
 }
 
@@ -86,18 +92,19 @@ impl Connector {
                 Protocol::Http2 => builder.enable_http2().wrap_connector(http),
             },
             within: settings.timeouts.connect,
+            protocol,
             connections: Arc::clone(connections),
         }
     }
 }
 
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Stream = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Service<Uri> for Connector {
-    type Response = Counted;
+    type Response = TokioIo<Counted>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Counted, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Counted>, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.https.poll_ready(cx)
@@ -105,7 +112,7 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let (within, connecting) = (self.within, self.https.call(uri));
-        let connections = Arc::clone(&self.connections);
+        let (protocol, connections) = (self.protocol, Arc::clone(&self.connections));
         Box::pin(async move {
             let stream = tokio::time::timeout(within, connecting)
                 .await
@@ -113,24 +120,30 @@ impl Service<Uri> for Connector {
                     let text = format!("no connection within {within:?} (timeouts.connect)");
                     io::Error::new(io::ErrorKind::TimedOut, text)
                 })??;
-            Ok(Counted::new(stream, connections))
+            Ok(TokioIo::new(Counted::new(stream, protocol, connections)))
         })
     }
 }
 
-/// A connection that counts as open until it is dropped.
+/// A connection that counts as open until it is dropped, and notes what it is used for.
 pub(super) struct Counted {
     stream: Stream,
     connections: Arc<Connections>,
+    usage: Arc<ConnectionUse>,
 }
 
 impl Counted {
-    fn new(stream: Stream, connections: Arc<Connections>) -> Self {
+    fn new(
+        stream: MaybeHttpsStream<TokioIo<TcpStream>>,
+        protocol: Protocol,
+        connections: Arc<Connections>,
+    ) -> Self {
         connections.open.fetch_add(1, Ordering::Relaxed);
         connections.opened.fetch_add(1, Ordering::Relaxed);
         Self {
-            stream,
+            stream: TokioIo::new(stream),
             connections,
+            usage: Arc::new(ConnectionUse::new(protocol)),
         }
     }
 }
@@ -143,27 +156,47 @@ impl Drop for Counted {
 
 impl Connection for Counted {
     fn connected(&self) -> Connected {
-        self.stream.connected()
+        let connected = self.stream.inner().connected();
+        connected.extra(Arc::clone(&self.usage))
     }
 }
 
-impl Read for Counted {
+impl AsyncRead for Counted {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.usage.received();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
-impl Write for Counted {
+impl AsyncWrite for Counted {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.usage.sends();
         Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.usage.sends();
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -172,17 +205,5 @@ impl Write for Counted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 }

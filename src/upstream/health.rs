@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::{Upstream, UpstreamError, with_causes};
+use super::{Repeat, Upstream, UpstreamError, with_causes};
 use crate::body::RequestBody;
 
 /// Marks health checks in an upstream's log.
@@ -248,7 +248,7 @@ impl Shared {
         *request.uri_mut() = self.upstream.uri(path).map_err(Failure::Path)?;
         request.headers_mut().insert(USER_AGENT, AGENT);
         self.upstream.sign(request.headers_mut());
-        let answer = self.upstream.send(request).await;
+        let answer = self.upstream.send(request, Repeat::Once).await;
         let (parts, body) = answer.map_err(Failure::Unreachable)?.into_parts();
         #[expect(clippy::disallowed_methods, reason = "a few bytes, at most")]
         let text = Limited::new(body, ANSWER_BYTES).collect().await;

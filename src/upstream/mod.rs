@@ -2,24 +2,27 @@
 
 mod connect;
 mod health;
+mod reuse;
 mod tls;
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Request, Response, Uri, Version, body::Incoming};
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use thiserror::Error;
 
 pub use self::connect::Connections;
-use self::connect::{Connector, Protocol};
+use self::connect::Connector;
 pub use self::health::{Health, HealthChecks};
+pub use self::reuse::Repeat;
+use self::reuse::{Protocol, announced_keep_alive, copy_of, retire_in_time, was_stale};
 use crate::body::RequestBody;
 use crate::config::settings::{Api, Credentials, Trust, Upstream as Settings};
 
@@ -28,26 +31,39 @@ use crate::config::settings::{Api, Credentials, Trust, Upstream as Settings};
 /// looked at: with hyper's own 400 KB, a flood of interim answers delays a deadline by seconds.
 const READ_AT_ONCE: usize = 128 * 1024;
 
-/// How long an unused connection stays open. Shorter than the five minutes after which Prometheus and
-/// Thanos close it (`--web.read-timeout`, `--http-grace-period` aside), so that we rarely write to a
-/// connection that they are closing.
-const POOL_IDLE: Duration = Duration::from_secs(90);
-
 /// One upstream, connected lazily. Cheap to share. A reload that does not change its settings keeps
 /// its open connections.
 pub struct Upstream {
     settings: Settings,
     /// What [`Health`] found out: see [`Self::ignores_org_id`].
     ignores_org_id: AtomicBool,
-    client: Client<Connector, RequestBody>,
+    client: Clients,
     /// Speaks HTTP/2 from the first byte, as gRPC needs it.
-    grpc_client: Client<Connector, RequestBody>,
+    grpc_client: Clients,
+    /// Whether it has said how long it keeps unused connections.
+    announces_keep_alive: AtomicBool,
     connections: Arc<Connections>,
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
     /// The header that `credentials` adds to each request; `None` also with `forward_token`.
     authorization: Option<HeaderValue>,
+}
+
+/// The clients of one protocol.
+struct Clients {
+    pooled: Client<Connector, RequestBody>,
+    /// Opens a connection for each request, and uses it for no other.
+    fresh: Client<Connector, RequestBody>,
+}
+
+/// A request that is being sent.
+struct Exchange {
+    answer: ResponseFuture,
+    /// Counts what is sent of a body that is streamed.
+    pieces: Option<Arc<AtomicUsize>>,
+    /// The connection, where it is known to be kept for a time only.
+    connection: Option<CaptureConnection>,
 }
 
 /// Why no client can be made from an upstream's settings. The config checks most of it earlier.
@@ -94,16 +110,26 @@ impl Upstream {
         client
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(settings.max_idle_connections)
+            .pool_idle_timeout(settings.timeouts.keep_alive)
             .http1_max_buf_size(READ_AT_ONCE)
             .set_host(false);
+        let clients = |protocol| {
+            let mut client = client.clone();
+            client.http2_only(matches!(protocol, Protocol::Http2));
+            let mut of = |idle| {
+                client
+                    .pool_max_idle_per_host(idle)
+                    .build(connector(protocol))
+            };
+            Clients {
+                pooled: of(settings.max_idle_connections),
+                fresh: of(0),
+            }
+        };
         Ok(Self {
-            grpc_client: client
-                .clone()
-                .http2_only(true)
-                .build(connector(Protocol::Http2)),
-            client: client.build(connector(Protocol::Http1)),
+            grpc_client: clients(Protocol::Http2),
+            client: clients(Protocol::Http1),
+            announces_keep_alive: AtomicBool::new(false),
             scheme: if url.https {
                 Scheme::HTTPS
             } else {
@@ -188,25 +214,82 @@ impl Upstream {
     /// time starts when the client's body has been sent, since there can be no answer before.
     pub async fn send(
         &self,
-        mut request: Request<RequestBody>,
+        request: Request<RequestBody>,
+        repeat: Repeat,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        let within = self.settings.timeouts.response_head;
-        let pieces = request.body_mut().count_pieces();
-        let pieces = || pieces.as_ref().map(|pieces| pieces.load(Ordering::Relaxed));
-        let client = if request.version() == Version::HTTP_2 {
+        let clients = if request.version() == Version::HTTP_2 {
             &self.grpc_client
         } else {
             &self.client
         };
-        let mut answer = pin!(client.request(request));
-        loop {
+        // On the heap, as the future of every request is as large as this one's.
+        let copy = match repeat {
+            Repeat::Never => None,
+            Repeat::Once => copy_of(&request).map(Box::new),
+        };
+        let within = self.settings.timeouts.response_head;
+        let begun = Instant::now();
+        let exchange = self.begin(&clients.pooled, request);
+        match (self.headers_of(exchange, within).await, copy) {
+            (Err(UpstreamError::Unreachable(error)), Some(copy)) if was_stale(&error, begun) => {
+                tracing::debug!(
+                    upstream = &**self.name(),
+                    error = with_causes(&error),
+                    "a reused connection ended; the request is repeated on a fresh one"
+                );
+                self.connections.repeat();
+                let left = within.saturating_sub(begun.elapsed());
+                let exchange = self.begin(&clients.fresh, *copy);
+                Box::pin(self.headers_of(exchange, left)).await
+            }
+            (sent, _) => sent,
+        }
+    }
+
+    fn begin(
+        &self,
+        client: &Client<Connector, RequestBody>,
+        mut request: Request<RequestBody>,
+    ) -> Exchange {
+        let pieces = request.body_mut().count_pieces();
+        let announces = self.announces_keep_alive.load(Ordering::Relaxed);
+        let connection = announces.then(|| capture_connection(&mut request));
+        Exchange {
+            answer: client.request(request),
+            pieces,
+            connection,
+        }
+    }
+
+    async fn headers_of(
+        &self,
+        exchange: Exchange,
+        within: Duration,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let Exchange {
+            mut answer,
+            pieces,
+            connection,
+        } = exchange;
+        let pieces = || pieces.as_ref().map(|pieces| pieces.load(Ordering::Relaxed));
+        let response = loop {
             let before = pieces();
-            match tokio::time::timeout(within, answer.as_mut()).await {
-                Ok(answered) => return answered.map_err(UpstreamError::Unreachable),
+            match tokio::time::timeout(within, &mut answer).await {
+                Ok(answered) => break answered.map_err(UpstreamError::Unreachable)?,
                 Err(_elapsed) if pieces() != before => {}
-                Err(_elapsed) => return Err(UpstreamError::Timeout(within)),
+                Err(_elapsed) => {
+                    let within = self.settings.timeouts.response_head;
+                    return Err(UpstreamError::Timeout(within));
+                }
+            }
+        };
+        if let Some(keep_alive) = announced_keep_alive(response.headers()) {
+            self.announces_keep_alive.store(true, Ordering::Relaxed);
+            if let Some(connection) = connection {
+                retire_in_time(response.extensions(), connection, keep_alive);
             }
         }
+        Ok(response)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The body that is sent to the client: an enum, not a box, so that a streamed chunk costs no
 //! allocation.
 
+mod compressed;
 mod relay;
 
 use std::collections::VecDeque;
@@ -11,9 +12,11 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 
+use self::compressed::CompressedBody;
 pub(crate) use self::relay::Piece;
 use self::relay::RelayedBody;
 use super::budget::{Room, Share};
+use super::coding::{Coding, Levels};
 use super::collect::whole;
 use super::filter::{FilteredBody, StreamFilter};
 use super::measure::{MeasuredBody, WhenDone};
@@ -28,6 +31,8 @@ pub(crate) trait OnEnd: Send {
 
 pub(crate) struct ResponseBody {
     content: Content,
+    /// Whether its bytes are the upstream's and must reach the client as they are.
+    is_untouched: bool,
     /// Dropped with the body: that is the end of the request.
     on_end: Option<Box<dyn OnEnd>>,
 }
@@ -40,6 +45,7 @@ enum Content {
     Filtered(Box<FilteredBody>),
     Messages(mpsc::Receiver<Frame<Bytes>>),
     Relayed(RelayedBody),
+    Compressed(Box<CompressedBody>),
 }
 
 impl ResponseBody {
@@ -95,6 +101,25 @@ impl ResponseBody {
         )))
     }
 
+    /// The same body, which nothing may change any more.
+    pub(crate) fn untouched(self) -> Self {
+        Self {
+            is_untouched: true,
+            ..self
+        }
+    }
+
+    /// Whether nothing may change it.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.is_untouched
+    }
+
+    /// The same body, compressed as it passes. `held` is for [`Coding::encoder_bytes`].
+    pub(crate) fn compressed(self, coding: Coding, levels: Levels, held: Share) -> Self {
+        let compressed = CompressedBody::new(self, coding, levels, held);
+        Self::of(Content::Compressed(Box::new(compressed)))
+    }
+
     /// The next chunk of data; `None` at the end.
     pub(crate) async fn data(&mut self) -> Option<Result<Bytes, BodyError>> {
         loop {
@@ -110,6 +135,7 @@ impl ResponseBody {
     fn of(content: Content) -> Self {
         Self {
             content,
+            is_untouched: false,
             on_end: None,
         }
     }
@@ -145,6 +171,7 @@ impl HttpBody for ResponseBody {
             Content::Filtered(filtered) => filtered.poll(cx),
             Content::Messages(frames) => frames.poll_recv(cx).map(|frame| frame.map(Ok)),
             Content::Relayed(body) => body.poll(cx),
+            Content::Compressed(body) => body.poll(cx),
         };
         if let (Poll::Ready(Some(Err(error))), Some(on_end)) = (&polled, &this.on_end) {
             on_end.broken(error);
@@ -155,7 +182,8 @@ impl HttpBody for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
-            Content::Streamed(streamed) => streamed.incoming.is_end_stream(),
+            Content::Streamed(streamed) => streamed.is_end_stream(),
+            Content::Compressed(body) => body.is_end_stream(),
             Content::Measured(measured) => measured.is_end_stream(),
             Content::Pieces(pieces) => pieces.is_empty(),
             Content::Filtered(_) | Content::Messages(_) | Content::Relayed(_) => false,
@@ -165,12 +193,14 @@ impl HttpBody for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Whole(bytes) => whole_size(bytes.as_ref()),
-            Content::Streamed(streamed) => streamed.incoming.size_hint(),
+            Content::Streamed(streamed) => streamed.size_hint(),
             Content::Measured(measured) => measured.size_hint(),
             Content::Pieces(pieces) => {
                 SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
             }
-            Content::Filtered(_) | Content::Messages(_) => SizeHint::default(),
+            Content::Filtered(_) | Content::Messages(_) | Content::Compressed(_) => {
+                SizeHint::default()
+            }
             Content::Relayed(body) => body.size_hint(),
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::finding::{Finding, Section};
-use super::probe::{Probe, at};
+use super::probe::{Answer, Probe, at};
 use super::reach;
 use crate::config::settings::Settings;
 
@@ -26,6 +26,12 @@ pub(super) async fn examine(report: &mut Section<'_>, probe: &Probe<'_>, setting
     let Ok(buildinfo) = reach::reachable(report, buildinfo) else {
         return;
     };
+    // A cache has the second answer from the first.
+    let again = probe.get("/api/v1/status/buildinfo", &[]);
+    let again = report.waiting("cache", again).await;
+    if let Some(finding) = again.ok().and_then(|answer| cache_between(probe, &answer)) {
+        report.add("cache", finding);
+    }
     let product = report.waiting("version", product(probe)).await;
     let name = match product {
         Product::Prometheus => "Prometheus",
@@ -70,6 +76,24 @@ pub(super) async fn examine(report: &mut Section<'_>, probe: &Probe<'_>, setting
             report.check(&check, store.label_present()).await;
         }
     }
+}
+
+/// A cache between Partywall and the store, if one shows itself. Requests that it sees are confined,
+/// so only answers that depend on the caller's own token could be mixed up.
+fn cache_between(probe: &Probe<'_>, answer: &Answer) -> Option<Finding> {
+    let shown = answer.cache.as_ref()?;
+    let found = format!("a cache answers in the place of the store (`{shown}`)");
+    Some(if probe.forwards_token() {
+        Finding::warn(
+            format!("{found}, and the store may answer each caller's token differently"),
+            "let the cache store nothing, or see that it keeps answers to different tokens apart",
+        )
+    } else {
+        Finding::warn(
+            found,
+            "let nobody but Partywall reach it; answers may be as old as it keeps them",
+        )
+    })
 }
 
 /// Only Thanos lists its stores.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::body::RequestBody;
 use crate::grpc::frame;
 use crate::prometheus::form::Form;
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::{Repeat, Upstream, UpstreamError};
 
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
@@ -29,6 +29,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// How far the upstream's clock is ahead of ours, in seconds.
     pub(super) ahead: Option<i64>,
+    /// The header by which a cache in between shows itself.
+    pub(super) cache: Option<String>,
     body: Bytes,
     trailers: HeaderMap,
 }
@@ -47,6 +49,11 @@ impl<'a> Probe<'a> {
             token,
             within,
         }
+    }
+
+    /// Whether the upstream is shown the caller's own token.
+    pub(super) fn forwards_token(&self) -> bool {
+        self.upstream.forwards_token()
     }
 
     pub(super) async fn get(&self, path: &str, params: &[(&str, &str)]) -> Result<Answer, String> {
@@ -98,7 +105,7 @@ impl<'a> Probe<'a> {
     }
 
     async fn send(&self, request: Request<RequestBody>) -> Result<Answer, String> {
-        match tokio::time::timeout(self.within, self.exchange(request)).await {
+        match tokio::time::timeout(self.within, Box::pin(self.exchange(request))).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {:?}", self.within)),
         }
@@ -114,13 +121,14 @@ impl<'a> Probe<'a> {
             request.headers_mut().remove(hyper::header::HOST);
         }
         let started = SystemTime::now();
-        let answer = self.upstream.send(request).await;
+        let answer = self.upstream.send(request, Repeat::Once).await;
         let answer = answer.map_err(|error| match error {
             UpstreamError::Unreachable(cause) => with_causes(&cause),
             timeout @ UpstreamError::Timeout(_) => timeout.to_string(),
         })?;
         let (parts, body) = answer.into_parts();
         let ahead = ahead(&parts.headers, started);
+        let cache = cache(&parts.headers);
         #[expect(
             clippy::disallowed_methods,
             reason = "bounded, and outside the proxy's byte budget"
@@ -132,6 +140,7 @@ impl<'a> Probe<'a> {
         Ok(Answer {
             status: parts.status,
             ahead,
+            cache,
             trailers,
             body: body.to_bytes(),
         })
@@ -181,6 +190,15 @@ pub(super) fn at<'v>(value: &'v Value, pointer: &str) -> &'v Value {
 fn excerpt(text: &Value) -> String {
     let text = text.as_str().unwrap_or_default();
     text.chars().take(200).collect()
+}
+
+/// `Age` (RFC 9111 §5.1), or what older caches say.
+fn cache(headers: &HeaderMap) -> Option<String> {
+    ["age", "x-cache"].iter().find_map(|name| {
+        let value = headers.get(*name)?.to_str().ok()?;
+        let value: String = value.chars().take(40).collect();
+        Some(format!("{name}: {value}"))
+    })
 }
 
 /// How far the clock of the `Date` header (RFC 9110 §6.6.1, whole seconds) is ahead of ours.

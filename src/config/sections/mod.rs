@@ -11,6 +11,7 @@
 
 pub(super) mod audit;
 pub(super) mod cache;
+pub(super) mod compression;
 pub(super) mod cors;
 pub(super) mod drain;
 pub(super) mod limits;
@@ -34,6 +35,7 @@ use serde::Serialize;
 
 use self::audit::Audit;
 use self::cache::Cache;
+use self::compression::Compression;
 use self::drain::Drain;
 use self::limits::Limits;
 use self::listeners::{Admin, Listener};
@@ -76,6 +78,8 @@ pub struct Settings {
     pub tenant_limits: TenantLimits,
     /// `cache`: cached responses to metric queries; `None` if there are none.
     pub cache: Option<Cache>,
+    /// `compression`: of responses to clients.
+    pub compression: Compression,
     /// `timeouts`: the bounds of all waiting for clients.
     pub timeouts: Timeouts,
     /// `drain`: how the process shuts down.
@@ -131,6 +135,7 @@ pub(super) fn read(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
     let cache = section.optional(r, "cache", |r, field| {
         cache::cache(r, field, limits.ok().flatten())
     });
+    let compression = section.optional(r, "compression", compression::compression);
     let timeouts = section.optional(r, "timeouts", timeouts::timeouts);
     let drain = section.optional(r, "drain", drain::drain);
     let reload = section.optional(r, "reload", reload::reload);
@@ -165,6 +170,7 @@ pub(super) fn read(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
         limits: limits?.unwrap_or_default(),
         tenant_limits: tenant_limits?.unwrap_or_default(),
         cache: cache?,
+        compression: compression?.unwrap_or_default(),
         timeouts: timeouts?.unwrap_or_default(),
         drain: drain?.unwrap_or_default(),
         reload: reload?.unwrap_or_default(),

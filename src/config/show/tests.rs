@@ -85,6 +85,7 @@ limits:
   answer_bytes_per_second: 10
   rewrite_cache_bytes: 8
 timeouts: {first_request: 1s, header: 2s, body_idle: 3s, idle: 4s, unauthenticated_idle: 5s}
+compression: {enabled: false, loopback: true, min_bytes: 7, gzip_level: 8, zstd_level: 9}
 drain: {min: 5s, max: 6s}
 reload: {poll_interval: 7s}
 log: {format: json, level: "info,hyper=warn"}

@@ -56,7 +56,7 @@ unknown: 1
         "20:13: limits.requests: must be a whole number, not a text",
         "21:15: limits.body_bytes: \"64KB\" is no size: write bytes as a number, or a number with KiB, MiB or GiB like 64KiB",
         "22:1: log: has no value: write a mapping, or leave out the key",
-        "23:1: unknown: unknown key; known here are `admin`, `audit`, `cache`, `drain`, `limits`, `listeners`, `log`, `metrics`, `passthrough`, `promql`, `reload`, `tenancy`, `tenant_limits`, `timeouts`, `tokens`, `traces`, `tracing` and `upstreams`",
+        "23:1: unknown: unknown key; known here are `admin`, `audit`, `cache`, `compression`, `drain`, `limits`, `listeners`, `log`, `metrics`, `passthrough`, `promql`, `reload`, `tenancy`, `tenant_limits`, `timeouts`, `tokens`, `traces`, `tracing` and `upstreams`",
     ];
     let expected: Vec<String> = expected
         .iter()

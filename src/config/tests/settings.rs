@@ -54,8 +54,10 @@ fn minimal_config_has_every_default() {
                 connect: Duration::from_secs(5),
                 response_head: Duration::from_mins(2),
                 body_idle: Duration::from_mins(1),
+                keep_alive: Duration::from_secs(50),
             },
             max_idle_connections: 128,
+            compressed_answers: false,
             health: HealthCheck {
                 path: "/-/ready".into(),
                 interval: Duration::from_secs(10),
@@ -147,6 +149,13 @@ fn minimal_config_has_every_default() {
             idle: Duration::from_mins(2),
             unauthenticated_idle: Duration::from_secs(10),
         },
+        compression: Compression {
+            enabled: true,
+            loopback: false,
+            min_bytes: 1024,
+            gzip_level: 3,
+            zstd_level: 1,
+        },
         drain: Drain {
             min: Duration::ZERO,
             max: Duration::from_secs(30),
@@ -187,8 +196,9 @@ upstreams:
     credentials: {forward_token: true}
     open_to_admins:
       [status, stores, tsdb_admin, write, internals, overrides, mcp, querier, unknown]
-    timeouts: {connect: 1s, response_head: 2s, body_idle: 3s}
+    timeouts: {connect: 1s, response_head: 2s, body_idle: 3s, keep_alive: 4s}
     max_idle_connections: 0
+    compressed_answers: true
     health: {path: "/healthz?a=b", interval: 4s, timeout: 5s, gates_readiness: true}
   - {name: q, api: prometheus, url: http://q}
 tokens:
@@ -232,6 +242,7 @@ promql: {foreign_matchers: reject}
 passthrough: {authentication: none, health_authentication: none, methods: [GET, HEAD], paths: [/graph, /static/*], upstream: q}
 limits: {connections: 1, unauthenticated_connections_per_address: 0, requests: 2, header_bytes: 8KiB, uri_bytes: 3, body_bytes: 4, body_bytes_per_second: 10, incomplete_bodies: 13, query_bytes: 5, query_depth: 10, query_nodes: 11, format_bytes: 12, query_selectors: 6, answer_bytes: 7, answer_bytes_per_second: 0, buffered_bytes: 9, rewrite_cache_bytes: 8}
 timeouts: {first_request: 1ms, header: 2ms, body_idle: 3ms, body_total: 5ms, idle: 4ms, unauthenticated_idle: 5ms}
+compression: {enabled: false, loopback: true, min_bytes: 0, gzip_level: 9, zstd_level: 9}
 drain: {min: 5s, max: 0s}
 reload: {poll_interval: 1m}
 log: {format: json, level: "warn,partywall=debug"}
@@ -283,8 +294,10 @@ fn listeners_and_upstreams() {
                 connect: Duration::from_secs(1),
                 response_head: Duration::from_secs(2),
                 body_idle: Duration::from_secs(3),
+                keep_alive: Duration::from_secs(4),
             },
             max_idle_connections: 0,
+            compressed_answers: true,
             health: HealthCheck {
                 path: "/healthz?a=b".into(),
                 interval: Duration::from_secs(4),
@@ -397,6 +410,16 @@ fn drain_reload_and_log_settings() {
             body_total: ms(5),
             idle: ms(4),
             unauthenticated_idle: ms(5)
+        }
+    );
+    assert_eq!(
+        settings.compression,
+        Compression {
+            enabled: false,
+            loopback: true,
+            min_bytes: 0,
+            gzip_level: 9,
+            zstd_level: 9,
         }
     );
     assert_eq!(

@@ -122,6 +122,7 @@ fn hash_upstream(hasher: &mut KeyHasher, upstream: &Upstream) {
         open_to_admins: _,
         timeouts: _,
         max_idle_connections: _,
+        compressed_answers: _,
         health: _,
         // Requests in shadow mode are never looked up here.
         shadow: _,

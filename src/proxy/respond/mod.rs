@@ -21,7 +21,7 @@ use super::forward::{self, Answered};
 use super::location;
 use crate::body::budget::Room;
 use crate::body::{
-    BodyError, CollectError, RemapPosition, ResponseBody, Scrubber, StreamFilter, Streamed,
+    BodyError, Coding, CollectError, RemapPosition, ResponseBody, Scrubber, StreamFilter, Streamed,
 };
 use crate::headers;
 use crate::prometheus::errors;
@@ -47,7 +47,7 @@ pub(super) async fn respond(
         plan,
         holder,
     } = answered;
-    let (head, incoming) = response.into_parts();
+    let (mut head, incoming) = response.into_parts();
     let body = Streamed::new(incoming, upstream.settings().timeouts.body_idle);
     if let ResponsePlan::PassThrough = plan {
         let (status, mut headers) = (head.status, head.headers);
@@ -57,12 +57,14 @@ pub(super) async fn respond(
         }
         headers::strip_hop_by_hop(&mut headers);
         check_redirect(&mut headers, &upstream)?;
-        return Ok(build(status, headers, ResponseBody::streamed(body)));
+        let body = ResponseBody::streamed(body).untouched();
+        return Ok(build(status, headers, body));
     }
     let room = context.answer_room(&holder);
     if let ResponsePlan::Grpc(answer) = plan {
         return Ok(grpc::respond(&head, body, answer, room, context));
     }
+    let body = decoded(&mut head.headers, body, &room)?;
     if matches!(plan, ResponsePlan::AllTenants) && is_from_the_api(head.status) {
         let headers = headers::for_data_response(&head.headers);
         return Ok(build(head.status, headers, ResponseBody::streamed(body)));
@@ -84,11 +86,8 @@ pub(super) async fn respond(
         return Box::pin(failed(&head, body, &remap, &room)).await;
     }
     let is_read_here = matches!(plan, ResponsePlan::Scrub(_) | ResponsePlan::Filter(_));
-    let encoding = head.headers.get(CONTENT_ENCODING);
-    if is_read_here && encoding.is_some_and(|encoding| encoding != "identity") {
-        return Err(unreadable(
-            &"it is compressed, although it was requested uncompressed",
-        ));
+    if is_read_here {
+        check_is_plain(&head.headers)?;
     }
     let headers = headers::for_data_response(&head.headers);
     match plan {
@@ -104,6 +103,29 @@ pub(super) async fn respond(
         }
         _ => Ok(build(head.status, headers, ResponseBody::streamed(body))),
     }
+}
+
+/// The body without its content coding, if that is known. The headers are changed accordingly.
+fn decoded(headers: &mut HeaderMap, body: Streamed, room: &Room) -> Result<Streamed, ProxyError> {
+    let Some(coding) = Coding::of(headers) else {
+        return Ok(body);
+    };
+    let mut held = room.budget.share();
+    held.resize(coding.decoder_bytes())?;
+    headers.remove(CONTENT_ENCODING);
+    headers::weaken_etag(headers);
+    Ok(body.decoded(coding, held))
+}
+
+/// Refuses what has a content coding still: one that is not known, or several.
+fn check_is_plain(headers: &HeaderMap) -> Result<(), ProxyError> {
+    let encoding = headers.get(CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| encoding != "identity") {
+        return Err(unreadable(
+            &"it has a content coding that was not asked for",
+        ));
+    }
+    Ok(())
 }
 
 /// A JSON document of our own.
@@ -187,19 +209,18 @@ pub(super) async fn side_request(
     let Answered {
         response, upstream, ..
     } = forward::forward(request, context).await?;
-    let (head, incoming) = response.into_parts();
-    if head.status != StatusCode::OK || head.headers.contains_key(CONTENT_ENCODING) {
+    let (mut head, incoming) = response.into_parts();
+    if head.status != StatusCode::OK {
         return Err(unreadable(&format!(
             "a side request was answered {}",
             head.status
         )));
     }
+    let body = Streamed::new(incoming, upstream.settings().timeouts.body_idle);
+    let body = decoded(&mut head.headers, body, room)?;
+    check_is_plain(&head.headers)?;
     check_media_type(&head.headers, media_type)?;
-    buffered(
-        Streamed::new(incoming, upstream.settings().timeouts.body_idle),
-        room,
-    )
-    .await
+    buffered(body, room).await
 }
 
 /// Buffers a response and filters it.
@@ -232,6 +253,7 @@ pub(super) fn uncollected(error: CollectError, room: &Room) -> ProxyError {
         CollectError::Broken(
             error @ (BodyError::Unscrubbable(_)
             | BodyError::Unredactable(_)
+            | BodyError::Coding(_)
             | BodyError::Exhausted(_)),
         ) => unfilterable(error),
         CollectError::Broken(error) => broken(&error),
@@ -326,7 +348,11 @@ fn unreadable(why: &dyn Display) -> ProxyError {
     ProxyError::unreadable(why)
 }
 
-fn broken(error: &dyn Display) -> ProxyError {
+/// The upstream's answer ended before its end.
+fn broken(error: &BodyError) -> ProxyError {
+    if let BodyError::Coding(error) = error {
+        return unreadable(error);
+    }
     ProxyError::new(
         ErrorKind::UpstreamUnreachable,
         "the upstream closed the connection before the end of its response",

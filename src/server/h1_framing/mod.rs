@@ -8,23 +8,13 @@
 //! [escaped](target). As long as all that it has passed is unambiguous, it agrees with hyper on
 //! where each message ends; a test compares the two.
 //!
-//! What is refused, here or by hyper, is [answered](Refusals) in our words.
+//! What a client sends behind a request is [held back](held) until that is answered. What is
+//! refused, here or by hyper, is [answered](super::refusals) in our words.
 
+mod held;
 mod target;
 
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-
-use bytes::{Buf as _, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use super::refusals::{Beginning, Refusals};
-
-/// What hyper reads in place of the refused bytes: no header line, chunk size or trailer may
-/// contain a NUL, so hyper responds with 400 and closes the connection.
-const REFUSAL: &[u8] = b"\0\r\n\r\n";
+pub(super) use self::held::Framed;
 
 /// Longer than any unambiguous `Transfer-Encoding` or `Content-Length` line.
 const LINE_PREFIX: usize = 64;
@@ -39,6 +29,8 @@ struct FramingChecker {
     line: Line,
     headers: HeaderSection,
     is_first_request: bool,
+    /// Whether a message has just ended.
+    has_ended: bool,
     /// The last complete request line.
     request_line: Line,
     /// Offsets of the characters to escape, in the bytes that were followed last.
@@ -90,6 +82,7 @@ impl FramingChecker {
             line: Line::new(),
             headers: HeaderSection::default(),
             is_first_request: true,
+            has_ended: false,
             request_line: Line::new(),
             escapes: Vec::new(),
         }
@@ -113,14 +106,16 @@ impl FramingChecker {
         self.is_in_request_line() && self.line.length == 0
     }
 
-    /// Parses the next bytes; an error has the index of the first one that must not be passed.
-    fn follow(&mut self, bytes: &[u8]) -> Result<(), Ambiguous> {
+    /// Parses the next bytes, up to the end of a message, and returns what follows that. An error has
+    /// the index of the first byte that must not be passed.
+    fn follow<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Ambiguous> {
         let mut rest = bytes;
+        self.has_ended = false;
         self.escapes.clear();
         while let Some((byte, after)) = rest.split_first() {
             let at = bytes.len() - rest.len();
             rest = match self.state {
-                State::Http2 => return Ok(()),
+                State::Http2 => return Ok(&[]),
                 State::Body { left } => self.skip(left, rest, |left| State::Body { left }),
                 State::ChunkData { left } => {
                     self.skip(left, rest, |left| State::ChunkData { left })
@@ -134,8 +129,11 @@ impl FramingChecker {
                     after
                 }
             };
+            if self.has_ended {
+                break;
+            }
         }
-        Ok(())
+        Ok(rest)
     }
 
     /// Skips a body, as far as it has been received.
@@ -144,7 +142,7 @@ impl FramingChecker {
         let left = left.saturating_sub(length as u64);
         self.state = match (left, self.state) {
             (0, State::ChunkData { .. }) => State::ChunkDataCr,
-            (0, _) => State::Headers,
+            (0, _) => self.end_of_message(),
             (left, _) => still(left),
         };
         bytes.get(length..).unwrap_or_default()
@@ -170,7 +168,7 @@ impl FramingChecker {
             (State::Headers, Some([])) if self.headers.lines == 0 => State::Headers,
             (State::Headers, Some([])) => self.end_of_headers(),
             (State::Headers, _) => self.header_line(&line)?,
-            (_, Some([])) => State::Headers,
+            (_, Some([])) => self.end_of_message(),
             (state, _) => state,
         };
         rest.get(1..)
@@ -214,9 +212,14 @@ impl FramingChecker {
         let headers = std::mem::take(&mut self.headers);
         match headers.length {
             _ if headers.is_chunked => State::ChunkSize { size: 0 },
-            None | Some(0) => State::Headers,
+            None | Some(0) => self.end_of_message(),
             Some(left) => State::Body { left },
         }
+    }
+
+    fn end_of_message(&mut self) -> State {
+        self.has_ended = true;
+        State::Headers
     }
 
     /// The framing of chunks (RFC 9112 §7.1). hyper refuses what is not a valid chunk; here it must
@@ -296,163 +299,6 @@ fn number(value: &[u8]) -> Option<u64> {
     let is_digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let digits = is_digits.then(|| std::str::from_utf8(value).ok())??;
     digits.parse().ok()
-}
-
-/// A stream of requests whose framing is unambiguous.
-pub(super) struct Framed<S> {
-    stream: S,
-    checker: FramingChecker,
-    /// The part of [`REFUSAL`] that is still to be read, once something was refused.
-    refusal: Option<&'static [u8]>,
-    /// What came and is still to be read, with its escapes.
-    escaped: Bytes,
-    /// Who answers what is refused.
-    refusals: Option<Arc<Refusals>>,
-    /// What is still to be written of such an answer.
-    answer: Bytes,
-}
-
-impl<S> Framed<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self {
-            stream,
-            checker: FramingChecker::new(),
-            refusal: None,
-            escaped: Bytes::new(),
-            refusals: None,
-            answer: Bytes::new(),
-        }
-    }
-
-    /// The same, where what is refused is answered.
-    pub(super) fn answered(stream: S, refusals: Arc<Refusals>) -> Self {
-        Self {
-            refusals: Some(refusals),
-            ..Self::new(stream)
-        }
-    }
-
-    /// Takes what hyper writes for a refusal of its own, and has our answer sent instead.
-    fn takes_refusal(&mut self, written: &[u8]) -> bool {
-        let Some(refusals) = &self.refusals else {
-            return false;
-        };
-        let beginning = Beginning {
-            line: self.checker.last_request_line(),
-            is_ambiguous: self.refusal.is_some(),
-        };
-        let Some(answer) = refusals.in_place_of(written, &beginning) else {
-            return false;
-        };
-        self.answer = answer;
-        true
-    }
-
-    /// The stream below.
-    pub(super) fn get_ref(&self) -> &S {
-        &self.stream
-    }
-
-    /// Whether everything received so far is complete HTTP/1 requests.
-    pub(super) fn is_between_requests(&self) -> bool {
-        self.refusal.is_none() && self.checker.is_between_requests()
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.refusal.is_none() && this.escaped.is_empty() {
-            let before = buf.filled().len();
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-            let received = buf.filled().get(before..).unwrap_or_default();
-            let followed = this.checker.follow(received);
-            if let Err(Ambiguous { at }) = followed {
-                tracing::debug!("refusing a request whose framing is ambiguous");
-                this.refusal = Some(REFUSAL);
-                buf.set_filled(before + at);
-            }
-            if this.checker.escapes.is_empty() {
-                if followed.is_ok() {
-                    return Poll::Ready(Ok(()));
-                }
-            } else {
-                let received = buf.filled().get(before..).unwrap_or_default();
-                this.escaped = target::escaped(received, &this.checker.escapes);
-                buf.set_filled(before);
-            }
-        }
-        if !this.escaped.is_empty() {
-            let now = this.escaped.len().min(buf.remaining());
-            buf.put_slice(&this.escaped.split_to(now));
-            return Poll::Ready(Ok(()));
-        }
-        let refusal = this.refusal.unwrap_or(REFUSAL);
-        let (now, later) = refusal.split_at(refusal.len().min(buf.remaining()));
-        buf.put_slice(now);
-        this.refusal = Some(later);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> Framed<S> {
-    /// Writes what is left of an answer of ours.
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.answer.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.answer))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.answer.advance(written);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Framed<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_answer(cx))?;
-        if self.takes_refusal(buf) {
-            return Poll::Ready(Ok(buf.len()));
-        }
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_answer(cx))?;
-        if let [only] = bufs
-            && self.takes_refusal(only)
-        {
-            return Poll::Ready(Ok(only.len()));
-        }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_answer(cx))?;
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_answer(cx))?;
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub struct UpstreamState {
     pub connections_open: i64,
     /// Connections opened since the start.
     pub connections_opened: u64,
+    /// Requests that were sent a second time, since the start.
+    pub repeats: u64,
     /// Whether its certificate is not verified.
     pub is_insecure: bool,
     /// Whether it ignores `X-Scope-OrgID`; `None` if nothing depends on it.
@@ -86,6 +88,7 @@ pub(super) struct UpstreamMetrics {
     checks: Family<UpstreamLabels, Counter>,
     connections: Family<NameLabels, Gauge>,
     connections_opened: Family<NameLabels, Counter>,
+    repeats: Family<NameLabels, Counter>,
     insecure: Family<NameLabels, Gauge>,
     org_id_ignored: Family<NameLabels, Gauge>,
 }
@@ -129,6 +132,12 @@ impl UpstreamMetrics {
                 registry,
                 "upstream_connections_opened",
                 "Connections opened to an upstream",
+                Family::default(),
+            ),
+            repeats: add(
+                registry,
+                "upstream_repeats",
+                "Requests sent a second time, because a reused connection ended before the answer",
                 Family::default(),
             ),
             insecure: add(
@@ -210,6 +219,7 @@ impl UpstreamMetrics {
         self.checks.clear();
         self.connections.clear();
         self.connections_opened.clear();
+        self.repeats.clear();
         self.insecure.clear();
         self.org_id_ignored.clear();
         for state in upstreams {
@@ -248,6 +258,7 @@ impl UpstreamMetrics {
             &self.connections_opened.get_or_create(&labels),
             state.connections_opened,
         );
+        set(&self.repeats.get_or_create(&labels), state.repeats);
         self.insecure
             .get_or_create(&labels)
             .set(state.is_insecure.into());

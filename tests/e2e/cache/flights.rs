@@ -152,7 +152,12 @@ async fn when_the_first_fails_each_asks_for_itself() {
         (Step::Reset, 502),
         (warning, 200),
     ] {
-        let stage = Stage::scripted(&[Step::Gate, step], ON).await;
+        // On a connection that was used before, one that ends would be asked for again.
+        let stage = Stage::scripted_with(&[Step::Gate, step], |setup| {
+            setup.rest = ON.to_owned();
+            setup.upstream_options = vec!["max_idle_connections: 0".to_owned()];
+        })
+        .await;
         let asking = stage.ask_often(4);
         stage.until_in_flight(4).await;
         assert_eq!(stage.upstream.seen().len(), 1);

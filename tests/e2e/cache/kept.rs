@@ -259,7 +259,7 @@ async fn truncated_or_non_json_response_is_not_cached_for_admins() {
     let mut compressed = Reply::json(VECTOR);
     compressed
         .headers
-        .push(("content-encoding", "gzip".to_owned()));
+        .push(("content-encoding", "br".to_owned()));
     for reply in [
         Reply::json(r#"{"status":"success","data":["#),
         html,

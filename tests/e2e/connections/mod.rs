@@ -3,3 +3,4 @@
 mod drain;
 mod leaving;
 mod listener;
+mod pipelined;

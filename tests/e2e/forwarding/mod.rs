@@ -2,8 +2,10 @@
 //! upstreams that misbehave.
 
 mod answers;
+mod compression;
 mod cors;
 mod passthrough;
 mod refused_bodies;
+mod reuse;
 mod streaming;
 mod upstream;

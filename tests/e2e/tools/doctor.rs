@@ -311,6 +311,35 @@ async fn a_clock_that_is_wrong_is_found() {
 }
 
 #[tokio::test]
+async fn a_cache_in_between_is_found() {
+    let store = Upstream::start().await;
+    let plain = Reply::json(r#"{"status":"success","data":[]}"#);
+    store.reply(plain.clone());
+    let said = Config::metrics(&store.url, "").doctor(&[]).await;
+    assert!(!said.out.contains(": cache: "), "{said:#?}");
+    for (name, value) in [("age", "7"), ("x-cache", "HIT from squid")] {
+        let mut reply = plain.clone();
+        reply.headers.push((name, value.to_owned()));
+        store.reply(reply);
+        for (rest, what) in [
+            ("", "in the place of the store"),
+            (
+                ", credentials: {forward_token: true}",
+                "each caller's token differently",
+            ),
+        ] {
+            let token = Signer::hs256(SECRET).tenant("acme");
+            let config = Config::metrics(&store.url, rest);
+            let said = config.doctor_reads(&["--token-file", "-"], &token).await;
+            let (word, text) = verdict(&said, "cache");
+            assert_eq!(word, "warn", "{said:#?}");
+            assert!(text.contains(&format!("{name}: {value}")), "{text}");
+            assert!(text.contains(what), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn keys_and_tokens_are_looked_at() {
     let store = Upstream::start().await;
     let good = Config::metrics(&store.url, "");

@@ -23,7 +23,7 @@ pub use self::tls::{Trust, UpstreamTls};
 use crate::closed_group::ClosedGroup;
 use crate::config::reader::{Field, Read, Reader};
 use crate::config::url::{self, BaseUrl};
-use crate::config::values::{choice, count, short_name};
+use crate::config::values::{boolean, choice, count, short_name};
 use crate::config::warning::WarningCode;
 
 /// The path below which clusters are reached by their names, and where they are listed.
@@ -55,6 +55,8 @@ pub struct Upstream {
     pub timeouts: UpstreamTimeouts,
     /// `max_idle_connections`: kept open per upstream, default 128.
     pub max_idle_connections: usize,
+    /// `compressed_answers`: asks for compressed answers of the data APIs, default false.
+    pub compressed_answers: bool,
     /// `health`.
     pub health: HealthCheck,
     /// `shadow`: until when nothing is enforced there; by default everything is.
@@ -83,6 +85,7 @@ impl Serialize for Upstream {
             open_to_admins,
             timeouts,
             max_idle_connections,
+            compressed_answers,
             health,
             shadow,
         } = self;
@@ -100,6 +103,7 @@ impl Serialize for Upstream {
             "open_to_admins": open_to_admins,
             "timeouts": timeouts,
             "max_idle_connections": max_idle_connections,
+            "compressed_answers": compressed_answers,
             "health": health,
             "shadow": shadow,
         })
@@ -313,6 +317,7 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
     let max_idle_connections = section.or(r, "max_idle_connections", 128, |r, field| {
         count(r, field, 0..=1_000_000)
     });
+    let compressed_answers = section.or(r, "compressed_answers", false, boolean);
     // The default depends on the API; an unknown API has an error of its own.
     let assumed = api.as_ref().map_or(Api::Prometheus, |(_, api)| *api);
     let health = section.or(r, "health", HealthCheck::of(assumed), |r, field| {
@@ -345,6 +350,7 @@ fn upstream<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<Draft<'n>> {
             open_to_admins: open_to_admins?,
             timeouts: timeouts?,
             max_idle_connections: max_idle_connections?,
+            compressed_answers: compressed_answers?,
             health: health?,
             shadow: shadow?,
         })

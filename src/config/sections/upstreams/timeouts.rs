@@ -21,6 +21,11 @@ pub struct UpstreamTimeouts {
     /// `body_idle`: between two chunks of a response, default 1 min.
     #[serde(serialize_with = "serialize::duration")]
     pub body_idle: Duration,
+    /// `keep_alive`: how long an unused connection may be used again, default 50 s: less than the
+    /// 60 s after which common load balancers close one. An upstream that says `Keep-Alive:
+    /// timeout` shortens it.
+    #[serde(serialize_with = "serialize::duration")]
+    pub keep_alive: Duration,
 }
 
 impl Default for UpstreamTimeouts {
@@ -29,6 +34,7 @@ impl Default for UpstreamTimeouts {
             connect: Duration::from_secs(5),
             response_head: Duration::from_mins(2),
             body_idle: Duration::from_mins(1),
+            keep_alive: Duration::from_secs(50),
         }
     }
 }
@@ -39,10 +45,12 @@ pub(super) fn timeouts(r: &mut Reader<'_>, field: &Field<'_>) -> Read<UpstreamTi
     let connect = section.or(r, "connect", default.connect, positive_duration);
     let response_head = section.or(r, "response_head", default.response_head, positive_duration);
     let body_idle = section.or(r, "body_idle", default.body_idle, positive_duration);
+    let keep_alive = section.or(r, "keep_alive", default.keep_alive, positive_duration);
     section.finish(r)?;
     Ok(UpstreamTimeouts {
         connect: connect?,
         response_head: response_head?,
         body_idle: body_idle?,
+        keep_alive: keep_alive?,
     })
 }

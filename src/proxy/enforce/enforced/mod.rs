@@ -6,7 +6,8 @@ mod traces;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderValue};
+use hyper::body::Body as _;
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Version};
 
 pub(in crate::proxy) use self::plan::{Filter, GrpcAnswer, Origin, ResponsePlan};
@@ -21,7 +22,7 @@ use crate::proxy::rules::Rules;
 use crate::reason::Reason;
 use crate::shares::Holder;
 use crate::tempo::answer::Format;
-use crate::upstream::Upstream;
+use crate::upstream::{Repeat, Upstream};
 
 /// A request that may be sent. Only enforcement makes one, through an [`UpstreamTarget`], and
 /// [`forward`](crate::proxy::forward::forward) accepts nothing else. Everything that makes one
@@ -61,6 +62,25 @@ impl Enforced {
     /// Whose budget the request and its response are charged to.
     pub(in crate::proxy) fn holder(&self) -> &Holder {
         &self.holder
+    }
+
+    /// Whether it may be sent a second time. Requests to the data APIs only read, whatever their
+    /// method. Of what passes through, a GET or HEAD without a body is repeated, as Go's
+    /// `http.Transport` does; anything else may be a write.
+    pub(in crate::proxy) fn repeat(&self) -> Repeat {
+        let is_safe = match &self.plan {
+            ResponsePlan::PassThrough => {
+                matches!(*self.request.method(), Method::GET | Method::HEAD)
+                    && self.request.body().is_end_stream()
+            }
+            ResponsePlan::AllTenants
+            | ResponsePlan::Stream
+            | ResponsePlan::Scrub(_)
+            | ResponsePlan::Filter(_)
+            | ResponsePlan::Traces(_)
+            | ResponsePlan::Grpc(_) => true,
+        };
+        if is_safe { Repeat::Once } else { Repeat::Never }
     }
 
     /// The parts, for sending it.
@@ -123,6 +143,11 @@ impl UpstreamTarget {
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
+        if self.upstream.settings().compressed_answers && !matches!(plan, ResponsePlan::PassThrough)
+        {
+            let both = HeaderValue::from_static("zstd, gzip");
+            request.headers_mut().insert(ACCEPT_ENCODING, both);
+        }
         self.upstream.sign(request.headers_mut());
         Ok(self.enforced(request, plan))
     }

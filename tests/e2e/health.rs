@@ -298,8 +298,8 @@ async fn an_upstream_that_is_gone_is_neither_asked_nor_shown() {
     })
     .await;
     // requests, sum and count of their durations, healthy, two results of checks, connections,
-    // opened, insecure, shadow
-    assert_eq!(shown().await.len(), 10, "{:#?}", shown().await);
+    // opened, repeats, insecure, shadow
+    assert_eq!(shown().await.len(), 11, "{:#?}", shown().await);
     rig.config.more.clear();
     rig.replace();
     let shown = async || {

@@ -4,6 +4,9 @@
 //! test. Elsewhere the test leaves out what needs it and says so on standard error, past the
 //! capture of a passing test's output. What is given but wrong fails everywhere.
 //!
+//! Running stores that no package provides (Thanos, Tempo) are asked besides: without their URLs
+//! the test says so, in CI too, and what is recorded of them is tested.
+//!
 //! `src/testing.rs` has this file too, for the tests beside the code.
 
 use std::io::Write as _;
@@ -14,15 +17,18 @@ const CORPUS: &str = "PARTYWALL_CORPUS";
 
 /// Fails in CI, and says elsewhere that `what` is missing and how it is provided.
 pub fn missing(what: &str, remedy: &str) {
-    let text = format!("{what}: {remedy}");
     assert!(
         !is_ci(std::env::var("CI").ok().as_deref()),
-        "missing in CI, where nothing may be left out: {text}"
+        "missing in CI, where nothing may be left out: {what}: {remedy}"
     );
+    report(what, remedy);
+}
+
+fn report(what: &str, remedy: &str) {
     // Not `eprintln`, which is captured.
     writeln!(
         std::io::stderr(),
-        "\n!!! NOT TESTED, as it is missing: {text}"
+        "\n!!! NOT TESTED, as it is missing: {what}: {remedy}"
     )
     .expect("a terminal");
 }
@@ -70,12 +76,12 @@ fn locate(given: Option<&Path>, beside: &Path, name: &str) -> Result<Option<Path
     }
 }
 
-/// What these variables say, such as the URLs of running stores: all of them or none.
-pub fn variables<const N: usize>(names: [&str; N], what: &str) -> Option<[String; N]> {
+/// The URLs of running stores, by these variables: all of them or none.
+pub fn running_stores<const N: usize>(names: [&str; N], what: &str) -> Option<[String; N]> {
     let value = |name: &str| std::env::var(name).ok();
     let found = all_or_none(names, value).unwrap_or_else(|wrong| panic!("{wrong}"));
     if found.is_none() {
-        missing(what, &format!("set {}", names.join(", ")));
+        report(what, &format!("set {}", names.join(", ")));
     }
     found
 }

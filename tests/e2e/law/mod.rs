@@ -192,7 +192,7 @@ fn assert_it_could_fail(total: &Tally) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thanos_answers_are_those_of_a_private_store() {
     let what = "a running Thanos (see the head of tests/e2e/law/mod.rs)";
-    let urls = evidence::variables(["THANOS_URL", "THANOS_PRIVATE_URL"], what);
+    let urls = evidence::running_stores(["THANOS_URL", "THANOS_PRIVATE_URL"], what);
     let Some([shared, private]) = urls else {
         return;
     };

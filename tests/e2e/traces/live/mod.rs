@@ -61,7 +61,7 @@ impl Stores {
     async fn from_environment() -> Option<Self> {
         let variable = |name: &str| std::env::var(name).ok();
         let what = "two running Tempos (see the head of tests/e2e/traces/live/mod.rs)";
-        let urls = evidence::variables(["TEMPO_URL", "TEMPO_PRIVATE_URL"], what);
+        let urls = evidence::running_stores(["TEMPO_URL", "TEMPO_PRIVATE_URL"], what);
         let [shared, private] = urls?;
         let data = match (
             variable("TEMPO_OTLP_URL"),

@@ -81,7 +81,7 @@ struct Tally {
 impl Stores {
     async fn from_environment() -> Option<Self> {
         let what = "Tempos of all modes (see the head of tests/e2e/traces/live/modes.rs)";
-        let urls = evidence::variables(
+        let urls = evidence::running_stores(
             [
                 "TEMPO_MODES_URL",
                 "TEMPO_MODES_OTLP_URL",

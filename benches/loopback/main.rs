@@ -152,7 +152,7 @@ async fn everything(effort: Effort) -> Outcome<()> {
     for work in Work::ALL {
         let name = work.name();
         if wanted(&name) {
-            let of_it = |cause| format!("{name}: {cause}");
+            let of_it = |cause| format!("{name}: {cause:?}");
             if !counts_only {
                 let workload = work.make(&stage.issuer, effort)?;
                 let scores = race::run(&workload, &contestants, &upstream, effort);

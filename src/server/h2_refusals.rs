@@ -61,8 +61,8 @@ enum Written {
 struct Frames {
     /// Bytes of the frame that is being written.
     left: usize,
-    /// The highest stream whose answer has begun. A malformed request is refused as it comes, so a
-    /// reset of an older stream says something else.
+    /// The highest stream whose answer has begun. A request is refused as it comes, so a reset of an
+    /// older stream, or headers on it, say something else.
     answered: u32,
     /// The stream that was answered 431, which the library resets as well.
     too_large: Option<u32>,
@@ -140,7 +140,12 @@ impl Frames {
                 let is_malformed = code == Some(PROTOCOL_ERROR) && stream > self.answered;
                 is_malformed.then_some(Refused::Malformed(stream))
             }
-            HEADERS if header.flags == END_HEADERS | END_STREAM && is_lone_status(payload) => {
+            // Trailers may be one header too, but only those of an answer that has begun.
+            HEADERS
+                if header.flags == END_HEADERS | END_STREAM
+                    && stream > self.answered
+                    && is_lone_status(payload) =>
+            {
                 let block = Bytes::copy_from_slice(payload);
                 Some(Refused::HeadersTooLarge(stream, block))
             }
@@ -425,6 +430,12 @@ mod tests {
         };
         assert!(refused(&[0x48, 0x82, 0x68, 0x03]));
         assert!(refused(&[0xbe]));
+        // Trailers: the second time gRPC's status is in the table.
+        let answer = frame(HEADERS, END_HEADERS, 1, &[0x88, 0xbe]);
+        let trailers = frame(HEADERS, ends, 1, &[0xbe]);
+        let mut frames = Frames::default();
+        frames.wrote(&answer, answer.len());
+        assert_eq!(frames.next(&trailers), Next::Pass(trailers.len()));
         // With a date.
         assert!(!refused(&[0x48, 0x82, 0x68, 0x03, 0xbf]));
         assert!(!refused(&[0x89, 0xbe]));

@@ -1,10 +1,10 @@
-//! A gRPC client as small as the protocol allows: one call on one connection.
+//! A gRPC client as small as the protocol allows.
 
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2;
+use hyper::client::conn::http2::{self, SendRequest};
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use percent_encoding::percent_decode_str;
@@ -104,6 +104,42 @@ where
     let stream = TokioIo::new(stream);
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
     let connection = tokio::spawn(connection);
+    let answer = ask(&mut sender, url, call, token).await;
+    connection.abort();
+    answer
+}
+
+/// As [`call`], so many times on one connection, as clients keep theirs.
+pub async fn call_repeatedly(
+    url: &str,
+    call: &Call,
+    token: Option<&str>,
+    times: usize,
+) -> Vec<CallAnswer> {
+    let calls = async {
+        let stream = TcpStream::connect(url.trim_start_matches("http://")).await?;
+        let stream = TokioIo::new(stream);
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+        let connection = tokio::spawn(connection);
+        let mut answers = Vec::new();
+        for _ in 0..times {
+            answers.push(ask(&mut sender, url, call, token).await?);
+        }
+        connection.abort();
+        Ok::<_, BoxError>(answers)
+    };
+    tokio::time::timeout(PATIENCE, calls)
+        .await
+        .unwrap_or_else(|_| panic!("no end of {} within {PATIENCE:?}", call.path))
+        .unwrap_or_else(|cause| panic!("{}: {cause:?}", call.path))
+}
+
+async fn ask(
+    sender: &mut SendRequest<Full<Bytes>>,
+    url: &str,
+    call: &Call,
+    token: Option<&str>,
+) -> Result<CallAnswer, BoxError> {
     let mut request = Request::post(format!("{url}{}", call.path))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -118,14 +154,12 @@ where
     let (head, body) = sender.send_request(request).await?.into_parts();
     let body = body.collect().await?;
     let trailers = body.trailers().cloned();
-    let answer = CallAnswer {
+    Ok(CallAnswer {
         http_status: head.status.as_u16(),
         trailers: trailers.unwrap_or_else(|| head.headers.clone()),
         headers: head.headers,
         messages: unframe(body.to_bytes()),
-    };
-    connection.abort();
-    Ok(answer)
+    })
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -5,7 +5,7 @@ use hyper::HeaderMap;
 use prost::Message;
 
 use super::{Door, STAGE, assert_no_foreign};
-use crate::kit::grpc::{Call, CallAnswer, call, frame, unframe};
+use crate::kit::grpc::{Call, CallAnswer, call, call_repeatedly, frame, unframe};
 use crate::kit::otlp::Any;
 use crate::kit::tempo_messages::{
     QueryInstantRequest, QueryInstantResponse, QueryRangeRequest, QueryRangeResponse, Scopes,
@@ -55,6 +55,18 @@ fn all<M: Message + Default>(answer: &CallAnswer) -> Vec<M> {
         .iter()
         .map(|message| decode(message))
         .collect()
+}
+
+/// The second time, HPACK writes the same trailers as one byte.
+#[tokio::test]
+async fn calls_on_one_connection_are_answered_alike() {
+    let door = Door::open().await;
+    let call = search("{ .a = 1 }");
+    let answers = call_repeatedly(&door.proxy.url, &call, Some(&door.token), 5).await;
+    let first: Vec<SearchResponse> = all(&answers[0]);
+    for answer in &answers {
+        assert_eq!(all::<SearchResponse>(answer), first);
+    }
 }
 
 #[tokio::test]

@@ -65,21 +65,18 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
                 return Ok(braces);
             }
             let start = self.cursor.at();
-            match Matcher::parse(&mut self.cursor)? {
-                Some(matcher) => {
-                    self.nodes += 1;
-                    self.content(matcher.value.len());
-                    (self.on_matcher)(&matcher)?;
-                    braces.rules_out_empty |=
-                        in_info && !matcher.is_on_label("__name__") && matcher.rules_out_empty();
-                    braces.is_unselective =
-                        braces.is_unselective && matcher.matches_empty() == Some(true);
-                }
+            if let Some(matcher) = Matcher::parse(&mut self.cursor)? {
+                self.nodes += 1;
+                self.content(matcher.value.len());
+                (self.on_matcher)(&matcher)?;
+                braces.rules_out_empty |=
+                    in_info && !matcher.is_on_label("__name__") && matcher.rules_out_empty();
+                braces.is_unselective =
+                    braces.is_unselective && matcher.matches_empty() == Some(true);
+            } else {
                 // A name in quotes, which may be empty.
-                None => {
-                    let name = self.cursor.at() - start;
-                    braces.is_unselective &= name == "\"\"".len();
-                }
+                let name = self.cursor.at() - start;
+                braces.is_unselective &= name == "\"\"".len();
             }
             self.cursor.skip_gap();
             if !self.cursor.take(b',') && self.cursor.peek() != Some(b'}') {

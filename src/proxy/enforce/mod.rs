@@ -20,7 +20,7 @@ use hyper::Request;
 
 use self::enforced::UpstreamTarget;
 pub(super) use self::enforced::{
-    Enforced, Filter, GrpcAnswer, Origin, Page, ResponsePlan, TraceOwnership, TracesAnswer,
+    Enforced, Filter, GrpcAnswer, MetadataPlan, Origin, Page, ResponsePlan, TraceOwnership, TracesAnswer,
     VerifyTraces, WholeAnswer,
 };
 pub(super) use self::input::shown;

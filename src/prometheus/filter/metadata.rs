@@ -253,13 +253,23 @@ mod tests {
             let given = answer(&format!(r#"{{"a":[{entries}]}}"#));
             filtered(&given, &[name], &[], NO_LIMITS).unwrap()
         };
-        let of = |kind: &str| answer(&format!(r#"{{"a":[{{"type":"{kind}","help":"","unit":""}}]}}"#));
+        let of = |kind: &str| {
+            answer(&format!(
+                r#"{{"a":[{{"type":"{kind}","help":"","unit":""}}]}}"#
+            ))
+        };
         assert_eq!(
-            kind(r#"{"type":"gauge","help":"g"},{"type":"counter","help":"c"}"#, "a"),
+            kind(
+                r#"{"type":"gauge","help":"g"},{"type":"counter","help":"c"}"#,
+                "a"
+            ),
             of("unknown")
         );
         assert_eq!(
-            kind(r#"{"type":"gauge","help":"g"},{"type":"counter","help":"c"}"#, "a_total"),
+            kind(
+                r#"{"type":"gauge","help":"g"},{"type":"counter","help":"c"}"#,
+                "a_total"
+            ),
             of("counter")
         );
         assert_eq!(kind(r#"{"type":"of globex"}"#, "a"), of("unknown"));
@@ -267,9 +277,8 @@ mod tests {
 
     #[test]
     fn limits_count_what_the_tenant_sees() {
-        let merged = answer(
-            r#"{"a":[{"type":"gauge"}],"b":[{"type":"gauge"}],"c":[{"type":"gauge"}]}"#,
-        );
+        let merged =
+            answer(r#"{"a":[{"type":"gauge"}],"b":[{"type":"gauge"}],"c":[{"type":"gauge"}]}"#);
         let targets = [
             ("acme", "c", "gauge", "1"),
             ("acme", "c", "gauge", "2"),
@@ -306,7 +315,10 @@ mod tests {
             assert!(refused.is_err(), "{given}");
         }
         let null = answer("null");
-        assert_eq!(filtered(&null, &["a"], &[], NO_LIMITS).unwrap(), answer("{}"));
+        assert_eq!(
+            filtered(&null, &["a"], &[], NO_LIMITS).unwrap(),
+            answer("{}")
+        );
         for values in [
             r#"{"status":"success","data":[1]}"#,
             r#"{"status":"error","data":[]}"#,

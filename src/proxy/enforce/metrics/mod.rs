@@ -13,8 +13,8 @@ use hyper::{Method, Request};
 use self::confine::Confiner;
 use super::input::MetricsCall;
 use super::{
-    Enforced, Enforcement, Filter, MetadataPlan, Origin, OwnAnswer, ResponsePlan, UpstreamTarget, guard,
-    query_size,
+    Enforced, Enforcement, Filter, MetadataPlan, Origin, OwnAnswer, ResponsePlan, UpstreamTarget,
+    guard, query_size,
 };
 use crate::auth::Caller;
 use crate::body::budget::Budget;

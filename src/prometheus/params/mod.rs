@@ -174,13 +174,8 @@ impl<'a> Decision<'a> {
                 self.selectors += 1;
                 self.send_confined(name, nothing_of(matchers))?;
             }
-            Policy::Selectors => {
-                let confined = confine.selector(&value).map_err(ParamError::Refused)?;
-                self.selectors += 1;
-                self.send_confined(name, confined)?;
-            }
             Policy::Selector if value.is_empty() => {}
-            Policy::Selector => {
+            Policy::Selectors | Policy::Selector => {
                 let confined = confine.selector(&value).map_err(ParamError::Refused)?;
                 self.selectors += 1;
                 self.send_confined(name, confined)?;

@@ -188,7 +188,8 @@ impl<'a> Decision<'a> {
             Policy::Selectors | Policy::Selector => {
                 let confined = confine.selector(&value).map_err(ParamError::Refused)?;
                 self.selectors += 1;
-                self.has_unselective |= confined.was_unselective;
+                // Of `match_target`, which is no list, Prometheus accepts these.
+                self.has_unselective |= policy == Policy::Selectors && confined.was_unselective;
                 self.send_confined(name, confined.text)?;
             }
             Policy::CheckedSelectors => {

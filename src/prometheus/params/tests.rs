@@ -255,6 +255,8 @@ fn selector_that_the_empty_value_fulfils_is_refused_in_the_words_of_prometheus()
     }
     // The store decides: the text is forwarded unmodified.
     assert!(try_allow(&Endpoint::Rules, "match[]={}").is_ok());
+    // Prometheus accepts it.
+    assert!(try_allow(&Endpoint::TargetsMetadata, "match_target={}").is_ok());
 }
 
 #[test]

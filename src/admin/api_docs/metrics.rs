@@ -209,6 +209,8 @@ fn text(endpoint: &Endpoint, name: &str) -> &'static str {
         "rule_group[]" => "Groups of this name.",
         "file[]" => "Groups of this file.",
         "exclude_alerts" => "Whether to leave out the alerts of rules.",
+        "group_limit" => "The most groups in the response, of those that are shown.",
+        "group_next_token" => "Where the page begins: `groupNextToken` of the page before.",
         "state" => "Which targets: `active`, `dropped` or `any`.",
         "scrapePool" => "Targets of this scrape job.",
         "metric" => "The metric; default all.",

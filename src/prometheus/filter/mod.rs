@@ -13,7 +13,7 @@ mod targets_metadata;
 
 pub use flags::flags;
 pub use metadata::{MAX_METRIC_NAMES, MetricNames, metadata};
-pub use rules::{RulesOptions, alerts, rules};
+pub use rules::{RulesError, RulesOptions, alerts, rules};
 pub use targets::{scrape_pools, targets};
 pub use targets_metadata::{OwnMetadata, targets_metadata};
 
@@ -132,7 +132,11 @@ mod tests {
 
     fn filtered(which: usize, answer: &[u8]) -> Result<Vec<u8>, Unreadable> {
         match which {
-            0 => rules(answer, &acme(), RulesOptions::default()),
+            0 => match rules(answer, &acme(), RulesOptions::default()) {
+                Err(RulesError::UnknownToken) => panic!("there is no page"),
+                Err(RulesError::Unreadable(error)) => Err(error),
+                Ok(answer) => Ok(answer),
+            },
             1 => alerts(answer, &acme()),
             _ => targets(answer, &acme()),
         }

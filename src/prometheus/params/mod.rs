@@ -7,7 +7,7 @@
 pub mod table;
 
 use std::borrow::Cow;
-use std::num::NonZeroUsize;
+use std::num::{IntErrorKind, NonZeroUsize, ParseIntError};
 
 use table::{LocalParameter, Policy, Table};
 use thiserror::Error;
@@ -57,11 +57,22 @@ pub struct Allowed<'a> {
 }
 
 /// Parameters that are not forwarded, because they are correct only after filtering.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Local {
     /// `exclude_alerts` of `/rules`.
     pub exclude_alerts: bool,
+    /// `group_limit` of `/rules`, with `group_next_token`.
+    pub page: Option<GroupPage>,
     pub metadata: MetadataLimits,
+}
+
+/// Which groups of rules are returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupPage {
+    /// The most groups.
+    pub limit: NonZeroUsize,
+    /// The token of the first one.
+    pub first: Option<String>,
 }
 
 /// What `/metadata` returns at most; everything if `None`.
@@ -157,6 +168,8 @@ struct Decision<'a> {
     allowed: Allowed<'a>,
     selectors: usize,
     has_unselective: bool,
+    group_limit: Option<NonZeroUsize>,
+    next_group: Option<String>,
     confined_bytes: usize,
 }
 
@@ -218,7 +231,7 @@ impl<'a> Decision<'a> {
             }
             Policy::Local(parameter) => self
                 .keep_local(parameter, &value)
-                .map_err(|text| ParamError::Invalid(text.into()))?,
+                .map_err(ParamError::Invalid)?,
         }
         Ok(())
     }
@@ -232,7 +245,11 @@ impl<'a> Decision<'a> {
         Ok(())
     }
 
-    fn keep_local(&mut self, parameter: LocalParameter, value: &str) -> Result<(), &'static str> {
+    fn keep_local(
+        &mut self,
+        parameter: LocalParameter,
+        value: &str,
+    ) -> Result<(), Cow<'static, str>> {
         if value.is_empty() {
             return Ok(());
         }
@@ -243,6 +260,14 @@ impl<'a> Decision<'a> {
                 local.exclude_alerts = go_bool(&value.to_ascii_lowercase())
                     .ok_or("invalid parameter \"exclude_alerts\": it is not a boolean")?;
             }
+            // They are quoted in errors.
+            LocalParameter::GroupLimit | LocalParameter::GroupNextToken
+                if value.len() > MAX_VALUE_BYTES =>
+            {
+                return Err("a parameter of the page of rule groups is too long".into());
+            }
+            LocalParameter::GroupLimit => self.group_limit = Some(group_limit(value)?),
+            LocalParameter::GroupNextToken => self.next_group = Some(value.to_owned()),
             LocalParameter::MetadataLimit => {
                 let limit: i64 = value.parse().map_err(|_| "limit must be a number")?;
                 local.metadata.metrics = usize::try_from(limit).ok();
@@ -267,6 +292,15 @@ impl<'a> Decision<'a> {
         if self.has_unselective && *endpoint != Endpoint::Federate {
             return Err(ParamError::Invalid(unselective(endpoint).into()));
         }
+        self.allowed.local.page = match (self.group_limit, self.next_group.take()) {
+            (Some(limit), first) => Some(GroupPage { limit, first }),
+            (None, None) => None,
+            (None, Some(_)) => {
+                let text = "invalid parameter \"group_next_token\": group_limit needs to be present \
+                            in order to paginate over the groups";
+                return Err(ParamError::Invalid(text.into()));
+            }
+        };
         if self.selectors == 0 {
             match endpoint {
                 Endpoint::Series => {
@@ -296,6 +330,22 @@ fn unselective(endpoint: &Endpoint) -> &'static str {
         }
         _ => "match[] must contain at least one non-empty matcher",
     }
+}
+
+/// Parses a `group_limit`, which is a 32-bit number to Prometheus; the errors are its own.
+fn group_limit(value: &str) -> Result<NonZeroUsize, String> {
+    const NAME: &str = "invalid parameter \"group_limit\": group_limit needs to be";
+    let limit: i32 = value.parse().map_err(|error: ParseIntError| {
+        let cause = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        format!("{NAME} a valid number: strconv.ParseInt: parsing {value:?}: {cause}")
+    })?;
+    usize::try_from(limit)
+        .ok()
+        .and_then(NonZeroUsize::new)
+        .ok_or_else(|| format!("{NAME} greater than 0"))
 }
 
 /// Whether a selector is `{}`.

@@ -76,6 +76,10 @@ impl Policy {
 pub enum LocalParameter {
     /// Rules without their alerts.
     ExcludeAlerts,
+    /// At most this many rule groups.
+    GroupLimit,
+    /// The token of the first rule group.
+    GroupNextToken,
     /// At most this many metrics.
     MetadataLimit,
     /// At most this many entries per metric.
@@ -205,8 +209,8 @@ const LABELS: Table = &[
     STORE_MATCH,
 ];
 const FEDERATE: Table = &[("match[]", Policy::Selectors)];
-/// `group_limit` and `group_next_token` are dropped: pages that are cut before filtering would show
-/// how many groups other tenants have. The response is complete.
+/// `group_limit` and `group_next_token` are not forwarded: pages that are cut before filtering would
+/// show how many groups other tenants have.
 const RULES: Table = &[
     ("type", Policy::Pass),
     ("rule_name[]", Policy::PassList),
@@ -216,6 +220,11 @@ const RULES: Table = &[
     (
         "exclude_alerts",
         Policy::Local(LocalParameter::ExcludeAlerts),
+    ),
+    ("group_limit", Policy::Local(LocalParameter::GroupLimit)),
+    (
+        "group_next_token",
+        Policy::Local(LocalParameter::GroupNextToken),
     ),
 ];
 const TARGETS: Table = &[("state", Policy::Pass), ("scrapePool", Policy::Pass)];

@@ -272,7 +272,7 @@ fn federate_without_a_selector_selects_nothing() {
 }
 
 #[test]
-fn rules_are_requested_without_pagination() {
+fn rules_are_requested_without_pages_that_are_cut_here() {
     let form = "type=alert&rule_name[]=a&rule_name[]=b&file[]=f&rule_group[]=g&match[]={x=\"y\"}\
                 &exclude_alerts=TRUE&group_limit=1&group_next_token=abc";
     let (sent, local) = try_allow(&Endpoint::Rules, form).unwrap();
@@ -281,6 +281,51 @@ fn rules_are_requested_without_pagination() {
         "type=alert&rule_name[]=a&rule_name[]=b&file[]=f&rule_group[]=g&match[]={x=\"y\"}"
     );
     assert!(local.exclude_alerts);
+    let page = GroupPage {
+        limit: NonZeroUsize::MIN,
+        first: Some("abc".to_owned()),
+    };
+    assert_eq!(local.page, Some(page));
+    for (form, text) in [
+        (
+            "group_limit=x",
+            "invalid parameter \"group_limit\": group_limit needs to be a valid number: \
+             strconv.ParseInt: parsing \"x\": invalid syntax",
+        ),
+        (
+            "group_limit=2147483648&group_next_token=a",
+            "invalid parameter \"group_limit\": group_limit needs to be a valid number: \
+             strconv.ParseInt: parsing \"2147483648\": value out of range",
+        ),
+        (
+            "group_limit=0",
+            "invalid parameter \"group_limit\": group_limit needs to be greater than 0",
+        ),
+        (
+            "group_limit=-1",
+            "invalid parameter \"group_limit\": group_limit needs to be greater than 0",
+        ),
+        (
+            "group_limit=&group_next_token=a",
+            "invalid parameter \"group_next_token\": group_limit needs to be present in order to \
+             paginate over the groups",
+        ),
+    ] {
+        let expected = ParamError::Invalid(text.into());
+        assert_eq!(refusal(&Endpoint::Rules, form), expected, "{form}");
+    }
+    for form in [
+        "",
+        "group_limit=",
+        "group_next_token=",
+        "group_limit=&group_next_token=",
+    ] {
+        assert_eq!(
+            try_allow(&Endpoint::Rules, form).unwrap().1.page,
+            None,
+            "{form}"
+        );
+    }
     assert!(
         !try_allow(&Endpoint::Rules, "exclude_alerts=")
             .unwrap()

@@ -2,11 +2,12 @@
 
 use super::{JSON, side_request, side_request_if_served, unreadable};
 use crate::body::budget::Room;
-use crate::prometheus::filter::{self, MetricNames, OwnMetadata};
+use crate::prometheus::filter::{self, MetricNames, OwnMetadata, RulesError};
 use crate::proxy::authorize::matchers_of;
 use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::{Filter, MetadataPlan};
-use crate::proxy::error::ProxyError;
+use crate::proxy::error::{ErrorKind, ProxyError};
+use crate::reason::Reason;
 
 /// The filtered response.
 pub(super) async fn apply(
@@ -16,7 +17,16 @@ pub(super) async fn apply(
     context: &RequestContext,
 ) -> Result<Vec<u8>, ProxyError> {
     let filtered = match plan {
-        Filter::Rules { caller, options } => filter::rules(answer, matchers_of(&caller)?, options),
+        Filter::Rules { caller, options } => {
+            let token = options.page.as_ref().and_then(|page| page.first.clone());
+            match filter::rules(answer, matchers_of(&caller)?, options) {
+                Ok(answer) => Ok(answer),
+                Err(RulesError::Unreadable(error)) => Err(error),
+                Err(RulesError::UnknownToken) => {
+                    return Err(unknown_token(&token.unwrap_or_default()));
+                }
+            }
+        }
         Filter::Alerts(caller) => filter::alerts(answer, matchers_of(&caller)?),
         Filter::Targets(caller) => filter::targets(answer, matchers_of(&caller)?),
         Filter::ScrapePools(caller) => filter::scrape_pools(answer, matchers_of(&caller)?),
@@ -46,4 +56,13 @@ pub(super) async fn apply(
         }
     };
     filtered.map_err(|error| unreadable(&error))
+}
+
+/// Prometheus' own error (`web/api/v1/api.go`, `rules`).
+fn unknown_token(token: &str) -> ProxyError {
+    let text = format!(
+        "invalid parameter \"group_next_token\": invalid group_next_token '{token}'. were rule groups \
+         changed?"
+    );
+    ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Parameters)
 }

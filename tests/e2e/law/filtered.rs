@@ -430,6 +430,50 @@ async fn filtered_answers_are_those_of_a_private_store() {
     }
 }
 
+/// Debian's Prometheus answers all groups, whatever the limit: the pages are Partywall's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_rule_groups_together_are_all_that_the_tenant_sees() {
+    let scene = Scene::set().await;
+    let names = |answer: &Value| -> Vec<Value> {
+        let groups = answer["data"]["groups"].as_array().unwrap();
+        groups.iter().map(|group| group["name"].clone()).collect()
+    };
+    let whole = scene
+        .as_tenant("acme", &Ask::get("/api/v1/rules", &[]))
+        .await;
+    let all = names(&whole.json());
+    assert!(all.len() > 2, "{all:?}");
+    let (mut paged, mut next) = (Vec::new(), String::new());
+    for page in 1.. {
+        let params = [("group_limit", "1"), ("group_next_token", &*next)];
+        let answer = scene
+            .as_tenant("acme", &Ask::get("/api/v1/rules", &params))
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer = answer.json();
+        let of_page = names(&answer);
+        assert_eq!(of_page.len(), 1, "{answer:#}");
+        paged.extend(of_page);
+        match answer["data"]["groupNextToken"].as_str() {
+            Some(token) => next = token.to_owned(),
+            None => break,
+        }
+        assert!(page < all.len(), "the pages do not end: {paged:?}");
+    }
+    assert_eq!(paged, all);
+    let params = [("group_limit", "1"), ("group_next_token", "x")];
+    let answer = scene
+        .as_tenant("beta", &Ask::get("/api/v1/rules", &params))
+        .await;
+    let error = json!({
+        "status": "error",
+        "errorType": "bad_data",
+        "error": "invalid parameter \"group_next_token\": invalid group_next_token 'x'. were rule \
+                  groups changed?",
+    });
+    assert_eq!((answer.status.as_u16(), answer.json()), (400, error));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_another_tenant_is_in_a_filtered_answer() {
     let scene = Scene::set().await;

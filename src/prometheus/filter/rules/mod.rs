@@ -1,21 +1,26 @@
 //! `/api/v1/rules`, and `/api/v1/alerts`, which is derived from it: an alert's texts can be judged
 //! only next to the rule that made them, and rules contain their alerts.
 
+mod alerts;
+mod page;
 mod shape;
 mod shared;
 mod template;
 
 use std::borrow::Cow;
 
+pub use self::alerts::alerts;
+pub use self::page::RulesError;
 use self::shape::{Alert, Answer, Group, Rule};
 use self::shared::SharedRule;
 use super::super::errors::scrub_rule_error;
 use super::super::json::{self, Envelope, Labels, Nested, ObjectWriter, Raw, Text, Unreadable};
+use super::super::params::GroupPage;
 use super::{admits, write_answer};
 use crate::tenancy::Matchers;
 
 /// How rules are filtered.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct RulesOptions {
     /// The caller wants rules without their alerts (`exclude_alerts`); they become `null`.
     pub exclude_alerts: bool,
@@ -25,6 +30,8 @@ pub struct RulesOptions {
     /// The upstream selected groups by their files (`file[]`). A group of shared rules whose file
     /// is in a folder, which is hidden, is left out for the same reason.
     pub by_files: bool,
+    /// Which of the groups that are left are shown; all if `None`.
+    pub page: Option<GroupPage>,
 }
 
 /// Keeps the tenant's own rules, and those shared rules that have alerts of the tenant.
@@ -40,14 +47,15 @@ pub struct RulesOptions {
 ///   certain that they contain nothing of another tenant; so does the value of an alert.
 /// * Any other recording rule is removed: its series are not the tenant's.
 ///
-/// Groups without any rules left are removed, and so is `groupNextToken`: the response is complete.
+/// Groups without any rules left are removed. The upstream is asked for all groups; a page is cut from
+/// what is left, and `groupNextToken` is that of its end.
 /// The file of a group without own rules is shown without its folder. Times and health are the
 /// rule's, measured over all tenants.
 pub fn rules(
     answer: &[u8],
     matchers: &Matchers,
     options: RulesOptions,
-) -> Result<Vec<u8>, Unreadable> {
+) -> Result<Vec<u8>, RulesError> {
     let object: Answer<'_> = json::read(answer, "it is not the JSON that rules are in")?;
     let envelope = Envelope::of(&object)?;
     let filter = Filter { matchers, options };
@@ -58,7 +66,11 @@ pub fn rules(
             kept.push((group, rules));
         }
     }
-    write_answer(&envelope, answer.len(), |out| {
+    let next = match &filter.options.page {
+        Some(page) => page::cut(&mut kept, page)?,
+        None => None,
+    };
+    let written = write_answer(&envelope, answer.len(), |out| {
         let mut data = ObjectWriter::new(out);
         let mut result = Ok(());
         json::write_array(data.key("groups"), kept, |out, (group, rules)| {
@@ -66,60 +78,13 @@ pub fn rules(
                 result = Err(error);
             }
         });
+        if let Some(next) = &next {
+            json::write_string(data.key("groupNextToken"), next);
+        }
         data.end();
         result
-    })
-}
-
-/// The response to `/api/v1/alerts`, derived from that to `/api/v1/rules`: the alerts whose labels
-/// satisfy every matcher, with what may be shown of them. This includes alerts of a shared rule
-/// whose expression is hidden: they have the tenant's label.
-pub fn alerts(rules: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable> {
-    let object: Answer<'_> = json::read(rules, "it is not the JSON that rules are in")?;
-    let envelope = Envelope::of(&object)?;
-    let mut kept = Vec::new();
-    for group in groups(&object)? {
-        for rule in rules_in(group)? {
-            write_alerts_of(rule, matchers, &mut kept)?;
-        }
-    }
-    write_answer(&envelope, rules.len(), |out| {
-        let mut data = ObjectWriter::new(out);
-        json::write_array(data.key("alerts"), &kept, |out, alert| {
-            out.extend_from_slice(alert);
-        });
-        data.end();
-        Ok(())
-    })
-}
-
-fn write_alerts_of<'a>(
-    rule: &Rule<'a>,
-    matchers: &Matchers,
-    kept: &mut Vec<Cow<'a, [u8]>>,
-) -> Result<(), Unreadable> {
-    let own_alerts = admitted_alerts(rule, matchers)?;
-    if own_alerts.is_empty() {
-        return Ok(());
-    }
-    let labels = rule.labels("labels")?;
-    let annotations = rule.labels("annotations")?;
-    let shared = if admits(matchers, &labels) {
-        None
-    } else {
-        Some(SharedRule::read(rule, &labels, &annotations, matchers)?)
-    };
-    for alert in &own_alerts {
-        kept.push(match &shared {
-            Some(shared) => {
-                let mut out = Vec::new();
-                shared.write_alert(&mut out, alert)?;
-                Cow::Owned(out)
-            }
-            None => as_it_came(alert.object.whole()),
-        });
-    }
-    Ok(())
+    });
+    Ok(written?)
 }
 
 /// The keys of a group that are shown, in both products; `rules` are rewritten.
@@ -196,14 +161,13 @@ fn as_it_came(value: Raw<'_>) -> Cow<'_, [u8]> {
 }
 
 fn write_group(out: &mut Vec<u8>, group: &Group<'_>, rules: &[Kept<'_>]) -> Result<(), Unreadable> {
-    let has_own = rules.iter().any(|rule| rule.is_own);
     let mut writer = ObjectWriter::new(out);
     for (key, value) in group.members().filter(|(key, _)| GROUP_KEYS.contains(key)) {
         match value {
             Nested::Read(_) => json::write_array(writer.key(key), rules, |out, rule| {
                 out.extend_from_slice(&rule.written);
             }),
-            Nested::Raw(_) if key == "file" && !has_own => {
+            Nested::Raw(_) if key == "file" && !has_own(rules) => {
                 let file = file_of(group)?;
                 json::write_string(writer.key(key), name_of_file(&file));
             }
@@ -212,6 +176,11 @@ fn write_group(out: &mut Vec<u8>, group: &Group<'_>, rules: &[Kept<'_>]) -> Resu
     }
     writer.end();
     Ok(())
+}
+
+/// Whether the group has a rule of the caller's own: then its file is shown in full.
+fn has_own(rules: &[Kept<'_>]) -> bool {
+    rules.iter().any(|rule| rule.is_own)
 }
 
 fn file_of<'a>(group: &Group<'a>) -> Result<Cow<'a, str>, Unreadable> {

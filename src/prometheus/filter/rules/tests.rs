@@ -15,7 +15,106 @@ fn filtered_with(answer: &[u8], exclude_alerts: bool) -> Result<Value, Unreadabl
         exclude_alerts,
         ..RulesOptions::default()
     };
-    rules(answer, &acme(), options).map(|out| serde_json::from_str(&text(out)).unwrap())
+    match rules(answer, &acme(), options) {
+        Ok(out) => Ok(serde_json::from_str(&text(out)).unwrap()),
+        Err(RulesError::Unreadable(error)) => Err(error),
+        Err(RulesError::UnknownToken) => panic!("there is no page"),
+    }
+}
+
+/// A page of groups that are the tenant's own (`o…`), shared and shown (`s…`), or not shown (`h…`).
+fn page_of(
+    groups: &[(&str, &str)],
+    limit: usize,
+    first: Option<&str>,
+) -> Result<Value, RulesError> {
+    let group = |(name, file): &(&str, &str)| {
+        let with_rule = |patch: &Value| {
+            let answer: Value = serde_json::from_slice(&with_rule(patch)).unwrap();
+            answer["data"]["groups"][0].clone()
+        };
+        let mut group = match name.chars().next().unwrap() {
+            'o' => with_rule(&json!({"labels": {"tenant_id": "acme"}})),
+            's' => with_rule(&json!({})),
+            _ => with_rule(&json!({"alerts": [alert("globex", "firing")]})),
+        };
+        group["name"] = (*name).into();
+        group["file"] = (*file).into();
+        group
+    };
+    let groups: Vec<Value> = groups.iter().map(group).collect();
+    let answer = json!({"status": "success", "data": {"groups": groups}}).to_string();
+    let options = RulesOptions {
+        page: Some(GroupPage {
+            limit: limit.try_into().unwrap(),
+            first: first.map(str::to_owned),
+        }),
+        ..RulesOptions::default()
+    };
+    rules(answer.as_bytes(), &acme(), options).map(|out| serde_json::from_str(&text(out)).unwrap())
+}
+
+/// All groups, page by page.
+fn all_pages(groups: &[(&str, &str)], limit: usize) -> Vec<Vec<String>> {
+    let (mut pages, mut next) = (Vec::new(), None);
+    loop {
+        let page = page_of(groups, limit, next.as_deref()).unwrap();
+        pages.push(names(&page).into_iter().map(|(name, _)| name).collect());
+        next = page["data"]["groupNextToken"].as_str().map(str::to_owned);
+        if next.is_none() || pages.len() > groups.len() {
+            return pages;
+        }
+    }
+}
+
+const GROUPS: [(&str, &str); 7] = [
+    ("h1", "/x/h.yml"),
+    ("o1", "/x/o.yml"),
+    ("h2", "/x/h.yml"),
+    ("s", "/x/s.yml"),
+    ("s", "/y/s.yml"),
+    ("o2", "/x/o.yml"),
+    ("h3", "/x/h.yml"),
+];
+
+#[test]
+fn pages_are_cut_from_the_groups_that_are_shown() {
+    assert_eq!(all_pages(&GROUPS, 1), [["o1"], ["s"], ["s"], ["o2"]]);
+    assert_eq!(all_pages(&GROUPS, 2), [["o1", "s"], ["s", "o2"]]);
+    assert_eq!(all_pages(&GROUPS, 3), [vec!["o1", "s", "s"], vec!["o2"]]);
+    assert_eq!(all_pages(&GROUPS, 4), [["o1", "s", "s", "o2"]]);
+    assert_eq!(all_pages(&GROUPS, 99), [["o1", "s", "s", "o2"]]);
+    assert_eq!(all_pages(&GROUPS[..1], 1), [Vec::<&str>::new()]);
+}
+
+#[test]
+fn page_tokens_are_those_of_prometheus_for_files_that_are_shown() {
+    // From sha256sum.
+    let of_o2 = "1a5a96d6909c3721ec94f3ae3819d18bba79cac300bda6e9fee307fba0103f50";
+    let page = page_of(&GROUPS, 3, None).unwrap();
+    assert_eq!(page["data"]["groupNextToken"], of_o2);
+    let page = page_of(&GROUPS, 1, Some(of_o2)).unwrap();
+    assert_eq!(names(&page)[0].0, "o2");
+    // The folder is hidden, and not in the token.
+    let of_s = "d29852783c9209c9d01228cb59048abe984cb2ea9ac2e07bec037289e8337eb9";
+    let page = page_of(&GROUPS, 1, None).unwrap();
+    assert_eq!(page["data"]["groupNextToken"], of_s);
+}
+
+#[test]
+fn token_of_no_group_that_is_shown_is_an_error() {
+    // sha256sum of `/x/h.yml;h2` is a token in the shared store.
+    for token in [
+        "dc1a7b30d65dda83ba81bcfe69b7432c7a70c0394bd7e4697d29e169fa96e7d1",
+        "x",
+        "",
+    ] {
+        assert_eq!(
+            page_of(&GROUPS, 1, Some(token)),
+            Err(RulesError::UnknownToken),
+            "{token}"
+        );
+    }
 }
 
 fn names(answer: &Value) -> Vec<(String, Vec<String>)> {
@@ -279,7 +378,7 @@ fn hidden_label_cannot_be_guessed_by_match() {
         ..RulesOptions::default()
     };
     let shows = |template: &str| {
-        text(rules(&answer(template), &acme(), options).unwrap()).contains("Shared")
+        text(rules(&answer(template), &acme(), options.clone()).unwrap()).contains("Shared")
     };
     assert!(shows("page") && shows("{{ $labels.job }}"));
     assert!(!shows("{{ if eq $labels.tenant_id \"globex\" }}x{{ end }}"));
@@ -380,7 +479,7 @@ fn every_matcher_must_match() {
     let of = |labels: Value, alert: Value| {
         let alerts = json!([{"labels": alert, "state": "firing"}]);
         let answer = with_rule(&json!({"labels": labels, "alerts": alerts}));
-        text(rules(&answer, &both, options).unwrap()).contains("Shared")
+        text(rules(&answer, &both, options.clone()).unwrap()).contains("Shared")
     };
     assert!(of(
         json!({"tenant_id": "acme"}),

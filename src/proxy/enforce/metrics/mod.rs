@@ -101,6 +101,7 @@ fn restricted(
                 exclude_alerts: local.exclude_alerts,
                 by_labels: sent.iter().any(|(name, _)| name == "match[]"),
                 by_files: sent.iter().any(|(name, _)| name == "file[]"),
+                page: local.page,
             },
         }),
         Endpoint::Alerts => return rebuild.alerts(Filter::Alerts(Arc::clone(caller))),

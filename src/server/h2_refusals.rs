@@ -449,7 +449,7 @@ mod tests {
                     assert_eq!(length, bytes.len());
                     Some(unread)
                 }
-                other => panic!("{other:?}"),
+                other @ Next::Replace(..) => panic!("{other:?}"),
             }
         };
         assert_eq!(goaway(COMPRESSION_ERROR, b""), Some(Unread::Headers));

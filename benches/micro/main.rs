@@ -20,8 +20,7 @@ use std::error::Error;
 use std::sync::LazyLock;
 
 use hyper::header::{AUTHORIZATION, HeaderValue};
-use partywall::prometheus::Unreadable;
-use partywall::prometheus::filter::{RulesOptions, rules};
+use partywall::prometheus::filter::{RulesError, RulesOptions, rules};
 use partywall::prometheus::form::Form;
 use partywall::promql::{self, Agreements, ForeignMatchers};
 use partywall::tenancy::{Matchers, resolve};
@@ -133,6 +132,6 @@ fn confine(query: &str, matchers: &Matchers) -> Result<promql::Confined, promql:
     promql::confine(query, matchers, foreign, MAX_SELECTORS, &NONE)
 }
 
-fn filter_rules(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable> {
+fn filter_rules(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, RulesError> {
     rules(answer, matchers, RulesOptions::default())
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use thiserror::Error;
 
 use super::super::super::json::Unreadable;
 use super::super::super::params::GroupPage;
@@ -11,17 +12,13 @@ use super::shape::Group;
 use super::{Kept, file_of, has_own, name_of_file};
 
 /// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RulesError {
-    Unreadable(Unreadable),
-    /// No group has the token that the page is to begin with: the groups have changed.
+    #[error("{0}")]
+    Unreadable(#[from] Unreadable),
+    /// The groups have changed.
+    #[error("no group has the token that the page is to begin with")]
     UnknownToken,
-}
-
-impl From<Unreadable> for RulesError {
-    fn from(error: Unreadable) -> Self {
-        Self::Unreadable(error)
-    }
 }
 
 /// Leaves the groups of one page, and returns the token of the next one, if there is one.

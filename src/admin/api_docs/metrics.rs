@@ -80,6 +80,13 @@ fn about(endpoint: &Endpoint) -> About {
                         units are those of the tenants' own targets, else empty.";
             ("Metadata of metrics", Filtered, rule)
         }
+        Endpoint::SearchMetricNames => {
+            let rule = "The matcher of the caller's tenants is written into every `match[]`; one is \
+                        added where there is none. Metadata are those of the tenants' own targets.";
+            ("Search for metric names", Filtered, rule)
+        }
+        Endpoint::SearchLabelNames => ("Search for label names", Filtered, SELECTORS),
+        Endpoint::SearchLabelValues => ("Search for label values", Filtered, SELECTORS),
         Endpoint::RemoteRead => {
             let rule = "The matcher of the caller's tenants is added to every query.";
             ("Remote read", Confined, rule)
@@ -110,6 +117,11 @@ fn about(endpoint: &Endpoint) -> About {
         Endpoint::ScrapePools => {
             let rule = "Pools without a target of the caller's tenants are left out.";
             ("Scrape pools", Filtered, rule)
+        }
+        Endpoint::Alertmanagers => {
+            let rule = "No Alertmanager; the upstream's own to callers with all tenants where \
+                        `unknown` is open.";
+            ("Alertmanagers of the upstream", Filtered, rule)
         }
         Endpoint::Features => ("Features", Passed, "It knows no tenant."),
         Endpoint::OpenApi => ("OpenAPI of the upstream", Passed, "It knows no tenant."),
@@ -175,6 +187,7 @@ fn is_required(endpoint: &Endpoint, name: &str) -> bool {
         "query" => true,
         "start" | "end" | "step" => *endpoint == Endpoint::QueryRange,
         "match[]" => matches!(endpoint, Endpoint::Series | Endpoint::Federate),
+        "label" => true,
         _ => false,
     }
 }
@@ -212,6 +225,16 @@ fn text(endpoint: &Endpoint, name: &str) -> &'static str {
         "state" => "Which targets: `active`, `dropped` or `any`.",
         "scrapePool" => "Targets of this scrape job.",
         "metric" => "The metric; default all.",
+        "search[]" => "A term that names match; several are alternatives. At most 32.",
+        "fuzz_threshold" => "How alike a name must be to a term, from 0 to 100.",
+        "fuzz_alg" => "How likeness is measured: `subsequence` or `jarowinkler`.",
+        "case_sensitive" => "Whether upper and lower case differ; default true.",
+        "include_score" => "Whether results say how well they match.",
+        "include_metadata" => "Whether results have type, help text and unit.",
+        "sort_by" => "The order: `alpha` or `score`.",
+        "sort_dir" => "The direction of `alpha`: `asc` or `dsc`.",
+        "batch_size" => "How many results are in a line.",
+        "label" => "The label whose values are searched.",
         _ => "",
     }
 }
@@ -253,6 +276,12 @@ fn answer(endpoint: &Endpoint) -> Answer {
             vec!["application/x-protobuf", "application/x-streamed-protobuf"],
             None,
             "A `prometheus.ReadResponse`, or frames of `prometheus.ChunkedReadResponse`.",
+        ),
+        endpoint if endpoint.is_search() => (
+            vec!["application/x-ndjson"],
+            None,
+            "Lines of JSON, as the upstream writes them: batches of results, and a last line that \
+             says whether all went well.",
         ),
         _ => (
             vec!["application/json"],

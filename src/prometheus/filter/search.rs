@@ -40,7 +40,7 @@ fn write_line(
         }
         let mut writer = ObjectWriter::new(out);
         json::write_array(writer.key("results"), &items, |out, item| {
-            item.write(out, own)
+            item.write(out, own);
         });
         write_warnings(&mut writer, &object)?;
         writer.end();

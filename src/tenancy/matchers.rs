@@ -89,6 +89,15 @@ impl LabelMatcher {
         &self.value
     }
 
+    /// The matcher as PromQL and Alertmanager write it: `tenant_id="acme"`.
+    pub fn promql(&self) -> String {
+        let op = match self.op {
+            MatchOp::Equal => "=",
+            MatchOp::Regex => "=~",
+        };
+        format!("{}{op}\"{}\"", self.label, escape_promql(&self.value))
+    }
+
     /// Whether a series (rule, alert, target) whose label has this value matches. Without the label
     /// (`None`) it never does.
     pub fn admits(&self, value: Option<&str>) -> bool {
@@ -107,16 +116,7 @@ impl Matchers {
     /// Combines a matcher with further ones, all of which must match.
     pub fn new(first: LabelMatcher, rest: impl IntoIterator<Item = LabelMatcher>) -> Self {
         let all: Box<[LabelMatcher]> = std::iter::once(first).chain(rest).collect();
-        let texts: Vec<String> = all
-            .iter()
-            .map(|matcher| {
-                let op = match matcher.op {
-                    MatchOp::Equal => "=",
-                    MatchOp::Regex => "=~",
-                };
-                format!("{}{op}\"{}\"", matcher.label, escape_promql(&matcher.value))
-            })
-            .collect();
+        let texts: Vec<String> = all.iter().map(LabelMatcher::promql).collect();
         Self {
             all,
             promql: texts.join(",").into(),

@@ -1,0 +1,60 @@
+//! Bodies of posts: read strictly, since what this proxy and Alertmanager read must be the same, and
+//! written anew from what was read.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Serialize};
+use thiserror::Error;
+
+use crate::strict_json;
+
+/// Why a posted body is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PostError {
+    /// Not JSON of this shape, with a repeated key, or one that is not known. Alertmanager ignores
+    /// unknown keys, but reads `Matchers` as `matchers`.
+    #[error("the body cannot be read: {0}")]
+    Malformed(Box<str>),
+    /// What Alertmanager would refuse too, but for what is added here; in its words.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// A silence whose matcher of a tenant label may match others' alerts.
+    #[error(
+        "a silence may name no tenants but your own: give `{label}` a value or an alternation such \
+         as a|b of them, or leave it out, and it is added"
+    )]
+    ForeignSilence {
+        /// The tenant label.
+        label: Box<str>,
+    },
+    /// An alert of another tenant.
+    #[error("alert number {number}: its label `{label}` is not a tenant of yours")]
+    ForeignAlert {
+        /// The alert's place in the body, from 1.
+        number: usize,
+        /// The tenant label.
+        label: Box<str>,
+    },
+    /// An alert without a tenant label, of a caller with several tenants.
+    #[error("alert number {number}: it needs the label `{label}`, with one of your tenants")]
+    NoTenant {
+        /// The alert's place in the body, from 1.
+        number: usize,
+        /// The tenant label.
+        label: Box<str>,
+    },
+    /// The id to change is none.
+    #[error("silence not found")]
+    NoSuchSilence,
+}
+
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, PostError> {
+    let value = strict_json::value(body).ok_or_else(|| {
+        let why = "it is not one JSON value, nested at most 32 deep, in which no key is repeated";
+        PostError::Malformed(why.into())
+    })?;
+    T::deserialize(value).map_err(|error| PostError::Malformed(error.to_string().into()))
+}
+
+pub(super) fn written(value: &impl Serialize) -> Result<Vec<u8>, PostError> {
+    serde_json::to_vec(value).map_err(|error| PostError::Malformed(error.to_string().into()))
+}

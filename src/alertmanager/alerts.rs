@@ -134,7 +134,10 @@ pub fn own_fingerprints(answer: &[u8], tenants: &Matchers) -> Result<HashSet<Str
         let what = "an alert has no fingerprint";
         Ok(alert.text("fingerprint", what)?.into_owned())
     };
-    own(read(answer)?, tenants)?.iter().map(fingerprint).collect()
+    own(read(answer)?, tenants)?
+        .iter()
+        .map(fingerprint)
+        .collect()
 }
 
 fn read(answer: &[u8]) -> Result<Vec<Object<'_>>, Unreadable> {
@@ -214,7 +217,9 @@ fn write_known(
     let all: Option<Vec<json::Text<'_>>> = json::read_raw(value, "a list of texts is not one")?;
     let all = all.unwrap_or_default();
     let shown = all.iter().filter(|text| known.contains(&*text.0));
-    json::write_array(writer.key(key), shown, |out, text| json::write_string(out, &text.0));
+    json::write_array(writer.key(key), shown, |out, text| {
+        json::write_string(out, &text.0)
+    });
     Ok(())
 }
 
@@ -237,7 +242,11 @@ struct Alert {
     starts_at: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ends_at: Option<String>,
-    #[serde(default, rename = "generatorURL", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "generatorURL",
+        skip_serializing_if = "Option::is_none"
+    )]
     generator_url: Option<String>,
 }
 
@@ -269,7 +278,9 @@ pub fn confine(body: &[u8], tenants: &Matchers) -> Result<Vec<u8>, PostError> {
                         let label = label.into();
                         return Err(PostError::NoTenant { number, label });
                     };
-                    alert.labels.insert(label.to_owned(), only.as_str().to_owned());
+                    alert
+                        .labels
+                        .insert(label.to_owned(), only.as_str().to_owned());
                 }
             }
         }
@@ -316,7 +327,10 @@ mod tests {
         assert_eq!(of(&nothing), json!([alert("acme", &[], &[])]));
         assert_eq!(
             references(answer.as_bytes(), Listing::Alerts, &acme).unwrap(),
-            References { silences: true, alerts: true }
+            References {
+                silences: true,
+                alerts: true
+            }
         );
         assert_eq!(
             references(answer.as_bytes(), Listing::Alerts, &matchers(&["globex"])).unwrap(),
@@ -332,18 +346,25 @@ mod tests {
 
     #[test]
     fn groups_without_own_alerts_are_left_out() {
-        let group = |alerts: Value, receiver: &str| {
-            json!({"alerts": alerts, "labels": {"alertname": "X"}, "receiver": {"name": receiver}})
-        };
+        let group = |alerts: Value, receiver: &str| json!({"alerts": alerts, "labels": {"alertname": "X"}, "receiver": {"name": receiver}});
         let own = alert("acme", &["theirs"], &[]);
         let mixed = group(json!([alert("globex", &[], &[]), own]), "shared");
         let foreign = group(json!([alert("globex", &[], &[])]), "globex-pager");
         let answer = json!([foreign, mixed]).to_string();
         let acme = matchers(&["acme"]);
         let found = list(answer.as_bytes(), Listing::Groups, &acme, &known()).unwrap();
-        assert_eq!(of(&found), json!([group(json!([alert("acme", &[], &[])]), "shared")]));
+        assert_eq!(
+            of(&found),
+            json!([group(json!([alert("acme", &[], &[])]), "shared")])
+        );
         let refers = references(answer.as_bytes(), Listing::Groups, &acme).unwrap();
-        assert_eq!(refers, References { silences: true, alerts: false });
+        assert_eq!(
+            refers,
+            References {
+                silences: true,
+                alerts: false
+            }
+        );
     }
 
     #[test]
@@ -359,7 +380,10 @@ mod tests {
         ] {
             let result = list(bad.as_bytes(), Listing::Alerts, &acme, &known());
             assert!(result.is_err(), "{bad}");
-            assert!(list(bad.as_bytes(), Listing::Groups, &acme, &known()).is_err(), "{bad}");
+            assert!(
+                list(bad.as_bytes(), Listing::Groups, &acme, &known()).is_err(),
+                "{bad}"
+            );
         }
     }
 
@@ -375,28 +399,49 @@ mod tests {
         assert_eq!(post(own.clone(), &acme).unwrap(), own);
         assert_eq!(post(own.clone(), &both).unwrap(), own);
         assert_eq!(post(json!({"a": "b"}), &acme).unwrap(), own);
-        assert_eq!(post(json!({"a": "b", "tenant_id": ""}), &acme).unwrap(), own);
+        assert_eq!(
+            post(json!({"a": "b", "tenant_id": ""}), &acme).unwrap(),
+            own
+        );
         let label = || "tenant_id".into();
-        let no_tenant = PostError::NoTenant { number: 1, label: label() };
+        let no_tenant = PostError::NoTenant {
+            number: 1,
+            label: label(),
+        };
         assert_eq!(post(json!({"a": "b"}), &both), Err(no_tenant));
         for foreign in ["globex", "acme ", "Acme", "acme|beta", ".*"] {
-            let refused = Err(PostError::ForeignAlert { number: 1, label: label() });
-            assert_eq!(post(json!({"a": "b", "tenant_id": foreign}), &acme), refused);
+            let refused = Err(PostError::ForeignAlert {
+                number: 1,
+                label: label(),
+            });
+            assert_eq!(
+                post(json!({"a": "b", "tenant_id": foreign}), &acme),
+                refused
+            );
         }
         let labels = Matchers::new(matcher("tenant_id", &["acme"]), [matcher("env", &["prod"])]);
         assert_eq!(
             post(json!({"a": "b"}), &labels).unwrap(),
             json!({"a": "b", "tenant_id": "acme", "env": "prod"})
         );
-        let env = PostError::ForeignAlert { number: 1, label: "env".into() };
-        assert_eq!(post(json!({"tenant_id": "acme", "env": "test"}), &labels), Err(env));
+        let env = PostError::ForeignAlert {
+            number: 1,
+            label: "env".into(),
+        };
+        assert_eq!(
+            post(json!({"tenant_id": "acme", "env": "test"}), &labels),
+            Err(env)
+        );
     }
 
     #[test]
     fn one_foreign_alert_refuses_all() {
         let acme = matchers(&["acme"]);
         let body = json!([{"labels": {"tenant_id": "acme"}}, {"labels": {"tenant_id": "globex"}}]);
-        let refused = PostError::ForeignAlert { number: 2, label: "tenant_id".into() };
+        let refused = PostError::ForeignAlert {
+            number: 2,
+            label: "tenant_id".into(),
+        };
         assert_eq!(confine(body.to_string().as_bytes(), &acme), Err(refused));
     }
 

@@ -199,7 +199,13 @@ mod tests {
         ] {
             assert_eq!(classify(path), Class::Closed(group), "{path}");
         }
-        for path in ["/", "/script.js", "/lib/elm-datepicker.css", "/-/healthy", "/-/ready"] {
+        for path in [
+            "/",
+            "/script.js",
+            "/lib/elm-datepicker.css",
+            "/-/healthy",
+            "/-/ready",
+        ] {
             assert_eq!(classify(path), Class::PassThrough, "{path}");
         }
     }

@@ -95,9 +95,17 @@ mod tests {
     fn errors_about_the_request_are_shown() {
         for (status, body, did) in [
             (400, r#""bad matcher format: foo""#, Did::Read),
-            (400, r#""silence invalid: at least one matcher must not match the empty string""#, Did::Write),
+            (
+                400,
+                r#""silence invalid: at least one matcher must not match the empty string""#,
+                Did::Write,
+            ),
             (404, r#""silence not found""#, Did::Write),
-            (422, r#"{"code":602,"message":"comment in body is required"}"#, Did::Write),
+            (
+                422,
+                r#"{"code":602,"message":"comment in body is required"}"#,
+                Did::Write,
+            ),
             (404, "", Did::Read),
         ] {
             assert_eq!(answered(status, body, did), body);
@@ -108,7 +116,11 @@ mod tests {
     fn other_errors_are_replaced() {
         let replaced = format!("{REPLACED:?}");
         for (status, body, did) in [
-            (400, r#""exceeded maximum number of silences: 5 (limit: 5)""#, Did::Write),
+            (
+                400,
+                r#""exceeded maximum number of silences: 5 (limit: 5)""#,
+                Did::Write,
+            ),
             (500, r#""silence 'x' has multiple matcher sets""#, Did::Read),
             (500, r#""invalid silence: globex""#, Did::Write),
             (502, "<html>globex</html>", Did::Read),

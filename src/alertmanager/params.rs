@@ -143,7 +143,11 @@ mod tests {
     #[test]
     fn tenants_filter_is_added_to_all_others() {
         assert_eq!(
-            sent(&Endpoint::Alerts, "filter=a%3Db&filter=tenant_id%3D~.*&x=1&active=false").unwrap(),
+            sent(
+                &Endpoint::Alerts,
+                "filter=a%3Db&filter=tenant_id%3D~.*&x=1&active=false"
+            )
+            .unwrap(),
             "filter=a%3Db&filter=tenant_id%3D~.%2A&active=false&filter=tenant_id%3D%22acme%22"
         );
         assert_eq!(
@@ -155,16 +159,28 @@ mod tests {
             [matcher("env", &["prod"])],
         );
         assert_eq!(
-            Form::parse(own_alerts(&several).encode().as_bytes()).unwrap().iter().collect::<Vec<_>>(),
-            [("filter", r#"tenant_id=~"a\\.b|c\"""#), ("filter", r#"env="prod""#)]
+            Form::parse(own_alerts(&several).encode().as_bytes())
+                .unwrap()
+                .iter()
+                .collect::<Vec<_>>(),
+            [
+                ("filter", r#"tenant_id=~"a\\.b|c\"""#),
+                ("filter", r#"env="prod""#)
+            ]
         );
     }
 
     #[test]
     fn other_calls_get_no_filter() {
-        assert_eq!(sent(&Endpoint::Silences, "filter=a%3Db").unwrap(), "filter=a%3Db");
+        assert_eq!(
+            sent(&Endpoint::Silences, "filter=a%3Db").unwrap(),
+            "filter=a%3Db"
+        );
         assert_eq!(sent(&Endpoint::Status, "filter=a").unwrap(), "");
         let refused = RefusedParameter("receiver_matchers");
-        assert_eq!(sent(&Endpoint::Receivers, "receiver_matchers=a%3Db"), Err(refused));
+        assert_eq!(
+            sent(&Endpoint::Receivers, "receiver_matchers=a%3Db"),
+            Err(refused)
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! Bodies of posts: read strictly, since what this proxy and Alertmanager read must be the same, and
 //! written anew from what was read.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize as _, Serialize};
 use thiserror::Error;
 
 use crate::strict_json;

@@ -208,7 +208,9 @@ impl Matcher {
 pub fn confine(body: &[u8], tenants: &Matchers) -> Result<PostedSilence, PostError> {
     let mut silence: Silence = posted::read(body)?;
     if silence.matchers.is_empty() {
-        return Err(PostError::Invalid("matchers in body should have at least 1 items"));
+        return Err(PostError::Invalid(
+            "matchers in body should have at least 1 items",
+        ));
     }
     let foreign = silence.matchers.iter().find(|matcher| {
         let tenants = tenants.of_label(&matcher.name);
@@ -227,7 +229,12 @@ pub fn confine(body: &[u8], tenants: &Matchers) -> Result<PostedSilence, PostErr
     }
     let added: Vec<Matcher> = tenants
         .iter()
-        .filter(|tenants| !silence.matchers.iter().any(|own| own.read().confines(tenants)))
+        .filter(|tenants| {
+            !silence
+                .matchers
+                .iter()
+                .any(|own| own.read().confines(tenants))
+        })
         .map(Matcher::of)
         .collect();
     silence.matchers.extend(added);
@@ -328,7 +335,8 @@ mod tests {
             matcher("tenant_id", &["acme", "a.b"]),
             [matcher("env", &["prod"])],
         );
-        let both = json!({"name": "tenant_id", "value": "a\\.b|acme", "isRegex": true, "isEqual": true});
+        let both =
+            json!({"name": "tenant_id", "value": "a\\.b|acme", "isRegex": true, "isEqual": true});
         assert_eq!(
             confined(json!([x]), &several).unwrap(),
             json!([x, both, equal("env", "prod")])
@@ -338,7 +346,8 @@ mod tests {
             confined(json!([x, own]), &several).unwrap(),
             json!([x, own, equal("env", "prod")])
         );
-        let without = json!({"name": "tenant_id", "value": "acme", "isRegex": false, "isEqual": false});
+        let without =
+            json!({"name": "tenant_id", "value": "acme", "isRegex": false, "isEqual": false});
         assert_eq!(
             confined(json!([x, without]), &several).unwrap(),
             json!([x, without, both, equal("env", "prod")])
@@ -381,7 +390,10 @@ mod tests {
             json!([{"name": "a", "value": "x", "isRegex": false, "isEqual": false}]),
         ] {
             let error = confined(matchers.clone(), &acme).unwrap_err();
-            assert!(matches!(error, PostError::Invalid(_)), "{matchers}: {error}");
+            assert!(
+                matches!(error, PostError::Invalid(_)),
+                "{matchers}: {error}"
+            );
         }
     }
 

@@ -51,7 +51,10 @@ mod tests {
     fn configuration_and_cluster_are_withheld() {
         let answer = br#"{"cluster":{"name":"01ABC","peers":[{"name":"globex","address":"10.0.0.1:9094"}],"status":"ready"},"config":{"original":"route: {receiver: globex-pager}"},"uptime":"2026-01-01T00:00:00Z","new":"globex","versionInfo":{"branch":"b","buildDate":"d","buildUser":"u","goVersion":"g","revision":"r","version":"0.25.0","new":"globex"}}"#;
         let out = String::from_utf8(status(answer).unwrap()).unwrap();
-        assert!(!out.contains("globex") && !out.contains("10.0.0.1"), "{out}");
+        assert!(
+            !out.contains("globex") && !out.contains("10.0.0.1"),
+            "{out}"
+        );
         let out: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!(out["versionInfo"]["version"], "0.25.0");
         assert_eq!(out["config"]["original"], WITHHELD);

@@ -57,6 +57,7 @@ pub(super) fn about(group: ClosedGroup) -> (&'static str, &'static [&'static str
                 "/api/v1/targets/metadata",
                 "/api/v1/alertmanagers",
                 "/api/v2/query",
+                "/api/v2/alerts/x",
                 "/api/metrics/summary",
             ],
         ),

@@ -12,8 +12,8 @@ use crate::config::settings::ClosedGroup;
 use crate::proxy::error::{Dialect, ErrorKind};
 
 const DESCRIPTION: &str = "\
-Partywall keeps tenants apart in front of one shared Prometheus or Thanos and one shared Tempo. A \
-tenant's answer is the answer of a private store that holds that tenant's data alone.
+Partywall keeps tenants apart in front of one shared Prometheus or Thanos, one shared Tempo and one shared \
+Alertmanager. A tenant's answer is the answer of a private store that holds that tenant's data alone.
 
 `x-tenancy` of an operation says how: `confined`, the request is rewritten before it is sent; \
 `filtered`, other tenants' data is removed from the response; `passed`, there is no tenant data in \
@@ -220,6 +220,7 @@ fn response_name(status: u16, operation: &Operation) -> String {
     let dialect = match (operation.tag, operation.dialect) {
         (Tag::Admin, _) => "admin",
         (_, Dialect::Prometheus) => "json",
+        (_, Dialect::Alertmanager) => "string",
         (_, Dialect::Plain | Dialect::Grpc) => "text",
     };
     format!("{dialect}-{status}")
@@ -248,6 +249,7 @@ fn response(dialect: Dialect, kinds: &BTreeSet<ErrorKind>) -> Value {
         Dialect::Prometheus => json!({
             "application/json": {"schema": {"$ref": "#/components/schemas/PrometheusError"}}
         }),
+        Dialect::Alertmanager => json!({"application/json": {"schema": {"type": "string"}}}),
         Dialect::Plain | Dialect::Grpc => json!({"text/plain": {"schema": {"type": "string"}}}),
     };
     let mut out = json!({"description": meanings.join(" "), "content": content});
@@ -292,6 +294,9 @@ fn schemas() -> Value {
         "TempoAnswer": {
             "type": "object",
             "description": "Documented by Tempo for each endpoint.",
+        },
+        "AlertmanagerAnswer": {
+            "description": "Documented by Alertmanager for each endpoint.",
         },
         "Explanation": {
             "type": "object",

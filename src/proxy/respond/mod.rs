@@ -1,5 +1,6 @@
 //! Makes the client's response from the upstream's, as enforcement planned.
 
+mod alertmanager;
 mod filter;
 mod grpc;
 mod traces;
@@ -15,7 +16,7 @@ use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
 use super::context::RequestContext;
-use super::enforce::{Enforced, Filter, Origin, OwnAnswer, ResponsePlan};
+use super::enforce::{AlertmanagerAnswer, Enforced, Filter, Origin, OwnAnswer, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
 use super::forward::{self, Answered};
 use super::location;
@@ -65,7 +66,11 @@ pub(super) async fn respond(
         return Ok(grpc::respond(&head, body, answer, room, context));
     }
     let body = decoded(&mut head.headers, body, &room)?;
-    if matches!(plan, ResponsePlan::AllTenants) && is_from_the_api(head.status) {
+    let is_unmodified = matches!(
+        plan,
+        ResponsePlan::AllTenants | ResponsePlan::Alertmanager(AlertmanagerAnswer::Unmodified)
+    );
+    if is_unmodified && is_from_the_api(head.status) {
         let headers = headers::for_data_response(&head.headers);
         return Ok(build(head.status, headers, ResponseBody::streamed(body)));
     }
@@ -80,6 +85,9 @@ pub(super) async fn respond(
     check_credentials(head.status, &upstream)?;
     if let ResponsePlan::Traces(answer) = plan {
         return Box::pin(traces::respond(head, body, answer, &room, context)).await;
+    }
+    if let ResponsePlan::Alertmanager(answer) = plan {
+        return Box::pin(alertmanager::respond(head, body, answer, &room, context)).await;
     }
     let remap = plan.origin().map_or_else(no_position, Origin::remap);
     if head.status != StatusCode::OK {
@@ -206,10 +214,24 @@ pub(super) async fn side_request(
     room: &Room,
     context: &RequestContext,
 ) -> Result<Bytes, ProxyError> {
+    let found = side_request_if_found(request, media_type, room, context).await?;
+    found.ok_or_else(|| unreadable(&"a side request was answered 404 Not Found"))
+}
+
+/// The same for something that may not exist: `None` if the upstream answers 404.
+pub(super) async fn side_request_if_found(
+    request: Enforced,
+    media_type: &str,
+    room: &Room,
+    context: &RequestContext,
+) -> Result<Option<Bytes>, ProxyError> {
     let Answered {
         response, upstream, ..
     } = forward::forward(request, context).await?;
     let (mut head, incoming) = response.into_parts();
+    if head.status == StatusCode::NOT_FOUND {
+        return Ok(None);
+    }
     if head.status != StatusCode::OK {
         return Err(unreadable(&format!(
             "a side request was answered {}",
@@ -220,7 +242,7 @@ pub(super) async fn side_request(
     let body = decoded(&mut head.headers, body, room)?;
     check_is_plain(&head.headers)?;
     check_media_type(&head.headers, media_type)?;
-    buffered(body, room).await
+    buffered(body, room).await.map(Some)
 }
 
 /// Buffers a response and filters it.

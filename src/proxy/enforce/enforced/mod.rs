@@ -10,7 +10,9 @@ use hyper::body::Body as _;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Version};
 
-pub(in crate::proxy) use self::plan::{Filter, GrpcAnswer, Origin, ResponsePlan};
+pub(in crate::proxy) use self::plan::{
+    AlertmanagerAnswer, AlertsPage, Filter, GrpcAnswer, Origin, ResponsePlan,
+};
 pub(in crate::proxy) use self::traces::{
     Hidden, Page, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };
@@ -65,7 +67,7 @@ impl Enforced {
     }
 
     /// Whether it may be sent a second time. Requests to the data APIs only read, whatever their
-    /// method. Of what passes through, a GET or HEAD without a body is repeated, as Go's
+    /// method, except those to Alertmanager. Of what passes through, a GET or HEAD without a body is repeated, as Go's
     /// `http.Transport` does; anything else may be a write.
     pub(in crate::proxy) fn repeat(&self) -> Repeat {
         let is_safe = match &self.plan {
@@ -73,6 +75,7 @@ impl Enforced {
                 matches!(*self.request.method(), Method::GET | Method::HEAD)
                     && self.request.body().is_end_stream()
             }
+            ResponsePlan::Alertmanager(_) => *self.request.method() == Method::GET,
             ResponsePlan::AllTenants
             | ResponsePlan::Stream
             | ResponsePlan::Scrub(_)

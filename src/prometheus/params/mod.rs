@@ -7,6 +7,7 @@
 pub mod table;
 
 use std::borrow::Cow;
+use std::num::NonZeroUsize;
 
 use table::{LocalParameter, Policy, Table};
 use thiserror::Error;
@@ -52,8 +53,16 @@ pub struct Allowed<'a> {
 pub struct Local {
     /// `exclude_alerts` of `/rules`.
     pub exclude_alerts: bool,
-    /// `limit` of `/metadata`: the most metrics; none if `None`.
-    pub metadata_limit: Option<usize>,
+    pub metadata: MetadataLimits,
+}
+
+/// What `/metadata` returns at most; everything if `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MetadataLimits {
+    /// `limit`: metrics. May be zero.
+    pub metrics: Option<usize>,
+    /// `limit_per_metric`: entries of a metric. Zero is no limit, as in Prometheus.
+    pub per_metric: Option<NonZeroUsize>,
 }
 
 /// Why a request's parameters are refused.
@@ -165,7 +174,8 @@ impl<'a> Decision<'a> {
                 self.selectors += 1;
                 self.send_confined(name, nothing_of(matchers))?;
             }
-            Policy::Selectors => {
+            Policy::Selector if value.is_empty() => {}
+            Policy::Selectors | Policy::Selector => {
                 let confined = confine.selector(&value).map_err(ParamError::Refused)?;
                 self.selectors += 1;
                 self.send_confined(name, confined)?;
@@ -223,11 +233,14 @@ impl<'a> Decision<'a> {
             }
             LocalParameter::MetadataLimit => {
                 let limit: i64 = value.parse().map_err(|_| "limit must be a number")?;
-                local.metadata_limit = usize::try_from(limit).ok();
+                local.metadata.metrics = usize::try_from(limit).ok();
             }
             LocalParameter::MetadataLimitPerMetric => {
-                let limit: Result<i64, _> = value.parse();
-                limit.map_err(|_| "limit_per_metric must be a number")?;
+                let limit: i64 = value
+                    .parse()
+                    .map_err(|_| "limit_per_metric must be a number")?;
+                let limit = usize::try_from(limit).ok();
+                local.metadata.per_metric = limit.and_then(NonZeroUsize::new);
             }
         }
         Ok(())
@@ -245,6 +258,9 @@ impl<'a> Decision<'a> {
                 }
                 Endpoint::Labels | Endpoint::LabelValues(_) => {
                     self.send_confined("match[]", format!("{{{}}}", matchers.promql()))?;
+                }
+                Endpoint::TargetsMetadata => {
+                    self.send_confined("match_target", format!("{{{}}}", matchers.promql()))?;
                 }
                 Endpoint::Federate => {
                     self.send_confined("match[]", nothing_of(matchers))?;

@@ -214,24 +214,54 @@ pub(super) async fn side_request(
     room: &Room,
     context: &RequestContext,
 ) -> Result<Bytes, ProxyError> {
-    let found = side_request_if_found(request, media_type, room, context).await?;
-    found.ok_or_else(|| unreadable(&"a side request was answered 404 Not Found"))
+    let answered = forward::forward(request, context).await?;
+    side_answer(answered, media_type, room).await
 }
 
-/// The same for something that may not exist: `None` if the upstream answers 404.
+/// Sends a side request to an endpoint that not every upstream has; `None` if this one does not.
+async fn side_request_if_served(
+    request: Enforced,
+    media_type: &str,
+    room: &Room,
+    context: &RequestContext,
+) -> Result<Option<Bytes>, ProxyError> {
+    let answered = forward::forward(request, context).await?;
+    let is_unknown_there = matches!(
+        answered.response.status(),
+        StatusCode::BAD_REQUEST
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_IMPLEMENTED
+    );
+    if is_unknown_there {
+        return Ok(None);
+    }
+    side_answer(answered, media_type, room).await.map(Some)
+}
+
+/// Sends a side request for something that may not exist: `None` if the upstream answers 404.
 pub(super) async fn side_request_if_found(
     request: Enforced,
     media_type: &str,
     room: &Room,
     context: &RequestContext,
 ) -> Result<Option<Bytes>, ProxyError> {
-    let Answered {
-        response, upstream, ..
-    } = forward::forward(request, context).await?;
-    let (mut head, incoming) = response.into_parts();
-    if head.status == StatusCode::NOT_FOUND {
+    let answered = forward::forward(request, context).await?;
+    if answered.response.status() == StatusCode::NOT_FOUND {
         return Ok(None);
     }
+    side_answer(answered, media_type, room).await.map(Some)
+}
+
+async fn side_answer(
+    answered: Answered,
+    media_type: &str,
+    room: &Room,
+) -> Result<Bytes, ProxyError> {
+    let Answered {
+        response, upstream, ..
+    } = answered;
+    let (mut head, incoming) = response.into_parts();
     if head.status != StatusCode::OK {
         return Err(unreadable(&format!(
             "a side request was answered {}",
@@ -242,7 +272,7 @@ pub(super) async fn side_request_if_found(
     let body = decoded(&mut head.headers, body, room)?;
     check_is_plain(&head.headers)?;
     check_media_type(&head.headers, media_type)?;
-    buffered(body, room).await.map(Some)
+    buffered(body, room).await
 }
 
 /// Buffers a response and filters it.

@@ -12,7 +12,7 @@ const SILENCES: &str = "/api/v2/silences";
 
 /// By no call and no parameter: neither names nor ids.
 #[tokio::test]
-async fn am1_other_tenants_names_and_ids_are_in_no_answer() {
+async fn m1_other_tenants_names_and_ids_are_in_no_answer() {
     let Some(stage) = Stage::new().await else {
         return;
     };
@@ -69,7 +69,7 @@ async fn am1_other_tenants_names_and_ids_are_in_no_answer() {
 
 /// However its path is written, a silence that is not the caller's does not exist, and stays.
 #[tokio::test]
-async fn am2_foreign_silence_is_neither_shown_nor_expired() {
+async fn m2_foreign_silence_is_neither_shown_nor_expired() {
     let Some(stage) = Stage::new().await else {
         return;
     };
@@ -126,12 +126,12 @@ async fn am2_foreign_silence_is_neither_shown_nor_expired() {
 
 /// A change of a silence by its id needs one that is the caller's: before and after.
 #[tokio::test]
-async fn am3_foreign_silence_is_not_changed() {
+async fn m3_foreign_silence_is_not_changed() {
     let Some(stage) = Stage::new().await else {
         return;
     };
     let [own, globex, everybodys] = &stage.silences;
-    let before = stage.shared.get(SILENCES).await;
+    let before = stage.shared.silences().await;
     let post = async |id: &str, matchers: Value| {
         let mut posted = silence(&matchers);
         posted["id"] = json!(id);
@@ -162,15 +162,15 @@ async fn am3_foreign_silence_is_not_changed() {
     )
     .await;
     assert_eq!(stolen.status, StatusCode::FORBIDDEN, "{}", stolen.text());
-    assert_eq!(stage.shared.get(SILENCES).await, before);
+    assert_eq!(stage.shared.silences().await, before);
 }
 
 #[tokio::test]
-async fn am4_silence_that_may_match_others_is_refused() {
+async fn m4_silence_that_may_match_others_is_refused() {
     let Some(stage) = Stage::new().await else {
         return;
     };
-    let before = stage.shared.get(SILENCES).await;
+    let before = stage.shared.silences().await;
     let x = equal("alertname", "X");
     let named = |value: &str, is_regex: bool, is_equal: bool| json!({"name": "tenant_id", "value": value, "isRegex": is_regex, "isEqual": is_equal});
     for matcher in [
@@ -196,19 +196,19 @@ async fn am4_silence_that_may_match_others_is_refused() {
         );
         assert!(!answer.text().contains("globex"), "{}", answer.text());
     }
-    assert_eq!(stage.shared.get(SILENCES).await, before);
+    assert_eq!(stage.shared.silences().await, before);
 }
 
 /// What two readers could read differently is stored by none.
 #[tokio::test]
-async fn am5_ambiguous_bodies_are_refused() {
+async fn m5_ambiguous_bodies_are_refused() {
     let Some(stage) =
         Stage::with(|setup| setup.rest = "limits: {body_bytes: 65536}\n".to_owned()).await
     else {
         return;
     };
     let before = (
-        stage.shared.get(SILENCES).await,
+        stage.shared.silences().await,
         stage.shared.get("/api/v2/receivers").await,
     );
     let times = r#""startsAt":"2026-01-01T00:00:00Z","endsAt":"2099-01-01T00:00:00Z","createdBy":"m","comment":"c""#;
@@ -292,7 +292,7 @@ async fn am5_ambiguous_bodies_are_refused() {
         );
     }
     let after = (
-        stage.shared.get(SILENCES).await,
+        stage.shared.silences().await,
         stage.shared.get("/api/v2/receivers").await,
     );
     assert_eq!(after, before);
@@ -305,7 +305,7 @@ async fn am5_ambiguous_bodies_are_refused() {
 
 /// What silences and inhibits the caller's alerts may be others': it shows, but not by its id.
 #[tokio::test]
-async fn am6_foreign_silences_and_alerts_are_not_named() {
+async fn m6_foreign_silences_and_alerts_are_not_named() {
     let Some(shared) = Alertmanager::start("shared").await else {
         return;
     };
@@ -334,7 +334,7 @@ async fn am6_foreign_silences_and_alerts_are_not_named() {
 }
 
 #[tokio::test]
-async fn am7_all_other_paths_are_closed_and_data_needs_a_token() {
+async fn m7_all_other_paths_are_closed_and_data_needs_a_token() {
     let Some(stage) = Stage::new().await else {
         return;
     };
@@ -384,7 +384,7 @@ async fn am7_all_other_paths_are_closed_and_data_needs_a_token() {
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
     }
     for path in ["/", "/-/healthy", "/-/ready"] {
-        let answer = call(&stage.proxy.url, None, Method::GET, path, &Value::Null).await;
+        let answer = stage.get(&stage.acme, path).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
     }
     let refused = stage

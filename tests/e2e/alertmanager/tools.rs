@@ -57,7 +57,10 @@ async fn shadow_mode_forwards_reads_and_enforces_writes() {
         let upstream = setup.more.first_mut().unwrap();
         let tomorrow = std::time::SystemTime::now() + std::time::Duration::from_hours(24);
         let until = humantime::format_rfc3339_seconds(tomorrow);
-        *upstream = upstream.replace('}', &format!(", shadow: {{until: {until}}}}}"));
+        *upstream = upstream.replace(
+            '}',
+            &format!(", shadow: {{until: {until}, tenants_see_each_other: true}}}}"),
+        );
     };
     let Some(stage) = Stage::with(shadowed).await else {
         return;

@@ -104,6 +104,14 @@ impl Alertmanager {
             .json()
     }
 
+    /// All silences, in the order of their ids.
+    pub async fn silences(&self) -> Value {
+        let mut all = self.get("/api/v2/silences").await;
+        let list = all.as_array_mut().expect("a list");
+        list.sort_by_key(|one| one["id"].to_string());
+        all
+    }
+
     /// `active`, `pending` or `expired`.
     pub async fn state_of(&self, id: &str) -> String {
         let silence = self.get(&format!("/api/v2/silence/{id}")).await;

@@ -22,13 +22,8 @@ use hyper::Request;
 pub(super) use self::alertmanager::ChangeOfSilence;
 use self::enforced::UpstreamTarget;
 pub(super) use self::enforced::{
-<<<<<<< HEAD
-    AlertmanagerAnswer, AlertsPage, Enforced, Filter, GrpcAnswer, Origin, Page, ResponsePlan,
-    TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
-=======
-    Enforced, Filter, GrpcAnswer, MetadataPlan, Origin, Page, ResponsePlan, TraceOwnership,
-    TracesAnswer, VerifyTraces, WholeAnswer,
->>>>>>> main
+    AlertmanagerAnswer, AlertsPage, Enforced, Filter, GrpcAnswer, MetadataPlan, Origin, Page,
+    ResponsePlan, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };
 pub(super) use self::input::shown;
 pub(super) use self::traces::TracesToVerify;

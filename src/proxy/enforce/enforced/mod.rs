@@ -10,13 +10,9 @@ use hyper::body::Body as _;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Version};
 
-<<<<<<< HEAD
 pub(in crate::proxy) use self::plan::{
-    AlertmanagerAnswer, AlertsPage, Filter, GrpcAnswer, Origin, ResponsePlan,
+    AlertmanagerAnswer, AlertsPage, Filter, GrpcAnswer, MetadataPlan, Origin, ResponsePlan,
 };
-=======
-pub(in crate::proxy) use self::plan::{Filter, GrpcAnswer, MetadataPlan, Origin, ResponsePlan};
->>>>>>> main
 pub(in crate::proxy) use self::traces::{
     Hidden, Page, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };

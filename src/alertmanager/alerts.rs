@@ -218,7 +218,7 @@ fn write_known(
     let all = all.unwrap_or_default();
     let shown = all.iter().filter(|text| known.contains(&*text.0));
     json::write_array(writer.key(key), shown, |out, text| {
-        json::write_string(out, &text.0)
+        json::write_string(out, &text.0);
     });
     Ok(())
 }
@@ -454,7 +454,7 @@ mod tests {
             r#"[{"labels":{"tenant_id":"acme","tenant\u005fid":"globex"}}]"#,
             r#"[{"labels":{"a":null}}]"#,
             r#"[{"labels":null}]"#,
-            r#"[{}]"#,
+            "[{}]",
             r#"{"labels":{"a":"b"}}"#,
             r#"[{"labels":{"a":"b"}}][]"#,
         ] {

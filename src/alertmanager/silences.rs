@@ -105,7 +105,7 @@ fn is_tenants(silence: &Object<'_>, tenants: &Matchers) -> Result<bool, Unreadab
 }
 
 fn truth(value: Option<Raw<'_>>, missing: bool) -> Result<bool, Unreadable> {
-    match value.map(|value| value.get()) {
+    match value.map(Raw::get) {
         None => Ok(missing),
         Some("true") => Ok(true),
         Some("false") => Ok(false),
@@ -314,12 +314,12 @@ mod tests {
         }
     }
 
-    fn posted(matchers: Value) -> Value {
+    fn posted(matchers: &Value) -> Value {
         json!({"matchers": matchers, "startsAt": "2026-01-01T00:00:00Z",
             "endsAt": "2026-01-02T00:00:00Z", "createdBy": "me", "comment": "c"})
     }
 
-    fn confined(matchers: Value, tenants: &Matchers) -> Result<Value, PostError> {
+    fn confined(matchers: &Value, tenants: &Matchers) -> Result<Value, PostError> {
         let body = posted(matchers).to_string();
         confine(body.as_bytes(), tenants).map(|posted| of(&posted.body)["matchers"].clone())
     }
@@ -329,8 +329,8 @@ mod tests {
         let acme = matchers(&["acme"]);
         let x = equal("alertname", "X");
         let own = equal("tenant_id", "acme");
-        assert_eq!(confined(json!([x]), &acme).unwrap(), json!([x, own]));
-        assert_eq!(confined(json!([own, x]), &acme).unwrap(), json!([own, x]));
+        assert_eq!(confined(&json!([x]), &acme).unwrap(), json!([x, own]));
+        assert_eq!(confined(&json!([own, x]), &acme).unwrap(), json!([own, x]));
         let several = Matchers::new(
             matcher("tenant_id", &["acme", "a.b"]),
             [matcher("env", &["prod"])],
@@ -338,18 +338,18 @@ mod tests {
         let both =
             json!({"name": "tenant_id", "value": "a\\.b|acme", "isRegex": true, "isEqual": true});
         assert_eq!(
-            confined(json!([x]), &several).unwrap(),
+            confined(&json!([x]), &several).unwrap(),
             json!([x, both, equal("env", "prod")])
         );
         // Narrower than the caller's tenants, by what it names and by what it leaves out.
         assert_eq!(
-            confined(json!([x, own]), &several).unwrap(),
+            confined(&json!([x, own]), &several).unwrap(),
             json!([x, own, equal("env", "prod")])
         );
         let without =
             json!({"name": "tenant_id", "value": "acme", "isRegex": false, "isEqual": false});
         assert_eq!(
-            confined(json!([x, without]), &several).unwrap(),
+            confined(&json!([x, without]), &several).unwrap(),
             json!([x, without, both, equal("env", "prod")])
         );
     }
@@ -371,7 +371,7 @@ mod tests {
             ("globex", true, false),
         ] {
             let named = json!({"name": "tenant_id", "value": value, "isRegex": is_regex, "isEqual": is_equal});
-            let result = confined(json!([x, named]), &acme);
+            let result = confined(&json!([x, named]), &acme);
             let is_own = value == "acme";
             assert_eq!(result.is_ok(), is_own, "{value}: {result:?}");
             if let Err(error) = result {
@@ -389,7 +389,7 @@ mod tests {
             json!([{"name": "a", "value": ".*", "isRegex": true}]),
             json!([{"name": "a", "value": "x", "isRegex": false, "isEqual": false}]),
         ] {
-            let error = confined(matchers.clone(), &acme).unwrap_err();
+            let error = confined(&matchers, &acme).unwrap_err();
             assert!(
                 matches!(error, PostError::Invalid(_)),
                 "{matchers}: {error}"
@@ -414,7 +414,7 @@ mod tests {
             r#"{"matchers":[{"name":"a","value":"b"}]} {}"#,
             r#"{"matchers":[{"name":"a","value":"\ud800"}]}"#,
             r#"{"matchers":[{"name":"a","value":7}]}"#,
-            r#"[]"#,
+            "[]",
             "",
         ] {
             let error = confine(bad.as_bytes(), &acme).unwrap_err();
@@ -426,7 +426,7 @@ mod tests {
     fn id_names_the_silence_that_has_to_be_checked() {
         let acme = matchers(&["acme"]);
         let with = |id: Value| {
-            let mut silence = posted(json!([equal("a", "b")]));
+            let mut silence = posted(&json!([equal("a", "b")]));
             silence["id"] = id;
             silence["status"] = json!({"state": "active"});
             silence["updatedAt"] = json!("x");
@@ -467,7 +467,7 @@ mod tests {
                     json!({"name": name, "value": value, "isRegex": is_regex, "isEqual": is_equal})
                 })
                 .collect();
-            if let Ok(matchers) = confined(json!(all), &tenants) {
+            if let Ok(matchers) = confined(&json!(all), &tenants) {
                 let mut shown = silence("1", &matchers);
                 for matcher in shown["matchers"].as_array_mut().unwrap() {
                     let matcher = matcher.as_object_mut().unwrap();

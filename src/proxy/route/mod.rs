@@ -167,6 +167,7 @@ fn health<B>(
     request: &Request<B>,
     path: &PathReading<'_>,
 ) -> Option<Route> {
+    const METRICS_OR_ALERTS: &[Api] = &[Api::Prometheus, Api::Alertmanager];
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     if rules.settings().passthrough.health_authenticated || cluster.named().is_some() || !is_read {
         return None;
@@ -174,7 +175,6 @@ fn health<B>(
     let PathReading::Canonical(path) = path else {
         return None;
     };
-    const METRICS_OR_ALERTS: &[Api] = &[Api::Prometheus, Api::Alertmanager];
     let (apis, path) = match path.as_str() {
         "/-/ready" => (METRICS_OR_ALERTS, "/-/ready"),
         "/-/healthy" => (METRICS_OR_ALERTS, "/-/healthy"),

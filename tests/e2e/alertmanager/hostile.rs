@@ -86,7 +86,7 @@ async fn m2_foreign_silence_is_neither_shown_nor_expired() {
             assert_eq!(answer.status, expected.status);
             assert_eq!(answer.body, expected.body, "{}", answer.text());
         }
-        let escaped: String = id.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let escaped = id.replace('a', "%61").replace('0', "%30");
         let bearer = format!("Bearer {}", stage.acme);
         for path in [
             format!("/api/v2/silence/{escaped}"),
@@ -353,7 +353,7 @@ async fn m7_all_other_paths_are_closed_and_data_needs_a_token() {
             let answer = stage
                 .send(&stage.acme, method.clone(), path, &Value::Null)
                 .await;
-            let is_refused = matches!(answer.status.as_u16(), 403 | 404 | 405);
+            let is_refused = matches!(answer.status.as_u16(), 403..=405);
             // A slash at the end is removed, as everywhere.
             let is_cleaned = path == "/api/v2/alerts/";
             assert!(

@@ -193,23 +193,19 @@ impl Call<'_> {
             let request = self.write(Method::POST, body, AlertmanagerAnswer::Unmodified)?;
             return Ok(Enforcement::One(request));
         };
-        let (confined, changes) = match self.endpoint {
-            Endpoint::Silences => {
-                let posted = silences::confine(&body, matchers);
-                let posted = posted.map_err(|error| refused(&error))?;
-                (posted.body, posted.changes)
-            }
-            _ => {
-                let posted = alerts::confine(&body, matchers);
-                (posted.map_err(|error| refused(&error))?, None)
-            }
+        let refused = |error| refused(&error);
+        let (confined, changes) = if *self.endpoint == Endpoint::Silences {
+            let posted = silences::confine(&body, matchers).map_err(refused)?;
+            (posted.body, posted.changes)
+        } else {
+            (alerts::confine(&body, matchers).map_err(refused)?, None)
         };
         let budget = self.context.budget(self.target.holder());
         let body = RequestBody::Whole(Some(budget.hold(confined)?));
         let request = self.write(Method::POST, body, AlertmanagerAnswer::Written)?;
         Ok(match changes {
             None => Enforcement::One(request),
-            Some(id) => self.change(Endpoint::Silence(id), caller, request)?,
+            Some(id) => self.change(&Endpoint::Silence(id), caller, request)?,
         })
     }
 
@@ -225,17 +221,17 @@ impl Call<'_> {
         }
         let answer = AlertmanagerAnswer::Written;
         let request = self.write(Method::DELETE, RequestBody::Empty, answer)?;
-        self.change(self.endpoint.clone(), caller, request)
+        self.change(self.endpoint, caller, request)
     }
 
     fn change(
         &self,
-        silence: Endpoint,
+        silence: &Endpoint,
         caller: &Arc<Caller>,
         request: Enforced,
     ) -> Result<Enforcement, ProxyError> {
         let nothing = Form::default();
-        let silence = self.read(&silence, &nothing, AlertmanagerAnswer::Unmodified)?;
+        let silence = self.read(silence, &nothing, AlertmanagerAnswer::Unmodified)?;
         let change = ChangeOfSilence::new(silence, Arc::clone(caller), request);
         Ok(Enforcement::ChangeOfSilence(Box::new(change)))
     }

@@ -32,11 +32,19 @@ pub trait Confine {
     fn query(&mut self, query: &str) -> Result<String, Self::Refusal>;
 
     /// A `match[]`: exactly one series selector, confined.
-    fn selector(&mut self, selector: &str) -> Result<String, Self::Refusal>;
+    fn selector(&mut self, selector: &str) -> Result<ConfinedSelector, Self::Refusal>;
 
     /// A `match[]` that is forwarded unmodified, because the response is filtered: it must be
     /// exactly one series selector.
     fn check_selector(&mut self, selector: &str) -> Result<(), Self::Refusal>;
+}
+
+/// A confined `match[]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfinedSelector {
+    pub text: String,
+    /// Whether the empty value fulfils all matchers of the original, which Prometheus refuses.
+    pub was_unselective: bool,
 }
 
 /// The parameters of a request that may be forwarded.
@@ -96,7 +104,8 @@ pub enum ParamError<R> {
 /// An empty or missing `query` is forwarded as an empty one: it contains no selector, and the
 /// upstream's own error is the right response. A call without `match[]` selects all series, so a
 /// selector of all the tenant's series is added; for `/federate` it selects none, so one that
-/// selects none is.
+/// selects none is. A selector without a matcher that rules out the empty value is an error in
+/// Prometheus, except in `/federate`, so it is one here (`parseMatchersParam` in `web/api/v1/api.go`).
 pub fn allow<'a, C: Confine>(
     endpoint: &Endpoint,
     form: Form<'a>,
@@ -147,6 +156,7 @@ fn read<'a, R>(table: Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamErro
 struct Decision<'a> {
     allowed: Allowed<'a>,
     selectors: usize,
+    has_unselective: bool,
     confined_bytes: usize,
 }
 
@@ -178,7 +188,9 @@ impl<'a> Decision<'a> {
             Policy::Selectors | Policy::Selector => {
                 let confined = confine.selector(&value).map_err(ParamError::Refused)?;
                 self.selectors += 1;
-                self.send_confined(name, confined)?;
+                // Of `match_target`, which is no list, Prometheus accepts these.
+                self.has_unselective |= policy == Policy::Selectors && confined.was_unselective;
+                self.send_confined(name, confined.text)?;
             }
             Policy::CheckedSelectors => {
                 confine
@@ -251,6 +263,10 @@ impl<'a> Decision<'a> {
         endpoint: &Endpoint,
         matchers: &Matchers,
     ) -> Result<Allowed<'a>, ParamError<R>> {
+        // Last, as in Prometheus, which parses all before.
+        if self.has_unselective && *endpoint != Endpoint::Federate {
+            return Err(ParamError::Invalid(unselective(endpoint).into()));
+        }
         if self.selectors == 0 {
             match endpoint {
                 Endpoint::Series => {
@@ -269,6 +285,16 @@ impl<'a> Decision<'a> {
             }
         }
         Ok(self.allowed)
+    }
+}
+
+/// The error for a selector without a matcher that rules out the empty value: Prometheus' own text.
+fn unselective(endpoint: &Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::Series => {
+            "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"
+        }
+        _ => "match[] must contain at least one non-empty matcher",
     }
 }
 

@@ -17,9 +17,12 @@ impl Confine for Marks {
         }
     }
 
-    fn selector(&mut self, selector: &str) -> Result<String, Self::Refusal> {
+    fn selector(&mut self, selector: &str) -> Result<ConfinedSelector, Self::Refusal> {
         self.check_selector(selector)?;
-        Ok(format!("[{selector}]"))
+        Ok(ConfinedSelector {
+            text: format!("[{selector}]"),
+            was_unselective: selector.starts_with("{}"),
+        })
     }
 
     fn check_selector(&mut self, selector: &str) -> Result<(), Self::Refusal> {
@@ -223,6 +226,37 @@ fn every_selector_is_confined_and_a_missing_one_selects_the_tenant() {
         refusal(&Endpoint::Series, "start=1").to_string(),
         "no match[] parameter provided"
     );
+}
+
+#[test]
+fn selector_that_the_empty_value_fulfils_is_refused_in_the_words_of_prometheus() {
+    let text = "match[] must contain at least one non-empty matcher";
+    let of_series = format!("invalid parameter \"match[]\": {text}");
+    for (endpoint, text) in [
+        (Endpoint::Series, &*of_series),
+        (Endpoint::Labels, text),
+        (Endpoint::LabelValues("job".into()), text),
+    ] {
+        for form in [
+            "match[]={}",
+            "match[]=up&match[]={}",
+            "match[]={}&match[]=up",
+        ] {
+            let refusal = refusal(&endpoint, form);
+            assert_eq!(
+                refusal,
+                ParamError::Invalid(text.to_owned().into()),
+                "{form}"
+            );
+        }
+        // Prometheus finds this first.
+        let refusal = refusal(&endpoint, "match[]={}&match[]=a or b");
+        assert_eq!(refusal, ParamError::Refused("not one selector"));
+    }
+    // The store decides: the text is forwarded unmodified.
+    assert!(try_allow(&Endpoint::Rules, "match[]={}").is_ok());
+    // Prometheus accepts it.
+    assert!(try_allow(&Endpoint::TargetsMetadata, "match_target={}").is_ok());
 }
 
 #[test]

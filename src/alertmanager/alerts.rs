@@ -258,7 +258,7 @@ struct Alert {
 /// # Errors
 /// When one of the alerts is another tenant's, or may be. Then none is forwarded.
 pub fn confine(body: &[u8], tenants: &Matchers) -> Result<Vec<u8>, PostError> {
-    let mut alerts: Vec<Alert> = posted::read(body)?;
+    let mut alerts: Vec<Alert> = posted::read(body, posted::are_objects)?;
     for (at, alert) in alerts.iter_mut().enumerate() {
         let number = at + 1;
         if alert.labels.values().all(String::is_empty) {
@@ -455,6 +455,7 @@ mod tests {
             r#"[{"labels":{"a":null}}]"#,
             r#"[{"labels":null}]"#,
             "[{}]",
+            r#"[[{"a":"b"}]]"#,
             r#"{"labels":{"a":"b"}}"#,
             r#"[{"labels":{"a":"b"}}][]"#,
         ] {

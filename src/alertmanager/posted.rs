@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::strict_json;
@@ -47,12 +48,28 @@ pub enum PostError {
     NoSuchSilence,
 }
 
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, PostError> {
+/// Reads a body whose value has this shape: a list would be read as an object's values in their order.
+pub(super) fn read<T: DeserializeOwned>(
+    body: &[u8],
+    has_shape: impl FnOnce(&Value) -> bool,
+) -> Result<T, PostError> {
     let value = strict_json::value(body).ok_or_else(|| {
         let why = "it is not one JSON value, nested at most 32 deep, in which no key is repeated";
         PostError::Malformed(why.into())
     })?;
+    if !has_shape(&value) {
+        return Err(PostError::Malformed(
+            "a list stands where an object should, or the other way round".into(),
+        ));
+    }
     T::deserialize(value).map_err(|error| PostError::Malformed(error.to_string().into()))
+}
+
+/// Whether it is a list of objects.
+pub(super) fn are_objects(value: &Value) -> bool {
+    value
+        .as_array()
+        .is_some_and(|all| all.iter().all(Value::is_object))
 }
 
 pub(super) fn written(value: &impl Serialize) -> Result<Vec<u8>, PostError> {

@@ -206,7 +206,9 @@ impl Matcher {
 /// # Errors
 /// When a matcher of a tenant label names other tenants, or is an expression that may.
 pub fn confine(body: &[u8], tenants: &Matchers) -> Result<PostedSilence, PostError> {
-    let mut silence: Silence = posted::read(body)?;
+    let mut silence: Silence = posted::read(body, |value| {
+        value.is_object() && value.get("matchers").is_none_or(posted::are_objects)
+    })?;
     if silence.matchers.is_empty() {
         return Err(PostError::Invalid(
             "matchers in body should have at least 1 items",
@@ -415,6 +417,7 @@ mod tests {
             r#"{"matchers":[{"name":"a","value":"\ud800"}]}"#,
             r#"{"matchers":[{"name":"a","value":7}]}"#,
             "[]",
+            r#"{"matchers":[["a","b"]]}"#,
             "",
         ] {
             let error = confine(bad.as_bytes(), &acme).unwrap_err();

@@ -82,7 +82,8 @@ fn paths(operations: &[Operation]) -> Value {
 
 fn of_method(operation: &Operation, method: &str) -> Value {
     let about = &operation.about;
-    let decision = about.decision.map_or("none", |decision| decision.name());
+    let decision = operation.decision(method);
+    let decision = decision.map_or("none", |decision| decision.name());
     let mut out = json!({
         "operationId": operation.id(method),
         "tags": [operation.tag.name()],
@@ -99,7 +100,8 @@ fn of_method(operation: &Operation, method: &str) -> Value {
     }
     let in_form = method == "POST" && matches!(operation.body, Body::Form);
     let parameters = operation.parameters.iter();
-    let listed = parameters.filter(|parameter| parameter.is_in_path || !in_form);
+    let has_query = operation.has_query(method) && !in_form;
+    let listed = parameters.filter(|parameter| parameter.is_in_path || has_query);
     let listed: Vec<Value> = listed.map(parameter).collect();
     if !listed.is_empty() {
         put("parameters", listed.into());
@@ -121,7 +123,7 @@ fn of_method(operation: &Operation, method: &str) -> Value {
         ),
         Body::None | Body::Form | Body::Of { .. } => {}
     }
-    if !operation.refused.is_empty() {
+    if !operation.refused.is_empty() && operation.has_query(method) {
         let refused = operation.refused.iter();
         let refused = refused.map(|one| json!({"name": one.name, "why": one.why}));
         put("x-refused", refused.collect());

@@ -151,6 +151,24 @@ pub(super) struct Answer {
 }
 
 impl Operation {
+    /// The decision on a caller with some tenants.
+    pub(super) fn decision(&self, method: &str) -> Option<Decision> {
+        if self.writes(method) {
+            return Some(Decision::Confined);
+        }
+        self.about.decision
+    }
+
+    /// Whether this method has the parameters that are not in the path.
+    pub(super) fn has_query(&self, method: &str) -> bool {
+        !self.writes(method)
+    }
+
+    /// Of the alerts API, other methods than GET write.
+    fn writes(&self, method: &str) -> bool {
+        self.tag == Tag::Alerts && method != "GET"
+    }
+
     /// The id of a method's operation: the first method's is the endpoint's own.
     pub(super) fn id(&self, method: &str) -> String {
         if self.methods.first() == Some(&method) {

@@ -1,4 +1,5 @@
-//! Partywall keeps tenants apart in front of one shared Thanos or Prometheus and one shared Tempo.
+//! Partywall keeps tenants apart in front of one shared Thanos or Prometheus, one shared Tempo and one
+//! shared Alertmanager.
 //!
 //! The modules are layers: each imports only modules below it. `docs/architecture.md` follows a
 //! request through them, and says where to add an endpoint, a config key, a reason or a filter.
@@ -18,6 +19,7 @@
 //! | [`tenancy`] | turns a principal's claims into a tenant scope |
 //! | [`prometheus`] | pure: the metrics API, with its parameters and response filters |
 //! | [`tempo`] | pure: the traces API, with its parameters, response filters and trace redaction |
+//! | [`alertmanager`] | pure: the API of Alertmanager, with its parameters, posted bodies and response filters |
 //! | [`promql`] | pure: confines a PromQL query to a scope |
 //! | [`traceql`] | pure: confines a TraceQL query to a scope |
 //! | [`query_size`] | pure: bounds the work that a query causes in the store |
@@ -34,6 +36,7 @@
 //! that tenant's data. What is not fully understood is refused.
 
 pub mod admin;
+pub mod alertmanager;
 pub mod app;
 pub mod auth;
 pub(crate) mod body;

@@ -159,6 +159,9 @@ reasons! {
         ("set traces.search_metadata: trust, but only where no trace is ever shared by several \
           tenants"),
     TraceDiff "trace_diff" "One of the two traces does not exist, or has spans that are not the caller's.",
+    ForeignAlert "foreign_alert"
+        "The posted silence or alert is, or may be, about tenants that are not the caller's.",
+    Silence "silence" "There is no such silence, or it may match alerts that are not the caller's.",
     // The upstream.
     UpstreamUnreachable "upstream_unreachable" "The upstream cannot be reached, or closed the connection early.",
     UpstreamTimeout "upstream_timeout" "The upstream is too slow.",

@@ -4,7 +4,7 @@
 //! P paths, Q parameters, L queries, V tenant values, J tokens, H headers, X framing and floods,
 //! R answers, T traces, O operation, F faults around us,
 //! K clusters, S TLS, N limits by tenant, A the admin address, the audit trail and the log,
-//! W pressure on others, B hops before and behind us.
+//! W pressure on others, B hops before and behind us, M Alertmanager.
 #![cfg(test)]
 
 use std::collections::BTreeSet;
@@ -100,6 +100,14 @@ const THREATS: &[Row] = &[
     row("R3", "errors, warnings and headers that tell of others", &["tests/e2e/hostile/faults::r3_headers_and_trailers_of_the_upstream_stay_behind", "tests/e2e/hostile/requests/errors::an_upstream_that_fails_is_a_502_or_504", "tests/e2e/traces/recorded/shown::errors_are_plain_text_without_other_tenants_data"]),
     row("R6", "metadata and search results with texts that another tenant's target wrote", &["tests/e2e/law/filtered::help_text_of_another_tenants_target_is_never_shown", "tests/e2e/law/filtered::metadata_of_targets_is_that_of_a_private_store", "tests/e2e/law/filtered::upstream_without_metadata_of_targets_gives_types_alone", "tests/e2e/interfaces/search::search_is_confined_by_its_selectors", "tests/e2e/interfaces/search::search_shows_metadata_of_own_targets_alone", "tests/e2e/interfaces/search::texts_of_the_store_in_a_search_are_scrubbed", "tests/e2e/interfaces/search::search_answer_of_another_form_is_not_passed_on"]),
     row("R4", "trace ids of others in exemplars", &["tests/e2e/traces/recorded/shown::foreign_traces_look_like_missing_ones"]),
+    row("M1", "Alertmanager: others' alerts, silences and receivers in an answer", &["tests/e2e/alertmanager/hostile::m1_other_tenants_names_and_ids_are_in_no_answer", "tests/e2e/alertmanager/law::answers_are_those_of_a_private_alertmanager", "tests/e2e/alertmanager/law::status_withholds_configuration_and_receivers_are_those_of_own_alerts", "src/alertmanager/alerts::damaged_answer_leaks_nothing"]),
+    row("M2", "others' silences by their ids, however the path is written", &["tests/e2e/alertmanager/hostile::m2_foreign_silence_is_neither_shown_nor_expired", "src/alertmanager/endpoints::id_that_is_no_uuid_is_malformed"]),
+    row("M3", "a change of a silence that is not the caller's", &["tests/e2e/alertmanager/hostile::m3_foreign_silence_is_not_changed", "tests/e2e/alertmanager/writes::silence_of_several_tenants_is_confined_by_an_expression"]),
+    row("M4", "a silence that matches others' alerts", &["tests/e2e/alertmanager/hostile::m4_silence_that_may_match_others_is_refused", "src/alertmanager/ownership::own_expression_matches_no_other_value", "src/alertmanager/silences::forwarded_silence_is_own"]),
+    row("M5", "posted bodies that can be read in two ways, or are too large", &["tests/e2e/alertmanager/hostile::m5_ambiguous_bodies_are_refused", "src/alertmanager/silences::body_that_can_be_read_in_two_ways_is_refused", "src/alertmanager/alerts::body_that_can_be_read_in_two_ways_is_refused"]),
+    row("M6", "ids of foreign silences and alerts in the state of own alerts", &["tests/e2e/alertmanager/hostile::m6_foreign_silences_and_alerts_are_not_named"]),
+    row("M7", "Alertmanager's other endpoints, and writes in shadow mode", &["tests/e2e/alertmanager/hostile::m7_all_other_paths_are_closed_and_data_needs_a_token", "tests/e2e/alertmanager/tools::shadow_mode_forwards_reads_and_enforces_writes"]),
+    row("M8", "alerts in another tenant's name", &["tests/e2e/alertmanager/writes::posted_alerts_carry_the_tenant", "src/alertmanager/alerts::forwarded_alerts_are_own"]),
     row("T1", "traces of others, in part or whole", &["tests/e2e/traces/recorded/shown::a_mixed_trace_comes_without_the_others_resources", "tests/e2e/traces/recorded/shown::a_resource_must_name_the_tenant_once_in_a_string", "src/tempo/trace/json/tests::a_mutated_answer_never_shows_more", "src/tempo/trace/protobuf/tests::a_mutated_answer_never_shows_more"]),
     row("T2", "telling `not yours` from `not there`", &["tests/e2e/traces/recorded/shown::foreign_traces_look_like_missing_ones", "tests/e2e/traces/recorded/shown::one_answer_takes_one_request_unless_it_is_a_page"]),
     row("T3", "every form of a trace", &["tests/e2e/traces/recorded/refused::the_format_for_language_models", "tests/e2e/traces/recorded/shown::a_mixed_trace_comes_without_the_others_resources"]),
@@ -158,7 +166,7 @@ const THREATS: &[Row] = &[
 ];
 
 /// The rows that every version of this table has to have.
-const REQUIRED: [(&str, usize); 15] = [
+const REQUIRED: [(&str, usize); 16] = [
     ("P", 12),
     ("Q", 12),
     ("L", 10),
@@ -174,6 +182,7 @@ const REQUIRED: [(&str, usize); 15] = [
     ("S", 5),
     ("N", 3),
     ("A", 5),
+    ("M", 8),
 ];
 
 #[test]

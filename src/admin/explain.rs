@@ -41,6 +41,7 @@ struct ExplainBody {
 enum ApiName {
     Prometheus,
     Tempo,
+    Alertmanager,
 }
 
 /// Responds with an [`Explanation`] as JSON.
@@ -89,6 +90,7 @@ fn request_to_explain(
     let api = body.api.map(|name| match name {
         ApiName::Prometheus => Api::Prometheus,
         ApiName::Tempo => Api::Tempo,
+        ApiName::Alertmanager => Api::Alertmanager,
     });
     let (line, query) = (body.request.as_deref(), body.query.as_deref());
     let mut request = ExplainRequest::new(settings, line, query, api)?;

@@ -181,10 +181,7 @@ fn request(r: &mut Reader<'_>, field: &Field<'_>) -> Read<RequestTest> {
     let mut section = r.section(field)?;
     let request = section.optional(r, "request", values::text);
     let query = section.optional(r, "query", values::text);
-    let api = section.optional(r, "api", |r, field| {
-        let known = [("prometheus", Api::Prometheus), ("tempo", Api::Tempo)];
-        values::choice(r, field, &known)
-    });
+    let api = section.optional(r, "api", |r, field| values::choice(r, field, &Api::ALL));
     let route = section.optional(r, "route", values::text);
     let expected = section.exactly_one(r, &[("sends", sends), ("refused", refused)]);
     section.finish(r)?;

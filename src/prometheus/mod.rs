@@ -18,7 +18,7 @@ pub mod endpoints;
 pub mod errors;
 pub mod filter;
 pub mod form;
-mod json;
+pub(crate) mod json;
 pub mod multipart;
 pub mod params;
 pub mod position;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode};
 
+use crate::alertmanager::errors::error_json as alertmanager_error;
 use crate::grpc::status::{Code, Status};
 use crate::headers;
 use crate::prometheus::errors::error_json;
@@ -29,6 +30,8 @@ pub(crate) enum ErrorKind {
     MethodNotAllowed,
     /// The client accepts no format that the endpoint has.
     NotAcceptable,
+    /// Something with an id that there is not, or that is not the caller's.
+    NotFound,
     /// A gRPC method that is not served.
     Unimplemented,
     /// The client stopped sending.
@@ -70,7 +73,7 @@ impl ErrorKind {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            Self::Unimplemented => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::Unimplemented => StatusCode::NOT_FOUND,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -100,7 +103,7 @@ impl ErrorKind {
             Self::Unprocessable => "execution",
             Self::TooManyRequests => "too_many_requests",
             Self::NotAcceptable => "not_acceptable",
-            Self::Unimplemented => "not_found",
+            Self::NotFound | Self::Unimplemented => "not_found",
             Self::Unauthenticated => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::RequestTimeout | Self::UpstreamTimeout => "timeout",
@@ -122,6 +125,7 @@ impl ErrorKind {
             | Self::Unprocessable
             | Self::UnsupportedMediaType
             | Self::NotAcceptable => Code::InvalidArgument,
+            Self::NotFound => Code::NotFound,
             Self::TooLarge | Self::TooManyRequests | Self::Overloaded => Code::ResourceExhausted,
             Self::Unauthenticated => Code::Unauthenticated,
             Self::Forbidden => Code::PermissionDenied,
@@ -142,6 +146,7 @@ impl ErrorKind {
             Self::Forbidden => Reason::Closed,
             Self::MethodNotAllowed => Reason::MethodNotAllowed,
             Self::NotAcceptable => Reason::NotAcceptable,
+            Self::NotFound => Reason::Silence,
             Self::Unimplemented => Reason::Unimplemented,
             Self::RequestTimeout => Reason::RequestTimeout,
             Self::TooLarge => Reason::BodyTooLarge,
@@ -293,6 +298,7 @@ impl ProxyError {
                 "application/json",
                 error_json(self.kind.prometheus_type(), &self.text),
             ),
+            Dialect::Alertmanager => ("application/json", alertmanager_error(&self.text)),
             Dialect::Plain => (
                 "text/plain; charset=utf-8",
                 format!("{}\n", self.text).into_bytes(),
@@ -332,6 +338,8 @@ pub(crate) enum Dialect {
     Prometheus,
     /// A line of text, as Tempo and everything outside the data APIs answer.
     Plain,
+    /// A JSON string.
+    Alertmanager,
     /// A gRPC status.
     Grpc,
 }

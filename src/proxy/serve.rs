@@ -8,7 +8,7 @@ use hyper::{Request, Response};
 
 use super::cache::{self, CacheOutcome};
 use super::context::RequestContext;
-use super::enforce::{Enforced, Enforcement, TracesToVerify};
+use super::enforce::{ChangeOfSilence, Enforced, Enforcement, TracesToVerify};
 use super::error::ProxyError;
 use super::exchange::exchange;
 use super::pipeline::{Admitted, Decided, Received};
@@ -56,7 +56,7 @@ pub(super) async fn serve(
     match decided.enforcement {
         Enforcement::Several(all) => Ok(Box::pin(fan_out::query_all(all, context, record)).await),
         Enforcement::Answered(answer) => Ok(respond::own(answer)),
-        Enforcement::Conditional(_) => Err(ProxyError::defect()),
+        Enforcement::Conditional(_) | Enforcement::ChangeOfSilence(_) => Err(ProxyError::defect()),
         Enforcement::One(enforced) => {
             let (route, caller) = (&decided.route, decided.caller.as_deref());
             let answers = runtime.answers.as_ref();
@@ -70,10 +70,15 @@ pub(super) async fn serve(
 /// Enforces; where the decision depends on the upstream's data, sends the side requests for it.
 async fn decide(admitted: Admitted, context: &RequestContext) -> Result<Decided, ProxyError> {
     let mut decided = admitted.enforce(context)?;
-    if let Enforcement::Conditional(traces) = decided.enforcement {
-        let enforced = Box::pin(verified(*traces, context)).await?;
-        decided.enforcement = Enforcement::One(enforced);
-    }
+    decided.enforcement = match decided.enforcement {
+        Enforcement::Conditional(traces) => {
+            Enforcement::One(Box::pin(verified(*traces, context)).await?)
+        }
+        Enforcement::ChangeOfSilence(change) => {
+            Enforcement::One(Box::pin(verified_change(*change, context)).await?)
+        }
+        decided => decided,
+    };
     Ok(decided)
 }
 
@@ -87,6 +92,16 @@ async fn verified(
         traces.check(&trace)?;
     }
     traces.into_request()
+}
+
+async fn verified_change(
+    change: ChangeOfSilence,
+    context: &RequestContext,
+) -> Result<Enforced, ProxyError> {
+    let (silence, change) = change.split();
+    let room = context.answer_room(silence.holder());
+    let silence = respond::side_request_if_found(silence, respond::JSON, &room, context).await?;
+    change.released(silence.as_deref())
 }
 
 /// Sends the request, unless there is a cached response.

@@ -83,6 +83,15 @@ impl LabelMatcher {
         &self.value
     }
 
+    /// The matcher as PromQL and Alertmanager write it: `tenant_id="acme"`.
+    pub fn promql(&self) -> String {
+        let op = match self.op {
+            MatchOp::Equal => "=",
+            MatchOp::Regex => "=~",
+        };
+        format!("{}{op}\"{}\"", self.label, escape_promql(&self.value))
+    }
+
     /// The value for `=~`, before PromQL quoting, also of a single tenant.
     pub fn pattern(&self) -> Cow<'_, str> {
         match self.op {
@@ -110,10 +119,8 @@ impl Matchers {
     /// Combines a matcher with further ones, all of which must match.
     pub fn new(first: LabelMatcher, rest: impl IntoIterator<Item = LabelMatcher>) -> Self {
         let all: Box<[LabelMatcher]> = std::iter::once(first).chain(rest).collect();
-        let promql = written(&all, |matcher| match matcher.op {
-            MatchOp::Equal => ("=", Cow::Borrowed(matcher.value())),
-            MatchOp::Regex => ("=~", matcher.pattern()),
-        });
+        let texts: Vec<String> = all.iter().map(LabelMatcher::promql).collect();
+        let promql = texts.join(",").into();
         let without_equality = written(&all, |matcher| ("=~", matcher.pattern()));
         Self {
             all,

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::rust_files;
 
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
+    "alertmanager",
     "grpc",
     "prometheus",
     "promql",

@@ -10,6 +10,7 @@
 mod kit;
 
 mod admin;
+mod alertmanager;
 mod audit;
 mod cache;
 mod clients;

@@ -61,6 +61,7 @@ pub(super) fn about(group: ClosedGroup) -> (&'static str, &'static [&'static str
                 "/api/v1/targets/relabel_steps",
                 "/api/v1/query_explain",
                 "/api/v2/query",
+                "/api/v2/alerts/x",
                 "/api/metrics/summary",
             ],
         ),

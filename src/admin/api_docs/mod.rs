@@ -4,7 +4,7 @@
 //! | file | one idea |
 //! |---|---|
 //! | `operation` | the description of an endpoint |
-//! | `metrics`, `traces`, `admin` | the endpoints, with the prose that the tables lack |
+//! | `metrics`, `traces`, `alerts`, `admin` | the endpoints, with the prose that the tables lack |
 //! | `closed` | the refused endpoints |
 //! | `problems` | the meaning of errors |
 //! | `openapi` | the `OpenAPI` document |
@@ -18,6 +18,7 @@
 //! load `/-/api/openapi.json` into any tool for `OpenAPI` 3.1.
 
 mod admin;
+mod alerts;
 mod closed;
 mod metrics;
 mod openapi;
@@ -42,6 +43,7 @@ pub fn page() -> Page {
 
 fn all() -> Vec<operation::Operation> {
     let operations = metrics::operations().chain(traces::operations());
+    let operations = operations.chain(alerts::operations());
     operations.chain(admin::operations()).collect()
 }
 

@@ -12,8 +12,8 @@ use crate::config::settings::ClosedGroup;
 use crate::proxy::error::{Dialect, ErrorKind};
 
 const DESCRIPTION: &str = "\
-Partywall keeps tenants apart in front of one shared Prometheus or Thanos and one shared Tempo. A \
-tenant's answer is the answer of a private store that holds that tenant's data alone.
+Partywall keeps tenants apart in front of one shared Prometheus or Thanos, one shared Tempo and one shared \
+Alertmanager. A tenant's answer is the answer of a private store that holds that tenant's data alone.
 
 `x-tenancy` of an operation says how: `confined`, the request is rewritten before it is sent; \
 `filtered`, other tenants' data is removed from the response; `passed`, there is no tenant data in \
@@ -82,7 +82,8 @@ fn paths(operations: &[Operation]) -> Value {
 
 fn of_method(operation: &Operation, method: &str) -> Value {
     let about = &operation.about;
-    let decision = about.decision.map_or("none", |decision| decision.name());
+    let decision = operation.decision(method);
+    let decision = decision.map_or("none", |decision| decision.name());
     let mut out = json!({
         "operationId": operation.id(method),
         "tags": [operation.tag.name()],
@@ -99,7 +100,8 @@ fn of_method(operation: &Operation, method: &str) -> Value {
     }
     let in_form = method == "POST" && matches!(operation.body, Body::Form);
     let parameters = operation.parameters.iter();
-    let listed = parameters.filter(|parameter| parameter.is_in_path || !in_form);
+    let has_query = operation.has_query(method) && !in_form;
+    let listed = parameters.filter(|parameter| parameter.is_in_path || has_query);
     let listed: Vec<Value> = listed.map(parameter).collect();
     if !listed.is_empty() {
         put("parameters", listed.into());
@@ -121,7 +123,7 @@ fn of_method(operation: &Operation, method: &str) -> Value {
         ),
         Body::None | Body::Form | Body::Of { .. } => {}
     }
-    if !operation.refused.is_empty() {
+    if !operation.refused.is_empty() && operation.has_query(method) {
         let refused = operation.refused.iter();
         let refused = refused.map(|one| json!({"name": one.name, "why": one.why}));
         put("x-refused", refused.collect());
@@ -220,6 +222,7 @@ fn response_name(status: u16, operation: &Operation) -> String {
     let dialect = match (operation.tag, operation.dialect) {
         (Tag::Admin, _) => "admin",
         (_, Dialect::Prometheus) => "json",
+        (_, Dialect::Alertmanager) => "string",
         (_, Dialect::Plain | Dialect::Grpc) => "text",
     };
     format!("{dialect}-{status}")
@@ -248,6 +251,7 @@ fn response(dialect: Dialect, kinds: &BTreeSet<ErrorKind>) -> Value {
         Dialect::Prometheus => json!({
             "application/json": {"schema": {"$ref": "#/components/schemas/PrometheusError"}}
         }),
+        Dialect::Alertmanager => json!({"application/json": {"schema": {"type": "string"}}}),
         Dialect::Plain | Dialect::Grpc => json!({"text/plain": {"schema": {"type": "string"}}}),
     };
     let mut out = json!({"description": meanings.join(" "), "content": content});
@@ -292,6 +296,9 @@ fn schemas() -> Value {
         "TempoAnswer": {
             "type": "object",
             "description": "Documented by Tempo for each endpoint.",
+        },
+        "AlertmanagerAnswer": {
+            "description": "Documented by Alertmanager for each endpoint.",
         },
         "Explanation": {
             "type": "object",

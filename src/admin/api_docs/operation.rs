@@ -40,16 +40,18 @@ pub(super) struct About {
 pub(super) enum Tag {
     Metrics,
     Traces,
+    Alerts,
     Admin,
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 3] = [Self::Metrics, Self::Traces, Self::Admin];
+    pub(super) const ALL: [Self; 4] = [Self::Metrics, Self::Traces, Self::Alerts, Self::Admin];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Metrics => "Metrics",
             Self::Traces => "Traces",
+            Self::Alerts => "Alerts",
             Self::Admin => "Admin",
         }
     }
@@ -68,6 +70,11 @@ impl Tag {
                 "The API of Grafana Tempo. Parameters go by an allow-list: those that Tempo would \
                  ignore are dropped; of several of one name the first counts. `HEAD` and `POST` are \
                  taken for `GET`, without reading a body, as in Tempo. Errors are plain text. Streaming by gRPC is served on the same port; see `x-grpc`."
+            }
+            Self::Alerts => {
+                "The API of Alertmanager, version 2, of upstreams with `api: alertmanager`. Parameters go \
+                 by an allow-list: those that Alertmanager does not read are dropped. Bodies are JSON in \
+                 which no key is repeated or unknown. Errors are JSON strings, as Alertmanager's."
             }
             Self::Admin => {
                 "The admin address, for operators alone: no token is required, and no tenant may \
@@ -144,6 +151,24 @@ pub(super) struct Answer {
 }
 
 impl Operation {
+    /// The decision on a caller with some tenants.
+    pub(super) fn decision(&self, method: &str) -> Option<Decision> {
+        if self.writes(method) {
+            return Some(Decision::Confined);
+        }
+        self.about.decision
+    }
+
+    /// Whether this method has the parameters that are not in the path.
+    pub(super) fn has_query(&self, method: &str) -> bool {
+        !self.writes(method)
+    }
+
+    /// Of the alerts API, other methods than GET write.
+    fn writes(&self, method: &str) -> bool {
+        self.tag == Tag::Alerts && method != "GET"
+    }
+
     /// The id of a method's operation: the first method's is the endpoint's own.
     pub(super) fn id(&self, method: &str) -> String {
         if self.methods.first() == Some(&method) {

@@ -40,6 +40,7 @@ pub(super) fn meaning(kind: ErrorKind) -> &'static str {
             "The endpoint does not support this method; `Allow` lists those it does."
         }
         ErrorKind::NotAcceptable => "The endpoint has no response in an accepted format.",
+        ErrorKind::NotFound => "There is no such silence, or none that is the caller's alone.",
         ErrorKind::Unimplemented => "The gRPC method is not served.",
         ErrorKind::RequestTimeout => "The body stalled for longer than `timeouts.body_idle`.",
         ErrorKind::TooLarge => "A body or message is over its limit.",

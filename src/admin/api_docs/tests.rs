@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::admin::endpoints::Endpoint as Admin;
+use crate::alertmanager::{endpoints as alerts_api, params as alerts_table};
 use crate::config::settings::ClosedGroup;
 use crate::grpc::method::Method;
 use crate::prometheus::endpoints::{self as metrics_api, Class};
@@ -72,6 +73,22 @@ fn routed() -> BTreeMap<(String, String), (String, BTreeSet<String>)> {
             path => path.replace("/-/", "admin_").replace('/', "_"),
         };
         add(endpoint.path(), endpoint.methods(), &name, Vec::new());
+    }
+    for endpoint in alerts_api::Endpoint::all() {
+        let (path, name) = (endpoint.template(), endpoint.name());
+        let in_path = path.contains("{id}").then(|| "id".to_owned());
+        for method in endpoint.methods() {
+            let is_read = *method == "GET";
+            let table = alerts_table::table(&endpoint).iter().filter(|_| is_read);
+            let listed = table.map(|(name, _)| (*name).to_owned());
+            let id = if is_read {
+                name.to_owned()
+            } else {
+                format!("{name}_{}", method.to_lowercase())
+            };
+            let known = (id, listed.chain(in_path.clone()).collect());
+            all.insert((path.to_owned(), (*method).to_owned()), known);
+        }
     }
     all
 }

@@ -7,8 +7,10 @@
 //! | `reach` | checks that are the same for every upstream |
 //! | `metrics` | Prometheus and Thanos |
 //! | `traces` | Tempo |
+//! | `alerts` | Alertmanager |
 //! | `issuers` | keys, and the token that was given |
 
+mod alerts;
 mod finding;
 mod issuers;
 mod metrics;
@@ -113,6 +115,7 @@ async fn examine_upstream(
     match wanted.api {
         Api::Prometheus => metrics::examine(&mut report, &probe, settings).await,
         Api::Tempo => traces::examine(&mut report, &probe, settings).await,
+        Api::Alertmanager => alerts::examine(&mut report, &probe, settings).await,
     }
     report.add("exposure", reach::exposure(wanted));
 }

@@ -75,6 +75,7 @@ struct CallerArgs {
 enum ApiName {
     Prometheus,
     Tempo,
+    Alertmanager,
 }
 
 impl From<ApiName> for Api {
@@ -82,6 +83,7 @@ impl From<ApiName> for Api {
         match name {
             ApiName::Prometheus => Self::Prometheus,
             ApiName::Tempo => Self::Tempo,
+            ApiName::Alertmanager => Self::Alertmanager,
         }
     }
 }

@@ -8,17 +8,17 @@ use std::collections::HashSet;
 
 use thiserror::Error;
 
-pub(super) use self::reader::{FromJson, Malformed, Raw, Reader};
+pub(crate) use self::reader::{FromJson, Malformed, Raw, Reader};
 use crate::json_text::plain_run;
 
 /// A response that cannot be filtered, because it violates the upstream's API. It must not be
 /// passed on. The text quotes nothing of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the upstream's answer could not be read: {0}")]
-pub struct Unreadable(pub(super) &'static str);
+pub struct Unreadable(pub(crate) &'static str);
 
 /// Parses JSON; `what` is the error text.
-pub(super) fn read<'a, T: FromJson<'a>>(
+pub(crate) fn read<'a, T: FromJson<'a>>(
     text: &'a [u8],
     what: &'static str,
 ) -> Result<T, Unreadable> {
@@ -27,7 +27,7 @@ pub(super) fn read<'a, T: FromJson<'a>>(
 }
 
 /// Parses a value that was kept raw.
-pub(super) fn read_raw<'a, T: FromJson<'a>>(
+pub(crate) fn read_raw<'a, T: FromJson<'a>>(
     value: Raw<'a>,
     what: &'static str,
 ) -> Result<T, Unreadable> {
@@ -36,22 +36,22 @@ pub(super) fn read_raw<'a, T: FromJson<'a>>(
 
 /// The envelope of every response of the API (`Response` in Prometheus, `response` in Thanos).
 /// Other keys are dropped.
-pub(super) struct Envelope<'a> {
-    pub(super) data: Option<Raw<'a>>,
-    pub(super) warnings: Vec<Text<'a>>,
-    pub(super) infos: Vec<Text<'a>>,
+pub(crate) struct Envelope<'a> {
+    pub(crate) data: Option<Raw<'a>>,
+    pub(crate) warnings: Vec<Text<'a>>,
+    pub(crate) infos: Vec<Text<'a>>,
 }
 
 impl<'a> Envelope<'a> {
     /// Parses a response whose status is a success.
-    pub(super) fn read(answer: &'a [u8]) -> Result<Self, Unreadable> {
+    pub(crate) fn read(answer: &'a [u8]) -> Result<Self, Unreadable> {
         let object: Object<'a> = read(answer, "it is not the JSON object every answer is")?;
         Self::of(&object)
     }
 
     /// The envelope of an object whose status is a success. It has no `data` if that was parsed
     /// with the object.
-    pub(super) fn of<V: Member<'a>>(object: &Object<'a, V>) -> Result<Self, Unreadable> {
+    pub(crate) fn of<V: Member<'a>>(object: &Object<'a, V>) -> Result<Self, Unreadable> {
         if object.text("status", "it has no `status`")? != "success" {
             return Err(Unreadable("its `status` is not `success`"));
         }
@@ -63,14 +63,14 @@ impl<'a> Envelope<'a> {
     }
 
     /// The `data` of a response that must have some.
-    pub(super) fn data<T: FromJson<'a>>(&self, what: &'static str) -> Result<T, Unreadable> {
+    pub(crate) fn data<T: FromJson<'a>>(&self, what: &'static str) -> Result<T, Unreadable> {
         read_raw(self.data.ok_or(Unreadable("it has no `data`"))?, what)
     }
 }
 
 /// A string, borrowed unless something in it is escaped.
 #[derive(PartialEq, Eq, Hash)]
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'a> Member<'a> for Text<'a> {
     fn read(_key: &str, reader: &mut Reader<'a>) -> Result<Self, Malformed> {
@@ -84,13 +84,13 @@ impl<'a> Member<'a> for Text<'a> {
 
 /// An object in its original order, without repeated keys; its values are raw unless `V` parses
 /// them.
-pub(super) struct Object<'a, V = Raw<'a>> {
+pub(crate) struct Object<'a, V = Raw<'a>> {
     members: Vec<(Cow<'a, str>, V)>,
     whole: Raw<'a>,
 }
 
 /// How the value of an object's member is parsed.
-pub(super) trait Member<'a>: Sized {
+pub(crate) trait Member<'a>: Sized {
     fn read(key: &str, reader: &mut Reader<'a>) -> Result<Self, Malformed>;
 
     /// The raw value, if it was kept raw.
@@ -109,13 +109,13 @@ impl<'a> Member<'a> for Raw<'a> {
 
 /// The key whose value is parsed together with its object, and its type. So nested lists are parsed
 /// once, not once per level.
-pub(super) trait Nesting<'a> {
+pub(crate) trait Nesting<'a> {
     const KEY: &'static str;
     type Value: FromJson<'a>;
 }
 
 /// The parsed value under the key of `N`, or the raw value of another key.
-pub(super) enum Nested<'a, N: Nesting<'a>> {
+pub(crate) enum Nested<'a, N: Nesting<'a>> {
     Read(N::Value),
     Raw(Raw<'a>),
 }
@@ -139,7 +139,7 @@ impl<'a, N: Nesting<'a>> Member<'a> for Nested<'a, N> {
 
 impl<'a, N: Nesting<'a>> Object<'a, Nested<'a, N>> {
     /// The value that was parsed with the object.
-    pub(super) fn nested(&self) -> Option<&N::Value> {
+    pub(crate) fn nested(&self) -> Option<&N::Value> {
         self.members.iter().find_map(|(_, value)| match value {
             Nested::Read(value) => Some(value),
             Nested::Raw(_) => None,
@@ -148,34 +148,34 @@ impl<'a, N: Nesting<'a>> Object<'a, Nested<'a, N>> {
 }
 
 impl<'a> Object<'a> {
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Raw<'a>)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Raw<'a>)> {
         self.members().map(|(key, value)| (key, *value))
     }
 }
 
 impl<'a, V: Member<'a>> Object<'a, V> {
     /// All of it as it came.
-    pub(super) fn whole(&self) -> Raw<'a> {
+    pub(crate) fn whole(&self) -> Raw<'a> {
         self.whole
     }
 
-    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &V)> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &V)> {
         self.members.iter().map(|(key, value)| (&**key, value))
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<Raw<'a>> {
+    pub(crate) fn get(&self, key: &str) -> Option<Raw<'a>> {
         let (_, value) = self.members().find(|(k, _)| *k == key)?;
         value.raw()
     }
 
     /// The string under a key; an error if it is missing or not a string.
-    pub(super) fn text(&self, key: &str, what: &'static str) -> Result<Cow<'a, str>, Unreadable> {
+    pub(crate) fn text(&self, key: &str, what: &'static str) -> Result<Cow<'a, str>, Unreadable> {
         let value = self.get(key).ok_or(Unreadable(what))?;
         read_raw::<Text<'a>>(value, what).map(|text| text.0)
     }
 
     /// The strings in the list under a key; a missing or null one is empty.
-    pub(super) fn texts(&self, key: &str) -> Result<Vec<Text<'a>>, Unreadable> {
+    pub(crate) fn texts(&self, key: &str) -> Result<Vec<Text<'a>>, Unreadable> {
         match self.get(key) {
             Some(value) => {
                 let texts: Option<Vec<Text<'a>>> = read_raw(value, "a list of texts is not one")?;
@@ -186,7 +186,7 @@ impl<'a, V: Member<'a>> Object<'a, V> {
     }
 
     /// The label set under a key; a missing or null one is empty.
-    pub(super) fn labels(&self, key: &str) -> Result<Labels<'a>, Unreadable> {
+    pub(crate) fn labels(&self, key: &str) -> Result<Labels<'a>, Unreadable> {
         match self.get(key) {
             Some(value) => {
                 let labels: Option<Labels<'a>> = read_raw(value, "a label set is not one")?;
@@ -208,18 +208,18 @@ impl<'a, V: Member<'a>> FromJson<'a> for Object<'a, V> {
 
 /// Labels, without repeated names.
 #[derive(Default)]
-pub(super) struct Labels<'a> {
+pub(crate) struct Labels<'a> {
     pairs: Vec<(Cow<'a, str>, Text<'a>)>,
 }
 
 impl Labels<'_> {
     /// Every label with its value, in the original order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(name, value)| (&**name, &*value.0))
     }
 
     /// The label's value; an empty one counts as missing, as in Prometheus.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let value = self.pairs.iter().find(|(n, _)| n == name);
         value.map(|(_, v)| &*v.0).filter(|v| !v.is_empty())
     }
@@ -294,19 +294,19 @@ fn has_duplicates<V>(members: &[(Cow<'_, str>, V)]) -> bool {
 }
 
 /// Writes one object, compactly.
-pub(super) struct ObjectWriter<'o> {
+pub(crate) struct ObjectWriter<'o> {
     out: &'o mut Vec<u8>,
     empty: bool,
 }
 
 impl<'o> ObjectWriter<'o> {
-    pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
+    pub(crate) fn new(out: &'o mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, empty: true }
     }
 
     /// Writes a key; the caller writes its value to the returned buffer.
-    pub(super) fn key(&mut self, key: &str) -> &mut Vec<u8> {
+    pub(crate) fn key(&mut self, key: &str) -> &mut Vec<u8> {
         if !std::mem::replace(&mut self.empty, false) {
             self.out.push(b',');
         }
@@ -315,17 +315,17 @@ impl<'o> ObjectWriter<'o> {
         self.out
     }
 
-    pub(super) fn raw(&mut self, key: &str, value: Raw<'_>) {
+    pub(crate) fn raw(&mut self, key: &str, value: Raw<'_>) {
         self.key(key).extend_from_slice(value.get().as_bytes());
     }
 
-    pub(super) fn end(self) {
+    pub(crate) fn end(self) {
         self.out.push(b'}');
     }
 }
 
 /// Writes `[a,b,…]`, each part by `write`.
-pub(super) fn write_array<T>(
+pub(crate) fn write_array<T>(
     out: &mut Vec<u8>,
     items: impl IntoIterator<Item = T>,
     mut write: impl FnMut(&mut Vec<u8>, T),
@@ -340,7 +340,7 @@ pub(super) fn write_array<T>(
     out.push(b']');
 }
 
-pub(super) fn write_object(out: &mut Vec<u8>, object: &Object<'_>) {
+pub(crate) fn write_object(out: &mut Vec<u8>, object: &Object<'_>) {
     let mut writer = ObjectWriter::new(out);
     for (key, value) in object.iter() {
         writer.raw(key, value);
@@ -348,7 +348,7 @@ pub(super) fn write_object(out: &mut Vec<u8>, object: &Object<'_>) {
     writer.end();
 }
 
-pub(super) fn write_string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     if plain_run(text.as_bytes()) == text.len() {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());

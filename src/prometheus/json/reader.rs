@@ -11,21 +11,21 @@ use crate::json_text::plain_run;
 
 /// A value as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::prometheus) struct Raw<'a>(&'a str);
+pub(crate) struct Raw<'a>(&'a str);
 
 impl<'a> Raw<'a> {
     /// Its text.
-    pub(in crate::prometheus) fn get(self) -> &'a str {
+    pub(crate) fn get(self) -> &'a str {
         self.0
     }
 }
 
 /// The text is not JSON, or not of the expected shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::prometheus) struct Malformed;
+pub(crate) struct Malformed;
 
 /// What can be read from JSON.
-pub(in crate::prometheus) trait FromJson<'a>: Sized {
+pub(crate) trait FromJson<'a>: Sized {
     fn from_json(reader: &mut Reader<'a>) -> Result<Self, Malformed>;
 }
 
@@ -44,7 +44,7 @@ pub(super) fn parse<'a, T: FromJson<'a>>(text: &'a str) -> Result<T, Malformed> 
 }
 
 /// A place in a text that moves only forward.
-pub(in crate::prometheus) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
     /// The containers within a value that is passed over: nesting takes no stack.

@@ -52,6 +52,7 @@ pub(super) fn list(
         listed.apis.push(match settings.api {
             Api::Prometheus => "prometheus",
             Api::Tempo => "tempo",
+            Api::Alertmanager => "alertmanager",
         });
         listed.apis.sort_unstable();
     }

@@ -1,6 +1,6 @@
 //! Names what enforcement decided, for the metrics and the audit trail.
 
-use super::{GrpcAnswer, ResponsePlan, TracesAnswer};
+use super::{AlertmanagerAnswer, GrpcAnswer, ResponsePlan, TracesAnswer};
 use crate::auth::Caller;
 use crate::grpc::method::Method;
 use crate::prometheus::endpoints::Endpoint;
@@ -19,15 +19,28 @@ pub(super) fn of(target: &Target, plan: &ResponsePlan, caller: Option<&Caller>) 
         (Target::Traces(TracesEndpoint::TraceDiff), _) => Decision::Confined,
         (_, ResponsePlan::Traces(TracesAnswer::Public))
         | (Target::Grpc(Method::HealthCheck), _) => Decision::Passed,
-        (_, ResponsePlan::Filter(_) | ResponsePlan::Traces(TracesAnswer::Trace { .. })) => {
-            Decision::Filtered
-        }
+        (
+            _,
+            ResponsePlan::Filter(_)
+            | ResponsePlan::Traces(TracesAnswer::Trace { .. })
+            | ResponsePlan::Alertmanager(
+                AlertmanagerAnswer::Receivers(_)
+                | AlertmanagerAnswer::Silences(_)
+                | AlertmanagerAnswer::Silence(_)
+                | AlertmanagerAnswer::Status,
+            ),
+        ) => Decision::Filtered,
         // Also with `X-Scope-OrgID`, where the response is unmodified.
         (
             _,
             ResponsePlan::Stream
             | ResponsePlan::Scrub(_)
             | ResponsePlan::Traces(TracesAnswer::Whole(..))
+            | ResponsePlan::Alertmanager(
+                AlertmanagerAnswer::Unmodified
+                | AlertmanagerAnswer::Alerts(_)
+                | AlertmanagerAnswer::Written,
+            )
             | ResponsePlan::Grpc(GrpcAnswer::Unmodified | GrpcAnswer::Filtered(_))
             | ResponsePlan::AllTenants
             | ResponsePlan::PassThrough,

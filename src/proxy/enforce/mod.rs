@@ -1,6 +1,7 @@
 //! The only place where a request becomes one that may be sent: confined to its caller's scope, or
 //! known to need no confinement. It sends nothing and waits for nothing.
 
+mod alertmanager;
 mod closed;
 mod clusters;
 mod decision;
@@ -18,10 +19,11 @@ use std::sync::Arc;
 
 use hyper::Request;
 
+pub(super) use self::alertmanager::ChangeOfSilence;
 use self::enforced::UpstreamTarget;
 pub(super) use self::enforced::{
-    Enforced, Filter, GrpcAnswer, MetadataPlan, Origin, OwnTargets, Page, ResponsePlan,
-    TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
+    AlertmanagerAnswer, AlertsPage, Enforced, Filter, GrpcAnswer, MetadataPlan, Origin, OwnTargets,
+    Page, ResponsePlan, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };
 pub(super) use self::input::shown;
 pub(super) use self::traces::TracesToVerify;
@@ -46,6 +48,8 @@ pub(super) enum Enforcement {
     /// To be sent once side requests have shown that both traces have nothing but the caller's
     /// spans.
     Conditional(Box<TracesToVerify>),
+    /// To be sent once a side request has shown that the silence that it changes is the caller's.
+    ChangeOfSilence(Box<ChangeOfSilence>),
     /// Not sent at all.
     Answered(OwnAnswer),
 }
@@ -74,6 +78,7 @@ pub(super) fn reads_body(
             input::reads_body(request, endpoint)
         }
         Target::Traces(endpoint) => traces::reads_body(context, endpoint, caller, request.method()),
+        Target::Alertmanager(endpoint) => alertmanager::reads_body(endpoint, caller, request),
         Target::Grpc(_) => {
             grpc::check_format(request.headers())?;
             Ok(true)
@@ -84,6 +89,7 @@ pub(super) fn reads_body(
         },
         Target::UnknownGrpc
         | Target::Malformed(_)
+        | Target::MalformedSilence
         | Target::Misplaced
         | Target::Clusters
         | Target::NoCluster
@@ -103,7 +109,7 @@ pub(super) fn enforce(
     let caller = caller.map(|caller| &**caller);
     let decision = match &enforcement {
         Enforcement::One(enforced) => decision::of(&route.target, enforced.plan(), caller),
-        Enforcement::Several(_) | Enforcement::Conditional(_) => {
+        Enforcement::Several(_) | Enforcement::Conditional(_) | Enforcement::ChangeOfSilence(_) => {
             decision::of_scope(caller, Decision::Confined)
         }
         Enforcement::Answered(_) => decision::of_scope(caller, Decision::Filtered),
@@ -150,6 +156,11 @@ fn by_target(
             let target = upstream()?;
             traces::enforce(context, &target, endpoint, caller, request)
         }
+        Target::Alertmanager(endpoint) => {
+            let target = upstream()?;
+            alertmanager::enforce(context, &target, endpoint, caller, request)
+        }
+        Target::MalformedSilence => Err(alertmanager::malformed_id()),
         Target::Grpc(method) => {
             let target = upstream()?;
             one(grpc::enforce(context, &target, *method, caller, request))

@@ -124,7 +124,7 @@ pub(super) fn closed(
     }
     let mut texts = Texts::new(context);
     let measure = match api {
-        Api::Prometheus => promql::measure,
+        Api::Prometheus | Api::Alertmanager => promql::measure,
         Api::Tempo => traceql::measure,
     };
     for (name, value) in input::parameters(&head, &read)?.iter() {

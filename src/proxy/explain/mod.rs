@@ -143,6 +143,12 @@ fn outcome(
                 why: why.to_owned(),
             };
         }
+        Enforcement::ChangeOfSilence(_) => {
+            let why = "it depends on whether the silence is wholly the caller's, which Alertmanager has to be asked";
+            return Outcome::Undecided {
+                why: why.to_owned(),
+            };
+        }
         Enforcement::Answered(answer) => {
             let answer = match answer {
                 OwnAnswer::Json(json) => String::from_utf8_lossy(&json).into_owned(),

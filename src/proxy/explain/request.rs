@@ -75,8 +75,8 @@ const UNKNOWN_HOST: &str = "explain.invalid";
 
 impl ExplainRequest {
     /// Parses a request line, a query or both; the query becomes a parameter of the request. A
-    /// query alone is an instant query of the metrics API, or a search (for a metrics query: a
-    /// range query) of the traces API.
+    /// query alone is an instant query of the metrics API, a search (for a metrics query: a range query)
+    /// of the traces API, or a filter of Alertmanager's alerts.
     pub fn new(
         settings: &Settings,
         request: Option<&str>,
@@ -198,16 +198,16 @@ fn usual_path(settings: &Settings, query: &str, api: Option<Api>) -> &'static st
             .any(|upstream| upstream.api == api)
     };
     let api = api.unwrap_or_else(|| {
-        if has(Api::Prometheus) || !has(Api::Tempo) {
-            Api::Prometheus
-        } else {
-            Api::Tempo
-        }
+        let apis = [Api::Prometheus, Api::Tempo, Api::Alertmanager];
+        apis.into_iter()
+            .find(|api| has(*api))
+            .unwrap_or(Api::Prometheus)
     });
     match api {
         Api::Prometheus => "/api/v1/query",
         Api::Tempo if traceql::is_metrics(query) => "/api/metrics/query_range",
         Api::Tempo => "/api/search",
+        Api::Alertmanager => "/api/v2/alerts",
     }
 }
 
@@ -222,6 +222,7 @@ fn parameter_of(target: &str) -> &'static str {
             "query"
         }
         "federate" => "match[]",
+        "alerts" | "groups" | "silences" if path.contains("/api/v2/") => "filter",
         _ if is_metrics => "match[]",
         _ => "q",
     }
@@ -300,6 +301,8 @@ mod tests {
             ("/api/search", "q"),
             ("/api/metrics/query_range", "q"),
             ("/api/v2/search/tags", "q"),
+            ("/api/v2/alerts/groups", "filter"),
+            ("/api/v2/silences", "filter"),
         ] {
             assert_eq!(parameter_of(path), parameter, "{path}");
         }

@@ -9,7 +9,9 @@ use crate::body::RequestBody;
 use crate::config::settings::{Api, ForeignMatchers};
 use crate::prometheus::form::Form;
 use crate::promql::{self, Agreements, Confined};
-use crate::proxy::enforce::{Enforced, Filter, ResponsePlan, TracesAnswer, shown};
+use crate::proxy::enforce::{
+    AlertmanagerAnswer, Enforced, Filter, ResponsePlan, TracesAnswer, shown,
+};
 use crate::proxy::rules::Rules;
 use crate::tenancy::{Matchers, TenantScope};
 use crate::traceql;
@@ -115,6 +117,7 @@ impl Marks<'_> {
         let exact = match self.api {
             Api::Prometheus => self.in_promql(name, original, sent),
             Api::Tempo => in_traceql(original, sent),
+            Api::Alertmanager => None,
         };
         exact.unwrap_or_else(|| vec![difference(original, sent)])
     }
@@ -240,7 +243,29 @@ fn answer(plan: &ResponsePlan) -> &'static str {
         ResponsePlan::Traces(TracesAnswer::Trace { .. }) => {
             "redacted while it is streamed: spans of other tenants are left out (traces.foreign_spans)"
         }
+        ResponsePlan::Alertmanager(answer) => alertmanager(answer),
         ResponsePlan::Grpc(_) => "a gRPC stream; each message is filtered",
+    }
+}
+
+fn alertmanager(answer: &AlertmanagerAnswer) -> &'static str {
+    match answer {
+        AlertmanagerAnswer::Unmodified => "unmodified: the caller has all tenants",
+        AlertmanagerAnswer::Alerts(_) => {
+            "buffered; alerts of other tenants are left out, and ids of silences and alerts that are \
+             not the caller's, which further requests look up"
+        }
+        AlertmanagerAnswer::Receivers(_) => {
+            "buffered; the receivers of these alerts are the response"
+        }
+        AlertmanagerAnswer::Silences(_) => {
+            "buffered; silences that can match other tenants' alerts are left out"
+        }
+        AlertmanagerAnswer::Silence(_) => {
+            "buffered; a silence that can match other tenants' alerts does not exist"
+        }
+        AlertmanagerAnswer::Status => "buffered; the configuration and the cluster are withheld",
+        AlertmanagerAnswer::Written => "streamed: it is about what was posted",
     }
 }
 

@@ -1,7 +1,9 @@
 //! Makes the client's response from the upstream's, as enforcement planned.
 
+mod alertmanager;
 mod filter;
 mod grpc;
+mod side;
 mod traces;
 mod whole;
 
@@ -14,10 +16,12 @@ use hyper::header::{
 use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
+use self::side::side_request_if_served;
+pub(super) use self::side::{side_request, side_request_if_found};
 use super::context::RequestContext;
-use super::enforce::{Enforced, Filter, Origin, OwnAnswer, ResponsePlan};
+use super::enforce::{AlertmanagerAnswer, Filter, Origin, OwnAnswer, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
-use super::forward::{self, Answered};
+use super::forward::Answered;
 use super::location;
 use crate::body::budget::Room;
 use crate::body::{
@@ -68,7 +72,11 @@ pub(super) async fn respond(
         return Ok(grpc::respond(&head, body, answer, room, context));
     }
     let body = decoded(&mut head.headers, body, &room)?;
-    if matches!(plan, ResponsePlan::AllTenants) && is_from_the_api(head.status) {
+    let is_unmodified = matches!(
+        plan,
+        ResponsePlan::AllTenants | ResponsePlan::Alertmanager(AlertmanagerAnswer::Unmodified)
+    );
+    if is_unmodified && is_from_the_api(head.status) {
         let headers = headers::for_data_response(&head.headers);
         return Ok(build(head.status, headers, ResponseBody::streamed(body)));
     }
@@ -83,6 +91,9 @@ pub(super) async fn respond(
     check_credentials(head.status, &upstream)?;
     if let ResponsePlan::Traces(answer) = plan {
         return Box::pin(traces::respond(head, body, answer, &room, context)).await;
+    }
+    if let ResponsePlan::Alertmanager(answer) = plan {
+        return Box::pin(alertmanager::respond(head, body, answer, &room, context)).await;
     }
     let remap = plan.origin().map_or_else(no_position, Origin::remap);
     if head.status != StatusCode::OK {
@@ -204,60 +215,6 @@ fn joined(mut pieces: Vec<Bytes>) -> Bytes {
         0 | 1 => pieces.pop().unwrap_or_default(),
         _ => pieces.concat().into(),
     }
-}
-
-/// Sends a side request: one of our own, whose response decides about another.
-pub(super) async fn side_request(
-    request: Enforced,
-    media_type: &str,
-    room: &Room,
-    context: &RequestContext,
-) -> Result<Bytes, ProxyError> {
-    let answered = forward::forward(request, context).await?;
-    side_answer(answered, media_type, room).await
-}
-
-/// Sends a side request to an endpoint that not every upstream has; `None` if this one does not.
-async fn side_request_if_served(
-    request: Enforced,
-    media_type: &str,
-    room: &Room,
-    context: &RequestContext,
-) -> Result<Option<Bytes>, ProxyError> {
-    let answered = forward::forward(request, context).await?;
-    let is_unknown_there = matches!(
-        answered.response.status(),
-        StatusCode::BAD_REQUEST
-            | StatusCode::NOT_FOUND
-            | StatusCode::METHOD_NOT_ALLOWED
-            | StatusCode::NOT_IMPLEMENTED
-    );
-    if is_unknown_there {
-        return Ok(None);
-    }
-    side_answer(answered, media_type, room).await.map(Some)
-}
-
-async fn side_answer(
-    answered: Answered,
-    media_type: &str,
-    room: &Room,
-) -> Result<Bytes, ProxyError> {
-    let Answered {
-        response, upstream, ..
-    } = answered;
-    let (mut head, incoming) = response.into_parts();
-    if head.status != StatusCode::OK {
-        return Err(unreadable(&format!(
-            "a side request was answered {}",
-            head.status
-        )));
-    }
-    let body = Streamed::new(incoming, upstream.settings().timeouts.body_idle);
-    let body = decoded(&mut head.headers, body, room)?;
-    check_is_plain(&head.headers)?;
-    check_media_type(&head.headers, media_type)?;
-    buffered(body, room).await
 }
 
 /// Buffers a response and filters it.

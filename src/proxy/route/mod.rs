@@ -13,6 +13,9 @@ use self::cluster::{Cluster, Named};
 use self::path::{PathReading, is_guarded_segment};
 use super::error::{Dialect, ErrorKind, ProxyError};
 use super::rules::Rules;
+use crate::alertmanager::endpoints::{
+    self as alertmanager, Class as Alerts, Endpoint as AlertmanagerEndpoint,
+};
 use crate::config::settings::{Api, ClosedGroup};
 use crate::grpc::method::Method as GrpcMethod;
 use crate::headers;
@@ -52,6 +55,10 @@ pub(in crate::proxy) enum Target {
     NoCluster,
     /// An endpoint of the traces API.
     Traces(TracesEndpoint),
+    /// An endpoint of Alertmanager's API.
+    Alertmanager(AlertmanagerEndpoint),
+    /// A silence of Alertmanager whose id is none.
+    MalformedSilence,
     /// A gRPC call of the traces API.
     Grpc(GrpcMethod),
     /// Any other gRPC call.
@@ -109,7 +116,8 @@ pub(in crate::proxy) fn route<B>(
     if upstream.is_none() && clusters.is_empty() && named.is_none() {
         return Err(no_upstream());
     }
-    let is_tempo = upstream.is_some_and(|upstream| upstream.api() == Api::Tempo);
+    let has_api = |api| upstream.is_some_and(|upstream| upstream.api() == api);
+    let (is_tempo, is_alertmanager) = (has_api(Api::Tempo), has_api(Api::Alertmanager));
     // Tempo has no paths outside its API.
     let target = match target {
         Target::PassThrough if is_tempo => Target::Closed(ClosedGroup::Unknown),
@@ -125,6 +133,7 @@ pub(in crate::proxy) fn route<B>(
             Target::Grpc(_) | Target::UnknownGrpc => Dialect::Grpc,
             Target::PassThrough => Dialect::Plain,
             _ if is_tempo => Dialect::Plain,
+            _ if is_alertmanager => Dialect::Alertmanager,
             _ => Dialect::Prometheus,
         },
         target,
@@ -158,6 +167,7 @@ fn health<B>(
     request: &Request<B>,
     path: &PathReading<'_>,
 ) -> Option<Route> {
+    const METRICS_OR_ALERTS: &[Api] = &[Api::Prometheus, Api::Alertmanager];
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     if rules.settings().passthrough.health_authenticated || cluster.named().is_some() || !is_read {
         return None;
@@ -165,15 +175,15 @@ fn health<B>(
     let PathReading::Canonical(path) = path else {
         return None;
     };
-    let (api, path) = match path.as_str() {
-        "/-/ready" => (Api::Prometheus, "/-/ready"),
-        "/-/healthy" => (Api::Prometheus, "/-/healthy"),
-        "/ready" => (Api::Tempo, "/ready"),
+    let (apis, path) = match path.as_str() {
+        "/-/ready" => (METRICS_OR_ALERTS, "/-/ready"),
+        "/-/healthy" => (METRICS_OR_ALERTS, "/-/healthy"),
+        "/ready" => (&[Api::Tempo][..], "/ready"),
         // By which Kiali checks a Tempo.
-        "/status/services" => (Api::Tempo, "/status/services"),
+        "/status/services" => (&[Api::Tempo][..], "/status/services"),
         _ => return None,
     };
-    let upstream = cluster.upstream(api)?;
+    let upstream = apis.iter().find_map(|api| cluster.upstream(*api))?;
     Some(Route {
         target: Target::Health(path),
         upstream: Some(Arc::clone(upstream)),
@@ -202,6 +212,11 @@ fn classify<B>(cluster: &Cluster<'_>, request: &Request<B>, path: &str) -> (Opti
     // Where both APIs are served at one address, a path that both have is the metrics API's, except
     // for Tempo's own calls; where only one is, it is that one's.
     let has = |api| cluster.upstream(api).is_some();
+    if has(Api::Alertmanager)
+        && let Some(target) = of_alertmanager(path, &has)
+    {
+        return (Some(Api::Alertmanager), target);
+    }
     match endpoints::classify(path) {
         Class::Known(endpoint @ (Endpoint::Query | Endpoint::QueryRange))
             if cluster.is_root() && cluster.all_named().next().is_some() =>
@@ -228,6 +243,21 @@ fn classify<B>(cluster: &Cluster<'_>, request: &Request<B>, path: &str) -> (Opti
             }
             _ => closed_or_passed(&metrics, path),
         },
+    }
+}
+
+/// What a path is in Alertmanager's API, which has no path in common with the others'. Of those that
+/// it does not serve, it answers for the ones below `/api/v2` where no Tempo does, and for all where
+/// there is no other upstream.
+fn of_alertmanager(path: &str, has: &impl Fn(Api) -> bool) -> Option<Target> {
+    match alertmanager::classify(path) {
+        Alerts::Known(endpoint) => Some(Target::Alertmanager(endpoint)),
+        Alerts::MalformedId => Some(Target::MalformedSilence),
+        Alerts::Closed(group) => {
+            let is_its_own = path.starts_with("/api/v2/") || !has(Api::Prometheus);
+            (is_its_own && !has(Api::Tempo)).then_some(Target::Closed(group))
+        }
+        Alerts::PassThrough => None,
     }
 }
 
@@ -279,9 +309,10 @@ impl Route {
             Target::Clusters => "clusters",
             Target::NoCluster => "no_cluster",
             Target::Traces(endpoint) => endpoint.name(),
+            Target::Alertmanager(endpoint) => endpoint.name(),
             Target::Grpc(method) => method.name(),
             Target::UnknownGrpc => "grpc_unknown",
-            Target::Malformed(_) => "malformed",
+            Target::Malformed(_) | Target::MalformedSilence => "malformed",
             Target::Closed(group) => group.name(),
             Target::Misplaced => "misplaced",
             Target::Health(_) => "health",

@@ -64,7 +64,8 @@ fn lets_through(target: &Target, method: &Method) -> bool {
         }
         Target::Traces(endpoint) => is_safe || endpoint.methods().contains(&method.as_str()),
         Target::Grpc(_) | Target::PassThrough | Target::Health(_) => true,
-        Target::Malformed(_) => is_safe,
+        // Its writes are enforced: a silence stays after shadow mode has ended.
+        Target::Alertmanager(_) | Target::Malformed(_) | Target::MalformedSilence => is_safe,
         Target::Closed(group) => is_safe && only_reads(*group),
         Target::UnknownGrpc | Target::Misplaced | Target::Clusters | Target::NoCluster => false,
     }
@@ -86,6 +87,7 @@ fn only_reads(group: ClosedGroup) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alertmanager::endpoints::Endpoint as AlertmanagerEndpoint;
     use crate::grpc::method::Method as GrpcMethod;
     use crate::prometheus::endpoints::Endpoint;
 
@@ -120,6 +122,9 @@ mod tests {
         ] {
             assert!(!get(Target::Closed(group)), "{group:?}");
         }
+        let silences = || Target::Alertmanager(AlertmanagerEndpoint::Silences);
+        assert!(get(silences()) && !post(silences()));
+        assert!(!lets_through(&silences(), &Method::DELETE));
         assert!(!get(Target::Misplaced) && !post(Target::UnknownGrpc));
     }
 }

@@ -1,6 +1,7 @@
 //! What the tests share: real stores, the real binary, data, tokens, a client and a comparer of
 //! answers.
 
+pub mod alertmanager;
 pub mod client;
 pub mod compare;
 pub mod dataset;

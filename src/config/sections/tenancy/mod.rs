@@ -270,7 +270,8 @@ fn complete(
 ) -> Read<()> {
     let Ok(names) = names else { return Ok(()) };
     let mut result = Ok(());
-    if names.metrics_label.is_none() && apis.contains(&Api::Prometheus) {
+    let needs_label = |api: &Api| matches!(api, Api::Prometheus | Api::Alertmanager);
+    if names.metrics_label.is_none() && apis.iter().any(needs_label) {
         result = Err(section.missing(r, "metrics.label"));
     }
     let tells_traces_apart = names.traces_attribute.is_some() || names.traces_org_id;

@@ -10,12 +10,17 @@ pub enum Api {
     Prometheus,
     /// `tempo`: Grafana Tempo.
     Tempo,
+    /// `alertmanager`: Alertmanager.
+    Alertmanager,
 }
 
 impl Api {
     /// Every API by its name in the config.
-    pub(super) const ALL: [(&'static str, Self); 2] =
-        [("prometheus", Self::Prometheus), ("tempo", Self::Tempo)];
+    pub(in crate::config) const ALL: [(&'static str, Self); 3] = [
+        ("prometheus", Self::Prometheus),
+        ("tempo", Self::Tempo),
+        ("alertmanager", Self::Alertmanager),
+    ];
 }
 
 impl Serialize for Api {

@@ -13,8 +13,8 @@ use crate::config::values::{boolean, positive_duration, text};
 /// An upstream's `health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HealthCheck {
-    /// `path`: below the base path, optionally with a query. Default: `/-/ready` for Prometheus,
-    /// `/ready` for Tempo.
+    /// `path`: below the base path, optionally with a query. Default: `/-/ready` for Prometheus
+    /// and Alertmanager, `/ready` for Tempo.
     pub path: Box<str>,
     /// `interval`: from one check to the next, default 10 s.
     #[serde(serialize_with = "serialize::duration")]
@@ -32,7 +32,7 @@ impl HealthCheck {
     pub fn of(api: Api) -> Self {
         Self {
             path: match api {
-                Api::Prometheus => "/-/ready".into(),
+                Api::Prometheus | Api::Alertmanager => "/-/ready".into(),
                 Api::Tempo => "/ready".into(),
             },
             interval: Duration::from_secs(10),

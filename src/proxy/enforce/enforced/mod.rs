@@ -11,7 +11,8 @@ use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderMap, Hea
 use hyper::{Method, Request, Version};
 
 pub(in crate::proxy) use self::plan::{
-    Filter, GrpcAnswer, MetadataPlan, Origin, OwnTargets, ResponsePlan,
+    AlertmanagerAnswer, AlertsPage, Filter, GrpcAnswer, MetadataPlan, Origin, OwnTargets,
+    ResponsePlan,
 };
 pub(in crate::proxy) use self::traces::{
     Hidden, Page, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
@@ -67,7 +68,7 @@ impl Enforced {
     }
 
     /// Whether it may be sent a second time. Requests to the data APIs only read, whatever their
-    /// method. Of what passes through, a GET or HEAD without a body is repeated, as Go's
+    /// method, except those to Alertmanager. Of what passes through, a GET or HEAD without a body is repeated, as Go's
     /// `http.Transport` does; anything else may be a write.
     pub(in crate::proxy) fn repeat(&self) -> Repeat {
         let is_safe = match &self.plan {
@@ -75,6 +76,7 @@ impl Enforced {
                 matches!(*self.request.method(), Method::GET | Method::HEAD)
                     && self.request.body().is_end_stream()
             }
+            ResponsePlan::Alertmanager(_) => *self.request.method() == Method::GET,
             ResponsePlan::AllTenants
             | ResponsePlan::Stream
             | ResponsePlan::Scrub(_)

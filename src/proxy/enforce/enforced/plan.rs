@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Enforced;
 use super::traces::{TracesAnswer, WholeAnswer};
+use crate::alertmanager::alerts::Listing;
 use crate::auth::Caller;
 use crate::body::RemapPosition;
 use crate::prometheus::filter::RulesOptions;
@@ -27,6 +28,8 @@ pub(in crate::proxy) enum ResponsePlan {
     Traces(TracesAnswer),
     /// A gRPC response of the traces API.
     Grpc(GrpcAnswer),
+    /// A response of Alertmanager's API.
+    Alertmanager(AlertmanagerAnswer),
 }
 
 impl ResponsePlan {
@@ -39,7 +42,8 @@ impl ResponsePlan {
             | Self::Stream
             | Self::Filter(_)
             | Self::Traces(_)
-            | Self::Grpc(_) => None,
+            | Self::Grpc(_)
+            | Self::Alertmanager(_) => None,
         }
     }
 }
@@ -99,6 +103,35 @@ pub(in crate::proxy) struct OwnTargets {
     pub(in crate::proxy) request: Enforced,
     /// The only metric that is asked for.
     pub(in crate::proxy) metric: Option<String>,
+}
+
+/// How a response of Alertmanager's API is filtered. The requests may write, so none of them but a GET
+/// is sent a second time.
+pub(in crate::proxy) enum AlertmanagerAnswer {
+    /// Not at all: the caller has all tenants.
+    Unmodified,
+    /// Alerts of the caller's tenants, alone or in groups.
+    Alerts(Box<AlertsPage>),
+    /// The receivers of the alerts that the upstream was asked for.
+    Receivers(Arc<Caller>),
+    /// Silences that are wholly the caller's.
+    Silences(Arc<Caller>),
+    /// A silence, which is wholly the caller's or does not exist.
+    Silence(Arc<Caller>),
+    /// The status, without the configuration.
+    Status,
+    /// What was posted or deleted was the caller's, so the response is about nothing else.
+    Written,
+}
+
+/// How alerts are filtered.
+pub(in crate::proxy) struct AlertsPage {
+    pub caller: Arc<Caller>,
+    pub listing: Listing,
+    /// The side request for all silences, if any of the alerts are silenced.
+    pub silences: Enforced,
+    /// The side request for all alerts of the caller's tenants, if any of the alerts are inhibited.
+    pub alerts: Enforced,
 }
 
 /// How the response's messages are filtered.

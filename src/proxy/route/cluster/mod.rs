@@ -137,12 +137,13 @@ impl<'s> Cluster<'s> {
     }
 
     /// The upstream of paths outside the data APIs: that of the cluster's metrics, or else of its
-    /// traces; where neither is bound to a prefix or host, the one that `passthrough.upstream`
+    /// traces, or else of its alerts; where neither is bound to a prefix or host, the one that `passthrough.upstream`
     /// names.
     pub(in crate::proxy) fn passthrough(&self) -> Option<&'s Arc<Upstream>> {
         let own = self
             .upstream(Api::Prometheus)
             .or_else(|| self.upstream(Api::Tempo))
+            .or_else(|| self.upstream(Api::Alertmanager))
             .filter(|upstream| !upstream.settings().is_default());
         let is_named = |upstream: &&Arc<Upstream>| Some(&**upstream.name()) == self.passthrough;
         own.or_else(|| self.upstreams.iter().find(is_named))

@@ -29,6 +29,8 @@ pub enum Endpoint {
     Alerts,
     /// `/api/v1/targets`
     Targets,
+    /// `/api/v1/targets/metadata`
+    TargetsMetadata,
     /// `/api/v1/metadata`
     Metadata,
     /// `/api/v1/read`
@@ -80,7 +82,7 @@ pub enum Class {
 
 /// The endpoints without a name in their path. Paths that are neither in this table nor a label's
 /// values are not served.
-static FIXED: [Endpoint; 21] = [
+static FIXED: [Endpoint; 22] = [
     Endpoint::Query,
     Endpoint::QueryRange,
     Endpoint::QueryExemplars,
@@ -90,6 +92,7 @@ static FIXED: [Endpoint; 21] = [
     Endpoint::Rules,
     Endpoint::Alerts,
     Endpoint::Targets,
+    Endpoint::TargetsMetadata,
     Endpoint::Metadata,
     Endpoint::RemoteRead,
     Endpoint::BuildInfo,
@@ -181,6 +184,7 @@ impl Endpoint {
             | Self::Rules
             | Self::Alerts
             | Self::Targets
+            | Self::TargetsMetadata
             | Self::Metadata
             | Self::BuildInfo
             | Self::StatusFlags
@@ -262,6 +266,7 @@ impl Endpoint {
             Self::Rules => "/api/v1/rules",
             Self::Alerts => "/api/v1/alerts",
             Self::Targets => "/api/v1/targets",
+            Self::TargetsMetadata => "/api/v1/targets/metadata",
             Self::Metadata => "/api/v1/metadata",
             Self::RemoteRead => "/api/v1/read",
             Self::BuildInfo => "/api/v1/status/buildinfo",
@@ -290,6 +295,7 @@ impl Endpoint {
             Self::Rules => "rules",
             Self::Alerts => "alerts",
             Self::Targets => "targets",
+            Self::TargetsMetadata => "targets_metadata",
             Self::Metadata => "metadata",
             Self::RemoteRead => "read",
             Self::BuildInfo => "buildinfo",
@@ -369,7 +375,7 @@ mod tests {
             ("/classic", Internals),
             ("/api/v1/search/metric_names", Unknown),
             ("/api/v1/search/label_values", Unknown),
-            ("/api/v1/targets/metadata", Unknown),
+            ("/api/v1/targets/metadata/x", Unknown),
             ("/api/v1/targets/relabel_steps", Unknown),
             ("/api/v1/alertmanagers", Unknown),
             ("/api/v1/query_explain", Unknown),

@@ -54,7 +54,8 @@ pub(super) fn about(group: ClosedGroup) -> (&'static str, &'static [&'static str
         ClosedGroup::Unknown => (
             "Every other path of the data APIs: unknown paths are refused.",
             &[
-                "/api/v1/targets/metadata",
+                "/api/v1/scrape_pools/config",
+                "/api/v1/targets/relabel_steps",
                 "/api/v1/alertmanagers",
                 "/api/v2/query",
                 "/api/metrics/summary",

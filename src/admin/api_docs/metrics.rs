@@ -70,9 +70,14 @@ fn about(endpoint: &Endpoint) -> About {
                         discovered labels and dropped targets always are.";
             ("Targets", Filtered, rule)
         }
+        Endpoint::TargetsMetadata => {
+            let rule = "The matcher of the caller's tenants is written into `match_target`; metadata \
+                        of other targets is left out.";
+            ("Metadata of targets", Filtered, rule)
+        }
         Endpoint::Metadata => {
-            let rule = "Metrics that the caller's tenants do not have are left out, and so are \
-                        help texts on which targets disagree.";
+            let rule = "Metrics that the caller's tenants do not have are left out. Help texts and \
+                        units are those of the tenants' own targets, else empty.";
             ("Metadata of metrics", Filtered, rule)
         }
         Endpoint::RemoteRead => {
@@ -148,7 +153,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Parameter> {
 /// `None` if it is refused.
 fn treatment(policy: Policy) -> Option<Treatment> {
     match policy {
-        Policy::Query | Policy::Selectors => Some(Treatment::Confined),
+        Policy::Query | Policy::Selectors | Policy::Selector => Some(Treatment::Confined),
         Policy::CheckedSelectors | Policy::Labels | Policy::OneOf(_) => Some(Treatment::Checked),
         Policy::Pass | Policy::PrintedQuery | Policy::PassList => Some(Treatment::Passed),
         Policy::Local(_) => Some(Treatment::Local),
@@ -184,7 +189,7 @@ fn text(endpoint: &Endpoint, name: &str) -> &'static str {
         "timeout" => "The evaluation timeout, as a duration.",
         "limit" if *endpoint == Endpoint::Metadata => "The most metrics.",
         "limit" => "The most entries in the response.",
-        "limit_per_metric" => "The most entries per metric; there is always one.",
+        "limit_per_metric" => "The most entries per metric; 0 is no limit.",
         "lookback_delta" => "How far back a sample counts, as a duration.",
         "stats" => "Whether the response has statistics.",
         "dedup" => "Thanos: whether replicas are merged.",
@@ -198,6 +203,7 @@ fn text(endpoint: &Endpoint, name: &str) -> &'static str {
         }
         "openapi_version" => "Which version of OpenAPI it is written in: `3.1` or `3.2`.",
         "match[]" => "A series selector.",
+        "match_target" => "A selector of targets, by their labels.",
         "type" => "Which rules: `alert` or `record`.",
         "rule_name[]" => "Rules of this name.",
         "rule_group[]" => "Groups of this name.",

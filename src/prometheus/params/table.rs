@@ -13,6 +13,8 @@ pub enum Policy {
     Query,
     /// A list; each is confined as a selector.
     Selectors,
+    /// Used once; confined as a selector. An empty one counts as missing.
+    Selector,
     /// A list; each must be a selector, and is forwarded unmodified.
     CheckedSelectors,
     /// Used once; forwarded.
@@ -36,7 +38,7 @@ pub enum Policy {
 impl Policy {
     /// Whether it is a query, of which there may not be two.
     pub fn is_query(self) -> bool {
-        matches!(self, Self::Query | Self::PrintedQuery)
+        matches!(self, Self::Query | Self::Selector | Self::PrintedQuery)
     }
 
     /// What it means to a call that a parameter cannot be read.
@@ -47,6 +49,7 @@ impl Policy {
             }
             Self::Query
             | Self::Selectors
+            | Self::Selector
             | Self::CheckedSelectors
             | Self::PrintedQuery
             | Self::Labels
@@ -58,7 +61,12 @@ impl Policy {
     pub fn is_used_once(self) -> bool {
         matches!(
             self,
-            Self::Query | Self::Pass | Self::OneOf(_) | Self::PrintedQuery | Self::Local(_)
+            Self::Query
+                | Self::Selector
+                | Self::Pass
+                | Self::OneOf(_)
+                | Self::PrintedQuery
+                | Self::Local(_)
         )
     }
 }
@@ -70,7 +78,7 @@ pub enum LocalParameter {
     ExcludeAlerts,
     /// At most this many metrics.
     MetadataLimit,
-    /// Merged metadata has one entry per metric, so any limit is met; only its format is checked.
+    /// At most this many entries per metric.
     MetadataLimitPerMetric,
 }
 
@@ -88,6 +96,7 @@ pub fn of(endpoint: &Endpoint) -> Table {
         Endpoint::Federate => FEDERATE,
         Endpoint::Rules => RULES,
         Endpoint::Targets => TARGETS,
+        Endpoint::TargetsMetadata => TARGETS_METADATA,
         Endpoint::Metadata => METADATA,
         Endpoint::ParseQuery | Endpoint::FormatQuery => PURE_QUERY,
         Endpoint::OpenApi => OPEN_API,
@@ -210,6 +219,12 @@ const RULES: Table = &[
     ),
 ];
 const TARGETS: Table = &[("state", Policy::Pass), ("scrapePool", Policy::Pass)];
+/// The limit counts what `match_target` selects, which are the tenant's targets alone.
+const TARGETS_METADATA: Table = &[
+    ("match_target", Policy::Selector),
+    ("metric", Policy::Pass),
+    ("limit", Policy::Pass),
+];
 const METADATA: Table = &[
     ("metric", Policy::Pass),
     ("limit", Policy::Local(LocalParameter::MetadataLimit)),

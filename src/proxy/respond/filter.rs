@@ -1,11 +1,11 @@
 //! Responses of the metrics API that no query can confine: buffered, and filtered.
 
-use super::{JSON, side_request, unreadable};
+use super::{JSON, side_request, side_request_if_served, unreadable};
 use crate::body::budget::Room;
-use crate::prometheus::filter::{self, MetricNames};
+use crate::prometheus::filter::{self, MetricNames, OwnMetadata};
 use crate::proxy::authorize::matchers_of;
 use crate::proxy::context::RequestContext;
-use crate::proxy::enforce::Filter;
+use crate::proxy::enforce::{Filter, MetadataPlan};
 use crate::proxy::error::ProxyError;
 
 /// The filtered response.
@@ -21,10 +21,28 @@ pub(super) async fn apply(
         Filter::Targets(caller) => filter::targets(answer, matchers_of(&caller)?),
         Filter::ScrapePools(caller) => filter::scrape_pools(answer, matchers_of(&caller)?),
         Filter::Flags => filter::flags(answer),
-        Filter::Metadata { names, limit: most } => {
-            let names = side_request(*names, JSON, room, context).await?;
-            MetricNames::from_label_values(&names)
-                .and_then(|names| filter::metadata(answer, &names, most))
+        Filter::TargetsMetadata(caller) => filter::targets_metadata(answer, matchers_of(&caller)?),
+        Filter::Metadata(plan) => {
+            let MetadataPlan {
+                caller,
+                names,
+                targets,
+                metric,
+                limits,
+            } = *plan;
+            let matchers = matchers_of(&caller)?;
+            let (names, targets) = tokio::try_join!(
+                side_request(names, JSON, room, context),
+                side_request_if_served(targets, JSON, room, context)
+            )?;
+            let own = match &targets {
+                Some(targets) => OwnMetadata::from_targets(targets, matchers, metric.as_deref()),
+                None => Ok(OwnMetadata::default()),
+            };
+            own.and_then(|own| {
+                let names = MetricNames::from_label_values(&names)?;
+                filter::metadata(answer, &names, own, limits)
+            })
         }
     };
     filtered.map_err(|error| unreadable(&error))

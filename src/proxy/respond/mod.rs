@@ -206,9 +206,39 @@ pub(super) async fn side_request(
     room: &Room,
     context: &RequestContext,
 ) -> Result<Bytes, ProxyError> {
+    let answered = forward::forward(request, context).await?;
+    side_answer(answered, media_type, room).await
+}
+
+/// Sends a side request to an endpoint that not every upstream has; `None` if this one does not.
+async fn side_request_if_served(
+    request: Enforced,
+    media_type: &str,
+    room: &Room,
+    context: &RequestContext,
+) -> Result<Option<Bytes>, ProxyError> {
+    let answered = forward::forward(request, context).await?;
+    let is_unknown_there = matches!(
+        answered.response.status(),
+        StatusCode::BAD_REQUEST
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_IMPLEMENTED
+    );
+    if is_unknown_there {
+        return Ok(None);
+    }
+    side_answer(answered, media_type, room).await.map(Some)
+}
+
+async fn side_answer(
+    answered: Answered,
+    media_type: &str,
+    room: &Room,
+) -> Result<Bytes, ProxyError> {
     let Answered {
         response, upstream, ..
-    } = forward::forward(request, context).await?;
+    } = answered;
     let (mut head, incoming) = response.into_parts();
     if head.status != StatusCode::OK {
         return Err(unreadable(&format!(

@@ -13,8 +13,8 @@ use hyper::{Method, Request};
 use self::confine::Confiner;
 use super::input::MetricsCall;
 use super::{
-    Enforced, Enforcement, Filter, Origin, OwnAnswer, ResponsePlan, UpstreamTarget, guard,
-    query_size,
+    Enforced, Enforcement, Filter, MetadataPlan, Origin, OwnAnswer, ResponsePlan, UpstreamTarget,
+    guard, query_size,
 };
 use crate::auth::Caller;
 use crate::body::budget::Budget;
@@ -108,10 +108,20 @@ fn restricted(
         Endpoint::ScrapePools => {
             return rebuild.scrape_pools(Filter::ScrapePools(Arc::clone(caller)));
         }
-        Endpoint::Metadata => ResponsePlan::Filter(Filter::Metadata {
-            names: Box::new(rebuild.metric_names(matchers)?),
-            limit: local.metadata_limit,
-        }),
+        Endpoint::TargetsMetadata => {
+            ResponsePlan::Filter(Filter::TargetsMetadata(Arc::clone(caller)))
+        }
+        Endpoint::Metadata => {
+            let metric = sent.iter().find(|(name, _)| *name == "metric");
+            let metric = metric.map(|(_, value)| value.to_owned());
+            ResponsePlan::Filter(Filter::Metadata(Box::new(MetadataPlan {
+                caller: Arc::clone(caller),
+                names: rebuild.metric_names(matchers)?,
+                targets: rebuild.targets_metadata(matchers, metric.as_deref())?,
+                metric: metric.filter(|metric| !metric.is_empty()),
+                limits: local.metadata,
+            })))
+        }
         _ => ResponsePlan::Scrub(origin),
     };
     rebuild.form(&sent, plan)
@@ -255,6 +265,24 @@ impl Rebuild<'_> {
         form.push("start", names_since());
         let rebuild = Rebuild {
             endpoint: &names,
+            ..*self
+        };
+        rebuild.form(&form, ResponsePlan::Stream)
+    }
+
+    /// The side request of a metadata call: what the tenants' own targets say of their metrics.
+    fn targets_metadata(
+        &self,
+        matchers: &Matchers,
+        metric: Option<&str>,
+    ) -> Result<Enforced, ProxyError> {
+        let mut form = Form::default();
+        form.push("match_target", format!("{{{}}}", matchers.promql()));
+        if let Some(metric) = metric {
+            form.push("metric", metric.to_owned());
+        }
+        let rebuild = Rebuild {
+            endpoint: &Endpoint::TargetsMetadata,
             ..*self
         };
         rebuild.form(&form, ResponsePlan::Stream)

@@ -240,7 +240,7 @@ async fn p12_endpoints_without_confinement_are_closed() {
         ("POST", "/api/v1/receive"),
         ("POST", "/api/v1/otlp/v1/metrics"),
         ("GET", "/api/v1/query_explain?query=up"),
-        ("GET", "/api/v1/targets/metadata"),
+        ("GET", "/api/v1/targets/metadata/x"),
         ("GET", "/api/v1/targets/relabel_steps"),
         ("GET", "/api/v1/scrape_pools/config"),
         ("GET", "/api/v1/alertmanagers"),

@@ -13,8 +13,9 @@
 #   the block's index; `populateWithDelSeriesIterator` and `blockSeriesSet`, behind `series`, drop chunks outside the window.
 set -euo pipefail
 
-command -v prometheus >/dev/null || { apt-get update -qq; apt-get install -y -qq --no-install-recommends prometheus; }
-command -v curl >/dev/null || apt-get install -y -qq --no-install-recommends curl
+missing=()
+for tool in prometheus curl; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+if ((${#missing[@]})); then apt-get update -qq; apt-get install -y -qq --no-install-recommends "${missing[@]}"; fi
 version=$(prometheus --version 2>&1 | head -1)
 echo "$version"
 case $version in *" 2.42.0"*) ;; *) echo "CHANGED: this finding is about Prometheus 2.42.0 of Debian 12"; exit 1 ;; esac

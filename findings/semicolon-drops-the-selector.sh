@@ -9,15 +9,15 @@
 #   With `%3B` all three do what was asked.
 # Who meets it: whoever builds URLs by hand, with `curl -g`, or with `new URL(...)` in JavaScript, which keeps `;`.
 #   Regular expressions over `a;b` are common, since relabelling joins source labels with `;` by default.
-#   The list of values looks like a working answer. A proxy that parses the query with a URL library of another
-#   language sees the selector that the Go server behind it does not.
+#   The list of values looks like a working answer. Whoever builds the URL, proxies too, has to write `%3B`.
 # Source: Go 1.17 release notes, net/url ("rejects semicolons"); net/http `Request.FormValue` ignores the error of
 #   `ParseMultipartForm`, `ParseForm` returns it. prometheus/prometheus web/api/v1/api.go: `series` calls `ParseForm`
 #   and checks it, `labelValues` reads `r.Form` after a `FormValue`.
 set -euo pipefail
 
-command -v prometheus >/dev/null || { apt-get update -qq; apt-get install -y -qq --no-install-recommends prometheus; }
-command -v curl >/dev/null || apt-get install -y -qq --no-install-recommends curl
+missing=()
+for tool in prometheus curl; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+if ((${#missing[@]})); then apt-get update -qq; apt-get install -y -qq --no-install-recommends "${missing[@]}"; fi
 version=$(prometheus --version 2>&1 | head -1)
 echo "$version"
 case $version in *" 2.42.0"*) ;; *) echo "CHANGED: this finding is about Prometheus 2.42.0 of Debian 12"; exit 1 ;; esac

@@ -17,8 +17,11 @@ pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + plain
 }
 
-/// Without short-circuits, which would keep the compiler from comparing many bytes at once.
 #[inline]
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without branches, many bytes are compared at once"
+)]
 fn ends_run(byte: u8) -> bool {
     (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }

@@ -94,7 +94,7 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shares::{By, Group, UseGauge};
+    use crate::shares::{ExceededShare, Group, UseGauge};
 
     fn budget(limit: usize) -> Budget {
         Budget {
@@ -132,9 +132,12 @@ mod tests {
                 by,
             })
         };
-        assert_eq!(share.resize(10), exceeded(By::Group(Group::Tenants)));
-        assert_eq!(share.resize(13), exceeded(By::All));
-        assert_eq!(share.resize(usize::MAX), exceeded(By::All));
+        assert_eq!(
+            share.resize(10),
+            exceeded(ExceededShare::Group(Group::Tenants))
+        );
+        assert_eq!(share.resize(13), exceeded(ExceededShare::Pool));
+        assert_eq!(share.resize(usize::MAX), exceeded(ExceededShare::Pool));
         assert_eq!(held(&budget), 6);
         share.resize(2).unwrap();
         assert_eq!(held(&budget), 2);

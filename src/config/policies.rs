@@ -214,7 +214,7 @@ fn refused(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Expected> {
     let mut section = r.section(field)?;
     let status = section.optional(r, "status", |r, field| {
         let status = values::count(r, field, 400..=599)?;
-        u16::try_from(status).map_err(|_| r.error(field, "is no status"))
+        u16::try_from(status).map_err(|_| r.error(field, "is not a status"))
     });
     let reason = section.optional(r, "reason", values::text);
     section.finish(r)?;

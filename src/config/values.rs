@@ -164,7 +164,7 @@ pub(super) fn size(
     let source = any_text(r, field)?;
     let Some(bytes) = parse_size(source) else {
         let message = format!(
-            "{} is no size: write bytes as a number, or a number with KiB, MiB or GiB like 64KiB",
+            "{} is not a size: write bytes as a number, or a number with KiB, MiB or GiB like 64KiB",
             shown(source)
         );
         return Err(r.error(field, message));
@@ -231,7 +231,7 @@ fn any_duration(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Duration> {
     let source = any_text(r, field)?;
     parse_duration(source).ok_or_else(|| {
         let message = format!(
-            "{} is no duration: write numbers with d, h, m, s or ms like 30s or 1h30m",
+            "{} is not a duration: write numbers with d, h, m, s or ms like 30s or 1h30m",
             shown(source)
         );
         r.error(field, message)

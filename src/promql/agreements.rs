@@ -16,6 +16,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
 use super::scan::Scan;
+use super::splice::inserted;
 use crate::tenancy::Matchers;
 
 /// Bounded by bytes. What is confined by other rules needs one of its own.
@@ -86,12 +87,14 @@ const OURS: u8 = 1;
 
 /// The shape of a confined query.
 pub(super) fn shape(text: &str, scan: &Scan, matchers: &Matchers) -> Vec<u8> {
-    let (bytes, ours) = (text.as_bytes(), matchers.promql().as_bytes());
+    let bytes = text.as_bytes();
     let mut shape = Vec::with_capacity(bytes.len());
     let mut copied = 0;
-    let mut sites = scan.sites.iter().map(|site| site.at).peekable();
+    let mut sites = scan.sites.iter().peekable();
     for content in &scan.contents {
-        while let Some(at) = sites.next_if(|at| *at <= content.start) {
+        while let Some(site) = sites.next_if(|site| site.at <= content.start) {
+            // Which of the two texts it is, depends on what the shape has around it.
+            let (at, ours) = (site.at, inserted(*site, matchers).as_bytes());
             if bytes.get(at..).is_some_and(|rest| rest.starts_with(ours)) {
                 shape.extend_from_slice(bytes.get(copied..at).unwrap_or_default());
                 shape.push(OURS);
@@ -210,6 +213,7 @@ mod tests {
             ("a{b=\"é\"}", "a{§,b=\"é\"}"),
             (r#"sum by ("a b") (c)"#, r#"sum by ("a b") (c{§})"#),
             (r#"a{tenant_id="acme"}"#, r#"a{§,tenant_id="x"}"#),
+            (r#"absent(a{b="c"}) + a"#, r#"absent(a{§,b="x"}) + a{§}"#),
         ] {
             assert_eq!(shape_of(query), shape, "{query}");
         }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use regex::{Regex, RegexBuilder};
 
 use super::cursor::{Cursor, is_label_start};
+use super::pattern;
 use super::refusal::{Problem, Refusal};
 use crate::query_size::unquote;
 use crate::tenancy::LabelMatcher;
@@ -165,6 +166,17 @@ impl<'q> Matcher<'q> {
             (Op::Regex, Named::All) => unquote(self.value).is_some_and(|v| *v == *b".+"),
             _ => false,
         }
+    }
+
+    /// Whether the empty value fulfils the matcher, and so series without the label do. `None` if
+    /// that is not certain, as of what Prometheus may not be able to read.
+    pub(super) fn matches_empty(&self) -> Option<bool> {
+        let value = unquote(self.value)?;
+        if !self.op.is_regex() {
+            return Some(value.is_empty() == (self.op == Op::Equal));
+        }
+        let matches = pattern::matches_empty(std::str::from_utf8(&value).ok()?)?;
+        Some(matches == (self.op == Op::Regex))
     }
 
     fn named(&self) -> Named<'_> {
@@ -338,6 +350,32 @@ mod tests {
             assert_eq!(
                 matcher.may_reveal_foreign(&own()),
                 reveals,
+                "{op:?} {value}"
+            );
+        }
+    }
+
+    #[test]
+    fn empty_value_is_matched_as_the_operator_says() {
+        for (op, value, matches) in [
+            (Op::Equal, "\"\"", Some(true)),
+            (Op::Equal, "``", Some(true)),
+            (Op::Equal, "\"a\"", Some(false)),
+            (Op::Equal, r#""\q""#, None),
+            (Op::NotEqual, "\"\"", Some(false)),
+            (Op::NotEqual, "\"a\"", Some(true)),
+            (Op::Regex, "\".*\"", Some(true)),
+            (Op::Regex, "\".+\"", Some(false)),
+            (Op::Regex, "\"a|\"", Some(true)),
+            (Op::Regex, "\"(\"", None),
+            (Op::Regex, r#""\xff""#, None),
+            (Op::NotRegex, "\".*\"", Some(false)),
+            (Op::NotRegex, "\".+\"", Some(true)),
+            (Op::NotRegex, "\"a|b\"", Some(true)),
+        ] {
+            assert_eq!(
+                matcher(op, value).matches_empty(),
+                matches,
                 "{op:?} {value}"
             );
         }

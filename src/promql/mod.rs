@@ -28,12 +28,14 @@
 //! `verify` scans and parses the result again, and refuses it if the readings differ. The parser is
 //! asked once for all queries of the same shape (`agreements`).
 //!
-//! # What differs from a private store
+//! # Where more matchers would change the answer
 //!
-//! - `{}` and `{tenant_id=~".*"}` are a 400 in Prometheus ("at least one non-empty matcher").
-//!   Here our matcher is that one, so they mean "all my series".
-//! - `absent(x)` and `absent_over_time(x)` turn equality matchers into labels, so their results
-//!   carry the caller's own tenant label.
+//! - `{}` and `{tenant_id=~".*"}` are an error in Prometheus ("at least one non-empty matcher"), and
+//!   with our matcher they no longer would be. So they are refused here, in the same words.
+//! - `absent(x)` and `absent_over_time(x)` make a label of each label that has a single matcher with
+//!   `=`; a regular expression never makes one. So inside of these calls ours is one for a single
+//!   tenant too (`tenant_id=~"acme"`), and comes first: it has no part in the result's labels, and
+//!   those of the query's own matchers are the same as without it.
 //! - `info()` is confined in one form only, see [`InfoHint`].
 
 mod agreements;
@@ -41,6 +43,7 @@ mod cursor;
 mod duration;
 mod lookback;
 mod matcher;
+mod pattern;
 mod refusal;
 mod scan;
 mod shared;
@@ -137,7 +140,13 @@ fn confine_kind(
             _ => Ok(()),
         }
     })?;
-    let confined = splice(text, &scan.sites, matchers)?;
+    if let (Kind::Expression, Some(at)) = (kind, scan.unselective) {
+        return Err(Refusal::Malformed {
+            problem: Problem::Unselective,
+            at: Position::at_offset(text, at),
+        });
+    }
+    let confined = splice(text, &scan, matchers)?;
     verify(text, kind, &confined, matchers, agreements)?;
     Ok(confined)
 }

@@ -104,6 +104,9 @@ pub enum Problem {
     Fill,
     #[error("expected one metric selector and nothing else")]
     NotOneSelector,
+    /// Prometheus' own words (`promql/parser/parse.go`).
+    #[error("vector selector must contain at least one non-empty matcher")]
+    Unselective,
     #[error("NUL and U+FFFD are not accepted")]
     Forbidden,
 }

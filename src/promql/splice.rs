@@ -1,7 +1,7 @@
 //! Inserts matchers into a query and leaves every other byte as it is.
 
 use super::refusal::Refusal;
-use super::scan::{Form, Site};
+use super::scan::{Form, Scan, Site};
 use crate::tenancy::Matchers;
 
 /// The longest confined query. A thousand tenants in a thousand selectors are too much for a
@@ -14,6 +14,7 @@ const MAX_CONFINED_BYTES: usize = 4 * 1024 * 1024;
 pub struct Confined {
     text: String,
     insertions: Box<[Insertion]>,
+    is_unselective: bool,
 }
 
 /// One insertion into a query.
@@ -33,6 +34,12 @@ impl Confined {
     /// What was inserted, in order.
     pub fn insertions(&self) -> &[Insertion] {
         &self.insertions
+    }
+
+    /// Whether the empty value fulfilled all matchers of a selector of the original. Of queries, which
+    /// are refused then, it never did.
+    pub fn was_unselective(&self) -> bool {
+        self.is_unselective
     }
 
     /// How many selectors there are.
@@ -76,14 +83,19 @@ impl Confined {
     }
 }
 
-/// Inserts the matchers at the sites, which are in order.
-pub(super) fn splice(
-    query: &str,
-    sites: &[Site],
-    matchers: &Matchers,
-) -> Result<Confined, Refusal> {
-    let matchers = matchers.promql();
-    let longest = matchers.len() + "{}".len();
+/// The matchers as they are inserted at a site.
+pub(super) fn inserted(site: Site, matchers: &Matchers) -> &str {
+    if site.in_absent {
+        matchers.promql_without_equality()
+    } else {
+        matchers.promql()
+    }
+}
+
+/// Inserts the matchers at the sites of a scan, which are in order.
+pub(super) fn splice(query: &str, scan: &Scan, matchers: &Matchers) -> Result<Confined, Refusal> {
+    let sites = &scan.sites;
+    let longest = matchers.promql_without_equality().len() + "{}".len();
     let bytes = query.len() + sites.len() * longest;
     if bytes > MAX_CONFINED_BYTES {
         return Err(Refusal::ConfinedTooLong {
@@ -97,6 +109,7 @@ pub(super) fn splice(
     for site in sites {
         text.push_str(query.get(copied..site.at).unwrap_or_default());
         copied = site.at;
+        let matchers = inserted(*site, matchers);
         let start = text.len();
         match site.form {
             Form::Bare => {
@@ -119,5 +132,6 @@ pub(super) fn splice(
     Ok(Confined {
         text,
         insertions: insertions.into(),
+        is_unselective: scan.unselective.is_some(),
     })
 }

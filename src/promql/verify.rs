@@ -10,8 +10,8 @@ use promql_parser::parser::{self, Expr, VectorSelector};
 use super::Refusal;
 use super::agreements::{Agreements, Verdict};
 use super::matcher::Op;
-use super::scan::{Form, Kind, Scan, scan};
-use super::splice::Confined;
+use super::scan::{Form, Kind, Scan, makes_labels_of_matchers, scan};
+use super::splice::{Confined, inserted};
 use crate::tenancy::{LabelMatcher, Matchers};
 
 /// The largest query that is given to `promql-parser` 0.11, which is recursive in the depth of a
@@ -70,7 +70,7 @@ fn every_site_is_ours(text: &str, scan: &Scan, matchers: &Matchers) -> bool {
         site.form == Form::Braced
             && text
                 .get(site.at..)
-                .and_then(|inside| inside.strip_prefix(matchers.promql()))
+                .and_then(|inside| inside.strip_prefix(inserted(*site, matchers)))
                 .is_some_and(|after| after.starts_with([',', '}']))
     })
 }
@@ -114,41 +114,44 @@ pub(super) fn verdict_of_tree(text: &str, selectors: usize, matchers: &Matchers)
 
 fn tree_agrees(tree: &Expr, selectors: usize, matchers: &Matchers) -> bool {
     let mut found = 0;
-    let mut pending = vec![tree];
-    while let Some(node) = pending.pop() {
+    // Each with whether it is inside of a call that makes labels of matchers.
+    let mut pending = vec![(tree, false)];
+    while let Some((node, in_absent)) = pending.pop() {
         let selector = match node {
             Expr::VectorSelector(selector) => selector,
             Expr::MatrixSelector(range) => &range.vs,
             Expr::Aggregate(aggregate) => {
-                pending.push(&aggregate.expr);
-                pending.extend(aggregate.param.as_deref());
+                pending.push((&aggregate.expr, in_absent));
+                pending.extend(aggregate.param.as_deref().map(|param| (param, in_absent)));
                 continue;
             }
             Expr::Binary(binary) => {
-                pending.extend([&*binary.lhs, &*binary.rhs]);
+                pending.extend([(&*binary.lhs, in_absent), (&*binary.rhs, in_absent)]);
                 continue;
             }
             Expr::Call(call) => {
-                pending.extend(call.args.args.iter().map(|argument| &**argument));
+                let in_absent = in_absent || makes_labels_of_matchers(call.func.name);
+                let arguments = call.args.args.iter();
+                pending.extend(arguments.map(|argument| (&**argument, in_absent)));
                 continue;
             }
             Expr::Unary(unary) => {
-                pending.push(&unary.expr);
+                pending.push((&unary.expr, in_absent));
                 continue;
             }
             Expr::Paren(paren) => {
-                pending.push(&paren.expr);
+                pending.push((&paren.expr, in_absent));
                 continue;
             }
             Expr::Subquery(subquery) => {
-                pending.push(&subquery.expr);
+                pending.push((&subquery.expr, in_absent));
                 continue;
             }
             Expr::NumberLiteral(_) | Expr::StringLiteral(_) => continue,
             // Not made by the parser.
             Expr::Extension(_) => return false,
         };
-        if !carries_all(selector, matchers) {
+        if !carries_all(selector, in_absent, matchers) {
             return false;
         }
         found += 1;
@@ -156,16 +159,22 @@ fn tree_agrees(tree: &Expr, selectors: usize, matchers: &Matchers) -> bool {
     found == selectors
 }
 
-fn carries_all(selector: &VectorSelector, matchers: &Matchers) -> bool {
+fn carries_all(selector: &VectorSelector, in_absent: bool, matchers: &Matchers) -> bool {
     let of_selector = &selector.matchers;
     of_selector.or_matchers.is_empty()
-        && matchers
-            .iter()
-            .all(|ours| of_selector.matchers.iter().any(|m| is_same(m, ours)))
+        && matchers.iter().all(|ours| {
+            let value: Cow<'_, str> = if in_absent {
+                ours.pattern()
+            } else {
+                ours.value().into()
+            };
+            let mut all = of_selector.matchers.iter();
+            all.any(|parsed| is_same(parsed, ours, &value))
+        })
 }
 
-fn is_same(parsed: &ParsedMatcher, ours: &LabelMatcher) -> bool {
-    parsed.op == ParsedOp::Equal && parsed.name == ours.label() && parsed.value == ours.value()
+fn is_same(parsed: &ParsedMatcher, ours: &LabelMatcher, value: &str) -> bool {
+    parsed.op == ParsedOp::Equal && parsed.name == ours.label() && parsed.value == value
 }
 
 #[cfg(test)]
@@ -173,7 +182,7 @@ mod tests {
     use super::super::scan::Site;
     use super::super::splice::splice;
     use super::*;
-    use crate::promql::tests::{acme, acme_and_globex};
+    use crate::promql::tests::{acme, acme_and_globex, label_matcher};
     use crate::promql::{ForeignMatchers, confine};
 
     /// No agreement from before.
@@ -183,9 +192,23 @@ mod tests {
 
     /// Verifies a query with matchers at these sites only.
     fn verify_spliced_at(query: &str, sites: &[(usize, Form)]) -> Result<(), Refusal> {
-        let sites: Vec<Site> = sites.iter().map(|&(at, form)| Site { at, form }).collect();
-        let confined = splice(query, &sites, &acme()).unwrap();
+        let site = |&(at, form): &(usize, Form)| Site {
+            at,
+            form,
+            in_absent: false,
+        };
+        let confined = splice_at(query, sites.iter().map(site).collect());
         verify(query, Kind::Expression, &confined, &acme(), &none())
+    }
+
+    fn splice_at(query: &str, sites: Vec<Site>) -> Confined {
+        let scan = Scan {
+            sites,
+            contents: Vec::new(),
+            nodes: 1,
+            unselective: None,
+        };
+        splice(query, &scan, &acme()).unwrap()
     }
 
     #[test]
@@ -215,20 +238,66 @@ mod tests {
 
     #[test]
     fn text_changed_beyond_the_insertions_is_refused() {
-        let confined = splice(
-            "a",
-            &[Site {
-                at: 1,
-                form: Form::Bare,
-            }],
-            &acme(),
-        )
-        .unwrap();
+        let site = Site {
+            at: 1,
+            form: Form::Bare,
+            in_absent: false,
+        };
+        let confined = splice_at("a", vec![site]);
         let proof = verify("a", Kind::Selector, &confined, &acme(), &none());
         assert_eq!(proof, Ok(()));
         for other in ["b", "a ", "", "aa"] {
             let verdict = verify(other, Kind::Selector, &confined, &acme(), &none());
             assert_eq!(verdict, Err(Refusal::Disagreement));
+        }
+    }
+
+    /// A matcher that would be a label of the answer, or a pattern where none is needed.
+    #[test]
+    fn matchers_of_the_other_kind_are_refused() {
+        for (query, at, in_absent) in [
+            ("absent(a)", 8, true),
+            ("absent_over_time(a[5m])", 18, true),
+            ("absent(sum(a))", 12, true),
+            ("absent(b) + a", 13, false),
+            ("abs(a)", 5, false),
+            ("absent + a", 10, false),
+            ("ABSENT(a)", 8, false),
+        ] {
+            for claimed in [in_absent, !in_absent] {
+                let mut scan = scan(query, Kind::Expression, 10, |_| Ok(())).unwrap();
+                let site = scan.sites.iter_mut().find(|site| site.at == at).unwrap();
+                site.in_absent = claimed;
+                let confined = splice(query, &scan, &acme()).unwrap();
+                let verdict = verify(query, Kind::Expression, &confined, &acme(), &none());
+                assert_eq!(verdict.is_ok(), claimed == in_absent, "{query} {claimed}");
+            }
+        }
+    }
+
+    #[test]
+    fn tree_check_knows_which_matchers_belong_into_absent() {
+        let text = |query: &str| {
+            query
+                .replace('≈', r#"{tenant_id= "b\\.c"}"#)
+                .replace('§', r#"{tenant_id="b.c"}"#)
+        };
+        let matchers = Matchers::new(label_matcher("tenant_id", &["b.c"]), []);
+        for (query, verdict) in [
+            ("absent(a≈)", Verdict::Agrees),
+            ("absent((a≈))", Verdict::Agrees),
+            ("absent_over_time(a≈[5m])", Verdict::Agrees),
+            ("absent(-sum(a≈))", Verdict::Agrees),
+            ("absent(a§)", Verdict::Disagrees),
+            ("absent(abs(a§))", Verdict::Disagrees),
+            ("abs(a§)", Verdict::Agrees),
+            ("abs(a≈)", Verdict::Disagrees),
+        ] {
+            assert_eq!(
+                verdict_of_tree(&text(query), 1, &matchers),
+                verdict,
+                "{query}"
+            );
         }
     }
 

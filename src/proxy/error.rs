@@ -12,7 +12,7 @@ use crate::grpc::status::{Code, Status};
 use crate::headers;
 use crate::prometheus::errors::error_json;
 use crate::reason::Reason;
-use crate::shares::{By, Exceeded};
+use crate::shares::{Exceeded, ExceededShare};
 use crate::telemetry::audit::Redaction;
 
 /// The kind of error, which determines the status and the label in the metrics.
@@ -316,8 +316,8 @@ impl ProxyError {
 impl From<Exceeded> for ProxyError {
     fn from(exceeded: Exceeded) -> Self {
         let kind = match exceeded.by {
-            By::All => ErrorKind::Overloaded,
-            By::Group(_) | By::Subject => ErrorKind::TooManyRequests,
+            ExceededShare::Pool => ErrorKind::Overloaded,
+            ExceededShare::Group(_) | ExceededShare::Subject => ErrorKind::TooManyRequests,
         };
         Self::new(kind, exceeded.to_string())
             .because(exceeded.reason())

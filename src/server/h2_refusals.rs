@@ -1,11 +1,14 @@
 //! What the HTTP/2 library refuses by itself is answered in our words.
 //!
-//! It knows two refusals: a malformed request's stream is reset (RFC 9113 §8.1.1), and one whose
-//! headers are too long gets a 431 without a body. Both are known as frames when they are written:
-//! the reset of a stream that has no answer yet, and headers that are a status and nothing else, for
-//! those of a request that was served have a date. In their place goes an answer with a body. It is
-//! a few hundred bytes that the library's flow control does not count, once a stream; the client
-//! gives them back with its next `WINDOW_UPDATE`.
+//! It resets the stream of a malformed request (RFC 9113 §8.1.1), and answers one whose headers are
+//! too long with a 431 without a body. Both are known as frames when they are written: the reset of
+//! a stream that has no answer yet, and headers that are a status and nothing else, for those of a
+//! request that was served have a date. In their place goes an answer with a body. It is a few
+//! hundred bytes that the library's flow control does not count, once a stream; the client gives
+//! them back with its next `WINDOW_UPDATE`.
+//!
+//! Where it can no longer read the connection it ends it. There is no stream to answer on then, but
+//! the `GOAWAY` can say why: many clients show its debug data (RFC 9113 §6.8).
 //!
 //! Its headers are literals that are not indexed (RFC 7541 §6.2.2), so that both sides' tables stay
 //! as the library left them.
@@ -27,10 +30,17 @@ const FRAME_HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const NO_ERROR: u32 = 0;
 const PROTOCOL_ERROR: u32 = 1;
+const COMPRESSION_ERROR: u32 = 9;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// What the library says of headers that are so long that it reads none of them
+/// (h2's `codec/framed_read.rs`).
+const HEADERS_WAY_TOO_LARGE: [&[u8]; 2] = [b"header_list_way_too_large", b"too_many_continuations"];
 
 /// `:status 400` of the static table (RFC 7541, appendix A).
 const STATUS_400: &[u8] = &[0x8c];
@@ -86,6 +96,8 @@ enum Refused {
     HeadersTooLarge(u32, Bytes),
     /// Its reset: what is left of it is to be discarded, but nothing has failed.
     AfterTooLarge(u32),
+    /// The connection, by a `GOAWAY` that begins so: the last stream and the code.
+    Connection([u8; 8], Unread),
 }
 
 /// What the next bytes are.
@@ -149,6 +161,11 @@ impl Frames {
                 let block = Bytes::copy_from_slice(payload);
                 Some(Refused::HeadersTooLarge(stream, block))
             }
+            GOAWAY => {
+                let (beginning, debug_data) = payload.split_first_chunk::<8>()?;
+                let code = u32::from_be_bytes(*beginning.last_chunk()?);
+                Some(Refused::Connection(*beginning, unread(code, debug_data)?))
+            }
             _ => None,
         }
     }
@@ -168,6 +185,16 @@ impl Frames {
             self.left = end.saturating_sub(length);
             at = end;
         }
+    }
+}
+
+/// Why a connection is ended; `None` if no request is to blame, or if it has our words already.
+fn unread(code: u32, debug_data: &[u8]) -> Option<Unread> {
+    match code {
+        COMPRESSION_ERROR if debug_data.is_empty() => Some(Unread::Headers),
+        ENHANCE_YOUR_CALM if HEADERS_WAY_TOO_LARGE.contains(&debug_data) => Some(Unread::Headers),
+        PROTOCOL_ERROR if debug_data.is_empty() => Some(Unread::Http2),
+        _ => None,
     }
 }
 
@@ -216,6 +243,7 @@ impl<S> AnsweredH2<S> {
                     frames.too_large = Some(stream);
                 }
                 Refused::AfterTooLarge(_) => frames.too_large = None,
+                Refused::Connection(..) => {}
             }
         }
         self.answer = answer(&self.refusals, refused);
@@ -240,6 +268,11 @@ fn answer(refusals: &Refusals, refused: Refused) -> Bytes {
             put_answer(&mut out, &answer, stream, &block);
         }
         Refused::AfterTooLarge(stream) => stop(&mut out, stream),
+        Refused::Connection(beginning, unread) => {
+            let answer = refusals.answer(unread, b"", Version::HTTP_2);
+            let payload = [&beginning, &answer.body()[..]].concat();
+            put_frame(&mut out, GOAWAY, 0, 0, &payload);
+        }
     }
     out.freeze()
 }
@@ -403,6 +436,32 @@ mod tests {
         }
         let malformed = Next::Replace(13, Refused::Malformed(7));
         assert_eq!(frames.next(&reset(7, PROTOCOL_ERROR)), malformed);
+    }
+
+    #[test]
+    fn connections_ended_for_a_request_are_told_apart() {
+        let goaway = |code: u32, debug_data: &[u8]| {
+            let payload = [&[0; 4], &code.to_be_bytes(), debug_data].concat();
+            let bytes = frame(GOAWAY, 0, 0, &payload);
+            match Frames::default().next(&bytes) {
+                Next::Pass(_) => None,
+                Next::Replace(length, Refused::Connection(_, unread)) => {
+                    assert_eq!(length, bytes.len());
+                    Some(unread)
+                }
+                other @ Next::Replace(..) => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(goaway(COMPRESSION_ERROR, b""), Some(Unread::Headers));
+        for debug_data in HEADERS_WAY_TOO_LARGE {
+            let unread = goaway(ENHANCE_YOUR_CALM, debug_data);
+            assert_eq!(unread, Some(Unread::Headers));
+        }
+        assert_eq!(goaway(PROTOCOL_ERROR, b""), Some(Unread::Http2));
+        // A drain, a flood of resets, and what was replaced before.
+        assert_eq!(goaway(NO_ERROR, b""), None);
+        assert_eq!(goaway(ENHANCE_YOUR_CALM, b"too_many_resets"), None);
+        assert_eq!(goaway(PROTOCOL_ERROR, b"ours"), None);
     }
 
     #[test]

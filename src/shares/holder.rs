@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::{By, Group, Resource, WEIGHT};
+use super::{ExceededShare, Group, Resource, WEIGHT};
 
 /// A caller's use of the pools, and that of its tenants. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -224,7 +224,12 @@ impl Holder {
 
     /// Counts `more` for every party, or for none if one of them would exceed its share; `free` is
     /// what is left of the pool after that.
-    pub(super) fn take(&self, resource: Resource, more: u64, free: u64) -> Result<(), By> {
+    pub(super) fn take(
+        &self,
+        resource: Resource,
+        more: u64,
+        free: u64,
+    ) -> Result<(), ExceededShare> {
         let parties = &*self.0;
         let threshold = parties.group.weight().saturating_mul(free);
         let mut left = threshold;
@@ -233,7 +238,7 @@ impl Holder {
             if used > threshold && used > 1 {
                 let counted = parties.groups.iter().take(index + 1);
                 counted.for_each(|group| group.subtract(resource, more));
-                return Err(By::Group(parties.group));
+                return Err(ExceededShare::Group(parties.group));
             }
             left = left.min(threshold.saturating_sub(used));
         }
@@ -241,7 +246,7 @@ impl Holder {
             let used = subject.add(resource, more);
             if used > WEIGHT.saturating_mul(left) && used > 1 {
                 self.give_back(resource, more);
-                return Err(By::Subject);
+                return Err(ExceededShare::Subject);
             }
         }
         Ok(())

@@ -85,14 +85,14 @@ pub struct Exceeded {
     pub resource: Resource,
     /// The limit of the pool.
     pub limit: u64,
-    pub by: By,
+    pub by: ExceededShare,
 }
 
 /// Whose share of a resource is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum ExceededShare {
     /// The whole pool is in use.
-    All,
+    Pool,
     /// The share of one of the caller's tenants, or of a group that counts as one.
     Group(Group),
     /// The caller's own part of its tenants' shares.
@@ -125,14 +125,18 @@ impl Group {
 impl Exceeded {
     pub fn reason(&self) -> Reason {
         match (self.resource, self.by) {
-            (Resource::Requests, By::All) => Reason::Overloaded,
-            (Resource::Requests, By::Group(_) | By::Subject) => Reason::RequestsShare,
-            (Resource::IncompleteBodies, By::All) => Reason::IncompleteBodies,
-            (Resource::IncompleteBodies, By::Group(_) | By::Subject) => {
+            (Resource::Requests, ExceededShare::Pool) => Reason::Overloaded,
+            (Resource::Requests, ExceededShare::Group(_) | ExceededShare::Subject) => {
+                Reason::RequestsShare
+            }
+            (Resource::IncompleteBodies, ExceededShare::Pool) => Reason::IncompleteBodies,
+            (Resource::IncompleteBodies, ExceededShare::Group(_) | ExceededShare::Subject) => {
                 Reason::IncompleteBodiesShare
             }
-            (Resource::BufferedBytes, By::All) => Reason::BufferedBytes,
-            (Resource::BufferedBytes, By::Group(_) | By::Subject) => Reason::BufferedBytesShare,
+            (Resource::BufferedBytes, ExceededShare::Pool) => Reason::BufferedBytes,
+            (Resource::BufferedBytes, ExceededShare::Group(_) | ExceededShare::Subject) => {
+                Reason::BufferedBytesShare
+            }
         }
     }
 }
@@ -141,12 +145,22 @@ impl std::fmt::Display for Exceeded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let all = self.resource.described(self.limit);
         let who = match self.by {
-            By::All => return write!(f, "all of the {all} are in use; try again in a moment"),
-            By::Group(Group::Tenants) => "one of your tenants already has its share",
-            By::Group(Group::AllTenants) => "callers with all tenants already have their share",
-            By::Group(Group::NoTenants) => "callers without tenants already have their share",
-            By::Group(Group::Anonymous) => "callers without a token already have their share",
-            By::Subject => "you already have your share, as one of your tenant's callers,",
+            ExceededShare::Pool => {
+                return write!(f, "all of the {all} are in use; try again in a moment");
+            }
+            ExceededShare::Group(Group::Tenants) => "one of your tenants already has its share",
+            ExceededShare::Group(Group::AllTenants) => {
+                "callers with all tenants already have their share"
+            }
+            ExceededShare::Group(Group::NoTenants) => {
+                "callers without tenants already have their share"
+            }
+            ExceededShare::Group(Group::Anonymous) => {
+                "callers without a token already have their share"
+            }
+            ExceededShare::Subject => {
+                "you already have your share, as one of your tenant's callers,"
+            }
         };
         write!(f, "{who} of the {all}; try again in a moment")
     }
@@ -198,7 +212,7 @@ impl Pool {
             limit: self.limit,
             by,
         };
-        let before = taken.map_err(|_used| exceeded(By::All))?;
+        let before = taken.map_err(|_used| exceeded(ExceededShare::Pool))?;
         let free = self.limit.saturating_sub(before.saturating_add(more));
         holder.take(self.resource, more, free).map_err(|by| {
             self.used.inner().fetch_sub(more, Ordering::Relaxed);

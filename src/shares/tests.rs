@@ -15,7 +15,7 @@ fn take_all(pool: &Pool, holder: &Holder) -> Vec<Claim> {
     std::iter::from_fn(|| pool.take_one(holder).ok()).collect()
 }
 
-fn refused_by(pool: &Pool, holder: &Holder) -> By {
+fn refused_by(pool: &Pool, holder: &Holder) -> ExceededShare {
     pool.take_one(holder).unwrap_err().by
 }
 
@@ -25,7 +25,7 @@ fn lone_subject_gets_most_of_a_pool_and_never_all() {
     let one = caller(&shares, "one", &["a"]);
     let taken = take_all(&pool, &one);
     assert_eq!(taken.len(), 692, "9/13");
-    assert_eq!(refused_by(&pool, &one), By::Subject);
+    assert_eq!(refused_by(&pool, &one), ExceededShare::Subject);
     drop(taken);
     assert_eq!(pool.used(), 0);
 }
@@ -40,7 +40,10 @@ fn tenant_of_many_subjects_gets_three_quarters_at_most() {
     }
     assert_eq!(taken.len(), 750);
     let next = caller(&shares, "next", &["a"]);
-    assert_eq!(refused_by(&pool, &next), By::Group(Group::Tenants));
+    assert_eq!(
+        refused_by(&pool, &next),
+        ExceededShare::Group(Group::Tenants)
+    );
     let other = caller(&shares, "next", &["b"]);
     assert!(take_all(&pool, &other).len() > 100);
 }
@@ -113,7 +116,7 @@ fn callers_without_a_token_get_half() {
     assert_eq!(taken.len(), 5);
     assert_eq!(
         refused_by(&pool, shares.anonymous()),
-        By::Group(Group::Anonymous)
+        ExceededShare::Group(Group::Anonymous)
     );
 }
 
@@ -139,7 +142,10 @@ fn first_unit_is_granted_while_one_is_free() {
             taken.extend(pool.take_one(&caller(&shares, "s", &[tenant])).ok());
         }
         assert_eq!(taken.len(), limit);
-        assert_eq!(refused_by(&pool, &caller(&shares, "s", &["f"])), By::All);
+        assert_eq!(
+            refused_by(&pool, &caller(&shares, "s", &["f"])),
+            ExceededShare::Pool
+        );
     }
 }
 
@@ -150,7 +156,10 @@ fn lowered_limit_counts_what_was_taken_under_the_old_one() {
     let before = Pool::new(Resource::Requests, &used, 1000);
     let taken = take_all(&before, &caller(&shares, "s", &["a"]));
     let after = Pool::new(Resource::Requests, &used, 10);
-    assert_eq!(refused_by(&after, &caller(&shares, "s", &["b"])), By::All);
+    assert_eq!(
+        refused_by(&after, &caller(&shares, "s", &["b"])),
+        ExceededShare::Pool
+    );
     drop(taken);
     assert!(after.take_one(&caller(&shares, "s", &["b"])).is_ok());
 }

@@ -55,13 +55,7 @@ impl LabelMatcher {
     pub fn new(label: Arc<str>, tenants: TenantSet) -> Self {
         let (op, value) = match &*tenants.0 {
             [one] => (MatchOp::Equal, one.as_str().to_owned()),
-            several => {
-                let escaped: Vec<Cow<'_, str>> = several
-                    .iter()
-                    .map(|tenant| escape_re2(tenant.as_str()))
-                    .collect();
-                (MatchOp::Regex, escaped.join("|"))
-            }
+            several => (MatchOp::Regex, alternation(several)),
         };
         Self {
             label,
@@ -89,6 +83,14 @@ impl LabelMatcher {
         &self.value
     }
 
+    /// The value for `=~`, before PromQL quoting, also of a single tenant.
+    pub fn pattern(&self) -> Cow<'_, str> {
+        match self.op {
+            MatchOp::Equal => escape_re2(&self.value),
+            MatchOp::Regex => Cow::Borrowed(&self.value),
+        }
+    }
+
     /// Whether a series (rule, alert, target) whose label has this value matches. Without the label
     /// (`None`) it never does.
     pub fn admits(&self, value: Option<&str>) -> bool {
@@ -101,25 +103,22 @@ impl LabelMatcher {
 pub struct Matchers {
     all: Box<[LabelMatcher]>,
     promql: Arc<str>,
+    without_equality: Arc<str>,
 }
 
 impl Matchers {
     /// Combines a matcher with further ones, all of which must match.
     pub fn new(first: LabelMatcher, rest: impl IntoIterator<Item = LabelMatcher>) -> Self {
         let all: Box<[LabelMatcher]> = std::iter::once(first).chain(rest).collect();
-        let texts: Vec<String> = all
-            .iter()
-            .map(|matcher| {
-                let op = match matcher.op {
-                    MatchOp::Equal => "=",
-                    MatchOp::Regex => "=~",
-                };
-                format!("{}{op}\"{}\"", matcher.label, escape_promql(&matcher.value))
-            })
-            .collect();
+        let promql = written(&all, |matcher| match matcher.op {
+            MatchOp::Equal => ("=", Cow::Borrowed(matcher.value())),
+            MatchOp::Regex => ("=~", matcher.pattern()),
+        });
+        let without_equality = written(&all, |matcher| ("=~", matcher.pattern()));
         Self {
             all,
-            promql: texts.join(",").into(),
+            promql,
+            without_equality,
         }
     }
 
@@ -128,7 +127,12 @@ impl Matchers {
         &self.promql
     }
 
-    /// The same text, shared instead of copied.
+    /// The same, as regular expressions alone: `tenant_id=~"acme",env=~"prod|test"`.
+    pub fn promql_without_equality(&self) -> &str {
+        &self.without_equality
+    }
+
+    /// The text of [`promql`](Self::promql), shared instead of copied.
     pub fn shared_promql(&self) -> Arc<str> {
         Arc::clone(&self.promql)
     }
@@ -147,6 +151,30 @@ impl Matchers {
         self.iter()
             .all(|matcher| matcher.admits(value_of(matcher.label())))
     }
+}
+
+/// Writes matchers as they are between braces, each with the operator and value that `form` returns.
+fn written(
+    all: &[LabelMatcher],
+    form: impl Fn(&LabelMatcher) -> (&'static str, Cow<'_, str>),
+) -> Arc<str> {
+    let texts: Vec<String> = all
+        .iter()
+        .map(|matcher| {
+            let (op, value) = form(matcher);
+            format!("{}{op}\"{}\"", matcher.label, escape_promql(&value))
+        })
+        .collect();
+    texts.join(",").into()
+}
+
+/// A regular expression that exactly these tenants match; Prometheus anchors it.
+fn alternation(tenants: &[Tenant]) -> String {
+    let escaped: Vec<Cow<'_, str>> = tenants
+        .iter()
+        .map(|tenant| escape_re2(tenant.as_str()))
+        .collect();
+    escaped.join("|")
 }
 
 /// Escapes the operators of RE2, as Go's `regexp.QuoteMeta` does.
@@ -191,6 +219,21 @@ mod tests {
         );
         let several = Matchers::new(matcher(&["b|c", "a.*", "a.*"]), []);
         assert_eq!(several.promql(), r#"tenant_id=~"a\\.\\*|b\\|c""#);
+    }
+
+    #[test]
+    fn pattern_of_one_tenant_is_escaped_as_that_of_several() {
+        let env = || LabelMatcher {
+            label: "env".into(),
+            ..matcher(&["prod", "test"])
+        };
+        let matchers = Matchers::new(matcher(&["a.b\"\\"]), [env()]);
+        assert_eq!(
+            matchers.promql_without_equality(),
+            r#"tenant_id=~"a\\.b\"\\\\",env=~"prod|test""#
+        );
+        let several = Matchers::new(matcher(&["a", "b.c"]), [env()]);
+        assert_eq!(several.promql_without_equality(), several.promql());
     }
 
     #[test]

@@ -45,7 +45,7 @@ mod grammar_tests;
 pub use confine::{ConfinedMetrics, confine_metrics, confine_search, is_metrics, leaf_pipelines};
 pub use predicate::{TenantPredicate, UnwritableTenant};
 pub use refusal::{Position, Refusal, RefusalKind};
-pub use search::{OldSearch, go_duration};
+pub use search::{TagBasedSearch, go_duration};
 pub use size::{measure, measure_tag, measure_tags};
 pub use tags::tag_filter;
 

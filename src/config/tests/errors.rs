@@ -43,7 +43,7 @@ unknown: 1
         "3:5: listeners[0].adress: unknown key; did you mean `address`?",
         "6:10: upstreams[0].api: \"promethues\" is unknown; did you mean `prometheus`?",
         "7:10: upstreams[0].url: must be an absolute URL: http://… or https://…",
-        "8:25: upstreams[0].timeouts.connect: \"5\" is no duration: write numbers with d, h, m, s or ms like 30s or 1h30m",
+        "8:25: upstreams[0].timeouts.connect: \"5\" is not a duration: write numbers with d, h, m, s or ms like 30s or 1h30m",
         "8:39: upstreams[0].timeouts.body_idle: must be longer than zero",
         "9:5: upstreams[1]: must be a mapping, not a number",
         "12:7: tokens.issuers[0]: one of `discovery`, `jwks_url`, `jwks_file`, `pem_file`, `hmac_secret` and `hmac_secret_file` is required",
@@ -54,7 +54,7 @@ unknown: 1
         "17:10: tenancy.claim: is not a dotted path: a key is empty",
         "18:3: tenancy.claim: is given twice, first in line 17",
         "20:13: limits.requests: must be a whole number, not a text",
-        "21:15: limits.body_bytes: \"64KB\" is no size: write bytes as a number, or a number with KiB, MiB or GiB like 64KiB",
+        "21:15: limits.body_bytes: \"64KB\" is not a size: write bytes as a number, or a number with KiB, MiB or GiB like 64KiB",
         "22:1: log: has no value: write a mapping, or leave out the key",
         "23:1: unknown: unknown key; known here are `admin`, `audit`, `cache`, `compression`, `drain`, `limits`, `listeners`, `log`, `metrics`, `passthrough`, `promql`, `reload`, `tenancy`, `tenant_limits`, `timeouts`, `tokens`, `traces`, `tracing` and `upstreams`",
     ];

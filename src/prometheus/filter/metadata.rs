@@ -1,10 +1,16 @@
-//! `/api/v1/metadata`: types and help texts by metric, without any label that names a tenant. A
-//! tenant gets those of the metrics that it has series of.
+//! `/api/v1/metadata`: types and help texts by metric, without any label that names a tenant.
+//!
+//! The answer of a private store is made of what the tenant's own targets say, which Prometheus
+//! gives elsewhere. Metrics of no such target (Thanos does not know the targets' metadata; a shared
+//! exporter has series of several tenants) are listed if the tenant has series of them, without the
+//! texts that another tenant's target may have written.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::super::json::{self, Envelope, Object, ObjectWriter, Raw, Text, Unreadable};
+use super::super::params::MetadataLimits;
+use super::targets_metadata::{Entry, OwnMetadata};
 use super::write_answer;
 
 /// The most metric names of one tenant; they are in memory while metadata is filtered.
@@ -55,110 +61,85 @@ fn series_suffixes(kind: &str) -> &'static [&'static str] {
     }
 }
 
-/// Keeps the metrics that the tenant has series of, at most `limit`.
-///
-/// Entries whose type does not fit the tenant's series are removed. If several remain, some are
-/// other tenants', and it is unknown which: they are merged into one, with what they agree on. A
-/// single entry of a name that another tenant uses too may be that tenant's.
-pub fn metadata(
-    answer: &[u8],
+/// Writes the metadata of the tenant's own targets, and the types of the other metrics that it has
+/// series of. The upstream sorts metrics by name, and so does this.
+pub fn metadata<'a>(
+    answer: &'a [u8],
     names: &MetricNames<'_>,
-    limit: Option<usize>,
+    own: OwnMetadata<'a>,
+    limits: MetadataLimits,
 ) -> Result<Vec<u8>, Unreadable> {
     let envelope = Envelope::read(answer)?;
-    let data: Option<Object<'_>> = envelope.data("its metadata is not an object")?;
+    let data: Option<Object<'a>> = envelope.data("its metadata is not an object")?;
+    let mut families = own.into_families();
+    for (family, entries) in data.iter().flat_map(Object::iter) {
+        let kind = kind_of_series(family, entries, names)?;
+        if let Some(kind) = kind.filter(|_| !families.contains_key(family)) {
+            let entry = Entry::of_kind(kind);
+            families.insert(Cow::Owned(family.to_owned()), [entry].into());
+        }
+    }
     write_answer(&envelope, answer.len(), |out| {
-        let Some(data) = &data else {
-            out.extend_from_slice(b"null");
-            return Ok(());
-        };
         let mut writer = ObjectWriter::new(out);
-        let mut left = limit.unwrap_or(usize::MAX);
-        for (family, entries) in data.iter() {
-            if left == 0 {
-                break;
-            }
-            if let Some(entry) = own_entry(family, entries, names)? {
-                left -= 1;
-                json::write_array(writer.key(family), [entry], |out, entry| entry.write(out));
-            }
+        let most = limits.per_metric.map_or(usize::MAX, Into::into);
+        for (family, entries) in families.iter().take(limits.metrics.unwrap_or(usize::MAX)) {
+            let entries = entries.iter().take(most);
+            json::write_array(writer.key(family), entries, |out, entry| entry.write(out));
         }
         writer.end();
         Ok(())
     })
 }
 
-fn own_entry<'a>(
+/// The type of a family, if the tenant has series that fit it. Where several types fit, some are
+/// other tenants', and it is unknown which.
+fn kind_of_series(
     family: &str,
-    entries: Raw<'a>,
+    entries: Raw<'_>,
     names: &MetricNames<'_>,
-) -> Result<Option<Entry<'a>>, Unreadable> {
-    let entries: Vec<Object<'a>> = json::read_raw(entries, "metadata are not a list")?;
-    let mut merged: Option<Entry<'a>> = None;
+) -> Result<Option<&'static str>, Unreadable> {
+    let entries: Vec<Object<'_>> = json::read_raw(entries, "metadata are not a list")?;
+    let mut found = None;
     for entry in &entries {
-        let entry = Entry::read(entry)?;
-        if names.has_family(family, &entry.kind) {
-            merged = Some(match merged {
-                None => entry,
-                Some(merged) => merged.merge(&entry),
+        let kind = known_kind(&Entry::read(entry)?.kind);
+        if names.has_family(family, kind) {
+            found = Some(match found {
+                None => kind,
+                Some(earlier) if earlier == kind => kind,
+                Some(_) => UNKNOWN,
             });
         }
     }
-    Ok(merged)
+    Ok(found)
 }
 
-/// `metadata.Metadata` in Prometheus, `metadatapb.Meta` in Thanos. A missing key is empty:
-/// Prometheus before 2.15 had no unit.
-struct Entry<'a> {
-    kind: Cow<'a, str>,
-    help: Cow<'a, str>,
-    unit: Cow<'a, str>,
-}
+const UNKNOWN: &str = "unknown";
 
-impl<'a> Entry<'a> {
-    fn read(entry: &Object<'a>) -> Result<Self, Unreadable> {
-        let text = |key| match entry.get(key) {
-            Some(_) => entry.text(key, "metadata is not a text"),
-            None => Ok(Cow::Borrowed("")),
-        };
-        Ok(Self {
-            kind: text("type")?,
-            help: text("help")?,
-            unit: text("unit")?,
-        })
-    }
-
-    /// What both agree on.
-    fn merge(self, other: &Self) -> Self {
-        let agreed = |mine: Cow<'a, str>, other: &str, else_: &'static str| {
-            if mine == other {
-                mine
-            } else {
-                Cow::Borrowed(else_)
-            }
-        };
-        Self {
-            kind: agreed(self.kind, &other.kind, "unknown"),
-            help: agreed(self.help, &other.help, ""),
-            unit: agreed(self.unit, &other.unit, ""),
-        }
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut writer = ObjectWriter::new(out);
-        json::write_string(writer.key("type"), &self.kind);
-        json::write_string(writer.key("help"), &self.help);
-        json::write_string(writer.key("unit"), &self.unit);
-        writer.end();
-    }
+/// The types of `model.MetricType`; others could be texts of other tenants.
+fn known_kind(kind: &str) -> &'static str {
+    const KINDS: [&str; 7] = [
+        "counter",
+        "gauge",
+        "histogram",
+        "gaugehistogram",
+        "summary",
+        "info",
+        "stateset",
+    ];
+    let known = KINDS.into_iter().find(|known| *known == kind);
+    known.unwrap_or(UNKNOWN)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::text;
+    use super::super::testing::{acme, text};
     use super::*;
 
     const RECORDED: &[u8] = include_bytes!("../../../tests/fixtures/prometheus/metadata-2.42.json");
+    const NO_LIMITS: MetadataLimits = MetadataLimits {
+        metrics: None,
+        per_metric: None,
+    };
 
     fn values(names: &[&str]) -> Vec<u8> {
         serde_json::json!({"status": "success", "data": names})
@@ -166,48 +147,56 @@ mod tests {
             .into_bytes()
     }
 
-    fn filtered(answer: &[u8], names: &[&str], limit: Option<usize>) -> Result<String, Unreadable> {
+    /// With targets' metadata as in `/api/v1/targets/metadata`: tenant, metric, type, help.
+    fn filtered(
+        answer: &str,
+        names: &[&str],
+        targets: &[(&str, &str, &str, &str)],
+        limits: MetadataLimits,
+    ) -> Result<String, Unreadable> {
+        let data: Vec<_> = targets
+            .iter()
+            .map(|(tenant, metric, kind, help)| {
+                serde_json::json!({"target": {"tenant_id": tenant}, "metric": metric, "type": kind,
+                                   "help": help, "unit": ""})
+            })
+            .collect();
+        let targets = serde_json::json!({"status": "success", "data": data}).to_string();
+        let own = OwnMetadata::from_targets(targets.as_bytes(), &acme(), None)?;
         let values = values(names);
         let names = MetricNames::from_label_values(&values).unwrap();
-        metadata(answer, &names, limit).map(text)
+        metadata(answer.as_bytes(), &names, own, limits).map(text)
+    }
+
+    fn of_series(names: &[&str]) -> String {
+        let recorded = std::str::from_utf8(RECORDED).unwrap();
+        filtered(recorded, names, &[], NO_LIMITS).unwrap()
+    }
+
+    fn answer(data: &str) -> String {
+        format!(r#"{{"status":"success","data":{data}}}"#)
     }
 
     fn families(answer: &str) -> Vec<String> {
         let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
-        answer["data"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .cloned()
-            .collect()
+        let data = answer["data"].as_object().unwrap();
+        data.keys().cloned().collect()
     }
 
     #[test]
-    fn recorded_response_keeps_families_of_own_series() {
+    fn recorded_response_keeps_types_of_families_of_own_series() {
         let own = [
             "go_gc_duration_seconds_sum",
             "prometheus_http_request_duration_seconds_bucket",
         ];
         assert_eq!(
-            families(&filtered(RECORDED, &own, None).unwrap()),
-            [
-                "go_gc_duration_seconds",
-                "prometheus_http_request_duration_seconds"
-            ]
+            of_series(&own),
+            answer(
+                r#"{"go_gc_duration_seconds":[{"type":"summary","help":"","unit":""}],"prometheus_http_request_duration_seconds":[{"type":"histogram","help":"","unit":""}]}"#
+            )
         );
         // A gauge has no such series, and a name does not match a longer one.
-        assert!(
-            families(&filtered(RECORDED, &["go_goroutines_total", "go_gc"], None).unwrap())
-                .is_empty()
-        );
-        let all = [
-            "go_goroutines",
-            "go_gc_duration_seconds",
-            "prometheus_build_info",
-            "prometheus_http_request_duration_seconds",
-            "promhttp_metric_handler_requests_total",
-        ];
-        assert_eq!(filtered(RECORDED, &all, None).unwrap().as_bytes(), RECORDED);
+        assert!(families(&of_series(&["go_goroutines_total", "go_gc"])).is_empty());
     }
 
     #[test]
@@ -227,68 +216,94 @@ mod tests {
             ("unknown", "_info", false),
             ("untyped", "", true),
         ] {
-            let answer = format!(
-                r#"{{"status":"success","data":{{"a":[{{"type":"{kind}","help":"h","unit":""}}]}}}}"#
-            );
-            let out = filtered(answer.as_bytes(), &[&format!("a{suffix}")], None).unwrap();
+            let given = answer(&format!(
+                r#"{{"a":[{{"type":"{kind}","help":"h","unit":""}}]}}"#
+            ));
+            let name = format!("a{suffix}");
+            let out = filtered(&given, &[&name], &[], NO_LIMITS).unwrap();
             assert_eq!(out.contains("\"a\":"), own, "{kind} {suffix}");
         }
     }
 
     #[test]
-    fn conflicting_entries_are_merged() {
-        let of = |entries: &str| {
-            let answer = format!(r#"{{"status":"success","data":{{"a":[{entries}]}}}}"#);
-            let out = filtered(answer.as_bytes(), &["a"], None).unwrap();
-            out.strip_prefix(r#"{"status":"success","data":{"a":["#)
-                .and_then(|out| out.strip_suffix("]}}"))
-                .unwrap()
-                .to_owned()
-        };
-        assert_eq!(
-            of(
-                r#"{"type":"gauge","help":"mine","unit":"s"},{"type":"gauge","help":"globex","unit":"s"}"#
-            ),
-            r#"{"type":"gauge","help":"","unit":"s"}"#
+    fn texts_come_from_own_targets_alone() {
+        let merged = answer(
+            r#"{"a":[{"type":"gauge","help":"of globex","unit":"s"},{"type":"gauge","help":"of acme","unit":""}],"b":[{"type":"counter","help":"of globex","unit":"s"}],"c":[{"type":"gauge","help":"of globex","unit":""}]}"#,
         );
+        let targets = [
+            ("globex", "a", "gauge", "of globex"),
+            ("acme", "a", "gauge", "of acme"),
+            ("acme", "a", "gauge", "of acme"),
+            ("acme", "a", "counter", "of acme, too"),
+            ("globex", "b", "counter", "of globex"),
+            // Its series were dropped: a private store lists it as well.
+            ("acme", "z", "gauge", "of acme"),
+        ];
         assert_eq!(
-            of(
-                r#"{"type":"gauge","help":"h","unit":"s"},{"type":"counter","help":"h","unit":""},{"type":"gauge","help":"h","unit":"s"}"#
-            ),
-            r#"{"type":"unknown","help":"h","unit":""}"#
-        );
-        assert_eq!(
-            of(r#"{"type":"gauge","help":"h","secret":"globex"}"#),
-            r#"{"type":"gauge","help":"h","unit":""}"#
-        );
-        // What does not fit the tenant's own series is another tenant's.
-        let answer = br#"{"status":"success","data":{"a":[{"type":"gauge","help":"globex"},{"type":"counter","help":"mine"}]}}"#;
-        assert_eq!(
-            filtered(answer, &["a_total"], None).unwrap(),
-            r#"{"status":"success","data":{"a":[{"type":"counter","help":"mine","unit":""}]}}"#
+            filtered(&merged, &["a", "b"], &targets, NO_LIMITS).unwrap(),
+            answer(
+                r#"{"a":[{"type":"counter","help":"of acme, too","unit":""},{"type":"gauge","help":"of acme","unit":""}],"b":[{"type":"counter","help":"","unit":""}],"z":[{"type":"gauge","help":"of acme","unit":""}]}"#
+            )
         );
     }
 
     #[test]
-    fn limit_counts_kept_metrics() {
-        let all = ["go_goroutines", "prometheus_build_info"];
+    fn types_without_own_target_are_those_that_fit_own_series() {
+        let kind = |entries: &str, name: &str| {
+            let given = answer(&format!(r#"{{"a":[{entries}]}}"#));
+            filtered(&given, &[name], &[], NO_LIMITS).unwrap()
+        };
+        let of = |kind: &str| {
+            answer(&format!(
+                r#"{{"a":[{{"type":"{kind}","help":"","unit":""}}]}}"#
+            ))
+        };
         assert_eq!(
-            families(&filtered(RECORDED, &all, Some(1)).unwrap()),
-            ["go_goroutines"]
+            kind(
+                r#"{"type":"gauge","help":"g"},{"type":"counter","help":"c"}"#,
+                "a"
+            ),
+            of("unknown")
         );
         assert_eq!(
-            families(&filtered(RECORDED, &all, Some(9)).unwrap()).len(),
-            2
+            kind(
+                r#"{"type":"gauge","help":"g"},{"type":"counter","help":"c"}"#,
+                "a_total"
+            ),
+            of("counter")
         );
-        assert_eq!(
-            filtered(RECORDED, &all, Some(0)).unwrap(),
-            r#"{"status":"success","data":{}}"#
-        );
+        assert_eq!(kind(r#"{"type":"of globex"}"#, "a"), of("unknown"));
+    }
+
+    #[test]
+    fn limits_count_what_the_tenant_sees() {
+        let merged =
+            answer(r#"{"a":[{"type":"gauge"}],"b":[{"type":"gauge"}],"c":[{"type":"gauge"}]}"#);
+        let targets = [
+            ("acme", "c", "gauge", "1"),
+            ("acme", "c", "gauge", "2"),
+            ("acme", "c", "gauge", "3"),
+        ];
+        let limited = |metrics: Option<usize>, per_metric: usize| {
+            let limits = MetadataLimits {
+                metrics,
+                per_metric: per_metric.try_into().ok(),
+            };
+            let out = filtered(&merged, &["b"], &targets, limits).unwrap();
+            let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+            let entries = value["data"]["c"].as_array().map_or(0, Vec::len);
+            (families(&out), entries)
+        };
+        let named = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(limited(None, 0), (named(&["b", "c"]), 3));
+        assert_eq!(limited(Some(9), 2), (named(&["b", "c"]), 2));
+        assert_eq!(limited(Some(1), 2), (named(&["b"]), 0));
+        assert_eq!(limited(Some(0), 2), (named(&[]), 0));
     }
 
     #[test]
     fn unknown_format_is_refused() {
-        for answer in [
+        for given in [
             r#"{"status":"success"}"#,
             r#"{"status":"success","data":[]}"#,
             r#"{"status":"success","data":{"a":{}}}"#,
@@ -296,13 +311,14 @@ mod tests {
             r#"{"status":"success","data":{"a":[],"a":[]}}"#,
             r#"{"status":"success","data":{"a":[{"type":"gauge","type":"counter"}]}}"#,
         ] {
-            assert!(
-                filtered(answer.as_bytes(), &["a"], None).is_err(),
-                "{answer}"
-            );
+            let refused = filtered(given, &["a"], &[], NO_LIMITS);
+            assert!(refused.is_err(), "{given}");
         }
-        let null = r#"{"status":"success","data":null}"#;
-        assert_eq!(filtered(null.as_bytes(), &["a"], None).unwrap(), null);
+        let null = answer("null");
+        assert_eq!(
+            filtered(&null, &["a"], &[], NO_LIMITS).unwrap(),
+            answer("{}")
+        );
         for values in [
             r#"{"status":"success","data":[1]}"#,
             r#"{"status":"error","data":[]}"#,

@@ -8,12 +8,16 @@
 mod flags;
 mod metadata;
 mod rules;
+mod search;
 mod targets;
+mod targets_metadata;
 
 pub use flags::flags;
 pub use metadata::{MAX_METRIC_NAMES, MetricNames, metadata};
 pub use rules::{RulesOptions, alerts, rules};
+pub use search::search;
 pub use targets::{scrape_pools, targets};
+pub use targets_metadata::{OwnMetadata, targets_metadata};
 
 use super::answer::write_warnings;
 use super::json::{self, Envelope, Labels, Object, ObjectWriter, Unreadable};
@@ -39,11 +43,15 @@ fn admits(matchers: &Matchers, labels: &Labels<'_>) -> bool {
     matchers.admit(|name| labels.get(name))
 }
 
-/// The objects of a list whose `labels` satisfy every matcher.
-fn admitted<'a>(list: Vec<Object<'a>>, matchers: &Matchers) -> Result<Vec<Object<'a>>, Unreadable> {
+/// The objects of a list whose label set under `key` satisfies every matcher.
+fn admitted<'a>(
+    list: Vec<Object<'a>>,
+    key: &str,
+    matchers: &Matchers,
+) -> Result<Vec<Object<'a>>, Unreadable> {
     let mut kept = Vec::new();
     for object in list {
-        if admits(matchers, &object.labels("labels")?) {
+        if admits(matchers, &object.labels(key)?) {
             kept.push(object);
         }
     }

@@ -27,7 +27,7 @@ pub fn targets(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable
                 }
                 "activeTargets" => {
                     let list = json::read_raw(value, "its targets are not a list")?;
-                    let kept = admitted(list, matchers)?;
+                    let kept = admitted(list, "labels", matchers)?;
                     json::write_array(writer.key(key), &kept, write_target);
                 }
                 "droppedTargets" => writer.key(key).extend_from_slice(b"[]"),
@@ -50,7 +50,7 @@ pub fn scrape_pools(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unrea
     let active = data.get("activeTargets");
     if let Some(value) = active.filter(|value| value.get() != "null") {
         let list = json::read_raw(value, "its targets are not a list")?;
-        for target in admitted(list, matchers)? {
+        for target in admitted(list, "labels", matchers)? {
             pools.insert(
                 target
                     .text("scrapePool", "a target's scrape pool")?

@@ -7,6 +7,7 @@
 pub mod table;
 
 use std::borrow::Cow;
+use std::num::NonZeroUsize;
 
 use table::{LocalParameter, Policy, Table};
 use thiserror::Error;
@@ -31,11 +32,19 @@ pub trait Confine {
     fn query(&mut self, query: &str) -> Result<String, Self::Refusal>;
 
     /// A `match[]`: exactly one series selector, confined.
-    fn selector(&mut self, selector: &str) -> Result<String, Self::Refusal>;
+    fn selector(&mut self, selector: &str) -> Result<ConfinedSelector, Self::Refusal>;
 
     /// A `match[]` that is forwarded unmodified, because the response is filtered: it must be
     /// exactly one series selector.
     fn check_selector(&mut self, selector: &str) -> Result<(), Self::Refusal>;
+}
+
+/// A confined `match[]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfinedSelector {
+    pub text: String,
+    /// Whether the empty value fulfils all matchers of the original, which Prometheus refuses.
+    pub was_unselective: bool,
 }
 
 /// The parameters of a request that may be forwarded.
@@ -52,8 +61,18 @@ pub struct Allowed<'a> {
 pub struct Local {
     /// `exclude_alerts` of `/rules`.
     pub exclude_alerts: bool,
-    /// `limit` of `/metadata`: the most metrics; none if `None`.
-    pub metadata_limit: Option<usize>,
+    pub metadata: MetadataLimits,
+    /// `include_metadata` of `/search/metric_names`.
+    pub include_metadata: bool,
+}
+
+/// What `/metadata` returns at most; everything if `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MetadataLimits {
+    /// `limit`: metrics. May be zero.
+    pub metrics: Option<usize>,
+    /// `limit_per_metric`: entries of a metric. Zero is no limit, as in Prometheus.
+    pub per_metric: Option<NonZeroUsize>,
 }
 
 /// Why a request's parameters are refused.
@@ -87,7 +106,8 @@ pub enum ParamError<R> {
 /// An empty or missing `query` is forwarded as an empty one: it contains no selector, and the
 /// upstream's own error is the right response. A call without `match[]` selects all series, so a
 /// selector of all the tenant's series is added; for `/federate` it selects none, so one that
-/// selects none is.
+/// selects none is. A selector without a matcher that rules out the empty value is an error in
+/// Prometheus, except in `/federate`, so it is one here (`parseMatchersParam` in `web/api/v1/api.go`).
 pub fn allow<'a, C: Confine>(
     endpoint: &Endpoint,
     form: Form<'a>,
@@ -138,6 +158,7 @@ fn read<'a, R>(table: Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamErro
 struct Decision<'a> {
     allowed: Allowed<'a>,
     selectors: usize,
+    has_unselective: bool,
     confined_bytes: usize,
 }
 
@@ -165,10 +186,13 @@ impl<'a> Decision<'a> {
                 self.selectors += 1;
                 self.send_confined(name, nothing_of(matchers))?;
             }
-            Policy::Selectors => {
+            Policy::Selector if value.is_empty() => {}
+            Policy::Selectors | Policy::Selector => {
                 let confined = confine.selector(&value).map_err(ParamError::Refused)?;
                 self.selectors += 1;
-                self.send_confined(name, confined)?;
+                // Of `match_target`, which is no list, Prometheus accepts these.
+                self.has_unselective |= policy == Policy::Selectors && confined.was_unselective;
+                self.send_confined(name, confined.text)?;
             }
             Policy::CheckedSelectors => {
                 confine
@@ -196,7 +220,7 @@ impl<'a> Decision<'a> {
             }
             Policy::Local(parameter) => self
                 .keep_local(parameter, &value)
-                .map_err(|text| ParamError::Invalid(text.into()))?,
+                .map_err(ParamError::Invalid)?,
         }
         Ok(())
     }
@@ -210,12 +234,21 @@ impl<'a> Decision<'a> {
         Ok(())
     }
 
-    fn keep_local(&mut self, parameter: LocalParameter, value: &str) -> Result<(), &'static str> {
+    fn keep_local(
+        &mut self,
+        parameter: LocalParameter,
+        value: &str,
+    ) -> Result<(), Cow<'static, str>> {
         if value.is_empty() {
             return Ok(());
         }
         let local = &mut self.allowed.local;
         match parameter {
+            LocalParameter::IncludeMetadata => {
+                local.include_metadata = go_bool(value).ok_or_else(|| {
+                    format!("invalid include_metadata {value:?}: must be boolean")
+                })?;
+            }
             LocalParameter::ExcludeAlerts => {
                 // Prometheus ignores case here, Go's `ParseBool` mostly does not.
                 local.exclude_alerts = go_bool(&value.to_ascii_lowercase())
@@ -223,11 +256,14 @@ impl<'a> Decision<'a> {
             }
             LocalParameter::MetadataLimit => {
                 let limit: i64 = value.parse().map_err(|_| "limit must be a number")?;
-                local.metadata_limit = usize::try_from(limit).ok();
+                local.metadata.metrics = usize::try_from(limit).ok();
             }
             LocalParameter::MetadataLimitPerMetric => {
-                let limit: Result<i64, _> = value.parse();
-                limit.map_err(|_| "limit_per_metric must be a number")?;
+                let limit: i64 = value
+                    .parse()
+                    .map_err(|_| "limit_per_metric must be a number")?;
+                let limit = usize::try_from(limit).ok();
+                local.metadata.per_metric = limit.and_then(NonZeroUsize::new);
             }
         }
         Ok(())
@@ -238,13 +274,24 @@ impl<'a> Decision<'a> {
         endpoint: &Endpoint,
         matchers: &Matchers,
     ) -> Result<Allowed<'a>, ParamError<R>> {
+        // Last, as in Prometheus, which parses all before.
+        if self.has_unselective && *endpoint != Endpoint::Federate {
+            return Err(ParamError::Invalid(unselective(endpoint).into()));
+        }
         if self.selectors == 0 {
             match endpoint {
                 Endpoint::Series => {
                     return Err(ParamError::Invalid("no match[] parameter provided".into()));
                 }
-                Endpoint::Labels | Endpoint::LabelValues(_) => {
+                Endpoint::Labels
+                | Endpoint::LabelValues(_)
+                | Endpoint::SearchMetricNames
+                | Endpoint::SearchLabelNames
+                | Endpoint::SearchLabelValues => {
                     self.send_confined("match[]", format!("{{{}}}", matchers.promql()))?;
+                }
+                Endpoint::TargetsMetadata => {
+                    self.send_confined("match_target", format!("{{{}}}", matchers.promql()))?;
                 }
                 Endpoint::Federate => {
                     self.send_confined("match[]", nothing_of(matchers))?;
@@ -253,6 +300,16 @@ impl<'a> Decision<'a> {
             }
         }
         Ok(self.allowed)
+    }
+}
+
+/// The error for a selector without a matcher that rules out the empty value: Prometheus' own text.
+fn unselective(endpoint: &Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::Series => {
+            "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"
+        }
+        _ => "match[] must contain at least one non-empty matcher",
     }
 }
 

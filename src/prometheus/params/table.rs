@@ -1,5 +1,5 @@
 //! The parameters of each endpoint, from every `FormValue`, `Form[…]` and `URL.Query()` of the
-//! handlers in `web/api/v1/api.go`, `web/federate.go` (Prometheus) and `pkg/api/query/v1.go`,
+//! handlers in `web/api/v1/api.go`, `web/api/v1/search.go`, `web/federate.go` (Prometheus) and `pkg/api/query/v1.go`,
 //! `pkg/queryfrontend` (Thanos).
 
 use super::super::clusters;
@@ -13,6 +13,8 @@ pub enum Policy {
     Query,
     /// A list; each is confined as a selector.
     Selectors,
+    /// Used once; confined as a selector. An empty one counts as missing.
+    Selector,
     /// A list; each must be a selector, and is forwarded unmodified.
     CheckedSelectors,
     /// Used once; forwarded.
@@ -36,7 +38,7 @@ pub enum Policy {
 impl Policy {
     /// Whether it is a query, of which there may not be two.
     pub fn is_query(self) -> bool {
-        matches!(self, Self::Query | Self::PrintedQuery)
+        matches!(self, Self::Query | Self::Selector | Self::PrintedQuery)
     }
 
     /// What it means to a call that a parameter cannot be read.
@@ -47,6 +49,7 @@ impl Policy {
             }
             Self::Query
             | Self::Selectors
+            | Self::Selector
             | Self::CheckedSelectors
             | Self::PrintedQuery
             | Self::Labels
@@ -58,7 +61,12 @@ impl Policy {
     pub fn is_used_once(self) -> bool {
         matches!(
             self,
-            Self::Query | Self::Pass | Self::OneOf(_) | Self::PrintedQuery | Self::Local(_)
+            Self::Query
+                | Self::Selector
+                | Self::Pass
+                | Self::OneOf(_)
+                | Self::PrintedQuery
+                | Self::Local(_)
         )
     }
 }
@@ -66,11 +74,13 @@ impl Policy {
 /// What is applied to the filtered response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalParameter {
+    /// Search results with the metadata of the tenant's own targets.
+    IncludeMetadata,
     /// Rules without their alerts.
     ExcludeAlerts,
     /// At most this many metrics.
     MetadataLimit,
-    /// Merged metadata has one entry per metric, so any limit is met; only its format is checked.
+    /// At most this many entries per metric.
     MetadataLimitPerMetric,
 }
 
@@ -88,7 +98,11 @@ pub fn of(endpoint: &Endpoint) -> Table {
         Endpoint::Federate => FEDERATE,
         Endpoint::Rules => RULES,
         Endpoint::Targets => TARGETS,
+        Endpoint::TargetsMetadata => TARGETS_METADATA,
         Endpoint::Metadata => METADATA,
+        Endpoint::SearchMetricNames => SEARCH_METRIC_NAMES,
+        Endpoint::SearchLabelNames => SEARCH_LABEL_NAMES,
+        Endpoint::SearchLabelValues => SEARCH_LABEL_VALUES,
         Endpoint::ParseQuery | Endpoint::FormatQuery => PURE_QUERY,
         Endpoint::OpenApi => OPEN_API,
         Endpoint::Alerts
@@ -99,6 +113,7 @@ pub fn of(endpoint: &Endpoint) -> Table {
         | Endpoint::Notifications
         | Endpoint::NotificationsLive
         | Endpoint::ScrapePools
+        | Endpoint::Alertmanagers
         | Endpoint::Features => &[],
     }
 }
@@ -210,6 +225,12 @@ const RULES: Table = &[
     ),
 ];
 const TARGETS: Table = &[("state", Policy::Pass), ("scrapePool", Policy::Pass)];
+/// The limit counts what `match_target` selects, which are the tenant's targets alone.
+const TARGETS_METADATA: Table = &[
+    ("match_target", Policy::Selector),
+    ("metric", Policy::Pass),
+    ("limit", Policy::Pass),
+];
 const METADATA: Table = &[
     ("metric", Policy::Pass),
     ("limit", Policy::Local(LocalParameter::MetadataLimit)),
@@ -217,6 +238,65 @@ const METADATA: Table = &[
         "limit_per_metric",
         Policy::Local(LocalParameter::MetadataLimitPerMetric),
     ),
+];
+const START: (&str, Policy) = ("start", Policy::Pass);
+const END: (&str, Policy) = ("end", Policy::Pass);
+const LIMIT: (&str, Policy) = ("limit", Policy::Pass);
+const SEARCH: (&str, Policy) = ("search[]", Policy::PassList);
+const FUZZ_THRESHOLD: (&str, Policy) = ("fuzz_threshold", Policy::Pass);
+const FUZZ_ALG: (&str, Policy) = ("fuzz_alg", Policy::Pass);
+const CASE_SENSITIVE: (&str, Policy) = ("case_sensitive", Policy::Pass);
+const INCLUDE_SCORE: (&str, Policy) = ("include_score", Policy::Pass);
+const SORT_BY: (&str, Policy) = ("sort_by", Policy::Pass);
+const SORT_DIR: (&str, Policy) = ("sort_dir", Policy::Pass);
+const BATCH_SIZE: (&str, Policy) = ("batch_size", Policy::Pass);
+const SEARCH_LABEL_NAMES: Table = &[
+    ("match[]", Policy::Selectors),
+    START,
+    END,
+    LIMIT,
+    SEARCH,
+    FUZZ_THRESHOLD,
+    FUZZ_ALG,
+    CASE_SENSITIVE,
+    INCLUDE_SCORE,
+    SORT_BY,
+    SORT_DIR,
+    BATCH_SIZE,
+];
+/// The upstream takes metadata from any target that has the metric, whoever that target's tenant is.
+const SEARCH_METRIC_NAMES: Table = &[
+    ("match[]", Policy::Selectors),
+    START,
+    END,
+    LIMIT,
+    SEARCH,
+    FUZZ_THRESHOLD,
+    FUZZ_ALG,
+    CASE_SENSITIVE,
+    INCLUDE_SCORE,
+    SORT_BY,
+    SORT_DIR,
+    BATCH_SIZE,
+    (
+        "include_metadata",
+        Policy::Local(LocalParameter::IncludeMetadata),
+    ),
+];
+const SEARCH_LABEL_VALUES: Table = &[
+    ("match[]", Policy::Selectors),
+    START,
+    END,
+    LIMIT,
+    SEARCH,
+    FUZZ_THRESHOLD,
+    FUZZ_ALG,
+    CASE_SENSITIVE,
+    INCLUDE_SCORE,
+    SORT_BY,
+    SORT_DIR,
+    BATCH_SIZE,
+    ("label", Policy::Pass),
 ];
 const PURE_QUERY: Table = &[("query", Policy::PrintedQuery)];
 const OPEN_API: Table = &[("openapi_version", Policy::Pass)];

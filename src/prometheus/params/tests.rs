@@ -1,3 +1,5 @@
+use std::num::NonZeroUsize;
+
 use super::*;
 use crate::tenancy::{LabelMatcher, Tenant, TenantSet};
 
@@ -15,9 +17,12 @@ impl Confine for Marks {
         }
     }
 
-    fn selector(&mut self, selector: &str) -> Result<String, Self::Refusal> {
+    fn selector(&mut self, selector: &str) -> Result<ConfinedSelector, Self::Refusal> {
         self.check_selector(selector)?;
-        Ok(format!("[{selector}]"))
+        Ok(ConfinedSelector {
+            text: format!("[{selector}]"),
+            was_unselective: selector.starts_with("{}"),
+        })
     }
 
     fn check_selector(&mut self, selector: &str) -> Result<(), Self::Refusal> {
@@ -224,6 +229,37 @@ fn every_selector_is_confined_and_a_missing_one_selects_the_tenant() {
 }
 
 #[test]
+fn selector_that_the_empty_value_fulfils_is_refused_in_the_words_of_prometheus() {
+    let text = "match[] must contain at least one non-empty matcher";
+    let of_series = format!("invalid parameter \"match[]\": {text}");
+    for (endpoint, text) in [
+        (Endpoint::Series, &*of_series),
+        (Endpoint::Labels, text),
+        (Endpoint::LabelValues("job".into()), text),
+    ] {
+        for form in [
+            "match[]={}",
+            "match[]=up&match[]={}",
+            "match[]={}&match[]=up",
+        ] {
+            let refusal = refusal(&endpoint, form);
+            assert_eq!(
+                refusal,
+                ParamError::Invalid(text.to_owned().into()),
+                "{form}"
+            );
+        }
+        // Prometheus finds this first.
+        let refusal = refusal(&endpoint, "match[]={}&match[]=a or b");
+        assert_eq!(refusal, ParamError::Refused("not one selector"));
+    }
+    // The store decides: the text is forwarded unmodified.
+    assert!(try_allow(&Endpoint::Rules, "match[]={}").is_ok());
+    // Prometheus accepts it.
+    assert!(try_allow(&Endpoint::TargetsMetadata, "match_target={}").is_ok());
+}
+
+#[test]
 fn federate_without_a_selector_selects_nothing() {
     assert_eq!(
         sent(&Endpoint::Federate, ""),
@@ -263,25 +299,23 @@ fn rules_are_requested_without_pagination() {
 
 #[test]
 fn metadata_is_limited_after_filtering() {
-    let (sent, local) =
-        try_allow(&Endpoint::Metadata, "metric=up&limit=2&limit_per_metric=1").unwrap();
+    let limits = |form: &str| {
+        let (sent, local) = try_allow(&Endpoint::Metadata, form).unwrap();
+        assert_eq!(sent, "metric=up", "{form}");
+        let per_metric = local.metadata.per_metric.map(NonZeroUsize::get);
+        (local.metadata.metrics, per_metric)
+    };
     assert_eq!(
-        (sent.as_str(), local.metadata_limit),
-        ("metric=up", Some(2))
+        limits("metric=up&limit=2&limit_per_metric=1"),
+        (Some(2), Some(1))
     );
     assert_eq!(
-        try_allow(&Endpoint::Metadata, "limit=0")
-            .unwrap()
-            .1
-            .metadata_limit,
-        Some(0)
+        limits("metric=up&limit=0&limit_per_metric=0"),
+        (Some(0), None)
     );
     assert_eq!(
-        try_allow(&Endpoint::Metadata, "limit=-1")
-            .unwrap()
-            .1
-            .metadata_limit,
-        None
+        limits("metric=up&limit=-1&limit_per_metric=-1"),
+        (None, None)
     );
     assert_eq!(
         refusal(&Endpoint::Metadata, "limit=x").to_string(),
@@ -290,6 +324,30 @@ fn metadata_is_limited_after_filtering() {
     assert_eq!(
         refusal(&Endpoint::Metadata, "limit_per_metric=x").to_string(),
         "limit_per_metric must be a number"
+    );
+}
+
+#[test]
+fn metadata_of_targets_is_that_of_the_tenants_targets() {
+    let endpoint = Endpoint::TargetsMetadata;
+    assert_eq!(
+        sent(&endpoint, "match_target={job=\"a\"}&metric=up&limit=2"),
+        "match_target=[{job=\"a\"}]&metric=up&limit=2"
+    );
+    for form in ["limit=2", "limit=2&match_target="] {
+        assert_eq!(
+            sent(&endpoint, form),
+            r#"limit=2&match_target={tenant_id="acme"}"#,
+            "{form}"
+        );
+    }
+    assert_eq!(
+        refusal(&endpoint, "match_target=a or b"),
+        ParamError::Refused("not one selector")
+    );
+    assert_eq!(
+        refusal(&endpoint, "match_target=&match_target=b"),
+        ParamError::Ambiguous("match_target")
     );
 }
 

@@ -228,6 +228,91 @@ fn malformed_query_is_refused_with_its_position() {
 }
 
 #[test]
+fn selector_that_the_empty_value_fulfils_is_refused() {
+    for (query, at) in [
+        ("{}", "1:1"),
+        ("{a=\"\"}", "1:1"),
+        ("{a=~\".*\",b!=\"x\",c!~\"x|y\"}", "1:1"),
+        ("{__name__=~\".*\"}", "1:1"),
+        ("{\"\"}", "1:1"),
+        ("{'tenant_id'=~`a?`}", "1:1"),
+        ("up +\n {}", "2:2"),
+        ("sum(rate({a=\"\"}[5m]))", "1:10"),
+        ("topk(scalar({}), up)", "1:13"),
+        ("absent({a=~\"(b|)\"} offset 5m) or {}", "1:8"),
+        ("info({}, {a=\"b\"})", "1:6"),
+    ] {
+        let refusal = refusal(query);
+        assert_eq!(
+            refusal.to_string(),
+            format!(
+                "{at}: parse error: vector selector must contain at least one non-empty matcher"
+            ),
+            "{query}"
+        );
+        assert_eq!(
+            (refusal.reason().label(), refusal.kind()),
+            ("malformed", RefusalKind::Malformed)
+        );
+        assert!(
+            !check_selector(query).is_err_and(|refusal| refusal.to_string().contains("non-empty")),
+            "{query}"
+        );
+    }
+    // Syntax errors come first.
+    assert_eq!(
+        refusal("{} + (").to_string(),
+        "1:7: parse error: unexpected end of input"
+    );
+    for query in [
+        "up{}",
+        "up{a=\"\"}",
+        "{\"up\"}",
+        "{a=\"\",b=\"c\"}",
+        "{a=~\".*\",a=~\".+\"}",
+        "{a!=\"\"}",
+        "{tenant_id=\"other\"}",
+        "{tenant_id!=\"\"}",
+        // The store is the judge of what may be no pattern.
+        "{a=~\"(\"}",
+        "{a=~\"b{,5}\"}",
+    ] {
+        assert!(confined(query).is_ok(), "{query}");
+    }
+}
+
+#[test]
+fn selector_remembers_that_the_empty_value_fulfils_it() {
+    for (selector, was_unselective) in [
+        ("{}", true),
+        ("{a=~\".*\"}", true),
+        ("{a=\"b\"}", false),
+        ("up{}", false),
+        ("up", false),
+    ] {
+        let foreign = ForeignMatchers::Intersect;
+        let confined = confine_selector(selector, &acme(), foreign, 1, &none()).unwrap();
+        assert_eq!(confined.was_unselective(), was_unselective, "{selector}");
+    }
+}
+
+#[test]
+fn matchers_inside_absent_are_regular_expressions_for_each_tenant_label() {
+    let matchers = Matchers::new(
+        label_matcher("tenant_id", &["a.b"]),
+        [
+            label_matcher("env", &["prod", "test"]),
+            label_matcher("zone", &["z"]),
+        ],
+    );
+    let confined = confined_with("absent(up) + up", &matchers, &none()).unwrap();
+    assert_eq!(
+        confined.text(),
+        r#"absent(up{tenant_id=~"a\\.b",env=~"prod|test",zone=~"z"}) + up{tenant_id="a.b",env=~"prod|test",zone="z"}"#
+    );
+}
+
+#[test]
 fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
     for query in [
         "info(up)",

@@ -31,6 +31,8 @@ const TOKENS: &[&str] = &[
     "inf",
     "NaN",
     "info",
+    "absent",
+    "absent_over_time",
     "start",
     "end",
     "step",
@@ -121,10 +123,18 @@ fn query() -> impl Strategy<Value = String> {
         "`d`!='e}'",
         "#{\n",
     ]);
+    let selective = prop::sample::select(&[
+        "a=\"b\"",
+        "a=~\"b|c\",",
+        "\"up\"",
+        "tenant_id=~\".*\", a!=\"\"",
+        "a='b',`d`!='e}'",
+        "#{\na=`b`",
+    ]);
     let name = prop::sample::select(&["up", "sum", "offset", "a:b", "fill", "by", "step"]);
     let selector = prop_oneof![
         name.clone().prop_map(str::to_owned),
-        matcher.clone().prop_map(|matcher| format!("{{{matcher}}}")),
+        selective.prop_map(|matcher| format!("{{{matcher}}}")),
         (name, matcher).prop_map(|(name, matcher)| format!("{name} {{{matcher}}}")),
     ];
     let operator = prop::sample::select(&[
@@ -144,6 +154,8 @@ fn query() -> impl Strategy<Value = String> {
         ("(", ")"),
         ("-", ""),
         ("sum(", ")"),
+        ("absent(", ")"),
+        ("absent_over_time((", ")[5m:])"),
         ("sum by (a) (", ")"),
         ("sum(", ") without (a)"),
         ("topk(scalar(", "), up)"),
@@ -185,7 +197,11 @@ fn check(query: &str) {
             .sum();
         let removed = removed.start + shift..removed.end + shift;
         let inserted = text.get(removed.clone()).unwrap();
-        assert!(inserted.contains(ours.promql()), "{text}");
+        let [plain, in_absent] = [ours.promql(), ours.promql_without_equality()];
+        assert!(
+            inserted.contains(plain) || inserted.contains(in_absent),
+            "{text}"
+        );
         without.replace_range(removed, "");
     }
     assert_eq!(without, query);
@@ -193,11 +209,9 @@ fn check(query: &str) {
     // The printed tree shows each selector's matchers: every selector has ours.
     if let Ok(tree) = parser::parse(text) {
         let printed = tree.to_string();
-        let braces = |text: &str| text.matches(ours.promql()).count();
-        assert!(
-            braces(&printed) >= confined.selectors(),
-            "{text} is {printed}"
-        );
+        let braces = |matchers: &str| printed.matches(matchers).count();
+        let all = braces(ours.promql()) + braces(ours.promql_without_equality());
+        assert!(all >= confined.selectors(), "{text} is {printed}");
     }
     let again = super::confined(text).unwrap();
     assert_eq!(again.selectors(), confined.selectors(), "{text}");

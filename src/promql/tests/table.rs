@@ -3,10 +3,9 @@
 use super::*;
 
 /// Confined queries, one a line, with `§` for our matchers and `⏎` for a newline. `§,` is what was
-/// inserted after a `{`, and `{§}` what was inserted after a name.
+/// inserted after a `{`, and `{§}` what was inserted after a name. `≈` are our matchers without `=`.
 const CONFINED: &str = r##"
 up{§}
-{§,}
 up{§,}
 up {§, }
 up{§,a="b"}
@@ -170,7 +169,21 @@ vector(1)
 time ( ) - up{§}
 scalar(up{§})
 start() + end() + step() + range()
-absent(up{§,a="b"})
+absent(up{≈,a="b"})
+absent({≈,a="b"})
+absent # (⏎ (up{≈})
+absent((up{≈})) + up{§}
+absent(sum by (a) (up{≈} + up{≈})) or absent(up{≈}[5m:1m]) or up{§}
+absent(up{≈} offset 5m) or up{§} @ end()
+absent(absent(up{≈})) + up{§}
+absent(up{≈,tenant_id="other",tenant_id!="x"})
+absent_over_time(up{≈}[5m]) * on (absent) up{§}
+absent_over_time({≈,a="b"}[5m] @ start()) unless sum(up{§})
+max_over_time(absent(up{≈})[5m:1m]) - up{§}
+topk(scalar(absent(up{≈})), up{§})
+absent{§} + absent_over_time{§} + abs(absent{§})
+ABSENT(up{§}) + absent_at(up{§}) + present_over_time(up{§}[5m])
+absent(vector(1)) + up{§}
 label_replace(up{§}, "a", "$1", "b", "(.*)")
 label_join(up{§}, "tenant_id", "-", "a", "b")
 histogram_quantile(0.9, sum by (le) (rate(up{§}[5m])))
@@ -195,12 +208,18 @@ fn every_selector_is_confined_and_nothing_else_is_touched() {
     let mut cases = 0;
     for line in CONFINED.lines().filter(|line| !line.is_empty()) {
         let line = line.replace('⏎', "\n");
-        let query = line.replace("§,", "").replace("{§}", "");
-        let expected = line.replace('§', acme().promql());
+        let query = line.replace('≈', "§").replace("§,", "").replace("{§}", "");
+        let expected = line
+            .replace('§', acme().promql())
+            .replace('≈', acme().promql_without_equality());
         match confined(&query) {
             Ok(confined) => {
                 assert_eq!(confined.text(), expected);
-                assert_eq!(confined.selectors(), line.matches('§').count(), "{query}");
+                assert_eq!(
+                    confined.selectors(),
+                    line.matches(['§', '≈']).count(),
+                    "{query}"
+                );
             }
             Err(refusal) => panic!("{query}: {refusal}"),
         }

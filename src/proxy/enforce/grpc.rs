@@ -22,7 +22,7 @@ use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 use crate::tempo::requests::{self, RequestError, TagSearch};
 use crate::tempo::tags::TagsVersion;
-use crate::traceql::{OldSearch, Refusal};
+use crate::traceql::{Refusal, TagBasedSearch};
 
 /// The error for a method that is not served.
 pub(super) fn unknown() -> ProxyError {
@@ -146,8 +146,8 @@ fn tags_version(is_v1: bool) -> TagsVersion {
     }
 }
 
-fn tag_search(search: &TagSearch) -> OldSearch {
-    OldSearch {
+fn tag_search(search: &TagSearch) -> TagBasedSearch {
+    TagBasedSearch {
         tags: search.tags.clone(),
         min_duration_ms: search.min_duration_ms,
         max_duration_ms: search.max_duration_ms,

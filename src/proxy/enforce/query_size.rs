@@ -43,7 +43,7 @@ pub(super) fn metrics(
         match policy(name) {
             Some(Policy::Query) => texts.one(value, promql::measure)?,
             Some(Policy::PrintedQuery) => texts.printed(value)?,
-            Some(Policy::Selectors | Policy::CheckedSelectors) => {
+            Some(Policy::Selectors | Policy::Selector | Policy::CheckedSelectors) => {
                 texts.one_of_several(value, promql::measure)?;
             }
             _ => {}

@@ -219,8 +219,19 @@ fn answer(plan: &ResponsePlan) -> &'static str {
         ResponsePlan::Filter(Filter::Flags) => {
             "buffered; only flags that shape queries stay, which know no tenant"
         }
-        ResponsePlan::Filter(Filter::Metadata { .. }) => {
-            "buffered; only metrics that the tenants have are kept, which a second request looks up"
+        ResponsePlan::Filter(Filter::TargetsMetadata(_)) => {
+            "buffered; metadata of other tenants' targets is left out"
+        }
+        ResponsePlan::Filter(Filter::Search(None)) => {
+            "buffered; texts of warnings and errors that could name other tenants are replaced"
+        }
+        ResponsePlan::Filter(Filter::Search(Some(_))) => {
+            "buffered; metadata are those of the tenants' own targets, which a second request looks \
+             up; texts of warnings and errors that could name other tenants are replaced"
+        }
+        ResponsePlan::Filter(Filter::Metadata(_)) => {
+            "buffered; only metrics that the tenants have stay, with the texts of the tenants' own \
+             targets; two more requests look them up"
         }
         ResponsePlan::Traces(TracesAnswer::Public) => "unmodified: it has no tenant data",
         ResponsePlan::Traces(TracesAnswer::Whole(..)) => {

@@ -1,11 +1,13 @@
 //! Responses of the metrics API that no query can confine: buffered, and filtered.
 
-use super::{JSON, side_request, unreadable};
+use super::{JSON, side_request, side_request_if_served, unreadable};
+use crate::auth::Caller;
 use crate::body::budget::Room;
-use crate::prometheus::filter::{self, MetricNames};
+use crate::prometheus::Unreadable;
+use crate::prometheus::filter::{self, MetricNames, OwnMetadata};
 use crate::proxy::authorize::matchers_of;
 use crate::proxy::context::RequestContext;
-use crate::proxy::enforce::Filter;
+use crate::proxy::enforce::{Filter, MetadataPlan, OwnTargets};
 use crate::proxy::error::ProxyError;
 
 /// The filtered response.
@@ -21,11 +23,42 @@ pub(super) async fn apply(
         Filter::Targets(caller) => filter::targets(answer, matchers_of(&caller)?),
         Filter::ScrapePools(caller) => filter::scrape_pools(answer, matchers_of(&caller)?),
         Filter::Flags => filter::flags(answer),
-        Filter::Metadata { names, limit: most } => {
-            let names = side_request(*names, JSON, room, context).await?;
-            MetricNames::from_label_values(&names)
-                .and_then(|names| filter::metadata(answer, &names, most))
+        Filter::TargetsMetadata(caller) => filter::targets_metadata(answer, matchers_of(&caller)?),
+        Filter::Search(None) => filter::search(answer, None),
+        Filter::Search(Some(own)) => {
+            let OwnTargets {
+                caller,
+                request,
+                metric,
+            } = *own;
+            let targets = side_request_if_served(request, JSON, room, context).await?;
+            own_metadata(targets.as_deref(), &caller, metric.as_deref())?
+                .and_then(|own| filter::search(answer, Some(&own)))
+        }
+        Filter::Metadata(plan) => {
+            let MetadataPlan { names, own, limits } = *plan;
+            let (names, targets) = tokio::try_join!(
+                side_request(names, JSON, room, context),
+                side_request_if_served(own.request, JSON, room, context)
+            )?;
+            own_metadata(targets.as_deref(), &own.caller, own.metric.as_deref())?.and_then(|own| {
+                let names = MetricNames::from_label_values(&names)?;
+                filter::metadata(answer, &names, own, limits)
+            })
         }
     };
     filtered.map_err(|error| unreadable(&error))
+}
+
+/// What the tenants' own targets say of their metrics; nothing, if the upstream does not know.
+fn own_metadata<'a>(
+    targets: Option<&'a [u8]>,
+    caller: &Caller,
+    metric: Option<&'a str>,
+) -> Result<Result<OwnMetadata<'a>, Unreadable>, ProxyError> {
+    let matchers = matchers_of(caller)?;
+    Ok(match targets {
+        Some(targets) => OwnMetadata::from_targets(targets, matchers, metric),
+        None => Ok(OwnMetadata::default()),
+    })
 }

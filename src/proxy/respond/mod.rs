@@ -33,6 +33,9 @@ const BUFFERED_BYTES: u64 = 64 * 1024;
 /// The media type of the metrics API.
 pub(super) const JSON: &str = "application/json";
 
+/// The media type of the search API.
+const JSON_LINES: &str = "application/x-ndjson";
+
 /// The longest error response that is read from an upstream.
 const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
@@ -97,7 +100,11 @@ pub(super) async fn respond(
             Ok(build(head.status, headers, body))
         }
         ResponsePlan::Filter(plan) => {
-            check_media_type(&headers, JSON)?;
+            let expected = match plan {
+                Filter::Search(_) => JSON_LINES,
+                _ => JSON,
+            };
+            check_media_type(&headers, expected)?;
             let body = Box::pin(filtered(body, plan, &room, context)).await?;
             Ok(build(head.status, headers, body))
         }
@@ -206,9 +213,39 @@ pub(super) async fn side_request(
     room: &Room,
     context: &RequestContext,
 ) -> Result<Bytes, ProxyError> {
+    let answered = forward::forward(request, context).await?;
+    side_answer(answered, media_type, room).await
+}
+
+/// Sends a side request to an endpoint that not every upstream has; `None` if this one does not.
+async fn side_request_if_served(
+    request: Enforced,
+    media_type: &str,
+    room: &Room,
+    context: &RequestContext,
+) -> Result<Option<Bytes>, ProxyError> {
+    let answered = forward::forward(request, context).await?;
+    let is_unknown_there = matches!(
+        answered.response.status(),
+        StatusCode::BAD_REQUEST
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_IMPLEMENTED
+    );
+    if is_unknown_there {
+        return Ok(None);
+    }
+    side_answer(answered, media_type, room).await.map(Some)
+}
+
+async fn side_answer(
+    answered: Answered,
+    media_type: &str,
+    room: &Room,
+) -> Result<Bytes, ProxyError> {
     let Answered {
         response, upstream, ..
-    } = forward::forward(request, context).await?;
+    } = answered;
     let (mut head, incoming) = response.into_parts();
     if head.status != StatusCode::OK {
         return Err(unreadable(&format!(

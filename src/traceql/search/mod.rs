@@ -32,9 +32,9 @@ const RESOURCE_COLUMNS: [&str; 9] = [
     "k8s.container.name",
 ];
 
-/// A search by tags and durations.
+/// A search by tags and durations, from before TraceQL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OldSearch {
+pub struct TagBasedSearch {
     /// Names and values. Over HTTP they come from `tags` or from parameters that are tags
     /// themselves. Names are unique.
     pub tags: Vec<(String, String)>,
@@ -44,7 +44,7 @@ pub struct OldSearch {
     pub max_duration_ms: u32,
 }
 
-impl OldSearch {
+impl TagBasedSearch {
     /// Parses the HTTP parameters `tags` (logfmt), `minDuration` and `maxDuration` (Go
     /// durations). Empty means not given.
     pub fn from_parameters(

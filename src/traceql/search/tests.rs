@@ -3,7 +3,7 @@ use crate::tenancy::{Tenant, TenantSet};
 use crate::traceql::MAX_BYTES;
 use crate::traceql::RefusalKind;
 
-fn confine(search: &OldSearch, policy: TraceIntrinsics) -> Result<String, Refusal> {
+fn confine(search: &TagBasedSearch, policy: TraceIntrinsics) -> Result<String, Refusal> {
     let tenants = TenantSet::new([Tenant::new("a").unwrap()]).unwrap();
     let predicate = TenantPredicate::new([("t", &tenants)]).unwrap();
     search.confine(&predicate, policy, MAX_BYTES)
@@ -11,7 +11,7 @@ fn confine(search: &OldSearch, policy: TraceIntrinsics) -> Result<String, Refusa
 
 fn from(tags: &str, min: &str, max: &str) -> Result<String, Refusal> {
     confine(
-        &OldSearch::from_parameters(tags, min, max)?,
+        &TagBasedSearch::from_parameters(tags, min, max)?,
         TraceIntrinsics::Refuse,
     )
 }
@@ -68,7 +68,7 @@ fn durations_count_the_tenants_spans_unless_intrinsics_are_trusted() {
         from("", "100ms", "").unwrap(),
         r#"{ resource.t = "a" } | max(duration) >= 100ms"#
     );
-    let search = OldSearch::from_parameters("", "1s", "2s").unwrap();
+    let search = TagBasedSearch::from_parameters("", "1s", "2s").unwrap();
     assert_eq!(
         confine(&search, TraceIntrinsics::Trust).unwrap(),
         r#"{ resource.t = "a" } | { traceDuration >= 1000ms } | { traceDuration <= 2000ms }"#
@@ -77,7 +77,8 @@ fn durations_count_the_tenants_spans_unless_intrinsics_are_trusted() {
 
 #[test]
 fn tags_of_the_root_span_are_trace_intrinsics() {
-    let search = OldSearch::from_parameters("root.service.name=x root.name=y", "", "").unwrap();
+    let search =
+        TagBasedSearch::from_parameters("root.service.name=x root.name=y", "", "").unwrap();
     let refusal = confine(&search, TraceIntrinsics::Refuse).unwrap_err();
     assert_eq!(refusal.kind(), RefusalKind::Denied);
     assert_eq!(
@@ -88,7 +89,7 @@ fn tags_of_the_root_span_are_trace_intrinsics() {
 
 #[test]
 fn logfmt_is_parsed_as_tempo_does() {
-    let tags = |text: &str| OldSearch::from_parameters(text, "", "").map(|search| search.tags);
+    let tags = |text: &str| TagBasedSearch::from_parameters(text, "", "").map(|search| search.tags);
     let pairs = |pairs: &[(&str, &str)]| {
         Ok(pairs
             .iter()
@@ -123,10 +124,13 @@ fn invalid_durations_are_refused() {
     for bad in [
         "1", "abc", "-1s", "1d", "1s1", ".s", "1.2.3s", "1000000h", "s",
     ] {
-        assert!(OldSearch::from_parameters("", bad, "").is_err(), "{bad}");
+        assert!(
+            TagBasedSearch::from_parameters("", bad, "").is_err(),
+            "{bad}"
+        );
     }
-    assert!(OldSearch::from_parameters("", "2s", "1s").is_err());
-    let search = OldSearch::from_parameters("", "1h2m3.5s4ms5us", "+2h").unwrap();
+    assert!(TagBasedSearch::from_parameters("", "2s", "1s").is_err());
+    let search = TagBasedSearch::from_parameters("", "1h2m3.5s4ms5us", "+2h").unwrap();
     assert_eq!(
         (search.min_duration_ms, search.max_duration_ms),
         (3_723_504, 7_200_000)

@@ -5,6 +5,7 @@
 //! | `table` | the requests, byte by byte, by client, and the answers that are expected |
 //! | `row` | one of them |
 //! | `sent` | how it is sent on HTTP/1.1 and on HTTP/2 |
+//! | `traces` | the requests to Tempo, and the plain ones that say the same |
 //!
 //! Each row goes to a private store, to the proxy in front of a shared one, and to a proxy in shadow
 //! mode, and the answers must say the same; where the proxy refuses, its text is in the row. What
@@ -13,6 +14,7 @@
 mod row;
 mod sent;
 mod table;
+mod traces;
 
 use std::time::Duration;
 

@@ -219,21 +219,27 @@ async fn coding_that_nobody_asked_for_is_undone() {
     }
 }
 
-/// Metadata is asked for twice: for itself, and for the names of the caller's metrics.
+/// Metadata has two side requests: for the names of the caller's metrics, and for the metadata of
+/// its targets.
 async fn metadata_upstream() -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let answer = |request: Request<Incoming>| async move {
-        let is_names = request.uri().path().ends_with("/values");
-        let text = if is_names {
-            r#"{"status":"success","data":["up"]}"#
-        } else {
-            r#"{"status":"success","data":{"up":[{"type":"gauge","help":"u","unit":""}],"down":[]}}"#
+        let (text, is_zstd) = match request.uri().path() {
+            "/api/v1/label/__name__/values" => (r#"{"status":"success","data":["up"]}"#, true),
+            "/api/v1/targets/metadata" => (
+                r#"{"status":"success","data":[{"target":{"tenant_id":"acme"},"metric":"own","type":"gauge","help":"h","unit":""}]}"#,
+                true,
+            ),
+            _ => (
+                r#"{"status":"success","data":{"up":[{"type":"gauge","help":"u","unit":""}],"down":[]}}"#,
+                false,
+            ),
         };
         let answer = Response::builder()
             .header("content-type", "application/json")
-            .header("content-encoding", if is_names { "zstd" } else { "gzip" });
-        let body = if is_names {
+            .header("content-encoding", if is_zstd { "zstd" } else { "gzip" });
+        let body = if is_zstd {
             zstd(text.as_bytes())
         } else {
             gzip(text.as_bytes())
@@ -250,13 +256,14 @@ async fn metadata_upstream() -> (String, JoinHandle<()>) {
 }
 
 #[tokio::test]
-async fn metadata_and_its_side_request_are_read_whatever_their_codings_are() {
+async fn metadata_and_its_side_requests_are_read_whatever_their_codings_are() {
     let (url, server) = metadata_upstream().await;
     let stage = Stage::of((), Setup::new(&url)).await;
     let answer = stage.get("/api/v1/metadata").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let data = &answer.json().unwrap()["data"];
     assert_eq!(data["up"][0]["type"], "gauge", "{data}");
+    assert_eq!(data["own"][0]["help"], "h", "{data}");
     assert!(data.get("down").is_none(), "{data}");
     server.abort();
 }

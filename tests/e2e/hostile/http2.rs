@@ -46,6 +46,47 @@ async fn answered(stage: &Stage<Upstream>, head: &[Header<'_>]) -> End {
     frames.end_of(1).await
 }
 
+/// The library ends the whole connection for one of them: the client is told why all the same.
+#[tokio::test]
+async fn headers_too_large_for_the_library_are_refused_in_words() {
+    let stage = Stage::recorded("").await;
+    let refused = r#"partywall_refusals_total{route="none",reason="headers_too_large"}"#;
+    for (times, length) in [(1, 70_000), (1, 120_000), (1, 300_000), (30, 15_000)] {
+        let before = stage.metric(refused).await;
+        let value = "x".repeat(length);
+        let more = vec![("x-long", value.as_str()); times];
+        let block = block(&head(&stage, QUERY, &more));
+        let mut parts = block.chunks(16_000).peekable();
+        let first = parts.next().expect("not empty");
+        let mut bytes = frame(HEADERS, END_STREAM, 1, first);
+        while let Some(part) = parts.next() {
+            let flags = if parts.peek().is_none() {
+                END_HEADERS
+            } else {
+                0
+            };
+            bytes.extend(frame(CONTINUATION, flags, 1, part));
+        }
+        let mut frames = Frames::connect(stage.proxy.authority()).await;
+        frames.send(&bytes).await;
+        let mut text = Vec::new();
+        while let Some(frame) = frames.next().await {
+            if matches!(frame.kind, DATA | GOAWAY) {
+                text = frame.payload;
+                break;
+            }
+        }
+        let text = String::from_utf8_lossy(&text);
+        let what = format!("{times} headers of {length} bytes: {text:?}");
+        assert!(text.contains("65536 bytes (limits.header_bytes)"), "{what}");
+        assert!(
+            (stage.metric(refused).await - before - 1.0).abs() < 0.1,
+            "{what}"
+        );
+        assert!(stage.upstream.take().is_empty(), "{what}");
+    }
+}
+
 #[tokio::test]
 async fn x1_http2_heads_that_are_malformed_are_refused() {
     let stage = Stage::recorded("").await;

@@ -1,6 +1,7 @@
 //! An upstream that records every request it gets and answers as told. Health checks are
 //! recorded apart, and answered apart.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -95,6 +96,8 @@ impl Reply {
 struct State {
     seen: Mutex<Vec<Seen>>,
     behaviour: Mutex<Behaviour>,
+    /// Replies of single paths, which come before the behaviour.
+    at: Mutex<HashMap<&'static str, Reply>>,
     checks: Mutex<Vec<Seen>>,
     health: Mutex<Behaviour>,
 }
@@ -116,6 +119,7 @@ impl Upstream {
         let state = Arc::new(State {
             seen: Mutex::default(),
             behaviour: Mutex::new(Behaviour::Reply(Reply::json(empty))),
+            at: Mutex::default(),
             checks: Mutex::default(),
             health: Mutex::new(Behaviour::Reply(Reply::json("{}"))),
         });
@@ -129,6 +133,11 @@ impl Upstream {
 
     pub fn reply(&self, reply: Reply) {
         self.behave(Behaviour::Reply(reply));
+    }
+
+    /// The reply to requests of this path, from now on.
+    pub fn reply_at(&self, path: &'static str, reply: Reply) {
+        self.state.at.lock().expect("no panic").insert(path, reply);
     }
 
     /// How health checks are answered from now on.
@@ -199,6 +208,7 @@ async fn serve(
         body,
         trailers,
     };
+    let at = state.at.lock().expect("no panic").get(seen.path()).cloned();
     let (list, behaviour) = if is_health_check(&seen.headers) {
         (&state.checks, &state.health)
     } else {
@@ -206,6 +216,7 @@ async fn serve(
     };
     list.lock().expect("no panic").push(seen);
     let behaviour = behaviour.lock().expect("no panic").clone();
+    let behaviour = at.map_or(behaviour, Behaviour::Reply);
     match behaviour {
         Behaviour::HangUp => Err("told to hang up".into()),
         Behaviour::Silent => {

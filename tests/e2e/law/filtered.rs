@@ -9,10 +9,11 @@ use crate::kit::prometheus::{Extras, Prometheus};
 use crate::kit::upstream::{Behaviour, Exporter, Reply, Upstream};
 use serde_json::{Value, json};
 
-const FILTERED: [&str; 4] = [
+const FILTERED: [&str; 5] = [
     "/api/v1/rules",
     "/api/v1/alerts",
     "/api/v1/targets",
+    "/api/v1/targets/metadata",
     "/api/v1/metadata",
 ];
 
@@ -209,7 +210,7 @@ struct Scene {
     private: Prometheus,
     proxy: Partywall,
     client: Client,
-    _exporters: Vec<Exporter>,
+    exporters: Vec<Exporter>,
 }
 
 impl Scene {
@@ -259,7 +260,7 @@ impl Scene {
             private,
             proxy,
             client: Client::default(),
-            _exporters: exporters.into(),
+            exporters: exporters.into(),
         };
         // HighLoad, HighLoadUnlessBeta, SharedTexts: 3 each; AcmeLoad, AcmeJobs: 2 each; BetaLoad,
         // BetaJobs, BetaPets, NobodysLoad, SharedByTenant. Leaks: LeakJoined, LeakValue 5 each,
@@ -334,6 +335,9 @@ fn lasting(answer: &Answer) -> Value {
         groups.retain(|group| group["rules"] != json!([]));
     }
     // Lists of alerts, targets and groups, and the several texts of one metric: in any order.
+    if let Some(items) = json["data"].as_array_mut() {
+        items.sort_by_cached_key(Value::to_string);
+    }
     if let Some(data) = json["data"].as_object_mut() {
         for entries in data.values_mut().filter_map(Value::as_array_mut) {
             entries.sort_by_cached_key(Value::to_string);
@@ -381,6 +385,14 @@ async fn filtered_answers_are_those_of_a_private_store() {
         Ask::get("/api/v1/targets", &[]),
         Ask::get("/api/v1/targets", &[("state", "active")]),
         Ask::get("/api/v1/targets", &[("state", "dropped")]),
+        Ask::get("/api/v1/metadata", &[]),
+        Ask::get(
+            "/api/v1/metadata",
+            &[("limit", "-1"), ("limit_per_metric", "1")],
+        ),
+        Ask::get("/api/v1/metadata", &[("limit", "0")]),
+        Ask::get("/api/v1/metadata", &[("metric", "pets")]),
+        Ask::get("/api/v1/metadata", &[("metric", "hoard")]),
         Ask::get("/api/v1/metadata", &[("metric", "acme_jobs_total")]),
         Ask::get("/api/v1/metadata", &[("metric", "beta_secret_total")]),
         Ask::get("/api/v1/metadata", &[("metric", "wait_seconds")]),
@@ -562,26 +574,111 @@ async fn scopes_of_several_and_of_no_known_tenant() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn conflicting_metadata_of_two_tenants_shows_neither() {
+async fn metadata_of_targets_is_that_of_a_private_store() {
+    let scene = Scene::set().await;
+    let one = scene.exporters[0].address;
+    let instance = format!("{{instance=\"{one}\"}}");
+    for (params, count) in [
+        (vec![], 8),
+        (vec![("match_target", "")], 8),
+        (vec![("match_target", "{}")], 8),
+        (vec![("match_target", "{job=~\".+\"}")], 8),
+        (vec![("match_target", &*instance)], 4),
+        (vec![("match_target", &*instance), ("metric", "pets")], 1),
+        (vec![("match_target", "up")], 0),
+        (vec![("match_target", "{job=\"none\"}")], 0),
+        (vec![("metric", "pets")], 2),
+        (vec![("metric", "hoard")], 0),
+        (vec![("metric", "pets"), ("limit", "1")], 1),
+        // The limit is looked at once per target.
+        (vec![("limit", "1")], 4),
+        (vec![("limit", "0")], 0),
+        (vec![("limit", "-3")], 8),
+    ] {
+        let ask = Ask::get("/api/v1/targets/metadata", &params);
+        let (expected, got) = (
+            scene.privately(&ask).await.json(),
+            scene.as_tenant("acme", &ask).await.json(),
+        );
+        // Of two targets that are alike, the store picks one by chance.
+        let items = |answer: &Value| {
+            let mut items: Vec<_> = answer["data"].as_array().unwrap().clone();
+            if params.iter().any(|(name, _)| *name == "limit") {
+                for item in &mut items {
+                    item["target"]["instance"].take();
+                }
+            }
+            items.sort_by_cached_key(Value::to_string);
+            items
+        };
+        assert_eq!(items(&got), items(&expected), "{ask}");
+        assert_eq!(items(&got).len(), count, "{ask}: {got:#}");
+    }
+    for params in [
+        ("limit", "x"),
+        ("match_target", "{"),
+        ("match_target", "sum(up)"),
+    ] {
+        let ask = Ask::get("/api/v1/targets/metadata", &[params]);
+        let got = scene.as_tenant("acme", &ask).await;
+        let expected = scene.privately(&ask).await;
+        assert_eq!(got.status, expected.status, "{ask}: {}", got.text());
+        assert_eq!(got.json()["errorType"], "bad_data", "{ask}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn help_text_of_another_tenants_target_is_never_shown() {
     let scene = Scene::set().await;
     let ask = Ask::get("/api/v1/metadata", &[]);
     let got = scene.as_tenant("acme", &ask).await.json();
-    let data = got["data"].as_object().unwrap();
-    for own in ["load", "acme_jobs_total", "wait_seconds"] {
-        assert_eq!(
-            data[own],
-            scene.privately(&ask).await.json()["data"][own],
-            "{own}"
-        );
-    }
     assert_eq!(
-        data["pets"],
-        json!([{ "type": "gauge", "help": "", "unit": "" }]),
+        got["data"]["pets"],
+        json!([{ "type": "gauge", "help": "Pets in the office.", "unit": "" }]),
         "{got:#}"
     );
     let limited = Ask::get("/api/v1/metadata", &[("limit", "2")]);
     let got = scene.as_tenant("acme", &limited).await.json();
     assert_eq!(got["data"].as_object().unwrap().len(), 2, "{got:#}");
+}
+
+const MERGED_METADATA: &str = r#"{"status":"success","data":{"pets":[{"type":"gauge","help":"What beta breeds.","unit":"beta"}]}}"#;
+const PETS: &str = r#"{"status":"success","data":["pets"]}"#;
+
+/// As Thanos, which merges the metadata of all targets and does not say whose they are.
+#[tokio::test]
+async fn upstream_without_metadata_of_targets_gives_types_alone() {
+    for (status, expected) in [
+        (404, 200),
+        (400, 200),
+        (405, 200),
+        (501, 200),
+        (500, 502),
+        (503, 502),
+    ] {
+        let upstream = Upstream::start().await;
+        let proxy = Partywall::start(Setup::new(&upstream.url)).await;
+        let token = proxy.signer.tenant("acme");
+        let missing = Reply {
+            status,
+            headers: vec![("content-type", "text/plain".to_owned())],
+            body: "404 page not found\n".into(),
+        };
+        upstream.reply_at("/api/v1/targets/metadata", missing);
+        upstream.reply_at("/api/v1/label/__name__/values", Reply::json(PETS));
+        upstream.reply_at("/api/v1/metadata", Reply::json(MERGED_METADATA));
+        let ask = Ask::get("/api/v1/metadata", &[]);
+        let got = Client::default().ask(&proxy.url, &ask, Some(&token)).await;
+        assert_eq!(got.status, expected, "{status}: {}", got.text());
+        assert!(!got.text().contains("beta"), "{status}: {}", got.text());
+        if expected == 200 {
+            assert_eq!(
+                got.json()["data"]["pets"],
+                json!([{ "type": "gauge", "help": "", "unit": "" }]),
+                "{status}"
+            );
+        }
+    }
 }
 
 /// R1: what cannot be read is not passed on.

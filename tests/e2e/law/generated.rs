@@ -1,9 +1,8 @@
 //! Queries made up from Prometheus' grammar: of any shape, well typed, over metrics that the
 //! dataset has.
 //!
-//! Left out is what a store answers differently by itself or by a documented exception: `absent`
-//! (its own templates ask it), selectors that could match the empty series, and experimental
-//! functions, which Debian's Prometheus does not know.
+//! Left out is what a store answers differently by itself: experimental functions, which Debian's
+//! Prometheus does not know.
 
 use crate::kit::random::Random;
 
@@ -127,7 +126,8 @@ impl Grammar {
         let Some(depth) = depth.checked_sub(1) else {
             return self.selector();
         };
-        match self.random.below(14) {
+        match self.random.below(15) {
+            14 => self.absent(depth),
             0 | 1 => self.modified_selector(),
             2 | 3 => self.aggregation(depth),
             4 => self.aggregation_with_parameter(depth),
@@ -206,7 +206,7 @@ impl Grammar {
             matchers.push(self.random.word(MATCHERS).to_owned());
         }
         let is_named = self.random.chance(80);
-        if !is_named {
+        if !is_named && self.random.chance(95) {
             let quote = self.random.word(&["\"", "'", "`"]);
             let at = self.random.below(matchers.len() + 1);
             matchers.insert(at, format!("__name__={quote}{metric}{quote}"));
@@ -285,6 +285,14 @@ impl Grammar {
             1 => format!("predict_linear({range}, {})", self.scalar(1)),
             2 => format!("holt_winters({range}, 0.3, 0.6)"),
             _ => format!("{}({}{range})", self.random.word(OF_RANGE), self.gap()),
+        }
+    }
+
+    fn absent(&mut self, depth: usize) -> String {
+        match self.random.below(4) {
+            0 => format!("absent({})", self.vector(depth)),
+            1 => format!("absent_over_time({}{})", self.gap(), self.range(depth)),
+            _ => format!("absent{}({})", self.gap(), self.modified_selector()),
         }
     }
 

@@ -152,6 +152,35 @@ async fn selectors_of_one_request_count_together() {
     }
 }
 
+/// Matchers make a short request long: where the endpoint takes no form, it says so, and what to do.
+#[tokio::test]
+async fn selectors_too_long_for_a_url_are_refused_before_the_store_is_asked() {
+    let stage = Stage::recorded("").await;
+    let tenants: Vec<String> = (0..150)
+        .map(|number| format!("tenant-{number:0>13}"))
+        .collect();
+    let tenants: Vec<&str> = tenants.iter().map(String::as_str).collect();
+    let token = stage.proxy.signer.tenants(&tenants);
+    let selectors = [("match[]", "up"); 24];
+    let few = [("match[]", "up"); 2];
+    for path in ["/api/v1/label/job/values", "/federate"] {
+        let answer = send(&stage, &Ask::get(path, &selectors), &token).await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        let told = "does not fit a URL (65534 bytes), and its endpoint takes no POST; give fewer";
+        assert!(answer.text().contains(told), "{path}: {}", answer.text());
+        assert!(stage.upstream.take().is_empty(), "{path}");
+        send(&stage, &Ask::get(path, &few), &token).await;
+        assert_eq!(stage.upstream.take().len(), 1, "{path}");
+    }
+    // Where it takes a form, that is what is sent.
+    for path in ["/api/v1/series", "/api/v1/labels"] {
+        let answer = send(&stage, &Ask::get(path, &selectors), &token).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let seen = stage.upstream.take();
+        assert_eq!((seen.len(), seen[0].method.as_str()), (1, "POST"), "{path}");
+    }
+}
+
 /// In the URL, in the form, in both, twice, and spelled so that another reader would take it.
 #[tokio::test]
 async fn text_is_bounded_wherever_the_store_would_read_it() {

@@ -117,7 +117,7 @@ fn until(r: &mut Reader<'_>, field: &Field<'_>) -> Read<SystemTime> {
     let source = text(r, field)?;
     let Some(until) = parse(&source) else {
         let message = format!(
-            "{} is no date or time: write it like 2026-01-31 or 2026-01-31T18:00:00Z",
+            "{} is not a date or time: write it like 2026-01-31 or 2026-01-31T18:00:00Z",
             shown(&source)
         );
         return Err(r.error(field, message));

@@ -7,6 +7,7 @@ use super::traces::{TracesAnswer, WholeAnswer};
 use crate::auth::Caller;
 use crate::body::RemapPosition;
 use crate::prometheus::filter::RulesOptions;
+use crate::prometheus::params::MetadataLimits;
 use crate::promql::Confined;
 
 pub(in crate::proxy) enum ResponsePlan {
@@ -71,17 +72,33 @@ pub(in crate::proxy) enum Filter {
     Alerts(Arc<Caller>),
     /// Targets of the caller's tenants.
     Targets(Arc<Caller>),
+    /// Metadata of the targets of the caller's tenants.
+    TargetsMetadata(Arc<Caller>),
     /// Scrape pools of the caller's tenants, made of the targets that the upstream was asked for.
     ScrapePools(Arc<Caller>),
     /// The upstream's flags that shape queries.
     Flags,
+    /// Search results, with the metadata of the caller's own targets if that is asked for.
+    Search(Option<Box<OwnTargets>>),
     /// Metadata of the metrics that the caller's tenants have.
-    Metadata {
-        /// The side request for the names of these metrics.
-        names: Box<Enforced>,
-        /// The most metrics to return.
-        limit: Option<usize>,
-    },
+    Metadata(Box<MetadataPlan>),
+}
+
+/// What `/metadata` is filtered with.
+pub(in crate::proxy) struct MetadataPlan {
+    /// The side request for the names of the tenants' metrics.
+    pub(in crate::proxy) names: Enforced,
+    pub(in crate::proxy) own: OwnTargets,
+    pub(in crate::proxy) limits: MetadataLimits,
+}
+
+/// What the tenants' own targets say of their metrics.
+pub(in crate::proxy) struct OwnTargets {
+    pub(in crate::proxy) caller: Arc<Caller>,
+    /// The side request for it; Thanos does not have the endpoint.
+    pub(in crate::proxy) request: Enforced,
+    /// The only metric that is asked for.
+    pub(in crate::proxy) metric: Option<String>,
 }
 
 /// How the response's messages are filtered.

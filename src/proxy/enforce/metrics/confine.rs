@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::prometheus::params::{Confine, ParamError};
+use crate::prometheus::params::{Confine, ConfinedSelector, ParamError};
 use crate::promql::{self, Confined, Refusal, RefusalKind};
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
@@ -63,11 +63,12 @@ impl Confine for Confiner<'_> {
         Ok(text)
     }
 
-    fn selector(&mut self, selector: &str) -> Result<String, Refusal> {
-        Ok(self
-            .confine(TextKind::Selector, selector)?
-            .text()
-            .to_owned())
+    fn selector(&mut self, selector: &str) -> Result<ConfinedSelector, Refusal> {
+        let confined = self.confine(TextKind::Selector, selector)?;
+        Ok(ConfinedSelector {
+            text: confined.text().to_owned(),
+            was_unselective: confined.was_unselective(),
+        })
     }
 
     fn check_selector(&mut self, selector: &str) -> Result<(), Refusal> {

@@ -13,8 +13,8 @@ use hyper::{Method, Request};
 use self::confine::Confiner;
 use super::input::MetricsCall;
 use super::{
-    Enforced, Enforcement, Filter, Origin, OwnAnswer, ResponsePlan, UpstreamTarget, guard,
-    query_size,
+    Enforced, Enforcement, Filter, MetadataPlan, Origin, OwnAnswer, OwnTargets, ResponsePlan,
+    UpstreamTarget, guard, query_size,
 };
 use crate::auth::Caller;
 use crate::body::budget::Budget;
@@ -108,10 +108,25 @@ fn restricted(
         Endpoint::ScrapePools => {
             return rebuild.scrape_pools(Filter::ScrapePools(Arc::clone(caller)));
         }
-        Endpoint::Metadata => ResponsePlan::Filter(Filter::Metadata {
-            names: Box::new(rebuild.metric_names(matchers)?),
-            limit: local.metadata_limit,
-        }),
+        Endpoint::TargetsMetadata => {
+            ResponsePlan::Filter(Filter::TargetsMetadata(Arc::clone(caller)))
+        }
+        Endpoint::Metadata => {
+            let metric = sent.iter().find(|(name, _)| *name == "metric");
+            let metric = metric.map(|(_, value)| value.to_owned());
+            ResponsePlan::Filter(Filter::Metadata(Box::new(MetadataPlan {
+                names: rebuild.metric_names(matchers)?,
+                own: rebuild.own_targets(caller, matchers, metric)?,
+                limits: local.metadata,
+            })))
+        }
+        search if search.is_search() => {
+            let own = local
+                .include_metadata
+                .then(|| rebuild.own_targets(caller, matchers, None))
+                .transpose()?;
+            ResponsePlan::Filter(Filter::Search(own.map(Box::new)))
+        }
         _ => ResponsePlan::Scrub(origin),
     };
     rebuild.form(&sent, plan)
@@ -258,6 +273,30 @@ impl Rebuild<'_> {
             ..*self
         };
         rebuild.form(&form, ResponsePlan::Stream)
+    }
+
+    /// What the tenants' own targets say of their metrics, or of one.
+    fn own_targets(
+        &self,
+        caller: &Arc<Caller>,
+        matchers: &Matchers,
+        metric: Option<String>,
+    ) -> Result<OwnTargets, ProxyError> {
+        let metric = metric.filter(|metric| !metric.is_empty());
+        let mut form = Form::default();
+        form.push("match_target", format!("{{{}}}", matchers.promql()));
+        if let Some(metric) = &metric {
+            form.push("metric", metric.clone());
+        }
+        let rebuild = Rebuild {
+            endpoint: &Endpoint::TargetsMetadata,
+            ..*self
+        };
+        Ok(OwnTargets {
+            caller: Arc::clone(caller),
+            request: rebuild.form(&form, ResponsePlan::Stream)?,
+            metric,
+        })
     }
 
     fn enforced(

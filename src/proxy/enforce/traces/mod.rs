@@ -27,7 +27,7 @@ use crate::tempo::endpoints::{Endpoint, Version};
 use crate::tempo::params::{self, OldForm, ParamError, Params, table};
 use crate::tempo::tags::TagsVersion;
 use crate::tempo::trace::TraceApi;
-use crate::traceql::{OldSearch, Refusal};
+use crate::traceql::{Refusal, TagBasedSearch};
 
 /// Whether the endpoint's parameters are in the body.
 pub(super) fn reads_body(
@@ -212,8 +212,8 @@ fn tags_version(is_v1: bool) -> TagsVersion {
     }
 }
 
-fn tag_search(old: &OldForm<'_>) -> Result<OldSearch, Refusal> {
-    let mut search = OldSearch::from_parameters(old.tags, old.min_duration, old.max_duration)?;
+fn tag_search(old: &OldForm<'_>) -> Result<TagBasedSearch, Refusal> {
+    let mut search = TagBasedSearch::from_parameters(old.tags, old.min_duration, old.max_duration)?;
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     search.tags.extend(old.bare_tags.iter().map(own));
     Ok(search)

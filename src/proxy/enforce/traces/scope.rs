@@ -18,7 +18,9 @@ use crate::tempo::params::Range;
 use crate::tempo::tag_name::TagName;
 use crate::tempo::trace::{TraceApi, TraceOwner};
 use crate::tenancy::{Attribute, TenantScope, TenantSet, Tenants};
-use crate::traceql::{self, OldSearch, Refusal, RefusalKind, TenantPredicate, TraceIntrinsics};
+use crate::traceql::{
+    self, Refusal, RefusalKind, TagBasedSearch, TenantPredicate, TraceIntrinsics,
+};
 
 /// How a caller is confined.
 pub(in crate::proxy::enforce) enum TracesScope {
@@ -96,7 +98,7 @@ impl Confined {
 
     pub(in crate::proxy::enforce) fn tag_search(
         &self,
-        search: &OldSearch,
+        search: &TagBasedSearch,
     ) -> Result<String, Refusal> {
         search.confine(&self.predicate, self.intrinsics(), self.max_bytes)
     }

@@ -1,5 +1,7 @@
 //! Finds every selector of a query, without a syntax tree and without recursion.
 
+mod selector;
+
 use std::ops::Range;
 
 use super::cursor::{Cursor, is_keyword, is_word_start};
@@ -16,6 +18,9 @@ pub(super) struct Scan {
     /// Operands, operators, parentheses, ranges, labels and matchers: at least as many as a syntax
     /// tree of the query has nodes.
     pub(super) nodes: usize,
+    /// Where the first selector starts whose matchers certainly are all fulfilled by the empty value.
+    /// Prometheus refuses it in a query (`promql/parser/parse.go`, `checkAST`).
+    pub(super) unselective: Option<usize>,
 }
 
 /// Where to insert matchers.
@@ -23,6 +28,14 @@ pub(super) struct Scan {
 pub(super) struct Site {
     pub(super) at: usize,
     pub(super) form: Form,
+    /// Whether the selector is inside a call that makes labels of equality matchers.
+    pub(super) in_absent: bool,
+}
+
+/// Whether the function makes labels of a selector's equality matchers (`promql/functions.go`,
+/// `createLabelsForAbsentFunction`). Functions, unlike keywords, have one spelling.
+pub(super) fn makes_labels_of_matchers(function: &str) -> bool {
+    matches!(function, "absent" | "absent_over_time")
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,10 +107,13 @@ struct Scanner<'q, F> {
     expect: Expect,
     depth: usize,
     open_infos: Vec<OpenInfo>,
+    /// The depth of the arguments of the outermost open call of `absent` or `absent_over_time`.
+    open_absent: Option<usize>,
     sites: Vec<Site>,
     contents: Vec<Range<usize>>,
     max_selectors: usize,
     nodes: usize,
+    unselective: Option<usize>,
     on_matcher: F,
 }
 
@@ -108,10 +124,12 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
             expect: Expect::Operand,
             depth: 0,
             open_infos: Vec::new(),
+            open_absent: None,
             sites: Vec::new(),
             contents: Vec::new(),
             max_selectors,
             nodes: 0,
+            unselective: None,
             on_matcher,
         }
     }
@@ -139,7 +157,7 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
                 self.expect = Expect::Operand;
             }
             (b'{', _) => {
-                self.braces()?;
+                self.nameless()?;
                 self.expect = Expect::Operator;
             }
             (b'"' | b'\'' | b'`', _) => {
@@ -169,6 +187,7 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
             sites: self.sites,
             contents: self.contents,
             nodes: self.nodes,
+            unselective: self.unselective,
         })
     }
 
@@ -186,6 +205,9 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
         match self.cursor.peek() {
             Some(b'(') => {
                 self.open(Expect::Argument);
+                if makes_labels_of_matchers(word) {
+                    self.open_absent.get_or_insert(self.depth);
+                }
                 if is_keyword(word, &["info"]) {
                     self.open_infos.push(OpenInfo {
                         at: start,
@@ -194,7 +216,7 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
                 }
                 Ok(())
             }
-            Some(b'{') => self.braces().map(|_| ()),
+            Some(b'{') => self.braces().map(drop),
             _ if is_keyword(self.cursor.peek_word(), &["by", "without"]) => {
                 self.cursor.word();
                 self.expect = Expect::Operand;
@@ -270,6 +292,9 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
             return Err(self.unconfined_info(info, InfoHint::Selector));
         }
         self.cursor.advance(1);
+        if self.open_absent == Some(self.depth) {
+            self.open_absent = None;
+        }
         self.depth -= 1;
         self.expect = Expect::Operator;
         Ok(())
@@ -294,7 +319,7 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
     /// `combineWithInfoVector`).
     fn close_info(&mut self, at: usize) -> Result<(), Refusal> {
         self.cursor.skip_gap();
-        let rules_out_empty = self.cursor.peek() == Some(b'{') && self.braces()?;
+        let rules_out_empty = self.cursor.peek() == Some(b'{') && self.braces()?.rules_out_empty;
         self.cursor.skip_gap();
         if !rules_out_empty || !self.cursor.take(b')') {
             return Err(self.unconfined_info(at, InfoHint::Selector));
@@ -316,70 +341,6 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
             at: self.cursor.position(at),
             hint,
         }
-    }
-
-    /// A whole `match[]` parameter.
-    fn lone_selector(&mut self) -> Result<(), Refusal> {
-        self.cursor.skip_gap();
-        let start = self.cursor.at();
-        let name = self.cursor.word();
-        let end = self.cursor.at();
-        self.cursor.skip_gap();
-        if self.cursor.peek() == Some(b'{') {
-            self.braces()?;
-            self.cursor.skip_gap();
-        } else if !name.is_empty() {
-            self.site(end, Form::Bare)?;
-        }
-        self.nodes += 1;
-        self.expect = Expect::Operator;
-        let is_number = is_keyword(name, &["inf", "nan"]);
-        if self.sites.is_empty() || is_number || self.cursor.peek().is_some() {
-            return Err(self.cursor.malformed_at(start, Problem::NotOneSelector));
-        }
-        Ok(())
-    }
-
-    /// The braces of a selector. Returns whether a matcher on a label other than `__name__` rules
-    /// out the empty value; always false outside of `info()`, where only [`Self::close_info`] asks.
-    fn braces(&mut self) -> Result<bool, Refusal> {
-        self.cursor.advance(1);
-        self.site(self.cursor.at(), Form::Braced)?;
-        let in_info = self.open_info_here().is_some();
-        let mut rules_out_empty = false;
-        loop {
-            self.cursor.skip_gap();
-            if self.cursor.take(b'}') {
-                return Ok(rules_out_empty);
-            }
-            if let Some(matcher) = Matcher::parse(&mut self.cursor)? {
-                self.nodes += 1;
-                self.content(matcher.value.len());
-                (self.on_matcher)(&matcher)?;
-                rules_out_empty |=
-                    in_info && !matcher.is_on_label("__name__") && matcher.rules_out_empty();
-            }
-            self.cursor.skip_gap();
-            if !self.cursor.take(b',') && self.cursor.peek() != Some(b'}') {
-                return Err(self.cursor.malformed(Problem::Matcher));
-            }
-        }
-    }
-
-    /// A string or number of so many bytes ends here.
-    fn content(&mut self, length: usize) {
-        let end = self.cursor.at();
-        self.contents.push(end - length..end);
-    }
-
-    fn site(&mut self, at: usize, form: Form) -> Result<(), Refusal> {
-        if self.sites.len() >= self.max_selectors {
-            return Err(Refusal::TooManySelectors {
-                limit: self.max_selectors,
-            });
-        }
-        self.sites.push(Site { at, form });
-        Ok(())
     }
 
     /// The labels of `by (…)` and the like.

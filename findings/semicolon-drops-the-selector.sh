@@ -10,6 +10,7 @@
 # Who meets it: whoever builds URLs by hand, with `curl -g`, or with `new URL(...)` in JavaScript, which keeps `;`.
 #   Regular expressions over `a;b` are common, since relabelling joins source labels with `;` by default.
 #   The list of values looks like a working answer. Whoever builds the URL, proxies too, has to write `%3B`.
+#   Partywall refuses a raw `;` in parameters.
 # Source: Go 1.17 release notes, net/url ("rejects semicolons"); net/http `Request.FormValue` ignores the error of
 #   `ParseMultipartForm`, `ParseForm` returns it. prometheus/prometheus web/api/v1/api.go: `series` calls `ParseForm`
 #   and checks it, `labelValues` reads `r.Form` after a `FormValue`.

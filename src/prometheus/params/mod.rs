@@ -62,6 +62,8 @@ pub struct Local {
     /// `exclude_alerts` of `/rules`.
     pub exclude_alerts: bool,
     pub metadata: MetadataLimits,
+    /// `include_metadata` of `/search/metric_names`.
+    pub include_metadata: bool,
 }
 
 /// What `/metadata` returns at most; everything if `None`.
@@ -218,7 +220,7 @@ impl<'a> Decision<'a> {
             }
             Policy::Local(parameter) => self
                 .keep_local(parameter, &value)
-                .map_err(|text| ParamError::Invalid(text.into()))?,
+                .map_err(ParamError::Invalid)?,
         }
         Ok(())
     }
@@ -232,12 +234,21 @@ impl<'a> Decision<'a> {
         Ok(())
     }
 
-    fn keep_local(&mut self, parameter: LocalParameter, value: &str) -> Result<(), &'static str> {
+    fn keep_local(
+        &mut self,
+        parameter: LocalParameter,
+        value: &str,
+    ) -> Result<(), Cow<'static, str>> {
         if value.is_empty() {
             return Ok(());
         }
         let local = &mut self.allowed.local;
         match parameter {
+            LocalParameter::IncludeMetadata => {
+                local.include_metadata = go_bool(value).ok_or_else(|| {
+                    format!("invalid include_metadata {value:?}: must be boolean")
+                })?;
+            }
             LocalParameter::ExcludeAlerts => {
                 // Prometheus ignores case here, Go's `ParseBool` mostly does not.
                 local.exclude_alerts = go_bool(&value.to_ascii_lowercase())
@@ -272,7 +283,11 @@ impl<'a> Decision<'a> {
                 Endpoint::Series => {
                     return Err(ParamError::Invalid("no match[] parameter provided".into()));
                 }
-                Endpoint::Labels | Endpoint::LabelValues(_) => {
+                Endpoint::Labels
+                | Endpoint::LabelValues(_)
+                | Endpoint::SearchMetricNames
+                | Endpoint::SearchLabelNames
+                | Endpoint::SearchLabelValues => {
                     self.send_confined("match[]", format!("{{{}}}", matchers.promql()))?;
                 }
                 Endpoint::TargetsMetadata => {

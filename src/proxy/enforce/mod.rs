@@ -22,8 +22,8 @@ use hyper::Request;
 pub(super) use self::alertmanager::ChangeOfSilence;
 use self::enforced::UpstreamTarget;
 pub(super) use self::enforced::{
-    AlertmanagerAnswer, AlertsPage, Enforced, Filter, GrpcAnswer, MetadataPlan, Origin, Page,
-    ResponsePlan, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
+    AlertmanagerAnswer, AlertsPage, Enforced, Filter, GrpcAnswer, MetadataPlan, Origin, OwnTargets,
+    Page, ResponsePlan, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };
 pub(super) use self::input::shown;
 pub(super) use self::traces::TracesToVerify;

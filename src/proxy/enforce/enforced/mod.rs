@@ -11,7 +11,8 @@ use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderMap, Hea
 use hyper::{Method, Request, Version};
 
 pub(in crate::proxy) use self::plan::{
-    AlertmanagerAnswer, AlertsPage, Filter, GrpcAnswer, MetadataPlan, Origin, ResponsePlan,
+    AlertmanagerAnswer, AlertsPage, Filter, GrpcAnswer, MetadataPlan, Origin, OwnTargets,
+    ResponsePlan,
 };
 pub(in crate::proxy) use self::traces::{
     Hidden, Page, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,

@@ -5,7 +5,7 @@
 #   alternatives. A library that finds the key by `kid` then takes the one that fits the token's `alg`.
 # Happens: with [RSA, EC] under one kid, a token signed with the EC key
 #   PyJWT 2.15.1 (`PyJWKSet["k1"]`, what PyJWKClient does too): takes the first, InvalidAlgorithmError;
-#   python-jose 3.5.0: takes the first, JWKError; jwks-rsa 4.1.0: gives the first, RSA;
+#   python-jose 3.5.0: takes the first, JWKError; jwks-rsa 3.2.0: gives the first, RSA;
 #   joserfc 1.8.0, jwcrypto 1.6.1, jose 5.10.0 for JavaScript: verify it.
 #   In the order [EC, RSA] it is the RSA token that fails: the order in the file decides.
 # Who meets it: a provider that moves from RS256 to ES256 and keeps the name of the key; fixtures; key sets merged from
@@ -22,7 +22,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/v"
 "$work/v/bin/pip" install -q PyJWT==2.15.1 cryptography==50.0.2 python-jose==3.5.0 joserfc==1.8.0 jwcrypto==1.6.1
-(cd "$work" && npm init -y >/dev/null && npm install --silent --no-audit --no-fund jose@5.10.0 jwks-rsa@4.1.0)
+(cd "$work" && npm init -y >/dev/null && npm install --silent --no-audit --no-fund jose@5.10.0 jwks-rsa@3.2.0)
 
 cat >"$work/python.py" <<'PY'
 import json, sys, time

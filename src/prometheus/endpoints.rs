@@ -33,6 +33,12 @@ pub enum Endpoint {
     TargetsMetadata,
     /// `/api/v1/metadata`
     Metadata,
+    /// `/api/v1/search/metric_names`
+    SearchMetricNames,
+    /// `/api/v1/search/label_names`
+    SearchLabelNames,
+    /// `/api/v1/search/label_values`
+    SearchLabelValues,
     /// `/api/v1/read`
     RemoteRead,
     /// `/api/v1/status/buildinfo`
@@ -51,6 +57,8 @@ pub enum Endpoint {
     NotificationsLive,
     /// `/api/v1/scrape_pools`; asked for as [`Self::Targets`]
     ScrapePools,
+    /// `/api/v1/alertmanagers`
+    Alertmanagers,
     /// `/api/v1/features`
     Features,
     /// `/api/v1/openapi.yaml`
@@ -82,7 +90,7 @@ pub enum Class {
 
 /// The endpoints without a name in their path. Paths that are neither in this table nor a label's
 /// values are not served.
-static FIXED: [Endpoint; 22] = [
+static FIXED: [Endpoint; 26] = [
     Endpoint::Query,
     Endpoint::QueryRange,
     Endpoint::QueryExemplars,
@@ -94,6 +102,9 @@ static FIXED: [Endpoint; 22] = [
     Endpoint::Targets,
     Endpoint::TargetsMetadata,
     Endpoint::Metadata,
+    Endpoint::SearchMetricNames,
+    Endpoint::SearchLabelNames,
+    Endpoint::SearchLabelValues,
     Endpoint::RemoteRead,
     Endpoint::BuildInfo,
     Endpoint::ParseQuery,
@@ -103,6 +114,7 @@ static FIXED: [Endpoint; 22] = [
     Endpoint::Notifications,
     Endpoint::NotificationsLive,
     Endpoint::ScrapePools,
+    Endpoint::Alertmanagers,
     Endpoint::Features,
     Endpoint::OpenApi,
 ];
@@ -177,6 +189,9 @@ impl Endpoint {
             | Self::QueryExemplars
             | Self::Series
             | Self::Labels
+            | Self::SearchMetricNames
+            | Self::SearchLabelNames
+            | Self::SearchLabelValues
             | Self::ParseQuery
             | Self::FormatQuery => &["GET", "POST"],
             Self::LabelValues(_)
@@ -192,6 +207,7 @@ impl Endpoint {
             | Self::Notifications
             | Self::NotificationsLive
             | Self::ScrapePools
+            | Self::Alertmanagers
             | Self::Features
             | Self::OpenApi => &["GET"],
             Self::RemoteRead => &["POST"],
@@ -207,7 +223,15 @@ impl Endpoint {
     /// in `multipart/form-data`: its handler asks for `ParseForm`'s verdict, where the others take
     /// what `FormValue` finds.
     pub fn checks_its_form(&self) -> bool {
-        matches!(self, Self::Series | Self::Federate | Self::Rules)
+        self.is_search() || matches!(self, Self::Series | Self::Federate | Self::Rules)
+    }
+
+    /// Whether it is of the search API, whose answers are lines of JSON.
+    pub fn is_search(&self) -> bool {
+        matches!(
+            self,
+            Self::SearchMetricNames | Self::SearchLabelNames | Self::SearchLabelValues
+        )
     }
 
     /// The parameter without which the call is refused.
@@ -219,6 +243,7 @@ impl Endpoint {
             | Self::ParseQuery
             | Self::FormatQuery => Some("query"),
             Self::Series => Some("match[]"),
+            Self::SearchLabelValues => Some("label"),
             _ => None,
         }
     }
@@ -229,6 +254,10 @@ impl Endpoint {
         Some(match self {
             Self::StatusFlags => (PublicPart::Flags, ClosedGroup::Status),
             Self::Stores => (PublicPart::Empty("{}"), ClosedGroup::Stores),
+            Self::Alertmanagers => (
+                PublicPart::Empty(r#"{"activeAlertmanagers":[],"droppedAlertmanagers":[]}"#),
+                ClosedGroup::Unknown,
+            ),
             Self::Notifications => (PublicPart::Empty("[]"), ClosedGroup::Unknown),
             Self::NotificationsLive => (PublicPart::NoEvents, ClosedGroup::Unknown),
             _ => return None,
@@ -268,6 +297,9 @@ impl Endpoint {
             Self::Targets => "/api/v1/targets",
             Self::TargetsMetadata => "/api/v1/targets/metadata",
             Self::Metadata => "/api/v1/metadata",
+            Self::SearchMetricNames => "/api/v1/search/metric_names",
+            Self::SearchLabelNames => "/api/v1/search/label_names",
+            Self::SearchLabelValues => "/api/v1/search/label_values",
             Self::RemoteRead => "/api/v1/read",
             Self::BuildInfo => "/api/v1/status/buildinfo",
             Self::ParseQuery => "/api/v1/parse_query",
@@ -277,6 +309,7 @@ impl Endpoint {
             Self::Notifications => "/api/v1/notifications",
             Self::NotificationsLive => "/api/v1/notifications/live",
             Self::ScrapePools => "/api/v1/scrape_pools",
+            Self::Alertmanagers => "/api/v1/alertmanagers",
             Self::Features => "/api/v1/features",
             Self::OpenApi => "/api/v1/openapi.yaml",
         }
@@ -297,6 +330,9 @@ impl Endpoint {
             Self::Targets => "targets",
             Self::TargetsMetadata => "targets_metadata",
             Self::Metadata => "metadata",
+            Self::SearchMetricNames => "search_metric_names",
+            Self::SearchLabelNames => "search_label_names",
+            Self::SearchLabelValues => "search_label_values",
             Self::RemoteRead => "read",
             Self::BuildInfo => "buildinfo",
             Self::ParseQuery => "parse_query",
@@ -306,6 +342,7 @@ impl Endpoint {
             Self::Notifications => "notifications",
             Self::NotificationsLive => "notifications_live",
             Self::ScrapePools => "scrape_pools",
+            Self::Alertmanagers => "alertmanagers",
             Self::Features => "features",
             Self::OpenApi => "openapi",
         }
@@ -373,11 +410,12 @@ mod tests {
             ("/classic/graph/", Internals),
             ("/classic/static", Internals),
             ("/classic", Internals),
-            ("/api/v1/search/metric_names", Unknown),
-            ("/api/v1/search/label_values", Unknown),
+            ("/api/v1/search/metric_names/x", Unknown),
+            ("/api/v1/search", Unknown),
             ("/api/v1/targets/metadata/x", Unknown),
             ("/api/v1/targets/relabel_steps", Unknown),
-            ("/api/v1/alertmanagers", Unknown),
+            ("/api/v1/alertmanagers/x", Unknown),
+            ("/api/v1/admin/tsdb/clean_tombstones", TsdbAdmin),
             ("/api/v1/query_explain", Unknown),
             ("/api/v1/query_range_explain", Unknown),
             ("/api/v1/blocks", Unknown),

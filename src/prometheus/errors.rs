@@ -61,7 +61,14 @@ pub fn scrub_error<'t>(error_type: &str, text: &'t str, remap: Remap<'_>) -> Cow
         "execution" => execution(text),
         "timeout" => starts_with_any(text, &["query timed out in "]),
         "canceled" => starts_with_any(text, &["query was canceled in "]),
-        "unavailable" => starts_with_any(text, &["TSDB not ready", "Service Unavailable"]),
+        "unavailable" => starts_with_any(
+            text,
+            &[
+                "TSDB not ready",
+                "Service Unavailable",
+                "search API disabled",
+            ],
+        ),
         "not_acceptable" => starts_with_any(text, &["cannot encode response as "]),
         _ => None,
     };
@@ -118,7 +125,7 @@ fn type_of_status(status: u16) -> &'static str {
 
 /// Errors in the request itself, reported before anything was selected.
 fn bad_data<'t>(text: &'t str, remap: Remap<'_>) -> Option<Cow<'t, str>> {
-    const SHOWN: [&str; 24] = [
+    const SHOWN: [&str; 36] = [
         "end timestamp must not be before ",
         "zero or negative query resolution step widths are not accepted",
         "exceeded maximum resolution of ",
@@ -143,6 +150,19 @@ fn bad_data<'t>(text: &'t str, remap: Remap<'_>) -> Option<Cow<'t, str>> {
         "@ modifier is disabled",
         "negative offset is disabled",
         "unexpected error",
+        // `web/api/v1/search.go`
+        "too many search[] terms: ",
+        "invalid fuzz_threshold \"",
+        "unsupported fuzz_alg \"",
+        "invalid case_sensitive \"",
+        "invalid include_score \"",
+        "sort_dir is ",
+        "invalid sort_dir \"",
+        "invalid sort_by \"",
+        "sort_by=score requires search[] to be set",
+        "invalid limit \"",
+        "invalid batch_size \"",
+        "missing required parameter \"label\"",
     ];
     if let Some(shown) = with_own_position(text, remap) {
         return Some(shown);
@@ -157,6 +177,12 @@ fn bad_data<'t>(text: &'t str, remap: Remap<'_>) -> Option<Cow<'t, str>> {
         });
     }
     starts_with_any(text, &SHOWN).or_else(|| {
+        let is_over_limit = text.starts_with("limit ")
+            && text.contains(" exceeds the configured maximum (")
+            && text.ends_with(", see --web.search.max-limit)");
+        if is_over_limit {
+            return Some(Cow::Borrowed(text));
+        }
         let bad_engine = text.starts_with('\'') && text.ends_with("' bad engine");
         bad_engine.then_some(Cow::Borrowed(text))
     })

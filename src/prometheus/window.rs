@@ -11,6 +11,10 @@ use crate::tenancy::{Unreadable, Window};
 /// The parameter that extends how far an instant query looks back.
 pub const LOOKBACK: &str = "lookback_delta";
 
+/// The range of a search without start and end, in nanoseconds (`parseSearchParams` in
+/// `web/api/v1/search.go`).
+const SEARCH_DEFAULT: i128 = 3600 * 1_000_000_000;
+
 /// The range of a call, and its step; `None` if the endpoint has no range. `value` returns
 /// parameters; an empty one counts as missing.
 pub fn window<'a>(
@@ -23,6 +27,16 @@ pub fn window<'a>(
         | Endpoint::Series
         | Endpoint::Labels
         | Endpoint::LabelValues(_) => Ok(None),
+        endpoint if endpoint.is_search() => {
+            let is_default = ["start", "end"].map(|name| given(value(name)).is_none());
+            if is_default == [true, true] {
+                return Some(Window {
+                    range: Ok(SEARCH_DEFAULT),
+                    step: Ok(None),
+                });
+            }
+            Ok(None)
+        }
         _ => return None,
     };
     let start = time_of("start", value("start"));

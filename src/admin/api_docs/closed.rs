@@ -12,6 +12,9 @@ pub(super) fn about(group: ClosedGroup) -> (&'static str, &'static [&'static str
                 "/api/v1/status/config",
                 "/api/v1/status/runtimeinfo",
                 "/api/v1/status/tsdb",
+                "/api/v1/status/tsdb/blocks",
+                "/api/v1/status/self_metrics",
+                "/api/v1/status/walreplay",
                 "/status/config",
             ],
         ),
@@ -56,7 +59,7 @@ pub(super) fn about(group: ClosedGroup) -> (&'static str, &'static [&'static str
             &[
                 "/api/v1/scrape_pools/config",
                 "/api/v1/targets/relabel_steps",
-                "/api/v1/alertmanagers",
+                "/api/v1/query_explain",
                 "/api/v2/query",
                 "/api/metrics/summary",
             ],

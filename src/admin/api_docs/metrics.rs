@@ -30,6 +30,15 @@ const SELECTORS: &str = "The matcher of the caller's tenants is written into eve
                          is added where there is none.";
 const QUERY: &str = "The matcher of the caller's tenants is written into every selector of the \
                      query, those in aggregation parameters included.";
+const SEARCH: &str = "The matcher of the caller's tenants is written into every `match[]`; one is \
+    added where there is none. Metadata are those of the tenants' own targets.";
+const NO_ALERTMANAGER: &str = "No Alertmanager; the upstream's own to callers with all tenants where \
+    `unknown` is open.";
+const TARGETS_METADATA: &str = "The matcher of the caller's tenants is written into `match_target`; metadata \
+    of other targets is left out.";
+const METADATA: &str = "Metrics that the caller's tenants do not have are left out. Help texts and \
+    units are those of the tenants' own targets, else empty.";
+const SCRAPE_POOLS: &str = "Pools without a target of the caller's tenants are left out.";
 
 fn about(endpoint: &Endpoint) -> About {
     use Decision::{Confined, Filtered, Passed};
@@ -70,16 +79,11 @@ fn about(endpoint: &Endpoint) -> About {
                         discovered labels and dropped targets always are.";
             ("Targets", Filtered, rule)
         }
-        Endpoint::TargetsMetadata => {
-            let rule = "The matcher of the caller's tenants is written into `match_target`; metadata \
-                        of other targets is left out.";
-            ("Metadata of targets", Filtered, rule)
-        }
-        Endpoint::Metadata => {
-            let rule = "Metrics that the caller's tenants do not have are left out. Help texts and \
-                        units are those of the tenants' own targets, else empty.";
-            ("Metadata of metrics", Filtered, rule)
-        }
+        Endpoint::TargetsMetadata => ("Metadata of targets", Filtered, TARGETS_METADATA),
+        Endpoint::Metadata => ("Metadata of metrics", Filtered, METADATA),
+        Endpoint::SearchMetricNames => ("Search for metric names", Filtered, SEARCH),
+        Endpoint::SearchLabelNames => ("Search for label names", Filtered, SELECTORS),
+        Endpoint::SearchLabelValues => ("Search for label values", Filtered, SELECTORS),
         Endpoint::RemoteRead => {
             let rule = "The matcher of the caller's tenants is added to every query.";
             ("Remote read", Confined, rule)
@@ -107,10 +111,8 @@ fn about(endpoint: &Endpoint) -> About {
                         upstream's own to callers with all tenants where `unknown` is open.";
             ("Stream of notifications", Filtered, rule)
         }
-        Endpoint::ScrapePools => {
-            let rule = "Pools without a target of the caller's tenants are left out.";
-            ("Scrape pools", Filtered, rule)
-        }
+        Endpoint::ScrapePools => ("Scrape pools", Filtered, SCRAPE_POOLS),
+        Endpoint::Alertmanagers => ("Alertmanagers of the upstream", Filtered, NO_ALERTMANAGER),
         Endpoint::Features => ("Features", Passed, "It knows no tenant."),
         Endpoint::OpenApi => ("OpenAPI of the upstream", Passed, "It knows no tenant."),
     };
@@ -172,7 +174,7 @@ fn refused(endpoint: &Endpoint) -> Vec<Refused> {
 /// Whether Prometheus requires the parameter.
 fn is_required(endpoint: &Endpoint, name: &str) -> bool {
     match name {
-        "query" => true,
+        "query" | "label" => true,
         "start" | "end" | "step" => *endpoint == Endpoint::QueryRange,
         "match[]" => matches!(endpoint, Endpoint::Series | Endpoint::Federate),
         _ => false,
@@ -214,6 +216,16 @@ fn text(endpoint: &Endpoint, name: &str) -> &'static str {
         "state" => "Which targets: `active`, `dropped` or `any`.",
         "scrapePool" => "Targets of this scrape job.",
         "metric" => "The metric; default all.",
+        "search[]" => "A term that names match; several are alternatives. At most 32.",
+        "fuzz_threshold" => "How alike a name must be to a term, from 0 to 100.",
+        "fuzz_alg" => "How likeness is measured: `subsequence` or `jarowinkler`.",
+        "case_sensitive" => "Whether upper and lower case differ; default true.",
+        "include_score" => "Whether results say how well they match.",
+        "include_metadata" => "Whether results have type, help text and unit.",
+        "sort_by" => "The order: `alpha` or `score`.",
+        "sort_dir" => "The direction of `alpha`: `asc` or `dsc`.",
+        "batch_size" => "How many results are in a line.",
+        "label" => "The label whose values are searched.",
         _ => "",
     }
 }
@@ -255,6 +267,12 @@ fn answer(endpoint: &Endpoint) -> Answer {
             vec!["application/x-protobuf", "application/x-streamed-protobuf"],
             None,
             "A `prometheus.ReadResponse`, or frames of `prometheus.ChunkedReadResponse`.",
+        ),
+        endpoint if endpoint.is_search() => (
+            vec!["application/x-ndjson"],
+            None,
+            "Lines of JSON, as the upstream writes them: batches of results, and a last line that \
+             says whether all went well.",
         ),
         _ => (
             vec!["application/json"],

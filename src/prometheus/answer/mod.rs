@@ -22,7 +22,7 @@ use bytes::Bytes;
 use memchr::memmem::Finder;
 use thiserror::Error;
 
-use super::json::{self, Envelope, Object, ObjectWriter, Unreadable};
+use super::json::{self, Envelope, Object, ObjectWriter, Text, Unreadable};
 use super::position::{Position, Remap};
 use super::warnings;
 
@@ -68,9 +68,19 @@ pub(super) fn write_warnings(
     remap: Remap<'_>,
 ) {
     for (key, texts) in [("warnings", &envelope.warnings), ("infos", &envelope.infos)] {
-        if !texts.is_empty() {
-            warnings::write_scrubbed(object.key(key), texts, remap);
-        }
+        write_scrubbed_texts(object, key, texts, remap);
+    }
+}
+
+/// Writes scrubbed warnings under a key, if there are any.
+pub(super) fn write_scrubbed_texts(
+    object: &mut ObjectWriter<'_>,
+    key: &str,
+    texts: &[Text<'_>],
+    remap: Remap<'_>,
+) {
+    if !texts.is_empty() {
+        warnings::write_scrubbed(object.key(key), texts, remap);
     }
 }
 

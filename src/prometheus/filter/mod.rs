@@ -8,12 +8,14 @@
 mod flags;
 mod metadata;
 mod rules;
+mod search;
 mod targets;
 mod targets_metadata;
 
 pub use flags::flags;
 pub use metadata::{MAX_METRIC_NAMES, MetricNames, metadata};
 pub use rules::{RulesError, RulesOptions, alerts, rules};
+pub use search::search;
 pub use targets::{scrape_pools, targets};
 pub use targets_metadata::{OwnMetadata, targets_metadata};
 

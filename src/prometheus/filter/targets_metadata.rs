@@ -55,6 +55,11 @@ impl<'a> OwnMetadata<'a> {
         Ok(Self(families))
     }
 
+    /// What is said first of a metric.
+    pub(super) fn first(&self, metric: &str) -> Option<&Entry<'a>> {
+        self.0.get(metric)?.first()
+    }
+
     pub(super) fn into_families(self) -> BTreeMap<Cow<'a, str>, BTreeSet<Entry<'a>>> {
         self.0
     }

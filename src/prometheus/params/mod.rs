@@ -64,6 +64,8 @@ pub struct Local {
     /// `group_limit` of `/rules`, with `group_next_token`.
     pub page: Option<GroupPage>,
     pub metadata: MetadataLimits,
+    /// `include_metadata` of `/search/metric_names`.
+    pub include_metadata: bool,
 }
 
 /// Which groups of rules are returned.
@@ -255,6 +257,11 @@ impl<'a> Decision<'a> {
         }
         let local = &mut self.allowed.local;
         match parameter {
+            LocalParameter::IncludeMetadata => {
+                local.include_metadata = go_bool(value).ok_or_else(|| {
+                    format!("invalid include_metadata {value:?}: must be boolean")
+                })?;
+            }
             LocalParameter::ExcludeAlerts => {
                 // Prometheus ignores case here, Go's `ParseBool` mostly does not.
                 local.exclude_alerts = go_bool(&value.to_ascii_lowercase())
@@ -306,7 +313,11 @@ impl<'a> Decision<'a> {
                 Endpoint::Series => {
                     return Err(ParamError::Invalid("no match[] parameter provided".into()));
                 }
-                Endpoint::Labels | Endpoint::LabelValues(_) => {
+                Endpoint::Labels
+                | Endpoint::LabelValues(_)
+                | Endpoint::SearchMetricNames
+                | Endpoint::SearchLabelNames
+                | Endpoint::SearchLabelValues => {
                     self.send_confined("match[]", format!("{{{}}}", matchers.promql()))?;
                 }
                 Endpoint::TargetsMetadata => {

@@ -1,5 +1,5 @@
 //! The parameters of each endpoint, from every `FormValue`, `Form[…]` and `URL.Query()` of the
-//! handlers in `web/api/v1/api.go`, `web/federate.go` (Prometheus) and `pkg/api/query/v1.go`,
+//! handlers in `web/api/v1/api.go`, `web/api/v1/search.go`, `web/federate.go` (Prometheus) and `pkg/api/query/v1.go`,
 //! `pkg/queryfrontend` (Thanos).
 
 use super::super::clusters;
@@ -74,6 +74,8 @@ impl Policy {
 /// What is applied to the filtered response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalParameter {
+    /// Search results with the metadata of the tenant's own targets.
+    IncludeMetadata,
     /// Rules without their alerts.
     ExcludeAlerts,
     /// At most this many rule groups.
@@ -102,6 +104,9 @@ pub fn of(endpoint: &Endpoint) -> Table {
         Endpoint::Targets => TARGETS,
         Endpoint::TargetsMetadata => TARGETS_METADATA,
         Endpoint::Metadata => METADATA,
+        Endpoint::SearchMetricNames => SEARCH_METRIC_NAMES,
+        Endpoint::SearchLabelNames => SEARCH_LABEL_NAMES,
+        Endpoint::SearchLabelValues => SEARCH_LABEL_VALUES,
         Endpoint::ParseQuery | Endpoint::FormatQuery => PURE_QUERY,
         Endpoint::OpenApi => OPEN_API,
         Endpoint::Alerts
@@ -112,6 +117,7 @@ pub fn of(endpoint: &Endpoint) -> Table {
         | Endpoint::Notifications
         | Endpoint::NotificationsLive
         | Endpoint::ScrapePools
+        | Endpoint::Alertmanagers
         | Endpoint::Features => &[],
     }
 }
@@ -241,6 +247,65 @@ const METADATA: Table = &[
         "limit_per_metric",
         Policy::Local(LocalParameter::MetadataLimitPerMetric),
     ),
+];
+const START: (&str, Policy) = ("start", Policy::Pass);
+const END: (&str, Policy) = ("end", Policy::Pass);
+const LIMIT: (&str, Policy) = ("limit", Policy::Pass);
+const SEARCH: (&str, Policy) = ("search[]", Policy::PassList);
+const FUZZ_THRESHOLD: (&str, Policy) = ("fuzz_threshold", Policy::Pass);
+const FUZZ_ALG: (&str, Policy) = ("fuzz_alg", Policy::Pass);
+const CASE_SENSITIVE: (&str, Policy) = ("case_sensitive", Policy::Pass);
+const INCLUDE_SCORE: (&str, Policy) = ("include_score", Policy::Pass);
+const SORT_BY: (&str, Policy) = ("sort_by", Policy::Pass);
+const SORT_DIR: (&str, Policy) = ("sort_dir", Policy::Pass);
+const BATCH_SIZE: (&str, Policy) = ("batch_size", Policy::Pass);
+const SEARCH_LABEL_NAMES: Table = &[
+    ("match[]", Policy::Selectors),
+    START,
+    END,
+    LIMIT,
+    SEARCH,
+    FUZZ_THRESHOLD,
+    FUZZ_ALG,
+    CASE_SENSITIVE,
+    INCLUDE_SCORE,
+    SORT_BY,
+    SORT_DIR,
+    BATCH_SIZE,
+];
+/// The upstream takes metadata from any target that has the metric, whoever that target's tenant is.
+const SEARCH_METRIC_NAMES: Table = &[
+    ("match[]", Policy::Selectors),
+    START,
+    END,
+    LIMIT,
+    SEARCH,
+    FUZZ_THRESHOLD,
+    FUZZ_ALG,
+    CASE_SENSITIVE,
+    INCLUDE_SCORE,
+    SORT_BY,
+    SORT_DIR,
+    BATCH_SIZE,
+    (
+        "include_metadata",
+        Policy::Local(LocalParameter::IncludeMetadata),
+    ),
+];
+const SEARCH_LABEL_VALUES: Table = &[
+    ("match[]", Policy::Selectors),
+    START,
+    END,
+    LIMIT,
+    SEARCH,
+    FUZZ_THRESHOLD,
+    FUZZ_ALG,
+    CASE_SENSITIVE,
+    INCLUDE_SCORE,
+    SORT_BY,
+    SORT_DIR,
+    BATCH_SIZE,
+    ("label", Policy::Pass),
 ];
 const PURE_QUERY: Table = &[("query", Policy::PrintedQuery)];
 const OPEN_API: Table = &[("openapi_version", Policy::Pass)];

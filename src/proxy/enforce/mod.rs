@@ -20,8 +20,8 @@ use hyper::Request;
 
 use self::enforced::UpstreamTarget;
 pub(super) use self::enforced::{
-    Enforced, Filter, GrpcAnswer, MetadataPlan, Origin, Page, ResponsePlan, TraceOwnership,
-    TracesAnswer, VerifyTraces, WholeAnswer,
+    Enforced, Filter, GrpcAnswer, MetadataPlan, Origin, OwnTargets, Page, ResponsePlan,
+    TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };
 pub(super) use self::input::shown;
 pub(super) use self::traces::TracesToVerify;

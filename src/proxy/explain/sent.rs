@@ -222,6 +222,13 @@ fn answer(plan: &ResponsePlan) -> &'static str {
         ResponsePlan::Filter(Filter::TargetsMetadata(_)) => {
             "buffered; metadata of other tenants' targets is left out"
         }
+        ResponsePlan::Filter(Filter::Search(None)) => {
+            "buffered; texts of warnings and errors that could name other tenants are replaced"
+        }
+        ResponsePlan::Filter(Filter::Search(Some(_))) => {
+            "buffered; metadata are those of the tenants' own targets, which a second request looks \
+             up; texts of warnings and errors that could name other tenants are replaced"
+        }
         ResponsePlan::Filter(Filter::Metadata(_)) => {
             "buffered; only metrics that the tenants have stay, with the texts of the tenants' own \
              targets; two more requests look them up"

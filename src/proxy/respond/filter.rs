@@ -1,11 +1,13 @@
 //! Responses of the metrics API that no query can confine: buffered, and filtered.
 
 use super::{JSON, side_request, side_request_if_served, unreadable};
+use crate::auth::Caller;
 use crate::body::budget::Room;
+use crate::prometheus::Unreadable;
 use crate::prometheus::filter::{self, MetricNames, OwnMetadata, RulesError};
 use crate::proxy::authorize::matchers_of;
 use crate::proxy::context::RequestContext;
-use crate::proxy::enforce::{Filter, MetadataPlan};
+use crate::proxy::enforce::{Filter, MetadataPlan, OwnTargets};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 
@@ -32,24 +34,24 @@ pub(super) async fn apply(
         Filter::ScrapePools(caller) => filter::scrape_pools(answer, matchers_of(&caller)?),
         Filter::Flags => filter::flags(answer),
         Filter::TargetsMetadata(caller) => filter::targets_metadata(answer, matchers_of(&caller)?),
-        Filter::Metadata(plan) => {
-            let MetadataPlan {
+        Filter::Search(None) => filter::search(answer, None),
+        Filter::Search(Some(own)) => {
+            let OwnTargets {
                 caller,
-                names,
-                targets,
+                request,
                 metric,
-                limits,
-            } = *plan;
-            let matchers = matchers_of(&caller)?;
+            } = *own;
+            let targets = side_request_if_served(request, JSON, room, context).await?;
+            own_metadata(targets.as_deref(), &caller, metric.as_deref())?
+                .and_then(|own| filter::search(answer, Some(&own)))
+        }
+        Filter::Metadata(plan) => {
+            let MetadataPlan { names, own, limits } = *plan;
             let (names, targets) = tokio::try_join!(
                 side_request(names, JSON, room, context),
-                side_request_if_served(targets, JSON, room, context)
+                side_request_if_served(own.request, JSON, room, context)
             )?;
-            let own = match &targets {
-                Some(targets) => OwnMetadata::from_targets(targets, matchers, metric.as_deref()),
-                None => Ok(OwnMetadata::default()),
-            };
-            own.and_then(|own| {
+            own_metadata(targets.as_deref(), &own.caller, own.metric.as_deref())?.and_then(|own| {
                 let names = MetricNames::from_label_values(&names)?;
                 filter::metadata(answer, &names, own, limits)
             })
@@ -65,4 +67,17 @@ fn unknown_token(token: &str) -> ProxyError {
          changed?"
     );
     ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Parameters)
+}
+
+/// What the tenants' own targets say of their metrics; nothing, if the upstream does not know.
+fn own_metadata<'a>(
+    targets: Option<&'a [u8]>,
+    caller: &Caller,
+    metric: Option<&'a str>,
+) -> Result<Result<OwnMetadata<'a>, Unreadable>, ProxyError> {
+    let matchers = matchers_of(caller)?;
+    Ok(match targets {
+        Some(targets) => OwnMetadata::from_targets(targets, matchers, metric),
+        None => Ok(OwnMetadata::default()),
+    })
 }

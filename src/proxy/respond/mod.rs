@@ -33,6 +33,9 @@ const BUFFERED_BYTES: u64 = 64 * 1024;
 /// The media type of the metrics API.
 pub(super) const JSON: &str = "application/json";
 
+/// The media type of the search API.
+const JSON_LINES: &str = "application/x-ndjson";
+
 /// The longest error response that is read from an upstream.
 const MAX_ERROR_BYTES: usize = 1024 * 1024;
 
@@ -97,7 +100,11 @@ pub(super) async fn respond(
             Ok(build(head.status, headers, body))
         }
         ResponsePlan::Filter(plan) => {
-            check_media_type(&headers, JSON)?;
+            let expected = match plan {
+                Filter::Search(_) => JSON_LINES,
+                _ => JSON,
+            };
+            check_media_type(&headers, expected)?;
             let body = Box::pin(filtered(body, plan, &room, context)).await?;
             Ok(build(head.status, headers, body))
         }

@@ -31,6 +31,10 @@ async fn endpoints_about_the_upstream_are_empty_and_nothing_is_sent() {
     let door = Door::open().await;
     for (target, data) in [
         ("/api/v1/stores", json!({})),
+        (
+            "/api/v1/alertmanagers",
+            json!({"activeAlertmanagers": [], "droppedAlertmanagers": []}),
+        ),
         ("/api/v1/notifications", json!([])),
     ] {
         let answer = door.get(target).await;
@@ -44,6 +48,7 @@ async fn endpoints_about_the_upstream_are_empty_and_nothing_is_sent() {
     assert!(door.upstream.take().is_empty());
     for target in [
         "/api/v1/stores",
+        "/api/v1/alertmanagers",
         "/api/v1/notifications",
         "/api/v1/notifications/live",
         "/api/v1/status/flags",
@@ -71,6 +76,7 @@ async fn endpoints_about_the_upstream_are_whole_only_where_they_are_open() {
         for target in [
             "/api/v1/status/flags",
             "/api/v1/stores",
+            "/api/v1/alertmanagers",
             "/api/v1/notifications",
             "/api/v1/notifications/live",
         ] {

@@ -4,3 +4,4 @@
 mod browser;
 mod first_requests;
 mod programs;
+mod search;

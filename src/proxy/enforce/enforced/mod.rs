@@ -10,7 +10,9 @@ use hyper::body::Body as _;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Version};
 
-pub(in crate::proxy) use self::plan::{Filter, GrpcAnswer, MetadataPlan, Origin, ResponsePlan};
+pub(in crate::proxy) use self::plan::{
+    Filter, GrpcAnswer, MetadataPlan, Origin, OwnTargets, ResponsePlan,
+};
 pub(in crate::proxy) use self::traces::{
     Hidden, Page, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };

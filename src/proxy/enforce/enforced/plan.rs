@@ -78,20 +78,27 @@ pub(in crate::proxy) enum Filter {
     ScrapePools(Arc<Caller>),
     /// The upstream's flags that shape queries.
     Flags,
+    /// Search results, with the metadata of the caller's own targets if that is asked for.
+    Search(Option<Box<OwnTargets>>),
     /// Metadata of the metrics that the caller's tenants have.
     Metadata(Box<MetadataPlan>),
 }
 
 /// What `/metadata` is filtered with.
 pub(in crate::proxy) struct MetadataPlan {
-    pub(in crate::proxy) caller: Arc<Caller>,
     /// The side request for the names of the tenants' metrics.
     pub(in crate::proxy) names: Enforced,
-    /// The side request for the metadata of the tenants' targets, which Thanos does not have.
-    pub(in crate::proxy) targets: Enforced,
-    /// The parameter `metric`: the only metric that is returned.
-    pub(in crate::proxy) metric: Option<String>,
+    pub(in crate::proxy) own: OwnTargets,
     pub(in crate::proxy) limits: MetadataLimits,
+}
+
+/// What the tenants' own targets say of their metrics.
+pub(in crate::proxy) struct OwnTargets {
+    pub(in crate::proxy) caller: Arc<Caller>,
+    /// The side request for it; Thanos does not have the endpoint.
+    pub(in crate::proxy) request: Enforced,
+    /// The only metric that is asked for.
+    pub(in crate::proxy) metric: Option<String>,
 }
 
 /// How the response's messages are filtered.

@@ -13,8 +13,8 @@ use hyper::{Method, Request};
 use self::confine::Confiner;
 use super::input::MetricsCall;
 use super::{
-    Enforced, Enforcement, Filter, MetadataPlan, Origin, OwnAnswer, ResponsePlan, UpstreamTarget,
-    guard, query_size,
+    Enforced, Enforcement, Filter, MetadataPlan, Origin, OwnAnswer, OwnTargets, ResponsePlan,
+    UpstreamTarget, guard, query_size,
 };
 use crate::auth::Caller;
 use crate::body::budget::Budget;
@@ -116,12 +116,17 @@ fn restricted(
             let metric = sent.iter().find(|(name, _)| *name == "metric");
             let metric = metric.map(|(_, value)| value.to_owned());
             ResponsePlan::Filter(Filter::Metadata(Box::new(MetadataPlan {
-                caller: Arc::clone(caller),
                 names: rebuild.metric_names(matchers)?,
-                targets: rebuild.targets_metadata(matchers, metric.as_deref())?,
-                metric: metric.filter(|metric| !metric.is_empty()),
+                own: rebuild.own_targets(caller, matchers, metric)?,
                 limits: local.metadata,
             })))
+        }
+        search if search.is_search() => {
+            let own = local
+                .include_metadata
+                .then(|| rebuild.own_targets(caller, matchers, None))
+                .transpose()?;
+            ResponsePlan::Filter(Filter::Search(own.map(Box::new)))
         }
         _ => ResponsePlan::Scrub(origin),
     };
@@ -271,22 +276,28 @@ impl Rebuild<'_> {
         rebuild.form(&form, ResponsePlan::Stream)
     }
 
-    /// The side request of a metadata call: what the tenants' own targets say of their metrics.
-    fn targets_metadata(
+    /// What the tenants' own targets say of their metrics, or of one.
+    fn own_targets(
         &self,
+        caller: &Arc<Caller>,
         matchers: &Matchers,
-        metric: Option<&str>,
-    ) -> Result<Enforced, ProxyError> {
+        metric: Option<String>,
+    ) -> Result<OwnTargets, ProxyError> {
+        let metric = metric.filter(|metric| !metric.is_empty());
         let mut form = Form::default();
         form.push("match_target", format!("{{{}}}", matchers.promql()));
-        if let Some(metric) = metric {
-            form.push("metric", metric.to_owned());
+        if let Some(metric) = &metric {
+            form.push("metric", metric.clone());
         }
         let rebuild = Rebuild {
             endpoint: &Endpoint::TargetsMetadata,
             ..*self
         };
-        rebuild.form(&form, ResponsePlan::Stream)
+        Ok(OwnTargets {
+            caller: Arc::clone(caller),
+            request: rebuild.form(&form, ResponsePlan::Stream)?,
+            metric,
+        })
     }
 
     fn enforced(

@@ -461,8 +461,8 @@ async fn l_queries_are_confined_everywhere_or_refused() {
     for (id, query) in [
         ("L2", r#"up or {tenant_id="beta"}"#),
         ("L2", r#"{tenant_id=~".+"}"#),
-        ("L2", r#"{tenant_id!="acme"}"#),
-        ("L2", r#"{tenant_id=""}"#),
+        ("L2", r#"up{tenant_id!="acme"}"#),
+        ("L2", r#"up{tenant_id=""}"#),
         ("L3", r#"up{tenant_id="acme",tenant_id="beta"}"#),
         ("L3", r#"up{tenant_id="beta",tenant_id="acme"}"#),
         ("L4", r#"{"tenant_id"="beta"}"#),

@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::time::Instant;
 
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 
 use super::cache::{self, CacheOutcome};
 use super::context::RequestContext;
@@ -70,15 +70,18 @@ pub(super) async fn serve(
 /// Enforces; where the decision depends on the upstream's data, sends the side requests for it.
 async fn decide(admitted: Admitted, context: &RequestContext) -> Result<Decided, ProxyError> {
     let mut decided = admitted.enforce(context)?;
-    decided.enforcement = match decided.enforcement {
+    // What depends on nothing, which is nearly everything, is not moved.
+    match decided.enforcement {
         Enforcement::Conditional(traces) => {
-            Enforcement::One(Box::pin(verified(*traces, context)).await?)
+            let enforced = Box::pin(verified(*traces, context)).await?;
+            decided.enforcement = Enforcement::One(enforced);
         }
         Enforcement::ChangeOfSilence(change) => {
-            Enforcement::One(Box::pin(verified_change(*change, context)).await?)
+            let enforced = Box::pin(verified_change(*change, context)).await?;
+            decided.enforcement = Enforcement::One(enforced);
         }
-        decided => decided,
-    };
+        Enforcement::One(_) | Enforcement::Several(_) | Enforcement::Answered(_) => {}
+    }
     Ok(decided)
 }
 
@@ -100,7 +103,9 @@ async fn verified_change(
 ) -> Result<Enforced, ProxyError> {
     let (silence, change) = change.split();
     let room = context.answer_room(silence.holder());
-    let silence = respond::side_request_if_found(silence, respond::JSON, &room, context).await?;
+    let absent = &[StatusCode::NOT_FOUND];
+    let silence =
+        respond::side_request_unless(absent, silence, respond::JSON, &room, context).await?;
     change.released(silence.as_deref())
 }
 

@@ -3,13 +3,17 @@
 //! It writes a status and nothing else, without asking anyone. The stream below it knows such an
 //! answer when it is written, and sends ours in its place.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use hyper::body::Body as _;
 use hyper::{Response, Version};
+use tokio::io::AsyncWrite;
 
 use super::timeouts::ConnectionState;
 use crate::body::ResponseBody;
@@ -29,6 +33,32 @@ pub(super) struct Refusals {
     /// Answers of ours that are still to be written and look like the library's.
     alike: AtomicU32,
     has_answered: AtomicBool,
+}
+
+/// What is still to be written of an answer of ours, before anything else is.
+#[derive(Default)]
+pub(super) struct Unwritten(Bytes);
+
+impl Unwritten {
+    pub(super) fn new(answer: Bytes) -> Self {
+        Self(answer)
+    }
+
+    /// Writes all of it.
+    pub(super) fn poll_write(
+        &mut self,
+        mut stream: impl AsyncWrite + Unpin,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.0.is_empty() {
+            let written = ready!(Pin::new(&mut stream).poll_write(cx, &self.0))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.0.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// What a connection knows of a request that the library refuses.

@@ -1,6 +1,6 @@
 //! Responses of the metrics API that no query can confine: buffered, and filtered.
 
-use super::{JSON, side_request, side_request_if_served, unreadable};
+use super::{JSON, NOT_SERVED, side_request, side_request_unless, unreadable};
 use crate::auth::Caller;
 use crate::body::budget::Room;
 use crate::prometheus::Unreadable;
@@ -41,7 +41,7 @@ pub(super) async fn apply(
                 request,
                 metric,
             } = *own;
-            let targets = side_request_if_served(request, JSON, room, context).await?;
+            let targets = side_request_unless(NOT_SERVED, request, JSON, room, context).await?;
             own_metadata(targets.as_deref(), &caller, metric.as_deref())?
                 .and_then(|own| filter::search(answer, Some(&own)))
         }
@@ -49,7 +49,7 @@ pub(super) async fn apply(
             let MetadataPlan { names, own, limits } = *plan;
             let (names, targets) = tokio::try_join!(
                 side_request(names, JSON, room, context),
-                side_request_if_served(own.request, JSON, room, context)
+                side_request_unless(NOT_SERVED, own.request, JSON, room, context)
             )?;
             own_metadata(targets.as_deref(), &own.caller, own.metric.as_deref())?.and_then(|own| {
                 let names = MetricNames::from_label_values(&names)?;

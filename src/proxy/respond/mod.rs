@@ -16,8 +16,8 @@ use hyper::header::{
 use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
-use self::side::side_request_if_served;
-pub(super) use self::side::{side_request, side_request_if_found};
+use self::side::NOT_SERVED;
+pub(super) use self::side::{side_request, side_request_unless};
 use super::context::RequestContext;
 use super::enforce::{AlertmanagerAnswer, Filter, Origin, OwnAnswer, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};

@@ -11,6 +11,14 @@ use crate::proxy::enforce::Enforced;
 use crate::proxy::error::ProxyError;
 use crate::proxy::forward::{self, Answered};
 
+/// How an upstream answers for an endpoint that it does not have.
+pub(super) const NOT_SERVED: &[StatusCode] = &[
+    StatusCode::BAD_REQUEST,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::NOT_IMPLEMENTED,
+];
+
 /// Sends a side request: one of our own, whose response decides about another.
 pub(in crate::proxy) async fn side_request(
     request: Enforced,
@@ -22,36 +30,17 @@ pub(in crate::proxy) async fn side_request(
     side_answer(answered, media_type, room).await
 }
 
-/// Sends a side request to an endpoint that not every upstream has; `None` if this one does not.
-pub(super) async fn side_request_if_served(
+/// Sends a side request for something that the upstream may not have: `None` if it answers one of
+/// these statuses.
+pub(in crate::proxy) async fn side_request_unless(
+    absent: &[StatusCode],
     request: Enforced,
     media_type: &str,
     room: &Room,
     context: &RequestContext,
 ) -> Result<Option<Bytes>, ProxyError> {
     let answered = forward::forward(request, context).await?;
-    let is_unknown_there = matches!(
-        answered.response.status(),
-        StatusCode::BAD_REQUEST
-            | StatusCode::NOT_FOUND
-            | StatusCode::METHOD_NOT_ALLOWED
-            | StatusCode::NOT_IMPLEMENTED
-    );
-    if is_unknown_there {
-        return Ok(None);
-    }
-    side_answer(answered, media_type, room).await.map(Some)
-}
-
-/// Sends a side request for something that may not exist: `None` if the upstream answers 404.
-pub(in crate::proxy) async fn side_request_if_found(
-    request: Enforced,
-    media_type: &str,
-    room: &Room,
-    context: &RequestContext,
-) -> Result<Option<Bytes>, ProxyError> {
-    let answered = forward::forward(request, context).await?;
-    if answered.response.status() == StatusCode::NOT_FOUND {
+    if absent.contains(&answered.response.status()) {
         return Ok(None);
     }
     side_answer(answered, media_type, room).await.map(Some)

@@ -10,11 +10,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Ambiguous, FramingChecker, target};
-use crate::server::refusals::{Beginning, Refusals};
+use crate::server::refusals::{Beginning, Refusals, Unwritten};
 use crate::server::timeouts::ConnectionState;
 
 /// What hyper reads in place of the refused bytes: no header line, chunk size or trailer may
@@ -32,7 +32,7 @@ pub(in crate::server) struct Framed<S> {
     /// Answers what is refused; `None` where hyper's own words are sent.
     refusals: Option<Arc<Refusals>>,
     /// What is still to be written of such an answer.
-    answer: Bytes,
+    answer: Unwritten,
 }
 
 /// Refuses ambiguous framing, and holds back what comes too early.
@@ -64,7 +64,7 @@ impl<S> Framed<S> {
             stream,
             framing,
             refusals: refusals.cloned(),
-            answer: Bytes::new(),
+            answer: Unwritten::default(),
         }
     }
 
@@ -93,7 +93,7 @@ impl<S> Framed<S> {
         let Some(answer) = refusals.in_place_of(written, &beginning) else {
             return false;
         };
-        self.answer = answer;
+        self.answer = Unwritten::new(answer);
         true
     }
 }
@@ -225,14 +225,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
 impl<S: AsyncWrite + Unpin> Framed<S> {
     /// Writes what is left of an answer of ours.
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.answer.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.answer))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.answer.advance(written);
-        }
-        Poll::Ready(Ok(()))
+        self.answer.poll_write(&mut self.stream, cx)
     }
 }
 

@@ -20,13 +20,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Response, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::frames::{Frames, Next, Refused};
-use super::refusals::Refusals;
+use super::refusals::{Refusals, Unwritten};
 use crate::proxy::Unread;
 
 const DATA: u8 = 0;
@@ -50,8 +50,7 @@ pub(super) struct AnsweredH2<S> {
     stream: S,
     refusals: Arc<Refusals>,
     protocol: Written,
-    /// What is still to be written of an answer of ours.
-    answer: Bytes,
+    answer: Unwritten,
 }
 
 /// What was written so far.
@@ -67,7 +66,7 @@ impl<S> AnsweredH2<S> {
             stream,
             refusals,
             protocol: Written::Nothing,
-            answer: Bytes::new(),
+            answer: Unwritten::default(),
         }
     }
 
@@ -99,7 +98,7 @@ impl<S> AnsweredH2<S> {
                 Refused::Connection(..) => {}
             }
         }
-        self.answer = answer(&self.refusals, refused);
+        self.answer = Unwritten::new(answer(&self.refusals, refused));
     }
 }
 
@@ -166,14 +165,7 @@ fn put_frame(out: &mut BytesMut, kind: u8, flags: u8, stream: u32, payload: &[u8
 impl<S: AsyncWrite + Unpin> AnsweredH2<S> {
     /// Writes what is left of an answer of ours.
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.answer.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.answer))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.answer.advance(written);
-        }
-        Poll::Ready(Ok(()))
+        self.answer.poll_write(&mut self.stream, cx)
     }
 }
 

@@ -234,15 +234,21 @@ async fn search_answer_of_another_form_is_not_passed_on() {
 
 #[tokio::test]
 async fn search_of_a_tenant_with_a_range_limit_is_of_an_hour_by_default() {
-    let door = Door::with(|setup| {
-        setup.rest = "tenant_limits: {default: {max_range: 30m}}\n".to_owned();
-    })
-    .await;
-    door.upstream.reply(results(""));
-    for call in CALLS {
-        let refused = door.get(call).await;
-        door.assert_refused(call, &refused, &[422]);
-        let given = door.get(&format!("{call}&start=1000&end=1060")).await;
-        door.assert_sent(call, &given);
+    for (limit, is_sent) in [("30m", false), ("2h", true)] {
+        let door = Door::with(|setup| {
+            setup.rest = format!("tenant_limits: {{default: {{max_range: {limit}}}}}\n");
+        })
+        .await;
+        door.upstream.reply(results(""));
+        for call in CALLS {
+            let answer = door.get(call).await;
+            if is_sent {
+                door.assert_sent(call, &answer);
+            } else {
+                door.assert_refused(call, &answer, &[422]);
+            }
+            let given = door.get(&format!("{call}&start=1000&end=1060")).await;
+            door.assert_sent(call, &given);
+        }
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn filter(
             tags::filter_names(text, format, *asked, scope)
         }
         WholeAnswer::TagValues(asked, only) => tags::filter_values(text, format, *asked, |value| {
-            only.as_ref().is_none_or(|tenants| tenants.contains(value))
+            only.as_ref().is_none_or(|values| values.contains(value))
         }),
         WholeAnswer::Metrics { trust, hidden } => {
             let names = hidden.scoped_names();
@@ -123,7 +123,7 @@ async fn query_owners(
         let answer = side_request(verify.request(&query)?, media_type, room, context).await?;
         let admits = |place: usize, value: &str| {
             let attribute = attributes.get(place);
-            attribute.is_some_and(|attribute| attribute.tenants.contains(value))
+            attribute.is_some_and(|attribute| attribute.values.contains(value))
         };
         let found = own_traces(&answer, &tags, admits).map_err(|error| unreadable(&error))?;
         own.extend(found);

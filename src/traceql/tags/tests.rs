@@ -4,7 +4,8 @@ use super::*;
 use crate::tenancy::{Tenant, TenantSet};
 
 fn filter_for(tenants: &[&str], query: &str) -> String {
-    let tenants = TenantSet::new(tenants.iter().map(|t| Tenant::new(t).unwrap())).unwrap();
+    let tenants = TenantSet::new(tenants.iter().map(|t| Tenant::new(t).unwrap()));
+    let tenants = tenants.unwrap().into();
     tag_filter(query, &TenantPredicate::new([("t", &tenants)]).unwrap())
 }
 

@@ -17,7 +17,7 @@ use crate::tempo::answer::Format;
 use crate::tempo::params::Range;
 use crate::tempo::tag_name::TagName;
 use crate::tempo::trace::{TraceApi, TraceOwner};
-use crate::tenancy::{Attribute, TenantScope, TenantSet, Tenants};
+use crate::tenancy::{Attribute, TenantScope, Tenants, Values};
 use crate::traceql::{
     self, Refusal, RefusalKind, TagBasedSearch, TenantPredicate, TraceIntrinsics,
 };
@@ -66,7 +66,7 @@ impl Confined {
         let attributes = tenants.traces();
         let named = attributes
             .iter()
-            .map(|attribute| (&*attribute.name, &attribute.tenants));
+            .map(|attribute| (&*attribute.name, &attribute.values));
         let predicate = TenantPredicate::new(named).map_err(|error| {
             ProxyError::new(ErrorKind::Forbidden, error.to_string()).because(Reason::NoTenants)
         })?;
@@ -123,12 +123,12 @@ impl Confined {
     }
 
     /// The only values that a tag may have, if it may be a tenant attribute.
-    pub(in crate::proxy::enforce) fn values_of(&self, tag: &TagName) -> Option<TenantSet> {
+    pub(in crate::proxy::enforce) fn values_of(&self, tag: &TagName) -> Option<Values> {
         let attribute = self
             .attributes
             .iter()
             .find(|attribute| tag.may_be_resource(&attribute.name));
-        attribute.map(|attribute| attribute.tenants.clone())
+        attribute.map(|attribute| attribute.values.clone())
     }
 
     /// Attributes that are in a response only because the confined query names them.
@@ -173,7 +173,7 @@ impl Confined {
         let mut attributes = self
             .attributes
             .iter()
-            .map(|attribute| (Arc::clone(&attribute.name), attribute.tenants.clone()));
+            .map(|attribute| (Arc::clone(&attribute.name), attribute.values.clone()));
         let first = attributes.next().ok_or_else(|| {
             ProxyError::new(ErrorKind::Internal, "no attribute tells tenants apart")
         })?;

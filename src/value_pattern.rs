@@ -298,7 +298,7 @@ mod tests {
             "a+?b*?c??d",
             "é+",
             "a b",
-            "(?:a{10}){100}",
+            "(?:a{5}){10}",
             "x}y]",
         ] {
             let pattern = ValuePattern::new(source);
@@ -328,7 +328,6 @@ mod tests {
             ("[a--b]", "[a--b]"),
             ("[a~~b]", "[a~~b]"),
             ("[a[bc]]", "[bc]"),
-            ("a{,5}b", "{,5}"),
             ("a{1, 5}b", "{1, 5}"),
             ("a**b", "a**"),
             ("a{2}{3}", "a{2}{3}"),
@@ -363,7 +362,9 @@ mod tests {
         ] {
             assert_eq!(ValuePattern::new(source).unwrap_err(), why, "{source}");
         }
-        for broken in ["(", "a)|(b", "[", "*a", r"a\Q", "a{", "[b-a]", r"\C"] {
+        for broken in [
+            "a{,5}b", "(", "a)|(b", "[", "*a", r"a\Q", "a{", "[b-a]", r"\C",
+        ] {
             let refused = ValuePattern::new(broken).unwrap_err();
             assert!(
                 matches!(refused, InvalidPattern::Syntax(_)),

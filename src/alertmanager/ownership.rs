@@ -159,7 +159,6 @@ mod tests {
                 "{op}"
             );
             for (op, value) in [
-                ("=", own),
                 ("!=", own),
                 ("!=", "team-b"),
                 ("!~", "team-b"),

@@ -1,6 +1,8 @@
 //! `tenancy.rules` and the short form.
 
 use super::cross_checks::message;
+use super::{minimal_but, settings_of};
+use crate::config::settings::Selector;
 
 const CLAIM: &str = "  claim: tenant_id\n";
 
@@ -169,7 +171,8 @@ fn selector_that_stores_and_filters_could_read_differently_is_refused() {
     for (selector, error) in [
         (
             "{match: '=', value: x}",
-            "match: \"=\" is unknown; known are `=~`, `!~` and `!=`",
+            "match: must be `=~`, `!~` or `!=`. A tenant that is not listed has the value that is its \
+             name, and `map` makes several tenants of one",
         ),
         ("{value: x}", "match: is required"),
         ("{match: '=~'}", "value: is required"),

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::config::reader::{Field, Read, Reader, Section};
-use crate::config::values::{choice, text};
+use crate::config::values::text;
 use crate::tenant::Tenant;
 use crate::value_pattern::ValuePattern;
 
@@ -94,22 +94,21 @@ pub(super) fn selectors(
     })
 }
 
-#[derive(Clone, Copy)]
-enum Op {
-    Matches,
-    MatchesNot,
-    Not,
-}
-
 fn selector(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Selector> {
-    const OPS: [(&str, Op); 3] = [("=~", Op::Matches), ("!~", Op::MatchesNot), ("!=", Op::Not)];
     let mut section = r.section(field)?;
-    let op = section.required(r, "match", |r, field| choice(r, field, &OPS));
-    let selector = section.required(r, "value", |r, field| match op {
-        Ok(Op::Matches) => pattern(r, field).map(Selector::Matches),
-        Ok(Op::MatchesNot) => pattern(r, field).map(Selector::MatchesNot),
-        Ok(Op::Not) => value(r, field).map(Selector::Not),
-        Err(reported) => Err(reported),
+    let op = section.required(r, "match", |r, field| {
+        let op = text(r, field)?;
+        if !["=~", "!~", "!="].contains(&&*op) {
+            let message = "must be `=~`, `!~` or `!=`. A tenant that is not listed has the value that \
+                           is its name, and `map` makes several tenants of one";
+            return Err(r.error(field, message));
+        }
+        Ok(op)
+    });
+    let selector = section.required(r, "value", |r, field| match op?.as_str() {
+        "=~" => pattern(r, field).map(Selector::Matches),
+        "!~" => pattern(r, field).map(Selector::MatchesNot),
+        _ => value(r, field).map(Selector::Not),
     });
     section.finish(r)?;
     selector

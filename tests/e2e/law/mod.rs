@@ -28,6 +28,7 @@ mod generated;
 mod queries;
 mod remote_read;
 pub mod requests;
+mod selectors;
 mod suite;
 
 use std::path::PathBuf;

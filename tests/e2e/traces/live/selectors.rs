@@ -65,7 +65,10 @@ async fn answers_are_those_of_the_same_data_by_name(tempo: &str, otlp: &str) {
         let token = proxy.signer.tenant(tenant);
         let is_asked = |(place, question): &(usize, &Question)| {
             // What is no text is no value of an expression; the redactor's own tests have it.
-            place % SHARE == turn && question.window != Window::Doubtful
+            place % SHARE == turn
+                && question.window != Window::Doubtful
+                // At which time it counts a list as missing is up to the order of Tempo's jobs.
+                && !question.param("q").contains("compare(")
         };
         let asked = all.iter().enumerate().filter(is_asked);
         let asked = asked.flat_map(|(_, question)| {

@@ -36,7 +36,10 @@ pub(crate) fn matchers(count: usize) -> Result<Matchers, Box<dyn Error>> {
 }
 
 pub(crate) fn predicate(count: usize) -> Result<TenantPredicate, Box<dyn Error>> {
-    Ok(TenantPredicate::new([(ATTRIBUTE, &tenants(count)?)])?)
+    Ok(TenantPredicate::new([(
+        ATTRIBUTE,
+        &tenants(count)?.into(),
+    )])?)
 }
 
 /// What a token of this many tenants says of them.

@@ -615,11 +615,11 @@ fn verification_knows_the_operator_of_a_negative_selector() {
 
 #[test]
 fn foreign_matchers_are_told_by_the_selector() {
+    use ForeignMatchers::{Reject, RejectDisjoint};
     let of = |op, value| LabelMatcher::new("tenant_id".into(), selected(op, value, &["x"]));
     let confine = |query: &str, own: LabelMatcher, foreign| {
         confine(query, &Matchers::new(own, []), foreign, 10, &none()).is_ok()
     };
-    use ForeignMatchers::{Reject, RejectDisjoint};
     for (query, reject, disjoint) in [
         (r#"up{tenant_id="team-a-1"}"#, true, true),
         (r#"up{tenant_id="x"}"#, true, true),

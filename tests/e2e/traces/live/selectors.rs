@@ -9,6 +9,7 @@
 //! `acme`, which the other tests compare with a private Tempo.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -250,9 +251,11 @@ async fn stage_and_filters_agree_on_every_value(tempo: &str, otlp: &str) {
     let mut selectors = String::from("\n  selectors:");
     for (place, (op, value, _)) in SELECTED.iter().enumerate() {
         let value = json!(value);
-        selectors.push_str(&format!(
+        write!(
+            selectors,
             "\n    s{place}: {{match: '{op}', value: {value}}}"
-        ));
+        )
+        .expect("a string");
     }
     let mut setup = Setup::tempo(tempo);
     let traces = setup.tempo.as_mut().expect("a Tempo");
@@ -318,7 +321,9 @@ async fn stage_and_filters_agree_on_every_value(tempo: &str, otlp: &str) {
                 let json = answer.json();
                 for value in json["tagValues"].as_array().into_iter().flatten() {
                     let value = value["value"].as_str().expect("a text");
-                    assert!(selected.contains(&value), "{case}: {value}");
+                    // Tempo lists the name of an attribute among its values if the filter has it too.
+                    let is_name = *op != "=~" && value == "selected";
+                    assert!(is_name || selected.contains(&value), "{case}: {value}");
                 }
             }
         }

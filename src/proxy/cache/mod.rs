@@ -24,6 +24,7 @@ use hyper::Response;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 pub(super) use self::fill::CacheFill;
+pub(super) use self::key::{KeyHash, KeyHasher};
 use self::key::{CacheKey, requires_fresh};
 pub use self::redis::InvalidRedis;
 use self::response::CacheHit;

@@ -23,6 +23,24 @@ fn own() -> TraceIds {
     ids
 }
 
+/// What is shown of the traces with these ids, if all of the tenant's own are known.
+fn each<'a>(listed: impl IntoIterator<Item = Listed<'a>>) -> Vec<Metadata> {
+    let own = own();
+    let metadata = |listed: Listed<'_>| match own.contains(listed.id) {
+        true => Metadata::Own,
+        false => Metadata::Masked,
+    };
+    listed.into_iter().map(metadata).collect()
+}
+
+fn each_of_json(answer: &[u8]) -> Vec<Metadata> {
+    each(JsonPage::parse(answer).unwrap().listed().unwrap())
+}
+
+fn each_of_protobuf(answer: &[u8]) -> Vec<Metadata> {
+    each(ProtobufPage::parse(answer).unwrap().listed().unwrap())
+}
+
 fn rules<'a>(reveal: Reveal<'a>, hide: &'a [&'a str]) -> Rules<'a> {
     Rules {
         reveal,
@@ -47,10 +65,9 @@ fn trace<'a>(page: &'a Value, id: &str) -> &'a Value {
 
 #[test]
 fn shared_trace_is_masked_as_one_without_root() {
-    let page = filter_json(
-        &fixture("search-tenantA.json"),
-        &rules(Reveal::Only(&own()), &[]),
-    );
+    let answer = fixture("search-tenantA.json");
+    let each = each_of_json(&answer);
+    let page = filter_json(&answer, &rules(Reveal::Each(&each), &[]));
     let shared = trace(&page, SHARED);
     assert_eq!(shared["rootServiceName"], "<root span not yet received>");
     assert_eq!(shared.get("rootTraceName"), None);
@@ -71,12 +88,13 @@ fn shared_trace_is_masked_as_one_without_root() {
 
 #[test]
 fn old_search_is_answered_without_spans() {
-    let own = own();
-    let rules = Rules {
+    let answer = fixture("search-tenantA.json");
+    let each = each_of_json(&answer);
+    let only_traces = |each| Rules {
         traces_only: true,
-        ..rules(Reveal::Only(&own), &[])
+        ..rules(Reveal::Each(each), &[])
     };
-    let page = filter_json(&fixture("search-tenantA.json"), &rules);
+    let page = filter_json(&answer, &only_traces(&each));
     let whole = json!({
         "traceID": OWN[0], "rootServiceName": "a-web", "rootTraceName": "A-root",
         "startTimeUnixNano": "1795229745605554688", "durationMs": 100,
@@ -89,7 +107,9 @@ fn old_search_is_answered_without_spans() {
     });
     assert_eq!(*trace(&page, SHARED), masked);
 
-    let page = filter_protobuf(&fixture("search-tenantA-proto.pb"), &rules);
+    let answer = fixture("search-tenantA-proto.pb");
+    let each = each_of_protobuf(&answer);
+    let page = filter_protobuf(&answer, &only_traces(&each));
     assert_eq!(page.traces.len(), 7);
     for trace in &page.traces {
         assert_eq!(trace.span_set, None);
@@ -115,12 +135,12 @@ fn only_measures_are_removed_if_traces_are_never_shared() {
 
 #[test]
 fn protobuf_and_stream_are_filtered_like_json() {
-    let own = own();
     for answer in [fixture("search-tenantA-proto.pb")]
         .into_iter()
         .chain(testing::stream("grpc-http-port-Search-tenantA.bin"))
     {
-        let page = filter_protobuf(&answer, &rules(Reveal::Only(&own), &["tenant_id"]));
+        let each = each_of_protobuf(&answer);
+        let page = filter_protobuf(&answer, &rules(Reveal::Each(&each), &["tenant_id"]));
         assert_eq!(page.metrics.unwrap().inspected_bytes, 0);
         let original = SearchResponse::decode(&answer[..]).unwrap();
         assert_eq!(page.traces.len(), original.traces.len());

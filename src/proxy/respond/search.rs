@@ -265,7 +265,9 @@ async fn fetch(
         if read > limit {
             return Err(unreadable(&"a trace of a search is too large"));
         }
-        filter.push(&data, &mut own).map_err(|error| wrong(&error))?;
+        filter
+            .push(&data, &mut own)
+            .map_err(|error| wrong(&error))?;
         account(&mut held, filter.held_bytes(), &own, data.len())?;
         for piece in own.drain(..) {
             summary.push(&piece).map_err(|error| wrong(&error))?;

@@ -153,4 +153,6 @@ impl Extent {
 }
 
 #[cfg(test)]
+mod exact_tests;
+#[cfg(test)]
 mod tests;

@@ -330,3 +330,94 @@ fn message(field: Field<'_>) -> Result<Message<'_>, Malformed> {
         Value::Varint(_) | Value::Fixed => Err(malformed("a field that is no message", field.at)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::tempo::testing::{attribute, text};
+    use crate::tempo::trace::testing::recorded;
+
+    fn summary_of(resource_spans: Vec<ResourceSpans>) -> Result<Option<TraceSummary>, TraceError> {
+        let mut builder = SummaryBuilder::default();
+        builder.push(&TracesData { resource_spans }.encode_to_vec())?;
+        Ok(builder.finish())
+    }
+
+    fn spans_of(service: &str, spans: Vec<Span>) -> ResourceSpans {
+        ResourceSpans {
+            resource: Some(Resource {
+                attributes: vec![attribute("service.name", text(service))],
+                ..Resource::default()
+            }),
+            scope_spans: vec![ScopeSpans {
+                spans,
+                ..ScopeSpans::default()
+            }],
+            ..ResourceSpans::default()
+        }
+    }
+
+    #[test]
+    fn trace_without_spans_has_no_summary() {
+        assert_eq!(summary_of(Vec::new()), Ok(None));
+    }
+
+    /// Tempo takes zero for a time that is not known yet.
+    #[test]
+    fn start_of_zero_counts_only_if_it_is_the_only_one() {
+        let span = |start, end| Span {
+            start_time_unix_nano: start,
+            end_time_unix_nano: end,
+            ..Span::default()
+        };
+        let times = |spans| {
+            let summary = summary_of(vec![spans_of("a", spans)]).unwrap().unwrap();
+            (summary.start, summary.duration_ms)
+        };
+        assert_eq!(times(vec![span(0, 5_000_000)]), (0, 5));
+        let late = span(9_000_000, 19_000_000);
+        assert_eq!(times(vec![span(0, 5), late.clone()]), (9_000_000, 10));
+        assert_eq!(times(vec![late, span(0, 5)]), (0, 19));
+    }
+
+    #[test]
+    fn names_of_services_are_bounded() {
+        let many = |count: usize, length: usize| {
+            let name = |n: usize| format!("{n:0>length$}");
+            (0..count)
+                .map(|n| spans_of(&name(n), vec![Span::default()]))
+                .collect()
+        };
+        let services = summary_of(many(MAX_SERVICES, 4)).unwrap().unwrap().services;
+        assert_eq!(services.len(), MAX_SERVICES);
+        assert!(summary_of(many(MAX_SERVICES + 1, 4)).is_err());
+        assert!(summary_of(many(3, MAX_NAME_BYTES / 2)).is_err());
+        let root = Span {
+            name: "x".repeat(MAX_NAME_BYTES),
+            ..Span::default()
+        };
+        assert!(summary_of(vec![spans_of("a", vec![root])]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn mutated_traces_do_not_panic(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let mut trace = recorded("trace-v1-mixed-A-root-proto.pb").to_vec();
+            for (index, byte) in &changes {
+                let at = index.index(trace.len());
+                trace[at] = *byte;
+            }
+            let mut builder = SummaryBuilder::default();
+            if builder.push(&trace).is_ok() {
+                let _ = builder.finish();
+            }
+        }
+    }
+}

@@ -74,7 +74,7 @@ async fn ownership_query_covers_the_pages_traces_and_range() {
         .iter()
         .filter(|seen| is_ownership_query(seen))
         .collect();
-    assert_eq!((seen.len(), ownership_queries.len()), (2, 1), "{seen:#?}");
+    assert_eq!(ownership_queries.len(), 1, "{seen:#?}");
     let query = only_query(ownership_queries[0]);
     for end in ["1", "3", "4", "7", "8", "8a", "c"] {
         let id = trace_id(end);
@@ -380,7 +380,9 @@ async fn odd_path_is_forwarded_as_parsed_or_refused() {
 
 #[tokio::test]
 async fn other_methods_are_those_of_tempo_and_bodies_never_read() {
-    let door = Door::open().await;
+    // Of pages nothing is looked up, so that the number of requests is always the same.
+    let mask = "traces:\n  search_metadata: mask\n";
+    let door = Door::with(|config| config.rest = mask.to_owned()).await;
     let bearer = format!("Bearer {}", door.proxy.signer.tenant("A"));
     let id = trace_id("1");
     for path in [

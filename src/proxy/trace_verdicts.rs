@@ -7,7 +7,7 @@
 //! again reveals nothing of them.
 //!
 //! What was computed has only the caller's own spans at any time; it expires because some may be
-//! added that do not change the description of the whole.
+//! added that do not change the description of the whole. "Shared" only hides.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +24,8 @@ use crate::tempo::trace::TraceSummary;
 /// The most bytes of all verdicts.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
 
-/// How long a computed summary is used.
-const SUMMARY_EXPIRES: Duration = Duration::from_mins(1);
+/// How long a computed summary is used, and that a trace is shared.
+const EXPIRES: Duration = Duration::from_mins(1);
 
 /// Bounded by bytes; belongs to one snapshot, since verdicts depend on its rules.
 pub(super) struct TraceVerdicts {
@@ -39,6 +39,7 @@ pub(super) struct VerdictKey(KeyHash);
 #[derive(Clone)]
 enum Entry {
     Own,
+    Shared(Instant),
     Computed(Arc<TraceSummary>, Instant),
 }
 
@@ -46,13 +47,14 @@ impl Entry {
     fn is_expired(&self) -> bool {
         match self {
             Self::Own => false,
-            Self::Computed(_, made) => made.elapsed() >= SUMMARY_EXPIRES,
+            Self::Shared(made) | Self::Computed(_, made) => made.elapsed() >= EXPIRES,
         }
     }
 
     fn into_metadata(self) -> Metadata {
         match self {
             Self::Own => Metadata::Own,
+            Self::Shared(_) => Metadata::Masked,
             Self::Computed(summary, _) => Metadata::Computed(summary),
         }
     }
@@ -83,7 +85,7 @@ impl VerdictKey {
 }
 
 impl TraceVerdicts {
-    /// What is known; never [`Metadata::Masked`].
+    /// What is known: of a trace that is shared and is not to be described, [`Metadata::Masked`].
     pub(super) fn get(&self, key: VerdictKey) -> Option<Metadata> {
         let found = self.known.get(&key.0)?;
         if found.is_expired() {
@@ -96,6 +98,11 @@ impl TraceVerdicts {
     /// The trace was found to have nothing but the caller's spans, after the page was made.
     pub(super) fn is_own(&self, key: VerdictKey) {
         self.known.insert(key.0, Entry::Own);
+    }
+
+    /// The trace has spans of other tenants, and is not described.
+    pub(super) fn is_shared(&self, key: VerdictKey) {
+        self.known.insert(key.0, Entry::Shared(Instant::now()));
     }
 
     /// The summary, or what is known already. Of simultaneous calls for the same trace, one computes
@@ -127,7 +134,7 @@ impl Weighter<KeyHash, Entry> for ByBytes {
         /// For the key and the structures around it.
         const OVERHEAD: usize = 128;
         let summary = match entry {
-            Entry::Own => 0,
+            Entry::Own | Entry::Shared(_) => 0,
             Entry::Computed(summary, _) => summary.bytes(),
         };
         (OVERHEAD + summary) as u64

@@ -37,8 +37,8 @@ pub enum SearchMetadata {
 /// `traces`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Traces {
-    /// `search_metadata`: what describes a whole trace in search results: `exact` (default),
-    /// `verify`, `mask` or `trust`.
+    /// `search_metadata`: what describes a whole trace in search results: `verify` (default),
+    /// `exact`, `mask` or `trust`.
     #[serde(serialize_with = "search_metadata")]
     pub search_metadata: SearchMetadata,
     /// `foreign_spans`: `redact` (default) or `deny`, for a trace by id.
@@ -49,7 +49,7 @@ pub struct Traces {
 impl Default for Traces {
     fn default() -> Self {
         Self {
-            search_metadata: SearchMetadata::Exact,
+            search_metadata: SearchMetadata::Verify,
             foreign_spans: ForeignSpans::Redact,
         }
     }

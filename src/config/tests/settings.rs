@@ -107,7 +107,7 @@ fn minimal_config_has_every_default() {
             max_tenants: 1000,
         },
         traces: Traces {
-            search_metadata: SearchMetadata::Exact,
+            search_metadata: SearchMetadata::Verify,
             foreign_spans: ForeignSpans::Redact,
         },
         promql: PromQl {

@@ -25,7 +25,7 @@ use crate::proxy::trace_verdicts::VerdictKey;
 use crate::telemetry::metrics::TraceSource;
 use crate::tempo::answer::{Format, Unreadable};
 use crate::tempo::search::{
-    JsonPage, Listed, Metadata, OwnershipQuery, ProtobufPage, Reveal, Rules, TraceIds, own_traces,
+    JsonPage, Listed, Metadata, Owners, OwnershipQuery, ProtobufPage, Reveal, Rules, owners,
 };
 use crate::tempo::tag_name::TagName;
 use crate::tempo::trace::{
@@ -125,9 +125,9 @@ async fn describe(
     if !unknown.is_empty() {
         let ids = unknown.iter().map(|known| known.listed.id);
         match query_owners(verify, ids, room, context).await {
-            Ok(own) => {
+            Ok(owners) => {
                 unknown.retain_mut(|known| {
-                    if !own.contains(known.listed.id) {
+                    if !owners.own.contains(known.listed.id) {
                         return true;
                     }
                     if let Some(key) = known.key {
@@ -136,7 +136,7 @@ async fn describe(
                     known.set(Metadata::Own, TraceSource::Verified);
                     false
                 });
-                compute(verify, unknown, room, context).await;
+                compute(verify, unknown, &owners, room, context).await;
             }
             Err(error) => tracing::warn!(
                 error = error.log_text(),
@@ -151,20 +151,20 @@ async fn describe(
     shown.collect()
 }
 
-/// The traces that are known to have nothing but the caller's spans.
+/// Which traces have nothing but the caller's spans, and which have others too.
 async fn query_owners(
     verify: &VerifyTraces,
     ids: impl Iterator<Item = &str>,
     room: &Room,
     context: &RequestContext,
-) -> Result<TraceIds, ProxyError> {
+) -> Result<Owners, ProxyError> {
     let attributes = verify.attributes();
     let tags = attributes
         .iter()
         .map(|attribute| TagName::resource(&attribute.name))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unreadable(&error))?;
-    let mut own = TraceIds::default();
+    let mut all = Owners::default();
     for query in OwnershipQuery::for_page(ids, &tags) {
         let media_type = Format::Protobuf.media_type();
         let answer = side_request(verify.request(&query)?, media_type, room, context).await?;
@@ -172,26 +172,35 @@ async fn query_owners(
             let attribute = attributes.get(place);
             attribute.is_some_and(|attribute| attribute.tenants.contains(value))
         };
-        let found = own_traces(&answer, &tags, admits).map_err(|error| unreadable(&error))?;
-        own.extend(found);
+        let Owners { own, shared } =
+            owners(&answer, &tags, admits).map_err(|error| unreadable(&error))?;
+        all.own.extend(own);
+        all.shared.extend(shared);
     }
-    Ok(own)
+    Ok(all)
 }
 
 /// Describes shared traces by the caller's spans in them.
 async fn compute(
     verify: &VerifyTraces,
     mut shared: Vec<&mut Known<'_>>,
+    owners: &Owners,
     room: &Room,
     context: &RequestContext,
 ) {
+    let verdicts = &context.trace_verdicts;
     if let SharedTraces::Masked = verify.shared {
         for known in shared {
             known.source = TraceSource::Masked;
+            if let Some(key) = known
+                .key
+                .filter(|_| owners.shared.contains(known.listed.id))
+            {
+                verdicts.is_shared(key);
+            }
         }
         return;
     }
-    let verdicts = &context.trace_verdicts;
     let deadline = Instant::now() + FETCHED_WITHIN;
     for known in &mut shared {
         known.source = TraceSource::TimedOut;

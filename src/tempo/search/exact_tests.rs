@@ -28,7 +28,9 @@ fn summaries(piece: usize) -> HashMap<String, Arc<TraceSummary>> {
     let summary = |trace: Vec<u8>| {
         let all = TracesData::decode(&trace[..]).unwrap();
         let id = &all.resource_spans[0].scope_spans[0].spans[0].trace_id;
-        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = id
+            .iter()
+            .fold(String::new(), |id, byte| format!("{id}{byte:02x}"));
         let foreign = ForeignSpans::Redact;
         let mut filter = ProtobufFilter::new(TraceApi::V1, Arc::clone(&owner), foreign, 1 << 20);
         let (mut own, mut builder) = (Vec::new(), SummaryBuilder::default());
@@ -181,7 +183,7 @@ fn description_of_a_trace_is_the_same_only_if_all_of_it_is() {
     };
     let page = SearchResponse::decode(&fixture("exact-search-shared-proto.pb")[..]).unwrap();
     let all = protobuf(&page);
-    let changes: [fn(&mut testing::Trace); 6] = [
+    let edits: [fn(&mut testing::Trace); 6] = [
         |trace| trace.root_service_name.push('x'),
         |trace| trace.root_trace_name.push('x'),
         |trace| trace.start += 1,
@@ -196,9 +198,9 @@ fn description_of_a_trace_is_the_same_only_if_all_of_it_is() {
             }
         },
     ];
-    for change in changes {
+    for edit in edits {
         let mut changed = page.clone();
-        change(&mut changed.traces[0]);
+        edit(&mut changed.traces[0]);
         let changed = protobuf(&changed);
         assert_ne!(all[0], changed[0]);
         assert_eq!(all[1..], changed[1..]);

@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use json::JsonPage;
-pub use ownership::{OwnershipQuery, own_traces};
+pub use ownership::{Owners, OwnershipQuery, owners};
 pub use protobuf::ProtobufPage;
 
 use super::trace::TraceSummary;
@@ -86,7 +86,7 @@ fn put_part(metadata: &mut Vec<u8>, part: &[u8]) {
 pub enum Metadata {
     /// Nothing.
     Masked,
-    /// What Tempo says: according to [`own_traces`], the trace has only the tenant's spans.
+    /// What Tempo says: according to [`owners`], the trace has only the tenant's spans.
     Own,
     /// What a Tempo with the tenant's spans alone would say.
     Computed(Arc<TraceSummary>),

@@ -26,9 +26,12 @@ fn own() -> TraceIds {
 /// What is shown of the traces with these ids, if all of the tenant's own are known.
 fn each<'a>(listed: impl IntoIterator<Item = Listed<'a>>) -> Vec<Metadata> {
     let own = own();
-    let metadata = |listed: Listed<'_>| match own.contains(listed.id) {
-        true => Metadata::Own,
-        false => Metadata::Masked,
+    let metadata = |listed: Listed<'_>| {
+        if own.contains(listed.id) {
+            Metadata::Own
+        } else {
+            Metadata::Masked
+        }
     };
     listed.into_iter().map(metadata).collect()
 }
@@ -279,12 +282,13 @@ mod companions {
             }],
             metrics: None,
         };
-        own_traces(
+        owners(
             &answer.encode_to_vec(),
             &attributes(&["tenant_id"]),
             |_, value| ["A", "nil"].contains(&value),
         )
         .unwrap()
+        .own
         .contains("1")
     }
 
@@ -357,10 +361,12 @@ mod companions {
                 metrics: None,
             };
             let answer = answer.encode_to_vec();
-            let own = own_traces(&answer, &attributes(&["tenant_id"]), |_, value| {
+            let found = owners(&answer, &attributes(&["tenant_id"]), |_, value| {
                 value == "A"
             });
-            assert_eq!(own, Ok(TraceIds::default()));
+            let found = found.unwrap();
+            assert_eq!(found.own, TraceIds::default());
+            assert!(found.shared.contains("1"));
         }
     }
 
@@ -380,10 +386,10 @@ mod companions {
         };
         let own = |completed| {
             let answer = answer(completed).encode_to_vec();
-            own_traces(&answer, &attributes(&["tenant_id"]), |_, _| true).unwrap()
+            owners(&answer, &attributes(&["tenant_id"]), |_, _| true).unwrap()
         };
-        assert!(own(4).contains("1"));
-        assert_eq!(own(3), TraceIds::default());
+        assert!(own(4).own.contains("1"));
+        assert_eq!(own(3), Owners::default());
     }
 
     #[test]
@@ -399,10 +405,11 @@ mod companions {
                 }],
                 metrics: None,
             };
-            own_traces(&answer.encode_to_vec(), &attributes, |index, value| {
+            owners(&answer.encode_to_vec(), &attributes, |index, value| {
                 value == ["A", "prod"][index]
             })
             .unwrap()
+            .own
             .contains("1")
         };
         assert!(is_own("A", "prod"));
@@ -415,7 +422,7 @@ mod companions {
         let answer = fixture("search-ownership-proto.pb");
         let page = SearchResponse::decode(&answer[..]).unwrap();
         assert_eq!(page.traces.len(), 18);
-        let own = own_traces(&answer, &attributes(&["tenant_id"]), |_, value| {
+        let found = owners(&answer, &attributes(&["tenant_id"]), |_, value| {
             value == "A"
         })
         .unwrap();
@@ -423,8 +430,9 @@ mod companions {
             // Only the tenant's spans; its value twice, first; a list of only its value; its
             // value, then a number.
             let expected = ["A-root", "A7", "A10", "A18"].contains(&&*trace.root_trace_name);
+            assert_ne!(found.shared.contains(&trace.id), expected);
             assert_eq!(
-                own.contains(&trace.id),
+                found.own.contains(&trace.id),
                 expected,
                 "{}",
                 trace.root_trace_name
@@ -456,7 +464,7 @@ proptest! {
         if let Ok(page) = ProtobufPage::parse(&answer) {
             let _ = page.filter(&rules);
         }
-        let _ = own_traces(&answer, &[TagName::resource("tenant_id").unwrap()], |_, value| value == "A");
+        let _ = owners(&answer, &[TagName::resource("tenant_id").unwrap()], |_, value| value == "A");
     }
 
     /// However an answer is mutated, a masked page has no root name and no statistics.

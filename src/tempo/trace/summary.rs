@@ -281,7 +281,7 @@ fn is_error(status: Message<'_>, before: bool) -> Result<bool, TraceError> {
     Ok(is_error)
 }
 
-/// Whether a link names a parent in the same trace, as OpenTracing's references do.
+/// Whether a link names a parent in the same trace, as references of `OpenTracing` do.
 fn is_to_parent(link: Message<'_>, trace_id: &[u8]) -> Result<bool, TraceError> {
     const TRACE_ID: u32 = 1;
     const ATTRIBUTES: u32 = 4;

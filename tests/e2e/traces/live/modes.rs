@@ -147,20 +147,27 @@ async fn proxy(url: &str, tenancy: &str, rest: &str) -> Partywall {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[allow(clippy::too_many_lines)] // One entry a mode.
 async fn live_modes_are_those_of_private_tempos() {
     let Some(stores) = Stores::from_environment().await else {
         return;
     };
     let shared = &stores.shared;
     let and = format!(
-        "  and:\n    - claim: namespaces\n      traces:\n        attribute: resource.{NAMESPACE}\n"
+        "  and:\n    - claim: namespaces\n      traces:\n        attribute: resource.{NAMESPACE}\n\
+         traces:\n  search_metadata: exact\n"
     );
     let (usual, verifying, masking, trusting, denying, several, by_org_id) = (
+        proxy(shared, "", "traces:\n  search_metadata: exact\n").await,
         proxy(shared, "", "").await,
-        proxy(shared, "", "traces:\n  search_metadata: verify\n").await,
         proxy(shared, "", "traces:\n  search_metadata: mask\n").await,
         proxy(shared, "", "traces:\n  search_metadata: trust\n").await,
-        proxy(shared, "", "traces:\n  foreign_spans: deny\n").await,
+        proxy(
+            shared,
+            "",
+            "traces:\n  search_metadata: exact\n  foreign_spans: deny\n",
+        )
+        .await,
         proxy(shared, "", &and).await,
         proxy(&stores.multitenant, "org_id: true", "").await,
     );

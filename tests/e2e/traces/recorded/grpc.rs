@@ -85,16 +85,10 @@ async fn a_search_is_confined_and_its_messages_are_filtered() {
     );
     let mut shown = 0;
     for trace in pages.iter().flat_map(|page| &page.traces) {
-        // The others have no span that is surely the tenant's.
-        let is_described = ["1", "c", "3", "4"]
+        let is_own = ["1", "c"]
             .iter()
             .any(|end| trace_id(end).ends_with(&trace.id));
-        assert_eq!(
-            trace.service_stats.is_empty(),
-            !is_described,
-            "{}",
-            trace.id
-        );
+        assert_eq!(trace.service_stats.is_empty(), !is_own, "{}", trace.id);
         let spans = trace.span_sets.iter().flat_map(|set| &set.spans);
         for attribute in spans.flat_map(|span| &span.attributes) {
             assert_ne!(attribute.key, "tenant_id");
@@ -132,12 +126,8 @@ async fn a_search_is_confined_and_its_messages_are_filtered() {
     ] {
         assert_eq!(request.header(name), None, "{name}");
     }
-    let (side, traces): (Vec<&Seen>, Vec<&Seen>) =
-        seen[1..].iter().partition(|seen| is_ownership_query(seen));
-    assert!(!side.is_empty() && !traces.is_empty(), "{seen:#?}");
-    for trace in traces {
-        assert!(trace.path().starts_with("/api/traces/"), "{trace:#?}");
-    }
+    assert!(seen[1..].iter().all(is_ownership_query), "{seen:#?}");
+    assert!(seen.len() > 1);
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ async fn ownership_query_covers_the_pages_traces_and_range() {
         .iter()
         .filter(|seen| is_ownership_query(seen))
         .collect();
-    assert_eq!(ownership_queries.len(), 1, "{seen:#?}");
+    assert_eq!((seen.len(), ownership_queries.len()), (2, 1), "{seen:#?}");
     let query = only_query(ownership_queries[0]);
     for end in ["1", "3", "4", "7", "8", "8a", "c"] {
         let id = trace_id(end);

@@ -214,12 +214,10 @@ async fn a_mixed_trace_is_not_there_where_foreign_spans_deny_it() {
     }
 }
 
-const VERIFY: &str = "traces:\n  search_metadata: verify\n";
-
 /// T9: in both forms.
 #[tokio::test]
 async fn page_shows_metadata_only_of_the_tenants_whole_traces() {
-    let door = Door::with(|config| config.rest = VERIFY.to_owned()).await;
+    let door = Door::open().await;
     let page = door.search(&[("q", "{}")]).await;
     let page = page.json();
     for end in ["3", "4", "7", "8", "8a"] {
@@ -264,7 +262,7 @@ async fn page_shows_metadata_only_of_the_tenants_whole_traces() {
 
 #[tokio::test]
 async fn where_it_cannot_be_found_out_no_trace_is_wholly_the_tenants() {
-    let door = Door::with(|config| config.rest = VERIFY.to_owned()).await;
+    let door = Door::open().await;
     for reply in [
         TempoReply::text(500, "SECRET"),
         TempoReply::new(200, PROTOBUF, "garbage"),

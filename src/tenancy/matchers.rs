@@ -1,35 +1,9 @@
-//! Tenants, and the label matchers that confine a query to them.
+//! The label matchers that confine a query to tenants.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Values;
-use crate::tenant::Tenant;
-
-/// A set of tenants that is never empty; sorted, without duplicates.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TenantSet(Box<[Tenant]>);
-
-impl TenantSet {
-    /// Makes a set; `None` if it would be empty.
-    pub fn new(tenants: impl IntoIterator<Item = Tenant>) -> Option<Self> {
-        let mut tenants: Vec<Tenant> = tenants.into_iter().collect();
-        tenants.sort_unstable();
-        tenants.dedup();
-        (!tenants.is_empty()).then(|| Self(tenants.into()))
-    }
-
-    /// Whether this value is one of the tenants.
-    pub fn contains(&self, value: &str) -> bool {
-        self.0
-            .binary_search_by(|tenant| tenant.as_str().cmp(value))
-            .is_ok()
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Tenant> + Clone {
-        self.0.iter()
-    }
-}
 
 /// How a matcher compares; the names and numbers are those of Prometheus' `prompb.LabelMatcher`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -209,6 +183,7 @@ fn escape_promql(value: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tenancy::{Tenant, TenantSet};
 
     fn matcher(tenants: &[&str]) -> LabelMatcher {
         let tenants = TenantSet::new(tenants.iter().map(|t| Tenant::new(t).unwrap())).unwrap();
@@ -244,11 +219,6 @@ mod tests {
     fn tenant_with_quotes_is_escaped() {
         let hostile = Matchers::new(matcher(&["\"} or {x=\"\\"]), []);
         assert_eq!(hostile.promql(), r#"tenant_id="\"} or {x=\"\\""#);
-    }
-
-    #[test]
-    fn empty_set_of_tenants_is_none() {
-        assert_eq!(TenantSet::new([]), None);
     }
 
     #[test]

@@ -94,6 +94,18 @@ impl<'a> Field<'a> {
         u32::try_from(self.varint()?).map_err(|_| self.of_wrong_type())
     }
 
+    /// The bytes of a `fixed64` or `double`, as they are encoded.
+    pub(crate) fn fixed64(&self) -> Result<[u8; 8], Malformed> {
+        match (self.value, self.encoded.last_chunk()) {
+            (Value::Fixed, Some(bytes)) if self.wire_type() == Some(1) => Ok(*bytes),
+            _ => Err(self.of_wrong_type()),
+        }
+    }
+
+    fn wire_type(&self) -> Option<u8> {
+        self.encoded.first().map(|tag| tag & 7)
+    }
+
     fn of_wrong_type(&self) -> Malformed {
         malformed("a field of another type than it should be", self.at)
     }
@@ -270,6 +282,14 @@ pub(crate) fn put_uint(out: &mut Vec<u8>, number: u32, value: u64) {
     if value != 0 {
         put_varint(out, u64::from(number) << 3);
         put_varint(out, value);
+    }
+}
+
+/// Appends a `fixed64` or `double` field from the bytes of its value; zero is left out.
+pub(crate) fn put_fixed64(out: &mut Vec<u8>, number: u32, value: [u8; 8]) {
+    if value != [0; 8] {
+        put_varint(out, u64::from(number) << 3 | 1);
+        out.extend_from_slice(&value);
     }
 }
 

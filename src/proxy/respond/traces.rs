@@ -65,7 +65,7 @@ pub(super) async fn respond(
                 Format::Json => {
                     let undecided = match foreign {
                         ForeignSpans::Redact => room.bytes.min(UNDECIDED_BYTES),
-                        ForeignSpans::Deny => room.bytes,
+                        ForeignSpans::Deny | ForeignSpans::Outline(_) => room.bytes,
                     };
                     TraceFilter::Json(JsonFilter::new(api, owner, foreign, undecided))
                 }

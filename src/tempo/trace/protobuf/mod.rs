@@ -8,9 +8,13 @@
 //! arrives. (A message field may be sent in several parts, which decoders have to merge. protobuf.js
 //! takes the last part instead, so its clients would lose spans.)
 //!
+//! Outlines of foreign parts stand where the parts stood. Those before the first part of ours are held
+//! until it comes. They never make an answer fail: where they do not fit, they are left out.
+//!
 //! Field numbers: `pkg/tempopb/tempo.proto` of Tempo, and the messages of
 //! `opentelemetry/proto/{trace,resource,common}/v1` it contains.
 
+mod outline;
 mod resource;
 
 use std::ops::Range;
@@ -19,7 +23,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::owner::Verdicts;
-use super::{ForeignSpans, Outcome, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
+use super::{ForeignSpans, Outcome, Outline, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
 use crate::wire::{self, Head, Kind, Message, malformed, put_bytes, put_bytes_head, put_uint};
 
 /// Redacts a trace that Tempo answers as `application/protobuf`, chunk by chunk.
@@ -29,7 +33,10 @@ use crate::wire::{self, Head, Kind, Message, malformed, put_bytes, put_bytes_hea
 pub struct ProtobufFilter {
     api: TraceApi,
     owner: Arc<TraceOwner>,
-    foreign: ForeignSpans,
+    /// Whether one foreign part hides the trace.
+    denies: bool,
+    /// What is shown of foreign parts, if anything is, and still fits.
+    outline: Option<Outline>,
     /// The most bytes that are held back.
     limit: usize,
     verdicts: Verdicts,
@@ -42,6 +49,8 @@ pub struct ProtobufFilter {
     unfinished: Vec<u8>,
     /// What is ours and waits for the end, behind room for what comes before it.
     kept: Vec<u8>,
+    /// Outlines that wait for the first part that is ours.
+    outlines: Vec<u8>,
     /// Whether anything is kept: not where only the outcome matters.
     keeps: bool,
     has_trace: bool,
@@ -89,8 +98,9 @@ impl ProtobufFilter {
     pub fn new(api: TraceApi, owner: Arc<TraceOwner>, foreign: ForeignSpans, limit: usize) -> Self {
         Self {
             api,
+            denies: foreign == ForeignSpans::Deny,
+            outline: foreign.outline(&owner),
             owner,
-            foreign,
             limit,
             verdicts: Verdicts::default(),
             level: match api {
@@ -101,6 +111,7 @@ impl ProtobufFilter {
             skip: 0,
             unfinished: Vec::new(),
             kept: Vec::new(),
+            outlines: Vec::new(),
             keeps: true,
             has_trace: api == TraceApi::V1,
             is_partial: false,
@@ -133,10 +144,18 @@ impl ProtobufFilter {
             };
             let end = chunk.len() - rest.len();
             let is_ours = self.is_ours(&field)?;
-            self.at += field.len();
             if !is_ours {
                 self.found.foreign = true;
+                if let Some(outline) = self.outline_of(&field)? {
+                    put(out, chunk, std::mem::replace(&mut run, 0..0));
+                    out.push(outline);
+                }
+                self.at += field.len();
                 continue;
+            }
+            self.at += field.len();
+            if !self.found.ours && !self.outlines.is_empty() {
+                out.push(std::mem::take(&mut self.outlines).into());
             }
             self.found.ours = true;
             if self.waits() {
@@ -156,7 +175,7 @@ impl ProtobufFilter {
 
     /// What of the answer is held back in memory.
     pub fn held_bytes(&self) -> usize {
-        self.kept.len() + self.unfinished.capacity()
+        self.kept.len() + self.outlines.capacity() + self.unfinished.capacity()
     }
 
     /// Ends the answer.
@@ -170,7 +189,7 @@ impl ProtobufFilter {
             return Err(malformed("a field that ends after its message", self.at).into());
         }
         let Found { ours, foreign } = self.found;
-        if !ours || (foreign && self.foreign == ForeignSpans::Deny) {
+        if !ours || (foreign && self.denies) {
             return Ok(Outcome::Nothing);
         }
         if self.waits() {
@@ -181,7 +200,7 @@ impl ProtobufFilter {
 
     /// Whether what is ours is held to the end.
     fn waits(&self) -> bool {
-        self.api == TraceApi::V2 || self.foreign == ForeignSpans::Deny
+        self.api == TraceApi::V2 || self.denies
     }
 
     /// The next `ResourceSpans`, its tag included, if all of it is there. What is none is passed
@@ -295,24 +314,63 @@ impl ProtobufFilter {
 
     /// Whether a field that is a `ResourceSpans` is ours.
     fn is_ours(&mut self, field: &Bytes) -> Result<bool, TraceError> {
+        match self.message(field)? {
+            Some(spans) => resource::is_of_ours(spans, &self.owner, &mut self.verdicts),
+            None => Ok(false),
+        }
+    }
+
+    fn message<'a>(&self, field: &'a Bytes) -> Result<Option<Message<'a>>, TraceError> {
         let Some(Head {
             kind: Kind::Bytes(_),
             length,
             ..
         }) = wire::head(field, self.at)?
         else {
-            return Ok(false);
+            return Ok(None);
         };
-        let spans = Message {
+        Ok(Some(Message {
             bytes: field.get(length..).unwrap_or_default(),
             at: self.at + length,
+        }))
+    }
+
+    /// What is shown of a field that is a foreign `ResourceSpans`, if it may be sent now.
+    fn outline_of(&mut self, field: &Bytes) -> Result<Option<Bytes>, TraceError> {
+        let Some(outline) = &self.outline else {
+            return Ok(None);
         };
-        resource::is_of_ours(spans, &self.owner, &mut self.verdicts)
+        let Some(spans) = self.message(field)? else {
+            return Ok(None);
+        };
+        let spans = outline::resource_spans(spans, outline);
+        if spans.is_empty() {
+            return Ok(None);
+        }
+        let mut outlined = Vec::with_capacity(spans.len() + HEAD_BYTES);
+        put_bytes(&mut outlined, RESOURCE_SPANS, &spans);
+        if self.found.ours && !self.waits() {
+            return Ok(Some(outlined.into()));
+        }
+        let held = if self.waits() {
+            // Before anything that is ours, room for what comes before it.
+            self.kept.resize(self.kept.len().max(HEAD_BYTES), 0);
+            &mut self.kept
+        } else {
+            &mut self.outlines
+        };
+        if held.len() + outlined.len() <= self.limit {
+            held.append(&mut outlined);
+        } else {
+            self.outline = None;
+            self.outlines = Vec::new();
+        }
+        Ok(None)
     }
 
     fn keep(&mut self, field: &[u8]) -> Result<(), TraceError> {
         // One foreign part hides all of it.
-        if !self.keeps || (self.found.foreign && self.foreign == ForeignSpans::Deny) {
+        if !self.keeps || (self.found.foreign && self.denies) {
             self.kept = Vec::new();
             return Ok(());
         }

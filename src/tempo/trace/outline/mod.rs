@@ -1,0 +1,115 @@
+//! What an outline shows of other tenants' spans: the nodes of the tree, and what the operator adds.
+//!
+//! A foreign span's outline has its trace id, span id, parent span id, kind, start, end and status
+//! code. It is built from these fields alone, so what is not known here is never in it.
+
+use std::fmt;
+
+use super::TraceOwner;
+
+/// What an outline shows in addition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline(Box<[Shown]>);
+
+/// One thing that an outline shows in addition.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Shown {
+    /// `name`: the names of spans.
+    Names,
+    /// `span.http.route`: an attribute, if its value is a string, a boolean, a number, or a list of
+    /// these.
+    Attribute(Place, Box<str>),
+}
+
+/// Where an attribute is. An event is shown, without its name, if it has an attribute that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    Resource,
+    Scope,
+    Span,
+    Event,
+}
+
+const NAMES: &str = "name";
+
+const PLACES: [(&str, Place); 4] = [
+    ("resource", Place::Resource),
+    ("scope", Place::Scope),
+    ("span", Place::Span),
+    ("event", Place::Event),
+];
+
+impl Shown {
+    /// Parses `name`, or an attribute with its place: `span.http.route`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == NAMES {
+            return Some(Self::Names);
+        }
+        let (place, key) = text.split_once('.')?;
+        let (_, place) = PLACES.into_iter().find(|(name, _)| *name == place)?;
+        (!key.is_empty()).then(|| Self::Attribute(place, key.into()))
+    }
+
+    /// The attribute's name, without its place.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Names => None,
+            Self::Attribute(_, key) => Some(key),
+        }
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Names => f.write_str(NAMES),
+            Self::Attribute(place, key) => {
+                let name = PLACES.iter().find(|(_, known)| known == place);
+                write!(f, "{}.{key}", name.map_or("", |(name, _)| name))
+            }
+        }
+    }
+}
+
+impl Outline {
+    /// An outline that shows this in addition.
+    pub fn new(shown: impl IntoIterator<Item = Shown>) -> Self {
+        Self(shown.into_iter().collect())
+    }
+
+    /// What it shows in addition.
+    pub fn shown(&self) -> &[Shown] {
+        &self.0
+    }
+
+    /// The same, without attributes by which tenants are told apart, wherever they are: their
+    /// values name the other tenants.
+    pub(super) fn without_tenants(&self, owner: &TraceOwner) -> Self {
+        let names_tenant = |shown: &Shown| {
+            let key = shown.key();
+            owner.iter().any(|(name, _)| key == Some(name))
+        };
+        let shown = self.0.iter().filter(|shown| !names_tenant(shown));
+        Self::new(shown.cloned())
+    }
+
+    pub(super) fn shows_names(&self) -> bool {
+        self.0.contains(&Shown::Names)
+    }
+
+    /// Whether it shows any attribute at this place.
+    pub(super) fn shows_any(&self, at: Place) -> bool {
+        let is_there = |shown: &Shown| matches!(shown, Shown::Attribute(place, _) if *place == at);
+        self.0.iter().any(is_there)
+    }
+
+    pub(super) fn shows(&self, at: Place, name: &str) -> bool {
+        let is_it = |shown: &Shown| matches!(shown, Shown::Attribute(place, key) if *place == at && **key == *name);
+        self.0.iter().any(is_it)
+    }
+}
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;

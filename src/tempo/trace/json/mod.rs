@@ -102,7 +102,12 @@ impl JsonFilter {
     /// (a longer one is [`TraceError::TooLarge`]). With [`ForeignSpans::Outline`], of a foreign
     /// `ResourceSpans` and of the outlines before the first that is ours; a longer one is left out, and
     /// so are longer outlines.
-    pub fn new(api: TraceApi, owner: Arc<TraceOwner>, foreign: ForeignSpans, limit: usize) -> Self {
+    pub fn new(
+        api: TraceApi,
+        owner: Arc<TraceOwner>,
+        foreign: &ForeignSpans,
+        limit: usize,
+    ) -> Self {
         Self {
             scanner: Scanner::new(members_of_trace(api) + 2),
             api,
@@ -116,7 +121,7 @@ impl JsonFilter {
             element: Element::None,
             verdicts: Verdicts::default(),
             all: true,
-            output: Output::new(&foreign, limit),
+            output: Output::new(foreign, limit),
         }
     }
 

@@ -9,7 +9,7 @@
 //! takes the last part instead, so its clients would lose spans.)
 //!
 //! Outlines of foreign parts stand where the parts stood. Those before the first part of ours are held
-//! until it comes. They never make an answer fail: where they do not fit, they are left out.
+//! until it comes. They never make an answer fail: if what is held gets too long, they are left out.
 //!
 //! Field numbers: `pkg/tempopb/tempo.proto` of Tempo, and the messages of
 //! `opentelemetry/proto/{trace,resource,common}/v1` it contains.
@@ -49,7 +49,9 @@ pub struct ProtobufFilter {
     unfinished: Vec<u8>,
     /// What is ours and waits for the end, behind room for what comes before it.
     kept: Vec<u8>,
-    /// Outlines that wait for the first part that is ours.
+    /// Where outlines are in `kept`.
+    outlined: Vec<Range<usize>>,
+    /// Outlines that wait for the first part that is ours, where that is sent at once.
     outlines: Vec<u8>,
     /// Whether anything is kept: not where only the outcome matters.
     keeps: bool,
@@ -95,10 +97,15 @@ impl ProtobufFilter {
     ///
     /// `limit`, in bytes, is the most that is held back: of one `ResourceSpans`; of all that is ours
     /// where that waits for the end, as it does in v2 and with [`ForeignSpans::Deny`].
-    pub fn new(api: TraceApi, owner: Arc<TraceOwner>, foreign: ForeignSpans, limit: usize) -> Self {
+    pub fn new(
+        api: TraceApi,
+        owner: Arc<TraceOwner>,
+        foreign: &ForeignSpans,
+        limit: usize,
+    ) -> Self {
         Self {
             api,
-            denies: foreign == ForeignSpans::Deny,
+            denies: *foreign == ForeignSpans::Deny,
             outline: foreign.outline(&owner),
             owner,
             limit,
@@ -111,6 +118,7 @@ impl ProtobufFilter {
             skip: 0,
             unfinished: Vec::new(),
             kept: Vec::new(),
+            outlined: Vec::new(),
             outlines: Vec::new(),
             keeps: true,
             has_trace: api == TraceApi::V1,
@@ -352,20 +360,49 @@ impl ProtobufFilter {
         if self.found.ours && !self.waits() {
             return Ok(Some(outlined.into()));
         }
-        let held = if self.waits() {
-            // Before anything that is ours, room for what comes before it.
-            self.kept.resize(self.kept.len().max(HEAD_BYTES), 0);
-            &mut self.kept
+        if !self.waits() {
+            if self.outlines.len() + outlined.len() <= self.limit {
+                self.outlines.append(&mut outlined);
+            } else {
+                self.drop_outlines();
+            }
+        } else if self.fits(&outlined) {
+            let start = self.kept.len();
+            self.kept.append(&mut outlined);
+            let end = self.kept.len();
+            match self.outlined.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => self.outlined.push(start..end),
+            }
         } else {
-            &mut self.outlines
-        };
-        if held.len() + outlined.len() <= self.limit {
-            held.append(&mut outlined);
-        } else {
-            self.outline = None;
-            self.outlines = Vec::new();
+            self.drop_outlines();
         }
         Ok(None)
+    }
+
+    /// Leaves out all outlines that are held, and further ones.
+    fn drop_outlines(&mut self) {
+        self.outline = None;
+        self.outlines = Vec::new();
+        let (mut from, mut to) = (0, 0);
+        let end = self.kept.len();
+        for range in std::mem::take(&mut self.outlined)
+            .into_iter()
+            .chain([end..end])
+        {
+            self.kept.copy_within(from..range.start, to);
+            to += range.start - from;
+            from = range.end;
+        }
+        self.kept.truncate(to);
+    }
+
+    /// Makes room at the start of what is kept, and returns whether this fits behind it.
+    fn fits(&mut self, field: &[u8]) -> bool {
+        if self.kept.is_empty() {
+            self.kept.resize(HEAD_BYTES, 0);
+        }
+        self.kept.len() + field.len() <= self.limit.saturating_add(HEAD_BYTES)
     }
 
     fn keep(&mut self, field: &[u8]) -> Result<(), TraceError> {
@@ -374,11 +411,11 @@ impl ProtobufFilter {
             self.kept = Vec::new();
             return Ok(());
         }
-        if self.kept.is_empty() {
-            self.kept.resize(HEAD_BYTES, 0);
-        }
-        if self.kept.len() + field.len() > self.limit.saturating_add(HEAD_BYTES) {
-            return Err(TraceError::TooLarge { limit: self.limit });
+        if !self.fits(field) {
+            self.drop_outlines();
+            if !self.fits(field) {
+                return Err(TraceError::TooLarge { limit: self.limit });
+            }
         }
         self.kept.extend_from_slice(field);
         Ok(())
@@ -424,7 +461,12 @@ pub fn trace_is_wholly_ours(
 ) -> Result<bool, TraceError> {
     let mut filter = ProtobufFilter {
         keeps: false,
-        ..ProtobufFilter::new(api, Arc::new(owner.clone()), ForeignSpans::Deny, usize::MAX)
+        ..ProtobufFilter::new(
+            api,
+            Arc::new(owner.clone()),
+            &ForeignSpans::Deny,
+            usize::MAX,
+        )
     };
     filter.push(body, &mut Vec::new())?;
     let outcome = filter.finish(&mut Vec::new())?;

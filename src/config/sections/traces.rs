@@ -105,8 +105,9 @@ fn outlined(r: &mut Reader<'_>, field: &Field<'_>, tenancy: &Read<Tenancy>) -> R
     let source = text(r, field)?;
     let Some(item) = Shown::parse(&source) else {
         let message = format!(
-            "{} is neither `name` nor an attribute with its place: resource.service.name, \
-             scope.…, span.… or event.…",
+            "{} is neither an attribute with its place (resource.service.name, scope.…, span.…, \
+             event.…) nor one of span:name, span:statusMessage, event:name, scope:name and \
+             scope:version",
             shown(&source)
         );
         return Err(r.error(field, message));

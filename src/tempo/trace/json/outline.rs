@@ -6,7 +6,7 @@
 use super::reader::{elements, members};
 use super::scalar::is_scalar;
 use super::text::unescape;
-use crate::tempo::trace::outline::{Outline, Place};
+use crate::tempo::trace::outline::{Intrinsic, Outline, Place};
 
 const KINDS: [&str; 6] = [
     "SPAN_KIND_UNSPECIFIED",
@@ -29,10 +29,13 @@ pub(super) fn resource_spans(text: &[u8], outline: &Outline) -> Option<Vec<u8>> 
     let scopes = list(scopes.into_iter().filter_map(|text| scope(text, outline)))?;
     let mut made = Object::default();
     let mut shown = Object::default();
-    shown.put_some(
-        "attributes",
-        resource.and_then(|resource| attributes_of(resource, Place::Resource, outline)),
-    );
+    if let Some(resource) = resource {
+        let [attributes] = members(resource, ["attributes"])?;
+        shown.put_some(
+            "attributes",
+            attributes.and_then(|list| shown_attributes(list, Place::Resource, outline)),
+        );
+    }
     made.put("resource", &shown.end());
     made.put("scopeSpans", &scopes);
     Some(made.end())
@@ -43,10 +46,18 @@ fn scope(scope_spans: &[u8], outline: &Outline) -> Option<Vec<u8>> {
     let spans = elements(spans?)?;
     let spans = list(spans.into_iter().filter_map(|text| span(text, outline)))?;
     let mut made = Object::default();
-    if let Some(attributes) = scope.and_then(|scope| attributes_of(scope, Place::Scope, outline)) {
+    if let Some(scope) = scope {
+        let [name, version, attributes] = members(scope, ["name", "version", "attributes"])?;
         let mut shown = Object::default();
-        shown.put("attributes", &attributes);
-        made.put("scope", &shown.end());
+        shown.put_text("name", name, outline.has(Intrinsic::ScopeName));
+        shown.put_text("version", version, outline.has(Intrinsic::ScopeVersion));
+        shown.put_some(
+            "attributes",
+            attributes.and_then(|list| shown_attributes(list, Place::Scope, outline)),
+        );
+        if !shown.is_empty() {
+            made.put("scope", &shown.end());
+        }
     }
     made.put("spans", &spans);
     Some(made.end())
@@ -93,9 +104,7 @@ fn span(text: &[u8], outline: &Outline) -> Option<Vec<u8>> {
             return None;
         }
     }
-    if outline.shows_names() {
-        made.put_some("name", name.and_then(string));
-    }
+    made.put_text("name", name, outline.has(Intrinsic::SpanName));
     made.put_some("kind", kind.and_then(|kind| enumerated(kind, &KINDS)));
     for (name, time) in [("startTimeUnixNano", start), ("endTimeUnixNano", end)] {
         made.put_some(name, time.map_or(Some(None), time_of)?);
@@ -110,32 +119,32 @@ fn span(text: &[u8], outline: &Outline) -> Option<Vec<u8>> {
     );
     let mut shown = Object::default();
     if let Some(status) = status {
-        let [code] = members(status, ["code"])?;
+        let [message, code] = members(status, ["message", "code"])?;
+        shown.put_text("message", message, outline.has(Intrinsic::StatusMessage));
         shown.put_some("code", code.and_then(|code| enumerated(code, &CODES)));
     }
     made.put("status", &shown.end());
     Some(made.end())
 }
 
-/// The events of a span that have attributes to be shown.
+/// The events of a span, if their names are shown, or else those with attributes that are.
 fn shown_events(events: &[u8], outline: &Outline) -> Option<Vec<u8>> {
-    if !outline.shows_any(Place::Event) {
+    let shows_names = outline.has(Intrinsic::EventName);
+    if !shows_names && !outline.shows_any(Place::Event) {
         return None;
     }
     list(elements(events)?.into_iter().filter_map(|event| {
-        let [time, attributes] = members(event, ["timeUnixNano", "attributes"])?;
-        let attributes = shown_attributes(attributes?, Place::Event, outline)?;
+        let [time, name, attributes] = members(event, ["timeUnixNano", "name", "attributes"])?;
+        let attributes = attributes.and_then(|list| shown_attributes(list, Place::Event, outline));
+        if !shows_names && attributes.is_none() {
+            return None;
+        }
         let mut made = Object::default();
         made.put_some("timeUnixNano", time.map_or(Some(None), time_of)?);
-        made.put("attributes", &attributes);
+        made.put_text("name", name, shows_names);
+        made.put_some("attributes", attributes);
         Some(made.end())
     }))
-}
-
-/// The attributes that are shown of a resource or scope.
-fn attributes_of(holder: &[u8], at: Place, outline: &Outline) -> Option<Vec<u8>> {
-    let [attributes] = members(holder, ["attributes"])?;
-    shown_attributes(attributes?, at, outline)
 }
 
 /// The attributes of a list that are shown; `None` if none is.
@@ -280,6 +289,20 @@ impl Object {
         self.0.extend_from_slice(name.as_bytes());
         self.0.extend_from_slice(b"\":");
         self.0.extend_from_slice(value);
+    }
+
+    /// Puts a string, if it is shown and neither empty nor something else than Unicode.
+    fn put_text(&mut self, name: &str, text: Option<&[u8]>, is_shown: bool) {
+        if is_shown
+            && let Some(text) = text.and_then(string)
+            && text != b"\"\""
+        {
+            self.put(name, &text);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn put_some(&mut self, name: &str, value: Option<Vec<u8>>) {

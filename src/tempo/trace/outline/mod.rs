@@ -14,14 +14,25 @@ pub struct Outline(Box<[Shown]>);
 /// One thing that an outline shows in addition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Shown {
-    /// `name`: the names of spans.
-    Names,
+    /// `span:name`: a field that is no attribute.
+    Intrinsic(Intrinsic),
     /// `span.http.route`: an attribute, if its value is a string, a boolean, a number, or a list of
     /// these.
     Attribute(Place, Box<str>),
 }
 
-/// Where an attribute is. An event is shown, without its name, if it has an attribute that is.
+/// A field that is no attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Intrinsic {
+    SpanName,
+    StatusMessage,
+    /// With it all events are shown, with their times.
+    EventName,
+    ScopeName,
+    ScopeVersion,
+}
+
+/// Where an attribute is. An event is shown if it has an attribute that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     Resource,
@@ -30,7 +41,13 @@ pub enum Place {
     Event,
 }
 
-const NAMES: &str = "name";
+const INTRINSICS: [(&str, Intrinsic); 5] = [
+    ("span:name", Intrinsic::SpanName),
+    ("span:statusMessage", Intrinsic::StatusMessage),
+    ("event:name", Intrinsic::EventName),
+    ("scope:name", Intrinsic::ScopeName),
+    ("scope:version", Intrinsic::ScopeVersion),
+];
 
 const PLACES: [(&str, Place); 4] = [
     ("resource", Place::Resource),
@@ -40,10 +57,11 @@ const PLACES: [(&str, Place); 4] = [
 ];
 
 impl Shown {
-    /// Parses `name`, or an attribute with its place: `span.http.route`.
+    /// Parses an intrinsic (`span:name`) or an attribute with its place (`span.http.route`).
     pub fn parse(text: &str) -> Option<Self> {
-        if text == NAMES {
-            return Some(Self::Names);
+        let intrinsic = INTRINSICS.into_iter().find(|(name, _)| *name == text);
+        if let Some((_, intrinsic)) = intrinsic {
+            return Some(Self::Intrinsic(intrinsic));
         }
         let (place, key) = text.split_once('.')?;
         let (_, place) = PLACES.into_iter().find(|(name, _)| *name == place)?;
@@ -53,7 +71,7 @@ impl Shown {
     /// The attribute's name, without its place.
     pub fn key(&self) -> Option<&str> {
         match self {
-            Self::Names => None,
+            Self::Intrinsic(_) => None,
             Self::Attribute(_, key) => Some(key),
         }
     }
@@ -62,7 +80,10 @@ impl Shown {
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Names => f.write_str(NAMES),
+            Self::Intrinsic(intrinsic) => {
+                let name = INTRINSICS.iter().find(|(_, known)| known == intrinsic);
+                f.write_str(name.map_or("", |(name, _)| name))
+            }
             Self::Attribute(place, key) => {
                 let name = PLACES.iter().find(|(_, known)| known == place);
                 write!(f, "{}.{key}", name.map_or("", |(name, _)| name))
@@ -93,8 +114,9 @@ impl Outline {
         Self::new(shown.cloned())
     }
 
-    pub(super) fn shows_names(&self) -> bool {
-        self.0.contains(&Shown::Names)
+    /// Whether it shows this field.
+    pub(super) fn has(&self, intrinsic: Intrinsic) -> bool {
+        self.0.contains(&Shown::Intrinsic(intrinsic))
     }
 
     /// Whether it shows any attribute at this place.

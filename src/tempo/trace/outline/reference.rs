@@ -62,10 +62,19 @@ pub(super) fn outline(part: &ResourceSpans, shown: &[&str]) -> Option<ResourceSp
         };
         attributes.iter().filter(is_shown).cloned().collect()
     };
+    let text = |intrinsic: &str, text: &str| {
+        let is_shown = shown.contains(&intrinsic);
+        if is_shown {
+            text.to_owned()
+        } else {
+            String::new()
+        }
+    };
     let event = |event: &Event| {
         let attributes = attributes("event", &event.attributes);
-        (!attributes.is_empty()).then(|| Event {
+        (!attributes.is_empty() || shown.contains(&"event:name")).then(|| Event {
             time_unix_nano: event.time_unix_nano,
+            name: text("event:name", &event.name),
             attributes,
             ..Event::default()
         })
@@ -82,19 +91,17 @@ pub(super) fn outline(part: &ResourceSpans, shown: &[&str]) -> Option<ResourceSp
             trace_id: span.trace_id.clone(),
             span_id: span.span_id.clone(),
             parent_span_id: span.parent_span_id.clone(),
-            name: if shown.contains(&"name") {
-                span.name.clone()
-            } else {
-                String::new()
-            },
+            name: text("span:name", &span.name),
             kind: known(span.kind, 5),
             start_time_unix_nano: span.start_time_unix_nano,
             end_time_unix_nano: span.end_time_unix_nano,
             attributes: attributes("span", &span.attributes),
             events: span.events.iter().filter_map(event).collect(),
             status: Some(Status {
+                message: span.status.as_ref().map_or_else(String::new, |status| {
+                    text("span:statusMessage", &status.message)
+                }),
                 code: known(span.status.as_ref().map_or(0, |status| status.code), 2),
-                ..Status::default()
             }),
             ..Span::default()
         })
@@ -104,18 +111,17 @@ pub(super) fn outline(part: &ResourceSpans, shown: &[&str]) -> Option<ResourceSp
         .iter()
         .filter_map(|scope_spans| {
             let spans: Vec<_> = scope_spans.spans.iter().filter_map(span).collect();
-            let scope = scope_spans.scope.iter();
-            let scope = attributes(
-                "scope",
-                &scope
-                    .flat_map(|it| it.attributes.clone())
-                    .collect::<Vec<_>>(),
-            );
-            (!spans.is_empty()).then(|| ScopeSpans {
-                scope: (!scope.is_empty()).then(|| InstrumentationScope {
-                    attributes: scope,
+            let scope = scope_spans
+                .scope
+                .as_ref()
+                .map(|scope| InstrumentationScope {
+                    name: text("scope:name", &scope.name),
+                    version: text("scope:version", &scope.version),
+                    attributes: attributes("scope", &scope.attributes),
                     ..InstrumentationScope::default()
-                }),
+                });
+            (!spans.is_empty()).then(|| ScopeSpans {
+                scope: scope.filter(|scope| *scope != InstrumentationScope::default()),
                 spans,
                 ..ScopeSpans::default()
             })
@@ -266,8 +272,12 @@ fn any_json(value: &AnyValue) -> Value {
 }
 
 /// What generated outlines show is some of these.
-pub(super) const SHOWN: [&str; 8] = [
-    "name",
+pub(super) const SHOWN: [&str; 12] = [
+    "span:name",
+    "span:statusMessage",
+    "event:name",
+    "scope:name",
+    "scope:version",
     "resource.service.name",
     "resource.tenant_id",
     "resource.env",

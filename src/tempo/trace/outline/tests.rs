@@ -141,7 +141,12 @@ fn recorded_traces_have_the_same_outline_in_both_forms() {
         let json = std::fs::read(json).unwrap();
         for shown in [
             &[][..],
-            &["name", "resource.service.name", "span.b.attr", "event.b.ev"],
+            &[
+                "span:name",
+                "resource.service.name",
+                "span.b.attr",
+                "event.b.ev",
+            ],
         ] {
             for owner in [owner(&["A"]), owner(&["B"])] {
                 let parts = decoded(&body, TraceApi::V1);
@@ -267,12 +272,18 @@ fn trace_without_own_spans_has_no_outline() {
         let parts = [foreign(), foreign()];
         let body = encoded(&parts, api);
         assert_eq!(
-            outlined(Form::Protobuf, api, &owner(&["A"]), &["name"], &body),
+            outlined(Form::Protobuf, api, &owner(&["A"]), &["span:name"], &body),
             None
         );
         let json = in_json(parts.iter().map(to_json).collect(), api).to_string();
         assert_eq!(
-            outlined(Form::Json, api, &owner(&["A"]), &["name"], json.as_bytes()),
+            outlined(
+                Form::Json,
+                api,
+                &owner(&["A"]),
+                &["span:name"],
+                json.as_bytes()
+            ),
             None
         );
     }
@@ -287,7 +298,7 @@ fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn nothing_unknown_is_copied_from_protobuf() {
-    let everything = ["name", "resource.k", "scope.k", "span.k", "event.k"];
+    let everything = ["span:name", "resource.k", "scope.k", "span.k", "event.k"];
     let id = field(2, &[7; 8]);
     let (word, key) = (b"SECRET", field(1, b"k"));
     let value = field(2, &field(1, b"shown"));
@@ -394,7 +405,7 @@ fn nothing_unknown_is_copied_from_protobuf() {
 
 #[test]
 fn nothing_unknown_is_copied_from_json() {
-    let everything = ["name", "resource.k", "scope.k", "span.k", "event.k"];
+    let everything = ["span:name", "resource.k", "scope.k", "span.k", "event.k"];
     let id = r#""spanId":"BwcHBwcHBwc=""#;
     let with = |attribute: &str| format!(r#"{{{id},"attributes":[{attribute}]}}"#);
     let value = |value: &str| with(&format!(r#"{{"key":"k","value":{value}}}"#));
@@ -540,7 +551,7 @@ fn part_of_a_doubtful_shape_is_left_out_of_json() {
         (format!("{{{spans}}}"), true),
         (format!(r#"{{{spans},"resource":{{}}}}"#), true),
         (format!(r#"{{"resource":null,{spans}}}"#), true),
-        (format!(r#"{{"resource":"SECRET",{spans}}}"#), true),
+        (format!(r#"{{"resource":"SECRET",{spans}}}"#), false),
         (
             format!(r#"{{"resource":{{}},{spans},"resource":{{}}}}"#),
             false,
@@ -662,11 +673,14 @@ fn foreign_part_that_does_not_fit_is_left_out_of_json() {
 #[test]
 fn what_is_shown_is_written_as_it_is_read() {
     for text in [
-        "name",
+        "span:name",
         "resource.service.name",
         "scope.a",
         "span.http.route",
         "event.name",
+        "event:name",
+        "scope:version",
+        "span.span:name",
     ] {
         assert_eq!(Shown::parse(text).unwrap().to_string(), text);
     }
@@ -677,7 +691,8 @@ fn what_is_shown_is_written_as_it_is_read() {
         ".a",
         "service.name",
         "Span.a",
-        "names",
+        "name",
+        "span:kind",
         "instrumentation.a",
     ] {
         assert_eq!(Shown::parse(text), None, "{text}");
@@ -687,13 +702,13 @@ fn what_is_shown_is_written_as_it_is_read() {
 #[test]
 fn attribute_that_names_the_tenant_is_shown_nowhere() {
     let outline = showing(&[
-        "name",
+        "span:name",
         "resource.tenant_id",
         "span.tenant_id",
         "span.tenant_id2",
     ]);
     let outline = outline.without_tenants(&owner(&["A"]));
-    assert!(outline.shows_names() && outline.shows(Place::Span, "tenant_id2"));
+    assert!(outline.has(Intrinsic::SpanName) && outline.shows(Place::Span, "tenant_id2"));
     assert!(!outline.shows(Place::Span, "tenant_id"));
     assert!(!outline.shows_any(Place::Resource));
 }

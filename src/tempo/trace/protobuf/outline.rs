@@ -3,7 +3,7 @@
 //! It is written from the fields that are known here. Repeated fields count as they do for decoders:
 //! the last one. A span that cannot be read, or whose ids are longer than ids are, is left out.
 
-use crate::tempo::trace::outline::{Outline, Place};
+use crate::tempo::trace::outline::{Intrinsic, Outline, Place};
 use crate::wire::{Field, Malformed, Message, Value, malformed, put_bytes, put_fixed64, put_uint};
 
 /// Of a `ResourceSpans`.
@@ -26,11 +26,17 @@ const ATTRIBUTES: u32 = 9;
 const EVENTS: u32 = 11;
 const STATUS: u32 = 15;
 
-/// Of a `Status`; its message is number 2.
+/// Of a `Status`.
+const MESSAGE: u32 = 2;
 const CODE: u32 = 3;
 
-/// Of an `Event`; its name is number 2.
+/// Of an `Event`.
 const TIME: u32 = 1;
+const EVENT_NAME: u32 = 2;
+
+/// Of an `InstrumentationScope`.
+const SCOPE_NAME: u32 = 1;
+const SCOPE_VERSION: u32 = 2;
 
 /// The highest values of the enums.
 const MAX_KIND: u64 = 5;
@@ -79,6 +85,12 @@ fn scope_spans(scope_spans: Message<'_>, outline: &Outline) -> Result<Vec<u8>, M
         let field = field?;
         match (field.number, field.value) {
             (SCOPE, Value::Bytes(message)) => {
+                for (number, intrinsic) in [
+                    (SCOPE_NAME, Intrinsic::ScopeName),
+                    (SCOPE_VERSION, Intrinsic::ScopeVersion),
+                ] {
+                    put_text(&mut scope, message, number, outline.has(intrinsic))?;
+                }
                 put_attributes(&mut scope, message, Place::Scope, outline)?;
             }
             (SPANS, Value::Bytes(message)) => {
@@ -102,20 +114,23 @@ fn scope_spans(scope_spans: Message<'_>, outline: &Outline) -> Result<Vec<u8>, M
 
 /// The outline of a span. `None` if it cannot be a node of the tree.
 fn span(span: Message<'_>, outline: &Outline) -> Result<Option<Vec<u8>>, Malformed> {
-    let (mut trace_id, mut span_id, mut parent, mut name) = (&b""[..], &b""[..], &b""[..], "");
+    let (mut trace_id, mut span_id, mut parent) = (&b""[..], &b""[..], &b""[..]);
     let (mut kind, mut start, mut end, mut code) = (0, [0; 8], [0; 8], 0);
+    let mut status = Vec::new();
     for field in span.fields() {
         let field = field?;
         match field.number {
             TRACE_ID => trace_id = field.bytes()?,
             SPAN_ID => span_id = field.bytes()?,
             PARENT_SPAN_ID => parent = field.bytes()?,
-            NAME if outline.shows_names() => name = field.text()?,
             KIND => kind = field.varint()?,
             START => start = field.fixed64()?,
             END => end = field.fixed64()?,
             STATUS => {
-                for field in message(&field)?.fields() {
+                let message = message(&field)?;
+                let shows_message = outline.has(Intrinsic::StatusMessage);
+                put_text(&mut status, message, MESSAGE, shows_message)?;
+                for field in message.fields() {
                     let field = field?;
                     if field.number == CODE {
                         code = field.varint()?;
@@ -134,30 +149,30 @@ fn span(span: Message<'_>, outline: &Outline) -> Result<Option<Vec<u8>>, Malform
         return Ok(None);
     }
     let mut made = Vec::with_capacity(96);
-    for (number, text) in [
+    for (number, id) in [
         (TRACE_ID, trace_id),
         (SPAN_ID, span_id),
         (PARENT_SPAN_ID, parent),
-        (NAME, name.as_bytes()),
     ] {
-        if !text.is_empty() {
-            put_bytes(&mut made, number, text);
+        if !id.is_empty() {
+            put_bytes(&mut made, number, id);
         }
     }
+    put_text(&mut made, span, NAME, outline.has(Intrinsic::SpanName))?;
     put_uint(&mut made, KIND, if kind > MAX_KIND { 0 } else { kind });
     put_fixed64(&mut made, START, start);
     put_fixed64(&mut made, END, end);
     put_attributes(&mut made, span, Place::Span, outline)?;
     put_events(&mut made, span, outline)?;
-    let mut status = Vec::new();
     put_uint(&mut status, CODE, if code > MAX_CODE { 0 } else { code });
     put_bytes(&mut made, STATUS, &status);
     Ok(Some(made))
 }
 
-/// Appends the events of a span that have attributes to be shown.
+/// Appends the events of a span, if their names are shown, or else those with attributes that are.
 fn put_events(out: &mut Vec<u8>, span: Message<'_>, outline: &Outline) -> Result<(), Malformed> {
-    if !outline.shows_any(Place::Event) {
+    let shows_names = outline.has(Intrinsic::EventName);
+    if !shows_names && !outline.shows_any(Place::Event) {
         return Ok(());
     }
     for field in span.fields() {
@@ -174,11 +189,35 @@ fn put_events(out: &mut Vec<u8>, span: Message<'_>, outline: &Outline) -> Result
             }
         }
         put_fixed64(&mut made, TIME, time);
+        put_text(&mut made, event, EVENT_NAME, shows_names)?;
         let without = made.len();
         put_attributes(&mut made, event, Place::Event, outline)?;
-        if made.len() > without {
+        if shows_names || made.len() > without {
             put_bytes(out, EVENTS, &made);
         }
+    }
+    Ok(())
+}
+
+/// Appends a string of a message, if it is shown. Empty ones are left out, as encoders do.
+fn put_text(
+    out: &mut Vec<u8>,
+    message: Message<'_>,
+    number: u32,
+    is_shown: bool,
+) -> Result<(), Malformed> {
+    if !is_shown {
+        return Ok(());
+    }
+    let mut text = "";
+    for field in message.fields() {
+        let field = field?;
+        if field.number == number {
+            text = field.text()?;
+        }
+    }
+    if !text.is_empty() {
+        put_bytes(out, number, text.as_bytes());
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod grpc;
 mod org_id;
+mod outlined;
 mod refused;
 mod sent;
 mod shown;

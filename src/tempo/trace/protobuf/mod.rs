@@ -33,8 +33,7 @@ use crate::wire::{self, Head, Kind, Message, malformed, put_bytes, put_bytes_hea
 pub struct ProtobufFilter {
     api: TraceApi,
     owner: Arc<TraceOwner>,
-    /// Whether one foreign part hides the trace.
-    denies: bool,
+    foreign: ForeignSpans,
     /// What is shown of foreign parts, if anything is, and still fits.
     outline: Option<Outline>,
     /// The most bytes that are held back.
@@ -105,7 +104,7 @@ impl ProtobufFilter {
     ) -> Self {
         Self {
             api,
-            denies: *foreign == ForeignSpans::Deny,
+            foreign: foreign.clone(),
             outline: foreign.outline(&owner),
             owner,
             limit,
@@ -197,7 +196,7 @@ impl ProtobufFilter {
             return Err(malformed("a field that ends after its message", self.at).into());
         }
         let Found { ours, foreign } = self.found;
-        if !ours || (foreign && self.denies) {
+        if !ours || (foreign && self.foreign == ForeignSpans::Deny) {
             return Ok(Outcome::Nothing);
         }
         if self.waits() {
@@ -208,7 +207,7 @@ impl ProtobufFilter {
 
     /// Whether what is ours is held to the end.
     fn waits(&self) -> bool {
-        self.api == TraceApi::V2 || self.denies
+        self.api == TraceApi::V2 || self.foreign == ForeignSpans::Deny
     }
 
     /// The next `ResourceSpans`, its tag included, if all of it is there. What is none is passed
@@ -388,7 +387,7 @@ impl ProtobufFilter {
         let end = self.kept.len();
         for range in std::mem::take(&mut self.outlined)
             .into_iter()
-            .chain([end..end])
+            .chain(std::iter::once(end..end))
         {
             self.kept.copy_within(from..range.start, to);
             to += range.start - from;
@@ -407,7 +406,7 @@ impl ProtobufFilter {
 
     fn keep(&mut self, field: &[u8]) -> Result<(), TraceError> {
         // One foreign part hides all of it.
-        if !self.keeps || (self.found.foreign && self.denies) {
+        if !self.keeps || (self.found.foreign && self.foreign == ForeignSpans::Deny) {
             self.kept = Vec::new();
             return Ok(());
         }

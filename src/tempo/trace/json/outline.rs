@@ -5,7 +5,7 @@
 
 use super::reader::{elements, members};
 use super::scalar::is_scalar;
-use super::text::unescape;
+use super::text::{decode, unescape};
 use crate::tempo::trace::outline::{Intrinsic, Outline, Place};
 
 const KINDS: [&str; 6] = [
@@ -255,8 +255,7 @@ fn enumerated(text: &[u8], names: &[&str]) -> Option<Vec<u8>> {
 
 /// A string, written anew. `None` if it is not Unicode.
 fn string(text: &[u8]) -> Option<Vec<u8>> {
-    let text: String = serde_json::from_slice(text).ok()?;
-    serde_json::to_vec(&text).ok()
+    serde_json::to_vec(&*decode(unquoted(text)?)?).ok()
 }
 
 /// The text between the quotes of a string; `None` if it is none.

@@ -14,6 +14,7 @@
 //! Field numbers: `pkg/tempopb/tempo.proto` of Tempo, and the messages of
 //! `opentelemetry/proto/{trace,resource,common}/v1` it contains.
 
+mod held;
 mod outline;
 mod resource;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::held::Held;
 use super::owner::Verdicts;
 use super::{ForeignSpans, Outcome, Outline, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
 use crate::wire::{self, Head, Kind, Message, malformed, put_bytes, put_bytes_head, put_uint};
@@ -36,7 +38,7 @@ pub struct ProtobufFilter {
     foreign: ForeignSpans,
     /// What is shown of foreign parts, if anything is, and still fits.
     outline: Option<Outline>,
-    /// The most bytes that are held back.
+    /// The most bytes of one part.
     limit: usize,
     verdicts: Verdicts,
     level: Level,
@@ -46,12 +48,8 @@ pub struct ProtobufFilter {
     skip: usize,
     /// The start of a field that goes on in the next chunk.
     unfinished: Vec<u8>,
-    /// What is ours and waits for the end, behind room for what comes before it.
-    kept: Vec<u8>,
-    /// Where outlines are in `kept`.
-    outlined: Vec<Range<usize>>,
-    /// Outlines that wait for the first part that is ours, where that is sent at once.
-    outlines: Vec<u8>,
+    /// What waits: for the end; or outlines for the first part that is ours.
+    held: Held,
     /// Whether anything is kept: not where only the outcome matters.
     keeps: bool,
     has_trace: bool,
@@ -85,12 +83,6 @@ const MESSAGE: u32 = 4;
 /// Of a `Trace`.
 const RESOURCE_SPANS: u32 = 1;
 
-/// Enough for the head of the trace, whose length is known last.
-const HEAD_BYTES: usize = 12;
-
-/// Enough for that, and for what comes behind the trace.
-const TAIL_BYTES: usize = 64;
-
 impl ProtobufFilter {
     /// A filter for one answer.
     ///
@@ -116,9 +108,7 @@ impl ProtobufFilter {
             at: 0,
             skip: 0,
             unfinished: Vec::new(),
-            kept: Vec::new(),
-            outlined: Vec::new(),
-            outlines: Vec::new(),
+            held: Held::new(limit),
             keeps: true,
             has_trace: api == TraceApi::V1,
             is_partial: false,
@@ -153,7 +143,9 @@ impl ProtobufFilter {
             let is_ours = self.is_ours(&field)?;
             if !is_ours {
                 self.found.foreign = true;
-                if let Some(outline) = self.outline_of(&field)? {
+                if self.outline.is_some()
+                    && let Some(outline) = self.outline_of(&field)?
+                {
                     put(out, chunk, std::mem::replace(&mut run, 0..0));
                     out.push(outline);
                 }
@@ -161,10 +153,10 @@ impl ProtobufFilter {
                 continue;
             }
             self.at += field.len();
-            if !self.found.ours && !self.outlines.is_empty() {
-                out.push(std::mem::take(&mut self.outlines).into());
+            let is_first = !std::mem::replace(&mut self.found.ours, true);
+            if is_first && !self.waits() && self.held.len() > 0 {
+                out.push(self.held.take(&[], &[]));
             }
-            self.found.ours = true;
             if self.waits() {
                 self.keep(&field)?;
             } else if began_before {
@@ -182,7 +174,7 @@ impl ProtobufFilter {
 
     /// What of the answer is held back in memory.
     pub fn held_bytes(&self) -> usize {
-        self.kept.len() + self.outlines.capacity() + self.unfinished.capacity()
+        self.held.len() + self.unfinished.capacity()
     }
 
     /// Ends the answer.
@@ -298,9 +290,7 @@ impl ProtobufFilter {
                 let end = self.at.saturating_add(head.whole());
                 self.level = Level::Trace(Some(end));
                 if self.keeps {
-                    // Memory that nothing is written to takes none.
-                    self.kept
-                        .reserve_exact(length.min(self.limit).saturating_add(TAIL_BYTES));
+                    self.held.reserve(length);
                 }
                 self.pass_over(head.length);
             }
@@ -344,102 +334,46 @@ impl ProtobufFilter {
 
     /// What is shown of a field that is a foreign `ResourceSpans`, if it may be sent now.
     fn outline_of(&mut self, field: &Bytes) -> Result<Option<Bytes>, TraceError> {
-        let Some(outline) = &self.outline else {
-            return Ok(None);
-        };
-        let Some(spans) = self.message(field)? else {
+        let (Some(outline), Some(spans)) = (&self.outline, self.message(field)?) else {
             return Ok(None);
         };
         let spans = outline::resource_spans(spans, outline);
         if spans.is_empty() {
             return Ok(None);
         }
-        let mut outlined = Vec::with_capacity(spans.len() + HEAD_BYTES);
+        let mut outlined = Vec::with_capacity(spans.len() + 12);
         put_bytes(&mut outlined, RESOURCE_SPANS, &spans);
         if self.found.ours && !self.waits() {
             return Ok(Some(outlined.into()));
         }
-        if !self.waits() {
-            if self.outlines.len() + outlined.len() <= self.limit {
-                self.outlines.append(&mut outlined);
-            } else {
-                self.drop_outlines();
-            }
-        } else if self.fits(&outlined) {
-            let start = self.kept.len();
-            self.kept.append(&mut outlined);
-            let end = self.kept.len();
-            match self.outlined.last_mut() {
-                Some(last) if last.end == start => last.end = end,
-                _ => self.outlined.push(start..end),
-            }
-        } else {
-            self.drop_outlines();
+        if !self.held.push_outline(&outlined) {
+            self.outline = None;
         }
         Ok(None)
-    }
-
-    /// Leaves out all outlines that are held, and further ones.
-    fn drop_outlines(&mut self) {
-        self.outline = None;
-        self.outlines = Vec::new();
-        let (mut from, mut to) = (0, 0);
-        let end = self.kept.len();
-        for range in std::mem::take(&mut self.outlined)
-            .into_iter()
-            .chain(std::iter::once(end..end))
-        {
-            self.kept.copy_within(from..range.start, to);
-            to += range.start - from;
-            from = range.end;
-        }
-        self.kept.truncate(to);
-    }
-
-    /// Makes room at the start of what is kept, and returns whether this fits behind it.
-    fn fits(&mut self, field: &[u8]) -> bool {
-        if self.kept.is_empty() {
-            self.kept.resize(HEAD_BYTES, 0);
-        }
-        self.kept.len() + field.len() <= self.limit.saturating_add(HEAD_BYTES)
     }
 
     fn keep(&mut self, field: &[u8]) -> Result<(), TraceError> {
         // One foreign part hides all of it.
         if !self.keeps || (self.found.foreign && self.foreign == ForeignSpans::Deny) {
-            self.kept = Vec::new();
+            self.held.clear();
             return Ok(());
         }
-        if !self.fits(field) {
-            self.drop_outlines();
-            if !self.fits(field) {
-                return Err(TraceError::TooLarge { limit: self.limit });
-            }
-        }
-        self.kept.extend_from_slice(field);
-        Ok(())
+        self.held.push(field)
     }
 
-    /// All that was kept, with what comes before and after it in such an answer: empty metrics, and
+    /// All that was held, with what comes before and behind it in such an answer: empty metrics, and
     /// whether it is incomplete.
     fn whole(&mut self) -> Bytes {
-        let mut whole = std::mem::take(&mut self.kept);
-        let mut head = Vec::new();
+        let (mut before, mut behind) = (Vec::new(), Vec::new());
         if self.api == TraceApi::V2 {
-            put_bytes_head(&mut head, TRACE, whole.len().saturating_sub(HEAD_BYTES));
-            put_bytes(&mut whole, METRICS, &[]);
+            put_bytes_head(&mut before, TRACE, self.held.fields());
+            put_bytes(&mut behind, METRICS, &[]);
             if self.is_partial {
-                put_uint(&mut whole, STATUS, 1);
-                put_bytes(&mut whole, MESSAGE, PARTIAL_MESSAGE.as_bytes());
+                put_uint(&mut behind, STATUS, 1);
+                put_bytes(&mut behind, MESSAGE, PARTIAL_MESSAGE.as_bytes());
             }
         }
-        let start = HEAD_BYTES.saturating_sub(head.len());
-        for (place, byte) in whole.iter_mut().skip(start).zip(head) {
-            *place = byte;
-        }
-        let mut whole = Bytes::from(whole);
-        drop(whole.split_to(start.min(whole.len())));
-        whole
+        self.held.take(&before, &behind)
     }
 }
 
@@ -458,14 +392,10 @@ pub fn trace_is_wholly_ours(
     api: TraceApi,
     owner: &TraceOwner,
 ) -> Result<bool, TraceError> {
+    let owner = Arc::new(owner.clone());
     let mut filter = ProtobufFilter {
         keeps: false,
-        ..ProtobufFilter::new(
-            api,
-            Arc::new(owner.clone()),
-            &ForeignSpans::Deny,
-            usize::MAX,
-        )
+        ..ProtobufFilter::new(api, owner, &ForeignSpans::Deny, usize::MAX)
     };
     filter.push(body, &mut Vec::new())?;
     let outcome = filter.finish(&mut Vec::new())?;

@@ -23,7 +23,9 @@ fn parts(answer: &Value) -> &[Value] {
 }
 
 fn spans(parts: &[Value]) -> Vec<&Value> {
-    let scopes = parts.iter().filter_map(|part| part["scopeSpans"].as_array());
+    let scopes = parts
+        .iter()
+        .filter_map(|part| part["scopeSpans"].as_array());
     let spans = scopes
         .flatten()
         .filter_map(|scope| scope["spans"].as_array());

@@ -132,6 +132,8 @@ impl Outline {
 }
 
 #[cfg(test)]
+mod generated;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod tests;

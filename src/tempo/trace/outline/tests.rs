@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use prost::Message as _;
 use serde_json::{Value, json};
 
-use super::reference::{self, SHOWN, generated, to_json};
+use super::generated::{SHOWN, generated};
+use super::reference::{self, to_json};
 use super::*;
 use crate::tempo::testing::{attribute, text};
 use crate::tempo::trace::testing::{TraceByIdResponse, all_recorded, owner, owners};

@@ -337,16 +337,11 @@ impl ProtobufFilter {
         let (Some(outline), Some(spans)) = (&self.outline, self.message(field)?) else {
             return Ok(None);
         };
-        let spans = outline::resource_spans(spans, outline);
-        if spans.is_empty() {
-            return Ok(None);
-        }
-        let mut outlined = Vec::with_capacity(spans.len() + 12);
-        put_bytes(&mut outlined, RESOURCE_SPANS, &spans);
+        let field = outline::field(RESOURCE_SPANS, spans, outline);
         if self.found.ours && !self.waits() {
-            return Ok(Some(outlined.into()));
+            return Ok(Some(field.into()));
         }
-        if !self.held.push_outline(&outlined) {
+        if !self.held.push_outline(&field) {
             self.outline = None;
         }
         Ok(None)

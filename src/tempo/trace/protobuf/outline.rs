@@ -46,12 +46,18 @@ const MAX_CODE: u64 = 2;
 const LONGEST_TRACE_ID: usize = 16;
 const LONGEST_SPAN_ID: usize = 8;
 
-/// The outline of a `ResourceSpans` that is not ours. Empty if it has no spans that can be shown.
-pub(super) fn resource_spans(spans: Message<'_>, outline: &Outline) -> Vec<u8> {
-    outlined(spans, outline).unwrap_or_default()
+/// The outline of a `ResourceSpans` that is not ours, as a field with this number. Empty if it has no
+/// spans that can be shown.
+pub(super) fn field(number: u32, spans: Message<'_>, outline: &Outline) -> Vec<u8> {
+    let spans = resource_spans(spans, outline).unwrap_or_default();
+    let mut field = Vec::with_capacity(spans.len() + 12);
+    if !spans.is_empty() {
+        put_bytes(&mut field, number, &spans);
+    }
+    field
 }
 
-fn outlined(spans: Message<'_>, outline: &Outline) -> Result<Vec<u8>, Malformed> {
+fn resource_spans(spans: Message<'_>, outline: &Outline) -> Result<Vec<u8>, Malformed> {
     let (mut resource, mut scopes) = (Vec::new(), Vec::new());
     for field in spans.fields() {
         let field = field?;

@@ -94,16 +94,14 @@ impl<'a> Field<'a> {
         u32::try_from(self.varint()?).map_err(|_| self.of_wrong_type())
     }
 
-    /// The bytes of a `fixed64` or `double`, as they are encoded.
-    pub(crate) fn fixed64(&self) -> Result<[u8; 8], Malformed> {
-        match (self.value, self.encoded.last_chunk()) {
-            (Value::Fixed, Some(bytes)) if self.wire_type() == Some(1) => Ok(*bytes),
-            _ => Err(self.of_wrong_type()),
-        }
-    }
-
-    fn wire_type(&self) -> Option<u8> {
-        self.encoded.first().map(|tag| tag & 7)
+    /// A `fixed64`, or the bits of a `double`.
+    pub(crate) fn fixed64(&self) -> Result<u64, Malformed> {
+        const WIRE_TYPE: u8 = 1;
+        let is_64 = self.encoded.first().is_some_and(|tag| tag & 7 == WIRE_TYPE);
+        let bytes = self.encoded.last_chunk().filter(|_| is_64);
+        bytes
+            .map(|bytes| u64::from_le_bytes(*bytes))
+            .ok_or_else(|| self.of_wrong_type())
     }
 
     fn of_wrong_type(&self) -> Malformed {
@@ -285,11 +283,11 @@ pub(crate) fn put_uint(out: &mut Vec<u8>, number: u32, value: u64) {
     }
 }
 
-/// Appends a `fixed64` or `double` field from the bytes of its value; zero is left out.
-pub(crate) fn put_fixed64(out: &mut Vec<u8>, number: u32, value: [u8; 8]) {
-    if value != [0; 8] {
+/// Appends a `fixed64` field; zero is left out, as proto3 encoders do.
+pub(crate) fn put_fixed64(out: &mut Vec<u8>, number: u32, value: u64) {
+    if value != 0 {
         put_varint(out, u64::from(number) << 3 | 1);
-        out.extend_from_slice(&value);
+        out.extend_from_slice(&value.to_le_bytes());
     }
 }
 

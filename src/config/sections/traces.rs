@@ -11,7 +11,8 @@ use crate::config::serialize;
 use crate::config::values::{choice, shown, text};
 use crate::tempo::trace::{ForeignSpans, Outline, Shown};
 
-const SEARCH_METADATA: [(&str, SearchMetadata); 3] = [
+const SEARCH_METADATA: [(&str, SearchMetadata); 4] = [
+    ("exact", SearchMetadata::Exact),
     ("verify", SearchMetadata::Verify),
     ("mask", SearchMetadata::Mask),
     ("trust", SearchMetadata::Trust),
@@ -35,6 +36,9 @@ enum Mode {
 /// tenants' spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchMetadata {
+    /// Of traces that have only the caller's spans as in `verify`; of others computed from the
+    /// caller's spans, for which these traces are fetched.
+    Exact,
     /// Shown for traces that a second search finds to have only the caller's spans.
     Verify,
     /// Never shown.
@@ -47,7 +51,7 @@ pub enum SearchMetadata {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Traces {
     /// `search_metadata`: what describes a whole trace in search results: `verify` (default),
-    /// `mask` or `trust`.
+    /// `exact`, `mask` or `trust`.
     #[serde(serialize_with = "search_metadata")]
     pub search_metadata: SearchMetadata,
     /// `foreign_spans`: `redact` (default), `outline` or `deny`, for a trace by id; with

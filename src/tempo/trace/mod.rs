@@ -23,6 +23,7 @@ mod json;
 mod outline;
 mod owner;
 mod protobuf;
+mod summary;
 #[cfg(test)]
 mod testing;
 
@@ -33,6 +34,7 @@ pub use json::JsonFilter;
 pub use outline::{Outline, Shown};
 pub use owner::TraceOwner;
 pub use protobuf::{ProtobufFilter, trace_is_wholly_ours};
+pub use summary::{ServiceStats, SummaryBuilder, TraceSummary};
 use thiserror::Error;
 
 use crate::wire::Malformed;

@@ -121,7 +121,7 @@ fn scope_spans(scope_spans: Message<'_>, outline: &Outline) -> Result<Vec<u8>, M
 /// The outline of a span. `None` if it cannot be a node of the tree.
 fn span(span: Message<'_>, outline: &Outline) -> Result<Option<Vec<u8>>, Malformed> {
     let (mut trace_id, mut span_id, mut parent) = (&b""[..], &b""[..], &b""[..]);
-    let (mut kind, mut start, mut end, mut code) = (0, [0; 8], [0; 8], 0);
+    let (mut kind, mut start, mut end, mut code) = (0, 0, 0, 0);
     let mut status = Vec::new();
     for field in span.fields() {
         let field = field?;
@@ -187,7 +187,7 @@ fn put_events(out: &mut Vec<u8>, span: Message<'_>, outline: &Outline) -> Result
             continue;
         }
         let event = message(&field)?;
-        let (mut made, mut time) = (Vec::new(), [0; 8]);
+        let (mut made, mut time) = (Vec::new(), 0);
         for field in event.fields() {
             let field = field?;
             if field.number == TIME {

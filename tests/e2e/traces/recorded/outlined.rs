@@ -36,9 +36,9 @@ fn is_own(part: &Value) -> bool {
     part.to_string().contains(r#""stringValue":"A"}}"#)
 }
 
-/// T13: in every form.
+/// T15: in every form.
 #[tokio::test]
-async fn t13_foreign_spans_are_nodes_without_what_describes_them() {
+async fn t15_foreign_spans_are_nodes_without_what_describes_them() {
     let door = door("").await;
     for (end, name) in [("3", "mixed-B-root"), ("4", "mixed-A-root")] {
         for (version, path) in [("v1", "/api/traces"), ("v2", "/api/v2/traces")] {
@@ -108,9 +108,9 @@ fn recorded_parts(recorded: &Value) -> usize {
     parts(recorded).len()
 }
 
-/// T13: only what the operator lists is added.
+/// T15: only what the operator lists is added.
 #[tokio::test]
-async fn t13_outline_shows_what_the_operator_lists() {
+async fn t15_outline_shows_what_the_operator_lists() {
     let door = door("  outline_attributes: [\"span:name\", resource.service.name]\n").await;
     for (path, end) in [("/api/traces", "3"), ("/api/v2/traces", "4")] {
         let path = format!("{path}/{}", trace_id(end));
@@ -138,9 +138,9 @@ async fn t13_outline_shows_what_the_operator_lists() {
     }
 }
 
-/// T13: foreign spans alone do not make a trace visible.
+/// T15: foreign spans alone do not make a trace visible.
 #[tokio::test]
-async fn t13_trace_without_own_spans_does_not_exist() {
+async fn t15_trace_without_own_spans_does_not_exist() {
     let door = door("  outline_attributes: [\"span:name\"]\n").await;
     for accept in [JSON, PROTOBUF] {
         for path in ["/api/traces", "/api/v2/traces"] {
@@ -164,10 +164,10 @@ async fn t13_trace_without_own_spans_does_not_exist() {
     }
 }
 
-/// T13: the outline of a foreign span that comes before the caller's own, and of one with a tenant's
+/// T15: the outline of a foreign span that comes before the caller's own, and of one with a tenant's
 /// name in many places.
 #[tokio::test]
-async fn t13_tenants_of_others_are_not_named() {
+async fn t15_tenants_of_others_are_not_named() {
     let door = door("  outline_attributes: [resource.service.name, span.x]\n").await;
     let pair = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
     let part = |tenant: &str| {

@@ -73,7 +73,10 @@ tenancy:
     map: {here: us}
   max_tenants: 9
 promql: {foreign_matchers: reject}
-traces: {search_metadata: exact, foreign_spans: deny}
+traces:
+  search_metadata: exact
+  foreign_spans: outline
+  outline_attributes: ["span:name", resource.service.name, "span.#x: y"]
 passthrough: {authentication: none, upstream: tempo}
 limits:
   connections: 1
@@ -138,7 +141,7 @@ fn defaults_are_shown() {
     for line in [
         "  address: \"127.0.0.1:8081\"",
         "  foreign_matchers: intersect",
-        "  requests: 1000",
+        "  requests: 2000",
         "  output: log",
         "  sampling: 0",
     ] {

@@ -5,14 +5,14 @@
 //! back with all matchers.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::endpoints::SilenceId;
 use super::ownership::{SilenceMatcher, is_own};
-use super::posted::{self, PostError};
+use super::posted::{self, AnObject, PostError, Text, Texts};
 use crate::prometheus::Unreadable;
 use crate::prometheus::json::{self, Object, ObjectWriter, Raw};
 use crate::tenancy::{LabelMatcher, MatchOp, Matchers};
@@ -134,21 +134,21 @@ pub struct PostedSilence {
 /// ignores.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Silence {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    #[serde(default)]
-    matchers: Vec<Matcher>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    starts_at: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ends_at: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    created_by: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    comment: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    annotations: Option<BTreeMap<String, String>>,
+struct Silence<'b> {
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    id: Option<Text<'b>>,
+    #[serde(borrow, default)]
+    matchers: Vec<AnObject<Matcher<'b>>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    starts_at: Option<Text<'b>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    ends_at: Option<Text<'b>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    created_by: Option<Text<'b>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    comment: Option<Text<'b>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    annotations: Option<Texts<'b>>,
     #[serde(default, skip_serializing)]
     #[allow(dead_code, reason = "clients send it back")]
     status: IgnoredAny,
@@ -159,20 +159,22 @@ struct Silence {
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Matcher {
-    name: String,
-    value: String,
+struct Matcher<'b> {
+    #[serde(borrow)]
+    name: Cow<'b, str>,
+    #[serde(borrow)]
+    value: Cow<'b, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     is_regex: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     is_equal: Option<bool>,
 }
 
-impl Matcher {
-    fn of(tenants: &LabelMatcher) -> Self {
+impl<'b> Matcher<'b> {
+    fn of(tenants: &'b LabelMatcher) -> Self {
         Self {
-            name: tenants.label().to_owned(),
-            value: tenants.value().to_owned(),
+            name: tenants.label().into(),
+            value: tenants.value().into(),
             is_regex: Some(tenants.op() == MatchOp::Regex),
             is_equal: Some(true),
         }
@@ -206,48 +208,45 @@ impl Matcher {
 /// # Errors
 /// When a matcher of a tenant label names other tenants, or is an expression that may.
 pub fn confine(body: &[u8], tenants: &Matchers) -> Result<PostedSilence, PostError> {
-    let mut silence: Silence = posted::read(body, |value| {
-        value.is_object() && value.get("matchers").is_none_or(posted::are_objects)
-    })?;
+    let AnObject(mut silence): AnObject<Silence<'_>> = posted::read(body)?;
     if silence.matchers.is_empty() {
         return Err(PostError::Invalid(
             "matchers in body should have at least 1 items",
         ));
     }
-    let foreign = silence.matchers.iter().find(|matcher| {
+    let foreign = silence.matchers.iter().find(|AnObject(matcher)| {
         let tenants = tenants.of_label(&matcher.name);
         tenants.is_some_and(|tenants| !matcher.read().names_only(tenants))
     });
-    if let Some(foreign) = foreign {
+    if let Some(AnObject(foreign)) = foreign {
         return Err(PostError::ForeignSilence {
-            label: foreign.name.clone().into(),
+            label: foreign.name.as_ref().into(),
         });
     }
     // With the tenants' matcher Alertmanager would no longer notice.
-    if silence.matchers.iter().all(Matcher::matches_nothing) {
+    if silence.matchers.iter().all(|own| own.0.matches_nothing()) {
         return Err(PostError::Invalid(
             "invalid silence: at least one matcher must not match the empty string",
         ));
     }
-    let added: Vec<Matcher> = tenants
+    let added: Vec<_> = tenants
         .iter()
         .filter(|tenants| {
             !silence
                 .matchers
                 .iter()
-                .any(|own| own.read().confines(tenants))
+                .any(|own| own.0.read().confines(tenants))
         })
-        .map(Matcher::of)
+        .map(|tenants| AnObject(Matcher::of(tenants)))
         .collect();
     silence.matchers.extend(added);
-    let changes = match silence.id.as_deref() {
+    let changes = match silence.id.as_ref().map(|id| &*id.0) {
         None | Some("") => None,
         Some(id) => Some(SilenceId::parse(id).ok_or(PostError::NoSuchSilence)?),
     };
-    Ok(PostedSilence {
-        changes,
-        body: posted::written(&silence)?,
-    })
+    let mut body = Vec::new();
+    posted::written(&mut body, &silence)?;
+    Ok(PostedSilence { changes, body })
 }
 
 /// Why a silence may not be changed: there is none that is the caller's. The text is Alertmanager's.

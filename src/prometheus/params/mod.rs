@@ -54,6 +54,18 @@ pub struct Allowed<'a> {
     pub sent: Form<'a>,
     /// What is applied to the response here.
     pub local: Local,
+    /// Forwarded only if the store accepts such selectors.
+    pub unselective: Option<Unselective>,
+}
+
+/// A `match[]` whose matchers are all fulfilled by the empty value. It is an error in Prometheus.
+/// Thanos leaves it to its stores, of which a sidecar asks a Prometheus and the others answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unselective {
+    /// Prometheus' error.
+    pub error: &'static str,
+    /// A selector of the same kind, to ask the store about.
+    pub like: &'static str,
 }
 
 /// Parameters that are not forwarded, because they are correct only after filtering.
@@ -118,7 +130,8 @@ pub enum ParamError<R> {
 /// upstream's own error is the right response. A call without `match[]` selects all series, so a
 /// selector of all the tenant's series is added; for `/federate` it selects none, so one that
 /// selects none is. A selector without a matcher that rules out the empty value is an error in
-/// Prometheus, except in `/federate`, so it is one here (`parseMatchersParam` in `web/api/v1/api.go`).
+/// Prometheus, except in `/federate` (`parseMatchersParam` in `web/api/v1/api.go`): with our matcher
+/// it no longer would be, so the store is to be asked ([`Unselective`]).
 pub fn allow<'a, C: Confine>(
     endpoint: &Endpoint,
     form: Form<'a>,
@@ -144,7 +157,7 @@ struct Given<'a> {
 fn read<'a, R>(table: Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamError<R>> {
     let mut all: Vec<Given<'a>> = Vec::new();
     for (name, value) in form {
-        let Some((name, policy)) = table.iter().find(|(known, _)| *known == name) else {
+        let Some((name, policy)) = table.find(&name) else {
             continue;
         };
         let earlier = all
@@ -169,7 +182,7 @@ fn read<'a, R>(table: Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamErro
 struct Decision<'a> {
     allowed: Allowed<'a>,
     selectors: usize,
-    has_unselective: bool,
+    everything: Option<Everything>,
     group_limit: Option<NonZeroUsize>,
     next_group: Option<String>,
     confined_bytes: usize,
@@ -204,7 +217,10 @@ impl<'a> Decision<'a> {
                 let confined = confine.selector(&value).map_err(ParamError::Refused)?;
                 self.selectors += 1;
                 // Of `match_target`, which is no list, Prometheus accepts these.
-                self.has_unselective |= policy == Policy::Selectors && confined.was_unselective;
+                if policy == Policy::Selectors && confined.was_unselective {
+                    let kind = Everything::of(&value, endpoint);
+                    self.everything = self.everything.max(Some(kind));
+                }
                 self.send_confined(name, confined.text)?;
             }
             Policy::CheckedSelectors => {
@@ -296,8 +312,14 @@ impl<'a> Decision<'a> {
         matchers: &Matchers,
     ) -> Result<Allowed<'a>, ParamError<R>> {
         // Last, as in Prometheus, which parses all before.
-        if self.has_unselective && *endpoint != Endpoint::Federate {
-            return Err(ParamError::Invalid(unselective(endpoint).into()));
+        if let Some(everything) = self.everything
+            && *endpoint != Endpoint::Federate
+        {
+            let error = unselective(endpoint);
+            let Some(like) = everything.example() else {
+                return Err(ParamError::Invalid(error.into()));
+            };
+            self.allowed.unselective = Some(Unselective { error, like });
         }
         self.allowed.local.page = match (self.group_limit, self.next_group.take()) {
             (Some(limit), first) => Some(GroupPage { limit, first }),
@@ -330,6 +352,38 @@ impl<'a> Decision<'a> {
             }
         }
         Ok(self.allowed)
+    }
+}
+
+/// A selector of everything, by who accepts it. The last kind decides on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Everything {
+    /// `{}`: to Thanos as if no selector was given.
+    WithoutMatchers,
+    /// With matchers that the empty value fulfils: to Thanos' stores, a selector.
+    WithMatchers,
+    /// Also an error in Thanos, or of an endpoint that Thanos does not have.
+    Refused,
+}
+
+impl Everything {
+    fn of(selector: &str, endpoint: &Endpoint) -> Self {
+        match (has_no_matcher(selector), endpoint) {
+            // `Series` of Thanos' `pkg/store/proxy.go`; its calls for labels have no such check.
+            (true, Endpoint::Series) => Self::Refused,
+            _ if endpoint.is_search() => Self::Refused,
+            (true, _) => Self::WithoutMatchers,
+            (false, _) => Self::WithMatchers,
+        }
+    }
+
+    /// A selector of this kind, if any store accepts it.
+    fn example(self) -> Option<&'static str> {
+        match self {
+            Self::WithoutMatchers => Some("{}"),
+            Self::WithMatchers => Some(r#"{__name__=~".*"}"#),
+            Self::Refused => None,
+        }
     }
 }
 

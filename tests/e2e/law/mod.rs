@@ -22,9 +22,11 @@
 //!     cargo test --test e2e thanos -- --nocapture
 //! ```
 
+mod everything;
 mod exceptions;
 mod filtered;
 mod generated;
+mod labels;
 mod queries;
 mod remote_read;
 pub mod requests;

@@ -15,6 +15,7 @@ use super::ownership::{SilenceMatcher, is_own};
 use super::posted::{self, AnObject, PostError, Text, Texts};
 use crate::prometheus::Unreadable;
 use crate::prometheus::json::{self, Object, ObjectWriter, Raw};
+use crate::promql;
 use crate::tenancy::{LabelMatcher, MatchOp, Matchers};
 
 /// The keys of a silence (`gettableSilence`). One with any other may match in a way that is not
@@ -190,15 +191,17 @@ impl<'b> Matcher<'b> {
         }
     }
 
-    /// Whether an alert without the label satisfies it, as far as that is plain to see.
-    fn matches_nothing(&self) -> bool {
+    /// Whether Alertmanager counts it as one that the empty string satisfies (`matchesEmpty` in
+    /// silence/silence.go): a negated one never does.
+    fn matches_empty(&self) -> bool {
         let matcher = self.read();
-        let matches_empty = if matcher.is_regex {
-            matches!(matcher.value, "" | ".*")
+        let satisfies = if matcher.is_regex {
+            // Alertmanager itself refuses what it cannot read.
+            promql::pattern_matches_empty(matcher.value).unwrap_or(false)
         } else {
             matcher.value.is_empty()
         };
-        matches_empty == matcher.is_equal
+        satisfies && matcher.is_equal
     }
 }
 
@@ -224,7 +227,7 @@ pub fn confine(body: &[u8], tenants: &Matchers) -> Result<PostedSilence, PostErr
         });
     }
     // With the tenants' matcher Alertmanager would no longer notice.
-    if silence.matchers.iter().all(|own| own.0.matches_nothing()) {
+    if silence.matchers.iter().all(|own| own.0.matches_empty()) {
         return Err(PostError::Invalid(
             "invalid silence: at least one matcher must not match the empty string",
         ));
@@ -388,13 +391,23 @@ mod tests {
             json!([]),
             json!([equal("a", "")]),
             json!([{"name": "a", "value": ".*", "isRegex": true}]),
-            json!([{"name": "a", "value": "x", "isRegex": false, "isEqual": false}]),
+            json!([{"name": "a", "value": "(x|)", "isRegex": true}, equal("b", "")]),
         ] {
             let error = confined(&matchers, &acme).unwrap_err();
             assert!(
                 matches!(error, PostError::Invalid(_)),
                 "{matchers}: {error}"
             );
+        }
+        // It does not count negated ones, nor one among others.
+        for matchers in [
+            json!([{"name": "a", "value": "x", "isRegex": false, "isEqual": false}]),
+            json!([{"name": "a", "value": "x.*", "isRegex": true, "isEqual": false}]),
+            json!([{"name": "a", "value": "", "isRegex": false, "isEqual": false}]),
+            json!([equal("a", ""), {"name": "b", "value": ".+", "isRegex": true}]),
+        ] {
+            let sent = confined(&matchers, &acme);
+            assert!(sent.is_ok(), "{matchers}: {sent:?}");
         }
     }
 

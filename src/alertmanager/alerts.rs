@@ -465,7 +465,10 @@ mod tests {
             number: 2,
             label: "tenant_id".into(),
         };
-        assert_eq!(confine(body.to_string().as_bytes(), &acme, MAX), Err(refused));
+        assert_eq!(
+            confine(body.to_string().as_bytes(), &acme, MAX),
+            Err(refused)
+        );
     }
 
     #[test]

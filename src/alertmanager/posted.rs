@@ -34,6 +34,9 @@ pub enum PostError {
     /// What Alertmanager would refuse too, but for what is added here; in its words.
     #[error("{0}")]
     Invalid(&'static str),
+    /// The same, of what checks requests before Alertmanager reads them.
+    #[error("{0}")]
+    Unprocessable(&'static str),
     /// A silence whose matcher of a tenant label may match others' alerts.
     #[error(
         "a silence may name no tenants but your own: give `{label}` a value or an alternation such \
@@ -203,7 +206,10 @@ impl<'b> Visitor<'b> for OfTexts {
             all.push(entry);
         }
         all.sort_unstable();
-        if all.windows(2).any(|pair| matches!(pair, [a, b] if a.0 == b.0)) {
+        if all
+            .windows(2)
+            .any(|pair| matches!(pair, [a, b] if a.0 == b.0))
+        {
             return Err(A::Error::custom("a key is repeated"));
         }
         Ok(Texts(all))

@@ -73,12 +73,17 @@ pub(super) fn grouping(config: &Value, label: &str) -> Finding {
         open.extend(children.map(|child| (child, grouped, single)));
     }
     if mixed.is_empty() {
-        return Finding::ok(format!("all {all} routes group by `{label}`, or are one tenant's"));
+        return Finding::ok(format!(
+            "all {all} routes group by `{label}`, or are one tenant's"
+        ));
     }
     mixed.sort();
     mixed.dedup();
     Finding::warn(
-        format!("a notification can be about several tenants: {}", named(&mixed)),
+        format!(
+            "a notification can be about several tenants: {}",
+            named(&mixed)
+        ),
         format!("add `{label}` to the `group_by` of these routes"),
     )
 }
@@ -109,12 +114,19 @@ fn equality(matcher: &str, label: &str) -> Option<String> {
         return None;
     }
     let value = value.trim();
-    let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let quoted = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
     Some(quoted.unwrap_or(value).to_owned())
 }
 
 fn named(all: &[String]) -> String {
-    let mut text = all.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let mut text = all
+        .iter()
+        .take(MOST_NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
     if all.len() > MOST_NAMED {
         text.push_str(", …");
     }
@@ -142,7 +154,10 @@ mod tests {
             (json!({"equal": ["job", "tenant_id"]}), "Ok"),
             (json!({"equal": ["job"]}), "Fail"),
             (json!({}), "Fail"),
-            (json!({"source_matchers": ["tenant_id=\"\"", "a=\"b\""]}), "Ok"),
+            (
+                json!({"source_matchers": ["tenant_id=\"\"", "a=\"b\""]}),
+                "Ok",
+            ),
             (json!({"source_match": {"tenant_id": ""}}), "Ok"),
             (
                 json!({"source_matchers": ["tenant_id=\"acme\""], "target_matchers": ["tenant_id = \"acme\""]}),

@@ -231,7 +231,8 @@ fn every_selector_is_confined_and_a_missing_one_selects_the_tenant() {
 #[test]
 fn selector_that_the_empty_value_fulfils_is_left_to_the_store() {
     let error = "match[] must contain at least one non-empty matcher";
-    let of_series = "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher";
+    let of_series =
+        "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher";
     let (none, some) = ("{}", r#"{__name__=~".*"}"#);
     for (endpoint, form, error, like) in [
         (Endpoint::Series, "match[]={}", of_series, None),
@@ -248,7 +249,12 @@ fn selector_that_the_empty_value_fulfils_is_left_to_the_store() {
             Some(some),
         ),
         (Endpoint::Labels, "match[]={}", error, Some(none)),
-        (Endpoint::Labels, "match[]={ }&match[]=up", error, Some(none)),
+        (
+            Endpoint::Labels,
+            "match[]={ }&match[]=up",
+            error,
+            Some(none),
+        ),
         (values(), "match[]=up&match[]={}", error, Some(none)),
         (
             values(),

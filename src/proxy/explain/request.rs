@@ -237,7 +237,9 @@ fn parameter_of(target: &str) -> &'static str {
 /// Whether posts to this path have a body of JSON: alerts and silences.
 fn takes_json(target: &str) -> bool {
     let path = target.split('?').next().unwrap_or_default();
-    ["/api/v2/alerts", "/api/v2/silences"].iter().any(|known| path.ends_with(known))
+    ["/api/v2/alerts", "/api/v2/silences"]
+        .iter()
+        .any(|known| path.ends_with(known))
 }
 
 /// `GET /path?query`, or the target alone. What a URL cannot contain is escaped, so that a query

@@ -40,7 +40,13 @@ async fn calls_of_grafanas_pages_are_answered_with_own_data() {
     assert!(!get(groups).await.as_array().unwrap().is_empty());
     let alerts = "/api/v2/alerts?filter=alertname%3D%22Slow%22&silenced=false&active=true";
     assert!(!get(alerts).await.as_array().unwrap().is_empty());
-    assert!(!get("/api/v2/receivers").await.as_array().unwrap().is_empty());
+    assert!(
+        !get("/api/v2/receivers")
+            .await
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(get("/api/v2/silences").await.as_array().unwrap().len(), 1);
     // A silence is made, shown, edited with all that was shown of it, and expired.
     let body = silence(&json!([equal("alertname", "Slow")]));

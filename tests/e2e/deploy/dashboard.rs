@@ -123,6 +123,9 @@ fn the_data_sources_forward_the_user_to_partywall() {
     }
     let metrics = sources.iter().find(|s| s["type"] == "prometheus").unwrap();
     assert_eq!(metrics["jsonData"]["httpMethod"], "POST");
-    let alerts = sources.iter().find(|s| s["type"] == "alertmanager").unwrap();
+    let alerts = sources
+        .iter()
+        .find(|s| s["type"] == "alertmanager")
+        .unwrap();
     assert_eq!(alerts["jsonData"]["implementation"], "prometheus");
 }

@@ -184,7 +184,8 @@ fn a_sidecar_asks_its_own_pod_and_closes_the_stores_port() {
         let of_store = opening(port);
         // Whoever posts all tenants' alerts reaches Alertmanager: in the same namespace, where no
         // tenant labels pods.
-        let posters = json!([{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}]);
+        let posters =
+            json!([{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}]);
         if upstreams[0].api == Api::Alertmanager {
             assert_eq!(of_store.len(), 1, "{folder}");
             assert_eq!(of_store[0]["from"], posters, "{folder}");

@@ -13,7 +13,8 @@ const SERIES: &str = "/api/v1/series";
 const LABELS: &str = "/api/v1/labels";
 const VALUES: &str = "/api/v1/label/job/values";
 /// What Partywall asks first.
-const EXAMPLE: &str = "/api/v1/label/partywall_asks_whether_selectors_of_everything_are_accepted/values";
+const EXAMPLE: &str =
+    "/api/v1/label/partywall_asks_whether_selectors_of_everything_are_accepted/values";
 
 const REFUSAL: &str = "match[] must contain at least one non-empty matcher";
 
@@ -76,7 +77,11 @@ fn list(warnings: &str) -> Reply {
 }
 
 fn error(status: u16, text: &str) -> Reply {
-    let kind = if status == 400 { "bad_data" } else { "execution" };
+    let kind = if status == 400 {
+        "bad_data"
+    } else {
+        "execution"
+    };
     Reply {
         status,
         ..Reply::json(&format!(

@@ -26,6 +26,7 @@ mod everything;
 mod exceptions;
 mod filtered;
 mod generated;
+mod info;
 mod labels;
 mod queries;
 mod remote_read;

@@ -263,6 +263,9 @@ impl Call<'_> {
 fn refused(error: &PostError) -> ProxyError {
     let text = error.to_string();
     match error {
+        PostError::Unprocessable(_) => {
+            ProxyError::new(ErrorKind::Unprocessable, text).because(Reason::Body)
+        }
         PostError::TooLong { .. } => ProxyError::new(ErrorKind::TooLarge, text),
         PostError::Malformed(_) | PostError::Invalid(_) => {
             let error = ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Body);

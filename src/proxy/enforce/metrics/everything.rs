@@ -50,8 +50,9 @@ impl Unaccepted {
     pub(in crate::proxy) fn released(self, answer: Option<&[u8]>) -> Result<Enforced, ProxyError> {
         match answer {
             Some(answer) if memmem::find(answer, REFUSAL).is_none() => Ok(self.request),
-            _ => Err(ProxyError::new(ErrorKind::BadRequest, self.error)
-                .because(Reason::Parameters)),
+            _ => {
+                Err(ProxyError::new(ErrorKind::BadRequest, self.error).because(Reason::Parameters))
+            }
         }
     }
 }

@@ -272,15 +272,12 @@ fn selector_that_the_empty_value_fulfils_is_left_to_the_store() {
     ] {
         let parsed = Form::parse(form.as_bytes()).unwrap();
         let allowed = allow(&endpoint, parsed, &matchers(), &mut Marks);
-        match like {
-            Some(like) => {
-                let unselective = Some(Unselective { error, like });
-                assert_eq!(allowed.unwrap().unselective, unselective, "{form}");
-            }
-            None => {
-                let refusal = ParamError::Invalid(error.into());
-                assert_eq!(allowed.unwrap_err(), refusal, "{form}");
-            }
+        if let Some(like) = like {
+            let unselective = Some(Unselective { error, like });
+            assert_eq!(allowed.unwrap().unselective, unselective, "{form}");
+        } else {
+            let refusal = ParamError::Invalid(error.into());
+            assert_eq!(allowed.unwrap_err(), refusal, "{form}");
         }
         // Prometheus finds this first.
         let refusal = refusal(&endpoint, &format!("{form}&match[]=a or b"));

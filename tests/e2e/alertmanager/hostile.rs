@@ -252,7 +252,7 @@ async fn m5_ambiguous_bodies_are_refused() {
         (deep, 400),
         (long, 413),
         ("null".to_owned(), 400),
-        ("{}".to_owned(), 400),
+        ("{}".to_owned(), 422),
     ] {
         let token = Some(&*stage.acme);
         let answer = call_with_text(&stage.proxy.url, token, Method::POST, SILENCES, &body).await;

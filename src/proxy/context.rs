@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::query_log::QueryLog;
 use super::rewrites::Rewrites;
 use super::rules::Rules;
+use super::trace_verdicts::TraceVerdicts;
 use crate::body::budget::{Budget, Room};
 use crate::config::settings::Settings;
 use crate::shares::Holder;
@@ -17,6 +18,8 @@ pub(super) struct RequestContext {
     pub(super) rules: Arc<Rules>,
     /// Queries that these rules have confined before.
     pub(super) rewrites: Arc<Rewrites>,
+    /// What is known of traces in search results.
+    pub(super) trace_verdicts: Arc<TraceVerdicts>,
     pub(super) metrics: Arc<Metrics>,
     /// Where steps record the request's queries.
     pub(super) queries: Arc<QueryLog>,

@@ -57,6 +57,7 @@ pub mod rules;
 mod serve;
 mod shadow;
 pub mod snapshot;
+mod trace_verdicts;
 mod unread;
 
 use std::net::SocketAddr;

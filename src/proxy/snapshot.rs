@@ -14,6 +14,7 @@ use super::query_log::QueryLog;
 use super::rewrites::Rewrites;
 use super::rules::Rules;
 use super::shadow::ShadowState;
+use super::trace_verdicts::TraceVerdicts;
 use crate::auth::InvalidTokens;
 use crate::config::settings::{Api, Settings, Upstream as UpstreamSettings};
 use crate::config::{ConfigWarning, Loaded};
@@ -34,6 +35,8 @@ pub(super) struct Runtime {
     pub(super) health: Vec<Arc<Health>>,
     /// Queries confined by these rules.
     pub(super) rewrites: Arc<Rewrites>,
+    /// What is known of traces in search results, by these rules.
+    pub(super) trace_verdicts: Arc<TraceVerdicts>,
     /// The usage of tenants that have `tenant_limits`.
     pub(super) tenants: Arc<Tenants>,
     /// What shadow mode recorded lately.
@@ -85,6 +88,7 @@ impl Snapshot {
                 .map(|upstream| health(upstream, by_org_id, before))
                 .collect(),
             rewrites: Arc::new(Rewrites::new(settings.limits.rewrite_cache_bytes)),
+            trace_verdicts: Arc::default(),
             tenants: before.map_or_else(Arc::default, |before| Arc::clone(&before.tenants)),
             shadow: before.map_or_else(Arc::default, |before| Arc::clone(&before.shadow)),
             answers: answers(&settings, before)?,
@@ -159,6 +163,7 @@ impl Snapshot {
         RequestContext {
             rules: Arc::clone(&self.rules),
             rewrites: Arc::clone(&self.runtime.rewrites),
+            trace_verdicts: Arc::clone(&self.runtime.trace_verdicts),
             metrics,
             queries,
         }

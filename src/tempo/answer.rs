@@ -140,8 +140,10 @@ pub(super) fn read_json<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, U
 }
 
 pub(super) fn write_json(answer: &impl Serialize) -> Result<Vec<u8>, Unreadable> {
-    serde_json::to_vec(answer).map_err(|_| Unreadable("it could not be written again"))
+    serde_json::to_vec(answer).map_err(|_| NOT_WRITTEN)
 }
+
+pub(super) const NOT_WRITTEN: Unreadable = Unreadable("it could not be written again");
 
 #[cfg(test)]
 mod tests {

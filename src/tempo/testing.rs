@@ -76,6 +76,8 @@ pub(super) struct Trace {
 pub(super) struct ServiceStats {
     #[prost(uint32, tag = "1")]
     pub(super) span_count: u32,
+    #[prost(uint32, tag = "2")]
+    pub(super) error_count: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]

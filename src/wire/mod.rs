@@ -94,6 +94,16 @@ impl<'a> Field<'a> {
         u32::try_from(self.varint()?).map_err(|_| self.of_wrong_type())
     }
 
+    /// A `fixed64`.
+    pub(crate) fn fixed64(&self) -> Result<u64, Malformed> {
+        const WIRE_TYPE: u8 = 1;
+        let is_64 = self.encoded.first().is_some_and(|tag| tag & 7 == WIRE_TYPE);
+        let bytes = self.encoded.last_chunk().filter(|_| is_64);
+        bytes
+            .map(|bytes| u64::from_le_bytes(*bytes))
+            .ok_or_else(|| self.of_wrong_type())
+    }
+
     fn of_wrong_type(&self) -> Malformed {
         malformed("a field of another type than it should be", self.at)
     }

@@ -7,7 +7,8 @@ use crate::config::serialize;
 use crate::config::values::choice;
 use crate::tempo::trace::ForeignSpans;
 
-const SEARCH_METADATA: [(&str, SearchMetadata); 3] = [
+const SEARCH_METADATA: [(&str, SearchMetadata); 4] = [
+    ("exact", SearchMetadata::Exact),
     ("verify", SearchMetadata::Verify),
     ("mask", SearchMetadata::Mask),
     ("trust", SearchMetadata::Trust),
@@ -22,6 +23,9 @@ const FOREIGN_SPANS: [(&str, ForeignSpans); 2] = [
 /// tenants' spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchMetadata {
+    /// Of traces that have only the caller's spans as in `verify`; of others computed from the
+    /// caller's spans, for which these traces are fetched.
+    Exact,
     /// Shown for traces that a second search finds to have only the caller's spans.
     Verify,
     /// Never shown.
@@ -34,7 +38,7 @@ pub enum SearchMetadata {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Traces {
     /// `search_metadata`: what describes a whole trace in search results: `verify` (default),
-    /// `mask` or `trust`.
+    /// `exact`, `mask` or `trust`.
     #[serde(serialize_with = "search_metadata")]
     pub search_metadata: SearchMetadata,
     /// `foreign_spans`: `redact` (default) or `deny`, for a trace by id.

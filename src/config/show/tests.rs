@@ -68,7 +68,7 @@ tenancy:
     map: {here: us}
   max_tenants: 9
 promql: {foreign_matchers: reject}
-traces: {search_metadata: mask, foreign_spans: deny}
+traces: {search_metadata: exact, foreign_spans: deny}
 passthrough: {authentication: none, upstream: tempo}
 limits:
   connections: 1

@@ -22,7 +22,7 @@ const VERSION: &str = concat!("1 ", env!("CARGO_PKG_VERSION"));
 
 /// A key's SHA-256 hash: neither queries nor tenants can be read from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct KeyHash(pub(super) [u8; 32]);
+pub(in crate::proxy) struct KeyHash(pub(super) [u8; 32]);
 
 /// The key of a cached response.
 pub(super) struct CacheKey {
@@ -205,14 +205,14 @@ fn hash_request(hasher: &mut KeyHasher, request: &Request<RequestBody>) -> Optio
 }
 
 /// Hashes fields, each after its length, so that no two lists of fields have the same input.
-struct KeyHasher(Context);
+pub(in crate::proxy) struct KeyHasher(Context);
 
 impl KeyHasher {
-    fn new() -> Self {
+    pub(in crate::proxy) fn new() -> Self {
         Self(Context::new(&SHA256))
     }
 
-    fn field(&mut self, field: impl AsRef<[u8]>) {
+    pub(in crate::proxy) fn field(&mut self, field: impl AsRef<[u8]>) {
         let field = field.as_ref();
         self.0.update(&(field.len() as u64).to_be_bytes());
         self.0.update(field);
@@ -226,7 +226,7 @@ impl KeyHasher {
         }
     }
 
-    fn key(self) -> Option<KeyHash> {
+    pub(in crate::proxy) fn key(self) -> Option<KeyHash> {
         self.0.finish().as_ref().try_into().ok().map(KeyHash)
     }
 }

@@ -25,6 +25,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 pub(super) use self::fill::CacheFill;
 use self::key::{CacheKey, requires_fresh};
+pub(super) use self::key::{KeyHash, KeyHasher};
 pub use self::redis::InvalidRedis;
 use self::response::CacheHit;
 use self::single_flight::{Join, Outcome, SingleFlight};

@@ -23,7 +23,7 @@ pub(super) use self::alertmanager::ChangeOfSilence;
 use self::enforced::UpstreamTarget;
 pub(super) use self::enforced::{
     AlertmanagerAnswer, AlertsPage, Enforced, Filter, GrpcAnswer, MetadataPlan, Origin, OwnTargets,
-    Page, ResponsePlan, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
+    Page, ResponsePlan, SharedTraces, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };
 pub(super) use self::input::shown;
 pub(super) use self::metrics::SelectorsOfEverything;

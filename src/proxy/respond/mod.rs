@@ -3,6 +3,7 @@
 mod alertmanager;
 mod filter;
 mod grpc;
+mod search;
 mod side;
 mod traces;
 mod whole;

@@ -51,6 +51,15 @@ async fn side_answer(
     media_type: &str,
     room: &Room,
 ) -> Result<Bytes, ProxyError> {
+    buffered(side_body(answered, media_type, room)?, room).await
+}
+
+/// The body of a side request's response.
+pub(super) fn side_body(
+    answered: Answered,
+    media_type: &str,
+    room: &Room,
+) -> Result<Streamed, ProxyError> {
     let Answered {
         response, upstream, ..
     } = answered;
@@ -65,5 +74,5 @@ async fn side_answer(
     let body = decoded(&mut head.headers, body, room)?;
     check_is_plain(&head.headers)?;
     check_media_type(&head.headers, media_type)?;
-    buffered(body, room).await
+    Ok(body)
 }

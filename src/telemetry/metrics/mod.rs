@@ -7,6 +7,7 @@ mod connections;
 mod issuers;
 mod process;
 mod routes;
+mod search;
 mod shadow;
 mod stages;
 mod tenants;
@@ -33,6 +34,7 @@ pub use self::issuers::IssuerState;
 use self::process::Process;
 use self::routes::Routes;
 pub use self::routes::{Decision, RouteSeries};
+pub use self::search::{SearchMetrics, TraceSource};
 pub use self::shadow::{Comparison, ShadowMetrics, Verdict};
 pub use self::stages::Stage;
 use self::stages::Stages;
@@ -100,6 +102,7 @@ pub struct Metrics {
     pub shadow: ShadowMetrics,
     pub tls: TlsMetrics,
     pub answers: AnswerCacheMetrics,
+    pub search: SearchMetrics,
     audit: AuditCounters,
     spans: SpanCounters,
     config: ConfigMetrics,
@@ -204,6 +207,7 @@ impl Metrics {
             shadow: ShadowMetrics::register(r),
             tls: TlsMetrics::register(r),
             answers: AnswerCacheMetrics::register(r),
+            search: SearchMetrics::register(r),
             upstreams: UpstreamMetrics::register(r),
             requests_in_flight: add(
                 r,

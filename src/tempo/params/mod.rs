@@ -69,6 +69,22 @@ pub struct Range {
 }
 
 impl Range {
+    /// This range if it has both ends, and otherwise that of a trace: its start in nanoseconds, its
+    /// duration in milliseconds.
+    #[must_use]
+    pub fn or_of_trace(self, start: u64, duration_ms: u32) -> Self {
+        if self.start != 0 && self.end > self.start {
+            return self;
+        }
+        let first = start / 1_000_000_000;
+        let last = first + u64::from(duration_ms) / 1000;
+        Self {
+            start: u32::try_from(first).unwrap_or(0),
+            // A second for each part of one that was left out.
+            end: u32::try_from(last + 2).unwrap_or(0),
+        }
+    }
+
     pub fn parameters(self) -> impl Iterator<Item = (&'static str, String)> {
         [("start", self.start), ("end", self.end)]
             .into_iter()

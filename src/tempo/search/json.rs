@@ -1,12 +1,14 @@
 //! `SearchResponse` as jsonpb writes it: 64-bit integers as strings, zeros left out.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Extent, Rules};
-use crate::tempo::answer::{Jobs, Unreadable, read_json, write_json};
+use super::{Extent, Listed, Metadata, Rules, put_part};
+use crate::tempo::answer::{Jobs, NOT_WRITTEN, Unreadable, read_json, write_json};
+use crate::tempo::trace::TraceSummary;
 
 /// One page, parsed but not filtered.
 #[derive(Deserialize, Serialize)]
@@ -22,10 +24,10 @@ pub struct JsonPage<'a> {
 struct Trace<'a> {
     #[serde(rename = "traceID", borrow)]
     id: Cow<'a, str>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    root_service_name: Option<&'a RawValue>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    root_trace_name: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root_service_name: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root_trace_name: Option<Box<RawValue>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     start_time_unix_nano: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,8 +36,17 @@ struct Trace<'a> {
     span_set: Option<SpanSet<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     span_sets: Option<Vec<SpanSet<'a>>>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    service_stats: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_stats: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ServiceStats {
+    #[serde(skip_serializing_if = "is_zero")]
+    span_count: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    error_count: u32,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -81,25 +92,27 @@ impl<'a> JsonPage<'a> {
     }
 
     /// The traces of the page.
-    pub fn trace_ids(&self) -> impl Iterator<Item = &str> {
-        self.traces.iter().flatten().map(|trace| &*trace.id)
+    pub fn listed(&self) -> Result<Vec<Listed<'_>>, Unreadable> {
+        self.traces.iter().flatten().map(Trace::listed).collect()
     }
 
     /// The page, with only what the rules allow.
     pub fn filter(mut self, rules: &Rules<'_>) -> Result<Vec<u8>, Unreadable> {
-        let mut masked = false;
-        for trace in self.traces.iter_mut().flatten() {
-            if !rules.reveal.shows(&trace.id) {
-                trace.mask()?;
-                masked = true;
+        let mut changed = false;
+        for (place, trace) in self.traces.iter_mut().flatten().enumerate() {
+            match rules.reveal.of(place) {
+                Metadata::Own => {}
+                Metadata::Masked => trace.mask()?,
+                Metadata::Computed(summary) => trace.describe(summary)?,
             }
+            changed |= *rules.reveal.of(place) != Metadata::Own;
             if rules.traces_only {
                 trace.leave_alone();
             } else if !rules.hide.is_empty() {
                 trace.span_sets_mut().for_each(|set| set.hide(rules));
             }
         }
-        if let Some(traces) = self.traces.as_mut().filter(|_| masked) {
+        if let Some(traces) = self.traces.as_mut().filter(|_| changed) {
             // Tempo sorted by the starts of the whole traces.
             let start = |trace: &Trace<'_>| integer(trace.start_time_unix_nano.as_ref());
             traces.sort_by_cached_key(|trace| std::cmp::Reverse(start(trace).unwrap_or(0)));
@@ -109,6 +122,28 @@ impl<'a> JsonPage<'a> {
 }
 
 impl Trace<'_> {
+    fn listed(&self) -> Result<Listed<'_>, Unreadable> {
+        let mut metadata = Vec::new();
+        for raw in [
+            &self.root_service_name,
+            &self.root_trace_name,
+            &self.service_stats,
+        ] {
+            let text = raw.as_ref().map_or("", |raw| raw.get());
+            put_part(&mut metadata, text.as_bytes());
+        }
+        let start = integer(self.start_time_unix_nano.as_ref())?;
+        let duration_ms = self.duration_ms.unwrap_or(0);
+        put_part(&mut metadata, &start.to_be_bytes());
+        put_part(&mut metadata, &duration_ms.to_be_bytes());
+        Ok(Listed {
+            id: &self.id,
+            start,
+            duration_ms,
+            metadata,
+        })
+    }
+
     fn mask(&mut self) -> Result<(), Unreadable> {
         let mut extent = Extent::default();
         for span in self
@@ -120,12 +155,43 @@ impl Trace<'_> {
                 integer(span.duration_nanos.as_ref())?,
             );
         }
-        self.root_service_name = Some(read_json(NO_ROOT.as_bytes())?);
-        self.root_trace_name = None;
-        self.service_stats = None;
-        self.start_time_unix_nano =
-            (extent.start() != 0).then(|| Cow::Owned(extent.start().to_string()));
-        self.duration_ms = (extent.duration_ms() != 0).then_some(extent.duration_ms());
+        self.describe(&TraceSummary {
+            start: extent.start(),
+            duration_ms: extent.duration_ms(),
+            ..TraceSummary::default()
+        })
+    }
+
+    /// Replaces all that describes the whole trace.
+    fn describe(&mut self, summary: &TraceSummary) -> Result<(), Unreadable> {
+        let TraceSummary {
+            root_service,
+            root_name,
+            start,
+            duration_ms,
+            services,
+        } = summary;
+        self.root_service_name = Some(if root_service.is_empty() {
+            read_json(NO_ROOT.as_bytes())?
+        } else {
+            raw(root_service)?
+        });
+        self.root_trace_name = (!root_name.is_empty())
+            .then(|| raw(root_name))
+            .transpose()?;
+        self.start_time_unix_nano = (*start != 0).then(|| Cow::Owned(start.to_string()));
+        self.duration_ms = Some(*duration_ms).filter(|duration| *duration != 0);
+        let stats: BTreeMap<&str, ServiceStats> = services
+            .iter()
+            .map(|service| {
+                let stats = ServiceStats {
+                    span_count: service.spans,
+                    error_count: service.errors,
+                };
+                (&*service.name, stats)
+            })
+            .collect();
+        self.service_stats = (!stats.is_empty()).then(|| raw(&stats)).transpose()?;
         Ok(())
     }
 
@@ -134,6 +200,15 @@ impl Trace<'_> {
         self.span_sets = None;
         self.service_stats = None;
     }
+}
+
+fn raw(value: &(impl Serialize + ?Sized)) -> Result<Box<RawValue>, Unreadable> {
+    serde_json::value::to_raw_value(value).map_err(|_| NOT_WRITTEN)
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature.
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl<'a> Trace<'a> {

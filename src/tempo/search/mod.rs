@@ -1,9 +1,10 @@
 //! The answer of a search: a page of traces, each with the spans that matched.
 //!
 //! The query is confined, so the spans are the tenant's own. The other fields (root names, start,
-//! duration, statistics by service) describe the whole trace, and are shown only for the traces in
-//! [`Reveal`]. For others they are replaced by what Tempo returns for a trace whose root has not
-//! arrived, with the times of the returned spans. Unknown fields are dropped.
+//! duration, statistics by service) describe the whole trace. They are unmodified only for the traces
+//! that have nothing but the tenant's spans. For others they are computed from the tenant's spans
+//! ([`Metadata::Computed`]), or replaced by what Tempo returns for a trace whose root has not
+//! arrived, with the times of the returned spans ([`Metadata::Masked`]). Unknown fields are dropped.
 //!
 //! HTTP answers and the messages of a gRPC stream have the same form.
 
@@ -13,10 +14,13 @@ mod protobuf;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 pub use json::JsonPage;
-pub use ownership::{OwnershipQuery, own_traces};
+pub use ownership::{Owners, OwnershipQuery, owners};
 pub use protobuf::ProtobufPage;
+
+use super::trace::TraceSummary;
 
 /// A set of trace ids, equal in any spelling that Tempo uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,22 +57,57 @@ fn canonical(id: &str) -> Cow<'_, str> {
     }
 }
 
+/// A trace of a page, with what the page says of it as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed<'a> {
+    pub id: &'a str,
+    /// Nanoseconds since 1970.
+    pub start: u64,
+    pub duration_ms: u32,
+    /// All that describes the whole trace, encoded: equal only if all of it is equal.
+    pub metadata: Vec<u8>,
+}
+
+impl Listed<'_> {
+    /// The id in the spelling that all its spellings have in common.
+    pub fn canonical_id(&self) -> Cow<'_, str> {
+        canonical(self.id)
+    }
+}
+
+/// Appends a part of [`Listed::metadata`], after its length.
+fn put_part(metadata: &mut Vec<u8>, part: &[u8]) {
+    metadata.extend_from_slice(&(part.len() as u64).to_be_bytes());
+    metadata.extend_from_slice(part);
+}
+
+/// What a page may say of a trace as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Metadata {
+    /// Nothing.
+    Masked,
+    /// What Tempo says: according to [`owners`], the trace has only the tenant's spans.
+    Own,
+    /// What a Tempo with the tenant's spans alone would say.
+    Computed(Arc<TraceSummary>),
+}
+
 /// For which traces the fields that describe the whole trace are shown.
 #[derive(Clone, Copy, Debug)]
 pub enum Reveal<'a> {
     /// The operator asserts that no trace is shared.
     All,
     Nothing,
-    /// Those that according to [`own_traces`] have only the tenant's spans.
-    Only(&'a TraceIds),
+    /// Of each trace what stands at its place in the page; nothing of traces without one.
+    Each(&'a [Metadata]),
 }
 
-impl Reveal<'_> {
-    fn shows(self, id: &str) -> bool {
+impl<'a> Reveal<'a> {
+    fn of(self, place: usize) -> &'a Metadata {
         match self {
-            Self::All => true,
-            Self::Nothing => false,
-            Self::Only(ids) => ids.contains(id),
+            Self::All => &Metadata::Own,
+            Self::Nothing => &Metadata::Masked,
+            Self::Each(all) => all.get(place).unwrap_or(&Metadata::Masked),
         }
     }
 }
@@ -113,5 +152,7 @@ impl Extent {
     }
 }
 
+#[cfg(test)]
+mod exact_tests;
 #[cfg(test)]
 mod tests;

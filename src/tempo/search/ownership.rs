@@ -76,14 +76,23 @@ impl OwnershipQuery {
     }
 }
 
-/// Finds the traces with only the tenant's spans in the answer of such a search
-/// (`tempopb.SearchResponse`). `attributes` are those of the search; `admits` returns whether a
-/// value of the attribute with this index is the tenant's.
-pub fn own_traces(
+/// What such searches have found out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owners {
+    /// Traces with only the tenant's spans.
+    pub own: TraceIds,
+    /// Traces with other spans too.
+    pub shared: TraceIds,
+}
+
+/// Finds the traces with only the tenant's spans, and those with others, in the answer of such a
+/// search (`tempopb.SearchResponse`). `attributes` are those of the search; `admits` returns whether
+/// a value of the attribute with this index is the tenant's.
+pub fn owners(
     answer: &[u8],
     attributes: &[TagName],
     admits: impl Fn(usize, &str) -> bool,
-) -> Result<TraceIds, Unreadable> {
+) -> Result<Owners, Unreadable> {
     let (mut own, mut shared) = (TraceIds::default(), TraceIds::default());
     let mut is_complete = !attributes.is_empty();
     for field in wire::fields(answer) {
@@ -103,10 +112,10 @@ pub fn own_traces(
         }
     }
     if !is_complete {
-        return Ok(TraceIds::default());
+        return Ok(Owners::default());
     }
     own.remove(&shared);
-    Ok(own)
+    Ok(Owners { own, shared })
 }
 
 /// A trace's id and its span sets.

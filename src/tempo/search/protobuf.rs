@@ -1,7 +1,8 @@
 //! `tempopb.SearchResponse`.
 
-use super::{Extent, Rules};
+use super::{Extent, Listed, Metadata, Rules, put_part};
 use crate::tempo::answer::{JobFields, Jobs, Unreadable};
+use crate::tempo::trace::TraceSummary;
 use crate::wire::{self, Field};
 
 /// Tempo's text for a trace whose root it has not seen (`pkg/search/util.go`).
@@ -16,6 +17,7 @@ pub struct ProtobufPage<'a> {
 struct Trace<'a> {
     id: &'a str,
     start: u64,
+    duration_ms: u32,
     fields: &'a [u8],
 }
 
@@ -38,24 +40,27 @@ impl<'a> ProtobufPage<'a> {
     }
 
     /// The traces of the page.
-    pub fn trace_ids(&self) -> impl Iterator<Item = &'a str> {
-        self.traces.iter().map(|trace| trace.id)
+    pub fn listed(&self) -> Result<Vec<Listed<'a>>, Unreadable> {
+        self.traces.iter().map(Trace::listed).collect()
     }
 
     /// The page, with only what the rules allow.
     pub fn filter(&self, rules: &Rules<'_>) -> Result<Vec<u8>, Unreadable> {
         let mut traces = Vec::with_capacity(self.traces.len());
-        let mut masked = false;
-        for trace in &self.traces {
-            let shown = rules.reveal.shows(trace.id);
-            masked |= !shown;
-            traces.push(if shown {
-                (trace.start, trace.write_whole(rules)?)
-            } else {
-                trace.write_masked(rules)?
+        let mut changed = false;
+        for (place, trace) in self.traces.iter().enumerate() {
+            let metadata = rules.reveal.of(place);
+            changed |= *metadata != Metadata::Own;
+            traces.push(match metadata {
+                Metadata::Own => (trace.start, trace.write_whole(rules)?),
+                Metadata::Masked => trace.write_masked(rules)?,
+                Metadata::Computed(summary) => {
+                    let (span_sets, _) = trace.span_sets(rules)?;
+                    (summary.start, trace.write(summary, &span_sets, rules))
+                }
             });
         }
-        if masked {
+        if changed {
             // Tempo sorted by the starts of the whole traces.
             traces.sort_by_key(|&(start, _)| std::cmp::Reverse(start));
         }
@@ -72,20 +77,46 @@ impl<'a> ProtobufPage<'a> {
 
 impl<'a> Trace<'a> {
     fn read(fields: &'a [u8]) -> Result<Self, Unreadable> {
-        let (mut id, mut start) = (None, 0);
+        let (mut id, mut start, mut duration_ms) = (None, 0, 0);
         for field in wire::fields(fields) {
             let field = field?;
             match field.number {
                 1 if id.is_some() => return Err(Unreadable("a trace in it has two ids")),
                 1 => id = Some(field.text()?),
                 4 => start = field.varint()?,
+                5 => duration_ms = field.uint32()?,
                 _ => {}
             }
         }
         Ok(Self {
             id: id.unwrap_or_default(),
             start,
+            duration_ms,
             fields,
+        })
+    }
+
+    fn listed(&self) -> Result<Listed<'a>, Unreadable> {
+        let (mut parts, mut services) = (Vec::new(), Vec::new());
+        for field in wire::fields(self.fields) {
+            let field = field?;
+            match field.number {
+                2..=5 => parts.push(field.encoded),
+                8 => services.push(field.encoded),
+                _ => {}
+            }
+        }
+        // The entries of a map come in any order.
+        services.sort_unstable();
+        let mut metadata = Vec::new();
+        for part in parts.into_iter().chain(services) {
+            put_part(&mut metadata, part);
+        }
+        Ok(Listed {
+            id: self.id,
+            start: self.start,
+            duration_ms: self.duration_ms,
+            metadata,
         })
     }
 
@@ -105,6 +136,55 @@ impl<'a> Trace<'a> {
 
     /// The trace and the start that it now shows.
     fn write_masked(&self, rules: &Rules<'_>) -> Result<(u64, Vec<u8>), Unreadable> {
+        let (span_sets, extent) = self.span_sets(rules)?;
+        let summary = TraceSummary {
+            start: extent.start(),
+            duration_ms: extent.duration_ms(),
+            ..TraceSummary::default()
+        };
+        Ok((summary.start, self.write(&summary, &span_sets, rules)))
+    }
+
+    /// The trace with what this says of it as a whole.
+    fn write(&self, summary: &TraceSummary, span_sets: &[u8], rules: &Rules<'_>) -> Vec<u8> {
+        let TraceSummary {
+            root_service,
+            root_name,
+            start,
+            duration_ms,
+            services,
+        } = summary;
+        let mut out = Vec::with_capacity(span_sets.len() + 80);
+        wire::put_bytes(&mut out, 1, self.id.as_bytes());
+        let root_service = if root_service.is_empty() {
+            NO_ROOT
+        } else {
+            root_service
+        };
+        wire::put_bytes(&mut out, 2, root_service.as_bytes());
+        if !root_name.is_empty() {
+            wire::put_bytes(&mut out, 3, root_name.as_bytes());
+        }
+        wire::put_uint(&mut out, 4, *start);
+        wire::put_uint(&mut out, 5, (*duration_ms).into());
+        if rules.traces_only {
+            return out;
+        }
+        out.extend_from_slice(span_sets);
+        for service in services {
+            let mut stats = Vec::new();
+            wire::put_uint(&mut stats, 1, service.spans.into());
+            wire::put_uint(&mut stats, 2, service.errors.into());
+            let mut entry = Vec::new();
+            wire::put_bytes(&mut entry, 1, service.name.as_bytes());
+            wire::put_bytes(&mut entry, 2, &stats);
+            wire::put_bytes(&mut out, 8, &entry);
+        }
+        out
+    }
+
+    /// The filtered span sets, and the times of their spans.
+    fn span_sets(&self, rules: &Rules<'_>) -> Result<(Vec<u8>, Extent), Unreadable> {
         let mut span_sets = Vec::with_capacity(self.fields.len());
         let mut extent = Extent::default();
         for field in wire::fields(self.fields) {
@@ -113,15 +193,7 @@ impl<'a> Trace<'a> {
                 write_span_set(&mut span_sets, field, rules, &mut extent)?;
             }
         }
-        let mut out = Vec::with_capacity(span_sets.len() + 80);
-        wire::put_bytes(&mut out, 1, self.id.as_bytes());
-        wire::put_bytes(&mut out, 2, NO_ROOT.as_bytes());
-        wire::put_uint(&mut out, 4, extent.start());
-        wire::put_uint(&mut out, 5, extent.duration_ms().into());
-        if !rules.traces_only {
-            out.extend_from_slice(&span_sets);
-        }
-        Ok((extent.start(), out))
+        Ok((span_sets, extent))
     }
 }
 

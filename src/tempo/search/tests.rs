@@ -23,6 +23,27 @@ fn own() -> TraceIds {
     ids
 }
 
+/// What is shown of the traces with these ids, if all of the tenant's own are known.
+fn each<'a>(listed: impl IntoIterator<Item = Listed<'a>>) -> Vec<Metadata> {
+    let own = own();
+    let metadata = |listed: Listed<'_>| {
+        if own.contains(listed.id) {
+            Metadata::Own
+        } else {
+            Metadata::Masked
+        }
+    };
+    listed.into_iter().map(metadata).collect()
+}
+
+fn each_of_json(answer: &[u8]) -> Vec<Metadata> {
+    each(JsonPage::parse(answer).unwrap().listed().unwrap())
+}
+
+fn each_of_protobuf(answer: &[u8]) -> Vec<Metadata> {
+    each(ProtobufPage::parse(answer).unwrap().listed().unwrap())
+}
+
 fn rules<'a>(reveal: Reveal<'a>, hide: &'a [&'a str]) -> Rules<'a> {
     Rules {
         reveal,
@@ -47,10 +68,9 @@ fn trace<'a>(page: &'a Value, id: &str) -> &'a Value {
 
 #[test]
 fn shared_trace_is_masked_as_one_without_root() {
-    let page = filter_json(
-        &fixture("search-tenantA.json"),
-        &rules(Reveal::Only(&own()), &[]),
-    );
+    let answer = fixture("search-tenantA.json");
+    let each = each_of_json(&answer);
+    let page = filter_json(&answer, &rules(Reveal::Each(&each), &[]));
     let shared = trace(&page, SHARED);
     assert_eq!(shared["rootServiceName"], "<root span not yet received>");
     assert_eq!(shared.get("rootTraceName"), None);
@@ -71,12 +91,13 @@ fn shared_trace_is_masked_as_one_without_root() {
 
 #[test]
 fn old_search_is_answered_without_spans() {
-    let own = own();
-    let rules = Rules {
+    let answer = fixture("search-tenantA.json");
+    let each = each_of_json(&answer);
+    let only_traces = |each| Rules {
         traces_only: true,
-        ..rules(Reveal::Only(&own), &[])
+        ..rules(Reveal::Each(each), &[])
     };
-    let page = filter_json(&fixture("search-tenantA.json"), &rules);
+    let page = filter_json(&answer, &only_traces(&each));
     let whole = json!({
         "traceID": OWN[0], "rootServiceName": "a-web", "rootTraceName": "A-root",
         "startTimeUnixNano": "1795229745605554688", "durationMs": 100,
@@ -89,7 +110,9 @@ fn old_search_is_answered_without_spans() {
     });
     assert_eq!(*trace(&page, SHARED), masked);
 
-    let page = filter_protobuf(&fixture("search-tenantA-proto.pb"), &rules);
+    let answer = fixture("search-tenantA-proto.pb");
+    let each = each_of_protobuf(&answer);
+    let page = filter_protobuf(&answer, &only_traces(&each));
     assert_eq!(page.traces.len(), 7);
     for trace in &page.traces {
         assert_eq!(trace.span_set, None);
@@ -115,12 +138,12 @@ fn only_measures_are_removed_if_traces_are_never_shared() {
 
 #[test]
 fn protobuf_and_stream_are_filtered_like_json() {
-    let own = own();
     for answer in [fixture("search-tenantA-proto.pb")]
         .into_iter()
         .chain(testing::stream("grpc-http-port-Search-tenantA.bin"))
     {
-        let page = filter_protobuf(&answer, &rules(Reveal::Only(&own), &["tenant_id"]));
+        let each = each_of_protobuf(&answer);
+        let page = filter_protobuf(&answer, &rules(Reveal::Each(&each), &["tenant_id"]));
         assert_eq!(page.metrics.unwrap().inspected_bytes, 0);
         let original = SearchResponse::decode(&answer[..]).unwrap();
         assert_eq!(page.traces.len(), original.traces.len());
@@ -259,12 +282,13 @@ mod companions {
             }],
             metrics: None,
         };
-        own_traces(
+        owners(
             &answer.encode_to_vec(),
             &attributes(&["tenant_id"]),
             |_, value| ["A", "nil"].contains(&value),
         )
         .unwrap()
+        .own
         .contains("1")
     }
 
@@ -337,10 +361,12 @@ mod companions {
                 metrics: None,
             };
             let answer = answer.encode_to_vec();
-            let own = own_traces(&answer, &attributes(&["tenant_id"]), |_, value| {
+            let found = owners(&answer, &attributes(&["tenant_id"]), |_, value| {
                 value == "A"
             });
-            assert_eq!(own, Ok(TraceIds::default()));
+            let found = found.unwrap();
+            assert_eq!(found.own, TraceIds::default());
+            assert!(found.shared.contains("1"));
         }
     }
 
@@ -360,10 +386,10 @@ mod companions {
         };
         let own = |completed| {
             let answer = answer(completed).encode_to_vec();
-            own_traces(&answer, &attributes(&["tenant_id"]), |_, _| true).unwrap()
+            owners(&answer, &attributes(&["tenant_id"]), |_, _| true).unwrap()
         };
-        assert!(own(4).contains("1"));
-        assert_eq!(own(3), TraceIds::default());
+        assert!(own(4).own.contains("1"));
+        assert_eq!(own(3), Owners::default());
     }
 
     #[test]
@@ -379,10 +405,11 @@ mod companions {
                 }],
                 metrics: None,
             };
-            own_traces(&answer.encode_to_vec(), &attributes, |index, value| {
+            owners(&answer.encode_to_vec(), &attributes, |index, value| {
                 value == ["A", "prod"][index]
             })
             .unwrap()
+            .own
             .contains("1")
         };
         assert!(is_own("A", "prod"));
@@ -395,7 +422,7 @@ mod companions {
         let answer = fixture("search-ownership-proto.pb");
         let page = SearchResponse::decode(&answer[..]).unwrap();
         assert_eq!(page.traces.len(), 18);
-        let own = own_traces(&answer, &attributes(&["tenant_id"]), |_, value| {
+        let found = owners(&answer, &attributes(&["tenant_id"]), |_, value| {
             value == "A"
         })
         .unwrap();
@@ -403,8 +430,9 @@ mod companions {
             // Only the tenant's spans; its value twice, first; a list of only its value; its
             // value, then a number.
             let expected = ["A-root", "A7", "A10", "A18"].contains(&&*trace.root_trace_name);
+            assert_ne!(found.shared.contains(&trace.id), expected);
             assert_eq!(
-                own.contains(&trace.id),
+                found.own.contains(&trace.id),
                 expected,
                 "{}",
                 trace.root_trace_name
@@ -436,7 +464,7 @@ proptest! {
         if let Ok(page) = ProtobufPage::parse(&answer) {
             let _ = page.filter(&rules);
         }
-        let _ = own_traces(&answer, &[TagName::resource("tenant_id").unwrap()], |_, value| value == "A");
+        let _ = owners(&answer, &[TagName::resource("tenant_id").unwrap()], |_, value| value == "A");
     }
 
     /// However an answer is mutated, a masked page has no root name and no statistics.

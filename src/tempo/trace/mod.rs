@@ -20,6 +20,7 @@
 mod json;
 mod owner;
 mod protobuf;
+mod summary;
 #[cfg(test)]
 mod testing;
 
@@ -27,6 +28,7 @@ use bytes::Bytes;
 pub use json::JsonFilter;
 pub use owner::TraceOwner;
 pub use protobuf::{ProtobufFilter, trace_is_wholly_ours};
+pub use summary::{ServiceStats, SummaryBuilder, TraceSummary};
 use thiserror::Error;
 
 use crate::wire::Malformed;

@@ -15,7 +15,7 @@ pub(in crate::proxy) use self::plan::{
     ResponsePlan,
 };
 pub(in crate::proxy) use self::traces::{
-    Hidden, Page, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
+    Hidden, Page, SharedTraces, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };
 use crate::auth::Caller;
 use crate::body::RequestBody;

@@ -1,13 +1,15 @@
 //! What must be done to a response of the traces API.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Enforced, UpstreamTarget};
 use crate::prometheus::form::Form;
 use crate::proxy::error::ProxyError;
 use crate::tempo::answer::Format;
+use crate::tempo::endpoints::{Endpoint, Version, check_trace_id};
 use crate::tempo::params::Range;
-use crate::tempo::search::OwnershipQuery;
+use crate::tempo::search::{Listed, OwnershipQuery};
 use crate::tempo::tags::TagsVersion;
 use crate::tempo::trace::{ForeignSpans, TraceApi, TraceOwner};
 use crate::tenancy::{Attribute, TenantSet};
@@ -123,27 +125,51 @@ pub(in crate::proxy) enum TraceOwnership {
 
 /// What is needed to query Tempo for traces that have nothing but the caller's spans.
 pub(in crate::proxy) struct VerifyTraces {
-    target: UpstreamTarget,
-    attributes: Box<[Attribute]>,
-    range: Range,
+    pub(in crate::proxy::enforce) target: UpstreamTarget,
+    pub(in crate::proxy::enforce) attributes: Box<[Attribute]>,
+    pub(in crate::proxy::enforce) range: Range,
+    /// The caller's scope, as the condition that confines its queries.
+    pub(in crate::proxy::enforce) scope: Box<str>,
+    /// For the other traces.
+    pub shared: SharedTraces,
+}
+
+/// What is shown of a trace that has spans of other tenants too.
+pub(in crate::proxy) enum SharedTraces {
+    /// Nothing that describes it as a whole.
+    Masked,
+    /// What a Tempo with the caller's spans alone would say: the trace is fetched.
+    Fetched {
+        /// Which spans count.
+        owner: Arc<TraceOwner>,
+        /// How many traces may still be fetched for this response.
+        remaining: AtomicUsize,
+    },
+}
+
+impl SharedTraces {
+    /// The most traces that are fetched for one response, all messages of a stream together.
+    const MAX_FETCHED: usize = 100;
+
+    pub(in crate::proxy::enforce) fn fetched(owner: TraceOwner) -> Self {
+        Self::Fetched {
+            owner: Arc::new(owner),
+            remaining: AtomicUsize::new(Self::MAX_FETCHED),
+        }
+    }
 }
 
 impl VerifyTraces {
-    pub(in crate::proxy::enforce) fn new(
-        target: UpstreamTarget,
-        attributes: Box<[Attribute]>,
-        range: Range,
-    ) -> Self {
-        Self {
-            target,
-            attributes,
-            range,
-        }
-    }
-
     /// The attributes that name tenants, with the caller's.
     pub(in crate::proxy) fn attributes(&self) -> &[Attribute] {
         &self.attributes
+    }
+
+    /// What tells this caller's verdicts from those of others; `None` if the upstream may answer
+    /// callers of the same scope differently.
+    pub(in crate::proxy) fn cache_scope(&self) -> Option<(&str, &str)> {
+        let upstream = self.target.upstream();
+        (!upstream.forwards_token()).then(|| (&**upstream.name(), &*self.scope))
     }
 
     /// The side request for the owners of traces.
@@ -157,5 +183,31 @@ impl VerifyTraces {
             form.push(name, value);
         }
         self.target.side_request("/api/search", &form)
+    }
+
+    /// The owner of the spans that count, if one more shared trace may be fetched.
+    pub(in crate::proxy) fn permit_fetch(&self) -> Option<Arc<TraceOwner>> {
+        let SharedTraces::Fetched { owner, remaining } = &self.shared else {
+            return None;
+        };
+        let less = |remaining: usize| remaining.checked_sub(1);
+        let permitted = remaining.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        permitted.is_ok().then(|| Arc::clone(owner))
+    }
+
+    /// The side request for a trace of a page, in the blocks that the search has read. Every Tempo
+    /// has this version of the endpoint, and it has no answer for a part of a trace.
+    pub(in crate::proxy) fn trace(&self, listed: &Listed<'_>) -> Result<Enforced, ProxyError> {
+        check_trace_id(listed.id).map_err(|error| ProxyError::unreadable(&error))?;
+        let endpoint = Endpoint::TraceById {
+            version: Version::V1,
+            id: listed.id.into(),
+        };
+        let range = self.range.or_of_trace(listed.start, listed.duration_ms);
+        let mut form = Form::default();
+        for (name, value) in range.parameters() {
+            form.push(name, value);
+        }
+        self.target.side_request(&endpoint.upstream_path(), &form)
     }
 }

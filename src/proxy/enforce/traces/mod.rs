@@ -104,7 +104,7 @@ fn by_form(
             )
             .map_err(parameter)?;
             let page = Page {
-                ownership: scope.ownership(target, range),
+                ownership: scope.ownership(target, range)?,
                 hidden: scope.hidden(query),
                 is_tag_search: query.is_empty(),
             };

@@ -10,7 +10,9 @@ use crate::config::settings::{ForeignSpans, SearchMetadata};
 use crate::proxy::authorize::scope;
 use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::enforced::Hidden;
-use crate::proxy::enforce::{TraceOwnership, TracesAnswer, UpstreamTarget, VerifyTraces};
+use crate::proxy::enforce::{
+    SharedTraces, TraceOwnership, TracesAnswer, UpstreamTarget, VerifyTraces,
+};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 use crate::tempo::answer::Format;
@@ -142,16 +144,20 @@ impl Confined {
         &self,
         target: &UpstreamTarget,
         range: Range,
-    ) -> TraceOwnership {
-        match self.metadata {
-            SearchMetadata::Trust => TraceOwnership::Trusted,
-            SearchMetadata::Mask => TraceOwnership::Unknown,
-            SearchMetadata::Verify => TraceOwnership::Verified(Box::new(VerifyTraces::new(
-                target.clone(),
-                self.attributes.clone(),
-                range,
-            ))),
-        }
+    ) -> Result<TraceOwnership, ProxyError> {
+        let shared = match self.metadata {
+            SearchMetadata::Trust => return Ok(TraceOwnership::Trusted),
+            SearchMetadata::Mask => return Ok(TraceOwnership::Unknown),
+            SearchMetadata::Verify => SharedTraces::Masked,
+            SearchMetadata::Exact => SharedTraces::fetched(self.owner()?),
+        };
+        Ok(TraceOwnership::Verified(Box::new(VerifyTraces {
+            target: target.clone(),
+            attributes: self.attributes.clone(),
+            range,
+            scope: self.predicate.expression().into(),
+            shared,
+        })))
     }
 
     /// How a trace by id is redacted.

@@ -35,32 +35,6 @@ pub struct Answers<'a> {
     pub got: (&'a Outcome, &'a Value),
 }
 
-pub const SHARED_TRACES: Exception = Exception {
-    name: "metadata of shared traces",
-    reason: "what a search says of the trace as a whole cannot be known for the tenant's part \
-             of it: the root is missing, the times are those of the returned spans, and there \
-             are no statistics by service",
-    rule: Rule::Expect(|question, data, expected| {
-        if question.subject != Subject::Search {
-            return None;
-        }
-        let mut page = expected.clone();
-        let traces = page.as_object_mut()?;
-        let mut masked = false;
-        for trace in data
-            .traces
-            .iter()
-            .filter(|trace| trace.is_shared_by("acme"))
-        {
-            if let Some(found) = traces.get_mut(trace.short_id()) {
-                mask(found);
-                masked = true;
-            }
-        }
-        masked.then_some(page)
-    }),
-};
-
 pub const COMPARED_TRACES: Exception = Exception {
     name: "compare() by root",
     reason: "compare() counts spans by root name, root service and number of children, which \
@@ -276,7 +250,6 @@ pub const DOUBTFUL: Exception = Exception {
 };
 
 pub const EXCEPTIONS: &[Exception] = &[
-    SHARED_TRACES,
     COMPARED_TRACES,
     COMPARED_TENANT,
     LACKING,
@@ -311,7 +284,7 @@ fn without_series(question: &Question, answer: &Value, keys: &[&str]) -> Option<
     (series.len() < before).then_some(answer)
 }
 
-/// What the proxy makes of a trace that holds foreign spans.
+/// What the proxy makes of a trace that holds foreign spans, where it masks that.
 pub fn mask(trace: &mut Value) {
     let sets = trace["spanSets"].as_array().cloned().unwrap_or_default();
     if sets.is_empty() {

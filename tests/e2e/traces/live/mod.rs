@@ -164,7 +164,9 @@ async fn live_answers_are_those_of_a_private_tempo() {
     let Some(stores) = Stores::from_environment().await else {
         return;
     };
-    let proxy = Partywall::start(Setup::tempo(&stores.shared)).await;
+    let mut setup = Setup::tempo(&stores.shared);
+    "traces:\n  search_metadata: exact\n".clone_into(&mut setup.rest);
+    let proxy = Partywall::start(setup).await;
     let suite = Suite {
         stores: &stores,
         proxy: &proxy.url,

@@ -63,6 +63,7 @@ struct Mode<'a> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Metadata {
+    Exact,
     Verify,
     Mask,
     Trust,
@@ -146,19 +147,27 @@ async fn proxy(url: &str, tenancy: &str, rest: &str) -> Partywall {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[allow(clippy::too_many_lines)] // One entry a mode.
 async fn live_modes_are_those_of_private_tempos() {
     let Some(stores) = Stores::from_environment().await else {
         return;
     };
     let shared = &stores.shared;
     let and = format!(
-        "  and:\n    - claim: namespaces\n      traces:\n        attribute: resource.{NAMESPACE}\n"
+        "  and:\n    - claim: namespaces\n      traces:\n        attribute: resource.{NAMESPACE}\n\
+         traces:\n  search_metadata: exact\n"
     );
-    let (usual, masking, trusting, denying, several, by_org_id) = (
+    let (usual, verifying, masking, trusting, denying, several, by_org_id) = (
+        proxy(shared, "", "traces:\n  search_metadata: exact\n").await,
         proxy(shared, "", "").await,
         proxy(shared, "", "traces:\n  search_metadata: mask\n").await,
         proxy(shared, "", "traces:\n  search_metadata: trust\n").await,
-        proxy(shared, "", "traces:\n  foreign_spans: deny\n").await,
+        proxy(
+            shared,
+            "",
+            "traces:\n  search_metadata: exact\n  foreign_spans: deny\n",
+        )
+        .await,
         proxy(shared, "", &and).await,
         proxy(&stores.multitenant, "org_id: true", "").await,
     );
@@ -174,6 +183,14 @@ async fn live_modes_are_those_of_private_tempos() {
     };
     let modes = [
         Mode {
+            name: "verify",
+            proxy: &verifying.url,
+            token: verifying.signer.tenant("acme"),
+            private: stores.tenant("acme"),
+            metadata: Metadata::Verify,
+            ..acme
+        },
+        Mode {
             name: "trust",
             proxy: &trusting.url,
             token: trusting.signer.tenant("acme"),
@@ -186,7 +203,7 @@ async fn live_modes_are_those_of_private_tempos() {
             proxy: &denying.url,
             token: denying.signer.tenant("acme"),
             private: stores.tenant("acme"),
-            metadata: Metadata::Verify,
+            metadata: Metadata::Exact,
             denies: true,
             ..acme
         },
@@ -197,7 +214,7 @@ async fn live_modes_are_those_of_private_tempos() {
             private: stores.tenant("both"),
             stage: Some(r#"{ resource.tenant_id = "acme" || resource.tenant_id = "beta" }"#),
             is_own: is_of_both,
-            metadata: Metadata::Verify,
+            metadata: Metadata::Exact,
             ..acme
         },
         Mode {
@@ -211,7 +228,7 @@ async fn live_modes_are_those_of_private_tempos() {
                 r#"{ resource.tenant_id = "acme" && (resource.k8s.namespace.name = "ns-web" || resource.k8s.namespace.name = "ns-api") }"#,
             ),
             is_own: is_part,
-            metadata: Metadata::Verify,
+            metadata: Metadata::Exact,
             ..acme
         },
         Mode {
@@ -435,7 +452,7 @@ fn hide(mode: &Mode<'_>, data: &Traces, page: &mut Value) {
     for (id, found) in traces {
         let known = data.traces.iter().find(|trace| trace.short_id() == id);
         let is_hidden = match mode.metadata {
-            Metadata::Trust => false,
+            Metadata::Trust | Metadata::Exact => false,
             Metadata::Mask => true,
             Metadata::Verify => known.is_none_or(|trace| is_shared(trace, mode)),
         };

@@ -1,6 +1,7 @@
 //! Grafana's requests to the real binary, in front of answers recorded from a real Tempo: what
 //! is forwarded, what is returned, what is refused. `T1` and its like are rows of the list of attacks.
 
+mod exact;
 mod grpc;
 mod org_id;
 mod refused;

@@ -4,14 +4,17 @@
 //! not on it is dropped: neither product reads it, so the response is the same without it, and an
 //! upstream that would read it never gets it.
 
+mod everything;
 pub mod table;
 
 use std::borrow::Cow;
 use std::num::{IntErrorKind, NonZeroUsize, ParseIntError};
 
-use table::{LocalParameter, Policy, Table};
 use thiserror::Error;
 
+pub use self::everything::Unselective;
+use self::everything::{Everything, has_no_matcher};
+use self::table::{LocalParameter, Policy, Table};
 use super::endpoints::Endpoint;
 use super::form::Form;
 use crate::tenancy::Matchers;
@@ -56,16 +59,6 @@ pub struct Allowed<'a> {
     pub local: Local,
     /// Forwarded only if the store accepts such selectors.
     pub unselective: Option<Unselective>,
-}
-
-/// A `match[]` whose matchers are all fulfilled by the empty value. It is an error in Prometheus.
-/// Thanos leaves it to its stores, of which a sidecar asks a Prometheus and the others answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unselective {
-    /// Prometheus' error.
-    pub error: &'static str,
-    /// A selector of the same kind, to ask the store about.
-    pub like: &'static str,
 }
 
 /// Parameters that are not forwarded, because they are correct only after filtering.
@@ -315,7 +308,7 @@ impl<'a> Decision<'a> {
         if let Some(everything) = self.everything
             && *endpoint != Endpoint::Federate
         {
-            let error = unselective(endpoint);
+            let error = everything::error_of(endpoint);
             let Some(like) = everything.example() else {
                 return Err(ParamError::Invalid(error.into()));
             };
@@ -355,48 +348,6 @@ impl<'a> Decision<'a> {
     }
 }
 
-/// A selector of everything, by who accepts it. The last kind decides on a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Everything {
-    /// `{}`: to Thanos as if no selector was given.
-    WithoutMatchers,
-    /// With matchers that the empty value fulfils: to Thanos' stores, a selector.
-    WithMatchers,
-    /// Also an error in Thanos, or of an endpoint that Thanos does not have.
-    Refused,
-}
-
-impl Everything {
-    fn of(selector: &str, endpoint: &Endpoint) -> Self {
-        match (has_no_matcher(selector), endpoint) {
-            // `Series` of Thanos' `pkg/store/proxy.go`; its calls for labels have no such check.
-            (true, Endpoint::Series) => Self::Refused,
-            _ if endpoint.is_search() => Self::Refused,
-            (true, _) => Self::WithoutMatchers,
-            (false, _) => Self::WithMatchers,
-        }
-    }
-
-    /// A selector of this kind, if any store accepts it.
-    fn example(self) -> Option<&'static str> {
-        match self {
-            Self::WithoutMatchers => Some("{}"),
-            Self::WithMatchers => Some(r#"{__name__=~".*"}"#),
-            Self::Refused => None,
-        }
-    }
-}
-
-/// The error for a selector without a matcher that rules out the empty value: Prometheus' own text.
-fn unselective(endpoint: &Endpoint) -> &'static str {
-    match endpoint {
-        Endpoint::Series => {
-            "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"
-        }
-        _ => "match[] must contain at least one non-empty matcher",
-    }
-}
-
 /// Parses a `group_limit`, which is a 32-bit number to Prometheus; the errors are its own.
 fn group_limit(value: &str) -> Result<NonZeroUsize, String> {
     const NAME: &str = "invalid parameter \"group_limit\": group_limit needs to be";
@@ -411,14 +362,6 @@ fn group_limit(value: &str) -> Result<NonZeroUsize, String> {
         .ok()
         .and_then(NonZeroUsize::new)
         .ok_or_else(|| format!("{NAME} greater than 0"))
-}
-
-/// Whether a selector is `{}`.
-fn has_no_matcher(selector: &str) -> bool {
-    selector
-        .split_ascii_whitespace()
-        .flat_map(str::chars)
-        .eq("{}".chars())
 }
 
 /// A selector that selects nothing: every series has a name.

@@ -8,7 +8,7 @@ use super::explanation::{Parameter, Sent};
 use super::request::JSON;
 use crate::auth::Caller;
 use crate::body::RequestBody;
-use crate::config::settings::{Api, ForeignMatchers};
+use crate::config::settings::{Api, ForeignMatchers, ForeignSpans};
 use crate::prometheus::form::Form;
 use crate::promql::{self, Agreements, Confined};
 use crate::proxy::enforce::{
@@ -268,9 +268,20 @@ fn answer(plan: &ResponsePlan) -> &'static str {
         ResponsePlan::Traces(TracesAnswer::Whole(..)) => {
             "buffered; what describes other tenants' spans is masked or left out"
         }
-        ResponsePlan::Traces(TracesAnswer::Trace { .. }) => {
-            "redacted while it is streamed: spans of other tenants are left out (traces.foreign_spans)"
-        }
+        ResponsePlan::Traces(TracesAnswer::Trace { foreign, .. }) => match foreign {
+            ForeignSpans::Redact => {
+                "redacted while it is streamed: spans of other tenants are left out \
+                 (traces.foreign_spans: redact)"
+            }
+            ForeignSpans::Outline(_) => {
+                "redacted while it is streamed: of other tenants' spans an outline is left \
+                 (traces.foreign_spans: outline)"
+            }
+            ForeignSpans::Deny => {
+                "buffered; a trace with spans of other tenants does not exist \
+                 (traces.foreign_spans: deny)"
+            }
+        },
         ResponsePlan::Alertmanager(answer) => alertmanager(answer),
         ResponsePlan::Grpc(_) => "a gRPC stream; each message is filtered",
     }

@@ -39,7 +39,7 @@ impl ClientBody {
         match self {
             body if body.is_empty() => RequestBody::Empty,
             Self::Streaming(incoming) => {
-                RequestBody::Streamed(Streamed::from_client(incoming, pace))
+                RequestBody::Streamed(Box::new(Streamed::from_client(incoming, pace)))
             }
             Self::Buffered(bytes) => RequestBody::Whole(Some(bytes)),
         }

@@ -17,8 +17,9 @@ pub enum RequestBody {
     Empty,
     /// Bytes that we built.
     Whole(Option<Bytes>),
-    /// The client's body, streamed.
-    Streamed(Streamed<ReceivedBody>),
+    /// The client's body, streamed. On the heap, so that requests without one are small: they are
+    /// moved many times until they are sent.
+    Streamed(Box<Streamed<ReceivedBody>>),
     /// A client's body whose start is buffered.
     Resumed(Box<Resumed>),
 }

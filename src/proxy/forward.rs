@@ -6,7 +6,7 @@ use std::time::Instant;
 use hyper::{Response, body::Incoming};
 
 use super::context::RequestContext;
-use super::enforce::{Enforced, ResponsePlan};
+use super::enforce::{Enforced, Parts, ResponsePlan};
 use super::error::{ErrorKind, ProxyError};
 use super::receive;
 use crate::body::BodyError;
@@ -30,7 +30,12 @@ pub(super) async fn forward(
     context: &RequestContext,
 ) -> Result<Answered, ProxyError> {
     let repeat = enforced.repeat();
-    let (upstream, request, plan, holder) = enforced.into_parts();
+    let Parts {
+        upstream,
+        request,
+        plan,
+        holder,
+    } = enforced.into_parts();
     if upstream.ignores_org_id() {
         return Err(ProxyError::new(
             ErrorKind::UpstreamAnswer,

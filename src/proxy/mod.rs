@@ -231,6 +231,6 @@ mod tests {
         };
         let size =
             size_of_future(|proxy, request, in_flight| proxy.handle(request, in_flight, ends));
-        assert!(size <= 8 * 1024, "{size} bytes");
+        assert!(size <= 5 * 1024, "{size} bytes");
     }
 }

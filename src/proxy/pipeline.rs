@@ -38,16 +38,35 @@ use crate::telemetry::metrics::Decision;
 pub(super) struct Received<'r, B> {
     rules: &'r Rules,
     cluster: Cluster<'r>,
-    request: Request<B>,
+    request: Split<B>,
+}
+
+/// A request without its body. On the heap, since every step takes it from the one before.
+type Head = Box<Request<()>>;
+
+/// A request whose body is beside its head.
+struct Split<B> {
+    head: Head,
+    body: B,
+}
+
+impl<B> Split<B> {
+    fn of(request: Request<B>) -> Self {
+        let (head, body) = request.into_parts();
+        let head = Box::new(Request::from_parts(head, ()));
+        Self { head, body }
+    }
 }
 
 impl<'r, B> Received<'r, B> {
-    pub(super) fn new(rules: &'r Rules, mut request: Request<B>) -> Result<Self, ProxyError> {
-        let host = entry::check(&request, rules.settings().limits.uri_bytes)?;
+    pub(super) fn new(rules: &'r Rules, request: Request<B>) -> Result<Self, ProxyError> {
+        let mut request = Split::of(request);
+        let head = &mut *request.head;
+        let host = entry::check(head, rules.settings().limits.uri_bytes)?;
         // A prefix has one spelling; the path behind it is cleaned.
-        let cluster = cluster::enter(rules, host, &mut request)?;
-        entry::clean(&mut request)?;
-        entry::without_last_slash(&mut request)?;
+        let cluster = cluster::enter(rules, host, head)?;
+        entry::clean(head)?;
+        entry::without_last_slash(head)?;
         Ok(Self {
             rules,
             cluster,
@@ -57,7 +76,7 @@ impl<'r, B> Received<'r, B> {
 
     /// How errors are written before there is a route.
     pub(super) fn dialect(&self) -> Dialect {
-        Dialect::of_request(&self.request)
+        Dialect::of_request(&self.request.head)
     }
 
     /// Finds its route.
@@ -67,15 +86,15 @@ impl<'r, B> Received<'r, B> {
             cluster,
             request,
         } = self;
-        let path = entry::path(&request)?;
-        let route = route::route(rules, &cluster, &request, &path)?;
+        let path = entry::path(&request.head)?;
+        let route = route::route(rules, &cluster, &request.head, &path)?;
         Ok(Routed { request, route })
     }
 }
 
 /// A request with its route.
 pub(super) struct Routed<B> {
-    request: Request<B>,
+    request: Split<B>,
     route: Route,
 }
 
@@ -85,14 +104,13 @@ impl<B> Routed<B> {
     }
 
     pub(super) fn method(&self) -> &Method {
-        self.request.method()
+        self.request.head.method()
     }
 
     /// Splits off the body, which no step before enforcement reads.
     pub(super) fn detach_body(self) -> (Routed<()>, B) {
-        let (head, body) = self.request.into_parts();
-        let request = Request::from_parts(head, ());
-        let route = self.route;
+        let Split { head, body } = self.request;
+        let (request, route) = (Split { head, body: () }, self.route);
         (Routed { request, route }, body)
     }
 
@@ -102,7 +120,7 @@ impl<B> Routed<B> {
         context: &RequestContext,
     ) -> Result<Authenticated<B>, ProxyError> {
         let Self { request, route } = self;
-        let caller = authenticate::authenticate(context, &route, request.headers()).await?;
+        let caller = authenticate::authenticate(context, &route, request.head.headers()).await?;
         Ok(Authenticated {
             request,
             route,
@@ -124,13 +142,13 @@ impl<B> Routed<B> {
 impl Routed<()> {
     /// A copy of its headers.
     pub(super) fn head(&self) -> Parts {
-        self.request.clone().into_parts().0
+        (*self.request.head).clone().into_parts().0
     }
 }
 
 /// A request with its caller; `None` where the route requires no token.
 pub(super) struct Authenticated<B> {
-    request: Request<B>,
+    request: Split<B>,
     route: Route,
     caller: Option<Arc<Caller>>,
 }
@@ -152,7 +170,7 @@ pub(super) struct Authorized<B>(Authenticated<B>);
 
 impl<B> Authorized<B> {
     pub(super) fn headers(&self) -> &HeaderMap {
-        self.0.request.headers()
+        self.0.request.head.headers()
     }
 }
 
@@ -164,10 +182,10 @@ impl Authorized<ReceivedBody> {
             route,
             caller,
         }) = self;
-        let (head, body) = request.into_parts();
+        let Split { head, body } = request;
         let has_body = !body.is_end_stream();
         let authorized = Authorized(Authenticated {
-            request: Request::from_parts(head, ()),
+            request: Split { head, body: () },
             route,
             caller,
         });
@@ -200,7 +218,7 @@ impl Authorized<()> {
         let Some(caller) = caller.as_ref().filter(|_| has_body) else {
             return Ok(None);
         };
-        let reads = enforce::reads_body(context, route, caller, request)?;
+        let reads = enforce::reads_body(context, route, caller, &request.head)?;
         Ok(reads.then_some(caller))
     }
 
@@ -212,7 +230,10 @@ impl Authorized<()> {
             caller,
         } = self.0;
         Complete(Authenticated {
-            request: request.map(|()| body),
+            request: Split {
+                head: request.head,
+                body,
+            },
             route,
             caller,
         })
@@ -250,6 +271,8 @@ impl Admitted {
             route,
             caller,
         } = self.0;
+        let Split { head, body } = request;
+        let request = head.map(|()| body);
         let (enforcement, decision) = enforce::enforce(context, &route, caller.as_ref(), request)?;
         Ok(Decided {
             enforcement,

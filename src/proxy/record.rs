@@ -94,9 +94,10 @@ impl RequestRecord {
         spans: RequestSpans,
         in_flight: InFlight,
         head: RequestHead,
-    ) -> Self {
+    ) -> Box<Self> {
         metrics.requests_in_flight.inc();
-        Self {
+        // On the heap, where it outlives the response's headers.
+        Box::new(Self {
             queries: Arc::new(QueryLog::new(trail.redaction())),
             spans,
             started: Instant::now(),
@@ -114,7 +115,7 @@ impl RequestRecord {
             in_flight,
             metrics,
             trail,
-        }
+        })
     }
 
     /// Sets how errors are written, if the path determines it before there is a route.

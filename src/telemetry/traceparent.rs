@@ -25,7 +25,8 @@ pub struct TraceParent {
 impl TraceId {
     /// Parses 32 lower-case hexadecimal digits.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        hex(text).map(Self)
+        let (digits, rest) = hex(text)?;
+        rest.is_empty().then_some(Self(*digits))
     }
 
     pub fn as_str(&self) -> &str {
@@ -60,34 +61,32 @@ fn sole(headers: &HeaderMap) -> Option<&[u8]> {
 
 /// §2.2: `version-trace_id-parent_id-flags`; later versions may have more behind it.
 fn parse(value: &[u8]) -> Option<TraceParent> {
-    let (known, more) = value.split_at_checked(55)?;
-    let mut parts = known.split(|&byte| byte == b'-');
-    let version = any_hex::<2>(parts.next()?)?;
-    let trace_id = TraceId(hex(parts.next()?)?);
-    let parent_id = hex(parts.next()?)?;
-    let flags = any_hex::<2>(parts.next()?)?;
-    let is_whole = parts.next().is_none();
-    let may_have_more = &version != b"00" && more.starts_with(b"-");
-    if !is_whole || &version == b"ff" || !(more.is_empty() || may_have_more) {
+    let (version, rest) = any_hex::<2>(value)?;
+    let (trace_id, rest) = hex(rest.strip_prefix(b"-")?)?;
+    let (parent_id, rest) = hex(rest.strip_prefix(b"-")?)?;
+    let (flags, more) = any_hex::<2>(rest.strip_prefix(b"-")?)?;
+    let may_have_more = version != b"00" && more.starts_with(b"-");
+    if version == b"ff" || !(more.is_empty() || may_have_more) {
         return None;
     }
     let lowest = char::from(*flags.get(1)?).to_digit(16)?;
     Some(TraceParent {
-        trace_id,
-        parent_id,
+        trace_id: TraceId(*trace_id),
+        parent_id: *parent_id,
         sampled: lowest & 1 == 1,
     })
 }
 
-/// An id: not all zero.
-fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    any_hex(text).filter(|digits| *digits != [b'0'; N])
+/// An id, which is not all zero, and what follows it.
+fn hex<const N: usize>(text: &[u8]) -> Option<(&[u8; N], &[u8])> {
+    any_hex(text).filter(|(digits, _)| **digits != [b'0'; N])
 }
 
-fn any_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    let digits: [u8; N] = text.try_into().ok()?;
+/// As many lower-case hexadecimal digits, and what follows them.
+fn any_hex<const N: usize>(text: &[u8]) -> Option<(&[u8; N], &[u8])> {
+    let (digits, rest) = text.split_first_chunk::<N>()?;
     let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    digits.iter().all(is_hex).then_some(digits)
+    digits.iter().all(is_hex).then_some((digits, rest))
 }
 
 #[cfg(test)]

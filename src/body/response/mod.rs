@@ -146,8 +146,8 @@ impl ResponseBody {
     }
 
     /// Ties the end of the request to the end of this body.
-    pub(crate) fn on_end(mut self, on_end: impl OnEnd + 'static) -> Self {
-        self.on_end = Some(Box::new(on_end));
+    pub(crate) fn on_end(mut self, on_end: Box<dyn OnEnd>) -> Self {
+        self.on_end = Some(on_end);
         self
     }
 }

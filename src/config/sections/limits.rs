@@ -14,7 +14,7 @@ pub struct Limits {
     /// one /64) without a valid token so far, default 1000; `None`, written 0, is unbounded.
     #[serde(serialize_with = "zero_for_none")]
     pub unauthenticated_connections_per_address: Option<usize>,
-    /// `requests`: in flight at once, default 1000; others get a 503.
+    /// `requests`: in flight at once, default 2000; others get a 503.
     pub requests: usize,
     /// `header_bytes`: a request's headers, default 64 KiB.
     pub header_bytes: usize,
@@ -56,7 +56,7 @@ impl Default for Limits {
         Self {
             connections: 10_000,
             unauthenticated_connections_per_address: Some(1000),
-            requests: 1000,
+            requests: 2000,
             header_bytes: 64 * 1024,
             uri_bytes: 32 * 1024,
             body_bytes: 2 * 1024 * 1024,

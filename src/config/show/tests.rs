@@ -133,7 +133,7 @@ fn defaults_are_shown() {
     for line in [
         "  address: \"127.0.0.1:8081\"",
         "  foreign_matchers: intersect",
-        "  requests: 1000",
+        "  requests: 2000",
         "  output: log",
         "  sampling: 0",
     ] {

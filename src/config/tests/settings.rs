@@ -123,7 +123,7 @@ fn minimal_config_has_every_default() {
         limits: Limits {
             connections: 10_000,
             unauthenticated_connections_per_address: Some(1000),
-            requests: 1000,
+            requests: 2000,
             header_bytes: 65_536,
             uri_bytes: 32_768,
             body_bytes: 2_097_152,

@@ -23,7 +23,8 @@ pub(super) use self::alertmanager::ChangeOfSilence;
 use self::enforced::UpstreamTarget;
 pub(super) use self::enforced::{
     AlertmanagerAnswer, AlertsPage, Enforced, Filter, GrpcAnswer, MetadataPlan, Origin, OwnTargets,
-    Page, ResponsePlan, SharedTraces, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
+    Page, Parts, ResponsePlan, SharedTraces, TraceOwnership, TracesAnswer, VerifyTraces,
+    WholeAnswer,
 };
 pub(super) use self::input::shown;
 pub(super) use self::traces::TracesToVerify;
@@ -37,10 +38,6 @@ use crate::reason::Reason;
 use crate::telemetry::metrics::Decision;
 
 /// The result of enforcement.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "nearly every request is the large one"
-)]
 pub(super) enum Enforcement {
     One(Enforced),
     /// To be sent to several clusters, in the order of their names.

@@ -10,7 +10,7 @@ use crate::config::settings::{Api, ForeignMatchers};
 use crate::prometheus::form::Form;
 use crate::promql::{self, Agreements, Confined};
 use crate::proxy::enforce::{
-    AlertmanagerAnswer, Enforced, Filter, ResponsePlan, TracesAnswer, shown,
+    AlertmanagerAnswer, Enforced, Filter, Parts, ResponsePlan, TracesAnswer, shown,
 };
 use crate::proxy::rules::Rules;
 use crate::tenancy::{Matchers, TenantScope};
@@ -36,7 +36,12 @@ pub(super) fn show(
     asked: &OriginalParameters,
     enforced: Enforced,
 ) -> Sent {
-    let (upstream, request, plan, _holder) = enforced.into_parts();
+    let Parts {
+        upstream,
+        request,
+        plan,
+        ..
+    } = enforced.into_parts();
     let mut original = asked.0.clone();
     let mut take = |name: &str| {
         let place = original.iter().position(|(known, _)| known == name)?;

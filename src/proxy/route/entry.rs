@@ -31,7 +31,8 @@ pub(in crate::proxy) fn check<B>(
 /// address that ends in a slash makes it `//api/v1/query`.
 pub(in crate::proxy) fn clean<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
     let path = request.uri().path();
-    let is_odd = path.contains("//") || path.contains("/./");
+    let may_be_odd = |pair: &[u8]| matches!(pair, b"//" | b"/.");
+    let is_odd = path.as_bytes().windows(2).any(may_be_odd);
     if !is_odd || headers::is_grpc(request.headers()) {
         return Ok(());
     }

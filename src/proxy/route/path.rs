@@ -132,10 +132,11 @@ fn is_plain_byte(byte: u8) -> bool {
 
 /// No dot segments; no empty segment but a trailing one.
 fn has_plain_segments(path: &str) -> bool {
-    let mut segments = path.split('/').skip(1).peekable();
+    let segments = path.as_bytes().split(|byte| *byte == b'/');
+    let mut segments = segments.skip(1).peekable();
     while let Some(segment) = segments.next() {
         let is_last = segments.peek().is_none();
-        if matches!(segment, "." | "..") || (segment.is_empty() && !is_last) {
+        if matches!(segment, b"." | b"..") || (segment.is_empty() && !is_last) {
             return false;
         }
     }

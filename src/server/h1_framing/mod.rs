@@ -52,13 +52,23 @@ enum State {
     Http2,
 }
 
-/// The line being read: its first bytes, its length and its last byte.
+/// The line being read, as far as earlier reads brought it: its first bytes, its length and its
+/// last byte.
 #[derive(Clone, Copy, Debug)]
 struct Line {
     prefix: [u8; LINE_PREFIX],
     length: usize,
     last: u8,
     has_space: bool,
+}
+
+/// A line that has ended, without its LF. Nearly every line comes in one read, and is not copied.
+#[derive(Clone, Copy)]
+struct WholeLine<'l> {
+    /// Its first bytes.
+    prefix: &'l [u8],
+    length: usize,
+    last: u8,
 }
 
 /// What the headers have declared about the body so far.
@@ -151,45 +161,57 @@ impl FramingChecker {
     /// Reads up to the end of a line, and returns what follows. The bytes begin at offset `at`.
     fn lines<'b>(&mut self, bytes: &'b [u8], at: usize) -> Option<&'b [u8]> {
         let end = memchr::memchr(b'\n', bytes);
-        let (line, rest) = bytes.split_at_checked(end.unwrap_or(bytes.len()))?;
+        let (piece, rest) = bytes.split_at_checked(end.unwrap_or(bytes.len()))?;
         if self.is_in_request_line() {
-            target::note_escapes(line, self.line.has_space, at, &mut self.escapes);
+            target::note_escapes(piece, self.line.has_space, at, &mut self.escapes);
         }
-        self.line.push(line);
         if end.is_none() {
+            self.line.push(piece);
             return Some(rest);
         }
-        if self.line.last != b'\r' {
+        let begun;
+        let line = if self.line.length == 0 {
+            WholeLine::of(piece)
+        } else {
+            self.line.push(piece);
+            begun = std::mem::replace(&mut self.line, Line::new());
+            begun.whole()
+        };
+        if line.last != b'\r' {
             return None;
         }
-        let line = std::mem::replace(&mut self.line, Line::new());
         self.state = match (self.state, line.without_cr()) {
             // Empty lines before a request are ignored (RFC 9112 §2.2).
             (State::Headers, Some([])) if self.headers.lines == 0 => State::Headers,
             (State::Headers, Some([])) => self.end_of_headers(),
-            (State::Headers, _) => self.header_line(&line)?,
+            (State::Headers, _) => self.header_line(line)?,
             (_, Some([])) => self.end_of_message(),
             (state, _) => state,
         };
         rest.get(1..)
     }
 
-    fn header_line(&mut self, line: &Line) -> Option<State> {
+    fn header_line(&mut self, line: WholeLine<'_>) -> Option<State> {
         self.headers.lines += 1;
         if self.headers.lines == 1 {
             let is_preface = self.is_first_request && line.without_cr() == Some(PREFACE_LINE);
             self.is_first_request = false;
-            self.request_line = *line;
+            self.request_line = Line::new();
+            self.request_line.push(line.prefix);
             return Some(if is_preface {
                 State::Http2
             } else {
                 State::Headers
             });
         }
-        let Some(colon) = memchr::memchr(b':', line.prefix()) else {
+        // Most headers are neither of the two by their first letter.
+        if !matches!(line.prefix.first(), Some(b'c' | b'C' | b't' | b'T')) {
+            return Some(State::Headers);
+        }
+        let Some(colon) = memchr::memchr(b':', line.prefix) else {
             return Some(State::Headers);
         };
-        let (name, value) = line.prefix().split_at_checked(colon)?;
+        let (name, value) = line.prefix.split_at_checked(colon)?;
         let is_length = name.eq_ignore_ascii_case(b"content-length");
         let is_coding = name.eq_ignore_ascii_case(b"transfer-encoding");
         if !is_length && !is_coding {
@@ -277,8 +299,27 @@ impl Line {
             .unwrap_or_default()
     }
 
-    /// A whole line that ends in CR, if it is short enough to be in `prefix`.
-    fn without_cr(&self) -> Option<&[u8]> {
+    /// The line, now that it has ended.
+    fn whole(&self) -> WholeLine<'_> {
+        WholeLine {
+            prefix: self.prefix(),
+            length: self.length,
+            last: self.last,
+        }
+    }
+}
+
+impl<'l> WholeLine<'l> {
+    fn of(line: &'l [u8]) -> Self {
+        Self {
+            prefix: line.get(..LINE_PREFIX).unwrap_or(line),
+            length: line.len(),
+            last: line.last().copied().unwrap_or_default(),
+        }
+    }
+
+    /// A line that ends in CR, if it is short enough to be in `prefix`.
+    fn without_cr(&self) -> Option<&'l [u8]> {
         self.prefix.get(..self.length.checked_sub(1)?)
     }
 }

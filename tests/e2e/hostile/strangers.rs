@@ -84,8 +84,8 @@ async fn w5_idle_unauthenticated_connections_do_not_block_others_with_few_descri
 
 #[tokio::test]
 async fn w5_soft_limit_of_open_files_is_raised_to_the_hard_one() {
-    let stage = stage((64, 4000), "limits: {connections: 1000}").await;
-    assert!((stage.metric("process_max_fds ").await - 4000.0).abs() < 0.5);
+    let stage = stage((64, 6000), "limits: {connections: 1000}").await;
+    assert!((stage.metric("process_max_fds ").await - 6000.0).abs() < 0.5);
     assert!((stage.metric("partywall_connections_limit ").await - 1000.0).abs() < 0.5);
     assert!(!stage.proxy.process.log().contains("lowered"));
 }

@@ -30,53 +30,59 @@ use crate::upstream::{Repeat, Upstream};
 /// A request that may be sent. Only enforcement makes one, through an [`UpstreamTarget`], and
 /// [`forward`](crate::proxy::forward::forward) accepts nothing else. Everything that makes one
 /// enforces the rules, except [`unmodified`](crate::proxy::enforce::unmodified).
-pub(in crate::proxy) struct Enforced {
-    upstream: Arc<Upstream>,
-    request: Request<RequestBody>,
-    plan: ResponsePlan,
-    holder: Holder,
+///
+/// On the heap, since many steps return it.
+pub(in crate::proxy) struct Enforced(Box<Parts>);
+
+/// The parts of an [`Enforced`] request, for sending it.
+pub(in crate::proxy) struct Parts {
+    pub(in crate::proxy) upstream: Arc<Upstream>,
+    pub(in crate::proxy) request: Request<RequestBody>,
+    pub(in crate::proxy) plan: ResponsePlan,
+    /// Whose budget the request and its response are charged to.
+    pub(in crate::proxy) holder: Holder,
 }
 
 impl Enforced {
     /// Sets the span that the upstream's own spans are children of.
     pub(in crate::proxy) fn set_traceparent(&mut self, parent: HeaderValue) {
-        self.request.headers_mut().insert("traceparent", parent);
+        self.0.request.headers_mut().insert("traceparent", parent);
     }
 
     /// The timeout for a complete response, where it is buffered and other responses wait for it.
     pub(in crate::proxy) fn whole_within(&self) -> Duration {
-        let timeouts = &self.upstream.settings().timeouts;
+        let timeouts = &self.0.upstream.settings().timeouts;
         timeouts.response_head + timeouts.body_idle
     }
 
     pub(in crate::proxy) fn upstream(&self) -> &Arc<Upstream> {
-        &self.upstream
+        &self.0.upstream
     }
 
     /// The request that would be sent.
     pub(in crate::proxy) fn request(&self) -> &Request<RequestBody> {
-        &self.request
+        &self.0.request
     }
 
     pub(in crate::proxy) fn plan(&self) -> &ResponsePlan {
-        &self.plan
+        &self.0.plan
     }
 
     /// Whose budget the request and its response are charged to.
     pub(in crate::proxy) fn holder(&self) -> &Holder {
-        &self.holder
+        &self.0.holder
     }
 
     /// Whether it may be sent a second time. Requests to the data APIs only read, whatever their
     /// method, except those to Alertmanager. Of what passes through, a GET or HEAD without a body is repeated, as Go's
     /// `http.Transport` does; anything else may be a write.
     pub(in crate::proxy) fn repeat(&self) -> Repeat {
-        let is_safe = match &self.plan {
+        let is_safe = match &self.0.plan {
             ResponsePlan::PassThrough => {
-                matches!(*self.request.method(), Method::GET | Method::HEAD)
-                    && self.request.body().is_end_stream()
+                matches!(*self.0.request.method(), Method::GET | Method::HEAD)
+                    && self.0.request.body().is_end_stream()
             }
-            ResponsePlan::Alertmanager(_) => *self.request.method() == Method::GET,
+            ResponsePlan::Alertmanager(_) => *self.0.request.method() == Method::GET,
             ResponsePlan::AllTenants
             | ResponsePlan::Stream
             | ResponsePlan::Scrub(_)
@@ -88,10 +94,8 @@ impl Enforced {
     }
 
     /// The parts, for sending it.
-    pub(in crate::proxy) fn into_parts(
-        self,
-    ) -> (Arc<Upstream>, Request<RequestBody>, ResponsePlan, Holder) {
-        (self.upstream, self.request, self.plan, self.holder)
+    pub(in crate::proxy) fn into_parts(self) -> Parts {
+        *self.0
     }
 }
 
@@ -234,12 +238,12 @@ impl UpstreamTarget {
         if let Some(token) = &self.token {
             request.headers_mut().insert(AUTHORIZATION, token.clone());
         }
-        Enforced {
+        Enforced(Box::new(Parts {
             upstream: Arc::clone(&self.upstream),
             request,
             plan,
             holder: self.holder.clone(),
-        }
+        }))
     }
 }
 

@@ -150,7 +150,7 @@ fn filter(
     owner: &Arc<TraceOwner>,
     laps: &mut Laps,
 ) -> Result<(), Box<dyn Error>> {
-    let mut filter = JsonFilter::new(stream.api, owner.clone(), ForeignSpans::Redact, HELD);
+    let mut filter = JsonFilter::new(stream.api, owner.clone(), &ForeignSpans::Redact, HELD);
     let mut out = Vec::new();
     let mut kept = 0;
     each(stream, laps, |chunk| {

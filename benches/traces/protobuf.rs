@@ -63,7 +63,7 @@ fn measure(
         effort.rounds,
         [
             &mut |_| {
-                let (owner, redact) = (Arc::clone(&owner), ForeignSpans::Redact);
+                let (owner, redact) = (Arc::clone(&owner), &ForeignSpans::Redact);
                 let mut filter = ProtobufFilter::new(trace.api, owner, redact, usize::MAX);
                 let mut out = Vec::new();
                 for chunk in trace.body.chunks(CHUNK) {

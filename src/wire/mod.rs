@@ -94,7 +94,7 @@ impl<'a> Field<'a> {
         u32::try_from(self.varint()?).map_err(|_| self.of_wrong_type())
     }
 
-    /// A `fixed64`.
+    /// A `fixed64`, or the bits of a `double`.
     pub(crate) fn fixed64(&self) -> Result<u64, Malformed> {
         const WIRE_TYPE: u8 = 1;
         let is_64 = self.encoded.first().is_some_and(|tag| tag & 7 == WIRE_TYPE);
@@ -280,6 +280,14 @@ pub(crate) fn put_uint(out: &mut Vec<u8>, number: u32, value: u64) {
     if value != 0 {
         put_varint(out, u64::from(number) << 3);
         put_varint(out, value);
+    }
+}
+
+/// Appends a `fixed64` field; zero is left out, as proto3 encoders do.
+pub(crate) fn put_fixed64(out: &mut Vec<u8>, number: u32, value: u64) {
+    if value != 0 {
+        put_varint(out, u64::from(number) << 3 | 1);
+        out.extend_from_slice(&value.to_le_bytes());
     }
 }
 

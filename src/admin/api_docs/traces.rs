@@ -83,7 +83,8 @@ fn about(endpoint: &Endpoint) -> About {
         Endpoint::MetricsQuery => ("Metrics of spans, at once", Confined, PIPELINES),
         Endpoint::TraceById { version, .. } => {
             let rule = "Spans of others are left out; a trace without spans of the caller's \
-                        does not exist. `traces.foreign_spans` can refuse shared traces instead.";
+                        does not exist. `traces.foreign_spans` can leave an outline of them, or \
+                        refuse shared traces instead.";
             let summary = match version {
                 Version::V1 => "Trace by id",
                 Version::V2 => "Trace by id, second version",

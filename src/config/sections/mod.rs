@@ -122,7 +122,7 @@ pub(super) fn read(r: &mut Reader<'_>, root: &Field<'_>) -> Read<Settings> {
     };
     let tenancy = section.required(r, "tenancy", |r, field| tenancy::tenancy(r, field, &known));
     let promql = section.optional(r, "promql", promql::promql);
-    let traces = section.optional(r, "traces", traces::traces);
+    let traces = section.optional(r, "traces", |r, field| traces::traces(r, field, &tenancy));
     let upstream_names = match &upstreams {
         Ok(upstreams) => upstreams.names.clone(),
         Err(reported) => Err(*reported),

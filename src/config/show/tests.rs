@@ -68,7 +68,10 @@ tenancy:
     map: {here: us}
   max_tenants: 9
 promql: {foreign_matchers: reject}
-traces: {search_metadata: exact, foreign_spans: deny}
+traces:
+  search_metadata: exact
+  foreign_spans: outline
+  outline_attributes: ["span:name", resource.service.name, "span.#x: y"]
 passthrough: {authentication: none, upstream: tempo}
 limits:
   connections: 1

@@ -297,6 +297,49 @@ fn labels_and_attributes() {
     }
 }
 
+#[test]
+fn outline_shows_no_tenants() {
+    let with = |rest: &str| {
+        let tenancy = "  traces: {attribute: resource.a}\n  and: [{claim: c, traces: {attribute: resource.b}}]\n";
+        message(
+            LABEL,
+            &format!("  metrics: {{label: t}}\n{tenancy}traces: {rest}\n"),
+        )
+    };
+    for (rest, error) in [
+        (
+            "{outline_attributes: [span.x]}",
+            "traces.outline_attributes: is only for `foreign_spans: outline`",
+        ),
+        (
+            "{foreign_spans: deny, outline_attributes: []}",
+            "traces.outline_attributes: is only for `foreign_spans: outline`",
+        ),
+        (
+            "{foreign_spans: outline, outline_attributes: [resource.x, resource.a]}",
+            "traces.outline_attributes[1]: tenants are told apart by this attribute: it would name the other tenants",
+        ),
+        (
+            "{foreign_spans: outline, outline_attributes: [span.b]}",
+            "traces.outline_attributes[0]: tenants are told apart by this attribute: it would name the other tenants",
+        ),
+        (
+            "{foreign_spans: outline, outline_attributes: [span.x, span.x]}",
+            "traces.outline_attributes[1]: is given twice; the first is in line 19",
+        ),
+        (
+            "{foreign_spans: outline, outline_attributes: [service.name]}",
+            "traces.outline_attributes[0]: \"service.name\" is neither an attribute with its place (resource.service.name, scope.…, span.…, event.…) nor one of span:name, span:statusMessage, event:name, scope:name and scope:version",
+        ),
+        (
+            "{foreign_spans: outlines}",
+            "traces.foreign_spans: \"outlines\" is unknown; did you mean `outline`?",
+        ),
+    ] {
+        assert_eq!(with(rest), error);
+    }
+}
+
 /// One cause, one error: a value that could not be read is not reported missing elsewhere.
 #[test]
 fn cache_sizes_fit_their_store() {

@@ -264,7 +264,7 @@ async fn fetch(
     let answered = forward::forward(request, context).await?;
     let mut body = side_body(answered, Format::Protobuf.media_type(), room)?;
     let limit = room.bytes.min(MAX_TRACE_BYTES);
-    let mut filter = ProtobufFilter::new(TraceApi::V1, owner, ForeignSpans::Redact, limit);
+    let mut filter = ProtobufFilter::new(TraceApi::V1, owner, &ForeignSpans::Redact, limit);
     let mut summary = SummaryBuilder::default();
     let (mut own, mut held, mut read) = (Vec::new(), room.budget.share(), 0);
     let wrong = |error: &dyn Display| unreadable(error);

@@ -60,14 +60,14 @@ pub(super) async fn respond(
             let filter = match format {
                 Format::Protobuf => {
                     let limit = room.bytes;
-                    TraceFilter::Protobuf(ProtobufFilter::new(api, owner, foreign, limit))
+                    TraceFilter::Protobuf(ProtobufFilter::new(api, owner, &foreign, limit))
                 }
                 Format::Json => {
                     let undecided = match foreign {
                         ForeignSpans::Redact => room.bytes.min(UNDECIDED_BYTES),
-                        ForeignSpans::Deny => room.bytes,
+                        ForeignSpans::Deny | ForeignSpans::Outline(_) => room.bytes,
                     };
-                    TraceFilter::Json(JsonFilter::new(api, owner, foreign, undecided))
+                    TraceFilter::Json(JsonFilter::new(api, owner, &foreign, undecided))
                 }
             };
             redacted(body, filter, api, format, room).await

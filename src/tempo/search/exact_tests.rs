@@ -32,7 +32,7 @@ fn summaries(piece: usize) -> HashMap<String, Arc<TraceSummary>> {
             .iter()
             .fold(String::new(), |id, byte| format!("{id}{byte:02x}"));
         let foreign = ForeignSpans::Redact;
-        let mut filter = ProtobufFilter::new(TraceApi::V1, Arc::clone(&owner), foreign, 1 << 20);
+        let mut filter = ProtobufFilter::new(TraceApi::V1, Arc::clone(&owner), &foreign, 1 << 20);
         let (mut own, mut builder) = (Vec::new(), SummaryBuilder::default());
         let trace = Bytes::from(trace);
         for chunk in trace.chunks(piece) {

@@ -10,6 +10,8 @@
 //! | protobuf | [`ProtobufFilter`]: one `ResourceSpans` at a time, walking the wire format without decoding |
 //! | JSON | [`JsonFilter`]: chunk by chunk, holding back only what is not decided yet |
 //!
+//! With [`ForeignSpans::Outline`], an [`Outline`] of what is removed takes its place.
+//!
 //! Neither outputs a byte before it knows that something is ours. If nothing is, the answer must
 //! be Tempo's for a trace that it does not have: for v1 a 404 without body or content type, for v2
 //! a 200 with [`NOT_FOUND_V2_PROTOBUF`] or [`NOT_FOUND_V2_JSON`].
@@ -18,14 +20,18 @@
 //! untyped values, by which ownership cannot be decided. So it is never requested.
 
 mod json;
+mod outline;
 mod owner;
 mod protobuf;
 mod summary;
 #[cfg(test)]
 mod testing;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 pub use json::JsonFilter;
+pub use outline::{Outline, Shown};
 pub use owner::TraceOwner;
 pub use protobuf::{ProtobufFilter, trace_is_wholly_ours};
 pub use summary::{ServiceStats, SummaryBuilder, TraceSummary};
@@ -53,12 +59,24 @@ pub enum TraceApi {
 }
 
 /// What to do with a trace that also has spans of other tenants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForeignSpans {
     /// Remove those spans.
     Redact,
+    /// Replace those spans with their outline.
+    Outline(Arc<Outline>),
     /// Hide the whole trace: answer as if it did not exist.
     Deny,
+}
+
+impl ForeignSpans {
+    /// The outline that callers may see who are not this owner.
+    fn outline(&self, owner: &TraceOwner) -> Option<Outline> {
+        match self {
+            Self::Outline(outline) => Some(outline.without_tenants(owner)),
+            Self::Redact | Self::Deny => None,
+        }
+    }
 }
 
 /// The result of filtering a whole answer.

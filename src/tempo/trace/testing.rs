@@ -39,7 +39,7 @@ pub(super) fn redact_in_pieces(
     size: usize,
     api: TraceApi,
     owner: &TraceOwner,
-    foreign: ForeignSpans,
+    foreign: &ForeignSpans,
 ) -> Result<Redacted, TraceError> {
     let mut filter = ProtobufFilter::new(api, owner.clone().into(), foreign, 1 << 20);
     let mut out = Vec::new();
@@ -63,7 +63,7 @@ pub(super) fn redact_protobuf(
     body: &Bytes,
     api: TraceApi,
     owner: &TraceOwner,
-    foreign: ForeignSpans,
+    foreign: &ForeignSpans,
 ) -> Result<Redacted, TraceError> {
     redact_in_pieces(body, body.len().max(1), api, owner, foreign)
 }

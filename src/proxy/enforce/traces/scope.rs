@@ -76,7 +76,7 @@ impl Confined {
             predicate,
             attributes: attributes.into(),
             metadata: settings.traces.search_metadata,
-            foreign_spans: settings.traces.foreign_spans,
+            foreign_spans: settings.traces.foreign_spans.clone(),
             max_bytes: settings.limits.query_bytes.saturating_mul(2),
         })
     }
@@ -180,7 +180,7 @@ impl Confined {
         Ok(TracesAnswer::Trace {
             owner: Arc::new(self.owner()?),
             api,
-            foreign: self.foreign_spans,
+            foreign: self.foreign_spans.clone(),
             format,
         })
     }

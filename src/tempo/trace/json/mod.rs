@@ -5,7 +5,9 @@
 //! (`pkg/tempopb/trace_utils.go`, `modules/frontend/combiner` of Tempo). A resource comes before
 //! its spans, so that little has to be held back; other orders are understood too.
 
+mod outline;
 mod output;
+mod reader;
 mod resource;
 mod scalar;
 mod scan;
@@ -19,7 +21,7 @@ use self::output::Output;
 use self::scan::{Event, Scanner};
 use self::text::string_equals;
 use super::owner::Verdicts;
-use super::{ForeignSpans, Outcome, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
+use super::{ForeignSpans, Outcome, Outline, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
 
 /// Redacts a trace that Tempo answers as `application/json`, chunk by chunk.
 ///
@@ -34,6 +36,8 @@ pub struct JsonFilter {
     scanner: Scanner,
     api: TraceApi,
     owner: Arc<TraceOwner>,
+    /// What is shown of foreign elements.
+    outline: Option<Outline>,
     limit: usize,
     /// The current member of a v2 answer.
     member: Member,
@@ -67,10 +71,13 @@ enum Element {
     None,
     Undecided(Undecided),
     Ours,
+    /// Foreign, and buffered for its outline.
+    Outlined(Undecided),
+    /// Foreign, and skipped.
     Foreign,
 }
 
-/// A `ResourceSpans` whose resource is not complete yet.
+/// A `ResourceSpans` that is buffered: until its resource is complete, or for its outline.
 struct Undecided {
     /// Its text in earlier chunks.
     text: Vec<u8>,
@@ -92,11 +99,19 @@ impl JsonFilter {
     ///
     /// At most `limit` bytes are held back: of a `ResourceSpans` up to the end of its resource (one
     /// whose resource ends later is foreign), and with [`ForeignSpans::Deny`] of the whole answer
-    /// (a longer one is [`TraceError::TooLarge`]).
-    pub fn new(api: TraceApi, owner: Arc<TraceOwner>, foreign: ForeignSpans, limit: usize) -> Self {
+    /// (a longer one is [`TraceError::TooLarge`]). With [`ForeignSpans::Outline`], of a foreign
+    /// `ResourceSpans` and of the outlines before the first that is ours; a longer one is left out, and
+    /// so are longer outlines.
+    pub fn new(
+        api: TraceApi,
+        owner: Arc<TraceOwner>,
+        foreign: &ForeignSpans,
+        limit: usize,
+    ) -> Self {
         Self {
             scanner: Scanner::new(members_of_trace(api) + 2),
             api,
+            outline: foreign.outline(&owner),
             owner,
             limit,
             member: Member::Other,
@@ -125,10 +140,11 @@ impl JsonFilter {
             }
         }
         self.output.flush(chunk, out)?;
-        if let Element::Undecided(undecided) = &mut self.element {
-            undecided.hold(chunk);
-            if undecided.length(0) > self.limit {
-                self.element_is_foreign();
+        if let Element::Undecided(held) | Element::Outlined(held) = &mut self.element {
+            held.hold(chunk);
+            if held.length(0) > self.limit {
+                self.element = Element::Foreign;
+                self.leave_out();
             }
         }
         Ok(())
@@ -137,7 +153,7 @@ impl JsonFilter {
     /// The number of bytes held back in memory.
     pub fn held_bytes(&self) -> usize {
         let undecided = match &self.element {
-            Element::Undecided(undecided) => undecided.text.capacity(),
+            Element::Undecided(held) | Element::Outlined(held) => held.text.capacity(),
             Element::None | Element::Ours | Element::Foreign => 0,
         };
         undecided + self.output.held_bytes()
@@ -186,7 +202,7 @@ impl JsonFilter {
             match &mut self.element {
                 Element::Undecided(undecided) => undecided.resource = Resource::Named,
                 Element::Ours => return Err(self.scanner.malformed("a second resource", at)),
-                Element::Foreign | Element::None => {}
+                Element::Outlined(_) | Element::Foreign | Element::None => {}
             }
         } else if depth == 1 && self.api == TraceApi::V2 {
             self.member = if is("trace") {
@@ -262,12 +278,14 @@ impl JsonFilter {
                 }
             }
             List::Inside(_) if depth == trace + 1 => {
-                match self.element {
+                match std::mem::replace(&mut self.element, Element::None) {
                     Element::Ours => self.output.end(at)?,
-                    Element::Undecided(_) => self.leave_out(),
+                    Element::Undecided(mut held) | Element::Outlined(mut held) => {
+                        self.leave_out();
+                        self.put_outline(held.read(0, chunk, at), chunk, out)?;
+                    }
                     Element::Foreign | Element::None => {}
                 }
-                self.element = Element::None;
             }
             List::Named(_) | List::Inside(_) if depth == trace => self.list = List::After,
             _ if depth == 1 && self.member == Member::Status => {
@@ -281,8 +299,30 @@ impl JsonFilter {
     }
 
     fn element_is_foreign(&mut self) {
-        self.element = Element::Foreign;
+        self.element = match std::mem::replace(&mut self.element, Element::Foreign) {
+            Element::Undecided(held) if self.outline.is_some() => Element::Outlined(held),
+            _ => Element::Foreign,
+        };
         self.leave_out();
+    }
+
+    /// Outputs the outline of a foreign element with this text.
+    fn put_outline(
+        &mut self,
+        element: &[u8],
+        chunk: &Bytes,
+        out: &mut Vec<Bytes>,
+    ) -> Result<(), TraceError> {
+        let Some(outline) = &self.outline else {
+            return Ok(());
+        };
+        if element.len() <= self.limit
+            && let Some(spans) = outline::resource_spans(element, outline)
+            && !self.output.insert(spans, chunk, out)?
+        {
+            self.outline = None;
+        }
+        Ok(())
     }
 
     /// Records that part of the trace is not ours.

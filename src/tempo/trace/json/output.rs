@@ -12,6 +12,9 @@ pub(super) struct Output {
     /// is open.
     run: Option<Run>,
     hold: Option<Hold>,
+    /// Outlines that wait for the first element that is ours, each with a comma behind it.
+    outlines: Vec<u8>,
+    limit: usize,
 }
 
 struct Run {
@@ -27,8 +30,8 @@ struct Hold {
 }
 
 impl Output {
-    pub(super) fn new(foreign: ForeignSpans, limit: usize) -> Self {
-        let hold = (foreign == ForeignSpans::Deny).then(|| Hold {
+    pub(super) fn new(foreign: &ForeignSpans, limit: usize) -> Self {
+        let hold = (*foreign == ForeignSpans::Deny).then(|| Hold {
             text: Vec::new(),
             limit,
             denied: false,
@@ -37,11 +40,14 @@ impl Output {
             started: false,
             run: None,
             hold,
+            outlines: Vec::new(),
+            limit,
         }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.hold.as_ref().map_or(0, |hold| hold.text.capacity())
+        let hold = self.hold.as_ref().map_or(0, |hold| hold.text.capacity());
+        hold + self.outlines.capacity()
     }
 
     pub(super) fn leave_out(&mut self) {
@@ -77,9 +83,34 @@ impl Output {
         };
         self.put(before, out)?;
         self.started = true;
+        let outlines = std::mem::take(&mut self.outlines);
+        self.put(outlines.into(), out)?;
         self.put(text.into(), out)?;
         self.run = Some(Run { start, end: None });
         Ok(())
+    }
+
+    /// Outputs an outline; before the first element that is ours, it is held back. `false` if there
+    /// are too many to be held: those before it are left out then.
+    pub(super) fn insert(
+        &mut self,
+        outline: Vec<u8>,
+        chunk: &Bytes,
+        out: &mut Vec<Bytes>,
+    ) -> Result<bool, TraceError> {
+        if self.started {
+            self.flush(chunk, out)?;
+            self.put(Bytes::from_static(b","), out)?;
+            self.put(outline.into(), out)?;
+            return Ok(true);
+        }
+        if self.outlines.len() + outline.len() >= self.limit {
+            self.outlines = Vec::new();
+            return Ok(false);
+        }
+        self.outlines.extend_from_slice(&outline);
+        self.outlines.push(b',');
+        Ok(true)
     }
 
     /// Ends the current element before `at`.

@@ -33,7 +33,7 @@ fn redact_as(
     api: TraceApi,
     owner: &TraceOwner,
 ) -> Result<(Outcome, Vec<u8>), TraceError> {
-    let new = || JsonFilter::new(api, Arc::new(owner.clone()), ForeignSpans::Redact, LIMIT);
+    let new = || JsonFilter::new(api, Arc::new(owner.clone()), &ForeignSpans::Redact, LIMIT);
     let whole = filter(new(), cut(text, usize::MAX));
     for chunk in [1, 7, 64] {
         let parts = filter(new(), cut(text, chunk));
@@ -47,7 +47,7 @@ fn redact(text: &[u8], api: TraceApi, names: &[&str]) -> Result<(Outcome, Vec<u8
 }
 
 fn deny(text: &[u8], api: TraceApi, limit: usize) -> Result<(Outcome, Vec<u8>), TraceError> {
-    let new = || JsonFilter::new(api, Arc::new(owner(&["A"])), ForeignSpans::Deny, limit);
+    let new = || JsonFilter::new(api, Arc::new(owner(&["A"])), &ForeignSpans::Deny, limit);
     let whole = filter(new(), cut(text, usize::MAX));
     for chunk in [1, 7, 64] {
         assert_eq!(whole, filter(new(), cut(text, chunk)));
@@ -175,7 +175,7 @@ fn json_and_protobuf_of_a_recorded_trace_are_redacted_alike() {
         let json = std::fs::read(json).unwrap();
         for names in [&["A"][..], &["B"], &["A", "B"]] {
             let protobuf =
-                match redact_protobuf(&body, TraceApi::V1, &owner(names), ForeignSpans::Redact) {
+                match redact_protobuf(&body, TraceApi::V1, &owner(names), &ForeignSpans::Redact) {
                     Ok(Redacted::Nothing) => Outcome::Nothing,
                     Ok(Redacted::Kept { all, .. }) => Outcome::Kept { all },
                     Err(error) => panic!("{error}"),
@@ -435,7 +435,7 @@ fn resource_beyond_the_limit_is_foreign_in_any_chunking() {
         let answer = one(&format!("{},{mine}", element(padding)));
         for chunk in [1000, LIMIT, usize::MAX] {
             let owner = Arc::new(owner(&["A"]));
-            let new = JsonFilter::new(TraceApi::V1, owner, ForeignSpans::Redact, LIMIT);
+            let new = JsonFilter::new(TraceApi::V1, owner, &ForeignSpans::Redact, LIMIT);
             let (outcome, text) = filter(new, cut(answer.as_bytes(), chunk)).unwrap();
             assert_eq!(outcome, Outcome::Kept { all: kept });
             assert_eq!(
@@ -474,7 +474,7 @@ fn nothing_is_output_before_the_first_own_element_and_little_is_held_after() {
     let mut filter = JsonFilter::new(
         TraceApi::V1,
         Arc::new(owner(&["A"])),
-        ForeignSpans::Redact,
+        &ForeignSpans::Redact,
         LIMIT,
     );
     let mut out = Vec::new();
@@ -564,7 +564,7 @@ proptest! {
         }
         let new = || {
             let owner = Arc::new(owner.clone());
-            JsonFilter::new(TraceApi::V1, owner, ForeignSpans::Redact, LIMIT)
+            JsonFilter::new(TraceApi::V1, owner, &ForeignSpans::Redact, LIMIT)
         };
         let redacted = filter(new(), cut(&text, usize::MAX));
         prop_assert_eq!(&redacted, &filter(new(), cut(&text, chunk)));

@@ -16,13 +16,16 @@ pub(super) fn string_equals(raw: &[u8], text: &str) -> Option<bool> {
 /// UTF-8, half a surrogate pair, or the replacement character, which Go writes for every byte that
 /// is not UTF-8.
 pub(super) fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
-    let text = if raw.contains(&b'\\') {
+    decode(raw).filter(|text| !text.contains(char::REPLACEMENT_CHARACTER))
+}
+
+/// The same for a string that is only shown; its replacement characters are its value.
+pub(super) fn decode(raw: &[u8]) -> Option<Cow<'_, str>> {
+    if raw.contains(&b'\\') {
         let quoted = [b"\"", raw, b"\""].concat();
-        Cow::Owned(serde_json::from_slice::<String>(&quoted).ok()?)
-    } else {
-        Cow::Borrowed(std::str::from_utf8(raw).ok()?)
-    };
-    (!text.contains(char::REPLACEMENT_CHARACTER)).then_some(text)
+        return Some(Cow::Owned(serde_json::from_slice(&quoted).ok()?));
+    }
+    std::str::from_utf8(raw).ok().map(Cow::Borrowed)
 }
 
 #[cfg(test)]

@@ -8,9 +8,14 @@
 //! arrives. (A message field may be sent in several parts, which decoders have to merge. protobuf.js
 //! takes the last part instead, so its clients would lose spans.)
 //!
+//! Outlines of foreign parts stand where the parts stood. Those before the first part of ours are held
+//! until it comes. They never make an answer fail: if what is held gets too long, they are left out.
+//!
 //! Field numbers: `pkg/tempopb/tempo.proto` of Tempo, and the messages of
 //! `opentelemetry/proto/{trace,resource,common}/v1` it contains.
 
+mod held;
+mod outline;
 mod resource;
 
 use std::ops::Range;
@@ -18,8 +23,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::held::Held;
 use super::owner::Verdicts;
-use super::{ForeignSpans, Outcome, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
+use super::{ForeignSpans, Outcome, Outline, PARTIAL_MESSAGE, TraceApi, TraceError, TraceOwner};
 use crate::wire::{self, Head, Kind, Message, malformed, put_bytes, put_bytes_head, put_uint};
 
 /// Redacts a trace that Tempo answers as `application/protobuf`, chunk by chunk.
@@ -30,7 +36,9 @@ pub struct ProtobufFilter {
     api: TraceApi,
     owner: Arc<TraceOwner>,
     foreign: ForeignSpans,
-    /// The most bytes that are held back.
+    /// What is shown of foreign parts, if anything is, and still fits.
+    outline: Option<Outline>,
+    /// The most bytes of one part.
     limit: usize,
     verdicts: Verdicts,
     level: Level,
@@ -40,8 +48,8 @@ pub struct ProtobufFilter {
     skip: usize,
     /// The start of a field that goes on in the next chunk.
     unfinished: Vec<u8>,
-    /// What is ours and waits for the end, behind room for what comes before it.
-    kept: Vec<u8>,
+    /// What waits: for the end; or outlines for the first part that is ours.
+    held: Held,
     /// Whether anything is kept: not where only the outcome matters.
     keeps: bool,
     has_trace: bool,
@@ -75,22 +83,22 @@ const MESSAGE: u32 = 4;
 /// Of a `Trace`.
 const RESOURCE_SPANS: u32 = 1;
 
-/// Enough for the head of the trace, whose length is known last.
-const HEAD_BYTES: usize = 12;
-
-/// Enough for that, and for what comes behind the trace.
-const TAIL_BYTES: usize = 64;
-
 impl ProtobufFilter {
     /// A filter for one answer.
     ///
     /// `limit`, in bytes, is the most that is held back: of one `ResourceSpans`; of all that is ours
     /// where that waits for the end, as it does in v2 and with [`ForeignSpans::Deny`].
-    pub fn new(api: TraceApi, owner: Arc<TraceOwner>, foreign: ForeignSpans, limit: usize) -> Self {
+    pub fn new(
+        api: TraceApi,
+        owner: Arc<TraceOwner>,
+        foreign: &ForeignSpans,
+        limit: usize,
+    ) -> Self {
         Self {
             api,
+            foreign: foreign.clone(),
+            outline: foreign.outline(&owner),
             owner,
-            foreign,
             limit,
             verdicts: Verdicts::default(),
             level: match api {
@@ -100,7 +108,7 @@ impl ProtobufFilter {
             at: 0,
             skip: 0,
             unfinished: Vec::new(),
-            kept: Vec::new(),
+            held: Held::new(limit),
             keeps: true,
             has_trace: api == TraceApi::V1,
             is_partial: false,
@@ -133,12 +141,22 @@ impl ProtobufFilter {
             };
             let end = chunk.len() - rest.len();
             let is_ours = self.is_ours(&field)?;
-            self.at += field.len();
             if !is_ours {
                 self.found.foreign = true;
+                if self.outline.is_some()
+                    && let Some(outline) = self.outline_of(&field)?
+                {
+                    put(out, chunk, std::mem::replace(&mut run, 0..0));
+                    out.push(outline);
+                }
+                self.at += field.len();
                 continue;
             }
-            self.found.ours = true;
+            self.at += field.len();
+            let is_first = !std::mem::replace(&mut self.found.ours, true);
+            if is_first && !self.waits() && self.held.len() > 0 {
+                out.push(self.held.take(&[], &[]));
+            }
             if self.waits() {
                 self.keep(&field)?;
             } else if began_before {
@@ -156,7 +174,7 @@ impl ProtobufFilter {
 
     /// What of the answer is held back in memory.
     pub fn held_bytes(&self) -> usize {
-        self.kept.len() + self.unfinished.capacity()
+        self.held.len() + self.unfinished.capacity()
     }
 
     /// Ends the answer.
@@ -272,9 +290,7 @@ impl ProtobufFilter {
                 let end = self.at.saturating_add(head.whole());
                 self.level = Level::Trace(Some(end));
                 if self.keeps {
-                    // Memory that nothing is written to takes none.
-                    self.kept
-                        .reserve_exact(length.min(self.limit).saturating_add(TAIL_BYTES));
+                    self.held.reserve(length);
                 }
                 self.pass_over(head.length);
             }
@@ -295,57 +311,64 @@ impl ProtobufFilter {
 
     /// Whether a field that is a `ResourceSpans` is ours.
     fn is_ours(&mut self, field: &Bytes) -> Result<bool, TraceError> {
+        match self.message(field)? {
+            Some(spans) => resource::is_of_ours(spans, &self.owner, &mut self.verdicts),
+            None => Ok(false),
+        }
+    }
+
+    fn message<'a>(&self, field: &'a Bytes) -> Result<Option<Message<'a>>, TraceError> {
         let Some(Head {
             kind: Kind::Bytes(_),
             length,
             ..
         }) = wire::head(field, self.at)?
         else {
-            return Ok(false);
+            return Ok(None);
         };
-        let spans = Message {
+        Ok(Some(Message {
             bytes: field.get(length..).unwrap_or_default(),
             at: self.at + length,
+        }))
+    }
+
+    /// What is shown of a field that is a foreign `ResourceSpans`, if it may be sent now.
+    fn outline_of(&mut self, field: &Bytes) -> Result<Option<Bytes>, TraceError> {
+        let (Some(outline), Some(spans)) = (&self.outline, self.message(field)?) else {
+            return Ok(None);
         };
-        resource::is_of_ours(spans, &self.owner, &mut self.verdicts)
+        let field = outline::field(RESOURCE_SPANS, spans, outline);
+        if self.found.ours && !self.waits() {
+            return Ok(Some(field.into()));
+        }
+        if !self.held.push_outline(&field) {
+            self.outline = None;
+        }
+        Ok(None)
     }
 
     fn keep(&mut self, field: &[u8]) -> Result<(), TraceError> {
         // One foreign part hides all of it.
         if !self.keeps || (self.found.foreign && self.foreign == ForeignSpans::Deny) {
-            self.kept = Vec::new();
+            self.held.clear();
             return Ok(());
         }
-        if self.kept.is_empty() {
-            self.kept.resize(HEAD_BYTES, 0);
-        }
-        if self.kept.len() + field.len() > self.limit.saturating_add(HEAD_BYTES) {
-            return Err(TraceError::TooLarge { limit: self.limit });
-        }
-        self.kept.extend_from_slice(field);
-        Ok(())
+        self.held.push(field)
     }
 
-    /// All that was kept, with what comes before and after it in such an answer: empty metrics, and
+    /// All that was held, with what comes before and behind it in such an answer: empty metrics, and
     /// whether it is incomplete.
     fn whole(&mut self) -> Bytes {
-        let mut whole = std::mem::take(&mut self.kept);
-        let mut head = Vec::new();
+        let (mut before, mut behind) = (Vec::new(), Vec::new());
         if self.api == TraceApi::V2 {
-            put_bytes_head(&mut head, TRACE, whole.len().saturating_sub(HEAD_BYTES));
-            put_bytes(&mut whole, METRICS, &[]);
+            put_bytes_head(&mut before, TRACE, self.held.fields());
+            put_bytes(&mut behind, METRICS, &[]);
             if self.is_partial {
-                put_uint(&mut whole, STATUS, 1);
-                put_bytes(&mut whole, MESSAGE, PARTIAL_MESSAGE.as_bytes());
+                put_uint(&mut behind, STATUS, 1);
+                put_bytes(&mut behind, MESSAGE, PARTIAL_MESSAGE.as_bytes());
             }
         }
-        let start = HEAD_BYTES.saturating_sub(head.len());
-        for (place, byte) in whole.iter_mut().skip(start).zip(head) {
-            *place = byte;
-        }
-        let mut whole = Bytes::from(whole);
-        drop(whole.split_to(start.min(whole.len())));
-        whole
+        self.held.take(&before, &behind)
     }
 }
 
@@ -364,9 +387,10 @@ pub fn trace_is_wholly_ours(
     api: TraceApi,
     owner: &TraceOwner,
 ) -> Result<bool, TraceError> {
+    let owner = Arc::new(owner.clone());
     let mut filter = ProtobufFilter {
         keeps: false,
-        ..ProtobufFilter::new(api, Arc::new(owner.clone()), ForeignSpans::Deny, usize::MAX)
+        ..ProtobufFilter::new(api, owner, &ForeignSpans::Deny, usize::MAX)
     };
     filter.push(body, &mut Vec::new())?;
     let outcome = filter.finish(&mut Vec::new())?;

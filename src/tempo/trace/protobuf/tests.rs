@@ -10,7 +10,7 @@ use crate::tempo::trace::testing::{
 };
 
 fn redact(body: &Bytes, api: TraceApi, names: &[&str]) -> Redacted {
-    redact_protobuf(body, api, &owner(names), ForeignSpans::Redact).unwrap()
+    redact_protobuf(body, api, &owner(names), &ForeignSpans::Redact).unwrap()
 }
 
 /// The new body in one piece; empty if nothing is ours.
@@ -80,7 +80,7 @@ fn recorded_mixed_trace_loses_the_other_tenant() {
         assert!(memchr::memmem::find(&text, b"A-greatgrandchild").is_some());
         assert!(!trace_is_wholly_ours(&body, api, &owner(&["A"])).unwrap());
         assert!(trace_is_wholly_ours(&body, api, &owner(&["A", "B"])).unwrap());
-        let denied = redact_protobuf(&body, api, &owner(&["A"]), ForeignSpans::Deny);
+        let denied = redact_protobuf(&body, api, &owner(&["A"]), &ForeignSpans::Deny);
         assert_eq!(denied, Ok(Redacted::Nothing));
     }
 }
@@ -298,7 +298,7 @@ fn malformed_answers_are_errors() {
             field(1, &field(1, b"\x0a\x05")),
         ),
     ] {
-        let answer = redact_protobuf(&body.into(), api, &owner(&["A"]), ForeignSpans::Redact);
+        let answer = redact_protobuf(&body.into(), api, &owner(&["A"]), &ForeignSpans::Redact);
         assert!(matches!(answer, Err(TraceError::Protobuf { .. })), "{what}");
     }
 }
@@ -315,7 +315,7 @@ fn bare_trace_is_forwarded_at_once_and_uncopied() {
     let (mine, theirs) = (spans("A"), spans("B"));
     let body: Bytes = [&mine[..], &mine, &theirs, &mine].concat().into();
     let owner = Arc::new(owner(&["A"]));
-    let filter = || ProtobufFilter::new(TraceApi::V1, owner.clone(), ForeignSpans::Redact, 1000);
+    let filter = || ProtobufFilter::new(TraceApi::V1, owner.clone(), &ForeignSpans::Redact, 1000);
     let mut out = Vec::new();
     let mut whole = filter();
     whole.push(&body, &mut out).unwrap();
@@ -341,7 +341,7 @@ fn what_is_held_back_is_bounded() {
         filter.push(&body.into(), &mut Vec::new())
     };
     let too_large = Err(TraceError::TooLarge { limit });
-    let (redact, deny) = (ForeignSpans::Redact, ForeignSpans::Deny);
+    let (redact, deny) = (&ForeignSpans::Redact, &ForeignSpans::Deny);
     assert_eq!(held(TraceApi::V1, redact, mine.repeat(3)), Ok(()));
     assert_eq!(held(TraceApi::V1, deny, mine.repeat(2)), too_large);
     assert_eq!(held(TraceApi::V2, redact, field(1, &mine)), Ok(()));
@@ -378,7 +378,7 @@ proptest! {
                 body[place] = byte;
             }
             let body = Bytes::from(body);
-            for foreign in [ForeignSpans::Redact, ForeignSpans::Deny] {
+            for foreign in [&ForeignSpans::Redact, &ForeignSpans::Deny] {
                 let whole = redact_protobuf(&body, api, &owner, foreign);
                 let cut = redact_in_pieces(&body, size, api, &owner, foreign);
                 match (whole, cut) {
@@ -407,13 +407,13 @@ proptest! {
             (TraceApi::V1, trace.encode_to_vec())
         };
         let body = Bytes::from(body);
-        let redacted = redact_protobuf(&body, api, &owner, ForeignSpans::Redact).unwrap();
+        let redacted = redact_protobuf(&body, api, &owner, &ForeignSpans::Redact).unwrap();
         prop_assert_eq!(spans_of(&whole(&redacted), api), ours.clone());
         match &redacted {
             Redacted::Nothing => prop_assert!(ours.is_empty()),
             Redacted::Kept { all, .. } => prop_assert_eq!(*all, whole_trace),
         }
-        let denied = redact_protobuf(&body, api, &owner, ForeignSpans::Deny).unwrap();
+        let denied = redact_protobuf(&body, api, &owner, &ForeignSpans::Deny).unwrap();
         prop_assert_eq!(denied, if whole_trace { redacted } else { Redacted::Nothing });
     }
 
@@ -430,7 +430,7 @@ proptest! {
             body[place] = byte;
         }
         for api in [TraceApi::V1, TraceApi::V2] {
-            let answer = redact_protobuf(&body.clone().into(), api, &owner, ForeignSpans::Redact);
+            let answer = redact_protobuf(&body.clone().into(), api, &owner, &ForeignSpans::Redact);
             if let Ok(redacted) = answer
                 && let Ok(trace) = TracesData::decode(whole(&redacted))
                 && api == TraceApi::V1
@@ -446,7 +446,7 @@ proptest! {
     fn arbitrary_bytes_do_not_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let body = Bytes::from(body);
         for api in [TraceApi::V1, TraceApi::V2] {
-            let _ = redact_protobuf(&body, api, &owner(&["A"]), ForeignSpans::Redact);
+            let _ = redact_protobuf(&body, api, &owner(&["A"]), &ForeignSpans::Redact);
         }
     }
 }

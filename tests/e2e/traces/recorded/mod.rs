@@ -4,6 +4,7 @@
 mod exact;
 mod grpc;
 mod org_id;
+mod outlined;
 mod refused;
 mod sent;
 mod shown;

@@ -91,7 +91,7 @@ async fn ownership_query_covers_the_pages_traces_and_range() {
     assert_eq!(ownership_queries[0].header("authorization"), None);
 }
 
-/// T15: values of a whole trace's root are those of the tenant's own root spans.
+/// T16: values of a whole trace's root are those of the tenant's own root spans.
 #[tokio::test]
 async fn values_of_roots_are_looked_for_among_the_tenants_root_spans() {
     let door = Door::open().await;

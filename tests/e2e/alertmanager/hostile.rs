@@ -403,7 +403,7 @@ async fn m7_all_other_paths_are_closed_and_data_needs_a_token() {
 
 /// What is read of a body takes more memory than the body, and is charged too.
 #[tokio::test]
-async fn m8_posts_are_read_within_the_byte_budget() {
+async fn m9_posts_are_read_within_the_byte_budget() {
     let recorder = Upstream::start().await;
     let mut setup = setup_of(&recorder.url);
     setup.rest = "limits: {buffered_bytes: 1MiB}\n".to_owned();

@@ -259,7 +259,7 @@ async fn the_effective_config_is_shown_without_secrets() {
     for line in [
         "      bearer_token: \"***\"",
         "      hmac_secret: \"***\"",
-        "  requests: 1000",
+        "  requests: 2000",
         "  poll_interval: 100ms",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} in\n{text}");
@@ -298,7 +298,7 @@ async fn the_effective_config_is_shown_without_secrets() {
     })
     .await;
     let text = rig.admin_get("/-/config").await.text();
-    assert!(text.contains("  requests: 1000\n"), "{text}");
+    assert!(text.contains("  requests: 2000\n"), "{text}");
     let comments = text
         .lines()
         .take_while(|line| line.starts_with('#'))

@@ -1,10 +1,10 @@
 //! Alerts: which are shown, alone and in groups, and what is forwarded of those that are posted.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::posted::{self, PostError};
+use super::posted::{self, PostError, Text, Texts};
 use crate::prometheus::Unreadable;
 use crate::prometheus::json::{self, Object, ObjectWriter, Raw};
 use crate::tenancy::Matchers;
@@ -234,58 +234,79 @@ fn copy(writer: &mut ObjectWriter<'_>, object: &Object<'_>, keys: &[&str]) {
 /// `postableAlert`.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Alert {
-    labels: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    annotations: Option<BTreeMap<String, String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    starts_at: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ends_at: Option<String>,
+struct Alert<'b> {
+    #[serde(borrow)]
+    labels: Texts<'b>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    annotations: Option<Texts<'b>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    starts_at: Option<Text<'b>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    ends_at: Option<Text<'b>>,
     #[serde(
+        borrow,
         default,
         rename = "generatorURL",
         skip_serializing_if = "Option::is_none"
     )]
-    generator_url: Option<String>,
+    generator_url: Option<Text<'b>>,
 }
 
 /// Confines posted alerts: each has to carry the caller's tenants. A private store takes an alert
 /// without a tenant, so the label is added where it can be but one; an empty one counts as missing,
 /// since Alertmanager removes it. An alert is known by its labels, so none of another tenant can be
-/// overwritten.
+/// overwritten. The alerts are read one after the other.
 ///
 /// # Errors
-/// When one of the alerts is another tenant's, or may be. Then none is forwarded.
-pub fn confine(body: &[u8], tenants: &Matchers) -> Result<Vec<u8>, PostError> {
-    let mut alerts: Vec<Alert> = posted::read(body, posted::are_objects)?;
-    for (at, alert) in alerts.iter_mut().enumerate() {
-        let number = at + 1;
-        if alert.labels.values().all(String::is_empty) {
-            return Err(PostError::Invalid("at least one label pair required"));
+/// When one of the alerts is another tenant's, or may be. Then none is forwarded. When the result has
+/// more than `max_bytes`.
+pub fn confine(body: &[u8], tenants: &Matchers, max_bytes: usize) -> Result<Vec<u8>, PostError> {
+    let mut out = vec![b'['];
+    let mut number = 0;
+    posted::read_each(body, |mut alert: Alert<'_>| {
+        number += 1;
+        make_own(&mut alert, number, tenants)?;
+        if number > 1 {
+            out.push(b',');
         }
-        for tenant in tenants.iter() {
-            let label = tenant.label();
-            match alert.labels.get(label).filter(|value| !value.is_empty()) {
-                Some(value) if tenant.tenants().contains(value) => {}
-                Some(_) => {
+        posted::written(&mut out, &alert)?;
+        if out.len() < max_bytes {
+            return Ok(());
+        }
+        Err(PostError::TooLong { limit: max_bytes })
+    })?;
+    out.push(b']');
+    Ok(out)
+}
+
+/// Makes a posted alert, of this number in its body, the tenants'.
+fn make_own<'b>(
+    alert: &mut Alert<'b>,
+    number: usize,
+    tenants: &'b Matchers,
+) -> Result<(), PostError> {
+    if alert.labels.values().all(str::is_empty) {
+        return Err(PostError::Invalid("at least one label pair required"));
+    }
+    for tenant in tenants.iter() {
+        let label = tenant.label();
+        match alert.labels.get(label).filter(|value| !value.is_empty()) {
+            Some(value) if tenant.tenants().contains(value) => {}
+            Some(_) => {
+                let label = label.into();
+                return Err(PostError::ForeignAlert { number, label });
+            }
+            None => {
+                let mut all = tenant.tenants().iter();
+                let (Some(only), None) = (all.next(), all.next()) else {
                     let label = label.into();
-                    return Err(PostError::ForeignAlert { number, label });
-                }
-                None => {
-                    let mut all = tenant.tenants().iter();
-                    let (Some(only), None) = (all.next(), all.next()) else {
-                        let label = label.into();
-                        return Err(PostError::NoTenant { number, label });
-                    };
-                    alert
-                        .labels
-                        .insert(label.to_owned(), only.as_str().to_owned());
-                }
+                    return Err(PostError::NoTenant { number, label });
+                };
+                alert.labels.set(label, only.as_str());
             }
         }
     }
-    posted::written(&alerts)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -295,6 +316,8 @@ mod tests {
 
     use super::super::testing::{matcher, matchers};
     use super::*;
+
+    const MAX: usize = 10_000;
 
     fn of(value: &[u8]) -> Value {
         serde_json::from_slice(value).unwrap()
@@ -391,7 +414,7 @@ mod tests {
     fn posted_alert_must_be_own_and_a_missing_tenant_is_added_if_there_is_one() {
         let post = |labels: Value, tenants: &Matchers| {
             let body = json!([{"labels": labels, "generatorURL": "http://x", "startsAt": "s"}]);
-            let sent = confine(body.to_string().as_bytes(), tenants);
+            let sent = confine(body.to_string().as_bytes(), tenants, MAX);
             sent.map(|sent| of(&sent)[0]["labels"].clone())
         };
         let (acme, both) = (matchers(&["acme"]), matchers(&["acme", "beta"]));
@@ -442,7 +465,23 @@ mod tests {
             number: 2,
             label: "tenant_id".into(),
         };
-        assert_eq!(confine(body.to_string().as_bytes(), &acme), Err(refused));
+        assert_eq!(
+            confine(body.to_string().as_bytes(), &acme, MAX),
+            Err(refused)
+        );
+    }
+
+    #[test]
+    fn alerts_that_become_too_long_with_their_tenants_are_refused() {
+        let acme = matchers(&["acme"]);
+        let body = br#"[{"labels":{"a":"b"}},{"labels":{"a":"b"}}]"#;
+        let whole = confine(body, &acme, MAX).unwrap();
+        assert_eq!(confine(body, &acme, whole.len()).unwrap(), whole);
+        let limit = whole.len() - 1;
+        assert_eq!(
+            confine(body, &acme, limit),
+            Err(PostError::TooLong { limit })
+        );
     }
 
     #[test]
@@ -459,12 +498,12 @@ mod tests {
             r#"{"labels":{"a":"b"}}"#,
             r#"[{"labels":{"a":"b"}}][]"#,
         ] {
-            let refused = confine(bad.as_bytes(), &acme);
+            let refused = confine(bad.as_bytes(), &acme, MAX);
             assert!(matches!(refused, Err(PostError::Malformed(_))), "{bad}");
         }
-        let empty = confine(br#"[{"labels":{"a":""}}]"#, &acme);
+        let empty = confine(br#"[{"labels":{"a":""}}]"#, &acme, MAX);
         assert!(matches!(empty, Err(PostError::Invalid(_))));
-        assert_eq!(confine(b"[]", &acme).unwrap(), b"[]");
+        assert_eq!(confine(b"[]", &acme, MAX).unwrap(), b"[]");
     }
 
     proptest! {
@@ -507,7 +546,7 @@ mod tests {
         ) {
             let tenants = Matchers::new(matcher("tenant_id", &["acme", "x"]), [matcher("env", &["prod"])]);
             let body: Vec<Value> = all.iter().map(|labels| json!({"labels": labels})).collect();
-            if let Ok(sent) = confine(json!(body).to_string().as_bytes(), &tenants) {
+            if let Ok(sent) = confine(json!(body).to_string().as_bytes(), &tenants, MAX) {
                 for alert in of(&sent).as_array().unwrap() {
                     prop_assert!(tenants.admit(|name| alert["labels"][name].as_str()));
                 }
@@ -520,7 +559,7 @@ mod tests {
             for listing in [Listing::Alerts, Listing::Groups] {
                 let _ = (list(&answer, listing, &acme, &known()), references(&answer, listing, &acme));
             }
-            let _ = (receivers(&answer, &acme), confine(&answer, &acme));
+            let _ = (receivers(&answer, &acme), confine(&answer, &acme, MAX));
         }
     }
 }

@@ -18,4 +18,4 @@ pub mod status;
 #[cfg(test)]
 mod testing;
 
-pub use self::posted::PostError;
+pub use self::posted::{PARSED, PostError};

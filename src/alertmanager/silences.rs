@@ -5,16 +5,17 @@
 //! back with all matchers.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::endpoints::SilenceId;
 use super::ownership::{SilenceMatcher, is_own};
-use super::posted::{self, PostError};
+use super::posted::{self, AnObject, PostError, Text, Texts};
 use crate::prometheus::Unreadable;
 use crate::prometheus::json::{self, Object, ObjectWriter, Raw};
+use crate::promql;
 use crate::tenancy::{LabelMatcher, MatchOp, Matchers};
 
 /// The keys of a silence (`gettableSilence`). One with any other may match in a way that is not
@@ -134,21 +135,21 @@ pub struct PostedSilence {
 /// ignores.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Silence {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    #[serde(default)]
-    matchers: Vec<Matcher>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    starts_at: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ends_at: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    created_by: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    comment: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    annotations: Option<BTreeMap<String, String>>,
+struct Silence<'b> {
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    id: Option<Text<'b>>,
+    #[serde(borrow, default)]
+    matchers: Vec<AnObject<Matcher<'b>>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    starts_at: Option<Text<'b>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    ends_at: Option<Text<'b>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    created_by: Option<Text<'b>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    comment: Option<Text<'b>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    annotations: Option<Texts<'b>>,
     #[serde(default, skip_serializing)]
     #[allow(dead_code, reason = "clients send it back")]
     status: IgnoredAny,
@@ -159,20 +160,22 @@ struct Silence {
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Matcher {
-    name: String,
-    value: String,
+struct Matcher<'b> {
+    #[serde(borrow)]
+    name: Cow<'b, str>,
+    #[serde(borrow)]
+    value: Cow<'b, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     is_regex: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     is_equal: Option<bool>,
 }
 
-impl Matcher {
-    fn of(tenants: &LabelMatcher) -> Self {
+impl<'b> Matcher<'b> {
+    fn of(tenants: &'b LabelMatcher) -> Self {
         Self {
-            name: tenants.label().to_owned(),
-            value: tenants.value().to_owned(),
+            name: tenants.label().into(),
+            value: tenants.value().into(),
             is_regex: Some(tenants.op() == MatchOp::Regex),
             is_equal: Some(true),
         }
@@ -188,15 +191,17 @@ impl Matcher {
         }
     }
 
-    /// Whether an alert without the label satisfies it, as far as that is plain to see.
-    fn matches_nothing(&self) -> bool {
+    /// Whether Alertmanager counts it as one that the empty string satisfies (`matchesEmpty` in
+    /// silence/silence.go): a negated one never does.
+    fn matches_empty(&self) -> bool {
         let matcher = self.read();
-        let matches_empty = if matcher.is_regex {
-            matches!(matcher.value, "" | ".*")
+        let satisfies = if matcher.is_regex {
+            // Alertmanager itself refuses what it cannot read.
+            promql::pattern_matches_empty(matcher.value).unwrap_or(false)
         } else {
             matcher.value.is_empty()
         };
-        matches_empty == matcher.is_equal
+        satisfies && matcher.is_equal
     }
 }
 
@@ -206,48 +211,44 @@ impl Matcher {
 /// # Errors
 /// When a matcher of a tenant label names other tenants, or is an expression that may.
 pub fn confine(body: &[u8], tenants: &Matchers) -> Result<PostedSilence, PostError> {
-    let mut silence: Silence = posted::read(body, |value| {
-        value.is_object() && value.get("matchers").is_none_or(posted::are_objects)
-    })?;
+    let AnObject(mut silence): AnObject<Silence<'_>> = posted::read(body)?;
     if silence.matchers.is_empty() {
-        return Err(PostError::Invalid(
-            "matchers in body should have at least 1 items",
-        ));
+        let text = "matchers in body should have at least 1 items";
+        return Err(PostError::Unprocessable(text));
     }
-    let foreign = silence.matchers.iter().find(|matcher| {
+    let foreign = silence.matchers.iter().find(|AnObject(matcher)| {
         let tenants = tenants.of_label(&matcher.name);
         tenants.is_some_and(|tenants| !matcher.read().names_only(tenants))
     });
-    if let Some(foreign) = foreign {
+    if let Some(AnObject(foreign)) = foreign {
         return Err(PostError::ForeignSilence {
-            label: foreign.name.clone().into(),
+            label: foreign.name.as_ref().into(),
         });
     }
     // With the tenants' matcher Alertmanager would no longer notice.
-    if silence.matchers.iter().all(Matcher::matches_nothing) {
+    if silence.matchers.iter().all(|own| own.0.matches_empty()) {
         return Err(PostError::Invalid(
             "invalid silence: at least one matcher must not match the empty string",
         ));
     }
-    let added: Vec<Matcher> = tenants
+    let added: Vec<_> = tenants
         .iter()
         .filter(|tenants| {
             !silence
                 .matchers
                 .iter()
-                .any(|own| own.read().confines(tenants))
+                .any(|own| own.0.read().confines(tenants))
         })
-        .map(Matcher::of)
+        .map(|tenants| AnObject(Matcher::of(tenants)))
         .collect();
     silence.matchers.extend(added);
-    let changes = match silence.id.as_deref() {
+    let changes = match silence.id.as_ref().map(|id| &*id.0) {
         None | Some("") => None,
         Some(id) => Some(SilenceId::parse(id).ok_or(PostError::NoSuchSilence)?),
     };
-    Ok(PostedSilence {
-        changes,
-        body: posted::written(&silence)?,
-    })
+    let mut body = Vec::new();
+    posted::written(&mut body, &silence)?;
+    Ok(PostedSilence { changes, body })
 }
 
 /// Why a silence may not be changed: there is none that is the caller's. The text is Alertmanager's.
@@ -385,17 +386,28 @@ mod tests {
     #[test]
     fn silence_that_alertmanager_would_refuse_is_refused() {
         let acme = matchers(&["acme"]);
+        let none = confined(&json!([]), &acme).unwrap_err();
+        assert!(matches!(none, PostError::Unprocessable(_)), "{none}");
         for matchers in [
-            json!([]),
             json!([equal("a", "")]),
             json!([{"name": "a", "value": ".*", "isRegex": true}]),
-            json!([{"name": "a", "value": "x", "isRegex": false, "isEqual": false}]),
+            json!([{"name": "a", "value": "(x|)", "isRegex": true}, equal("b", "")]),
         ] {
             let error = confined(&matchers, &acme).unwrap_err();
             assert!(
                 matches!(error, PostError::Invalid(_)),
                 "{matchers}: {error}"
             );
+        }
+        // It does not count negated ones, nor one among others.
+        for matchers in [
+            json!([{"name": "a", "value": "x", "isRegex": false, "isEqual": false}]),
+            json!([{"name": "a", "value": "x.*", "isRegex": true, "isEqual": false}]),
+            json!([{"name": "a", "value": "", "isRegex": false, "isEqual": false}]),
+            json!([equal("a", ""), {"name": "b", "value": ".+", "isRegex": true}]),
+        ] {
+            let sent = confined(&matchers, &acme);
+            assert!(sent.is_ok(), "{matchers}: {sent:?}");
         }
     }
 

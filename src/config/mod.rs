@@ -31,6 +31,7 @@ pub use load::{Loaded, load};
 pub use shadowed::shadowed;
 pub use show::show;
 pub use warning::{ConfigWarning, WarningCode};
+pub(crate) use yaml::as_json as yaml_as_json;
 
 #[cfg(test)]
 mod tests;

@@ -155,19 +155,6 @@ impl<'q> Matcher<'q> {
         }
     }
 
-    /// Whether the matcher certainly rules out the empty value, and so series without the label.
-    /// `false` if in doubt.
-    pub(super) fn rules_out_empty(&self) -> bool {
-        match (self.op, self.named()) {
-            (Op::NotEqual, Named::Tenants(values)) => values.iter().all(|value| value.is_empty()),
-            (Op::Equal | Op::Regex, Named::Tenants(values)) => {
-                values.iter().all(|value| !value.is_empty())
-            }
-            (Op::Regex, Named::All) => unquote(self.value).is_some_and(|v| *v == *b".+"),
-            _ => false,
-        }
-    }
-
     /// Whether the empty value fulfils the matcher, and so series without the label do. `None` if
     /// that is not certain, as of what Prometheus may not be able to read.
     pub(super) fn matches_empty(&self) -> Option<bool> {
@@ -378,25 +365,6 @@ mod tests {
                 matches,
                 "{op:?} {value}"
             );
-        }
-    }
-
-    #[test]
-    fn rules_out_empty_is_true_only_when_certain() {
-        for (op, value, sure) in [
-            (Op::Equal, "\"a\"", true),
-            (Op::Equal, "\"\"", false),
-            (Op::NotEqual, "\"\"", true),
-            (Op::NotEqual, "\"a\"", false),
-            (Op::Regex, "\".+\"", true),
-            (Op::Regex, "\".*\"", false),
-            (Op::Regex, "\"a|b\"", true),
-            (Op::Regex, "\"a|\"", false),
-            (Op::Regex, "\"a?\"", false),
-            (Op::NotRegex, "\".*\"", false),
-            (Op::NotRegex, "\"\"", false),
-        ] {
-            assert_eq!(matcher(op, value).rules_out_empty(), sure, "{op:?} {value}");
         }
     }
 }

@@ -55,6 +55,7 @@ mod verify;
 pub use agreements::Agreements;
 pub use duration::{parse_duration, parse_seconds, parse_unix_time};
 pub use lookback::{Lookback, lookback};
+pub use pattern::matches_empty as pattern_matches_empty;
 pub use refusal::{InfoHint, Position, Problem, Refusal, RefusalKind};
 pub use shared::{ResultLabels, SharedExpression, analyze_shared};
 pub use size::measure;

@@ -8,7 +8,7 @@ use regex_syntax::ast::{AssertionKind, Ast, Repetition, RepetitionKind, Repetiti
 ///
 /// This takes the pattern's syntax alone: compiling it could take milliseconds. The parser bounds how
 /// deep patterns nest.
-pub(super) fn matches_empty(pattern: &str) -> Option<bool> {
+pub fn matches_empty(pattern: &str) -> Option<bool> {
     let syntax = Parser::new().parse(pattern).ok()?;
     Syntax { pattern }.matches_empty(&syntax)
 }

@@ -8,7 +8,9 @@ use hyper::{Request, Response, StatusCode};
 
 use super::cache::{self, CacheOutcome};
 use super::context::RequestContext;
-use super::enforce::{ChangeOfSilence, Enforced, Enforcement, TracesToVerify};
+use super::enforce::{
+    ChangeOfSilence, Condition, Enforced, Enforcement, SelectorsOfEverything, TracesToVerify,
+};
 use super::error::ProxyError;
 use super::exchange::exchange;
 use super::pipeline::{Admitted, Decided, Received};
@@ -56,7 +58,7 @@ pub(super) async fn serve(
     match decided.enforcement {
         Enforcement::Several(all) => Ok(Box::pin(fan_out::query_all(all, context, record)).await),
         Enforcement::Answered(answer) => Ok(respond::own(answer)),
-        Enforcement::Conditional(_) | Enforcement::ChangeOfSilence(_) => Err(ProxyError::defect()),
+        Enforcement::Conditional(_) => Err(ProxyError::defect()),
         Enforcement::One(enforced) => {
             let (route, caller) = (&decided.route, decided.caller.as_deref());
             let answers = runtime.answers.as_ref();
@@ -71,18 +73,20 @@ pub(super) async fn serve(
 async fn decide(admitted: Admitted, context: &RequestContext) -> Result<Decided, ProxyError> {
     let mut decided = admitted.enforce(context)?;
     // What depends on nothing, which is nearly everything, is not moved.
-    match decided.enforcement {
-        Enforcement::Conditional(traces) => {
-            let enforced = Box::pin(verified(*traces, context)).await?;
-            decided.enforcement = Enforcement::One(enforced);
-        }
-        Enforcement::ChangeOfSilence(change) => {
-            let enforced = Box::pin(verified_change(*change, context)).await?;
-            decided.enforcement = Enforcement::One(enforced);
-        }
-        Enforcement::One(_) | Enforcement::Several(_) | Enforcement::Answered(_) => {}
+    if let Enforcement::Conditional(condition) = decided.enforcement {
+        let enforced = Box::pin(released(*condition, context)).await?;
+        decided.enforcement = Enforcement::One(enforced);
     }
     Ok(decided)
+}
+
+/// The request, once its condition was found to hold.
+async fn released(condition: Condition, context: &RequestContext) -> Result<Enforced, ProxyError> {
+    match condition {
+        Condition::OwnTraces(traces) => verified(traces, context).await,
+        Condition::OwnSilence(change) => verified_change(change, context).await,
+        Condition::AcceptedSelectors(selectors) => accepted(selectors, context).await,
+    }
 }
 
 async fn verified(
@@ -107,6 +111,19 @@ async fn verified_change(
     let silence =
         respond::side_request_unless(absent, silence, respond::JSON, &room, context).await?;
     change.released(silence.as_deref())
+}
+
+async fn accepted(
+    selectors: SelectorsOfEverything,
+    context: &RequestContext,
+) -> Result<Enforced, ProxyError> {
+    let (example, request) = selectors.split();
+    let room = context.answer_room(example.holder());
+    // Prometheus' status, and that of a Thanos whose stores may not leave out anything.
+    let refused = &[StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY];
+    let answer =
+        respond::side_request_unless(refused, example, respond::JSON, &room, context).await?;
+    request.released(answer.as_deref())
 }
 
 /// Sends the request, unless there is a cached response.

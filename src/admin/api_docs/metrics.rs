@@ -139,7 +139,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Parameter> {
             text: "The label.",
         });
     }
-    all.extend(table::of(endpoint).iter().filter_map(|&(name, policy)| {
+    all.extend(table::of(endpoint).rows().filter_map(|&(name, policy)| {
         Some(Parameter {
             name,
             is_in_path: false,
@@ -168,7 +168,7 @@ fn refused(endpoint: &Endpoint) -> Vec<Refused> {
         Policy::Forbid(why) | Policy::ForbidIfOn(why) => Some(Refused { name, why }),
         _ => None,
     };
-    table::of(endpoint).iter().filter_map(refused).collect()
+    table::of(endpoint).rows().filter_map(refused).collect()
 }
 
 /// Whether Prometheus requires the parameter.

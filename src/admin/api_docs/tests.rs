@@ -53,7 +53,7 @@ fn routed() -> BTreeMap<(String, String), (String, BTreeSet<String>)> {
         }
     };
     for endpoint in metrics_api::Endpoint::all() {
-        let table = metrics_table::of(&endpoint).iter().map(|(name, _)| *name);
+        let table = metrics_table::of(&endpoint).rows().map(|(name, _)| *name);
         let (methods, name) = (endpoint.methods(), endpoint.name());
         add(endpoint.template(), methods, name, table.collect());
     }

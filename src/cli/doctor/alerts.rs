@@ -1,10 +1,12 @@
-//! Checks of Alertmanager: its version, and whether alerts have tenants.
+//! Checks of Alertmanager: its version, whether alerts have tenants, and its configuration.
 
 use serde_json::Value;
 
+use super::alert_config;
 use super::finding::{Finding, Section};
 use super::probe::{Probe, at};
 use super::reach;
+use crate::config;
 use crate::config::settings::Settings;
 
 /// Every check of Alertmanager's API.
@@ -23,7 +25,23 @@ pub(super) async fn examine(report: &mut Section<'_>, probe: &Probe<'_>, setting
     for label in tenancy.metrics_label.iter().chain(further) {
         let check = format!("label {label}");
         report.check(&check, label_present(probe, label)).await;
+        let config = of_status(&status);
+        let judged = |judge: fn(&Value, &str) -> Finding| match &config {
+            Ok(config) => judge(config, label),
+            Err(error) => Finding::skip(error),
+        };
+        let inhibition = judged(alert_config::inhibition);
+        report.add(&format!("inhibit_rules and {label}"), inhibition);
+        let grouping = judged(alert_config::grouping);
+        report.add(&format!("routes and {label}"), grouping);
     }
+}
+
+/// The configuration in Alertmanager's status.
+fn of_status(status: &Value) -> Result<Value, String> {
+    let text = at(status, "/config/original").as_str();
+    let text = text.ok_or("its status has no configuration")?;
+    config::yaml_as_json(text).map_err(|error| format!("its configuration cannot be read: {error}"))
 }
 
 /// How many alerts have the tenant label. The others belong to no tenant.

@@ -8,8 +8,10 @@
 //! | `metrics` | Prometheus and Thanos |
 //! | `traces` | Tempo |
 //! | `alerts` | Alertmanager |
+//! | `alert_config` | its configuration |
 //! | `issuers` | keys, and the token that was given |
 
+mod alert_config;
 mod alerts;
 mod finding;
 mod issuers;

@@ -32,7 +32,8 @@ Examples:
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// A query in PromQL or TraceQL. It becomes a parameter of the request.
+    /// A query in PromQL or TraceQL, which becomes a parameter of the request; or the JSON of a post to
+    /// Alertmanager.
     #[arg(value_name = "QUERY", required_unless_present = "request")]
     query: Option<String>,
     /// The request, such as `GET /api/v1/labels`. Default: an instant query, or a search of traces.

@@ -115,6 +115,7 @@ fn every_provider_example_loads_without_a_warning() {
         include_str!("../../../config/grafana-alerting.yaml"),
         include_str!("../../../config/openshift.yaml"),
         include_str!("../../../config/clusters.yaml"),
+        include_str!("../../../config/alertmanager.yaml"),
     ] {
         let fake = Fake::config(text)
             .file(&format!("{account}/ca.crt"), ca.cert.pem())
@@ -140,6 +141,7 @@ fn every_example_is_tested() {
     assert_eq!(
         names,
         [
+            "alertmanager.yaml",
             "auth0.yaml",
             "clusters.yaml",
             // tests/e2e/deploy has these two.

@@ -43,6 +43,24 @@ pub(super) struct SyntaxError {
     pub(super) message: String,
 }
 
+/// YAML of other programs as JSON, in which every scalar is a string.
+pub(crate) fn as_json(text: &str) -> Result<serde_json::Value, String> {
+    parse(text.as_bytes())
+        .map(json_of)
+        .map_err(|error| error.message)
+}
+
+fn json_of(node: Node) -> serde_json::Value {
+    match node.value {
+        Value::Scalar { text, .. } => text.into(),
+        Value::List(all) => all.into_iter().map(json_of).collect(),
+        Value::Map(all) => all
+            .into_iter()
+            .map(|entry| (entry.key, json_of(entry.value)))
+            .collect(),
+    }
+}
+
 /// Parses a file's bytes. An empty file is an empty mapping.
 pub(super) fn parse(bytes: &[u8]) -> Result<Node, SyntaxError> {
     let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(bytes, error.valid_up_to()))?;

@@ -11,7 +11,8 @@ use crate::tenancy::Matchers;
 ///
 /// The labels before relabelling may be shared by tenants and disclose the operator's service
 /// discovery: `discoveredLabels` becomes empty. Dropped targets have only those labels, so it is
-/// unknown which are the tenant's: their list and the counts become empty.
+/// unknown which are the tenant's: the tenant has none, so their list is empty, and the counts (of
+/// all pools, in Prometheus) are zero for its own pools.
 pub fn targets(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable> {
     let envelope = Envelope::read(answer)?;
     let data: Object<'_> = envelope.data("its targets are not an object")?;
@@ -31,7 +32,15 @@ pub fn targets(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable
                     json::write_array(writer.key(key), &kept, write_target);
                 }
                 "droppedTargets" => writer.key(key).extend_from_slice(b"[]"),
-                "droppedTargetCounts" => writer.key(key).extend_from_slice(b"{}"),
+                "droppedTargetCounts" => {
+                    let counts: Object<'_> = json::read_raw(value, "its counts are no object")?;
+                    let own = own_pools(&data, matchers)?;
+                    let mut kept = ObjectWriter::new(writer.key(key));
+                    for (pool, _) in counts.iter().filter(|(pool, _)| own.contains(*pool)) {
+                        kept.key(pool).push(b'0');
+                    }
+                    kept.end();
+                }
                 _ => {}
             }
         }
@@ -46,19 +55,7 @@ pub fn targets(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable
 pub fn scrape_pools(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unreadable> {
     let envelope = Envelope::read(answer)?;
     let data: Object<'_> = envelope.data("its targets are not an object")?;
-    let mut pools = BTreeSet::new();
-    let active = data.get("activeTargets");
-    if let Some(value) = active.filter(|value| value.get() != "null") {
-        let list = json::read_raw(value, "its targets are not a list")?;
-        for target in admitted(list, "labels", matchers)? {
-            pools.insert(
-                target
-                    .text("scrapePool", "a target's scrape pool")?
-                    .into_owned(),
-            );
-        }
-    }
-    let pools: Vec<String> = pools.into_iter().collect();
+    let pools: Vec<String> = own_pools(&data, matchers)?.into_iter().collect();
     write_answer(&envelope, answer.len(), |out| {
         let mut writer = ObjectWriter::new(out);
         json::write_array(writer.key("scrapePools"), &pools, |out, pool| {
@@ -67,6 +64,20 @@ pub fn scrape_pools(answer: &[u8], matchers: &Matchers) -> Result<Vec<u8>, Unrea
         writer.end();
         Ok(())
     })
+}
+
+/// The pools of the active targets that [`targets`] keeps.
+fn own_pools(data: &Object<'_>, matchers: &Matchers) -> Result<BTreeSet<String>, Unreadable> {
+    let mut pools = BTreeSet::new();
+    let active = data.get("activeTargets");
+    if let Some(value) = active.filter(|value| value.get() != "null") {
+        let list = json::read_raw(value, "its targets are not a list")?;
+        for target in admitted(list, "labels", matchers)? {
+            let pool = target.text("scrapePool", "a target's scrape pool")?;
+            pools.insert(pool.into_owned());
+        }
+    }
+    Ok(pools)
 }
 
 fn write_target(out: &mut Vec<u8>, target: &Object<'_>) {

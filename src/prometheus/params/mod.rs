@@ -4,14 +4,17 @@
 //! not on it is dropped: neither product reads it, so the response is the same without it, and an
 //! upstream that would read it never gets it.
 
+mod everything;
 pub mod table;
 
 use std::borrow::Cow;
 use std::num::{IntErrorKind, NonZeroUsize, ParseIntError};
 
-use table::{LocalParameter, Policy, Table};
 use thiserror::Error;
 
+pub use self::everything::Unselective;
+use self::everything::{Everything, has_no_matcher};
+use self::table::{LocalParameter, Policy, Table};
 use super::endpoints::Endpoint;
 use super::form::Form;
 use crate::tenancy::Matchers;
@@ -54,6 +57,8 @@ pub struct Allowed<'a> {
     pub sent: Form<'a>,
     /// What is applied to the response here.
     pub local: Local,
+    /// Forwarded only if the store accepts such selectors.
+    pub unselective: Option<Unselective>,
 }
 
 /// Parameters that are not forwarded, because they are correct only after filtering.
@@ -118,7 +123,8 @@ pub enum ParamError<R> {
 /// upstream's own error is the right response. A call without `match[]` selects all series, so a
 /// selector of all the tenant's series is added; for `/federate` it selects none, so one that
 /// selects none is. A selector without a matcher that rules out the empty value is an error in
-/// Prometheus, except in `/federate`, so it is one here (`parseMatchersParam` in `web/api/v1/api.go`).
+/// Prometheus, except in `/federate` (`parseMatchersParam` in `web/api/v1/api.go`): with our matcher
+/// it no longer would be, so the store is to be asked ([`Unselective`]).
 pub fn allow<'a, C: Confine>(
     endpoint: &Endpoint,
     form: Form<'a>,
@@ -144,7 +150,7 @@ struct Given<'a> {
 fn read<'a, R>(table: Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamError<R>> {
     let mut all: Vec<Given<'a>> = Vec::new();
     for (name, value) in form {
-        let Some((name, policy)) = table.iter().find(|(known, _)| *known == name) else {
+        let Some((name, policy)) = table.find(&name) else {
             continue;
         };
         let earlier = all
@@ -169,7 +175,7 @@ fn read<'a, R>(table: Table, form: Form<'a>) -> Result<Vec<Given<'a>>, ParamErro
 struct Decision<'a> {
     allowed: Allowed<'a>,
     selectors: usize,
-    has_unselective: bool,
+    everything: Option<Everything>,
     group_limit: Option<NonZeroUsize>,
     next_group: Option<String>,
     confined_bytes: usize,
@@ -204,7 +210,10 @@ impl<'a> Decision<'a> {
                 let confined = confine.selector(&value).map_err(ParamError::Refused)?;
                 self.selectors += 1;
                 // Of `match_target`, which is no list, Prometheus accepts these.
-                self.has_unselective |= policy == Policy::Selectors && confined.was_unselective;
+                if policy == Policy::Selectors && confined.was_unselective {
+                    let kind = Everything::of(&value, endpoint);
+                    self.everything = self.everything.max(Some(kind));
+                }
                 self.send_confined(name, confined.text)?;
             }
             Policy::CheckedSelectors => {
@@ -296,8 +305,14 @@ impl<'a> Decision<'a> {
         matchers: &Matchers,
     ) -> Result<Allowed<'a>, ParamError<R>> {
         // Last, as in Prometheus, which parses all before.
-        if self.has_unselective && *endpoint != Endpoint::Federate {
-            return Err(ParamError::Invalid(unselective(endpoint).into()));
+        if let Some(everything) = self.everything
+            && *endpoint != Endpoint::Federate
+        {
+            let error = everything::error_of(endpoint);
+            let Some(like) = everything.example() else {
+                return Err(ParamError::Invalid(error.into()));
+            };
+            self.allowed.unselective = Some(Unselective { error, like });
         }
         self.allowed.local.page = match (self.group_limit, self.next_group.take()) {
             (Some(limit), first) => Some(GroupPage { limit, first }),
@@ -333,16 +348,6 @@ impl<'a> Decision<'a> {
     }
 }
 
-/// The error for a selector without a matcher that rules out the empty value: Prometheus' own text.
-fn unselective(endpoint: &Endpoint) -> &'static str {
-    match endpoint {
-        Endpoint::Series => {
-            "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"
-        }
-        _ => "match[] must contain at least one non-empty matcher",
-    }
-}
-
 /// Parses a `group_limit`, which is a 32-bit number to Prometheus; the errors are its own.
 fn group_limit(value: &str) -> Result<NonZeroUsize, String> {
     const NAME: &str = "invalid parameter \"group_limit\": group_limit needs to be";
@@ -357,14 +362,6 @@ fn group_limit(value: &str) -> Result<NonZeroUsize, String> {
         .ok()
         .and_then(NonZeroUsize::new)
         .ok_or_else(|| format!("{NAME} greater than 0"))
-}
-
-/// Whether a selector is `{}`.
-fn has_no_matcher(selector: &str) -> bool {
-    selector
-        .split_ascii_whitespace()
-        .flat_map(str::chars)
-        .eq("{}".chars())
 }
 
 /// A selector that selects nothing: every series has a name.

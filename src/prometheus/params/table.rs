@@ -88,8 +88,24 @@ pub enum LocalParameter {
     MetadataLimitPerMetric,
 }
 
-/// The parameters of an endpoint.
-pub type Table = &'static [(&'static str, Policy)];
+/// A parameter's name, and what is done with it.
+pub type Row = (&'static str, Policy);
+
+/// The parameters of an endpoint, in groups, some of which other endpoints have too.
+#[derive(Clone, Copy)]
+pub struct Table(&'static [&'static [Row]]);
+
+impl Table {
+    pub fn rows(self) -> impl Iterator<Item = &'static Row> {
+        self.0.iter().copied().flatten()
+    }
+
+    /// The row of a parameter that the endpoint reads.
+    pub fn find(self, name: &str) -> Option<&'static Row> {
+        let in_group = |rows: &&'static [Row]| rows.iter().find(|(known, _)| *known == name);
+        self.0.iter().find_map(in_group)
+    }
+}
 
 /// The parameters that an endpoint reads, and what is done with each; others are dropped.
 pub fn of(endpoint: &Endpoint) -> Table {
@@ -118,7 +134,7 @@ pub fn of(endpoint: &Endpoint) -> Table {
         | Endpoint::NotificationsLive
         | Endpoint::ScrapePools
         | Endpoint::Alertmanagers
-        | Endpoint::Features => &[],
+        | Endpoint::Features => Table(&[]),
     }
 }
 
@@ -127,42 +143,47 @@ pub fn weight(endpoint: &Endpoint, name: &str) -> Weight {
     if name == clusters::PARAMETER {
         return Weight::Decisive;
     }
-    let mut listed = of(endpoint).iter();
-    let listed = listed.find(|(known, _)| *known == name);
+    let listed = of(endpoint).find(name);
     listed.map_or(Weight::Ignored, |(_, policy)| policy.weight())
 }
 
-const STORE_MATCH: (&str, Policy) = (
+const STORE_MATCH: Row = (
     "storeMatch[]",
     Policy::Forbid("it selects stores, which are shared by all tenants"),
 );
-const PARTIAL_RESPONSE: (&str, Policy) = ("partial_response", Policy::Pass);
-const REPLICA_LABELS: (&str, Policy) = ("replicaLabels[]", Policy::Labels);
-const SHARD_INFO: (&str, Policy) = (
+const DEDUP: Row = ("dedup", Policy::Pass);
+const PARTIAL_RESPONSE: Row = ("partial_response", Policy::Pass);
+const REPLICA_LABELS: Row = ("replicaLabels[]", Policy::Labels);
+const SHARD_INFO: Row = (
     "shard_info",
     Policy::Forbid("it is for query frontends, which split queries themselves"),
 );
-const ANALYZE: (&str, Policy) = (
+const ANALYZE: Row = (
     "analyze",
     Policy::ForbidIfOn("its answer names the addresses of stores"),
 );
 /// Thanos' engines. Its web interface sends `undefined` where it was not told the flags, and Thanos
 /// refuses what it does not know; without the parameter it takes its default.
-const ENGINE: (&str, Policy) = ("engine", Policy::OneOf(&["prometheus", "thanos"]));
+const ENGINE: Row = ("engine", Policy::OneOf(&["prometheus", "thanos"]));
 /// In earlier versions of Thanos; now an endpoint of its own.
-const EXPLAIN: (&str, Policy) = (
+const EXPLAIN: Row = (
     "explain",
     Policy::ForbidIfOn("its answer may name remote engines"),
 );
 
-const QUERY: Table = &[
-    ("query", Policy::Query),
-    ("time", Policy::Pass),
+const START: Row = ("start", Policy::Pass);
+const END: Row = ("end", Policy::Pass);
+const LIMIT: Row = ("limit", Policy::Pass);
+const MATCH: Row = ("match[]", Policy::Selectors);
+const CONFINED_QUERY: Row = ("query", Policy::Query);
+
+/// What both kinds of query have, after what nearly each query has.
+const EVALUATION: &[Row] = &[
     ("timeout", Policy::Pass),
-    ("limit", Policy::Pass),
+    LIMIT,
     ("lookback_delta", Policy::Pass),
     ("stats", Policy::Pass),
-    ("dedup", Policy::Pass),
+    DEDUP,
     PARTIAL_RESPONSE,
     REPLICA_LABELS,
     ("max_source_resolution", Policy::Pass),
@@ -172,52 +193,19 @@ const QUERY: Table = &[
     ANALYZE,
     EXPLAIN,
 ];
-const QUERY_RANGE: Table = &[
-    ("query", Policy::Query),
-    ("start", Policy::Pass),
-    ("end", Policy::Pass),
-    ("step", Policy::Pass),
-    ("timeout", Policy::Pass),
-    ("limit", Policy::Pass),
-    ("lookback_delta", Policy::Pass),
-    ("stats", Policy::Pass),
-    ("dedup", Policy::Pass),
-    PARTIAL_RESPONSE,
-    REPLICA_LABELS,
-    ("max_source_resolution", Policy::Pass),
-    ENGINE,
-    STORE_MATCH,
-    SHARD_INFO,
-    ANALYZE,
-    EXPLAIN,
-];
-const QUERY_EXEMPLARS: Table = &[
-    ("query", Policy::Query),
-    ("start", Policy::Pass),
-    ("end", Policy::Pass),
-];
-const SERIES: Table = &[
-    ("match[]", Policy::Selectors),
-    ("start", Policy::Pass),
-    ("end", Policy::Pass),
-    ("limit", Policy::Pass),
-    ("dedup", Policy::Pass),
-    PARTIAL_RESPONSE,
-    REPLICA_LABELS,
-    STORE_MATCH,
-];
-const LABELS: Table = &[
-    ("match[]", Policy::Selectors),
-    ("start", Policy::Pass),
-    ("end", Policy::Pass),
-    ("limit", Policy::Pass),
-    PARTIAL_RESPONSE,
-    STORE_MATCH,
-];
-const FEDERATE: Table = &[("match[]", Policy::Selectors)];
+const QUERY: Table = Table(&[&[CONFINED_QUERY, ("time", Policy::Pass)], EVALUATION]);
+const QUERY_RANGE: Table = Table(&[
+    &[CONFINED_QUERY, START, END, ("step", Policy::Pass)],
+    EVALUATION,
+]);
+const QUERY_EXEMPLARS: Table = Table(&[&[CONFINED_QUERY, START, END]]);
+const LABEL_ROWS: &[Row] = &[MATCH, START, END, LIMIT, PARTIAL_RESPONSE, STORE_MATCH];
+const LABELS: Table = Table(&[LABEL_ROWS]);
+const SERIES: Table = Table(&[LABEL_ROWS, &[DEDUP, REPLICA_LABELS]]);
+const FEDERATE: Table = Table(&[&[MATCH]]);
 /// `group_limit` and `group_next_token` are not forwarded: pages that are cut before filtering would
 /// show how many groups other tenants have.
-const RULES: Table = &[
+const RULES: Table = Table(&[&[
     ("type", Policy::Pass),
     ("rule_name[]", Policy::PassList),
     ("rule_group[]", Policy::PassList),
@@ -232,80 +220,45 @@ const RULES: Table = &[
         "group_next_token",
         Policy::Local(LocalParameter::GroupNextToken),
     ),
-];
-const TARGETS: Table = &[("state", Policy::Pass), ("scrapePool", Policy::Pass)];
+]]);
+const TARGETS: Table = Table(&[&[("state", Policy::Pass), ("scrapePool", Policy::Pass)]]);
 /// The limit counts what `match_target` selects, which are the tenant's targets alone.
-const TARGETS_METADATA: Table = &[
+const TARGETS_METADATA: Table = Table(&[&[
     ("match_target", Policy::Selector),
     ("metric", Policy::Pass),
-    ("limit", Policy::Pass),
-];
-const METADATA: Table = &[
+    LIMIT,
+]]);
+const METADATA: Table = Table(&[&[
     ("metric", Policy::Pass),
     ("limit", Policy::Local(LocalParameter::MetadataLimit)),
     (
         "limit_per_metric",
         Policy::Local(LocalParameter::MetadataLimitPerMetric),
     ),
-];
-const START: (&str, Policy) = ("start", Policy::Pass);
-const END: (&str, Policy) = ("end", Policy::Pass);
-const LIMIT: (&str, Policy) = ("limit", Policy::Pass);
-const SEARCH: (&str, Policy) = ("search[]", Policy::PassList);
-const FUZZ_THRESHOLD: (&str, Policy) = ("fuzz_threshold", Policy::Pass);
-const FUZZ_ALG: (&str, Policy) = ("fuzz_alg", Policy::Pass);
-const CASE_SENSITIVE: (&str, Policy) = ("case_sensitive", Policy::Pass);
-const INCLUDE_SCORE: (&str, Policy) = ("include_score", Policy::Pass);
-const SORT_BY: (&str, Policy) = ("sort_by", Policy::Pass);
-const SORT_DIR: (&str, Policy) = ("sort_dir", Policy::Pass);
-const BATCH_SIZE: (&str, Policy) = ("batch_size", Policy::Pass);
-const SEARCH_LABEL_NAMES: Table = &[
-    ("match[]", Policy::Selectors),
+]]);
+const SEARCH: &[Row] = &[
+    MATCH,
     START,
     END,
     LIMIT,
-    SEARCH,
-    FUZZ_THRESHOLD,
-    FUZZ_ALG,
-    CASE_SENSITIVE,
-    INCLUDE_SCORE,
-    SORT_BY,
-    SORT_DIR,
-    BATCH_SIZE,
+    ("search[]", Policy::PassList),
+    ("fuzz_threshold", Policy::Pass),
+    ("fuzz_alg", Policy::Pass),
+    ("case_sensitive", Policy::Pass),
+    ("include_score", Policy::Pass),
+    ("sort_by", Policy::Pass),
+    ("sort_dir", Policy::Pass),
+    ("batch_size", Policy::Pass),
 ];
+const SEARCH_LABEL_NAMES: Table = Table(&[SEARCH]);
 /// The upstream takes metadata from any target that has the metric, whoever that target's tenant is.
-const SEARCH_METRIC_NAMES: Table = &[
-    ("match[]", Policy::Selectors),
-    START,
-    END,
-    LIMIT,
+const SEARCH_METRIC_NAMES: Table = Table(&[
     SEARCH,
-    FUZZ_THRESHOLD,
-    FUZZ_ALG,
-    CASE_SENSITIVE,
-    INCLUDE_SCORE,
-    SORT_BY,
-    SORT_DIR,
-    BATCH_SIZE,
-    (
+    &[(
         "include_metadata",
         Policy::Local(LocalParameter::IncludeMetadata),
-    ),
-];
-const SEARCH_LABEL_VALUES: Table = &[
-    ("match[]", Policy::Selectors),
-    START,
-    END,
-    LIMIT,
-    SEARCH,
-    FUZZ_THRESHOLD,
-    FUZZ_ALG,
-    CASE_SENSITIVE,
-    INCLUDE_SCORE,
-    SORT_BY,
-    SORT_DIR,
-    BATCH_SIZE,
-    ("label", Policy::Pass),
-];
-const PURE_QUERY: Table = &[("query", Policy::PrintedQuery)];
-const OPEN_API: Table = &[("openapi_version", Policy::Pass)];
+    )],
+]);
+const SEARCH_LABEL_VALUES: Table = Table(&[SEARCH, &[("label", Policy::Pass)]]);
+const PURE_QUERY: Table = Table(&[&[("query", Policy::PrintedQuery)]]);
+const OPEN_API: Table = Table(&[&[("openapi_version", Policy::Pass)]]);

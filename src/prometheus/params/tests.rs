@@ -21,7 +21,7 @@ impl Confine for Marks {
         self.check_selector(selector)?;
         Ok(ConfinedSelector {
             text: format!("[{selector}]"),
-            was_unselective: selector.starts_with("{}"),
+            was_unselective: has_no_matcher(selector) || selector.contains(".*"),
         })
     }
 
@@ -229,28 +229,58 @@ fn every_selector_is_confined_and_a_missing_one_selects_the_tenant() {
 }
 
 #[test]
-fn selector_that_the_empty_value_fulfils_is_refused_in_the_words_of_prometheus() {
-    let text = "match[] must contain at least one non-empty matcher";
-    let of_series = format!("invalid parameter \"match[]\": {text}");
-    for (endpoint, text) in [
-        (Endpoint::Series, &*of_series),
-        (Endpoint::Labels, text),
-        (Endpoint::LabelValues("job".into()), text),
+fn selector_that_the_empty_value_fulfils_is_left_to_the_store() {
+    let error = "match[] must contain at least one non-empty matcher";
+    let of_series =
+        "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher";
+    let (none, some) = ("{}", r#"{__name__=~".*"}"#);
+    for (endpoint, form, error, like) in [
+        (Endpoint::Series, "match[]={}", of_series, None),
+        (
+            Endpoint::Series,
+            r#"match[]={}&match[]={x=~".*"}"#,
+            of_series,
+            None,
+        ),
+        (
+            Endpoint::Series,
+            r#"match[]={x=~".*"}&match[]=up"#,
+            of_series,
+            Some(some),
+        ),
+        (Endpoint::Labels, "match[]={}", error, Some(none)),
+        (
+            Endpoint::Labels,
+            "match[]={ }&match[]=up",
+            error,
+            Some(none),
+        ),
+        (values(), "match[]=up&match[]={}", error, Some(none)),
+        (
+            values(),
+            r#"match[]={}&match[]={x=~".*"}&match[]={}"#,
+            error,
+            Some(some),
+        ),
+        (Endpoint::SearchLabelNames, "match[]={}", error, None),
+        (
+            Endpoint::SearchMetricNames,
+            r#"match[]={x=~".*"}"#,
+            error,
+            None,
+        ),
     ] {
-        for form in [
-            "match[]={}",
-            "match[]=up&match[]={}",
-            "match[]={}&match[]=up",
-        ] {
-            let refusal = refusal(&endpoint, form);
-            assert_eq!(
-                refusal,
-                ParamError::Invalid(text.to_owned().into()),
-                "{form}"
-            );
+        let parsed = Form::parse(form.as_bytes()).unwrap();
+        let allowed = allow(&endpoint, parsed, &matchers(), &mut Marks);
+        if let Some(like) = like {
+            let unselective = Some(Unselective { error, like });
+            assert_eq!(allowed.unwrap().unselective, unselective, "{form}");
+        } else {
+            let refusal = ParamError::Invalid(error.into());
+            assert_eq!(allowed.unwrap_err(), refusal, "{form}");
         }
         // Prometheus finds this first.
-        let refusal = refusal(&endpoint, "match[]={}&match[]=a or b");
+        let refusal = refusal(&endpoint, &format!("{form}&match[]=a or b"));
         assert_eq!(refusal, ParamError::Refused("not one selector"));
     }
     // The store decides: the text is forwarded unmodified.

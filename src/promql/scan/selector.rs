@@ -69,8 +69,9 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
                 self.nodes += 1;
                 self.content(matcher.value.len());
                 (self.on_matcher)(&matcher)?;
-                braces.rules_out_empty |=
-                    in_info && !matcher.is_on_label("__name__") && matcher.rules_out_empty();
+                if in_info && !matcher.is_on_label("__name__") {
+                    braces.rules_out_empty |= matcher.matches_empty() == Some(false);
+                }
                 braces.is_unselective =
                     braces.is_unselective && matcher.matches_empty() == Some(true);
             } else {

@@ -329,6 +329,8 @@ fn info_is_refused_unless_its_answer_is_that_of_a_private_store() {
         "info(up, {\"__name__\"=~\".+_info\"})",
         "info(up, {version=~\".*\"})",
         "info(up, {version=~\"1?\"})",
+        "info(up, {version!~\"1.*\"})",
+        "info(up, {version=~\"(\"})",
         "info(up, {version!=\"1\"})",
         "info(up, {version=\"\"})",
         // Not a plain selector.

@@ -198,6 +198,8 @@ up{§}#
 info(up{§}, {§,version=~".+"})
 info(rate(up{§}[5m]), {§,version="1", __name__="build_info"})
 info(up{§}, {§,"version"!="",})
+info(up{§}, {§,version=~"1.*"})
+info(up{§}, {§,version!~"(1.*)?"})
 info ( info(up{§}, {§,a="b"}) , {§,a=~"b|c"} ) + up{§}
 sum by (version) (info(up{§}, {§,version=~".+"}))
 sum by (instance) (rate(node_cpu_seconds_total{§,mode!="idle",job=~"node|kubelet"}[5m])) / on (instance) group_left (nodename) count by (instance, nodename) (node_uname_info{§} * 0 + 1) > bool 0.5

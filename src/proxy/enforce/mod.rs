@@ -27,6 +27,7 @@ pub(super) use self::enforced::{
     WholeAnswer,
 };
 pub(super) use self::input::shown;
+pub(super) use self::metrics::SelectorsOfEverything;
 pub(super) use self::traces::TracesToVerify;
 pub(super) use self::unmodified::unmodified;
 use super::context::RequestContext;
@@ -42,13 +43,20 @@ pub(super) enum Enforcement {
     One(Enforced),
     /// To be sent to several clusters, in the order of their names.
     Several(Vec<(Arc<str>, Enforced)>),
-    /// To be sent once side requests have shown that both traces have nothing but the caller's
-    /// spans.
-    Conditional(Box<TracesToVerify>),
-    /// To be sent once a side request has shown that the silence that it changes is the caller's.
-    ChangeOfSilence(Box<ChangeOfSilence>),
+    /// To be sent once side requests have shown that it may be.
+    Conditional(Box<Condition>),
     /// Not sent at all.
     Answered(OwnAnswer),
+}
+
+/// What side requests have to show before a request is sent.
+pub(super) enum Condition {
+    /// That both traces have nothing but the caller's spans.
+    OwnTraces(TracesToVerify),
+    /// That the silence that the request changes is the caller's.
+    OwnSilence(ChangeOfSilence),
+    /// That the store accepts selectors of everything.
+    AcceptedSelectors(SelectorsOfEverything),
 }
 
 /// What Partywall answers itself.
@@ -106,7 +114,7 @@ pub(super) fn enforce(
     let caller = caller.map(|caller| &**caller);
     let decision = match &enforcement {
         Enforcement::One(enforced) => decision::of(&route.target, enforced.plan(), caller),
-        Enforcement::Several(_) | Enforcement::Conditional(_) | Enforcement::ChangeOfSilence(_) => {
+        Enforcement::Several(_) | Enforcement::Conditional(_) => {
             decision::of_scope(caller, Decision::Confined)
         }
         Enforcement::Answered(_) => decision::of_scope(caller, Decision::Filtered),

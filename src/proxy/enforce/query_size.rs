@@ -32,12 +32,8 @@ pub(super) fn metrics(
     endpoint: &Endpoint,
     form: &Form<'_>,
 ) -> Result<(), ProxyError> {
-    let policy = |name: &str| {
-        let mut listed = table::of(endpoint).iter();
-        listed
-            .find(|(known, _)| *known == name)
-            .map(|(_, policy)| *policy)
-    };
+    let listed = table::of(endpoint);
+    let policy = |name: &str| listed.find(name).map(|(_, policy)| *policy);
     let mut texts = Texts::new(context);
     for (name, value) in form.iter() {
         match policy(name) {

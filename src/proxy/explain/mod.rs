@@ -33,7 +33,7 @@ pub use self::explanation::{
 };
 pub use self::request::{ExplainRequest, ExplainRequestError, Identity};
 use super::context::RequestContext;
-use super::enforce::{Enforced, Enforcement, OwnAnswer};
+use super::enforce::{Condition, Enforced, Enforcement, OwnAnswer};
 use super::error::ProxyError;
 use super::pipeline::{Authenticated, Received, Routed};
 use super::query_log::QueryLog;
@@ -137,14 +137,18 @@ fn outcome(
             sent.dropped.retain(|name| name != clusters::PARAMETER);
             sent
         }
-        Enforcement::Conditional(_) => {
-            let why = "it depends on whether both traces have only the caller's spans, which Tempo has to be asked";
-            return Outcome::Undecided {
-                why: why.to_owned(),
+        Enforcement::Conditional(condition) => {
+            let why = match *condition {
+                Condition::OwnTraces(_) => {
+                    "it depends on whether both traces have only the caller's spans, which Tempo has to be asked"
+                }
+                Condition::OwnSilence(_) => {
+                    "it depends on whether the silence is wholly the caller's, which Alertmanager has to be asked"
+                }
+                Condition::AcceptedSelectors(_) => {
+                    "a match[] selects everything, which Prometheus refuses and Thanos may accept: the store has to be asked"
+                }
             };
-        }
-        Enforcement::ChangeOfSilence(_) => {
-            let why = "it depends on whether the silence is wholly the caller's, which Alertmanager has to be asked";
             return Outcome::Undecided {
                 why: why.to_owned(),
             };

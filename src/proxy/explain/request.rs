@@ -69,13 +69,16 @@ pub enum ExplainRequestError {
     },
 }
 
+/// The media type of posts to Alertmanager.
+pub(super) const JSON: &str = "application/json";
+
 /// The host of the request unless a header sets another: no upstream's `hosts` can name it (RFC
 /// 2606).
 const UNKNOWN_HOST: &str = "explain.invalid";
 
 impl ExplainRequest {
-    /// Parses a request line, a query or both; the query becomes a parameter of the request. A
-    /// query alone is an instant query of the metrics API, a search (for a metrics query: a range query)
+    /// Parses a request line, a query or both; the query becomes a parameter of the request, or the body
+    /// of a post to Alertmanager. A query alone is an instant query of the metrics API, a search (for a metrics query: a range query)
     /// of the traces API, or a filter of Alertmanager's alerts.
     pub fn new(
         settings: &Settings,
@@ -93,9 +96,12 @@ impl ExplainRequest {
         let mut body = Bytes::new();
         let mut builder = Request::builder().header(HOST, UNKNOWN_HOST);
         if let Some(query) = query {
-            let query = utf8_percent_encode(query, NON_ALPHANUMERIC);
-            let pair = format!("{}={query}", parameter_of(&target));
-            if method == Method::POST {
+            let escaped = utf8_percent_encode(query, NON_ALPHANUMERIC);
+            let pair = format!("{}={escaped}", parameter_of(&target));
+            if method == Method::POST && takes_json(&target) {
+                body = Bytes::copy_from_slice(query.as_bytes());
+                builder = builder.header(CONTENT_TYPE, JSON);
+            } else if method == Method::POST {
                 body = pair.into();
                 builder = builder.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
             } else {
@@ -226,6 +232,14 @@ fn parameter_of(target: &str) -> &'static str {
         _ if is_metrics => "match[]",
         _ => "q",
     }
+}
+
+/// Whether posts to this path have a body of JSON: alerts and silences.
+fn takes_json(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    ["/api/v2/alerts", "/api/v2/silences"]
+        .iter()
+        .any(|known| path.ends_with(known))
 }
 
 /// `GET /path?query`, or the target alone. What a URL cannot contain is escaped, so that a query

@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use hyper::Request;
+use hyper::header::CONTENT_TYPE;
 
 use super::explanation::{Parameter, Sent};
+use super::request::JSON;
 use crate::auth::Caller;
 use crate::body::RequestBody;
 use crate::config::settings::{Api, ForeignMatchers, ForeignSpans};
@@ -19,13 +21,18 @@ use crate::traceql;
 /// A byte range: start and end.
 type ByteRange = (usize, usize);
 
+/// What a JSON body is called among the parameters.
+const BODY: &str = "body";
+
 /// The original parameters.
 pub(super) struct OriginalParameters(Vec<(String, String)>);
 
 impl OriginalParameters {
-    /// Of body and URL, in the order in which they are read.
+    /// Of body and URL, in the order in which they are read; a body of JSON as one.
     pub(super) fn of<B>(request: &Request<B>, body: &Bytes) -> Self {
-        Self(shown(request, body))
+        let mut all = shown(request, body);
+        all.extend(json_body(request, body));
+        Self(all)
     }
 }
 
@@ -55,11 +62,16 @@ pub(super) fn show(
     };
     let query = request.uri().query().unwrap_or_default().as_bytes();
     let body = match request.body() {
-        RequestBody::Whole(Some(body)) if is_form(&request) => body.clone(),
+        RequestBody::Whole(Some(body)) => body.clone(),
         _ => Bytes::new(),
     };
+    let mut sent = pairs(query);
+    if is_form(&request) {
+        sent.extend(pairs(&body));
+    }
+    sent.extend(json_body(&request, &body));
     let mut parameters = Vec::new();
-    for (name, sent) in pairs(query).into_iter().chain(pairs(&body)) {
+    for (name, sent) in sent {
         let original = take(&name);
         let inserted = marks.of(&name, original.as_deref(), &sent);
         parameters.push(Parameter {
@@ -91,8 +103,19 @@ fn pairs(text: &[u8]) -> Vec<(String, String)> {
 }
 
 fn is_form<B>(request: &Request<B>) -> bool {
-    let content_type = request.headers().get(hyper::header::CONTENT_TYPE);
-    content_type.is_some_and(|value| value == "application/x-www-form-urlencoded")
+    content_type(request) == "application/x-www-form-urlencoded"
+}
+
+/// A body of JSON, as a parameter.
+fn json_body<B>(request: &Request<B>, body: &Bytes) -> Option<(String, String)> {
+    let is_json = content_type(request).starts_with(JSON);
+    let text = std::str::from_utf8(body).ok().filter(|_| is_json)?;
+    Some((BODY.to_owned(), text.to_owned()))
+}
+
+fn content_type<B>(request: &Request<B>) -> &str {
+    let value = request.headers().get(CONTENT_TYPE);
+    value.and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
 fn matchers(caller: &Caller) -> Option<&Matchers> {

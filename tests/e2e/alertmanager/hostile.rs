@@ -3,10 +3,11 @@
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::Stage;
+use super::{Stage, setup_of};
 use crate::kit::alertmanager::{Alertmanager, call, call_with_text, equal, silence};
 use crate::kit::partywall::Partywall;
 use crate::kit::raw::{exchange, request};
+use crate::kit::upstream::Upstream;
 
 const SILENCES: &str = "/api/v2/silences";
 
@@ -251,7 +252,7 @@ async fn m5_ambiguous_bodies_are_refused() {
         (deep, 400),
         (long, 413),
         ("null".to_owned(), 400),
-        ("{}".to_owned(), 400),
+        ("{}".to_owned(), 422),
     ] {
         let token = Some(&*stage.acme);
         let answer = call_with_text(&stage.proxy.url, token, Method::POST, SILENCES, &body).await;
@@ -316,7 +317,7 @@ async fn m6_foreign_silences_and_alerts_are_not_named() {
         ])
         .await;
     let maintenance = shared.silence(&[equal("alertname", "Dependent")]).await;
-    let proxy = Partywall::start(super::setup(&shared)).await;
+    let proxy = Partywall::start(setup_of(&shared.url)).await;
     let token = proxy.signer.tenant("acme");
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let raw = shared.get("/api/v2/alerts?filter=tenant_id%3Dacme").await;
@@ -347,12 +348,15 @@ async fn m6_foreign_silences_and_alerts_are_not_named() {
 
 #[tokio::test]
 async fn m7_all_other_paths_are_closed_and_data_needs_a_token() {
-    let Some(stage) = Stage::new().await else {
-        return;
-    };
+    // Alertmanager's own 404 would hide that something was forwarded.
+    let recorder = Upstream::start().await;
+    let proxy = Partywall::start(setup_of(&recorder.url)).await;
+    let acme = proxy.signer.tenant("acme");
     for path in [
         "/api/v2/swagger.json",
-        "/api/v2/alerts/",
+        "/api/v2/alerts/groups/x",
+        "/api/v2/silences/x",
+        "/api/v2/status/x",
         "/api/v1/alerts",
         "/api/v1/silences",
         "/api/v2/",
@@ -362,24 +366,15 @@ async fn m7_all_other_paths_are_closed_and_data_needs_a_token() {
         "/api/v1/query?query=up",
     ] {
         for method in [Method::GET, Method::POST] {
-            let answer = stage
-                .send(&stage.acme, method.clone(), path, &Value::Null)
-                .await;
-            let is_refused = matches!(answer.status.as_u16(), 403..=405);
-            // A slash at the end is removed, as everywhere.
-            let is_cleaned = path == "/api/v2/alerts/";
-            assert!(
-                is_refused || is_cleaned,
-                "{method} {path}: {}",
-                answer.status
-            );
-            assert!(
-                !answer.text().contains("globex"),
-                "{path}: {}",
-                answer.text()
-            );
+            let answer = call(&proxy.url, Some(&acme), method.clone(), path, &Value::Null).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}");
+            let seen = recorder.take();
+            assert!(seen.is_empty(), "{method} {path} was forwarded: {seen:#?}");
         }
     }
+    let Some(stage) = Stage::new().await else {
+        return;
+    };
     for path in [
         "/api/v2/alerts",
         SILENCES,

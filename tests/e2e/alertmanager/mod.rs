@@ -5,8 +5,10 @@
 //! | `law` | what a tenant reads is what a private Alertmanager answers |
 //! | `writes` | silences and alerts that a tenant posts, changes and expires |
 //! | `hostile` | what a tenant does to see or change others' |
+//! | `grafana` | what Grafana's data source sends |
 //! | `tools` | explain, doctor, shadow mode, amtool |
 
+mod grafana;
 mod hostile;
 mod law;
 mod tools;
@@ -57,12 +59,10 @@ pub fn acme_silence() -> Vec<Value> {
     vec![equal("alertname", "Full"), equal("tenant_id", "acme")]
 }
 
-pub fn setup(shared: &Alertmanager) -> Setup {
+/// A config with one upstream, an Alertmanager at this address.
+pub fn setup_of(url: &str) -> Setup {
     let mut setup = Setup::new("");
-    setup.more = vec![format!(
-        "{{name: alerts, api: alertmanager, url: {}}}",
-        shared.url
-    )];
+    setup.more = vec![format!("{{name: alerts, api: alertmanager, url: {url}}}")];
     setup.tenancy.push_str("\n  metrics:\n    label: tenant_id");
     setup
 }
@@ -83,7 +83,7 @@ impl Stage {
                 .await,
             shared.silence(&[equal("alertname", "Nobodys")]).await,
         ];
-        let mut setup = setup(&shared);
+        let mut setup = setup_of(&shared.url);
         change(&mut setup);
         let proxy = Partywall::start(setup).await;
         let (acme, globex) = (proxy.signer.tenant("acme"), proxy.signer.tenant("globex"));

@@ -27,6 +27,30 @@ async fn explain_shows_the_filter_and_what_has_to_be_asked() {
         text.contains(r#"tenant_id=\"acme\""#) && text.contains("/api/v2/alerts"),
         "{text}"
     );
+    // Of a post the query is the body.
+    let post = |path: &str, body: &Value| {
+        let request = format!("POST {path}");
+        json!({"request": request, "query": body.to_string(), "claims": claims})
+    };
+    let own = equal("tenant_id", "acme");
+    let posted = silence(&json!([equal("alertname", "X")]));
+    let sent = explain(post("/api/v2/silences", &posted)).await;
+    assert_eq!(sent["result"], "sent", "{sent}");
+    let body = &sent["parameters"][0];
+    assert_eq!(body["name"], "body", "{sent}");
+    assert_eq!(body["original"], posted.to_string(), "{sent}");
+    let forwarded: Value = serde_json::from_str(body["sent"].as_str().unwrap()).unwrap();
+    assert_eq!(forwarded["matchers"][1], own, "{sent}");
+    let alerts = |tenant: &str| json!([{"labels": {"alertname": "X", "tenant_id": tenant}}]);
+    let sent = explain(post("/api/v2/alerts", &alerts("acme"))).await;
+    assert_eq!(sent["result"], "sent", "{sent}");
+    let refused = explain(post("/api/v2/alerts", &alerts("globex"))).await;
+    assert_eq!(refused["result"], "refused", "{refused}");
+    assert_eq!(refused["reason"], "foreign_alert", "{refused}");
+    let mut changed = posted.clone();
+    changed["id"] = json!("00000000-0000-4000-8000-000000000000");
+    let undecided = explain(post("/api/v2/silences", &changed)).await;
+    assert_eq!(undecided["result"], "undecided", "{undecided}");
     let delete = "DELETE /api/v2/silence/00000000-0000-4000-8000-000000000000";
     let undecided = explain(json!({"request": delete, "claims": claims})).await;
     assert_eq!(undecided["result"], "undecided", "{undecided}");
@@ -48,6 +72,14 @@ async fn doctor_finds_alerts_without_a_tenant() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("Alertmanager 0."), "{text}");
     assert!(text.contains("9 of 10 alerts have it"), "{text}");
+    // The second of its rules has no tenant in `equal`.
+    let rules = "fail  alerts: inhibit_rules and tenant_id: one tenant's alerts can suppress \
+                 another's by 1 of 2: number 2";
+    assert!(text.contains(rules), "{text}");
+    assert!(
+        text.contains("ok    alerts: routes and tenant_id: all 3 routes group by `tenant_id`"),
+        "{text}"
+    );
 }
 
 /// Reads are forwarded as they are; what would change the store is enforced.

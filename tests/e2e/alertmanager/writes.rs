@@ -4,7 +4,7 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::Stage;
-use crate::kit::alertmanager::{equal, id_of, silence};
+use crate::kit::alertmanager::{Alertmanager, call, equal, id_of, silence};
 
 const SILENCES: &str = "/api/v2/silences";
 
@@ -110,16 +110,9 @@ async fn refused_silences_have_alertmanagers_words() {
     ended["endsAt"] = json!("2026-01-02T00:00:00Z");
     let mut incomplete = silence(&json!([equal("a", "b")]));
     incomplete.as_object_mut().unwrap().remove("comment");
-    let bad_name = silence(&json!([equal("a b", "c")]));
+    let bad_name = silence(&json!([equal("", "c")]));
     for posted in [ended, incomplete, bad_name] {
-        let expected = crate::kit::alertmanager::call(
-            &stage.shared.url,
-            None,
-            Method::POST,
-            SILENCES,
-            &posted,
-        )
-        .await;
+        let expected = call(&stage.shared.url, None, Method::POST, SILENCES, &posted).await;
         let answer = stage
             .send(&stage.acme, Method::POST, SILENCES, &posted)
             .await;
@@ -181,4 +174,104 @@ async fn posted_alerts_carry_the_tenant() {
         .await;
     assert_eq!(mixed.status, StatusCode::FORBIDDEN);
     assert_eq!(named("Five").await, [json!(null); 0]);
+}
+
+/// The same writes to a private Alertmanager and through Partywall, one after the other.
+#[tokio::test]
+async fn writes_are_answered_as_by_a_private_alertmanager() {
+    let Some(stage) = Stage::new().await else {
+        return;
+    };
+    let Some(private) = Alertmanager::start("private").await else {
+        return;
+    };
+    let with = |key: &str, value: Value| {
+        let mut changed = silence(&json!([equal("alertname", "Slow")]));
+        changed[key] = value;
+        changed
+    };
+    let matcher = |value: &str, is_regex: bool, is_equal: bool| {
+        let one = json!([{"name": "a", "value": value, "isRegex": is_regex, "isEqual": is_equal}]);
+        with("matchers", one)
+    };
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    let alert = |labels: Value| json!([{"labels": labels, "endsAt": "2099-01-01T00:00:00Z"}]);
+    let alerts = "/api/v2/alerts";
+    let posts = [
+        (SILENCES, with("comment", json!("a comment"))),
+        (SILENCES, with("createdBy", json!("é \"quoted\""))),
+        (SILENCES, with("endsAt", json!("2025-01-02T00:00:00Z"))),
+        (SILENCES, with("endsAt", json!("tomorrow"))),
+        (SILENCES, with("startsAt", json!("2098-01-01T00:00:00Z"))),
+        (SILENCES, with("id", json!(unknown))),
+        (SILENCES, with("id", json!(""))),
+        (SILENCES, with("matchers", json!([]))),
+        (SILENCES, matcher("", false, true)),
+        (SILENCES, matcher(".*", true, true)),
+        (SILENCES, matcher("(x|)", true, true)),
+        (SILENCES, matcher("x?", true, true)),
+        (SILENCES, matcher("x", true, true)),
+        (SILENCES, matcher("x", false, false)),
+        (SILENCES, matcher("", false, false)),
+        (SILENCES, matcher(".*", true, false)),
+        (SILENCES, matcher("(", true, true)),
+        (alerts, json!([])),
+        (alerts, alert(json!({"alertname": "New"}))),
+        (alerts, alert(json!({"alertname": "New", "empty": ""}))),
+        (alerts, alert(json!({}))),
+        (alerts, alert(json!({"empty": ""}))),
+        (alerts, alert(json!({"": "x"}))),
+        (
+            alerts,
+            json!([{"labels": {"alertname": "New"}, "endsAt": "soon"}]),
+        ),
+        (
+            alerts,
+            json!([{"labels": {"alertname": "New"}, "annotations": {"a": "b"},
+            "startsAt": "2026-01-01T00:00:00.123Z", "generatorURL": "http://x/y?z=%7B"}]),
+        ),
+    ];
+    let mut ids = Vec::new();
+    for (path, body) in posts {
+        let expected = call(&private.url, None, Method::POST, path, &body).await;
+        let answer = stage.send(&stage.acme, Method::POST, path, &body).await;
+        let texts = format!("{body}: {} but {}", expected.text(), answer.text());
+        assert_eq!(answer.status, expected.status, "{texts}");
+        assert_eq!(answer.body.is_empty(), expected.body.is_empty(), "{texts}");
+        if expected.status == StatusCode::OK && path == SILENCES {
+            ids.push((id_of(&expected), id_of(&answer)));
+        }
+    }
+    assert!(ids.len() > 6, "{}", ids.len());
+    // What is stored is the same, but for the tenant's matcher.
+    for (own, through) in &ids {
+        let mut expected = private.get(&format!("/api/v2/silence/{own}")).await;
+        let stored = stage
+            .get(&stage.acme, &format!("/api/v2/silence/{through}"))
+            .await;
+        let mut stored = stored.json();
+        let tenant = stored["matchers"].as_array_mut().unwrap().pop();
+        assert_eq!(tenant, Some(equal("tenant_id", "acme")));
+        for changing in ["id", "updatedAt", "startsAt"] {
+            expected[changing] = Value::Null;
+            stored[changing] = Value::Null;
+        }
+        assert_eq!(stored, expected);
+    }
+    // Expired once, and once more.
+    for _ in 0..2 {
+        let (own, through) = &ids[0];
+        let path = |id: &str| format!("/api/v2/silence/{id}");
+        let expected = call(&private.url, None, Method::DELETE, &path(own), &Value::Null).await;
+        let answer = stage
+            .send(&stage.acme, Method::DELETE, &path(through), &Value::Null)
+            .await;
+        assert_eq!(answer.status, expected.status, "{}", answer.text());
+    }
+    let named = "/api/v2/alerts?filter=alertname%3DNew";
+    let stored = stage.get(&stage.acme, named).await.json();
+    let expected = private.get(named).await;
+    let count = |all: &Value| all.as_array().unwrap().len();
+    assert_eq!(count(&stored), count(&expected));
+    assert!(count(&stored) > 0);
 }

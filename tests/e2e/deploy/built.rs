@@ -23,7 +23,7 @@ fn builds() -> Option<Vec<(String, String)>> {
         .map(|file| relative(file.parent().unwrap()))
         .filter(|folder| !folder.starts_with("k8s/components"))
         .collect();
-    assert_eq!(folders.len(), 4, "{folders:?}");
+    assert_eq!(folders.len(), 5, "{folders:?}");
     let built = folders.into_iter().map(|folder| {
         let mut command = Command::new(&kubectl);
         let text = tools::run(command.args(["kustomize", &folder]).current_dir(root()));

@@ -106,7 +106,7 @@ fn the_data_sources_forward_the_user_to_partywall() {
     let sources = list(&sources["datasources"]);
     let uids: BTreeSet<_> = sources.iter().map(|s| string(&s["uid"])).collect();
     let types: BTreeSet<_> = sources.iter().map(|s| string(&s["type"])).collect();
-    assert_eq!(types, ["prometheus", "tempo"].into());
+    assert_eq!(types, ["alertmanager", "prometheus", "tempo"].into());
     for source in sources {
         assert_eq!(source["jsonData"]["oauthPassThru"], true, "{source}");
         assert_eq!(source["access"], "proxy", "{source}");
@@ -123,4 +123,9 @@ fn the_data_sources_forward_the_user_to_partywall() {
     }
     let metrics = sources.iter().find(|s| s["type"] == "prometheus").unwrap();
     assert_eq!(metrics["jsonData"]["httpMethod"], "POST");
+    let alerts = sources
+        .iter()
+        .find(|s| s["type"] == "alertmanager")
+        .unwrap();
+    assert_eq!(alerts["jsonData"]["implementation"], "prometheus");
 }

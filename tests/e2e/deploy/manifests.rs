@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use partywall::config::settings::Settings;
-use serde_json::Value;
+use partywall::config::settings::{Api, Settings};
+use serde_json::{Value, json};
 
 use super::faked::load;
 use super::repository::{files, list, named, relative, root, string, text, yaml};
@@ -13,7 +13,7 @@ use crate::kit::partywall::{Partywall, Setup};
 
 /// Where Partywall runs: the pod, the folder that makes its config's `ConfigMap`, and that one's
 /// name.
-const PLACES: [(&str, &str, &str); 3] = [
+const PLACES: [(&str, &str, &str); 4] = [
     ("k8s/base/deployment.yaml", "k8s/base", "partywall"),
     (
         "k8s/components/sidecar-thanos-query/pod.yaml",
@@ -24,6 +24,11 @@ const PLACES: [(&str, &str, &str); 3] = [
         "k8s/components/sidecar-tempo/pod.yaml",
         "k8s/overlays/example-sidecar-tempo",
         "partywall-tempo",
+    ),
+    (
+        "k8s/components/sidecar-alertmanager/pod.yaml",
+        "k8s/overlays/example-sidecar-alertmanager",
+        "partywall-alertmanager",
     ),
 ];
 
@@ -167,12 +172,26 @@ fn a_sidecar_asks_its_own_pod_and_closes_the_stores_port() {
         };
         let port: u64 = port.parse().unwrap();
         let policy = yaml(&pod.replace("pod.yaml", "networkpolicy.yaml"));
-        let open: Vec<_> = list(&policy["spec"]["ingress"])
-            .iter()
-            .flat_map(|rule| list(&rule["ports"]))
-            .filter_map(|open| open["port"].as_u64())
-            .collect();
-        assert!(open.contains(&8080) && !open.contains(&port), "{folder}");
+        let rules = list(&policy["spec"]["ingress"]);
+        let opening = |wanted: u64| {
+            let has_port = move |rule: &&Value| {
+                let mut ports = list(&rule["ports"]).iter();
+                ports.any(|open| open["port"].as_u64() == Some(wanted))
+            };
+            rules.iter().filter(has_port).collect::<Vec<_>>()
+        };
+        assert_eq!(opening(8080).len(), 1, "{folder}");
+        let of_store = opening(port);
+        // Whoever posts all tenants' alerts reaches Alertmanager: in the same namespace, where no
+        // tenant labels pods.
+        let posters =
+            json!([{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}]);
+        if upstreams[0].api == Api::Alertmanager {
+            assert_eq!(of_store.len(), 1, "{folder}");
+            assert_eq!(of_store[0]["from"], posters, "{folder}");
+        } else {
+            assert!(of_store.is_empty(), "{folder}");
+        }
     }
 }
 
@@ -197,7 +216,7 @@ fn network_policies_name_peers_and_ports() {
             }
         }
     }
-    assert_eq!(policies, 5);
+    assert_eq!(policies, 7);
 }
 
 #[test]

@@ -24,7 +24,8 @@ pub fn missing(what: &str, remedy: &str) {
     report(what, remedy);
 }
 
-fn report(what: &str, remedy: &str) {
+/// Says that `what` is missing, in CI too: no package provides it.
+pub fn report(what: &str, remedy: &str) {
     // Not `eprintln`, which is captured.
     writeln!(
         std::io::stderr(),

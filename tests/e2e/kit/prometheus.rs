@@ -74,7 +74,8 @@ impl Prometheus {
                 "--storage.tsdb.min-block-duration=2h",
                 "--storage.tsdb.max-block-duration=2h",
                 "--web.enable-remote-write-receiver",
-                "--enable-feature=exemplar-storage",
+                // The second is known to Prometheus 3 alone.
+                "--enable-feature=exemplar-storage,promql-experimental-functions",
                 "--log.level=warn",
             ]);
         let mut process = Guarded::spawn(name, command, &dir.path().join("log"));

@@ -22,9 +22,12 @@
 //!     cargo test --test e2e thanos -- --nocapture
 //! ```
 
+mod everything;
 mod exceptions;
 mod filtered;
 mod generated;
+mod info;
+mod labels;
 mod queries;
 mod remote_read;
 pub mod requests;

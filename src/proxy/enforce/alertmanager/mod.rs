@@ -11,11 +11,12 @@ use hyper::{Method, Request};
 
 pub(in crate::proxy) use self::silence::ChangeOfSilence;
 use super::{
-    AlertmanagerAnswer, AlertsPage, Enforced, Enforcement, ResponsePlan, UpstreamTarget, input,
+    AlertmanagerAnswer, AlertsPage, Condition, Enforced, Enforcement, ResponsePlan, UpstreamTarget,
+    input,
 };
 use crate::alertmanager::alerts::Listing;
 use crate::alertmanager::endpoints::Endpoint;
-use crate::alertmanager::{PostError, alerts, params, silences};
+use crate::alertmanager::{PARSED, PostError, alerts, params, silences};
 use crate::auth::Caller;
 use crate::body::{ClientBody, RequestBody};
 use crate::headers;
@@ -193,15 +194,20 @@ impl Call<'_> {
             let request = self.write(Method::POST, body, AlertmanagerAnswer::Unmodified)?;
             return Ok(Enforcement::One(request));
         };
+        let room = self.context.request_room(self.target.holder());
+        // What is read of the body is in memory beside it.
+        let mut parsed = room.budget.share();
+        parsed.resize(body.len().saturating_mul(PARSED))?;
         let refused = |error| refused(&error);
         let (confined, changes) = if *self.endpoint == Endpoint::Silences {
             let posted = silences::confine(&body, matchers).map_err(refused)?;
             (posted.body, posted.changes)
         } else {
-            (alerts::confine(&body, matchers).map_err(refused)?, None)
+            let confined = alerts::confine(&body, matchers, room.bytes).map_err(refused)?;
+            (confined, None)
         };
-        let budget = self.context.budget(self.target.holder());
-        let body = RequestBody::Whole(Some(budget.hold(confined)?));
+        drop(parsed);
+        let body = RequestBody::Whole(Some(room.budget.hold(confined)?));
         let request = self.write(Method::POST, body, AlertmanagerAnswer::Written)?;
         Ok(match changes {
             None => Enforcement::One(request),
@@ -233,7 +239,8 @@ impl Call<'_> {
         let nothing = Form::default();
         let silence = self.read(silence, &nothing, AlertmanagerAnswer::Unmodified)?;
         let change = ChangeOfSilence::new(silence, Arc::clone(caller), request);
-        Ok(Enforcement::ChangeOfSilence(Box::new(change)))
+        let condition = Condition::OwnSilence(change);
+        Ok(Enforcement::Conditional(Box::new(condition)))
     }
 
     fn write(
@@ -256,6 +263,10 @@ impl Call<'_> {
 fn refused(error: &PostError) -> ProxyError {
     let text = error.to_string();
     match error {
+        PostError::Unprocessable(_) => {
+            ProxyError::new(ErrorKind::Unprocessable, text).because(Reason::Body)
+        }
+        PostError::TooLong { .. } => ProxyError::new(ErrorKind::TooLarge, text),
         PostError::Malformed(_) | PostError::Invalid(_) => {
             let error = ProxyError::new(ErrorKind::BadRequest, text).because(Reason::Body);
             error.quoting_the_query()

@@ -1,6 +1,7 @@
 //! Enforcement for the metrics API: a confined query is forwarded, or the response is filtered.
 
 mod confine;
+mod everything;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,6 +12,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
 use self::confine::Confiner;
+pub(in crate::proxy) use self::everything::SelectorsOfEverything;
 use super::input::MetricsCall;
 use super::{
     Enforced, Enforcement, Filter, MetadataPlan, Origin, OwnAnswer, OwnTargets, ResponsePlan,
@@ -79,8 +81,7 @@ pub(super) fn enforce(
         let enforced = rebuild.form(&form, ResponsePlan::AllTenants);
         return enforced.map(Enforcement::One);
     };
-    let enforced = restricted(context, &rebuild, caller, matchers, form);
-    enforced.map(Enforcement::One)
+    restricted(context, &rebuild, caller, matchers, form)
 }
 
 /// Confines a request that has parameters, or plans how its answer is filtered.
@@ -90,9 +91,14 @@ fn restricted(
     caller: &Arc<Caller>,
     matchers: &Matchers,
     form: Form<'_>,
-) -> Result<Enforced, ProxyError> {
+) -> Result<Enforcement, ProxyError> {
     let endpoint = rebuild.endpoint;
-    let (Allowed { sent, local }, origin) = confined(context, endpoint, caller, matchers, form)?;
+    let (allowed, origin) = confined(context, endpoint, caller, matchers, form)?;
+    let Allowed {
+        sent,
+        local,
+        unselective,
+    } = allowed;
     let plan = match endpoint {
         Endpoint::Federate | Endpoint::OpenApi => ResponsePlan::Stream,
         Endpoint::Rules => ResponsePlan::Filter(Filter::Rules {
@@ -104,10 +110,14 @@ fn restricted(
                 page: local.page,
             },
         }),
-        Endpoint::Alerts => return rebuild.alerts(Filter::Alerts(Arc::clone(caller))),
+        Endpoint::Alerts => {
+            let filter = Filter::Alerts(Arc::clone(caller));
+            return rebuild.alerts(filter).map(Enforcement::One);
+        }
         Endpoint::Targets => ResponsePlan::Filter(Filter::Targets(Arc::clone(caller))),
         Endpoint::ScrapePools => {
-            return rebuild.scrape_pools(Filter::ScrapePools(Arc::clone(caller)));
+            let filter = Filter::ScrapePools(Arc::clone(caller));
+            return rebuild.scrape_pools(filter).map(Enforcement::One);
         }
         Endpoint::TargetsMetadata => {
             ResponsePlan::Filter(Filter::TargetsMetadata(Arc::clone(caller)))
@@ -130,7 +140,11 @@ fn restricted(
         }
         _ => ResponsePlan::Scrub(origin),
     };
-    rebuild.form(&sent, plan)
+    let request = rebuild.form(&sent, plan)?;
+    match unselective {
+        None => Ok(Enforcement::One(request)),
+        Some(unselective) => rebuild.once_accepted(unselective, request),
+    }
 }
 
 /// The matchers that confine a caller, if it may send this request; `None` for all tenants.

@@ -12,7 +12,9 @@ use crate::body::RequestBody;
 use crate::headers;
 use crate::prometheus::form::Form;
 use crate::proxy::context::RequestContext;
-use crate::proxy::enforce::{Enforced, Enforcement, ResponsePlan, TracesAnswer, UpstreamTarget};
+use crate::proxy::enforce::{
+    Condition, Enforced, Enforcement, ResponsePlan, TracesAnswer, UpstreamTarget,
+};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 use crate::tempo::answer::Format;
@@ -118,12 +120,15 @@ pub(super) fn enforce(
     )?;
     Ok(match condition {
         None => Enforcement::One(request),
-        Some((sides, owner)) => Enforcement::Conditional(Box::new(TracesToVerify {
-            unseen: sides.len(),
-            sides,
-            owner,
-            request,
-        })),
+        Some((sides, owner)) => {
+            let traces = TracesToVerify {
+                unseen: sides.len(),
+                sides,
+                owner,
+                request,
+            };
+            Enforcement::Conditional(Box::new(Condition::OwnTraces(traces)))
+        }
     })
 }
 

@@ -25,6 +25,14 @@ enum Kind {
     },
 }
 
+/// A tag of spans that stands for another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfSpans {
+    pub tag: TagName,
+    /// Whether only values of root spans count.
+    pub only_roots: bool,
+}
+
 /// Why a name is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TagNameError {
@@ -163,6 +171,35 @@ impl TagName {
             return Err(TagNameError::NotAName);
         }
         Self::attribute("resource.", name)
+    }
+
+    /// The tag of spans whose values are those of this intrinsic of whole traces, in a store with
+    /// nothing but these spans. The tag itself if it is no such intrinsic, or if there is none.
+    pub fn of_spans(self) -> OfSpans {
+        let name = match self.0 {
+            Kind::TraceIntrinsic("rootName" | "trace:rootName") => Kind::Intrinsic("name"),
+            Kind::TraceIntrinsic("rootServiceName" | "trace:rootService") => Kind::Attribute {
+                scope: "resource.",
+                name: "service.name".into(),
+            },
+            // Tempo lists no values of either. It does list those of `trace:duration`.
+            Kind::TraceIntrinsic("traceDuration") => {
+                return OfSpans {
+                    tag: Self(Kind::Intrinsic("duration")),
+                    only_roots: false,
+                };
+            }
+            other => {
+                return OfSpans {
+                    tag: Self(other),
+                    only_roots: false,
+                };
+            }
+        };
+        OfSpans {
+            tag: Self(name),
+            only_roots: true,
+        }
     }
 
     /// Whether its values describe whole traces: to be refused unless the operator asserts that
@@ -388,6 +425,29 @@ mod tests {
             );
         }
         assert!(!TagName::parse(".rootName").unwrap().describes_whole_trace());
+    }
+
+    #[test]
+    fn intrinsics_of_whole_traces_have_a_tag_of_spans_or_are_refused() {
+        for (text, tag, only_roots) in [
+            ("rootName", "name", true),
+            ("trace:rootName", "name", true),
+            ("rootServiceName", "resource.service.name", true),
+            ("trace:rootService", "resource.service.name", true),
+            ("traceDuration", "duration", false),
+            ("trace:duration", "trace:duration", false),
+            ("span:childCount", "span:childCount", false),
+            ("name", "name", false),
+            (".rootName", ".rootName", false),
+        ] {
+            let found = TagName::parse(text).unwrap().of_spans();
+            assert_eq!(found.tag.to_string(), tag);
+            assert_eq!(found.only_roots, only_roots, "{text}");
+            let is_refused = matches!(text, "trace:duration" | "span:childCount");
+            assert_eq!(found.tag.describes_whole_trace(), is_refused, "{text}");
+        }
+        let of_v1 = TagName::parse_v1("root.service.name").unwrap().of_spans();
+        assert_eq!(of_v1.tag.to_string(), "resource.service.name");
     }
 
     #[test]

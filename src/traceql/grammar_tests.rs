@@ -478,17 +478,29 @@ fn hint_with_another_value_is_refused_with_what_it_takes() {
 #[test]
 fn refusal_of_a_whole_trace_intrinsic_says_what_to_write() {
     for (name, instead) in [
-        ("rootName", "write `name`,"),
-        ("trace:rootName", "write `name`,"),
-        ("rootServiceName", "write `resource.service.name`,"),
-        ("trace:rootService", "write `resource.service.name`,"),
+        ("rootName", "by(name)`"),
+        ("trace:rootName", "by(name)`"),
+        ("rootServiceName", "by(resource.service.name)`"),
+        ("trace:rootService", "by(resource.service.name)`"),
         ("traceDuration", "write `duration`,"),
         ("trace:duration", "write `duration`,"),
-        ("span:childCount", "write attributes of spans"),
+        ("span:childCount", "by(span:parentID)"),
     ] {
         let query = format!("{{ }} | rate() by ({name})");
         let refusal = parse(&query, TraceIntrinsics::Refuse).unwrap_err();
         assert!(refusal.to_string().contains(instead), "{refusal}");
+    }
+    // What is proposed is allowed.
+    for query in [
+        "({ nestedSetParent < 0 && name = `a` } && { .a = 1 }) | { .a = 1 }",
+        "({ nestedSetParent < 0 && resource.service.name =~ `a` } && {}) | { .a = 1 } | rate()",
+        "{ nestedSetParent < 0 } | by(name)",
+        "{ nestedSetParent < 0 } | rate() by(name)",
+        "{ nestedSetParent < 0 && duration > 1s } && {}",
+        "{ .a = 1 } < {}",
+        "{ .a = 1 } | by(span:parentID) | count() > 2",
+    ] {
+        parse(query, TraceIntrinsics::Refuse).unwrap();
     }
 }
 
@@ -507,7 +519,9 @@ fn trace_level_intrinsics_are_refused_everywhere() {
             format!("{{ {name} != nil }}"),
             format!("{{ !(true && nil != {name}) }}"),
             format!("{{ }} | by({name})"),
-            format!("{{ }} | select(.a, {name})"),
+            format!("{{ }} | select(.a, {name}) | rate()"),
+            format!("{{ }} | select(.a) | by({name})"),
+            format!("{{ }} | select(.a, {name}) | by({name})"),
             format!("{{ }} | rate() by ({name})"),
             format!("{{ }} | max_over_time({name})"),
             format!("{{ }} | quantile_over_time({name}, 1)"),
@@ -520,8 +534,31 @@ fn trace_level_intrinsics_are_refused_everywhere() {
             accepted(&[&query]);
         }
     }
+    let counted = "{ } | select(.a, span:childCount)";
+    parse(counted, TraceIntrinsics::Refuse).unwrap_err();
     let harmless = "{ .rootName && span.traceDuration > 1 && trace:id = `1` }";
     parse(harmless, TraceIntrinsics::Refuse).unwrap();
+}
+
+/// Tempo does not show it: results have fields for it.
+#[test]
+fn trace_level_intrinsic_is_allowed_in_the_select_of_a_search() {
+    for name in [
+        "rootName",
+        "rootServiceName",
+        "traceDuration",
+        "trace:rootName",
+        "trace:rootService",
+        "trace:duration",
+    ] {
+        for query in [
+            format!("{{ }} | select({name})"),
+            format!("{{ }} | select(.a, {name}, status) | count() > 1"),
+            format!("({{ }} | select({name})) && ({{ .a }} | by(.b))"),
+        ] {
+            parse(&query, TraceIntrinsics::Refuse).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -47,13 +47,16 @@ pub use predicate::{TenantPredicate, UnwritableTenant};
 pub use refusal::{Position, Refusal, RefusalKind};
 pub use search::{TagBasedSearch, go_duration};
 pub use size::{measure, measure_tag, measure_tags};
-pub use tags::tag_filter;
+pub use tags::{root_filter, tag_filter};
 
-/// What to do with `rootName`, `rootServiceName`, `traceDuration` and their `trace:` forms.
-/// They describe the whole trace, including other tenants' spans.
+/// What to do with `rootName`, `rootServiceName`, `traceDuration`, their `trace:` forms and
+/// `span:childCount`. They describe the whole trace, including other tenants' spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceIntrinsics {
-    /// Refuse queries that use them.
+    /// Refuse queries that use them, except in the `select()` of a search. A search has no place for
+    /// what is selected of them: the results leave them out (`asTraceSearchMetadata` in
+    /// `pkg/traceql/engine.go`), as they have fields of their own for it. Exemplars of metrics do have
+    /// one, and so has `span:childCount` in both.
     Refuse,
     /// Allow them: the operator asserts that no trace has spans of several tenants.
     Trust,

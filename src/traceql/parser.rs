@@ -34,6 +34,10 @@ pub(super) struct Parser<'a> {
     pub(super) compare: Option<Lexeme>,
     /// Whether metrics are filtered, ranked or used in arithmetic.
     pub(super) has_second_stage: bool,
+    /// Whether the next token is in a `select()`.
+    pub(super) in_select: bool,
+    /// The first intrinsic of whole traces in a `select()`.
+    pub(super) selected: Option<Lexeme>,
 }
 
 /// An attribute or an intrinsic.
@@ -64,6 +68,8 @@ impl<'a> Parser<'a> {
             policy,
             compare: None,
             has_second_stage: false,
+            in_select: false,
+            selected: None,
         })
     }
 
@@ -141,7 +147,7 @@ impl<'a> Parser<'a> {
             // It counts the children of every tenant.
             (Scope::Span, Word::ChildCount) => {
                 let end = self.next.end;
-                self.describes_whole_trace(Lexeme { end, ..colon })?;
+                self.counts_whole_trace(Lexeme { end, ..colon })?;
                 Type::Int
             }
             // Tempo gives these two no type.
@@ -178,7 +184,15 @@ impl<'a> Parser<'a> {
         })
     }
 
-    fn describes_whole_trace(&self, lexeme: Lexeme) -> Result<(), Fault> {
+    fn describes_whole_trace(&mut self, lexeme: Lexeme) -> Result<(), Fault> {
+        if self.in_select {
+            self.selected = self.selected.or(Some(lexeme));
+            return Ok(());
+        }
+        self.counts_whole_trace(lexeme)
+    }
+
+    pub(super) fn counts_whole_trace(&self, lexeme: Lexeme) -> Result<(), Fault> {
         match self.policy {
             TraceIntrinsics::Trust => Ok(()),
             TraceIntrinsics::Refuse => Err(fault(lexeme, Problem::TraceIntrinsic)),

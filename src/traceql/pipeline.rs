@@ -100,6 +100,10 @@ impl Parser<'_> {
                 Problem::Invalid("`compare()` cannot be used with second stage functions");
             return Err(fault(compare, problem));
         }
+        if let Some(selected) = self.selected.filter(|_| is_metrics) {
+            // Exemplars show it.
+            self.counts_whole_trace(selected)?;
+        }
         Ok(Outline {
             leaves,
             is_metrics,

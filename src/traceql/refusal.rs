@@ -163,13 +163,21 @@ pub(super) enum Problem {
 fn instead_of(intrinsic: &str) -> &'static str {
     match intrinsic {
         "rootName" | "trace:rootName" => {
-            "write `name`, in a filter with `nestedSetParent < 0` for root spans"
+            "find traces by it with `({ nestedSetParent < 0 && name = … } && { … }) | { … }`, where \
+             { … } is the rest of the filter; group root spans by it with \
+             `{ nestedSetParent < 0 } | by(name)`"
         }
         "rootServiceName" | "trace:rootService" => {
-            "write `resource.service.name`, in a filter with `nestedSetParent < 0` for root spans"
+            "find traces by it with `({ nestedSetParent < 0 && resource.service.name = … } && \
+             { … }) | { … }`, where { … } is the rest of the filter; group root spans by it with \
+             `{ nestedSetParent < 0 } | by(resource.service.name)`"
         }
         "traceDuration" | "trace:duration" => {
             "write `duration`, in a filter with `nestedSetParent < 0` for root spans"
+        }
+        "span:childCount" => {
+            "find spans with a child of your own with `{ … } < {}`, and count children with \
+             `{ … } | by(span:parentID) | count() > …`"
         }
         _ => "write attributes of spans and resources instead",
     }

@@ -50,7 +50,9 @@ impl Parser<'_> {
                 }
             }
             Word::Select => {
+                self.in_select = true;
                 self.fields()?;
+                self.in_select = false;
             }
             Word::QuantileOverTime => {
                 self.field()?;

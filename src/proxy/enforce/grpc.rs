@@ -105,12 +105,14 @@ pub(super) fn enforce(
         }
         Method::SearchTagValues | Method::SearchTagValuesV2 => {
             let tags_version = tags_version(method == Method::SearchTagValues);
-            let values = requests::tag_values::<Refusal>(&message, tags_version, tag_filter)
-                .map_err(refusal)?;
-            scope.check_tag(&values.tag)?;
+            let asked = requests::tag_values::<Refusal>(&message, tags_version).map_err(refusal)?;
+            let values = scope.tag_values(asked.tag)?;
+            let filter = values.filter(asked.query);
+            context.queries.received(asked.query);
+            context.queries.forwarded(&filter);
             (
-                values.message,
-                WholeAnswer::TagValues(tags_version, scope.values_of(&values.tag)),
+                requests::confined_tag_values(asked.others, &values.tag, &filter),
+                WholeAnswer::TagValues(tags_version, values.only()),
             )
         }
         Method::MetricsQueryRange | Method::MetricsQueryInstant => {

@@ -177,32 +177,34 @@ pub fn tag_names<E>(
     })
 }
 
-/// A rewritten `SearchTagValuesRequest`, and the tag that it asks for.
+/// A `SearchTagValuesRequest`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TagValues {
-    pub message: Vec<u8>,
+pub struct TagValues<'a> {
     pub tag: TagName,
+    /// The client's query, which may be empty.
+    pub query: &'a str,
+    /// The other fields, encoded.
+    pub others: Vec<u8>,
 }
 
-/// Rewrites a `SearchTagValuesRequest`; `filter` makes the query from the client's, which may be
-/// empty. Tempo builds a path from the tag, so it is checked as strictly as one in a path.
+/// Reads a `SearchTagValuesRequest`, of the first version or the second. Tempo builds a path from the
+/// tag, so it is checked as strictly as one in a path.
 pub fn tag_values<E>(
     message: &[u8],
     version: TagsVersion,
-    filter: impl FnOnce(&str) -> String,
-) -> Result<TagValues, RequestError<E>> {
+) -> Result<TagValues<'_>, RequestError<E>> {
     /// `RF1After`.
     const OBSOLETE: u32 = 8;
     let mut once = Once::default();
     let (mut tag, mut query) = ("", "");
-    let mut forwarded = Vec::with_capacity(64);
+    let mut others = Vec::with_capacity(64);
     for field in wire::fields(message) {
         let field = field?;
         once.see(field)?;
         match field.number {
             1 => tag = field.text()?,
             2 => query = field.text()?,
-            4..=7 => forward_uint32(&mut forwarded, field)?,
+            4..=7 => forward_uint32(&mut others, field)?,
             OBSOLETE => {}
             number => return Err(RequestError::Field(number)),
         }
@@ -211,12 +213,14 @@ pub fn tag_values<E>(
         TagsVersion::V1 => TagName::parse_v1(tag)?,
         TagsVersion::V2 => TagName::parse(tag)?,
     };
-    wire::put_bytes(&mut forwarded, 1, tag.to_string().as_bytes());
-    wire::put_bytes(&mut forwarded, 2, filter(query).as_bytes());
-    Ok(TagValues {
-        message: forwarded,
-        tag,
-    })
+    Ok(TagValues { tag, query, others })
+}
+
+/// The `SearchTagValuesRequest` for this tag and query, with the other fields of the client's.
+pub fn confined_tag_values(mut others: Vec<u8>, tag: &TagName, query: &str) -> Vec<u8> {
+    wire::put_bytes(&mut others, 1, tag.to_string().as_bytes());
+    wire::put_bytes(&mut others, 2, query.as_bytes());
+    others
 }
 
 /// Rewrites a `QueryRangeRequest`.

@@ -41,6 +41,16 @@ pub fn tag_filter(query: &str, predicate: &TenantPredicate) -> String {
     }
 }
 
+/// The `q` for values of the tenants' root spans.
+///
+/// Tempo before 3.0 reads the conditions with a regular expression that does not match a number in
+/// parentheses. There the values are those of all of the tenants' spans. Without the parentheses it
+/// would match, and Tempo 2.4, which does not know the intrinsic there, would answer for all tenants.
+pub fn root_filter(predicate: &TenantPredicate) -> String {
+    let tenants = predicate.tag_conditions();
+    format!("{{ {tenants} && nestedSetParent < (0) }}")
+}
+
 /// The usable conditions of the query's only filter; none if it also has a `||`.
 fn conditions(query: &str, predicate: &TenantPredicate) -> Vec<String> {
     let mut conditions = Vec::new();

@@ -108,6 +108,33 @@ fn several_tenants_are_written_without_alternatives() {
     );
 }
 
+/// Tempo before 3.0 finds conditions by their operator and the start of a literal, and 2.4 answers for
+/// all tenants if one of them names `nestedSetParent`.
+#[test]
+fn condition_on_roots_is_not_found_by_older_versions() {
+    let found = regex::Regex::new(r#"[\w.]+\s*[=<>~!]+\s*["a-z0-9]"#).unwrap();
+    for (tenants, written) in [
+        (
+            &["a"][..],
+            r#"{ resource.t = "a" && nestedSetParent < (0) }"#,
+        ),
+        (
+            &["a", "b"],
+            r#"{ resource.t =~ "^(?:a\x7cb)$" && nestedSetParent < (0) }"#,
+        ),
+    ] {
+        let tenants = TenantSet::new(tenants.iter().map(|t| Tenant::new(t).unwrap())).unwrap();
+        let filter = root_filter(&TenantPredicate::new([("t", &tenants)]).unwrap());
+        assert_eq!(filter, written);
+        parse(&filter, TraceIntrinsics::Refuse).unwrap();
+        let found: Vec<_> = found.find_iter(&filter).map(|one| one.as_str()).collect();
+        assert!(
+            matches!(found[..], [one] if one.starts_with("resource.t =")),
+            "{found:?}"
+        );
+    }
+}
+
 proptest! {
     /// Tempo before 3.0 ignores the query if it has a `|`, `{` or `}` anywhere inside, and all
     /// versions do if it does not parse.

@@ -266,7 +266,7 @@ async fn explained_refusals_equal_the_proxys_and_name_the_key() {
             "traces.search_metadata",
         ),
         (
-            "/api/v2/search/tag/rootName/values",
+            "/api/v2/search/tag/trace:duration/values",
             "trace_intrinsic",
             "traces.search_metadata",
         ),

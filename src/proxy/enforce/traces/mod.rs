@@ -94,6 +94,7 @@ fn by_form(
     let format = Format::choose(endpoint, accept)
         .map_err(|error| ProxyError::new(ErrorKind::NotAcceptable, error.to_string()))?;
     let pairs = || form.iter();
+    let mut path = endpoint.upstream_path();
     let (params, answer) = match endpoint {
         Endpoint::Search => {
             let query = query_of(&form, &["q"]);
@@ -121,14 +122,13 @@ fn by_form(
             )
         }
         Endpoint::TagValues { tag, .. } | Endpoint::TagValuesV2(tag) => {
-            scope.check_tag(tag)?;
+            let values = scope.tag_values(tag.clone())?;
             let tags_version = tags_version(matches!(endpoint, Endpoint::TagValues { .. }));
             let params =
-                params::tag_values(pairs(), |query| scope.tag_filter(query)).map_err(parameter)?;
-            (
-                params,
-                TracesAnswer::tag_values(tags_version, scope.values_of(tag), format),
-            )
+                params::tag_values(pairs(), |query| values.filter(query)).map_err(parameter)?;
+            let only = values.only();
+            path = Endpoint::TagValuesV2(values.tag).upstream_path();
+            (params, TracesAnswer::tag_values(tags_version, only, format))
         }
         Endpoint::MetricsQueryRange | Endpoint::MetricsQuery => {
             let query = query_of(&form, &["q", "query"]);
@@ -160,12 +160,7 @@ fn by_form(
     if !matches!(answer, TracesAnswer::Public) {
         headers.insert(ACCEPT, HeaderValue::from_static(format.media_type()));
     }
-    target.get(
-        &endpoint.upstream_path(),
-        &form,
-        headers,
-        ResponsePlan::Traces(answer),
-    )
+    target.get(&path, &form, headers, ResponsePlan::Traces(answer))
 }
 
 fn form_of<'p>(params: Params<'p>, context: &RequestContext) -> Form<'p> {

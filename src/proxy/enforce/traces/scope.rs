@@ -17,7 +17,7 @@ use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 use crate::tempo::answer::Format;
 use crate::tempo::params::Range;
-use crate::tempo::tag_name::TagName;
+use crate::tempo::tag_name::{OfSpans, TagName};
 use crate::tempo::trace::{TraceApi, TraceOwner};
 use crate::tenancy::{Attribute, TenantScope, TenantSet, Tenants};
 use crate::traceql::{
@@ -114,23 +114,34 @@ impl Confined {
         traceql::tag_filter(query, &self.predicate)
     }
 
-    /// Refuses a tag whose values describe whole traces.
-    pub(in crate::proxy::enforce) fn check_tag(&self, tag: &TagName) -> Result<(), ProxyError> {
-        if !tag.describes_whole_trace() || self.is_trusted() {
-            return Ok(());
+    /// The tag whose values are asked for, and the query that confines them. Instead of the roots
+    /// of whole traces, those among the caller's spans are looked for, whatever the client's query.
+    ///
+    /// # Errors
+    /// When the tag's values describe whole traces, and no tag of spans has the same ones.
+    pub(in crate::proxy::enforce) fn tag_values(
+        &self,
+        tag: TagName,
+    ) -> Result<OwnValues<'_>, ProxyError> {
+        if self.is_trusted() {
+            return Ok(OwnValues {
+                scope: self,
+                tag,
+                only_roots: false,
+            });
         }
-        let text = "the values of this tag describe whole traces, other tenants' spans included; \
-                    ask for `name` or `resource.service.name` instead";
-        Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::TagIntrinsic))
-    }
-
-    /// The only values that a tag may have, if it may be a tenant attribute.
-    pub(in crate::proxy::enforce) fn values_of(&self, tag: &TagName) -> Option<TenantSet> {
-        let attribute = self
-            .attributes
-            .iter()
-            .find(|attribute| tag.may_be_resource(&attribute.name));
-        attribute.map(|attribute| attribute.tenants.clone())
+        let OfSpans { tag, only_roots } = tag.of_spans();
+        if tag.describes_whole_trace() {
+            let text = "the values of this tag count spans of other tenants too; search for \
+                        `{ nestedSetParent < 0 } | select(duration)` to see durations of root \
+                        spans, or ask for a tag of spans or resources";
+            return Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::TagIntrinsic));
+        }
+        Ok(OwnValues {
+            scope: self,
+            tag,
+            only_roots,
+        })
     }
 
     /// Attributes that are in a response only because the confined query names them.
@@ -184,6 +195,32 @@ impl Confined {
             ProxyError::new(ErrorKind::Internal, "no attribute tells tenants apart")
         })?;
         Ok(TraceOwner::new(first, attributes))
+    }
+}
+
+/// A tag whose values are asked for.
+pub(in crate::proxy::enforce) struct OwnValues<'s> {
+    scope: &'s Confined,
+    pub tag: TagName,
+    only_roots: bool,
+}
+
+impl OwnValues<'_> {
+    /// The query that confines them, from the client's.
+    pub(in crate::proxy::enforce) fn filter(&self, query: &str) -> String {
+        if self.only_roots {
+            traceql::root_filter(&self.scope.predicate)
+        } else {
+            self.scope.tag_filter(query)
+        }
+    }
+
+    /// The only values that the tag may have, if it may be a tenant attribute.
+    pub(in crate::proxy::enforce) fn only(&self) -> Option<TenantSet> {
+        let attributes = &self.scope.attributes;
+        let mut all = attributes.iter();
+        let attribute = all.find(|attribute| self.tag.may_be_resource(&attribute.name));
+        attribute.map(|attribute| attribute.tenants.clone())
     }
 }
 

@@ -111,6 +111,32 @@ pub const FILTERED_VALUES: Exception = Exception {
     rule: Rule::AsConfined(|question| matches!(question.subject, Subject::Values(..))),
 };
 
+pub const ROOT_VALUES: Exception = Exception {
+    name: "values of roots",
+    reason: "values of a trace's root are those of the tenant's own root spans, whatever the query: \
+             those of doubtful resources too, and without the empty one of traces that have no \
+             root",
+    rule: Rule::Allow(|question, _, answers| {
+        let Subject::Values(_, tag) = &question.subject else {
+            return false;
+        };
+        let named = |list: &Value| -> Vec<Value> {
+            let values = list.as_array().into_iter().flatten().cloned();
+            let is_named = |value: &Value| {
+                let is_empty = *value == json!({ "type": "string" }) || *value == json!("");
+                !is_doubtful(value) && !is_empty
+            };
+            values.filter(is_named).collect()
+        };
+        let (expected, got) = (named(answers.expected.1), named(answers.got.1));
+        let is_of_roots = ["rootName", "rootService", "root.name", "root.service"];
+        is_of_roots.iter().any(|word| tag.contains(word))
+            && answers.got.0.status == 200
+            && expected.iter().all(|value| got.contains(value))
+            && (!matches!(question.param("q"), "" | "{}") || expected.len() == got.len())
+    }),
+};
+
 pub const TENANT_VALUES: Exception = Exception {
     name: "values of the tenant attribute",
     reason: "they are never others than the caller's tenants, and Tempo reads them from the \
@@ -257,6 +283,7 @@ pub const EXCEPTIONS: &[Exception] = &[
     NIL,
     NAMED_TENANT,
     FILTERED_VALUES,
+    ROOT_VALUES,
     TENANT_VALUES,
     GRPC_CODES,
     WHOLE_TRACES,

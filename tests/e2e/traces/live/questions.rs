@@ -169,6 +169,7 @@ const PIPELINES: &[&str] = &[
     "{} | by(resource.service.name) | coalesce() | count() > 2",
     "{} | select(span.n)",
     "select(name, span.n)",
+    "{} | select(rootName, trace:rootService, traceDuration)",
     "{ .n > 3 } | select(span.user, resource.service.name, status, kind)",
     "{} | select(event:name, event.attempt, link.why, instrumentation:name)",
     "{} | select(resource.tenant_id)",

@@ -186,6 +186,19 @@ async fn tag_calls_are_forwarded_as_v2() {
         (request.tag.as_str(), request.query.as_str()),
         (".n", narrowed)
     );
+    door.call(&Call::new(
+        &path("SearchTagValuesV2"),
+        &values("trace:rootName"),
+    ))
+    .await;
+    let request: TagValuesRequest = sent(&door.upstream.take_one());
+    assert_eq!(
+        (request.tag.as_str(), request.query.as_str()),
+        (
+            "name",
+            r#"{ resource.tenant_id = "A" && nestedSetParent < (0) }"#
+        )
+    );
 }
 
 #[tokio::test]
@@ -431,7 +444,7 @@ async fn queries_are_refused_in_the_words_of_their_http_twins() {
         door.assert_nothing_forwarded(query);
     }
     let values = TagValuesRequest {
-        tag: "rootName".to_owned(),
+        tag: "trace:duration".to_owned(),
         ..TagValuesRequest::default()
     };
     let answer = door

@@ -91,6 +91,45 @@ async fn ownership_query_covers_the_pages_traces_and_range() {
     assert_eq!(ownership_queries[0].header("authorization"), None);
 }
 
+/// T16: values of a whole trace's root are those of the tenant's own root spans.
+#[tokio::test]
+async fn values_of_roots_are_looked_for_among_the_tenants_root_spans() {
+    let door = Door::open().await;
+    let roots = r#"{ resource.tenant_id = "A" && nestedSetParent < (0) }"#;
+    for (path, tag, query) in [
+        ("/api/v2/search/tag/rootName/values", "name", roots),
+        ("/api/v2/search/tag/trace:rootName/values", "name", roots),
+        (
+            "/api/v2/search/tag/trace%3ArootName/values?q=%7B%7D",
+            "name",
+            roots,
+        ),
+        (
+            "/api/v2/search/tag/rootServiceName/values?q=%7B%20span.x%20%3D%201%20%7D",
+            "resource.service.name",
+            roots,
+        ),
+        (
+            "/api/v2/search/tag/trace:rootService/values",
+            "resource.service.name",
+            roots,
+        ),
+        ("/api/search/tag/root.name/values", "name", roots),
+        (
+            "/api/search/tag/rootServiceName/values",
+            "resource.service.name",
+            roots,
+        ),
+        ("/api/v2/search/tag/traceDuration/values", "duration", STAGE),
+    ] {
+        let answer = door.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let seen = door.upstream.take_one();
+        assert_eq!(seen.path(), format!("/api/v2/search/tag/{tag}/values"));
+        assert_eq!(only_query(&seen), query, "{path}");
+    }
+}
+
 /// T4: whatever the shape, the tenants' stage comes first in every pipeline.
 #[tokio::test]
 async fn every_pipeline_of_a_query_is_confined() {

@@ -47,7 +47,7 @@ pub fn tag_filter(query: &str, predicate: &TenantPredicate) -> String {
 /// parentheses. There the values are those of all of the tenants' spans. Without the parentheses it
 /// would match, and Tempo 2.4, which does not know the intrinsic there, would answer for all tenants.
 pub fn root_filter(predicate: &TenantPredicate) -> String {
-    let tenants = predicate.tag_conditions();
+    let tenants = predicate.expression();
     format!("{{ {tenants} && nestedSetParent < (0) }}")
 }
 

@@ -16,7 +16,9 @@ use crate::kit::tempo_data::{Traces, Window};
 use crate::kit::token::now;
 
 /// A path, its query, and what of the answer is compared.
-const QUESTIONS: [(&str, &str, fn(&Value) -> BTreeSet<String>); 7] = [
+type Question = (&'static str, &'static str, fn(&Value) -> BTreeSet<String>);
+
+const QUESTIONS: [Question; 7] = [
     ("/api/search", "{}", traces),
     ("/api/search", "{ name != nil } | count() > 0", traces),
     ("/api/search", "{} >> {} || {}", traces),

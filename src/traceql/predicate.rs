@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use thiserror::Error;
 
 use super::lexer::ends_name;
-use crate::tenancy::TenantSet;
+use crate::tenancy::Values;
 
 /// The condition that a span belongs to the tenants, written in `TraceQL`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,25 +41,32 @@ impl TenantPredicate {
     ///   its `T`, and drops that resource's spans from metrics.
     /// - Tag endpoints before Tempo 3.0 answer for all tenants if the query has `||`, `|` or braces.
     pub fn new<'a>(
-        attributes: impl IntoIterator<Item = (&'a str, &'a TenantSet)>,
+        attributes: impl IntoIterator<Item = (&'a str, &'a Values)>,
     ) -> Result<Self, UnwritableTenant> {
-        let attributes: Vec<(&str, &TenantSet)> = attributes.into_iter().collect();
+        let attributes: Vec<(&str, &Values)> = attributes.into_iter().collect();
         if attributes.is_empty() {
             return Err(UnwritableTenant::NoAttribute);
         }
         let mut conditions = Vec::new();
-        for (name, tenants) in &attributes {
+        for (name, values) in &attributes {
             if name.is_empty() || name.chars().any(char::is_control) {
                 return Err(UnwritableTenant::AttributeName);
             }
-            if tenants.iter().any(|tenant| tenant.as_str().contains('`')) {
+            if values.mention('`') {
                 return Err(UnwritableTenant::Backtick);
             }
             let attribute = format!("resource.{}", attribute_name(name));
-            let values: Vec<&str> = tenants.iter().map(crate::tenancy::Tenant::as_str).collect();
-            conditions.push(match values[..] {
-                [value] => format!("{attribute} = {}", string(value)),
-                _ => format!("{attribute} =~ {}", string(&anchored_alternation(&values))),
+            let Some(listed) = values.listed() else {
+                // Neither is true of a missing attribute (Tempo, `BinaryOperation.execute`).
+                let op = if values.is_negative() { "!~" } else { "=~" };
+                let pattern = string(&format!("^(?:{})$", values.re2()));
+                conditions.push(format!("{attribute} {op} {pattern}"));
+                continue;
+            };
+            let tenants: Vec<&str> = listed.iter().map(crate::tenancy::Tenant::as_str).collect();
+            conditions.push(match tenants[..] {
+                [tenant] => format!("{attribute} = {}", string(tenant)),
+                _ => format!("{attribute} =~ {}", string(&anchored_alternation(&tenants))),
             });
         }
         Ok(Self {
@@ -137,10 +144,12 @@ fn anchored_alternation(values: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenancy::Tenant;
+    use crate::tenancy::{Tenant, TenantSet};
+    use crate::testing::selected;
 
-    fn tenants(values: &[&str]) -> TenantSet {
-        TenantSet::new(values.iter().map(|value| Tenant::new(value).unwrap())).unwrap()
+    fn tenants(values: &[&str]) -> Values {
+        let all = values.iter().map(|value| Tenant::new(value).unwrap());
+        TenantSet::new(all).unwrap().into()
     }
 
     #[test]
@@ -160,6 +169,19 @@ mod tests {
         assert_eq!(
             both.expression(),
             r#"resource.t =~ "^(?:a\x7cb\\.c)$" && resource.region = "eu""#
+        );
+    }
+
+    #[test]
+    fn selectors_are_one_anchored_expression() {
+        let (own, rest) = (
+            selected("=~", r"a\.b-.*", &["x.y"]),
+            selected("!=", "a b", &[]),
+        );
+        let predicate = TenantPredicate::new([("ns", &own), ("env", &rest)]).unwrap();
+        assert_eq!(
+            predicate.expression(),
+            r#"resource.ns =~ "^(?:x\\.y\x7c(?s:a\\.b-.*))$" && resource.env !~ "^(?:a\x20b\x7c)$""#
         );
     }
 

@@ -24,6 +24,7 @@ mod generated;
 mod lists;
 mod modes;
 mod questions;
+mod selectors;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -12,8 +12,6 @@ use crate::tenancy::Values;
 pub struct TenantPredicate {
     /// `{ … } | `.
     insertion: Box<str>,
-    /// For the endpoints of tag names and values; without `||`.
-    tag_conditions: Box<str>,
     attributes: Box<[Box<str>]>,
 }
 
@@ -35,6 +33,13 @@ pub enum UnwritableTenant {
 impl TenantPredicate {
     /// Matches spans that have one of the tenants in each of the attributes. Attribute names are
     /// given without `resource.`.
+    ///
+    /// Several tenants are one anchored regular expression, joined by `&&` with those of other
+    /// attributes. With `||` the query would fail, or answer for all tenants:
+    /// - Tempo 3 makes `T = "a" || T = "b"` one operation on a list (`rewriteOrToIn` in
+    ///   `pkg/traceql/ast_rewriter.go`), which fails every search as soon as a resource has a list as
+    ///   its `T`, and drops that resource's spans from metrics.
+    /// - Tag endpoints before Tempo 3.0 answer for all tenants if the query has `||`, `|` or braces.
     pub fn new<'a>(
         attributes: impl IntoIterator<Item = (&'a str, &'a Values)>,
     ) -> Result<Self, UnwritableTenant> {
@@ -43,7 +48,6 @@ impl TenantPredicate {
             return Err(UnwritableTenant::NoAttribute);
         }
         let mut conditions = Vec::new();
-        let mut tag_conditions = Vec::new();
         for (name, values) in &attributes {
             if name.is_empty() || name.chars().any(char::is_control) {
                 return Err(UnwritableTenant::AttributeName);
@@ -56,31 +60,17 @@ impl TenantPredicate {
                 // Neither is true of a missing attribute (Tempo, `BinaryOperation.execute`).
                 let op = if values.is_negative() { "!~" } else { "=~" };
                 let pattern = string(&format!("^(?:{})$", values.re2()));
-                let condition = format!("{attribute} {op} {pattern}");
-                conditions.push(condition.clone());
-                tag_conditions.push(condition);
+                conditions.push(format!("{attribute} {op} {pattern}"));
                 continue;
             };
             let tenants: Vec<&str> = listed.iter().map(crate::tenancy::Tenant::as_str).collect();
-            let equal = |value: &&str| format!("{attribute} = {}", string(value));
-            let any = tenants.iter().map(equal).collect::<Vec<_>>().join(" || ");
-            let several = tenants.len() > 1;
-            // && and || have the same precedence, so mixing them needs parentheses.
-            let in_parens = several && attributes.len() > 1;
-            conditions.push(if in_parens {
-                format!("({any})")
-            } else {
-                any.clone()
-            });
-            tag_conditions.push(if several {
-                format!("{attribute} =~ {}", string(&anchored_alternation(&tenants)))
-            } else {
-                any
+            conditions.push(match tenants[..] {
+                [tenant] => format!("{attribute} = {}", string(tenant)),
+                _ => format!("{attribute} =~ {}", string(&anchored_alternation(&tenants))),
             });
         }
         Ok(Self {
             insertion: format!("{{ {} }} | ", conditions.join(" && ")).into(),
-            tag_conditions: tag_conditions.join(" && ").into(),
             attributes: attributes.iter().map(|(name, _)| (*name).into()).collect(),
         })
     }
@@ -97,21 +87,13 @@ impl TenantPredicate {
         &self.insertion
     }
 
-    /// `resource.tenant_id = "acme"`. May contain `||`: put it in parentheses before joining it
-    /// with anything.
+    /// `resource.tenant_id = "acme"`: conditions joined by `&&`.
     pub fn expression(&self) -> &str {
         let inside = self
             .insertion
             .strip_prefix("{ ")
             .and_then(|rest| rest.strip_suffix(" } | "));
         inside.unwrap_or(&self.insertion)
-    }
-
-    /// Like [`Self::expression`], but only with `&&`: several tenants become one anchored regular
-    /// expression, because before Tempo 3.0 tag endpoints answer for all tenants if the query has
-    /// `||`, `|` or braces.
-    pub(super) fn tag_conditions(&self) -> &str {
-        &self.tag_conditions
     }
 
     /// Whether this is the name of a tenant attribute.
@@ -176,26 +158,17 @@ mod tests {
         let predicate = TenantPredicate::new([("tenant_id", &acme)]).unwrap();
         assert_eq!(predicate.stage(), r#"{ resource.tenant_id = "acme" }"#);
         assert_eq!(predicate.expression(), r#"resource.tenant_id = "acme""#);
-        assert_eq!(predicate.tag_conditions(), predicate.expression());
     }
 
     #[test]
-    fn alternatives_in_conjunctions_are_parenthesized() {
+    fn several_tenants_are_one_pattern_without_alternatives() {
         let (two, one) = (tenants(&["a", "b.c"]), tenants(&["eu"]));
         let single = TenantPredicate::new([("t", &two)]).unwrap();
-        assert_eq!(
-            single.stage(),
-            r#"{ resource.t = "a" || resource.t = "b.c" }"#
-        );
-        assert_eq!(
-            single.tag_conditions(),
-            r#"resource.t =~ "^(?:a\x7cb\\.c)$""#
-        );
-
+        assert_eq!(single.stage(), r#"{ resource.t =~ "^(?:a\x7cb\\.c)$" }"#);
         let both = TenantPredicate::new([("t", &two), ("region", &one)]).unwrap();
         assert_eq!(
             both.expression(),
-            r#"(resource.t = "a" || resource.t = "b.c") && resource.region = "eu""#
+            r#"resource.t =~ "^(?:a\x7cb\\.c)$" && resource.region = "eu""#
         );
     }
 
@@ -210,7 +183,6 @@ mod tests {
             predicate.expression(),
             r#"resource.ns =~ "^(?:x\\.y\x7c(?s:a\\.b-.*))$" && resource.env !~ "^(?:a\x20b\x7c)$""#
         );
-        assert_eq!(predicate.tag_conditions(), predicate.expression());
     }
 
     #[test]

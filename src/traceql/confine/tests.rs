@@ -63,12 +63,12 @@ fn every_operand_of_metrics_arithmetic_starts_with_the_stage() {
 }
 
 #[test]
-fn several_tenants_are_alternatives_within_the_stage() {
+fn several_tenants_are_one_pattern_within_the_stage() {
     let both = predicate(&["a", "b"]);
     let confined = confine_search("{}", &both, TraceIntrinsics::Refuse, MAX_BYTES);
     assert_eq!(
         confined.unwrap(),
-        r#"{ resource.t = "a" || resource.t = "b" } | {}"#
+        r#"{ resource.t =~ "^(?:a\x7cb)$" } | {}"#
     );
 }
 

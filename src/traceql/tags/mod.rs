@@ -27,7 +27,7 @@ const MAX_CONDITIONS: usize = 32;
 /// `.`, `_` and `-`; Tempo 2.4 only if they have no `-` and there is a single tenant. Otherwise
 /// these versions answer for all tenants.
 pub fn tag_filter(query: &str, predicate: &TenantPredicate) -> String {
-    let tenants = predicate.tag_conditions();
+    let tenants = predicate.expression();
     let tenants_only = format!("{{ {tenants} }}");
     let conditions = conditions(query, predicate);
     if conditions.is_empty() {
@@ -47,7 +47,7 @@ pub fn tag_filter(query: &str, predicate: &TenantPredicate) -> String {
 /// parentheses. There the values are those of all of the tenants' spans. Without the parentheses it
 /// would match, and Tempo 2.4, which does not know the intrinsic there, would answer for all tenants.
 pub fn root_filter(predicate: &TenantPredicate) -> String {
-    let tenants = predicate.tag_conditions();
+    let tenants = predicate.expression();
     format!("{{ {tenants} && nestedSetParent < (0) }}")
 }
 

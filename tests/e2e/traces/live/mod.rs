@@ -21,6 +21,7 @@ mod ask;
 mod compare;
 mod exceptions;
 mod generated;
+mod lists;
 mod modes;
 mod questions;
 mod selectors;

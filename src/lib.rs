@@ -31,6 +31,7 @@
 //! | [`reason`] | why requests are refused |
 //! | `strict_json` | pure: JSON without duplicate keys |
 //! | [`tenant`], [`closed_group`] | terms that configs and APIs share: a tenant, a group of endpoints that is closed to tenants |
+//! | [`value_pattern`] | pure: regular expressions that the stores and Partywall read alike |
 //!
 //! The law that everything is judged by: a tenant's response is that of a private store with only
 //! that tenant's data. What is not fully understood is refused.
@@ -62,4 +63,5 @@ pub mod tenant;
 mod testing;
 pub mod traceql;
 pub mod upstream;
+pub mod value_pattern;
 mod wire;

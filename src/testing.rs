@@ -8,10 +8,33 @@
 )]
 pub(crate) mod evidence;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use crate::config::settings::{Selector, Selectors};
 use crate::config::{self, Loaded, OsAccess};
+use crate::tenancy::{Tenant, TenantSet, Values};
+use crate::value_pattern::ValuePattern;
+
+/// The selectors of tenants: name, operator and value.
+pub(crate) fn selectors(all: &[(&str, &str, &str)]) -> Selectors {
+    let selector = |op: &str, value: &str| match op {
+        "=~" => Selector::Matches(Arc::new(ValuePattern::new(value).unwrap())),
+        "!~" => Selector::MatchesNot(Arc::new(ValuePattern::new(value).unwrap())),
+        "!=" => Selector::Not(Tenant::new(value).unwrap()),
+        _ => panic!("{op}"),
+    };
+    let all = all.iter();
+    all.map(|(tenant, op, value)| ((*tenant).into(), selector(op, value)))
+        .collect()
+}
+
+/// The values of a tenant with this selector, beside tenants without one.
+pub(crate) fn selected(op: &str, value: &str, others: &[&str]) -> Values {
+    let tenants = others.iter().chain(&["selected"]);
+    let tenants = TenantSet::new(tenants.map(|name| Tenant::new(name).unwrap()));
+    Values::of(&tenants.unwrap(), &selectors(&[("selected", op, value)])).unwrap()
+}
 
 /// A config of one metrics upstream, with `rest` as further top-level YAML.
 pub(crate) fn loaded(rest: &str) -> Loaded {

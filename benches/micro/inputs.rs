@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use partywall::config::settings::{ClaimGrant, ClaimPath, Grant, Tenancy, TenantRule, When};
+use partywall::config::settings::{
+    ClaimGrant, ClaimPath, Grant, Selectors, Tenancy, TenantRule, When,
+};
 use partywall::prometheus::form::Form;
 use partywall::tenancy::{LabelMatcher, Matchers, Tenant, TenantSet};
 use partywall::traceql::TenantPredicate;
@@ -34,7 +36,10 @@ pub(crate) fn matchers(count: usize) -> Result<Matchers, Box<dyn Error>> {
 }
 
 pub(crate) fn predicate(count: usize) -> Result<TenantPredicate, Box<dyn Error>> {
-    Ok(TenantPredicate::new([(ATTRIBUTE, &tenants(count)?)])?)
+    Ok(TenantPredicate::new([(
+        ATTRIBUTE,
+        &tenants(count)?.into(),
+    )])?)
 }
 
 /// What a token of this many tenants says of them.
@@ -58,6 +63,7 @@ pub(crate) fn tenancy() -> Arc<Tenancy> {
         metrics_label: Some(ATTRIBUTE.into()),
         traces_attribute: Some(ATTRIBUTE.into()),
         traces_org_id: false,
+        selectors: Selectors::default(),
         and: Vec::new(),
         clusters: None,
         max_tenants: 1000,

@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn owner() -> Result<TraceOwner, Box<dyn Error>> {
     let tenants = TenantSet::new([Tenant::new(OURS)?]).ok_or("no tenant")?;
-    Ok(TraceOwner::new((ATTRIBUTE.into(), tenants), []))
+    Ok(TraceOwner::new((ATTRIBUTE.into(), tenants.into()), []))
 }
 
 /// Something to time.

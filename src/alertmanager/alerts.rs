@@ -291,14 +291,13 @@ fn make_own<'b>(
     for tenant in tenants.iter() {
         let label = tenant.label();
         match alert.labels.get(label).filter(|value| !value.is_empty()) {
-            Some(value) if tenant.tenants().contains(value) => {}
+            Some(value) if tenant.values().contains(value) => {}
             Some(_) => {
                 let label = label.into();
                 return Err(PostError::ForeignAlert { number, label });
             }
             None => {
-                let mut all = tenant.tenants().iter();
-                let (Some(only), None) = (all.next(), all.next()) else {
+                let Some(only) = tenant.values().only() else {
                     let label = label.into();
                     return Err(PostError::NoTenant { number, label });
                 };
@@ -316,6 +315,26 @@ mod tests {
 
     use super::super::testing::{matcher, matchers};
     use super::*;
+    use crate::tenancy::LabelMatcher;
+    use crate::testing::selected;
+
+    #[test]
+    fn posted_alert_of_a_selector_must_name_one_of_its_values() {
+        let tenants = LabelMatcher::new("ns".into(), selected("=~", "team-a-.*", &[]));
+        let tenants = Matchers::new(tenants, []);
+        let post = |labels: Value| {
+            confine(
+                json!([{"labels": labels}]).to_string().as_bytes(),
+                &tenants,
+                MAX,
+            )
+        };
+        assert!(post(json!({"ns": "team-a-1", "a": "b"})).is_ok());
+        let foreign = post(json!({"ns": "team-b-1", "a": "b"}));
+        assert!(matches!(foreign, Err(PostError::ForeignAlert { .. })));
+        let without = post(json!({"a": "b"}));
+        assert!(matches!(without, Err(PostError::NoTenant { .. })));
+    }
 
     const MAX: usize = 10_000;
 

@@ -1,6 +1,6 @@
 //! Whose a silence is: a tenant's, if it can match none but the tenant's alerts.
 
-use crate::tenancy::{LabelMatcher, Matchers};
+use crate::tenancy::{LabelMatcher, MatchOp, Matchers};
 
 /// A matcher of a silence.
 #[derive(Clone, Copy, Debug)]
@@ -13,18 +13,32 @@ pub(super) struct SilenceMatcher<'a> {
 
 impl SilenceMatcher<'_> {
     /// Whether it names nothing but these tenants. An expression counts only if it is an
-    /// alternation of literals: what another one can match is not worked out here.
+    /// alternation of literals, or the tenants' own: what another one can match is not worked out
+    /// here.
     pub(super) fn names_only(&self, tenants: &LabelMatcher) -> bool {
+        let own = tenants.values();
         if !self.is_regex {
-            return tenants.tenants().contains(self.value);
+            return own.contains(self.value);
         }
         let named = alternatives(self.value);
-        named.is_some_and(|all| all.iter().all(|one| tenants.tenants().contains(one)))
+        named.is_some_and(|all| all.iter().all(|one| own.contains(one))) || self.is_of(tenants)
     }
 
     /// Whether an alert that it matches is one of these tenants'.
     pub(super) fn confines(&self, tenants: &LabelMatcher) -> bool {
-        self.is_equal && self.name == tenants.label() && self.names_only(tenants)
+        self.name == tenants.label()
+            && (self.is_of(tenants) || (self.is_equal && self.names_only(tenants)))
+    }
+
+    /// Whether it is the matcher that Partywall adds for these tenants.
+    fn is_of(&self, tenants: &LabelMatcher) -> bool {
+        let op = match (self.is_regex, self.is_equal) {
+            (false, true) => MatchOp::Equal,
+            (true, true) => MatchOp::Regex,
+            (true, false) => MatchOp::NotRegex,
+            (false, false) => return false,
+        };
+        op == tenants.op() && self.name == tenants.label() && self.value == tenants.value()
     }
 }
 
@@ -61,6 +75,7 @@ mod tests {
 
     use super::super::testing::{matcher, matchers};
     use super::*;
+    use crate::testing::selected;
 
     fn one<'a>(name: &'a str, op: &str, value: &'a str) -> SilenceMatcher<'a> {
         SilenceMatcher {
@@ -127,6 +142,38 @@ mod tests {
     }
 
     #[test]
+    fn silence_with_the_tenants_own_expression_is_own() {
+        for (op, value, own) in [
+            ("=~", "team-a-.*", "x|(?s:team-a-.*)"),
+            ("!=", "platform", "platform|"),
+            ("!~", "plat.*", "(?s:plat.*)|"),
+        ] {
+            let others: &[&str] = if op == "=~" { &["x"] } else { &[] };
+            let tenants = LabelMatcher::new("ns".into(), selected(op, value, others));
+            let written = if op == "=~" { "=~" } else { "!~" };
+            let tenants = Matchers::new(tenants, []);
+            assert!(is_own(&[one("ns", written, own)], &tenants), "{op}");
+            assert!(is_own(&[one("ns", "=", "team-a-1")], &tenants), "{op}");
+            assert!(
+                is_own(&[one("ns", "=~", "team-a-1|team-a-2")], &tenants),
+                "{op}"
+            );
+            for (op, value) in [
+                ("!=", own),
+                ("!=", "team-b"),
+                ("!~", "team-b"),
+                ("=~", "team-a-.+"),
+                ("=", "platform"),
+                ("=~", "team-a-1|platform"),
+                (if written == "=~" { "!~" } else { "=~" }, own),
+            ] {
+                assert!(!is_own(&[one("ns", op, value)], &tenants), "{op} {value}");
+            }
+            assert!(!is_own(&[one("other", written, own)], &tenants));
+        }
+    }
+
+    #[test]
     fn every_tenant_label_must_be_confined() {
         let both = Matchers::new(matcher("tenant_id", &["acme"]), [matcher("env", &["prod"])]);
         let (tenant, env) = (one("tenant_id", "=", "acme"), one("env", "=", "prod"));
@@ -151,7 +198,7 @@ mod tests {
             let matcher = one("tenant_id", "=~", &expression);
             if matcher.confines(tenants) {
                 let engine = regex::Regex::new(&format!("^(?:{expression})$")).unwrap();
-                prop_assert!(!engine.is_match(&value) || tenants.tenants().contains(&value));
+                prop_assert!(!engine.is_match(&value) || tenants.values().contains(&value));
             }
         }
 

@@ -176,8 +176,8 @@ impl<'b> Matcher<'b> {
         Self {
             name: tenants.label().into(),
             value: tenants.value().into(),
-            is_regex: Some(tenants.op() == MatchOp::Regex),
-            is_equal: Some(true),
+            is_regex: Some(tenants.op() != MatchOp::Equal),
+            is_equal: Some(tenants.op() != MatchOp::NotRegex),
         }
     }
 
@@ -261,6 +261,7 @@ mod tests {
 
     use super::super::testing::{matcher, matchers};
     use super::*;
+    use crate::testing::selected;
 
     const ID: &str = "ab2a652a-fe1c-4608-b336-d1a404c3e5de";
 
@@ -297,6 +298,35 @@ mod tests {
         assert_eq!(only(&foreign), None);
         assert_eq!(only(&everybodys), None);
         assert_eq!(only(&odd), None);
+    }
+
+    #[test]
+    fn posted_silence_gets_the_selector_and_may_be_posted_again() {
+        for (op, value, added) in [
+            (
+                "=~",
+                "a-.*",
+                json!({"name": "ns", "value": "(?s:a-.*)", "isRegex": true, "isEqual": true}),
+            ),
+            (
+                "!=",
+                "a.b",
+                json!({"name": "ns", "value": "a\\.b|", "isRegex": true, "isEqual": false}),
+            ),
+        ] {
+            let tenants = LabelMatcher::new("ns".into(), selected(op, value, &[]));
+            let tenants = Matchers::new(tenants, []);
+            let post = |matchers: Value| {
+                let body = posted(&matchers).to_string();
+                confine(body.as_bytes(), &tenants)
+                    .map(|posted| of(&posted.body)["matchers"].clone())
+            };
+            let sent = post(json!([equal("x", "y")])).unwrap();
+            assert_eq!(sent[1], added, "{op}");
+            assert_eq!(post(sent.clone()).unwrap(), sent, "{op}");
+            let foreign = json!([{"name": "ns", "value": ".*", "isRegex": true}]);
+            assert!(post(foreign).is_err(), "{op}");
+        }
     }
 
     #[test]

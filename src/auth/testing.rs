@@ -17,8 +17,8 @@ use tokio::net::TcpListener;
 use super::clock::Clock;
 use super::shared::Pacing;
 use crate::config::settings::{
-    Algorithm, ClaimGrant, ClaimPath, Grant, Issuer, KeySource, Tenancy, TenantRule, TokenSource,
-    Tokens, When,
+    Algorithm, ClaimGrant, ClaimPath, Grant, Issuer, KeySource, Selectors, Tenancy, TenantRule,
+    TokenSource, Tokens, When,
 };
 
 pub(super) const NOW: u64 = 1_800_000_000;
@@ -201,6 +201,7 @@ pub(super) fn tenancy() -> Tenancy {
         metrics_label: Some("tenant_id".into()),
         traces_attribute: None,
         traces_org_id: false,
+        selectors: Selectors::default(),
         and: Vec::new(),
         clusters: None,
         max_tenants: 1000,

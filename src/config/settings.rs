@@ -18,7 +18,8 @@ pub use super::sections::passthrough::{Passthrough, PathPattern};
 pub use super::sections::promql::PromQl;
 pub use super::sections::reload::Reload;
 pub use super::sections::tenancy::{
-    ClaimGrant, ClaimPath, FurtherDimension, Grant, Pattern, Tenancy, TenantRule, When,
+    ClaimGrant, ClaimPath, FurtherDimension, Grant, Pattern, Selector, Selectors, Tenancy,
+    TenantRule, When,
 };
 pub use super::sections::tenant_limits::{Rate, TenantLimit, TenantLimits};
 pub use super::sections::timeouts::Timeouts;

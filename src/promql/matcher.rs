@@ -103,7 +103,7 @@ impl<'q> Matcher<'q> {
             return false;
         };
         matches!(self.op, Op::Equal | Op::Regex)
-            && tenants.iter().all(|tenant| own.tenants().contains(tenant))
+            && tenants.iter().all(|tenant| own.values().contains(tenant))
     }
 
     /// Whether it asks for series of a tenant that is not one of `own`.
@@ -120,6 +120,16 @@ impl<'q> Matcher<'q> {
     /// here, or not cheaply, may leave one. Where this errs, the query is refused, or its answer is
     /// confined like every other.
     pub(super) fn excludes_all_own(&self, own: &LabelMatcher) -> bool {
+        let is_negated = matches!(self.op, Op::NotEqual | Op::NotRegex);
+        let Some(all_own) = own.values().listed() else {
+            return match self.named() {
+                Named::Tenants(named) => {
+                    !is_negated && !named.iter().any(|one| own.values().contains(one))
+                }
+                Named::All => is_negated,
+                Named::Pattern => false,
+            };
+        };
         let fulfils: Box<dyn Fn(&str) -> bool> = match self.named() {
             Named::Tenants(named) => Box::new(move |tenant| named.iter().any(|one| one == tenant)),
             Named::All => Box::new(|_| true),
@@ -128,8 +138,7 @@ impl<'q> Matcher<'q> {
                 None => return false,
             },
         };
-        let is_negated = matches!(self.op, Op::NotEqual | Op::NotRegex);
-        own.tenants()
+        all_own
             .iter()
             .all(|tenant| fulfils(tenant.as_str()) == is_negated)
     }
@@ -189,7 +198,7 @@ impl<'q> Matcher<'q> {
 fn has_foreign(tenants: &[Cow<'_, str>], own: &LabelMatcher) -> bool {
     tenants
         .iter()
-        .any(|tenant| !tenant.is_empty() && !own.tenants().contains(tenant))
+        .any(|tenant| !tenant.is_empty() && !own.values().contains(tenant))
 }
 
 /// The values of a regex that is a plain list, as Grafana writes for a variable with several

@@ -33,8 +33,8 @@
 //! - `{}` and `{tenant_id=~".*"}` are an error in Prometheus ("at least one non-empty matcher"), and
 //!   with our matcher they no longer would be. So they are refused here, in the same words.
 //! - `absent(x)` and `absent_over_time(x)` make a label of each label that has a single matcher with
-//!   `=`; a regular expression never makes one. So inside of these calls ours is one for a single
-//!   tenant too (`tenant_id=~"acme"`), and comes first: it has no part in the result's labels, and
+//!   `=`; a regular expression never makes one, be it `=~` or `!~`. So inside of these calls ours is
+//!   one for a single tenant too (`tenant_id=~"acme"`), and comes first: it has no part in the result's labels, and
 //!   those of the query's own matchers are the same as without it.
 //! - `info()` is confined in one form only, see [`InfoHint`].
 

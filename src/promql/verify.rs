@@ -12,7 +12,7 @@ use super::agreements::{Agreements, Verdict};
 use super::matcher::Op;
 use super::scan::{Form, Kind, Scan, makes_labels_of_matchers, scan};
 use super::splice::{Confined, inserted};
-use crate::tenancy::{LabelMatcher, Matchers};
+use crate::tenancy::{MatchOp, Matchers};
 
 /// The largest query that is given to `promql-parser` 0.11, which is recursive in the depth of a
 /// query and superlinear in its size. Measured (release build, one core):
@@ -163,18 +163,23 @@ fn carries_all(selector: &VectorSelector, in_absent: bool, matchers: &Matchers) 
     let of_selector = &selector.matchers;
     of_selector.or_matchers.is_empty()
         && matchers.iter().all(|ours| {
-            let value: Cow<'_, str> = if in_absent {
-                ours.pattern()
+            let (op, value) = if in_absent {
+                ours.without_equality()
             } else {
-                ours.value().into()
+                (ours.op(), ours.value().into())
             };
             let mut all = of_selector.matchers.iter();
-            all.any(|parsed| is_same(parsed, ours, &value))
+            all.any(|parsed| is_same(parsed, ours.label(), op, &value))
         })
 }
 
-fn is_same(parsed: &ParsedMatcher, ours: &LabelMatcher, value: &str) -> bool {
-    parsed.op == ParsedOp::Equal && parsed.name == ours.label() && parsed.value == value
+/// Whether a matcher is this one, after [`non_regex_operator`] has replaced its operator.
+fn is_same(parsed: &ParsedMatcher, label: &str, op: MatchOp, value: &str) -> bool {
+    let op = match op {
+        MatchOp::Equal | MatchOp::Regex => ParsedOp::Equal,
+        MatchOp::NotRegex => ParsedOp::NotEqual,
+    };
+    parsed.op == op && parsed.name == label && parsed.value == value
 }
 
 #[cfg(test)]

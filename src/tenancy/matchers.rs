@@ -1,65 +1,56 @@
-//! Tenants, and the label matchers that confine a query to them.
+//! The label matchers that confine a query to tenants.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::tenant::Tenant;
-
-/// A set of tenants that is never empty; sorted, without duplicates.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TenantSet(Box<[Tenant]>);
-
-impl TenantSet {
-    /// Makes a set; `None` if it would be empty.
-    pub fn new(tenants: impl IntoIterator<Item = Tenant>) -> Option<Self> {
-        let mut tenants: Vec<Tenant> = tenants.into_iter().collect();
-        tenants.sort_unstable();
-        tenants.dedup();
-        (!tenants.is_empty()).then(|| Self(tenants.into()))
-    }
-
-    /// Whether this value is one of the tenants.
-    pub fn contains(&self, value: &str) -> bool {
-        self.0
-            .binary_search_by(|tenant| tenant.as_str().cmp(value))
-            .is_ok()
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Tenant> + Clone {
-        self.0.iter()
-    }
-}
+use super::Values;
 
 /// How a matcher compares; the names and numbers are those of Prometheus' `prompb.LabelMatcher`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchOp {
     /// `=`: one tenant.
     Equal,
-    /// `=~`: several tenants, each escaped, joined by `|`. Prometheus anchors the expression.
+    /// `=~`: several tenants, each escaped, joined by `|`, and patterns of the operator. Prometheus
+    /// anchors the expression.
     Regex,
+    /// `!~`: all but the empty value and what a negative selector leaves out.
+    NotRegex,
 }
 
-/// One label and the tenants it may have.
+impl MatchOp {
+    /// As PromQL and Alertmanager write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::Regex => "=~",
+            Self::NotRegex => "!~",
+        }
+    }
+}
+
+/// One label and the values it may have.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LabelMatcher {
     label: Arc<str>,
-    tenants: TenantSet,
+    values: Values,
     op: MatchOp,
-    /// The literal value for `=`, the escaped alternation for `=~`.
+    /// The literal value for `=`, otherwise a regular expression.
     value: Box<str>,
 }
 
 impl LabelMatcher {
-    /// The matcher for exactly these tenants. `label` must be a valid label name
+    /// The matcher for exactly these values. `label` must be a valid label name
     /// (`[a-zA-Z_][a-zA-Z0-9_]*`), which the config ensures.
-    pub fn new(label: Arc<str>, tenants: TenantSet) -> Self {
-        let (op, value) = match &*tenants.0 {
-            [one] => (MatchOp::Equal, one.as_str().to_owned()),
-            several => (MatchOp::Regex, alternation(several)),
+    pub fn new(label: Arc<str>, values: impl Into<Values>) -> Self {
+        let values = values.into();
+        let (op, value) = match values.only() {
+            Some(one) => (MatchOp::Equal, one.as_str().to_owned()),
+            None if values.is_negative() => (MatchOp::NotRegex, values.re2()),
+            None => (MatchOp::Regex, values.re2()),
         };
         Self {
             label,
-            tenants,
+            values,
             op,
             value: value.into(),
         }
@@ -69,11 +60,10 @@ impl LabelMatcher {
         &self.label
     }
 
-    pub fn tenants(&self) -> &TenantSet {
-        &self.tenants
+    pub fn values(&self) -> &Values {
+        &self.values
     }
 
-    /// `=` or `=~`.
     pub fn op(&self) -> MatchOp {
         self.op
     }
@@ -85,25 +75,22 @@ impl LabelMatcher {
 
     /// The matcher as PromQL and Alertmanager write it: `tenant_id="acme"`.
     pub fn promql(&self) -> String {
-        let op = match self.op {
-            MatchOp::Equal => "=",
-            MatchOp::Regex => "=~",
-        };
+        let op = self.op.as_str();
         format!("{}{op}\"{}\"", self.label, escape_promql(&self.value))
     }
 
-    /// The value for `=~`, before PromQL quoting, also of a single tenant.
-    pub fn pattern(&self) -> Cow<'_, str> {
+    /// The operator and value of a matcher that selects the same without `=`, before PromQL quoting.
+    pub fn without_equality(&self) -> (MatchOp, Cow<'_, str>) {
         match self.op {
-            MatchOp::Equal => escape_re2(&self.value),
-            MatchOp::Regex => Cow::Borrowed(&self.value),
+            MatchOp::Equal => (MatchOp::Regex, self.values.re2().into()),
+            op => (op, Cow::Borrowed(&self.value)),
         }
     }
 
     /// Whether a series (rule, alert, target) whose label has this value matches. Without the label
     /// (`None`) it never does.
     pub fn admits(&self, value: Option<&str>) -> bool {
-        value.is_some_and(|value| self.tenants.contains(value))
+        value.is_some_and(|value| self.values.contains(value))
     }
 }
 
@@ -121,7 +108,7 @@ impl Matchers {
         let all: Box<[LabelMatcher]> = std::iter::once(first).chain(rest).collect();
         let texts: Vec<String> = all.iter().map(LabelMatcher::promql).collect();
         let promql = texts.join(",").into();
-        let without_equality = written(&all, |matcher| ("=~", matcher.pattern()));
+        let without_equality = written(&all, LabelMatcher::without_equality);
         Self {
             all,
             promql,
@@ -134,7 +121,7 @@ impl Matchers {
         &self.promql
     }
 
-    /// The same, as regular expressions alone: `tenant_id=~"acme",env=~"prod|test"`.
+    /// The same without `=`: `tenant_id=~"acme",env=~"prod|test"`.
     pub fn promql_without_equality(&self) -> &str {
         &self.without_equality
     }
@@ -163,45 +150,29 @@ impl Matchers {
 /// Writes matchers as they are between braces, each with the operator and value that `form` returns.
 fn written(
     all: &[LabelMatcher],
-    form: impl Fn(&LabelMatcher) -> (&'static str, Cow<'_, str>),
+    form: impl Fn(&LabelMatcher) -> (MatchOp, Cow<'_, str>),
 ) -> Arc<str> {
     let texts: Vec<String> = all
         .iter()
         .map(|matcher| {
             let (op, value) = form(matcher);
+            let op = op.as_str();
             format!("{}{op}\"{}\"", matcher.label, escape_promql(&value))
         })
         .collect();
     texts.join(",").into()
 }
 
-/// A regular expression that exactly these tenants match; Prometheus anchors it.
-fn alternation(tenants: &[Tenant]) -> String {
-    let escaped: Vec<Cow<'_, str>> = tenants
-        .iter()
-        .map(|tenant| escape_re2(tenant.as_str()))
-        .collect();
-    escaped.join("|")
-}
-
-/// Escapes the operators of RE2, as Go's `regexp.QuoteMeta` does.
-fn escape_re2(value: &str) -> Cow<'_, str> {
-    escape(value, |c| r"\.+*?()|[]{}^$".contains(c))
-}
-
-/// Escapes a value for a double-quoted PromQL string. Tenants hold no control characters, so
-/// only the quote and the backslash are special.
+/// Escapes a value for a double-quoted PromQL string. Values hold no control characters, so only the
+/// quote and the backslash are special.
 fn escape_promql(value: &str) -> Cow<'_, str> {
-    escape(value, |c| c == '"' || c == '\\')
-}
-
-fn escape(value: &str, special: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !value.contains(&special) {
+    let is_special = |c: char| c == '"' || c == '\\';
+    if !value.contains(is_special) {
         return Cow::Borrowed(value);
     }
     let mut escaped = String::with_capacity(value.len() + 8);
     for c in value.chars() {
-        if special(c) {
+        if is_special(c) {
             escaped.push('\\');
         }
         escaped.push(c);
@@ -212,6 +183,7 @@ fn escape(value: &str, special: impl Fn(char) -> bool) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tenancy::{Tenant, TenantSet};
 
     fn matcher(tenants: &[&str]) -> LabelMatcher {
         let tenants = TenantSet::new(tenants.iter().map(|t| Tenant::new(t).unwrap())).unwrap();
@@ -247,11 +219,6 @@ mod tests {
     fn tenant_with_quotes_is_escaped() {
         let hostile = Matchers::new(matcher(&["\"} or {x=\"\\"]), []);
         assert_eq!(hostile.promql(), r#"tenant_id="\"} or {x=\"\\""#);
-    }
-
-    #[test]
-    fn empty_set_of_tenants_is_none() {
-        assert_eq!(TenantSet::new([]), None);
     }
 
     #[test]

@@ -7,11 +7,15 @@ mod reasons;
 mod refusal;
 mod rules;
 mod scope;
+mod tenant_set;
+mod values;
 
 pub use guard::{GuardRefusal, QueryGuard, Unreadable, Window};
-pub use matchers::{LabelMatcher, MatchOp, Matchers, TenantSet};
+pub use matchers::{LabelMatcher, MatchOp, Matchers};
 pub use reasons::{Reason, reasons};
 pub use refusal::ScopeRefusal;
 pub use scope::{Attribute, TenantScope, Tenants, resolve};
+pub use tenant_set::TenantSet;
+pub use values::Values;
 
 pub use crate::tenant::{InvalidTenant, MAX_TENANT_BYTES, Tenant};

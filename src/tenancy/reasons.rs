@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::claim_values::{ClaimValues, Path};
 use super::rules::{self, Granted};
-use crate::config::settings::{ClaimGrant, Grant, Tenancy, TenantRule, When};
+use crate::config::settings::{ClaimGrant, Grant, Selectors, Tenancy, TenantRule, When};
 
 /// What the rules of one dimension derive from a caller's claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +30,26 @@ pub struct Reason {
     pub read_as: Option<String>,
     /// The tenants; `None` for all.
     pub tenants: Option<Vec<String>>,
+    /// The selectors of those that have one: tenant, operator and value.
+    pub selectors: Vec<(String, &'static str, String)>,
 }
 
 impl Reason {
     /// The number of the deciding rule among all rules of its dimension, from 1.
     pub fn rule(&self) -> Option<usize> {
         self.grant.is_some().then(|| self.passed_over.len() + 1)
+    }
+
+    fn with_selectors(self, all: &Selectors) -> Self {
+        let tenants = self.tenants.iter().flatten();
+        let selectors = tenants.filter_map(|tenant| {
+            let (op, value) = all.of(tenant)?.written();
+            Some((tenant.clone(), op, value.to_owned()))
+        });
+        Self {
+            selectors: selectors.collect(),
+            ..self
+        }
     }
 }
 
@@ -47,13 +61,13 @@ pub fn reasons(tenancy: &Tenancy, issuer: &str, claims: &Map<String, Value>) -> 
     let first = Reason {
         label: tenancy.metrics_label.clone(),
         attribute: tenancy.traces_attribute.clone(),
-        ..reason(&tenancy.rules, "tenants")
+        ..reason(&tenancy.rules, "tenants").with_selectors(&tenancy.selectors)
     };
     let has_all = first.tenants.is_none();
     let further = tenancy.and.iter().map(|dimension| Reason {
         label: dimension.metrics_label.clone(),
         attribute: dimension.traces_attribute.clone(),
-        ..reason(&dimension.rules, "tenants")
+        ..reason(&dimension.rules, "tenants").with_selectors(&dimension.selectors)
     });
     let clusters = tenancy.clusters.iter().map(|rules| Reason {
         of_clusters: true,
@@ -97,6 +111,7 @@ fn of_rules(
         values: values.into_iter().map(Cow::into_owned).collect(),
         read_as,
         tenants,
+        selectors: Vec::new(),
     }
 }
 
@@ -185,6 +200,7 @@ mod tests {
             metrics_label: Some("tenant_id".into()),
             traces_attribute: None,
             traces_org_id: false,
+            selectors: Selectors::default(),
             and: Vec::new(),
             clusters: None,
             max_tenants: 10,

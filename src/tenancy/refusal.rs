@@ -76,6 +76,13 @@ pub enum ScopeRefusal {
         found: usize,
         max: usize,
     },
+    /// Their data cannot be selected by one matcher.
+    #[error(
+        "one of the caller's several tenants has a negative selector (`!=` or `!~` below \
+         `tenancy`), and no store can select its data and other data in one matcher: give the caller \
+         this tenant alone, or write the selector with `=~`"
+    )]
+    NegativeAmongSeveral,
     /// A rule's `tenants` are empty, invalid or too many. A checked config has no such rule.
     #[error(
         "the `tenants` of the rule that applies to this token are not usable: correct the rule"
@@ -100,6 +107,7 @@ impl ScopeRefusal {
             Self::NoValueLeft { .. } => "no_value_left",
             Self::NoTenant { .. } => "invalid_tenant",
             Self::TooMany { .. } => "too_many_tenants",
+            Self::NegativeAmongSeveral => "negative_selector",
             Self::FixedTenants | Self::AllTenantsInFurtherDimension => "config",
         }
     }

@@ -29,7 +29,9 @@ fn corpus() -> Option<Vec<Example>> {
 }
 
 fn predicate() -> TenantPredicate {
-    let acme = TenantSet::new([Tenant::new("acme").unwrap()]).unwrap();
+    let acme = TenantSet::new([Tenant::new("acme").unwrap()])
+        .unwrap()
+        .into();
     TenantPredicate::new([("tenant_id", &acme)]).unwrap()
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use thiserror::Error;
 
 use super::lexer::ends_name;
-use crate::tenancy::TenantSet;
+use crate::tenancy::Values;
 
 /// The condition that a span belongs to the tenants, written in `TraceQL`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,26 +36,35 @@ impl TenantPredicate {
     /// Matches spans that have one of the tenants in each of the attributes. Attribute names are
     /// given without `resource.`.
     pub fn new<'a>(
-        attributes: impl IntoIterator<Item = (&'a str, &'a TenantSet)>,
+        attributes: impl IntoIterator<Item = (&'a str, &'a Values)>,
     ) -> Result<Self, UnwritableTenant> {
-        let attributes: Vec<(&str, &TenantSet)> = attributes.into_iter().collect();
+        let attributes: Vec<(&str, &Values)> = attributes.into_iter().collect();
         if attributes.is_empty() {
             return Err(UnwritableTenant::NoAttribute);
         }
         let mut conditions = Vec::new();
         let mut tag_conditions = Vec::new();
-        for (name, tenants) in &attributes {
+        for (name, values) in &attributes {
             if name.is_empty() || name.chars().any(char::is_control) {
                 return Err(UnwritableTenant::AttributeName);
             }
-            if tenants.iter().any(|tenant| tenant.as_str().contains('`')) {
+            if values.mention('`') {
                 return Err(UnwritableTenant::Backtick);
             }
             let attribute = format!("resource.{}", attribute_name(name));
-            let values: Vec<&str> = tenants.iter().map(crate::tenancy::Tenant::as_str).collect();
+            let Some(listed) = values.listed() else {
+                // Neither is true of a missing attribute (Tempo, `BinaryOperation.execute`).
+                let op = if values.is_negative() { "!~" } else { "=~" };
+                let pattern = string(&format!("^(?:{})$", values.re2()));
+                let condition = format!("{attribute} {op} {pattern}");
+                conditions.push(condition.clone());
+                tag_conditions.push(condition);
+                continue;
+            };
+            let tenants: Vec<&str> = listed.iter().map(crate::tenancy::Tenant::as_str).collect();
             let equal = |value: &&str| format!("{attribute} = {}", string(value));
-            let any = values.iter().map(equal).collect::<Vec<_>>().join(" || ");
-            let several = values.len() > 1;
+            let any = tenants.iter().map(equal).collect::<Vec<_>>().join(" || ");
+            let several = tenants.len() > 1;
             // && and || have the same precedence, so mixing them needs parentheses.
             let in_parens = several && attributes.len() > 1;
             conditions.push(if in_parens {
@@ -64,7 +73,7 @@ impl TenantPredicate {
                 any.clone()
             });
             tag_conditions.push(if several {
-                format!("{attribute} =~ {}", string(&anchored_alternation(&values)))
+                format!("{attribute} =~ {}", string(&anchored_alternation(&tenants)))
             } else {
                 any
             });
@@ -153,10 +162,12 @@ fn anchored_alternation(values: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenancy::Tenant;
+    use crate::tenancy::{Tenant, TenantSet};
+    use crate::testing::selected;
 
-    fn tenants(values: &[&str]) -> TenantSet {
-        TenantSet::new(values.iter().map(|value| Tenant::new(value).unwrap())).unwrap()
+    fn tenants(values: &[&str]) -> Values {
+        let all = values.iter().map(|value| Tenant::new(value).unwrap());
+        TenantSet::new(all).unwrap().into()
     }
 
     #[test]
@@ -186,6 +197,20 @@ mod tests {
             both.expression(),
             r#"(resource.t = "a" || resource.t = "b.c") && resource.region = "eu""#
         );
+    }
+
+    #[test]
+    fn selectors_are_one_anchored_expression() {
+        let (own, rest) = (
+            selected("=~", r"a\.b-.*", &["x.y"]),
+            selected("!=", "a b", &[]),
+        );
+        let predicate = TenantPredicate::new([("ns", &own), ("env", &rest)]).unwrap();
+        assert_eq!(
+            predicate.expression(),
+            r#"resource.ns =~ "^(?:x\\.y\x7c(?s:a\\.b-.*))$" && resource.env !~ "^(?:a\x20b\x7c)$""#
+        );
+        assert_eq!(predicate.tag_conditions(), predicate.expression());
     }
 
     #[test]

@@ -83,6 +83,14 @@ impl Page {
             Some(label) if !is_first => self.line("and", &format!("{label}: {tenants}")),
             _ => self.line("tenants", &tenants),
         }
+        for selector in &dimension.selectors {
+            let of = label.map_or("", String::as_str);
+            let text = format!(
+                "{} has the data whose {of} {} \"{}\"",
+                selector.tenant, selector.op, selector.value
+            );
+            self.line("", &text);
+        }
         if let (Some(rule), Some(grant)) = (dimension.rule, &dimension.grant) {
             let found = match dimension.values.as_slice() {
                 [] => String::new(),

@@ -54,8 +54,13 @@ tenancy:
   map: {a: [b, c], "d:": e}
   metrics: {label: tenant_id}
   traces: {attribute: resource.tenant.id}
+  selectors:
+    a: {match: "=~", value: "a-.*"}
+    "b:": {match: "!~", value: "x\\.y|[\"']"}
+    c: {match: "!=", value: "- x"}
   and:
     - claim: env
+      selectors: {p: {match: "=~", value: "prod-[0-9]+"}}
       metrics: {label: env}
       traces: {attribute: resource.env}
     - claim: region

@@ -1,6 +1,8 @@
 //! `tenancy.rules` and the short form.
 
 use super::cross_checks::message;
+use super::{minimal_but, settings_of};
+use crate::config::settings::Selector;
 
 const CLAIM: &str = "  claim: tenant_id\n";
 
@@ -148,4 +150,86 @@ fn claims() {
         &format!("  claim: c\n  pattern: {}\n", "a".repeat(1025)),
     );
     assert_eq!(long, "tenancy.pattern: is longer than 1024 bytes");
+}
+
+#[test]
+fn selectors_are_read_by_tenant() {
+    let text = minimal_but(
+        CLAIM,
+        "  claim: c\n  selectors:\n    team-a: {match: '=~', value: 'team-a-.*'}\n    \
+         rest: {match: '!=', value: platform}\n",
+    );
+    let selectors = settings_of(&text).tenancy.selectors;
+    let written = |tenant| selectors.of(tenant).map(Selector::written);
+    assert_eq!(written("team-a"), Some(("=~", "team-a-.*")));
+    assert_eq!(written("rest"), Some(("!=", "platform")));
+    assert_eq!(written("team-a-.*"), None);
+}
+
+#[test]
+fn selector_that_stores_and_filters_could_read_differently_is_refused() {
+    for (selector, error) in [
+        (
+            "{match: '=', value: x}",
+            "match: must be `=~`, `!~` or `!=`. A tenant that is not listed has the value that is its \
+             name, and `map` makes several tenants of one",
+        ),
+        ("{value: x}", "match: is required"),
+        ("{match: '=~'}", "value: is required"),
+        ("{match: '=~', value: ''}", "value: must not be empty"),
+        (
+            "{match: '=~', value: '('}",
+            "value: is not a regular expression: unclosed group",
+        ),
+        (
+            "{match: '=~', value: 'a-.*|.*'}",
+            "value: matches the empty value, and so all data without the label, which belong to no \
+             tenant: write `.+` instead of `.*`, and no empty alternative",
+        ),
+        (
+            "{match: '!~', value: 'a\\d'}",
+            "value: has `\\d`, which the stores and Partywall may read differently: write [0-9]",
+        ),
+        (
+            "{match: '=~', value: '(?i)a'}",
+            "value: has `(?i)`, which the stores and Partywall may read differently: write groups \
+             as (…) or (?:…), without flags",
+        ),
+        (
+            "{match: '=~', value: 'a{1001}'}",
+            "value: repeats too much to be matched fast, or more than 1000 times",
+        ),
+        (
+            "{match: '!=', value: \"a\\n\"}",
+            "value: a tenant contains a control character",
+        ),
+        (
+            "{match: '=~', value: 'a', and: b}",
+            "and: unknown key; known here are `match` and `value`",
+        ),
+    ] {
+        let rules = format!("  claim: c\n  selectors: {{t: {selector}}}\n");
+        assert_eq!(
+            message(CLAIM, &rules),
+            format!("tenancy.selectors.t.{error}"),
+            "{rules}"
+        );
+    }
+    let empty = message(
+        CLAIM,
+        "  claim: c\n  selectors: {'': {match: '=~', value: a}}\n",
+    );
+    assert!(empty.ends_with("a tenant is empty"), "{empty}");
+}
+
+#[test]
+fn selectors_do_not_go_with_org_ids_or_clusters() {
+    let org_id =
+        "  claim: c\n  traces: {org_id: true}\n  selectors: {t: {match: '=~', value: a}}\n";
+    assert_eq!(
+        message(CLAIM, org_id),
+        "tenancy.selectors: does not go with `traces.org_id`: X-Scope-OrgID has the names of tenants"
+    );
+    let clusters = "  claim: c\n  clusters: {claim: s, selectors: {}}\n";
+    assert!(message(CLAIM, clusters).contains("clusters.selectors: unknown key"));
 }

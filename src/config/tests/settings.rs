@@ -102,6 +102,7 @@ fn minimal_config_has_every_default() {
             metrics_label: Some("tenant_id".into()),
             traces_attribute: None,
             traces_org_id: false,
+            selectors: Selectors::default(),
             and: vec![],
             clusters: None,
             max_tenants: 1000,
@@ -501,6 +502,7 @@ fn tenancy() {
             }],
             metrics_label: Some("env".into()),
             traces_attribute: None,
+            selectors: Selectors::default(),
         }
     );
 }

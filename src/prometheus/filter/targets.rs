@@ -156,6 +156,13 @@ mod tests {
             text(targets(answer, &acme()).unwrap()),
             r#"{"status":"success","data":{"activeTargets":null,"droppedTargets":[],"droppedTargetCounts":{}}}"#
         );
+        // A private store counts none in each of its pools.
+        let answer = br#"{"status":"success","data":{"droppedTargetCounts":{"a":7,"globex":8,"unused":0},"activeTargets":[{"labels":{"tenant_id":"acme"},"scrapePool":"a"},{"labels":{"tenant_id":"globex"},"scrapePool":"globex"}]}}"#;
+        let counted = text(targets(answer, &acme()).unwrap());
+        assert!(
+            counted.contains(r#""droppedTargetCounts":{"a":0},"#) && !counted.contains("globex"),
+            "{counted}"
+        );
         let none = r#"{"status":"success","data":{"activeTargets":[],"droppedTargets":null}}"#;
         assert_eq!(text(targets(none.as_bytes(), &acme()).unwrap()), none);
     }

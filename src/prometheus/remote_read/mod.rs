@@ -112,6 +112,7 @@ fn encode_matchers(matchers: &Matchers) -> Vec<u8> {
         let op = match matcher.op() {
             MatchOp::Equal => 0,
             MatchOp::Regex => 2,
+            MatchOp::NotRegex => 3,
         };
         out.extend(encode_matcher(op, matcher.label(), matcher.value()));
     }

@@ -3,6 +3,7 @@ use prost::Message;
 
 use super::*;
 use crate::tenancy::{LabelMatcher, Tenant, TenantSet};
+use crate::testing::selected;
 
 /// `prompb/remote.proto` and `prompb/types.proto` of Prometheus 3.14.
 #[derive(Clone, PartialEq, Message)]
@@ -217,5 +218,33 @@ proptest! {
     #[test]
     fn arbitrary_bodies_never_panic(body in prop::collection::vec(any::<u8>(), 0..64)) {
         let _ = confine_body(&body, 1 << 16);
+    }
+}
+
+#[test]
+fn selectors_keep_their_operator() {
+    for (op, number, value) in [("=~", 2, "(?s:a.*)"), ("!~", 3, "(?s:a.*)|")] {
+        let own = LabelMatcher::new("ns".into(), selected(op, "a.*", &[]));
+        let body = snappy(
+            &ReadRequest {
+                queries: vec![query("x")],
+                ..Default::default()
+            }
+            .encode_to_vec(),
+        );
+        let sent = confine(
+            &decode(&body, 1 << 20).unwrap(),
+            &Matchers::new(own, []),
+            1 << 20,
+        )
+        .unwrap();
+        let message = snap::raw::Decoder::new().decompress_vec(&sent).unwrap();
+        let sent = ReadRequest::decode(&message[..]).unwrap();
+        let added = PbMatcher {
+            r#type: number,
+            name: "ns".into(),
+            value: value.into(),
+        };
+        assert!(sent.queries[0].matchers.contains(&added), "{op}");
     }
 }

@@ -7,6 +7,7 @@ mod table;
 
 use super::*;
 use crate::tenancy::{Tenant, TenantSet};
+use crate::testing::selected;
 
 const MAX_SELECTORS: usize = 1000;
 
@@ -561,5 +562,79 @@ fn confined_offsets_map_back_to_the_original() {
         (usize::MAX, 14),
     ] {
         assert_eq!(confined.original_offset(spliced), original, "{spliced}");
+    }
+}
+
+#[test]
+fn selectors_of_the_operator_are_inserted_as_regular_expressions() {
+    let label = || "ns".into();
+    let matchers = Matchers::new(
+        LabelMatcher::new(label(), selected("=~", r"a\.b-.*", &["x.y"])),
+        [label_matcher("env", &["prod"])],
+    );
+    let confined = confined_with("absent(up{}) + up", &matchers, &none()).unwrap();
+    assert_eq!(
+        confined.text(),
+        r#"absent(up{ns=~"x\\.y|(?s:a\\.b-.*)",env=~"prod",}) + up{ns=~"x\\.y|(?s:a\\.b-.*)",env="prod"}"#
+    );
+    // A negative matcher makes no label of an `absent` either.
+    for (op, value, inserted) in [
+        ("!=", "a.b", r#"ns!~"a\\.b|""#),
+        ("!~", "a.b|\"", r#"ns!~"(?s:a.b|\")|""#),
+    ] {
+        let matchers = Matchers::new(LabelMatcher::new(label(), selected(op, value, &[])), []);
+        let confined = confined_with(
+            "absent(up{}) + topk(scalar(x), up[5m:1m])",
+            &matchers,
+            &none(),
+        );
+        assert_eq!(
+            confined.unwrap().text(),
+            format!(
+                "absent(up{{{inserted},}}) + topk(scalar(x{{{inserted}}}), up{{{inserted}}}[5m:1m])"
+            )
+        );
+    }
+}
+
+#[test]
+fn verification_knows_the_operator_of_a_negative_selector() {
+    let matchers = |op| Matchers::new(LabelMatcher::new("ns".into(), selected(op, "a.+", &[])), []);
+    for (query, of) in [
+        (r#"up{ns="(?s:a.+)"}"#, "=~"),
+        (r#"up{ns!="(?s:a.+)|"}"#, "!~"),
+    ] {
+        for op in ["=~", "!~"] {
+            let verdict = verify::verdict_of_tree(query, 1, &matchers(op));
+            assert_eq!(
+                verdict == agreements::Verdict::Agrees,
+                op == of,
+                "{query} {op}"
+            );
+        }
+    }
+}
+
+#[test]
+fn foreign_matchers_are_told_by_the_selector() {
+    use ForeignMatchers::{Reject, RejectDisjoint};
+    let of = |op, value| LabelMatcher::new("tenant_id".into(), selected(op, value, &["x"]));
+    let confine = |query: &str, own: LabelMatcher, foreign| {
+        confine(query, &Matchers::new(own, []), foreign, 10, &none()).is_ok()
+    };
+    for (query, reject, disjoint) in [
+        (r#"up{tenant_id="team-a-1"}"#, true, true),
+        (r#"up{tenant_id="x"}"#, true, true),
+        (r#"up{tenant_id="team-b-1"}"#, false, false),
+        (r#"up{tenant_id=~"team-a-1|team-b-1"}"#, false, true),
+        (r#"up{tenant_id=~"team-b-1|team-c-1"}"#, false, false),
+        // Which values these leave cannot be listed.
+        (r#"up{tenant_id=~"team-b-.*"}"#, true, true),
+        (r#"up{tenant_id!="team-a-1"}"#, true, true),
+        (r#"up{tenant_id!~".+"}"#, true, false),
+    ] {
+        let own = || of("=~", "team-a-.*");
+        assert_eq!(confine(query, own(), Reject), reject, "{query}");
+        assert_eq!(confine(query, own(), RejectDisjoint), disjoint, "{query}");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::explanation::{CallerView, Dimension, KeyView};
+use super::explanation::{CallerView, Dimension, KeyView, SelectorView};
 use crate::auth::{Caller, Signature};
 use crate::config::settings::{Algorithm, KeySource, Settings};
 use crate::tenancy::{self, Reason};
@@ -35,12 +35,15 @@ pub fn dimensions(
 
 fn dimension(reason: Reason) -> Dimension {
     let rule = reason.rule();
+    let selectors = reason.selectors.into_iter();
+    let selectors = selectors.map(|(tenant, op, value)| SelectorView { tenant, op, value });
     Dimension {
         label: reason.label.map(|label| label.to_string()),
         attribute: reason.attribute.map(|name| format!("resource.{name}")),
         of_clusters: reason.of_clusters,
         all_tenants: reason.tenants.is_none(),
         tenants: reason.tenants.unwrap_or_default(),
+        selectors: selectors.collect(),
         rule,
         rules: reason.rules,
         grant: reason.grant,

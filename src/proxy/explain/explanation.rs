@@ -66,6 +66,9 @@ pub struct Dimension {
     pub all_tenants: bool,
     /// The tenants; empty if it has all or none.
     pub tenants: Vec<String>,
+    /// The selectors of those tenants that have one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub selectors: Vec<SelectorView>,
     /// The number of the rule that decided, from 1; none if no rule matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<usize>,
@@ -81,6 +84,16 @@ pub struct Dimension {
     pub read_as: Option<String>,
     /// The conditions of the rules before it, which did not match.
     pub passed_over: Vec<String>,
+}
+
+/// Which values of the label or attribute a tenant has, if it is not the tenant's name.
+#[derive(Clone, Debug, Serialize)]
+pub struct SelectorView {
+    pub tenant: String,
+    /// `=~`, `!~` or `!=`.
+    #[serde(rename = "match")]
+    pub op: &'static str,
+    pub value: String,
 }
 
 /// The route of a request.

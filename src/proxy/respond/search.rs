@@ -170,7 +170,7 @@ async fn query_owners(
         let answer = side_request(verify.request(&query)?, media_type, room, context).await?;
         let admits = |place: usize, value: &str| {
             let attribute = attributes.get(place);
-            attribute.is_some_and(|attribute| attribute.tenants.contains(value))
+            attribute.is_some_and(|attribute| attribute.values.contains(value))
         };
         let Owners { own, shared } =
             owners(&answer, &tags, admits).map_err(|error| unreadable(&error))?;

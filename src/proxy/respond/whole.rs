@@ -24,7 +24,7 @@ pub(super) async fn filter(
             tags::filter_names(text, format, *asked, scope)
         }
         WholeAnswer::TagValues(asked, only) => tags::filter_values(text, format, *asked, |value| {
-            only.as_ref().is_none_or(|tenants| tenants.contains(value))
+            only.as_ref().is_none_or(|values| values.contains(value))
         }),
         WholeAnswer::Metrics { trust, hidden } => {
             let names = hidden.scoped_names();

@@ -22,7 +22,7 @@ const NAMED_TWICE: &str = "6b0bfb06000000000000000000000009";
 /// Of each recorded trace: what is computed from tenant A's spans.
 fn summaries(piece: usize) -> HashMap<String, Arc<TraceSummary>> {
     let tenants = TenantSet::new([Tenant::new("A").unwrap()]).unwrap();
-    let owner = Arc::new(TraceOwner::new(("tenant_id".into(), tenants), []));
+    let owner = Arc::new(TraceOwner::new(("tenant_id".into(), tenants.into()), []));
     let traces = testing::stream("exact-traces-v1.bin");
     assert_eq!(traces.len(), 17);
     let summary = |trace: Vec<u8>| {

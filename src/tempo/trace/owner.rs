@@ -3,35 +3,35 @@
 use std::sync::Arc;
 
 use super::TraceError;
-use crate::tenancy::TenantSet;
+use crate::tenancy::Values;
 
 /// What makes a resource ours: it has each of these attributes exactly once, with a value that is a
-/// string and names one of the tenants.
+/// string and one of the tenants'.
 ///
 /// Everything else is foreign: no such attribute, two of them, an array, a number, bytes, an
 /// empty string, and anything ambiguous.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceOwner {
-    attributes: Box<[(Arc<str>, TenantSet)]>,
+    attributes: Box<[(Arc<str>, Values)]>,
 }
 
 impl TraceOwner {
     /// An owner by one or more attributes, all of which must match. Attributes are named without
     /// their scope: `tenant_id`, not `resource.tenant_id`.
     pub fn new(
-        first: (Arc<str>, TenantSet),
-        rest: impl IntoIterator<Item = (Arc<str>, TenantSet)>,
+        first: (Arc<str>, Values),
+        rest: impl IntoIterator<Item = (Arc<str>, Values)>,
     ) -> Self {
         Self {
             attributes: std::iter::once(first).chain(rest).collect(),
         }
     }
 
-    /// Each attribute and the tenants it may name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &TenantSet)> {
+    /// Each attribute and the values it may have.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Values)> {
         self.attributes
             .iter()
-            .map(|(name, tenants)| (&**name, tenants))
+            .map(|(name, values)| (&**name, values))
     }
 }
 

@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 
 use super::{ForeignSpans, Outcome, ProtobufFilter, TraceApi, TraceError, TraceOwner};
 use crate::tempo::testing::{Any, AnyValue, ArrayValue, KeyValue, attribute, fixture};
-use crate::tenancy::{Tenant, TenantSet};
+use crate::tenancy::{Tenant, TenantSet, Values};
 use crate::testing::evidence;
 
-pub(super) fn tenants(names: &[&str]) -> TenantSet {
-    TenantSet::new(names.iter().map(|name| Tenant::new(name).unwrap())).unwrap()
+pub(super) fn tenants(names: &[&str]) -> Values {
+    let all = names.iter().map(|name| Tenant::new(name).unwrap());
+    TenantSet::new(all).unwrap().into()
 }
 
 /// The owner by `tenant_id`.

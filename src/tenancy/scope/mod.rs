@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::rules::{self, Granted};
-use super::{LabelMatcher, Matchers, ScopeRefusal, TenantSet};
+use super::{LabelMatcher, Matchers, ScopeRefusal, TenantSet, Values};
 use crate::config::settings::Tenancy;
 
 /// What a caller may see; never empty.
@@ -39,7 +39,7 @@ enum Clusters {
 pub struct Attribute {
     /// The name without `resource.`.
     pub name: Arc<str>,
-    pub tenants: TenantSet,
+    pub values: Values,
 }
 
 impl TenantScope {
@@ -77,7 +77,9 @@ impl Tenants {
 /// Turns verified claims into a scope.
 ///
 /// In each dimension the first rule whose `when` holds decides alone. Every dimension must give
-/// tenants, even if it has no label for the API of the request. A caller with all tenants in the
+/// tenants, even if it has no label for the API of the request. Which values of the label a tenant has
+/// is decided by its name alone, exactly as the claim or the rule gives it: it is the value, or the key
+/// of a selector that the operator wrote. So no claim is ever read as an expression. A caller with all tenants in the
 /// first dimension is not restricted at all, and further dimensions are not evaluated.
 ///
 /// Clusters are not a dimension: a caller to whom their rules grant none may use no named cluster,
@@ -102,24 +104,26 @@ pub fn resolve(
         let Granted::Tenants(tenants) = grant(&dimension.rules)? else {
             return Err(ScopeRefusal::AllTenantsInFurtherDimension);
         };
+        let values = Values::of(&tenants, &dimension.selectors)?;
         if let Some(label) = &dimension.metrics_label {
-            further_labels.push(LabelMatcher::new(label.clone(), tenants.clone()));
+            further_labels.push(LabelMatcher::new(label.clone(), values.clone()));
         }
         if let Some(name) = &dimension.traces_attribute {
             further_attributes.push(Attribute {
                 name: name.clone(),
-                tenants,
+                values,
             });
         }
     }
+    let values = Values::of(&tenants, &tenancy.selectors)?;
     let metrics = tenancy.metrics_label.as_ref().map(|label| {
-        let first = LabelMatcher::new(label.clone(), tenants.clone());
+        let first = LabelMatcher::new(label.clone(), values.clone());
         Matchers::new(first, further_labels)
     });
     let traces = tenancy.traces_attribute.as_ref().map(|name| {
         let first = Attribute {
             name: name.clone(),
-            tenants: tenants.clone(),
+            values,
         };
         std::iter::once(first).chain(further_attributes).collect()
     });

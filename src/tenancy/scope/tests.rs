@@ -2,9 +2,10 @@ use serde_json::json;
 
 use super::*;
 use crate::config::settings::{
-    ClaimGrant, ClaimPath, FurtherDimension, Grant, Pattern, TenantRule, When,
+    ClaimGrant, ClaimPath, FurtherDimension, Grant, Pattern, Selectors, TenantRule, When,
 };
 use crate::tenancy::Tenant;
+use crate::testing::selectors;
 
 fn path(keys: &[&str]) -> ClaimPath {
     ClaimPath(keys.iter().map(|&key| key.to_owned()).collect())
@@ -46,6 +47,7 @@ fn tenancy(rules: Vec<TenantRule>) -> Tenancy {
         metrics_label: Some("tenant_id".into()),
         traces_attribute: Some("tenant.id".into()),
         traces_org_id: false,
+        selectors: Selectors::default(),
         and: Vec::new(),
         clusters: None,
         max_tenants: 1000,
@@ -90,7 +92,7 @@ fn string_is_one_tenant_and_a_list_several() {
     };
     assert_eq!(scope.metrics().unwrap().promql(), r#"tenant_id=~"a|b""#);
     assert_eq!(&*scope.traces()[0].name, "tenant.id");
-    assert!(scope.traces()[0].tenants.contains("b"));
+    assert!(scope.traces()[0].values.contains("b"));
 }
 
 #[test]
@@ -379,6 +381,7 @@ fn further_dimensions_must_all_yield_tenants() {
             rules: vec![always(Grant::Claim(claim(&["env"])))],
             metrics_label: Some("env".into()),
             traces_attribute: None,
+            selectors: Selectors::default(),
         }],
         ..by_claim(claim(&["t"]))
     };
@@ -421,6 +424,7 @@ fn without_a_label_no_query_can_be_confined() {
             rules: vec![always(fixed(&["prod"]))],
             metrics_label: Some("env".into()),
             traces_attribute: Some("env".into()),
+            selectors: Selectors::default(),
         }],
         ..by_claim(claim(&["t"]))
     };
@@ -535,4 +539,61 @@ fn clusters_are_all_without_rules_and_none_if_no_rule_grants_any() {
             expected
         );
     }
+}
+
+/// A claim's value is a name: whatever is in it, it is looked up among the operator's selectors or is
+/// taken literally.
+#[test]
+fn claim_never_becomes_an_expression() {
+    let tenancy = Tenancy {
+        selectors: selectors(&[("team-a", "=~", "team-a-.*")]),
+        ..by_claim(claim(&["t"]))
+    };
+    let matchers = |claims: &Value| match scope_of(&tenancy, claims).unwrap() {
+        TenantScope::Tenants(scope) => {
+            assert_eq!(
+                scope.traces()[0].values,
+                *scope.metrics().unwrap().iter().next().unwrap().values()
+            );
+            scope.metrics().unwrap().clone()
+        }
+        TenantScope::AllTenants => panic!("all tenants"),
+    };
+    assert_eq!(
+        matchers(&json!({"t": "team-a"})).promql(),
+        r#"tenant_id=~"(?s:team-a-.*)""#
+    );
+    for hostile in [
+        ".*",
+        "team-a-.*",
+        "(?s:team-a-.*)",
+        "team-a|.*",
+        "=~",
+        "TEAM-A",
+        "team-a ",
+    ] {
+        let alone = matchers(&json!({"t": hostile}));
+        assert!(
+            alone.promql().starts_with("tenant_id=\""),
+            "{}",
+            alone.promql()
+        );
+        assert!(alone.admit(|_| Some(hostile)) && !alone.admit(|_| Some("team-a-1")));
+        let both = matchers(&json!({"t": [hostile, "team-a"]}));
+        assert!(both.admit(|_| Some(hostile)) && both.admit(|_| Some("team-a-1")));
+        assert!(
+            !both.admit(|_| Some("team-b")) && !both.admit(|_| Some("")) && !both.admit(|_| None)
+        );
+    }
+}
+
+#[test]
+fn negative_selector_is_for_a_single_tenant() {
+    let tenancy = Tenancy {
+        selectors: selectors(&[("rest", "!=", "platform")]),
+        ..by_claim(claim(&["t"]))
+    };
+    assert_eq!(tenants_of(&tenancy, &json!({"t": "rest"})).unwrap(), "rest");
+    let refused = refusal(&tenancy, &json!({"t": ["rest", "a"]}));
+    assert_eq!(refused.reason(), "negative_selector");
 }

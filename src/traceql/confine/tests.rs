@@ -6,7 +6,8 @@ use crate::traceql::MAX_BYTES;
 use crate::traceql::RefusalKind;
 
 fn predicate(tenants: &[&str]) -> TenantPredicate {
-    let tenants = TenantSet::new(tenants.iter().map(|t| Tenant::new(t).unwrap())).unwrap();
+    let tenants = TenantSet::new(tenants.iter().map(|t| Tenant::new(t).unwrap()));
+    let tenants = tenants.unwrap().into();
     TenantPredicate::new([("t", &tenants)]).unwrap()
 }
 
@@ -206,7 +207,7 @@ proptest! {
         tenant in "[^\\p{C}`\u{fffd}]{1,20}",
         marked in marked_query(),
     ) {
-        let tenants = TenantSet::new([Tenant::new(&tenant).unwrap()]).unwrap();
+        let tenants = TenantSet::new([Tenant::new(&tenant).unwrap()]).unwrap().into();
         let predicate = TenantPredicate::new([("t", &tenants)]).unwrap();
         let query = marked.replace('§', "");
         let confined =

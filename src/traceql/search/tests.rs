@@ -4,7 +4,7 @@ use crate::traceql::MAX_BYTES;
 use crate::traceql::RefusalKind;
 
 fn confine(search: &TagBasedSearch, policy: TraceIntrinsics) -> Result<String, Refusal> {
-    let tenants = TenantSet::new([Tenant::new("a").unwrap()]).unwrap();
+    let tenants = TenantSet::new([Tenant::new("a").unwrap()]).unwrap().into();
     let predicate = TenantPredicate::new([("t", &tenants)]).unwrap();
     search.confine(&predicate, policy, MAX_BYTES)
 }

@@ -4,7 +4,8 @@ use super::*;
 use crate::tenancy::{Tenant, TenantSet};
 
 fn filter_for(tenants: &[&str], query: &str) -> String {
-    let tenants = TenantSet::new(tenants.iter().map(|t| Tenant::new(t).unwrap())).unwrap();
+    let tenants = TenantSet::new(tenants.iter().map(|t| Tenant::new(t).unwrap()));
+    let tenants = tenants.unwrap().into();
     tag_filter(query, &TenantPredicate::new([("t", &tenants)]).unwrap())
 }
 
@@ -124,6 +125,7 @@ fn condition_on_roots_is_not_found_by_older_versions() {
         ),
     ] {
         let tenants = TenantSet::new(tenants.iter().map(|t| Tenant::new(t).unwrap())).unwrap();
+        let tenants = tenants.into();
         let filter = root_filter(&TenantPredicate::new([("t", &tenants)]).unwrap());
         assert_eq!(filter, written);
         parse(&filter, TraceIntrinsics::Refuse).unwrap();

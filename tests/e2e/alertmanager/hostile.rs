@@ -400,3 +400,29 @@ async fn m7_all_other_paths_are_closed_and_data_needs_a_token() {
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     assert!(refused.json().is_string(), "{}", refused.text());
 }
+
+/// What is read of a body takes more memory than the body, and is charged too.
+#[tokio::test]
+async fn m9_posts_are_read_within_the_byte_budget() {
+    let recorder = Upstream::start().await;
+    let mut setup = setup_of(&recorder.url);
+    setup.rest = "limits: {buffered_bytes: 1MiB}\n".to_owned();
+    let proxy = Partywall::start(setup).await;
+    let acme = proxy.signer.tenant("acme");
+    let own = [equal("alertname", "X")];
+    for (length, is_sent) in [(1_000, true), (100_000, false), (1_000, true)] {
+        let mut posted = silence(&json!(own));
+        posted["comment"] = json!("x".repeat(length));
+        let alerts = json!([{"labels": {"alertname": "x".repeat(length)}}]);
+        for (path, body) in [(SILENCES, &posted), ("/api/v2/alerts", &alerts)] {
+            let answer = call(&proxy.url, Some(&acme), Method::POST, path, body).await;
+            let refusals = [
+                StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::SERVICE_UNAVAILABLE,
+            ];
+            let is_refused = refusals.contains(&answer.status);
+            assert_eq!(is_refused, !is_sent, "{path}: {}", answer.text());
+            assert_eq!(recorder.take().len(), usize::from(is_sent), "{path}");
+        }
+    }
+}

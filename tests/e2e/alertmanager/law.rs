@@ -1,10 +1,11 @@
 //! The same questions to a private Alertmanager and through Partywall: the answers are equal, but for
 //! ids that are random and times that are the store's own.
 
+use hyper::Method;
 use serde_json::{Value, json};
 
 use super::{Stage, acme_alerts, acme_silence};
-use crate::kit::alertmanager::Alertmanager;
+use crate::kit::alertmanager::{Alertmanager, equal, silence};
 use crate::kit::client::{Ask, Client};
 
 /// Without what differs between two stores that got the same.
@@ -196,7 +197,7 @@ async fn caller_with_all_tenants_gets_what_the_upstream_answers() {
     let [_, globex, _] = &stage.silences;
     let path = format!("/api/v2/silence/{globex}");
     let delete = stage
-        .send(&admin, hyper::Method::DELETE, &path, &Value::Null)
+        .send(&admin, Method::DELETE, &path, &Value::Null)
         .await;
     assert_eq!(delete.status, 200, "{}", delete.text());
     assert_eq!(stage.shared.state_of(globex).await, "expired");
@@ -250,4 +251,68 @@ async fn several_tenants_and_labels_confine_alerts() {
         .token(&json!({"tenant_id": "acme", "jobs": "db"}));
     let silences = stage.get(&token, "/api/v2/silences").await;
     assert_eq!(silences.json(), json!([]));
+}
+
+/// What is read and what may be written is the same for each way to say whose data it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn selector_of_the_same_alerts_has_the_same_answers() {
+    let selectors = "
+  selectors:
+    expression: {match: '=~', value: 'acm[e]|beta-.*'}
+    all-others: {match: '!~', value: '(acme-)?globex'}";
+    let stage = Stage::with(|setup| setup.tenancy.push_str(selectors)).await;
+    let Some(stage) = stage else { return };
+    let client = Client::default();
+    for tenant in ["expression", "all-others"] {
+        let token = stage.proxy.signer.tenant(tenant);
+        let mut with_data = 0;
+        for ask in questions() {
+            let expected = client.ask(&stage.proxy.url, &ask, Some(&stage.acme)).await;
+            let got = client.ask(&stage.proxy.url, &ask, Some(&token)).await;
+            assert_eq!(
+                got.status,
+                expected.status,
+                "{tenant} {ask}: {}",
+                got.text()
+            );
+            if got.status.is_success() {
+                let (expected, got) = (comparable(&expected.json()), comparable(&got.json()));
+                assert_eq!(got, expected, "{tenant} {ask}");
+                with_data += usize::from(got.to_string().contains("acme"));
+            }
+        }
+        assert!(with_data > 100, "{with_data} answers have data");
+
+        // A silence gets the selector as a matcher, and is the tenant's from then on.
+        let posted = silence(&json!([equal("alertname", "Down")]));
+        let path = "/api/v2/silences";
+        let answer = stage.send(&token, Method::POST, path, &posted).await;
+        assert_eq!(answer.status, 200, "{tenant}: {}", answer.text());
+        let id = answer.json()["silenceID"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
+        let one = format!("/api/v2/silence/{id}");
+        let mut own = stage.get(&token, &one).await.json();
+        assert_eq!(
+            own["matchers"].as_array().expect("matchers").len(),
+            2,
+            "{own}"
+        );
+        assert_eq!(stage.get(&stage.globex, &one).await.status, 404, "{tenant}");
+        let alerts = stage.shared.get("/api/v2/alerts").await;
+        let silenced = alerts.as_array().expect("alerts").iter();
+        let silenced: Vec<&str> = silenced
+            .filter(|alert| alert["status"]["silencedBy"].to_string().contains(&id))
+            .map(|alert| alert["labels"]["tenant_id"].as_str().unwrap_or("none"))
+            .collect();
+        assert_eq!(silenced, ["acme"], "{tenant}");
+        // Sent back as it was read, it is changed; with another tenant in it, it is not.
+        own["comment"] = json!("changed");
+        let answer = stage.send(&token, Method::POST, path, &own).await;
+        assert_eq!(answer.status, 200, "{tenant}: {}", answer.text());
+        own["matchers"][1]["value"] = json!(".*");
+        let answer = stage.send(&token, Method::POST, path, &own).await;
+        assert_eq!(answer.status, 403, "{tenant}: {}", answer.text());
+    }
 }

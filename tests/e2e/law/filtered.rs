@@ -205,6 +205,12 @@ groups:
         annotations: {summary: 'beta breeds {{ $value }}'}
 "#;
 
+/// Tenants that have what `acme` has.
+const SELECTORS: &str = "
+  selectors:
+    expression: {match: '=~', value: 'acm[e]|beta-.*'}
+    all-others: {match: '!~', value: 'beta|gamma.*'}";
+
 struct Scene {
     shared: Prometheus,
     private: Prometheus,
@@ -254,7 +260,9 @@ impl Scene {
             Prometheus::with_extras("shared", &shared),
             Prometheus::with_extras("private", &private)
         );
-        let proxy = Partywall::start(Setup::new(&shared.url)).await;
+        let mut setup = Setup::new(&shared.url);
+        setup.tenancy.push_str(SELECTORS);
+        let proxy = Partywall::start(setup).await;
         let scene = Self {
             shared,
             private,
@@ -860,4 +868,19 @@ async fn a_base_path_upstream_changes_nothing() {
     let seen = upstream.take_one();
     assert_eq!(seen.path(), "/prom/x/api/v1/query");
     assert_eq!(seen.param("query"), [r#"up{tenant_id="acme"}"#]);
+}
+
+/// Rules, alerts, targets and metadata are the same for each way to say whose data they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn selector_of_the_same_data_has_the_same_filtered_answers() {
+    let scene = Scene::set().await;
+    for path in FILTERED {
+        let ask = Ask::get(path, &[]);
+        let expected = lasting(&scene.as_tenant("acme", &ask).await);
+        assert!(expected.to_string().contains("acme"), "{path}: {expected}");
+        for tenant in ["expression", "all-others"] {
+            let got = scene.as_tenant(tenant, &ask).await;
+            assert_eq!(lasting(&got), expected, "{path} {tenant}");
+        }
+    }
 }

@@ -31,6 +31,7 @@ mod labels;
 mod queries;
 mod remote_read;
 pub mod requests;
+mod selectors;
 mod suite;
 
 use std::path::PathBuf;

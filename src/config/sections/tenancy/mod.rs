@@ -4,6 +4,7 @@ mod claims;
 mod grants;
 mod pattern;
 mod rules;
+mod selectors;
 
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub use self::grants::{ClaimGrant, ClaimPath, Grant, TenantRule, When};
 pub use self::pattern::Pattern;
 pub(super) use self::rules::Known;
 use self::rules::{Dimension, rules};
+use self::selectors::selectors;
+pub use self::selectors::{Selector, Selectors};
 use super::upstreams::Api;
 use crate::config::reader::{Field, Read, Reader, Section};
 use crate::config::values::{count, flag, is_name, shown, text};
@@ -33,6 +36,8 @@ pub struct Tenancy {
     pub traces_attribute: Option<Arc<str>>,
     /// `traces.org_id: true`: Tempo itself separates tenants by `X-Scope-OrgID` (multitenancy).
     pub traces_org_id: bool,
+    /// `selectors`: of tenants that have other values of the label than their name.
+    pub selectors: Selectors,
     /// `and`: further labels that must match too.
     pub and: Vec<FurtherDimension>,
     /// `clusters`: which named clusters a caller may use; `None`, the default, for all of them.
@@ -51,6 +56,8 @@ pub struct FurtherDimension {
     pub metrics_label: Option<Arc<str>>,
     /// `traces.attribute`
     pub traces_attribute: Option<Arc<str>>,
+    /// `selectors`, as in [`Tenancy`].
+    pub selectors: Selectors,
 }
 
 impl Serialize for Tenancy {
@@ -60,6 +67,7 @@ impl Serialize for Tenancy {
             metrics_label,
             traces_attribute,
             traces_org_id,
+            selectors,
             and,
             clusters,
             max_tenants,
@@ -77,6 +85,7 @@ impl Serialize for Tenancy {
             "rules": rules,
             "metrics": {"label": metrics_label},
             "traces": traces,
+            "selectors": selectors,
             "and": and,
             "clusters": clusters,
             "max_tenants": max_tenants,
@@ -91,11 +100,13 @@ impl Serialize for FurtherDimension {
             rules,
             metrics_label,
             traces_attribute,
+            selectors,
         } = self;
         json!({
             "rules": rules,
             "metrics": {"label": metrics_label},
             "traces": attribute_shown(traces_attribute.as_ref()),
+            "selectors": selectors,
         })
         .serialize(to)
     }
@@ -110,6 +121,8 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
     let rules = rules(r, &mut section, Dimension::Tenants, known);
     let names = names(r, &mut section, Dimension::Tenants);
     let complete = complete(r, &section, &names, &known.apis);
+    let by_org_id = names.as_ref().is_ok_and(|names| names.traces_org_id);
+    let selectors = selectors(r, &mut section, by_org_id);
     let and = section.or(r, "and", Vec::new(), |r, field| {
         r.list(field, |r, field| further(r, field, known))
     });
@@ -124,7 +137,7 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
     let distinct = match (&names, &and) {
         (Ok(names), Ok(and)) => distinct(
             r,
-            std::iter::once(names).chain(and.iter().map(|(_, names)| names)),
+            std::iter::once(names).chain(and.iter().map(|(_, names, _)| names)),
         ),
         _ => Ok(()),
     };
@@ -140,14 +153,16 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
         metrics_label,
         traces_attribute,
         traces_org_id,
+        selectors: selectors?,
         and: and?
             .into_iter()
-            .map(|(rules, names)| {
+            .map(|(rules, names, selectors)| {
                 let (metrics_label, traces_attribute) = names.into_values();
                 FurtherDimension {
                     rules,
                     metrics_label,
                     traces_attribute,
+                    selectors,
                 }
             })
             .collect(),
@@ -307,7 +322,7 @@ fn further<'n>(
     r: &mut Reader<'_>,
     field: &Field<'n>,
     known: &Known,
-) -> Read<(Vec<TenantRule>, Names<'n>)> {
+) -> Read<(Vec<TenantRule>, Names<'n>, Selectors)> {
     let mut section = r.section(field)?;
     let rules = rules(r, &mut section, Dimension::Further, known);
     let names = names(r, &mut section, Dimension::Further).and_then(|names| {
@@ -316,8 +331,9 @@ fn further<'n>(
         }
         Ok(names)
     });
+    let selectors = selectors(r, &mut section, false);
     section.finish(r)?;
-    Ok((rules?, names?))
+    Ok((rules?, names?, selectors?))
 }
 
 /// Which clusters a caller may use.

@@ -12,7 +12,7 @@ use crate::tempo::params::Range;
 use crate::tempo::search::{Listed, OwnershipQuery};
 use crate::tempo::tags::TagsVersion;
 use crate::tempo::trace::{ForeignSpans, TraceApi, TraceOwner};
-use crate::tenancy::{Attribute, TenantSet};
+use crate::tenancy::{Attribute, Values};
 
 /// How a response of the traces API is filtered.
 pub(in crate::proxy) enum TracesAnswer {
@@ -38,7 +38,7 @@ pub(in crate::proxy) enum WholeAnswer {
     /// Tag names, and the scope that was asked for.
     TagNames(TagsVersion, Box<str>),
     /// Values of a tag; only these if it may be a tenant attribute.
-    TagValues(TagsVersion, Option<TenantSet>),
+    TagValues(TagsVersion, Option<Values>),
     /// Time series.
     Metrics {
         /// Whether the operator asserts that no trace is shared by tenants.
@@ -73,7 +73,7 @@ impl TracesAnswer {
 
     pub(in crate::proxy::enforce) fn tag_values(
         asked: TagsVersion,
-        only: Option<TenantSet>,
+        only: Option<Values>,
         format: Format,
     ) -> Self {
         Self::Whole(Box::new(WholeAnswer::TagValues(asked, only)), format)

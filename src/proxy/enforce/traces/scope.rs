@@ -19,7 +19,7 @@ use crate::tempo::answer::Format;
 use crate::tempo::params::Range;
 use crate::tempo::tag_name::{OfSpans, TagName};
 use crate::tempo::trace::{TraceApi, TraceOwner};
-use crate::tenancy::{Attribute, TenantScope, TenantSet, Tenants};
+use crate::tenancy::{Attribute, TenantScope, Tenants, Values};
 use crate::traceql::{
     self, Refusal, RefusalKind, TagBasedSearch, TenantPredicate, TraceIntrinsics,
 };
@@ -68,7 +68,7 @@ impl Confined {
         let attributes = tenants.traces();
         let named = attributes
             .iter()
-            .map(|attribute| (&*attribute.name, &attribute.tenants));
+            .map(|attribute| (&*attribute.name, &attribute.values));
         let predicate = TenantPredicate::new(named).map_err(|error| {
             ProxyError::new(ErrorKind::Forbidden, error.to_string()).because(Reason::NoTenants)
         })?;
@@ -190,7 +190,7 @@ impl Confined {
         let mut attributes = self
             .attributes
             .iter()
-            .map(|attribute| (Arc::clone(&attribute.name), attribute.tenants.clone()));
+            .map(|attribute| (Arc::clone(&attribute.name), attribute.values.clone()));
         let first = attributes.next().ok_or_else(|| {
             ProxyError::new(ErrorKind::Internal, "no attribute tells tenants apart")
         })?;
@@ -216,11 +216,11 @@ impl OwnValues<'_> {
     }
 
     /// The only values that the tag may have, if it may be a tenant attribute.
-    pub(in crate::proxy::enforce) fn only(&self) -> Option<TenantSet> {
+    pub(in crate::proxy::enforce) fn only(&self) -> Option<Values> {
         let attributes = &self.scope.attributes;
         let mut all = attributes.iter();
         let attribute = all.find(|attribute| self.tag.may_be_resource(&attribute.name));
-        attribute.map(|attribute| attribute.tenants.clone())
+        attribute.map(|attribute| attribute.values.clone())
     }
 }
 

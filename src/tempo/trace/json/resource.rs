@@ -8,8 +8,8 @@ use crate::tempo::trace::TraceOwner;
 
 /// Whether this resource belongs to our tenants.
 pub(super) fn is_ours(resource: &[u8], owner: &TraceOwner) -> bool {
-    owner.iter().all(|(name, tenants)| {
-        sole_string(resource, name).is_some_and(|value| tenants.contains(&value))
+    owner.iter().all(|(name, values)| {
+        sole_string(resource, name).is_some_and(|value| values.contains(&value))
     })
 }
 

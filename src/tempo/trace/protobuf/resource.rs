@@ -34,9 +34,9 @@ fn resource(spans: Message<'_>) -> Result<Option<Message<'_>>, TraceError> {
 
 /// Whether a resource belongs to our tenants.
 fn is_ours(resource: Message<'_>, owner: &TraceOwner) -> Result<bool, TraceError> {
-    for (name, tenants) in owner.iter() {
+    for (name, values) in owner.iter() {
         match sole_string(resource, name)? {
-            Some(value) if tenants.contains(value) => {}
+            Some(value) if values.contains(value) => {}
             _ => return Ok(false),
         }
     }

@@ -23,6 +23,7 @@ mod exceptions;
 mod generated;
 mod modes;
 mod questions;
+mod selectors;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

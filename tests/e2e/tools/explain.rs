@@ -20,6 +20,10 @@ struct Rig {
 
 impl Rig {
     async fn open(rest: &str) -> Self {
+        Self::with(|setup| setup.rest = rest.to_owned()).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let (metrics, traces) = (Upstream::start().await, Upstream::start().await);
         let mut setup = Setup::new(&metrics.url);
         setup.tempo = Some(Tempo {
@@ -27,7 +31,7 @@ impl Rig {
             tenancy: format!("attribute: resource.{}", tempo_data::ATTRIBUTE),
             options: Vec::new(),
         });
-        setup.rest = rest.to_owned();
+        change(&mut setup);
         let proxy = Partywall::start(setup).await;
         Self {
             metrics,
@@ -473,4 +477,53 @@ fn clusters_are_explained() {
     );
     assert_eq!(said.json()["route"]["clusters"], json!(["eu", "us"]));
     assert_eq!(said.json()["dimensions"][1]["of_clusters"], json!(true));
+}
+
+/// And what is explained is what is forwarded.
+#[tokio::test]
+async fn selectors_of_the_caller_are_explained() {
+    let selectors = "
+  selectors:
+    team-a: {match: '=~', value: 'team-a-.+'}
+    rest: {match: '!=', value: 'vault'}";
+    let rig = Rig::with(|setup| setup.tenancy.push_str(selectors)).await;
+    let said = rig.explain(&["team-a", "x.y"], &["up"]);
+    assert_eq!(said.code, 0, "{said:#?}");
+    for part in [
+        "tenants   team-a, x.y\n",
+        "team-a has the data whose tenant_id =~ \"team-a-.+\"\n",
+        r#"up{tenant_id=~"x\\.y|(?s:team-a-.+)"}"#,
+    ] {
+        assert!(said.out.contains(part), "{part:?}\n{}", said.out);
+    }
+    let json = rig.explain(&["rest"], &["--json", "up"]);
+    let json: Value = serde_json::from_str(&json.out).expect("JSON");
+    let selector = json!([{ "tenant": "rest", "match": "!=", "value": "vault" }]);
+    assert_eq!(json["dimensions"][0]["selectors"], selector);
+    let sent = r#"up{tenant_id!~"vault|"}"#;
+    assert!(pairs(&json).contains(&("query".to_owned(), sent.to_owned())));
+
+    rig.took();
+    rig.send(&["rest"], "GET", "/api/v1/query?query=up").await;
+    rig.send(&["rest"], "GET", "/api/search?q=%7B%7D&limit=1")
+        .await;
+    let taken: Vec<String> = rig.took().iter().map(|seen| format!("{seen:?}")).collect();
+    assert!(taken.iter().any(|seen| seen.contains("vault")), "{taken:?}");
+    // No store could select both in one matcher.
+    let refused = rig
+        .send(&["rest", "x"], "GET", "/api/v1/query?query=up")
+        .await;
+    assert_eq!(refused.status, 403);
+    assert!(
+        refused.text().contains("negative selector"),
+        "{}",
+        refused.text()
+    );
+    assert!(rig.took().is_empty());
+    // What looks like an expression or a key of another kind in a claim is a name.
+    for claimed in [".*", "team-a-.+", "=~team-a", "TEAM-A"] {
+        let said = rig.explain(&[claimed], &["up"]);
+        let literal = format!("up{{tenant_id=\"{claimed}\"}}");
+        assert!(said.out.contains(&literal), "{literal}\n{}", said.out);
+    }
 }

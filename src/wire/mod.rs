@@ -70,11 +70,15 @@ pub(crate) enum Value<'a> {
 }
 
 impl<'a> Field<'a> {
-    pub(crate) fn bytes(&self) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn message(&self) -> Result<Message<'a>, Malformed> {
         match self.value {
-            Value::Bytes(message) => Ok(message.bytes),
+            Value::Bytes(message) => Ok(message),
             Value::Varint(_) | Value::Fixed => Err(self.of_wrong_type()),
         }
+    }
+
+    pub(crate) fn bytes(&self) -> Result<&'a [u8], Malformed> {
+        self.message().map(|message| message.bytes)
     }
 
     pub(crate) fn text(&self) -> Result<&'a str, Malformed> {

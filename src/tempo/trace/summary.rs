@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::TraceError;
-use crate::wire::{self, Field, Malformed, Message, Value, malformed};
+use crate::wire::{self, Message};
 
 /// The most services of one trace.
 const MAX_SERVICES: usize = 1000;
@@ -76,7 +76,7 @@ impl SummaryBuilder {
         for field in wire::fields(piece) {
             let field = field?;
             if field.number == RESOURCE_SPANS {
-                self.resource_spans(message(field)?)?;
+                self.resource_spans(field.message()?)?;
             }
         }
         Ok(())
@@ -111,14 +111,14 @@ impl SummaryBuilder {
         for field in spans.fields() {
             let field = field?;
             if field.number == RESOURCE {
-                service.read(message(field)?)?;
+                service.read(field.message()?)?;
             }
         }
         let mut counted = (0u32, 0u32);
         for field in spans.fields() {
             let field = field?;
             if field.number == SCOPE_SPANS {
-                self.scope_spans(message(field)?, &service, &mut counted)?;
+                self.scope_spans(field.message()?, &service, &mut counted)?;
             }
         }
         let name = service.of_stats.unwrap_or_default();
@@ -148,7 +148,7 @@ impl SummaryBuilder {
             if field.number != SPANS {
                 continue;
             }
-            let span = Span::read(message(field)?)?;
+            let span = Span::read(field.message()?)?;
             if self.start == 0 || span.start < self.start {
                 self.start = span.start;
             }
@@ -193,7 +193,7 @@ impl<'a> Service<'a> {
             if field.number != ATTRIBUTES {
                 continue;
             }
-            let (key, value) = attribute(message(field)?)?;
+            let (key, value) = attribute(field.message()?)?;
             if key != b"service.name" {
                 continue;
             }
@@ -246,7 +246,7 @@ impl<'a> Span<'a> {
                 NAME => span.name = field.text()?,
                 START => span.start = field.fixed64()?,
                 END => span.end = field.fixed64()?,
-                STATUS => span.is_error = is_error(message(field)?, span.is_error)?,
+                STATUS => span.is_error = is_error(field.message()?, span.is_error)?,
                 _ => {}
             }
         }
@@ -259,7 +259,7 @@ impl<'a> Span<'a> {
         }
         for field in self.fields.fields() {
             let field = field?;
-            if field.number == LINKS && is_to_parent(message(field)?, self.trace_id)? {
+            if field.number == LINKS && is_to_parent(field.message()?, self.trace_id)? {
                 return Ok(false);
             }
         }
@@ -291,7 +291,7 @@ fn is_to_parent(link: Message<'_>, trace_id: &[u8]) -> Result<bool, TraceError> 
         match field.number {
             TRACE_ID => linked = field.bytes()?,
             ATTRIBUTES => {
-                let (key, value) = attribute(message(field)?)?;
+                let (key, value) = attribute(field.message()?)?;
                 is_parent |= key == b"opentracing.ref_type" && value == Some("child_of");
             }
             _ => {}
@@ -311,7 +311,7 @@ fn attribute(attribute: Message<'_>) -> Result<(&[u8], Option<&str>), TraceError
         match field.number {
             KEY => key = field.bytes()?,
             VALUE => {
-                for kind in message(field)?.fields() {
+                for kind in field.message()?.fields() {
                     let kind = kind?;
                     value = (kind.number == STRING_VALUE)
                         .then(|| kind.text())
@@ -322,13 +322,6 @@ fn attribute(attribute: Message<'_>) -> Result<(&[u8], Option<&str>), TraceError
         }
     }
     Ok((key, value))
-}
-
-fn message(field: Field<'_>) -> Result<Message<'_>, Malformed> {
-    match field.value {
-        Value::Bytes(message) => Ok(message),
-        Value::Varint(_) | Value::Fixed => Err(malformed("a field that is no message", field.at)),
-    }
 }
 
 #[cfg(test)]

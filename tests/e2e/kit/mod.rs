@@ -10,6 +10,7 @@ pub mod door;
 pub mod evidence;
 pub mod frames;
 pub mod grpc;
+pub mod hard_values;
 pub mod keys;
 pub mod otlp;
 pub mod partywall;

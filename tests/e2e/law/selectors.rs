@@ -12,6 +12,7 @@ use super::suite::{self, Scope, Tally};
 use super::{assert_it_could_fail, generated, in_turn, queries, remote_read};
 use crate::kit::client::{Ask, Client};
 use crate::kit::dataset::{Dataset, LABEL, LOOKALIKES, MAIN, Series};
+use crate::kit::hard_values::HARD_VALUES;
 use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::prometheus::Prometheus;
 use crate::kit::random::{Random, seeds};
@@ -101,34 +102,6 @@ async fn answers_of_a_selector_are_those_of_a_private_store() {
     assert_it_could_fail(&total);
 }
 
-/// Hard for an expression: operators, newlines, other scripts, and what folds into ASCII letters.
-const VALUES: [&str; 24] = [
-    "a",
-    "b",
-    "ab",
-    "aab",
-    "A",
-    "a.b",
-    "axb",
-    "a\nb",
-    "a b",
-    "a|b",
-    "a-b",
-    "team-a",
-    "team-a-x",
-    "team-a-\n",
-    "team-ab",
-    "é",
-    "aé",
-    "٣",
-    "3",
-    "K",
-    "ſ",
-    "\\",
-    "*",
-    "a\u{2028}b",
-];
-
 /// Parts of expressions. Many of the texts that they make are refused.
 const PARTS: [&str; 30] = [
     "a",
@@ -176,7 +149,7 @@ async fn filter_and_prometheus_agree_on_every_value() {
         let samples = vec![(end, 1.0)];
         Series { labels, samples }
     };
-    let all = std::iter::once(None).chain(VALUES.into_iter().map(Some));
+    let all = std::iter::once(None).chain(HARD_VALUES.into_iter().map(Some));
     let data = Dataset {
         end,
         series: all.map(series).collect(),
@@ -197,13 +170,13 @@ async fn filter_and_prometheus_agree_on_every_value() {
             };
             let pattern = Arc::new(pattern);
             let kind = random.below(3);
-            let beside = VALUES.iter().filter(|_| random.below(12) == 0);
+            let beside = HARD_VALUES.iter().filter(|_| random.below(12) == 0);
             let beside: Vec<Tenant> = beside.filter_map(|value| Tenant::new(value).ok()).collect();
             let (selector, others): (_, Vec<Tenant>) = match kind {
                 0 => (Selector::Matches(pattern), beside),
                 1 => (Selector::MatchesNot(pattern), Vec::new()),
                 _ => {
-                    let value = VALUES[random.below(VALUES.len())];
+                    let value = HARD_VALUES[random.below(HARD_VALUES.len())];
                     let Ok(value) = Tenant::new(value) else {
                         continue;
                     };
@@ -228,7 +201,7 @@ async fn filter_and_prometheus_agree_on_every_value() {
                 let value =
                     |one: &serde_json::Value| one["metric"][LABEL].as_str().map(str::to_owned);
                 let mut got: Vec<Option<String>> = series.iter().map(value).collect();
-                let own = VALUES.iter().filter(|value| values.contains(value));
+                let own = HARD_VALUES.iter().filter(|value| values.contains(value));
                 let mut expected: Vec<_> = own.map(|value| Some((*value).to_owned())).collect();
                 got.sort();
                 expected.sort();

@@ -26,7 +26,7 @@ const LONGEST_ID: usize = 32;
 pub(super) fn resource_spans(text: &[u8], outline: &Outline) -> Option<Vec<u8>> {
     let [resource, scope_spans] = members(text, ["resource", "scopeSpans"])?;
     let scopes = elements(scope_spans?)?;
-    let scopes = list(scopes.into_iter().filter_map(|text| scope(text, outline)))?;
+    let scopes = list(scopes.filter_map(|text| scope(text, outline)))?;
     let mut made = Object::default();
     let mut shown = Object::default();
     if let Some(resource) = resource {
@@ -44,7 +44,7 @@ pub(super) fn resource_spans(text: &[u8], outline: &Outline) -> Option<Vec<u8>> 
 fn scope(scope_spans: &[u8], outline: &Outline) -> Option<Vec<u8>> {
     let [scope, spans] = members(scope_spans, ["scope", "spans"])?;
     let spans = elements(spans?)?;
-    let spans = list(spans.into_iter().filter_map(|text| span(text, outline)))?;
+    let spans = list(spans.filter_map(|text| span(text, outline)))?;
     let mut made = Object::default();
     if let Some(scope) = scope {
         let [name, version, attributes] = members(scope, ["name", "version", "attributes"])?;
@@ -133,7 +133,7 @@ fn shown_events(events: &[u8], outline: &Outline) -> Option<Vec<u8>> {
     if !shows_names && !outline.shows_any(Place::Event) {
         return None;
     }
-    list(elements(events)?.into_iter().filter_map(|event| {
+    list(elements(events)?.filter_map(|event| {
         let [time, name, attributes] = members(event, ["timeUnixNano", "name", "attributes"])?;
         let attributes = attributes.and_then(|list| shown_attributes(list, Place::Event, outline));
         if !shows_names && attributes.is_none() {
@@ -152,7 +152,7 @@ fn shown_attributes(attributes: &[u8], at: Place, outline: &Outline) -> Option<V
     if !outline.shows_any(at) {
         return None;
     }
-    list(elements(attributes)?.into_iter().filter_map(|attribute| {
+    list(elements(attributes)?.filter_map(|attribute| {
         let [key, value] = members(attribute, ["key", "value"])?;
         let key = unescape(unquoted(key?)?)?;
         if !outline.shows(at, &key) {

@@ -150,13 +150,16 @@ pub(super) fn members<'a, const N: usize>(
     Some(found)
 }
 
-/// The texts of an array's elements. `None` if this is no array.
-pub(super) fn elements(array: &[u8]) -> Option<Vec<&[u8]>> {
-    let mut found = Vec::new();
+/// The texts of an array's elements, one after the other: a list of them could take many times the
+/// array's own length. `None` if this is no array.
+pub(super) fn elements(array: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
     let mut reader = Reader::new(array);
     reader.open(b'[')?;
-    while reader.next_in(b']')? {
-        found.push(reader.value()?);
-    }
-    Some(found)
+    Some(std::iter::from_fn(move || {
+        if reader.next_in(b']')? {
+            reader.value()
+        } else {
+            None
+        }
+    }))
 }

@@ -4,7 +4,7 @@
 //! the last one. A span that cannot be read, or whose ids are longer than ids are, is left out.
 
 use crate::tempo::trace::outline::{Intrinsic, Outline, Place};
-use crate::wire::{Field, Malformed, Message, Value, malformed, put_bytes, put_fixed64, put_uint};
+use crate::wire::{Field, Malformed, Message, Value, put_bytes, put_fixed64, put_uint};
 
 /// Of a `ResourceSpans`.
 const RESOURCE: u32 = 1;
@@ -133,7 +133,7 @@ fn span(span: Message<'_>, outline: &Outline) -> Result<Option<Vec<u8>>, Malform
             START => start = field.fixed64()?,
             END => end = field.fixed64()?,
             STATUS => {
-                let message = message(&field)?;
+                let message = field.message()?;
                 let shows_message = outline.has(Intrinsic::StatusMessage);
                 put_text(&mut status, message, MESSAGE, shows_message)?;
                 for field in message.fields() {
@@ -186,7 +186,7 @@ fn put_events(out: &mut Vec<u8>, span: Message<'_>, outline: &Outline) -> Result
         if field.number != EVENTS {
             continue;
         }
-        let event = message(&field)?;
+        let event = field.message()?;
         let (mut made, mut time) = (Vec::new(), 0);
         for field in event.fields() {
             let field = field?;
@@ -246,7 +246,7 @@ fn put_attributes(
     for field in holder.fields() {
         let field = field?;
         if field.number == number {
-            let attribute = message(&field)?;
+            let attribute = field.message()?;
             if let Ok(Some(key)) = plain_key(attribute)
                 && outline.shows(at, key)
             {
@@ -267,7 +267,7 @@ fn plain_key(attribute: Message<'_>) -> Result<Option<&str>, Malformed> {
         return Ok(None);
     };
     let (key, value) = (key?, value?);
-    if key.number != KEY || value.number != VALUE || !is_plain(message(&value)?)? {
+    if key.number != KEY || value.number != VALUE || !is_plain(value.message()?)? {
         return Ok(None);
     }
     key.text().map(Some)
@@ -285,9 +285,9 @@ fn is_plain(value: Message<'_>) -> Result<bool, Malformed> {
     if field.number != ARRAY {
         return is_scalar(&field);
     }
-    for item in message(&field)?.fields() {
+    for item in field.message()?.fields() {
         let item = item?;
-        let mut fields = message(&item)?.fields();
+        let mut fields = item.message()?.fields();
         let (VALUES, Some(scalar), None) = (item.number, fields.next(), fields.next()) else {
             return Ok(false);
         };
@@ -305,12 +305,5 @@ fn is_scalar(field: &Field<'_>) -> Result<bool, Malformed> {
         2 | 3 => field.varint().map(|_| true),
         4 => field.fixed64().map(|_| true),
         _ => Ok(false),
-    }
-}
-
-fn message<'a>(field: &Field<'a>) -> Result<Message<'a>, Malformed> {
-    match field.value {
-        Value::Bytes(message) => Ok(message),
-        Value::Varint(_) | Value::Fixed => Err(malformed("a message that is none", field.at)),
     }
 }

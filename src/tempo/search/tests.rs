@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::tempo::tag_name::TagName;
 use crate::tempo::testing::{self, Any, AnyValue, SearchResponse, attribute, fixture};
+use crate::tenancy::AttributeValue;
 
 /// Recorded traces with only the tenant's spans, except 7 (the tenant attribute twice) and 8 (a
 /// list).
@@ -272,6 +273,10 @@ mod companions {
         Any::StringValue(value.to_owned())
     }
 
+    fn text_value(value: &str) -> AttributeValue<'_> {
+        AttributeValue::Text(value.into())
+    }
+
     /// Whether a trace with these groups counts as tenant A's alone.
     fn is_own(groups: Vec<testing::SpanSet>) -> bool {
         let answer = SearchResponse {
@@ -285,7 +290,7 @@ mod companions {
         owners(
             &answer.encode_to_vec(),
             &attributes(&["tenant_id"]),
-            |_, value| ["A", "nil"].contains(&value),
+            |values| ["A", "nil"].map(text_value).map(Some).contains(&values[0]),
         )
         .unwrap()
         .own
@@ -361,8 +366,8 @@ mod companions {
                 metrics: None,
             };
             let answer = answer.encode_to_vec();
-            let found = owners(&answer, &attributes(&["tenant_id"]), |_, value| {
-                value == "A"
+            let found = owners(&answer, &attributes(&["tenant_id"]), |values| {
+                values == [Some(text_value("A"))]
             });
             let found = found.unwrap();
             assert_eq!(found.own, TraceIds::default());
@@ -386,7 +391,7 @@ mod companions {
         };
         let own = |completed| {
             let answer = answer(completed).encode_to_vec();
-            owners(&answer, &attributes(&["tenant_id"]), |_, _| true).unwrap()
+            owners(&answer, &attributes(&["tenant_id"]), |_| true).unwrap()
         };
         assert!(own(4).own.contains("1"));
         assert_eq!(own(3), Owners::default());
@@ -405,8 +410,8 @@ mod companions {
                 }],
                 metrics: None,
             };
-            owners(&answer.encode_to_vec(), &attributes, |index, value| {
-                value == ["A", "prod"][index]
+            owners(&answer.encode_to_vec(), &attributes, |values| {
+                values == ["A", "prod"].map(text_value).map(Some)
             })
             .unwrap()
             .own
@@ -422,8 +427,8 @@ mod companions {
         let answer = fixture("search-ownership-proto.pb");
         let page = SearchResponse::decode(&answer[..]).unwrap();
         assert_eq!(page.traces.len(), 18);
-        let found = owners(&answer, &attributes(&["tenant_id"]), |_, value| {
-            value == "A"
+        let found = owners(&answer, &attributes(&["tenant_id"]), |values| {
+            values == [Some(text_value("A"))]
         })
         .unwrap();
         for trace in page.traces {
@@ -464,7 +469,7 @@ proptest! {
         if let Ok(page) = ProtobufPage::parse(&answer) {
             let _ = page.filter(&rules);
         }
-        let _ = owners(&answer, &[TagName::resource("tenant_id").unwrap()], |_, value| value == "A");
+        let _ = owners(&answer, &[TagName::resource("tenant_id").unwrap()], |values| values[0].is_some());
     }
 
     /// However an answer is mutated, a masked page has no root name and no statistics.

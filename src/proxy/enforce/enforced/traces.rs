@@ -12,7 +12,7 @@ use crate::tempo::params::Range;
 use crate::tempo::search::{Listed, OwnershipQuery};
 use crate::tempo::tags::TagsVersion;
 use crate::tempo::trace::{ForeignSpans, TraceApi, TraceOwner};
-use crate::tenancy::{Attribute, Values};
+use crate::tenancy::{Resources, Values};
 
 /// How a response of the traces API is filtered.
 pub(in crate::proxy) enum TracesAnswer {
@@ -126,7 +126,7 @@ pub(in crate::proxy) enum TraceOwnership {
 /// What is needed to query Tempo for traces that have nothing but the caller's spans.
 pub(in crate::proxy) struct VerifyTraces {
     pub(in crate::proxy::enforce) target: UpstreamTarget,
-    pub(in crate::proxy::enforce) attributes: Box<[Attribute]>,
+    pub(in crate::proxy::enforce) resources: Arc<Resources>,
     pub(in crate::proxy::enforce) range: Range,
     /// The caller's scope, as the condition that confines its queries.
     pub(in crate::proxy::enforce) scope: Box<str>,
@@ -160,9 +160,9 @@ impl SharedTraces {
 }
 
 impl VerifyTraces {
-    /// The attributes that name tenants, with the caller's.
-    pub(in crate::proxy) fn attributes(&self) -> &[Attribute] {
-        &self.attributes
+    /// Which resources are the caller's.
+    pub(in crate::proxy) fn resources(&self) -> &Resources {
+        &self.resources
     }
 
     /// What tells this caller's verdicts from those of others; `None` if the upstream may answer

@@ -113,8 +113,7 @@ fn by_form(
         }
         Endpoint::SearchTags | Endpoint::SearchTagsV2 => {
             let tags_version = tags_version(*endpoint == Endpoint::SearchTags);
-            let params =
-                params::tag_names(pairs(), |query| scope.tag_filter(query)).map_err(parameter)?;
+            let params = params::tag_names(pairs(), scope.tag_names()?).map_err(parameter)?;
             let wanted = query_of(&form, &["scope"]);
             (
                 params,

@@ -330,16 +330,17 @@ mod tests {
             let (name, rest) = rest.split_once(' ').unwrap();
             let (op, rest) = rest.split_once(' ').unwrap();
             let value = has(name);
-            let end = if rest.starts_with('"') {
-                let mut escaped = false;
-                let is_end = |(_, c): &(usize, char)| {
-                    let is_end = *c == '"' && !escaped;
-                    escaped = *c == '\\' && !escaped;
-                    is_end
-                };
-                2 + rest[1..].char_indices().find(is_end).unwrap().0
-            } else {
-                rest.find([' ', ')']).unwrap_or(rest.len())
+            let end = match rest.strip_prefix('"') {
+                Some(inside) => {
+                    let mut escaped = false;
+                    let is_end = |c: char| {
+                        let is_end = c == '"' && !escaped;
+                        escaped = c == '\\' && !escaped;
+                        is_end
+                    };
+                    2 + inside.find(is_end).unwrap()
+                }
+                None => rest.find([' ', ')']).unwrap_or(rest.len()),
             };
             let (literal, rest) = rest.split_at(end);
             *text = rest;

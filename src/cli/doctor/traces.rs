@@ -62,8 +62,8 @@ pub(super) async fn examine(report: &mut Section<'_>, probe: &Probe<'_>, setting
     }
     // Resources need not have the attributes of selectors.
     let selectors = settings.tenancy.selectors.conditions();
-    let named = selectors.flat_map(|all| all.traces.iter().flatten().flatten());
-    let names: BTreeSet<&Arc<str>> = named.map(|(name, _)| name).collect();
+    let conditions = selectors.flat_map(|all| all.traces.iter().flatten().flatten());
+    let names: BTreeSet<&Arc<str>> = conditions.map(|(name, _)| name).collect();
     for attribute in names {
         let filtered = store.values_filtered(attribute);
         let check = format!("tag values by q of resource.{attribute}");

@@ -83,7 +83,7 @@ pub(super) fn enforce(
             (
                 message,
                 WholeAnswer::Search(Page {
-                    ownership: scope.ownership(target, range)?,
+                    ownership: scope.ownership(target, range),
                     hidden,
                     is_tag_search,
                 }),

@@ -180,7 +180,7 @@ async fn query_owners(
         let media_type = Format::Protobuf.media_type();
         let answer = side_request(verify.request(&query)?, media_type, room, context).await?;
         let Owners { own, shared } =
-            owners(&answer, &tags, &admits).map_err(|error| unreadable(&error))?;
+            owners(&answer, &tags, admits).map_err(|error| unreadable(&error))?;
         all.own.extend(own);
         all.shared.extend(shared);
     }

@@ -174,7 +174,7 @@ pub(super) fn is_ours_json(spans: &Value, owner: &TraceOwner) -> bool {
                     .is_some_and(|it| own.contains(it) && !it.contains('\u{fffd}')),
                 AttributeValues::Bool(own) => value["boolValue"] == *own,
                 AttributeValues::Number(own) => {
-                    value["intValue"] == own.to_string()
+                    value["intValue"].as_str() == Some(&*own.to_string())
                         || value["intValue"] == *own
                         || value["doubleValue"]
                             .as_f64()

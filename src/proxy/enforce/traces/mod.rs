@@ -105,7 +105,7 @@ fn by_form(
             )
             .map_err(parameter)?;
             let page = Page {
-                ownership: scope.ownership(target, range)?,
+                ownership: scope.ownership(target, range),
                 hidden: scope.hidden(query),
                 is_tag_search: query.is_empty(),
             };
@@ -148,7 +148,7 @@ fn by_form(
                 Version::V1 => TraceApi::V1,
                 Version::V2 => TraceApi::V2,
             };
-            (params, scope.redaction(api, format)?)
+            (params, scope.redaction(api, format))
         }
         Endpoint::TraceDiff | Endpoint::Echo | Endpoint::BuildInfo | Endpoint::Ready => {
             (Params::new(), TracesAnswer::Public)

@@ -172,89 +172,119 @@ async fn live_unions_select_what_the_conditions_say() {
         vec!["s1".to_owned(), "s4".to_owned(), "nobody".to_owned()],
         vec![SELECTED[1].1, SELECTED[4].1],
     ));
-    for (tenants, is_own) in &granted {
+    for (tenants, selected) in &granted {
         let names: Vec<&str> = tenants.iter().map(String::as_str).collect();
-        let token = proxy.signer.tenants(&names);
-        let is_own = |(x, y): &(&str, &str)| is_own.iter().any(|is_own| is_own(x, y));
-        let case = tenants.join(" and ");
-        let found = search(&client, &proxy.url, &all, range, Some(&token)).await;
-        let found = found.as_array().cloned().unwrap_or_default();
-        let ids: BTreeSet<&str> = found
-            .iter()
-            .filter_map(|trace| trace["traceID"].as_str())
-            .map(|id| id.trim_start_matches('0'))
-            .collect();
-        let expected: BTreeSet<&str> = traces
-            .iter()
-            .filter(|trace| trace.spans.iter().any(is_own))
-            .map(|trace| trace.id.trim_start_matches('0'))
-            .collect();
-        assert_eq!(ids, expected, "{case}");
-        assert!(
-            !expected.is_empty() && expected.len() < traces.len(),
-            "{case}"
-        );
-
-        let mut own_names = BTreeSet::new();
+        let caller = Caller {
+            client: &client,
+            url: &proxy.url,
+            token: proxy.signer.tenants(&names),
+            case: tenants.join(" and "),
+            range,
+            selected,
+        };
+        let found = caller.finds_its_traces(&traces, &all).await;
         for trace in &traces {
-            let own_spans: BTreeSet<String> = trace
-                .spans
-                .iter()
-                .filter(|span| is_own(span))
-                .map(|span| own(*span))
-                .collect();
-            own_names.extend(own_spans.iter().cloned());
-            for accept in ["application/json", "application/protobuf"] {
-                let ask = Ask::get(&format!("/api/v2/traces/{}", trace.id), &range);
-                let ask = ask.with_header("accept", accept);
-                let answer = client.ask(&proxy.url, &ask, Some(&token)).await;
-                let text = String::from_utf8_lossy(&answer.body).into_owned();
-                for span in &trace.spans {
-                    let name = format!("{};", own(*span));
-                    assert_eq!(
-                        text.contains(&name),
-                        is_own(span),
-                        "{case} {accept}: {name}"
-                    );
-                }
-            }
-            // The whole trace is described only if all of it is the caller's.
-            let id = trace.id.trim_start_matches('0');
-            let listed = found.iter().find(|one| {
-                let listed = one["traceID"].as_str().unwrap_or_default();
-                listed.trim_start_matches('0') == id
-            });
-            if let Some(listed) = listed {
-                let is_described = listed["rootServiceName"] == "svc";
-                let is_whole = own_spans.len() == trace.spans.len();
-                assert_eq!(is_described, is_whole, "{case}: {listed}");
+            caller.sees_its_spans(trace).await;
+            caller.is_told_of_whole_traces_of_its_own(trace, &found);
+        }
+        caller.counts_its_spans(&traces, &all).await;
+        let is_plain = ["s2", "s4"].contains(&&*caller.case);
+        caller.lists_tags_if(is_plain).await;
+    }
+}
+
+struct Caller<'a> {
+    client: &'a Client,
+    url: &'a str,
+    token: String,
+    case: String,
+    range: [(&'a str, &'a str); 2],
+    selected: &'a [IsOwn],
+}
+
+fn short(id: &str) -> &str {
+    id.trim_start_matches('0')
+}
+
+fn short_id(found: &Value) -> &str {
+    short(found["traceID"].as_str().unwrap_or_default())
+}
+
+impl Caller<'_> {
+    fn is_own(&self, span: (&str, &str)) -> bool {
+        self.selected.iter().any(|is_own| is_own(span.0, span.1))
+    }
+
+    fn own_spans(&self, trace: &Trace) -> BTreeSet<String> {
+        let spans = trace.spans.iter().copied();
+        spans.filter(|span| self.is_own(*span)).map(own).collect()
+    }
+
+    async fn finds_its_traces(&self, traces: &[Trace], all: &str) -> Vec<Value> {
+        let found = search(self.client, self.url, all, self.range, Some(&self.token)).await;
+        let found = found.as_array().cloned().unwrap_or_default();
+        let ids: BTreeSet<&str> = found.iter().map(short_id).collect();
+        let expected = traces
+            .iter()
+            .filter(|trace| !self.own_spans(trace).is_empty());
+        let expected: BTreeSet<&str> = expected.map(|trace| short(&trace.id)).collect();
+        assert_eq!(ids, expected, "{}", self.case);
+        assert!(!expected.is_empty() && expected.len() < traces.len());
+        found
+    }
+
+    async fn sees_its_spans(&self, trace: &Trace) {
+        for accept in ["application/json", "application/protobuf"] {
+            let ask = Ask::get(&format!("/api/v2/traces/{}", trace.id), &self.range);
+            let ask = ask.with_header("accept", accept);
+            let answer = self.client.ask(self.url, &ask, Some(&self.token)).await;
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            for span in &trace.spans {
+                let name = format!("{};", own(*span));
+                let is_shown = text.contains(&name);
+                assert_eq!(
+                    is_shown,
+                    self.is_own(*span),
+                    "{} {accept}: {name}",
+                    self.case
+                );
             }
         }
-        let query = format!("{{ span.seed = {seed} }} | count_over_time() by(span.own)");
+    }
+
+    /// The whole trace is described only if all of it is the caller's.
+    fn is_told_of_whole_traces_of_its_own(&self, trace: &Trace, found: &[Value]) {
+        let listed = found.iter().find(|one| short_id(one) == short(&trace.id));
+        if let Some(listed) = listed {
+            let is_described = listed["rootServiceName"] == "svc";
+            let is_whole = trace.spans.iter().all(|span| self.is_own(*span));
+            assert_eq!(is_described, is_whole, "{}: {listed}", self.case);
+        }
+    }
+
+    async fn counts_its_spans(&self, traces: &[Trace], all: &str) {
+        let query = format!("{all} | count_over_time() by(span.own)");
         let mut params = vec![("q", &*query)];
-        params.extend(range);
+        params.extend(self.range);
         let ask = Ask::get("/api/metrics/query", &params);
-        let answer = client.ask(&proxy.url, &ask, Some(&token)).await;
-        assert_eq!(answer.status, 200, "{case}: {}", answer.text());
-        let counted: BTreeSet<String> = answer.json()["series"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|series| {
-                series["labels"][0]["value"]["stringValue"]
-                    .as_str()
-                    .map(str::to_owned)
-            })
+        let answer = self.client.ask(self.url, &ask, Some(&self.token)).await;
+        assert_eq!(answer.status, 200, "{}: {}", self.case, answer.text());
+        let json = answer.json();
+        let series = json["series"].as_array().into_iter().flatten();
+        let names = series.filter_map(|one| one["labels"][0]["value"]["stringValue"].as_str());
+        let names: BTreeSet<String> = names
             .map(|name| name.trim_end_matches(';').to_owned())
             .collect();
-        assert_eq!(counted, own_names, "{case}");
+        let expected = traces.iter().flat_map(|trace| self.own_spans(trace));
+        assert_eq!(names, expected.collect(), "{}", self.case);
+    }
 
-        let is_plain = ["s2", "s4"].contains(&&*case);
+    async fn lists_tags_if(&self, is_plain: bool) {
         for path in ["/api/v2/search/tags", "/api/v2/search/tag/span.own/values"] {
-            let ask = Ask::get(path, &range);
-            let answer = client.ask(&proxy.url, &ask, Some(&token)).await;
+            let ask = Ask::get(path, &self.range);
+            let answer = self.client.ask(self.url, &ask, Some(&self.token)).await;
             let expected = if is_plain { 200 } else { 403 };
-            assert_eq!(answer.status, expected, "{case} {path}: {}", answer.text());
+            assert_eq!(answer.status, expected, "{}: {}", self.case, answer.text());
         }
     }
 }

@@ -346,7 +346,7 @@ fn conditions_that_would_not_confine_are_refused() {
             of(
                 "[{attribute: resource.a, match: '=', value: x}, {attribute: resource.a, match: '!=', value: y}]",
             ),
-            "t.traces[1].attribute: each of the conditions that must hold together needs its own label or attribute; the first is in line 16",
+            "t.traces[1].attribute: each of the conditions that must hold together needs its own label or attribute; the first is in line 17",
         ),
         (
             format!("{METRICS}, {TRACES}, match: '=~', value: a"),

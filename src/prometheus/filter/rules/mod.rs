@@ -229,8 +229,8 @@ impl Filter<'_> {
                 }
                 ("alerts", Some(own), _) => {
                     json::write_array(writer.key(key), own, |out, alert| {
-                        out.extend_from_slice(&as_it_came(alert.whole));
-                    })
+                        out.extend_from_slice(alert.whole.get().as_bytes());
+                    });
                 }
                 ("state", _, Some(state)) => json::write_string(writer.key(key), state),
                 ("lastError", _, _) => {

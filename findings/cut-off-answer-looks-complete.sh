@@ -5,8 +5,8 @@
 #   A reverse proxy passes that on.
 # Happens (Prometheus 2.42.0 killed while it answers /federate): directly and through HAProxy 2.6.12 the client sees an
 #   incomplete answer. Through nginx 1.22.1 with nothing but `proxy_pass` it gets a proper end, hence half of the
-#   metrics and no error; nginx's log has no line. nginx asks the store in HTTP/1.0, where the end of the connection is the end of
-#   the answer, and makes chunks with a last one of it. With `proxy_http_version 1.1` the client sees the error.
+#   metrics and no error; nginx's log has no line. nginx asks the store in HTTP/1.0, where the end of the connection is
+#   the end of the answer, and makes chunks with a last one of it. With `proxy_http_version 1.1` the client sees the error.
 # Who meets it: text formats and streams of frames are valid when cut off: a federating Prometheus stores half of the
 #   series as if that were all, a script that exports a tenant's data writes a short file, remote read in
 #   chunks ends early. JSON at least doesn't parse. Stores restart and run out of memory during great answers above all.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::names::{attribute, label};
-use super::selectors::{Selector, selector};
+use super::names::{Names, attribute, label};
+use super::selector::{Selector, selector};
 use crate::config::reader::{Field, Read, Reader, Section};
 use crate::config::values::text;
 use crate::config::yaml;
@@ -52,6 +52,28 @@ pub(super) struct OwnNames {
     pub(super) further_labels: Vec<Arc<str>>,
     /// The attributes of `and`.
     pub(super) further_attributes: Vec<Arc<str>>,
+}
+
+impl OwnNames {
+    /// From the names of `tenancy`, and those of the dimensions of `and`.
+    pub(super) fn of<'i, 'n: 'i>(
+        names: &Read<Names<'n>>,
+        further: impl Iterator<Item = &'i Names<'n>> + Clone,
+    ) -> Self {
+        let present = |names: &Names<'_>| {
+            let (label, attribute) = (&names.metrics_label, &names.traces_attribute);
+            (label.is_some(), attribute.is_some())
+        };
+        let labels = further
+            .clone()
+            .filter_map(|names| names.metrics_label.as_ref());
+        let attributes = further.filter_map(|names| names.traces_attribute.as_ref());
+        Self {
+            present: names.as_ref().ok().map(present),
+            further_labels: labels.map(|(_, label)| Arc::clone(label)).collect(),
+            further_attributes: attributes.map(|(_, name)| Arc::clone(name)).collect(),
+        }
+    }
 }
 
 impl Conditions {

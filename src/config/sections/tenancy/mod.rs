@@ -6,6 +6,7 @@ mod grants;
 mod names;
 mod pattern;
 mod rules;
+mod selector;
 mod selectors;
 mod united;
 
@@ -14,14 +15,16 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use self::conditions::OwnNames;
 pub use self::conditions::{AttributeSelector, Conditions, Conjunction};
 pub use self::grants::{ClaimGrant, ClaimPath, Grant, TenantRule, When};
-use self::names::{Names, complete, distinct, names, own_names};
+use self::names::{Names, complete, distinct, names};
 pub use self::pattern::Pattern;
 pub(super) use self::rules::Known;
 use self::rules::{Dimension, rules};
+pub use self::selector::Selector;
 use self::selectors::selectors;
-pub use self::selectors::{Selector, Selectors, TenantSelector};
+pub use self::selectors::{Selectors, TenantSelector};
 pub use self::united::{AttributeUnion, ValueUnion};
 use crate::config::reader::{Field, Read, Reader};
 use crate::config::values::{count, shown};
@@ -144,7 +147,8 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
     let and = section.or(r, "and", Vec::new(), |r, field| {
         r.list(field, |r, field| further(r, field, known))
     });
-    let own = own_names(&names, &and);
+    let further = and.iter().flatten().map(|(_, names, _)| names);
+    let own = OwnNames::of(&names, further);
     let selectors = selectors(r, &mut section, by_org_id, Some(&own));
     let clusters = section.optional(r, "clusters", |r, field| clusters(r, field, known));
     let max_tenants = section.or(r, "max_tenants", 1000, |r, field| {

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::conditions::OwnNames;
-use super::grants::TenantRule;
 use super::rules::Dimension;
-use super::selectors::Selectors;
 use crate::config::reader::{Field, Read, Reader, Section};
 use crate::config::sections::upstreams::Api;
 use crate::config::values::{flag, is_name, text};
@@ -134,25 +131,6 @@ pub(super) fn complete(
         result = Err(section.missing(r, "traces.attribute"));
     }
     result
-}
-
-/// What selectors may and must name.
-pub(super) fn own_names(
-    names: &Read<Names<'_>>,
-    and: &Read<Vec<(Vec<TenantRule>, Names<'_>, Selectors)>>,
-) -> OwnNames {
-    let present = |names: &Names<'_>| {
-        let (label, attribute) = (&names.metrics_label, &names.traces_attribute);
-        (label.is_some(), attribute.is_some())
-    };
-    let further = || and.iter().flatten().map(|(_, names, _)| names);
-    let labels = further().filter_map(|names| names.metrics_label.as_ref());
-    let attributes = further().filter_map(|names| names.traces_attribute.as_ref());
-    OwnNames {
-        present: names.as_ref().ok().map(present),
-        further_labels: labels.map(|(_, label)| Arc::clone(label)).collect(),
-        further_attributes: attributes.map(|(_, name)| Arc::clone(name)).collect(),
-    }
 }
 
 /// Two dimensions on one label would contradict each other.

@@ -1,16 +1,14 @@
 //! `selectors`: whose data are not simply those whose label has the tenant's name.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::conditions::{Conditions, OwnNames, conditions};
+use super::selector::{Selector, selector};
 use crate::config::reader::{Field, Read, Reader, Section};
-use crate::config::values::text;
 use crate::tenant::Tenant;
-use crate::value_pattern::ValuePattern;
 
 /// The selectors of one dimension, by the tenant's name. A tenant without one has the data whose label
 /// or attribute has the tenant's name as value.
@@ -25,20 +23,6 @@ pub enum TenantSelector {
     /// `metrics` and `traces`: conditions on several labels and attributes. Only in the first
     /// dimension.
     Conditions(Box<Conditions>),
-}
-
-/// `match` and `value`: which values of a label or attribute are selected. None of them matches the
-/// empty value, which data without the label has.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Selector {
-    /// `=`: this one. Not as the only selector of a tenant: its name says the same.
-    Is(Tenant),
-    /// `=~`: those that the expression matches.
-    Matches(Arc<ValuePattern>),
-    /// `!~`: those that it does not match.
-    MatchesNot(Arc<ValuePattern>),
-    /// `!=`: all others.
-    Not(Tenant),
 }
 
 impl Selectors {
@@ -71,26 +55,6 @@ impl FromIterator<(Box<str>, Selector)> for Selectors {
         let all = all.into_iter();
         all.map(|(tenant, selector)| (tenant, TenantSelector::Values(selector)))
             .collect()
-    }
-}
-
-impl Selector {
-    /// The operator and the value, as in the config.
-    pub fn written(&self) -> (&'static str, &str) {
-        match self {
-            Self::Is(value) => ("=", value.as_str()),
-            Self::Matches(pattern) => ("=~", pattern.source()),
-            Self::MatchesNot(pattern) => ("!~", pattern.source()),
-            Self::Not(value) => ("!=", value.as_str()),
-        }
-    }
-
-    /// Whether it selects all values but some.
-    pub fn is_negative(&self) -> bool {
-        match self {
-            Self::Is(_) | Self::Matches(_) => false,
-            Self::MatchesNot(_) | Self::Not(_) => true,
-        }
     }
 }
 
@@ -156,39 +120,4 @@ fn of_tenant(
     let selector = selector(r, &mut section, &["=~", "!~", "!="], message);
     section.finish(r)?;
     selector.map(TenantSelector::Values)
-}
-
-/// `match` and `value`. `message` is the error for an operator that is not one of `ops`.
-pub(super) fn selector(
-    r: &mut Reader<'_>,
-    section: &mut Section<'_>,
-    ops: &[&str],
-    message: &'static str,
-) -> Read<Selector> {
-    let op = section.required(r, "match", |r, field| {
-        let op = text(r, field)?;
-        if !ops.contains(&&*op) {
-            return Err(r.error(field, message));
-        }
-        Ok(op)
-    });
-    section.required(r, "value", |r, field| match op?.as_str() {
-        "=" => value(r, field).map(Selector::Is),
-        "=~" => pattern(r, field).map(Selector::Matches),
-        "!~" => pattern(r, field).map(Selector::MatchesNot),
-        _ => value(r, field).map(Selector::Not),
-    })
-}
-
-fn pattern(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Arc<ValuePattern>> {
-    let source = text(r, field)?;
-    match ValuePattern::new(&source) {
-        Ok(pattern) => Ok(Arc::new(pattern)),
-        Err(invalid) => Err(r.error(field, invalid.to_string())),
-    }
-}
-
-fn value(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Tenant> {
-    let value = text(r, field)?;
-    Tenant::new(&value).map_err(|invalid| r.error(field, invalid.to_string()))
 }

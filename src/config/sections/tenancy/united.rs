@@ -9,7 +9,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::conditions::{AttributeSelector, Conjunction};
-use super::selectors::{Selector, Selectors, TenantSelector};
+use super::selector::Selector;
+use super::selectors::{Selectors, TenantSelector};
 use crate::tenant::Tenant;
 
 /// One of these selects the value. At least one; sorted, without duplicates; a negative one is alone.

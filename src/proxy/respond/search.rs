@@ -168,7 +168,9 @@ async fn search_own_spans<'k, 'p>(
             return true;
         };
         if let Some(key) = known.key {
-            context.trace_verdicts.is_computed(key, Arc::clone(&summary));
+            context
+                .trace_verdicts
+                .is_computed(key, Arc::clone(&summary));
         }
         known.set(Metadata::Computed(summary), TraceSource::Computed);
         false

@@ -149,7 +149,12 @@ impl Trace<'_> {
     fn spans(&self) -> Option<u64> {
         let stats = self.service_stats.as_ref()?.get();
         let stats: BTreeMap<Cow<'_, str>, ServiceStats> = serde_json::from_str(stats).ok()?;
-        Some(stats.values().map(|stats| u64::from(stats.span_count)).sum())
+        Some(
+            stats
+                .values()
+                .map(|stats| u64::from(stats.span_count))
+                .sum(),
+        )
     }
 
     fn mask(&mut self) -> Result<(), Unreadable> {

@@ -320,3 +320,246 @@ fn span_times(span: Field<'_>) -> Result<(u64, u64), Unreadable> {
     // Of a span that ends before it starts, Tempo says a duration beyond 2⁶³.
     Ok((start, u64::wrapping_add(start, duration)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::tempo::testing::{
+        Any, AnyValue, SearchMetrics, SearchResponse, Span, SpanSet, Trace, attribute, fixture,
+        text,
+    };
+
+    fn listed(id: &str, spans: Option<u64>) -> Listed<'_> {
+        Listed {
+            id,
+            start: 0,
+            duration_ms: 0,
+            spans,
+            metadata: Vec::new(),
+        }
+    }
+
+    fn queries(page: &[Listed<'_>]) -> Option<OwnSpansQueries> {
+        OwnSpansQueries::for_page(page.iter(), r#"resource.tenant_id = "A""#)
+    }
+
+    #[test]
+    fn both_searches_are_confined_to_the_tenants_spans() {
+        let page = [
+            listed("2", Some(100)),
+            listed("1", Some(1)),
+            listed("1", Some(1)),
+            listed("\" || true", Some(1)),
+        ];
+        let queries = queries(&page).unwrap();
+        let condition = r#"{ (resource.tenant_id = "A") && (trace:id = "1" || trace:id = "2") }"#;
+        assert_eq!(
+            queries.counts.query(),
+            format!(
+                "{condition} | by(nestedSetParent < 0) | by(resource.service.name) \
+                 | by(status = error) | by(link.opentracing.ref_type = \"child_of\") \
+                 | select(name)"
+            )
+        );
+        assert_eq!(queries.times.query(), condition);
+        let parameters = |query: &SideQuery| query.parameters().map(|(_, value)| value);
+        assert_eq!(parameters(&queries.counts)[1..], ["3", "1"]);
+        assert_eq!(parameters(&queries.times)[1..], ["3", "100"]);
+    }
+
+    #[test]
+    fn spans_of_longer_traces_are_split() {
+        let is_split = |spans| {
+            let queries = queries(&[listed("1", Some(3)), listed("2", spans)]);
+            queries
+                .unwrap()
+                .times
+                .query()
+                .ends_with(" | by(duration % 31)")
+        };
+        assert!(!is_split(Some(100)));
+        assert!(is_split(Some(101)));
+        assert!(is_split(Some(1000)));
+        assert!(is_split(None));
+    }
+
+    #[test]
+    fn searches_are_for_a_bounded_number_of_short_traces() {
+        assert_eq!(queries(&[]), None);
+        assert_eq!(queries(&[listed("1", Some(1001))]), None);
+        let ids: Vec<String> = (0..5000).map(|n| format!("{n:x}")).collect();
+        let page: Vec<_> = ids.iter().map(|id| listed(id, Some(1))).collect();
+        let queries = queries(&page).unwrap();
+        for query in [&queries.counts, &queries.times] {
+            assert_eq!(query.query().matches("trace:id").count(), 99);
+            assert_eq!(query.parameters()[1], ("limit", "100".to_owned()));
+        }
+    }
+
+    fn boolean(value: bool) -> AnyValue {
+        AnyValue {
+            value: Some(Any::BoolValue(value)),
+        }
+    }
+
+    /// A group of the first search.
+    fn group(is_root: bool, service: AnyValue, is_error: bool, spans: u32) -> SpanSet {
+        SpanSet {
+            spans: vec![Span {
+                name: "op".to_owned(),
+                ..Span::default()
+            }],
+            matched: spans,
+            attributes: vec![
+                attribute("by(nestedSetParent < 0)", boolean(is_root)),
+                attribute("by(resource.service.name)", service),
+                attribute("by(status = error)", boolean(is_error)),
+                attribute("by(link.opentracing.ref_type = `child_of`)", boolean(false)),
+            ],
+        }
+    }
+
+    /// A set of the second search: spans of 5 ms, one after another.
+    fn spans(count: u32, matched: u32) -> SpanSet {
+        let span = |n| Span {
+            start: 1_000_000_000 + u64::from(n) * 5_000_000,
+            duration: 5_000_000,
+            ..Span::default()
+        };
+        SpanSet {
+            spans: (0..count).map(span).collect(),
+            matched,
+            ..SpanSet::default()
+        }
+    }
+
+    fn answer(sets: Vec<SpanSet>, completed_jobs: u32) -> Vec<u8> {
+        let trace = Trace {
+            id: "1".to_owned(),
+            span_sets: sets,
+            ..Trace::default()
+        };
+        let metrics = SearchMetrics {
+            completed_jobs,
+            total_jobs: 2,
+            ..SearchMetrics::default()
+        };
+        SearchResponse {
+            traces: vec![trace],
+            metrics: Some(metrics),
+        }
+        .encode_to_vec()
+    }
+
+    fn described(counts: Vec<SpanSet>, times: Vec<SpanSet>) -> Option<Arc<TraceSummary>> {
+        let own = OwnSpans::read(&answer(counts, 2), &answer(times, 2)).unwrap();
+        own.of(&listed("0001", None))
+    }
+
+    #[test]
+    fn description_is_made_of_counts_and_times() {
+        let counts = vec![
+            group(true, text("a"), false, 1),
+            group(false, text("a"), true, 2),
+            group(false, text("b"), false, 1),
+        ];
+        let summary = described(counts, vec![spans(3, 3), spans(1, 1)]).unwrap();
+        assert_eq!((&*summary.root_service, &*summary.root_name), ("a", "op"));
+        assert_eq!((summary.start, summary.duration_ms), (1_000_000_000, 15));
+        let services: Vec<_> = summary
+            .services
+            .iter()
+            .map(|service| (&*service.name, service.spans, service.errors))
+            .collect();
+        assert_eq!(services, [("a", 3, 2), ("b", 1, 0)]);
+    }
+
+    /// Such a trace is in several blocks, or just got spans.
+    #[test]
+    fn trace_of_which_the_searches_find_different_spans_is_not_described() {
+        let counts = || vec![group(false, text("a"), false, 2)];
+        assert!(described(counts(), vec![spans(2, 2)]).is_some());
+        assert_eq!(described(counts(), vec![spans(1, 1)]), None);
+        assert_eq!(described(counts(), vec![spans(3, 3)]), None);
+        assert_eq!(described(counts(), vec![]), None);
+        assert_eq!(described(vec![], vec![spans(2, 2)]), None);
+    }
+
+    #[test]
+    fn trace_of_which_some_spans_are_not_returned_is_not_described() {
+        let counts = || vec![group(false, text("a"), false, 200)];
+        assert!(described(counts(), vec![spans(100, 100), spans(100, 100)]).is_some());
+        assert_eq!(described(counts(), vec![spans(100, 200)]), None);
+        assert_eq!(
+            described(counts(), vec![spans(100, 100), spans(99, 100)]),
+            None
+        );
+    }
+
+    #[test]
+    fn what_is_not_certain_is_not_described() {
+        let of = |group| described(vec![group], vec![spans(2, 2)]);
+        assert!(of(group(false, text("a"), false, 2)).is_some());
+        // Of several roots Tempo takes the last one.
+        assert_eq!(of(group(true, text("a"), false, 2)), None);
+        // A missing service, or one of this name.
+        assert_eq!(of(group(false, text("nil"), false, 2)), None);
+        assert_eq!(of(group(false, AnyValue::default(), false, 2)), None);
+        let mut one_less = group(false, text("a"), false, 2);
+        one_less.attributes.pop();
+        assert_eq!(of(one_less), None);
+        let mut other = group(false, text("a"), false, 2);
+        other.attributes[3].key = "child_of".to_owned();
+        assert_eq!(of(other), None);
+        let mut no_start = spans(2, 2);
+        no_start.spans[1].start = 0;
+        assert_eq!(
+            described(vec![group(false, text("a"), false, 2)], vec![no_start]),
+            None
+        );
+    }
+
+    #[test]
+    fn incomplete_answer_describes_nothing() {
+        let counts = |jobs| answer(vec![group(false, text("a"), false, 2)], jobs);
+        let times = |jobs| answer(vec![spans(2, 2)], jobs);
+        let is_described = |counts: &[u8], times: &[u8]| {
+            let own = OwnSpans::read(counts, times).unwrap();
+            own.of(&listed("1", None)).is_some()
+        };
+        assert!(is_described(&counts(2), &times(2)));
+        assert!(!is_described(&counts(1), &times(2)));
+        assert!(!is_described(&counts(2), &times(1)));
+    }
+
+    #[test]
+    fn names_of_services_are_bounded() {
+        let services = |count: u32, length: usize| -> Option<Arc<TraceSummary>> {
+            let of_service = |n| group(false, text(&format!("{n:0>length$}")), false, 1);
+            let counts = (0..count).map(of_service).collect();
+            described(counts, vec![spans(count, count)])
+        };
+        assert_eq!(services(1000, 4).unwrap().services.len(), 1000);
+        assert_eq!(services(1001, 4), None);
+        assert_eq!(services(3, MAX_NAME_BYTES / 2), None);
+    }
+
+    proptest! {
+        #[test]
+        fn mutated_answers_do_not_panic(
+            of_counts: bool,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let mut answers = ["exact-own-counts.pb", "exact-own-times.pb"].map(fixture);
+            let changed = &mut answers[usize::from(of_counts)];
+            for (index, byte) in &changes {
+                let at = index.index(changed.len());
+                changed[at] = *byte;
+            }
+            let _ = OwnSpans::read(&answers[0], &answers[1]);
+        }
+    }
+}

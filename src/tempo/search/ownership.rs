@@ -24,7 +24,11 @@ pub fn ownership_queries<'a>(
     ids: impl Iterator<Item = &'a str>,
     attributes: &[TagName],
 ) -> Vec<SideQuery> {
-    let groups = || attributes.iter().map(|attribute| format!("by({attribute})"));
+    let groups = || {
+        attributes
+            .iter()
+            .map(|attribute| format!("by({attribute})"))
+    };
     searchable_ids(ids)
         .chunks(TRACES_PER_SEARCH)
         .take(MAX_SEARCHES)

@@ -146,7 +146,7 @@ async fn trace_that_a_search_does_not_describe_for_certain_is_fetched() {
         TempoReply::json("{}"),
         TempoReply::text(500, "B-ROOT"),
         // Everything is incomplete.
-        TempoReply::new(200, PROTOBUF, [0x12, 4, 0x20, 1, 0x28, 2]),
+        TempoReply::new(200, PROTOBUF, vec![0x12, 4, 0x20, 1, 0x28, 2]),
     ] {
         let door = Door::open().await;
         let of_counts = reply.clone();

@@ -19,7 +19,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::side_query::{TRACES_PER_SEARCH, any_of, read_trace, searchable_ids};
+use super::side_query::{FoundTrace, TRACES_PER_SEARCH, any_of, searchable_ids};
 use super::{Listed, SideQuery, canonical};
 use crate::tempo::answer::{JobFields, Jobs, Unreadable};
 use crate::tempo::trace::{MAX_NAME_BYTES, MAX_SERVICES, ServiceStats, TraceSummary, milliseconds};
@@ -88,15 +88,15 @@ impl OwnSpans {
     /// If one of them is not in the shape of Tempo's messages.
     pub fn read(counts: &[u8], times: &[u8]) -> Result<Self, Unreadable> {
         let mut counted = HashMap::new();
-        for (id, sets) in traces(counts)? {
-            if let Some(counts) = Counts::read(&sets)? {
+        for FoundTrace { id, span_sets } in traces(counts)? {
+            if let Some(counts) = Counts::read(&span_sets)? {
                 counted.insert(canonical(id), counts);
             }
         }
         let mut described = HashMap::new();
-        for (id, sets) in traces(times)? {
+        for FoundTrace { id, span_sets } in traces(times)? {
             let id = canonical(id);
-            if let (Some(counts), Some(times)) = (counted.remove(&id), Times::read(&sets)?)
+            if let (Some(counts), Some(times)) = (counted.remove(&id), Times::read(&span_sets)?)
                 && counts.spans == times.spans
             {
                 let summary = Arc::new(counts.summary(&times));
@@ -113,12 +113,12 @@ impl OwnSpans {
 }
 
 /// The traces of an answer, with their span sets; none if it is not complete.
-fn traces(answer: &[u8]) -> Result<Vec<(&str, Vec<&[u8]>)>, Unreadable> {
+fn traces(answer: &[u8]) -> Result<Vec<FoundTrace<'_>>, Unreadable> {
     let (mut traces, mut is_complete) = (Vec::new(), true);
     for field in wire::fields(answer) {
         let field = field?;
         match field.number {
-            1 => traces.push(read_trace(field)?),
+            1 => traces.push(FoundTrace::read(field)?),
             2 => is_complete &= Jobs::read(field.bytes()?, JobFields::SEARCH)?.are_complete(),
             _ => {}
         }

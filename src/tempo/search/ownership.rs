@@ -10,7 +10,7 @@
 //!
 //! An incomplete answer proves nothing, so then no trace counts as the tenant's.
 
-use super::side_query::{TRACES_PER_SEARCH, any_of, read_trace, searchable_ids};
+use super::side_query::{FoundTrace, TRACES_PER_SEARCH, any_of, searchable_ids};
 use super::{SideQuery, TraceIds};
 use crate::tempo::answer::{JobFields, Jobs, Unreadable};
 use crate::tempo::tag_name::TagName;
@@ -59,9 +59,9 @@ pub fn owners(
         let field = field?;
         match field.number {
             1 => {
-                let (id, groups) = read_trace(field)?;
-                let mut is_own = !groups.is_empty();
-                for group in groups {
+                let FoundTrace { id, span_sets } = FoundTrace::read(field)?;
+                let mut is_own = !span_sets.is_empty();
+                for group in span_sets {
                     is_own &= is_own_group(group, attributes, &admits)?;
                 }
                 let ids = if is_own { &mut own } else { &mut shared };

@@ -72,18 +72,26 @@ pub(super) fn any_of(ids: &[&str]) -> String {
     traces.join(" || ")
 }
 
-/// A trace's id and its span sets.
-pub(super) fn read_trace(trace: Field<'_>) -> Result<(&str, Vec<&[u8]>), Unreadable> {
-    let (mut id, mut sets) = ("", Vec::new());
-    for field in wire::fields(trace.bytes()?) {
-        let field = field?;
-        match field.number {
-            1 => id = field.text()?,
-            7 => sets.push(field.bytes()?),
-            _ => {}
+/// A trace that a search has found.
+#[derive(Default)]
+pub(super) struct FoundTrace<'a> {
+    pub id: &'a str,
+    pub span_sets: Vec<&'a [u8]>,
+}
+
+impl<'a> FoundTrace<'a> {
+    pub(super) fn read(trace: Field<'a>) -> Result<Self, Unreadable> {
+        let mut found = Self::default();
+        for field in wire::fields(trace.bytes()?) {
+            let field = field?;
+            match field.number {
+                1 => found.id = field.text()?,
+                7 => found.span_sets.push(field.bytes()?),
+                _ => {}
+            }
         }
+        Ok(found)
     }
-    Ok((id, sets))
 }
 
 impl Listed<'_> {

@@ -40,7 +40,11 @@ pub fn own_spans_response(seen: &Seen) -> TempoReply {
         for all in own.filter(|all| attributes(all, "tenant_id") == [Some(text(tenant))]) {
             let spans = all.scope_spans.iter().flat_map(|scope| &scope.spans);
             for span in spans {
-                let groups = with_counts.then(|| groups(all, span)).unwrap_or_default();
+                let groups = if with_counts {
+                    groups(all, span)
+                } else {
+                    Vec::new()
+                };
                 let same = span_sets.iter_mut().find(|set| set.attributes == groups);
                 match same {
                     Some(set) => {

@@ -148,7 +148,7 @@ impl Trace<'_> {
     /// The number of all spans.
     fn spans(&self) -> Option<u64> {
         let stats = self.service_stats.as_ref()?.get();
-        let stats: BTreeMap<Cow<'_, str>, ServiceStats> = serde_json::from_str(stats).ok()?;
+        let stats: BTreeMap<Cow<'_, str>, ServiceStats> = read_json(stats.as_bytes()).ok()?;
         Some(
             stats
                 .values()

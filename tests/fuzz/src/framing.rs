@@ -99,7 +99,6 @@ fn reference(mut rest: &[u8]) -> Vec<Message> {
         let (Some(method), Some(target)) = (words.next(), words.next()) else {
             return found;
         };
-        let is_close = line.ends_with("HTTP/1.0");
         let line = format!("{method} {target}");
         let headers: Vec<(String, &str)> = lines
             .filter_map(|line| line.split_once(':'))
@@ -127,9 +126,6 @@ fn reference(mut rest: &[u8]) -> Vec<Message> {
             return found;
         };
         found.push((line, Some(body)));
-        if is_close {
-            return found;
-        }
         rest = after;
     }
 }

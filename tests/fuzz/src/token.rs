@@ -79,7 +79,7 @@ pub fn check(data: &[u8]) {
         let TenantScope::Tenants(tenants) = scope else {
             panic!("all tenants: {claims}")
         };
-        let matchers = tenants.metrics.as_ref().expect("a label");
+        let matchers = tenants.metrics().expect("a label");
         let listed = matchers
             .iter()
             .next()

@@ -25,6 +25,7 @@ mod lists;
 mod modes;
 mod questions;
 mod selectors;
+mod syntax;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -411,6 +411,7 @@ mod tests {
             ("//api/v1/query;x", None),
             ("//api\\v1", None),
             ("*", None),
+            ("x//api/v1/query", None),
         ] {
             assert_eq!(cleaned(path).as_deref(), expected, "{path}");
             if expected.is_some() {

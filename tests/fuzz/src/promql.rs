@@ -109,17 +109,20 @@ fn assert_only_insertions(text: &str, confined: &Confined) {
 }
 
 /// What the documentation says is refused although it is PromQL, and what `promql-parser` reads and
-/// Prometheus does not.
+/// Prometheus does not: spaces other than its own four (`isSpace` in `promql/parser/lex.go`).
 fn assert_refused_for_a_reason(text: &str, refusal: &Refusal) {
     let is_documented = match refusal {
         Refusal::UnconfinedInfo { .. }
         | Refusal::ForeignTenant { .. }
         | Refusal::DisjointTenants { .. } => true,
-        Refusal::Malformed { problem, .. } => {
-            matches!(problem, Problem::Unselective | Problem::Forbidden)
-        }
-        Refusal::Disagreement => false,
-        Refusal::ConfinedTooLong { .. } | Refusal::TooManySelectors { .. } => false,
+        Refusal::Malformed { problem, .. } => match problem {
+            Problem::Unselective | Problem::Forbidden => true,
+            Problem::Character(found) => found.is_whitespace(),
+            _ => false,
+        },
+        Refusal::Disagreement
+        | Refusal::ConfinedTooLong { .. }
+        | Refusal::TooManySelectors { .. } => false,
     };
     assert!(
         is_documented || parse(text).is_none(),

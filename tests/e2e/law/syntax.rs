@@ -176,9 +176,15 @@ fn respelled(query: &str, random: &mut Random) -> String {
         let at = random.below(tokens.len());
         match random.below(4) {
             0 => drop(tokens.remove(at)),
-            1 => tokens.insert(at, tokens[at].clone()),
+            1 => {
+                let twice = tokens[at].clone();
+                tokens.insert(at, twice);
+            }
             2 => tokens.insert(at, random.word(SLIPS).to_owned()),
-            _ => tokens.swap(at, random.below(tokens.len())),
+            _ => {
+                let other = random.below(tokens.len());
+                tokens.swap(at, other);
+            }
         }
     }
     let is_word =

@@ -30,7 +30,11 @@ pub fn check(data: &[u8]) {
         _ => TraceIntrinsics::Trust,
     };
     let size = measure(text);
-    let _ = (measure_tag(text, text), measure_tags(text), go_duration(text));
+    let _ = (
+        measure_tag(text, text),
+        measure_tags(text),
+        go_duration(text),
+    );
     assert_eq!(size.bytes, text.len());
     let limits = Limits::default();
     if size.depth > limits.query_depth || size.nodes > limits.query_nodes {

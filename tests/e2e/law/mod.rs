@@ -33,7 +33,6 @@ mod remote_read;
 pub mod requests;
 mod selectors;
 mod suite;
-mod syntax;
 
 use std::path::PathBuf;
 

@@ -25,7 +25,6 @@ mod lists;
 mod modes;
 mod questions;
 mod selectors;
-mod syntax;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -177,7 +177,7 @@ impl Confined {
             SearchMetadata::Trust => return TraceOwnership::Trusted,
             SearchMetadata::Mask => return TraceOwnership::Unknown,
             SearchMetadata::Verify => SharedTraces::Masked,
-            SearchMetadata::Exact => SharedTraces::fetched(self.owner()),
+            SearchMetadata::Exact => SharedTraces::described(self.owner()),
         };
         TraceOwnership::Verified(Box::new(VerifyTraces {
             target: target.clone(),

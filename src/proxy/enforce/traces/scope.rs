@@ -21,7 +21,7 @@ use crate::tempo::tag_name::{OfSpans, TagName};
 use crate::tempo::trace::{TraceApi, TraceOwner};
 use crate::tenancy::{Attribute, TenantScope, Tenants, Values};
 use crate::traceql::{
-    self, Refusal, RefusalKind, TagBasedSearch, TenantPredicate, TraceIntrinsics,
+    self, AddedFields, Refusal, RefusalKind, TagBasedSearch, TenantPredicate, TraceIntrinsics,
 };
 
 /// How a caller is confined.
@@ -147,7 +147,12 @@ impl Confined {
     /// Attributes that are in a response only because the confined query names them.
     pub(in crate::proxy::enforce) fn hidden(&self, query: &str) -> Hidden {
         let names = self.attributes.iter().map(|attribute| &*attribute.name);
-        Hidden::unless_named(names, query)
+        let added = if self.is_trusted() {
+            AddedFields::default()
+        } else {
+            traceql::added_fields(query)
+        };
+        Hidden::unless_named(names, query, added)
     }
 
     /// How to find out which traces of a search have spans of other tenants.

@@ -153,9 +153,10 @@ impl Parser<'_> {
                 let end = self.taken_to;
                 Ok(Some(Expression {
                     may_be_nil,
-                    root: match field.of_root {
-                        true => OfRoot::Value(Lexeme { end, ..at }),
-                        false => OfRoot::Nothing,
+                    root: if field.of_root {
+                        OfRoot::Value(Lexeme { end, ..at })
+                    } else {
+                        OfRoot::Nothing
                     },
                     end,
                     ..compound(ty, true, at, at)
@@ -264,7 +265,7 @@ impl Parser<'_> {
     /// Notes that the filter has this condition, and maybe others.
     pub(super) fn note_root_condition(&mut self, of: OfRoot) {
         if let OfRoot::Condition(condition) = of {
-            self.root_conditions.push(condition);
+            self.roots.conditions.push(condition);
         }
     }
 }

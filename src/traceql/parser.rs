@@ -4,7 +4,7 @@
 use super::TraceIntrinsics;
 use super::lexer::{Lexer, unquoted_name};
 use super::refusal::{Fault, Problem, Refusal};
-use super::root::{RootCondition, RootField};
+use super::root::{RootField, Roots};
 use super::token::{Lexeme, Scope, Token, Type, Word};
 
 /// What confining needs to know about a query.
@@ -17,15 +17,7 @@ pub(super) struct Outline {
     /// Whether it ends in a metrics stage.
     pub(super) is_metrics: bool,
     pub(super) compares: bool,
-    /// Whether it selects no span of any trace.
-    pub(super) is_empty: bool,
-    /// Whether its results have more attributes than those of spans: by `by()` or an aggregate.
-    pub(super) is_grouped: bool,
-    /// Whether it reads the names of spans.
-    pub(super) reads_names: bool,
-    /// What it says of the roots of traces, in order.
-    pub(super) root_conditions: Vec<RootCondition>,
-    pub(super) root_fields: Vec<RootField>,
+    pub(super) roots: Roots,
 }
 
 /// Parses a whole query. Refuses what Tempo's parser or validation would refuse, and what must not
@@ -49,10 +41,7 @@ pub(super) struct Parser<'a> {
     pub(super) within: Within,
     /// The end of the last token taken.
     pub(super) taken_to: usize,
-    pub(super) is_grouped: bool,
-    pub(super) reads_names: bool,
-    pub(super) root_conditions: Vec<RootCondition>,
-    pub(super) root_fields: Vec<RootField>,
+    pub(super) roots: Roots,
     /// The first intrinsic of whole traces in a `select()`.
     pub(super) selected: Option<Lexeme>,
 }
@@ -75,7 +64,7 @@ pub(super) struct Field {
     /// compare them with `nil`.
     pub(super) may_be_nil: bool,
     /// It is the name or service of the trace's root, and has been added to
-    /// [`Parser::root_fields`].
+    /// [`Parser::roots`].
     pub(super) of_root: bool,
 }
 
@@ -100,10 +89,7 @@ impl<'a> Parser<'a> {
             has_second_stage: false,
             within: Within::Other,
             taken_to: 0,
-            is_grouped: false,
-            reads_names: false,
-            root_conditions: Vec::new(),
-            root_fields: Vec::new(),
+            roots: Roots::default(),
             selected: None,
         })
     }
@@ -195,7 +181,7 @@ impl<'a> Parser<'a> {
             (Scope::Instrumentation, Word::Name | Word::Version) => Type::Attribute,
             _ => return Err(self.unexpected("an intrinsic of this scope")),
         };
-        self.reads_names |= (scope, word) == (Scope::Span, Word::Name);
+        self.roots.reads_names |= (scope, word) == (Scope::Span, Word::Name);
         self.take()?;
         Ok(Field {
             ty,
@@ -222,7 +208,7 @@ impl<'a> Parser<'a> {
             }
             _ => false,
         };
-        self.reads_names |= word == Word::Name;
+        self.roots.reads_names |= word == Word::Name;
         self.take()?;
         Ok(Field {
             ty,
@@ -236,7 +222,7 @@ impl<'a> Parser<'a> {
         if self.policy == TraceIntrinsics::Trust || self.within != Within::Filter {
             return self.describes_whole_trace(lexeme).map(|()| false);
         }
-        self.root_fields.push(RootField {
+        self.roots.fields.push(RootField {
             start: lexeme.start,
             end: lexeme.end,
             is_name: word == Word::RootName,

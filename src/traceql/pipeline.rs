@@ -116,19 +116,17 @@ impl Parser<'_> {
             // Exemplars show it.
             self.counts_whole_trace(selected)?;
         }
-        self.root_conditions
+        self.roots
+            .conditions
             .sort_by_key(|condition| condition.start);
+        self.roots.is_empty = whole.is_empty;
         let (leaves, leaf_ends) = leaves.into_iter().unzip();
         Ok(Outline {
             leaves,
             leaf_ends,
             is_metrics,
             compares: self.compare.is_some(),
-            is_empty: whole.is_empty,
-            is_grouped: self.is_grouped,
-            reads_names: self.reads_names,
-            root_conditions: self.root_conditions,
-            root_fields: self.root_fields,
+            roots: self.roots,
         })
     }
 

@@ -49,7 +49,7 @@ impl Parser<'_> {
         }
         let at = self.take()?;
         self.expect(Token::OpenParens, "(")?;
-        self.is_grouped |= matches!(word, Word::Count | Word::Aggregate | Word::By);
+        self.roots.is_grouped |= matches!(word, Word::Count | Word::Aggregate | Word::By);
         match word {
             Word::Count | Word::Coalesce | Word::Rate => {}
             Word::Aggregate => self.aggregated(at)?,

@@ -67,12 +67,12 @@ fn confine(
     predicate: &TenantPredicate,
     max_bytes: usize,
 ) -> Result<String, Refusal> {
-    if outline.root_conditions.is_empty() {
+    if outline.roots.conditions.is_empty() {
         return insert(query, outline, predicate, max_bytes);
     }
     let of_own = of_own_roots(query, outline)?;
     let again = parse(&of_own, TraceIntrinsics::Refuse).map_err(|_| Refusal::Unverified)?;
-    let is_same = again.root_conditions.is_empty()
+    let is_same = again.roots.conditions.is_empty()
         && again.is_metrics == outline.is_metrics
         && again.compares == outline.compares;
     if !is_same {

@@ -19,6 +19,7 @@
 //! The stages come before the tenants' stages are inserted, so they see the caller's spans alone.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use regex::RegexBuilder;
@@ -54,6 +55,21 @@ pub(super) struct RootField {
     pub(super) is_name: bool,
 }
 
+/// What a query has to do with the roots of traces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Roots {
+    /// In order.
+    pub(super) conditions: Vec<RootCondition>,
+    /// In order.
+    pub(super) fields: Vec<RootField>,
+    /// Whether the query selects no span of any trace, with any data.
+    pub(super) is_empty: bool,
+    /// Whether results have more attributes than those of spans: by `by()` or an aggregate.
+    pub(super) is_grouped: bool,
+    /// Whether it reads the names of spans.
+    pub(super) reads_names: bool,
+}
+
 impl RootField {
     /// The same of the root span itself.
     fn of_span(self) -> &'static str {
@@ -83,13 +99,14 @@ pub fn added_fields(query: &str) -> AddedFields {
     };
     let asks_for = |is_name| {
         outline
-            .root_fields
+            .roots
+            .fields
             .iter()
             .any(|field| field.is_name == is_name)
     };
     AddedFields {
-        names: asks_for(true) && !outline.reads_names,
-        parents: !outline.root_fields.is_empty() && !query.contains("nestedSetParent"),
+        names: asks_for(true) && !outline.roots.reads_names,
+        parents: !outline.roots.fields.is_empty() && !query.contains("nestedSetParent"),
         services: asks_for(false) && !query.contains("service.name"),
     }
 }
@@ -110,18 +127,18 @@ pub(super) fn holds_for_empty(op: Op, literal: &str, is_reversed: bool) -> Optio
     let is_empty = inside
         .bytes()
         .all(|byte| byte == b'\r' && literal.starts_with('`'));
+    let order = match (is_empty, is_reversed) {
+        (true, _) => Ordering::Equal,
+        (false, false) => Ordering::Less,
+        (false, true) => Ordering::Greater,
+    };
     Some(match op {
-        Op::Equal => is_empty,
-        Op::NotEqual => !is_empty,
-        // Nothing is less than the empty string.
-        Op::Less if is_reversed => false,
-        Op::LessEqual if is_reversed => is_empty,
-        Op::Greater if is_reversed => !is_empty,
-        Op::GreaterEqual if is_reversed => true,
-        Op::Less => !is_empty,
-        Op::LessEqual => true,
-        Op::Greater => false,
-        Op::GreaterEqual => is_empty,
+        Op::Equal => order.is_eq(),
+        Op::NotEqual => order.is_ne(),
+        Op::Less => order.is_lt(),
+        Op::LessEqual => order.is_le(),
+        Op::Greater => order.is_gt(),
+        Op::GreaterEqual => order.is_ge(),
         _ => return None,
     })
 }
@@ -150,7 +167,7 @@ fn pattern(literal: &str) -> Option<Cow<'_, str>> {
 
 /// The query with its conditions on roots written as conditions on the caller's root spans.
 pub(super) fn of_own_roots(query: &str, outline: &Outline) -> Result<String, Refusal> {
-    let service = outline.root_fields.iter().find(|field| !field.is_name);
+    let service = outline.roots.fields.iter().find(|field| !field.is_name);
     if let Some(&RootField { start, end, .. }) = service.filter(|_| outline.compares) {
         let problem = Problem::RootCompare;
         return Err(Fault {
@@ -165,7 +182,7 @@ pub(super) fn of_own_roots(query: &str, outline: &Outline) -> Result<String, Ref
     for (&start, &end) in outline.leaves.iter().zip(&outline.leaf_ends) {
         let within = |condition: &&RootCondition| condition.start >= start && condition.end <= end;
         let conditions: Vec<&RootCondition> =
-            outline.root_conditions.iter().filter(within).collect();
+            outline.roots.conditions.iter().filter(within).collect();
         if conditions.is_empty() {
             continue;
         }
@@ -234,8 +251,8 @@ impl<'q> Leaf<'q> {
             let combination = std::array::from_fn(|place| number >> place & 1 == 1);
             let rest = self.with(combination).ok_or(Refusal::Unverified)?;
             let outline = parse(&rest, TraceIntrinsics::Refuse).map_err(|_| Refusal::Unverified)?;
-            cannot_be_united |= outline.is_metrics || outline.is_grouped;
-            if outline.is_empty {
+            cannot_be_united |= outline.is_metrics || outline.roots.is_grouped;
+            if outline.roots.is_empty {
                 continue;
             }
             pipelines.push(format!("{} | {rest}", self.stage(combination)));
@@ -288,7 +305,7 @@ impl<'q> Leaf<'q> {
 fn of_span(query: &str, outline: &Outline, condition: &RootCondition) -> Option<String> {
     let mut text = String::new();
     let mut copied = condition.start;
-    for field in &outline.root_fields {
+    for field in &outline.roots.fields {
         if field.start < copied || field.end > condition.end {
             continue;
         }

@@ -6,7 +6,7 @@
 //! A v1 answer is only that list, so what is ours is forwarded at once. In a v2 answer the list is a
 //! field whose length comes before it: what is ours is held to the end, and the rest dropped as it
 //! arrives. (A message field may be sent in several parts, which decoders have to merge. protobuf.js
-//! takes the last part instead, so its clients would lose spans.)
+//! before version 8 takes the last part instead, so its clients would lose spans.)
 //!
 //! Outlines of foreign parts stand where the parts stood. Those before the first part of ours are held
 //! until it comes. They never make an answer fail: if what is held gets too long, they are left out.

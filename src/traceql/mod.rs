@@ -11,7 +11,8 @@
 //! | `token`, `lexer`, `number` | text to tokens |
 //! | `parser`, `pipeline`, `stage`, `field`, `scalar` | tokens to an outline: where leaf pipelines start |
 //! | `predicate` | tenants to the stage |
-//! | `root` | conditions on the root of a trace, as conditions on the caller's own root spans |
+//! | `root` | what a query says of the roots of traces |
+//! | `own_roots` | the same, as conditions on the caller's own root spans |
 //! | `confine` | splice and check |
 //! | `tags` | the narrower `q` of tag names and values |
 //! | `search` | the older search parameters, in `TraceQL` |
@@ -23,6 +24,7 @@ mod confine;
 mod field;
 mod lexer;
 mod number;
+mod own_roots;
 mod parser;
 mod pipeline;
 mod predicate;
@@ -45,9 +47,9 @@ mod corpus_tests;
 mod grammar_tests;
 
 pub use confine::{ConfinedMetrics, confine_metrics, confine_search, is_metrics, leaf_pipelines};
+pub use own_roots::{AddedFields, added_fields};
 pub use predicate::{TenantPredicate, UnwritableTenant};
 pub use refusal::{Position, Refusal, RefusalKind};
-pub use root::{AddedFields, added_fields};
 pub use search::{TagBasedSearch, go_duration};
 pub use size::{measure, measure_tag, measure_tags};
 pub use tags::{root_filter, tag_filter};

@@ -1,10 +1,10 @@
 //! Inserts the tenant stage into a query, and verifies the result.
 
 use super::TraceIntrinsics;
+use super::own_roots::of_own_roots;
 use super::parser::{Outline, parse};
 use super::predicate::TenantPredicate;
 use super::refusal::Refusal;
-use super::root::of_own_roots;
 
 /// A metrics query that reads only the tenants' spans.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::traceql::refusal::RefusalKind;
 
@@ -140,40 +142,6 @@ fn other_uses_of_roots_are_refused() {
 }
 
 #[test]
-fn comparisons_of_the_empty_root_are_known() {
-    for (op, literal, reversed, expected) in [
-        (Op::Equal, r#""""#, false, Some(true)),
-        (Op::Equal, "``", true, Some(true)),
-        (Op::Equal, "`\r`", false, Some(true)),
-        (Op::Equal, r#""a""#, false, Some(false)),
-        (Op::NotEqual, r#""a""#, true, Some(true)),
-        (Op::Less, r#""a""#, false, Some(true)),
-        (Op::Less, r#""a""#, true, Some(false)),
-        (Op::Less, r#""""#, false, Some(false)),
-        (Op::LessEqual, r#""""#, true, Some(true)),
-        (Op::GreaterEqual, r#""a""#, false, Some(false)),
-        (Op::GreaterEqual, r#""a""#, true, Some(true)),
-        (Op::Greater, r#""a""#, true, Some(true)),
-        (Op::Greater, r#""""#, true, Some(false)),
-        (Op::Regex, r#"".*""#, false, Some(true)),
-        (Op::Regex, r#""GET.*|POST""#, false, Some(false)),
-        (Op::Regex, "`a|`", false, Some(true)),
-        (Op::NotRegex, r#""a\\.b.*""#, false, Some(true)),
-        (Op::NotRegex, r#""(?i)A?""#, false, Some(false)),
-        (Op::Regex, r#""a{,5}""#, false, None),
-        (Op::Regex, r#""\x41""#, false, None),
-        (Op::Regex, r#""(""#, false, None),
-        (Op::Regex, "(", false, None),
-    ] {
-        assert_eq!(
-            holds_for_empty(op, literal, reversed),
-            expected,
-            "{op:?} {literal}"
-        );
-    }
-}
-
-#[test]
 fn what_is_added_to_spans_is_what_the_client_did_not_name() {
     let added = |names, parents, services| AddedFields {
         names,
@@ -195,5 +163,179 @@ fn what_is_added_to_spans_is_what_the_client_did_not_name() {
         ("{", added(false, false, false)),
     ] {
         assert_eq!(added_fields(query), expected, "{query}");
+    }
+}
+
+/// A filter that has conditions on roots.
+#[derive(Clone, Debug)]
+enum Filter {
+    Attribute,
+    Constant(bool),
+    Root(&'static str, &'static str),
+    Joined(Box<Filter>, &'static str, Box<Filter>),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OwnSpan {
+    is_root: bool,
+    name: &'static str,
+    attribute: bool,
+}
+
+fn compares(value: &str, op: &str, with: &str) -> bool {
+    match op {
+        "=" => value == with,
+        "!=" => value != with,
+        "<" => value < with,
+        ">=" => value >= with,
+        // No other patterns are made.
+        "=~" => with == ".*" || value == with,
+        op => panic!("{op}"),
+    }
+}
+
+impl Filter {
+    fn text(&self) -> String {
+        match self {
+            Self::Attribute => ".a".to_owned(),
+            Self::Constant(value) => value.to_string(),
+            Self::Root(op, value) => format!("rootName {op} \"{value}\""),
+            Self::Joined(left, op, right) => format!("({}){op}({})", left.text(), right.text()),
+        }
+    }
+
+    fn holds(&self, span: OwnSpan, root: &str) -> bool {
+        match self {
+            Self::Attribute => span.attribute,
+            Self::Constant(value) => *value,
+            Self::Root(op, value) => compares(root, op, value),
+            Self::Joined(left, "&&", right) => left.holds(span, root) && right.holds(span, root),
+            Self::Joined(left, _, right) => left.holds(span, root) || right.holds(span, root),
+        }
+    }
+}
+
+/// Whether a filter without conditions on roots lets the span through.
+fn passes(filter: &str, span: OwnSpan) -> bool {
+    let mut spaced = filter.replace("!(", " not (");
+    for sign in ["(", ")", "&&", "||"] {
+        spaced = spaced.replace(sign, &format!(" {sign} "));
+    }
+    passes_words(&mut spaced.split_whitespace(), span)
+}
+
+fn passes_words<'t>(words: &mut impl Iterator<Item = &'t str>, span: OwnSpan) -> bool {
+    let (mut value, mut join, mut negated) = (true, "&&", false);
+    while let Some(word) = words.next() {
+        let operand = match word {
+            ")" => break,
+            "&&" | "||" => {
+                join = word;
+                continue;
+            }
+            "not" => {
+                negated = true;
+                continue;
+            }
+            "(" => passes_words(&mut *words, span) != std::mem::take(&mut negated),
+            ".a" => span.attribute,
+            "true" => true,
+            "false" => false,
+            "name" => {
+                let (op, literal) = (words.next().unwrap(), words.next().unwrap());
+                compares(span.name, op, literal.trim_matches('"'))
+            }
+            word => panic!("{word} in a filter"),
+        };
+        value = match join {
+            "&&" => value && operand,
+            _ => value || operand,
+        };
+    }
+    value
+}
+
+/// Which spans a query finds that has been written again, with `passes` for Tempo.
+fn found(query: &str, trace: &[OwnSpan]) -> Vec<bool> {
+    let united = query
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'));
+    let pipelines = united.unwrap_or(query).split(") || (");
+    let mut found = vec![false; trace.len()];
+    for pipeline in pipelines {
+        let has_root = trace.iter().any(|span| span.is_root);
+        let (is_open, filter) =
+            if let Some(rest) = pipeline.strip_prefix("min(nestedSetParent) >= 0 | ") {
+                (!has_root, rest)
+            } else if let Some(rest) = pipeline.strip_prefix("{ nestedSetParent < 0 && ") {
+                let (stage, rest) = rest.split_once(" } && {} | ").unwrap();
+                let mut roots = trace.iter().filter(|span| span.is_root);
+                (roots.any(|root| passes(stage, *root)), rest)
+            } else {
+                (true, pipeline)
+            };
+        let filter = filter.strip_prefix('{').unwrap().strip_suffix('}').unwrap();
+        for (found, span) in found.iter_mut().zip(trace) {
+            *found |= is_open && passes(filter, *span);
+        }
+    }
+    found
+}
+
+const NAMES: [&str; 3] = ["", "x", "y"];
+
+fn filters() -> impl Strategy<Value = Filter> {
+    let ops = prop::sample::select(&["=", "!=", "<", ">=", "=~"][..]);
+    let root =
+        (ops, prop::sample::select(&["", "x", "y", "z"][..])).prop_map(|(op, value)| {
+            match (op, value) {
+                ("=~", "z") => Filter::Root("=~", ".*"),
+                (op, value) => Filter::Root(op, value),
+            }
+        });
+    let leaf = prop_oneof![
+        3 => root,
+        2 => Just(Filter::Attribute),
+        1 => any::<bool>().prop_map(Filter::Constant),
+    ];
+    leaf.prop_recursive(4, 8, 2, |inner| {
+        let op = prop::sample::select(&["&&", "||"][..]);
+        (inner.clone(), op, inner)
+            .prop_map(|(left, op, right)| Filter::Joined(Box::new(left), op, Box::new(right)))
+    })
+}
+
+fn traces() -> impl Strategy<Value = Vec<OwnSpan>> {
+    let span = (prop::sample::select(&NAMES[..]), any::<bool>());
+    (prop::collection::vec(span, 1..4), any::<bool>()).prop_map(|(spans, has_root)| {
+        let spans = spans.into_iter().enumerate();
+        let span = |(place, (name, attribute))| OwnSpan {
+            is_root: has_root && place == 0,
+            name,
+            attribute,
+        };
+        spans.map(span).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn query_written_again_finds_what_the_query_finds_in_a_private_store(
+        filter in filters(),
+        trace in traces(),
+    ) {
+        let query = format!("{{ {} }}", filter.text());
+        let written = match written(&query) {
+            Ok(written) => written,
+            Err(refusal) => {
+                let text = refusal.to_string();
+                prop_assert!(text.contains("three different conditions"), "{text}");
+                return Ok(());
+            }
+        };
+        let root = trace.iter().find(|span| span.is_root).map_or("", |root| root.name);
+        let expected: Vec<bool> = trace.iter().map(|span| filter.holds(*span, root)).collect();
+        prop_assert_eq!(found(&written, &trace), expected, "{}", written);
     }
 }

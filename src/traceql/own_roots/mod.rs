@@ -18,69 +18,16 @@
 //!
 //! The stages come before the tenants' stages are inserted, so they see the caller's spans alone.
 
-use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::fmt::Write as _;
-
-use regex::RegexBuilder;
 
 use super::TraceIntrinsics;
 use super::parser::{Outline, parse};
 use super::refusal::{Fault, Problem, Refusal};
-use super::token::{Lexeme, Op};
+use super::root::{RootCondition, RootField};
+use super::token::Lexeme;
 
 /// The most different conditions of a pipeline: their combinations are tried.
 const MAX_CONDITIONS: usize = 3;
-/// The most memory of a compiled regular expression, in bytes.
-const MAX_PATTERN_MEMORY: usize = 1024 * 1024;
-
-/// A part of a filter that depends on nothing but the root of the trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RootCondition {
-    /// In bytes.
-    pub(super) start: usize,
-    pub(super) end: usize,
-    /// Whether it is true of a trace that has no root: its name and service are empty.
-    pub(super) holds_without_root: bool,
-    /// The first intrinsic in it.
-    pub(super) intrinsic: Lexeme,
-}
-
-/// `rootName` or `rootServiceName` in a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RootField {
-    /// In bytes.
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) is_name: bool,
-}
-
-/// What a query has to do with the roots of traces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Roots {
-    /// In order.
-    pub(super) conditions: Vec<RootCondition>,
-    /// In order.
-    pub(super) fields: Vec<RootField>,
-    /// Whether the query selects no span of any trace, with any data.
-    pub(super) is_empty: bool,
-    /// Whether results have more attributes than those of spans: by `by()` or an aggregate.
-    pub(super) is_grouped: bool,
-    /// Whether it reads the names of spans.
-    pub(super) reads_names: bool,
-}
-
-impl RootField {
-    /// The same of the root span itself.
-    fn of_span(self) -> &'static str {
-        if self.is_name {
-            "name"
-        } else {
-            "resource.service.name"
-        }
-    }
-}
-
 /// What Tempo adds to the spans of a response only because a query was written again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddedFields {
@@ -109,60 +56,6 @@ pub fn added_fields(query: &str) -> AddedFields {
         parents: !outline.roots.fields.is_empty() && !query.contains("nestedSetParent"),
         services: asks_for(false) && !query.contains("service.name"),
     }
-}
-
-/// Whether `root op literal` is true of the empty root; `literal op root` if reversed. `None` if it
-/// is not known: the literal is a regular expression that the crate `regex` cannot read as Go does.
-pub(super) fn holds_for_empty(op: Op, literal: &str, is_reversed: bool) -> Option<bool> {
-    if matches!(op, Op::Regex | Op::NotRegex) {
-        let pattern = pattern(literal).filter(|_| !is_reversed)?;
-        let anchored = RegexBuilder::new(&format!(r"\A(?:{pattern})\z"))
-            .size_limit(MAX_PATTERN_MEMORY)
-            .build()
-            .ok()?;
-        return Some(anchored.is_match("") == (op == Op::Regex));
-    }
-    // Go drops carriage returns from raw strings.
-    let inside = literal.get(1..literal.len().checked_sub(1)?)?;
-    let is_empty = inside
-        .bytes()
-        .all(|byte| byte == b'\r' && literal.starts_with('`'));
-    let order = match (is_empty, is_reversed) {
-        (true, _) => Ordering::Equal,
-        (false, false) => Ordering::Less,
-        (false, true) => Ordering::Greater,
-    };
-    Some(match op {
-        Op::Equal => order.is_eq(),
-        Op::NotEqual => order.is_ne(),
-        Op::Less => order.is_lt(),
-        Op::LessEqual => order.is_le(),
-        Op::Greater => order.is_gt(),
-        Op::GreaterEqual => order.is_ge(),
-        _ => return None,
-    })
-}
-
-/// The value of a string literal; `None` if it has escapes that regular expressions rarely need, or
-/// `{,`, which is plain text to Go.
-fn pattern(literal: &str) -> Option<Cow<'_, str>> {
-    let raw = |quote| literal.strip_prefix(quote)?.strip_suffix(quote);
-    let value = match (raw('`'), raw('"')) {
-        (Some(inside), _) => Cow::Owned(inside.replace('\r', "")),
-        (None, Some(inside)) if inside.contains('\\') => {
-            let mut value = String::with_capacity(inside.len());
-            let mut chars = inside.chars();
-            while let Some(c) = chars.next() {
-                value.push(match c {
-                    '\\' => chars.next().filter(|c| matches!(c, '\\' | '"'))?,
-                    c => c,
-                });
-            }
-            Cow::Owned(value)
-        }
-        (None, inside) => Cow::Borrowed(inside?),
-    };
-    (!value.contains("{,")).then_some(value)
 }
 
 /// The query with its conditions on roots written as conditions on the caller's root spans.

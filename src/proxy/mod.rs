@@ -44,6 +44,8 @@ mod exchange;
 pub mod explain;
 mod fan_out;
 mod forward;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod limits;
 mod location;
 mod pipeline;

@@ -24,6 +24,8 @@ use self::accept::Acceptor;
 pub use self::connection_table::ConnectionTable;
 pub(crate) use self::connection_table::{Bounds, Entered, Entry};
 use self::drain::DrainWatch;
+#[cfg(fuzzing)]
+pub use self::h1_framing::fuzzing;
 pub(crate) use self::timeouts::InFlight;
 use crate::proxy::Proxy;
 use crate::telemetry::log::Throttle;

@@ -187,3 +187,37 @@ impl Texts {
 fn refused(oversize: Oversize) -> ProxyError {
     ProxyError::new(ErrorKind::Unprocessable, oversize.to_string()).because(oversize.reason())
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    /// Go reads the first of several types; what is behind an upstream's own proxy may read another.
+    #[test]
+    fn form_of_several_types_is_buffered_only_if_all_are_forms() {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        const PARTS: &str = "multipart/form-data; boundary=b";
+        let is_form = |types: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in types {
+                headers.append(CONTENT_TYPE, HeaderValue::from_static(value));
+            }
+            is_form(&headers).ok()
+        };
+        assert_eq!(is_form(&[]), Some(false));
+        assert_eq!(is_form(&["text/plain", "application/json"]), Some(false));
+        assert_eq!(is_form(&[FORM]), Some(true));
+        assert_eq!(is_form(&[FORM, FORM]), Some(true));
+        for refused in [
+            &[PARTS][..],
+            &[FORM, "text/plain"],
+            &["text/plain", FORM],
+            &["text/plain", PARTS],
+            &[FORM, PARTS],
+        ] {
+            assert_eq!(is_form(refused), None, "{refused:?}");
+        }
+    }
+}

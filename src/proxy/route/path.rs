@@ -78,7 +78,7 @@ pub(in crate::proxy) fn read(raw: &str) -> Result<PathReading<'_>, PathRefusal> 
 /// it is taken for what was asked, since it is what is forwarded. `None` where nothing is to be
 /// cleaned, or where what comes out has no one reading.
 pub(in crate::proxy) fn cleaned(raw: &str) -> Option<String> {
-    let segments = raw.split('/').skip(1);
+    let segments = raw.strip_prefix('/')?.split('/');
     let says_nothing = |segment: &&str| matches!(*segment, "" | ".");
     let mut clean = String::with_capacity(raw.len());
     for segment in segments.filter(|segment| !says_nothing(segment)) {
@@ -411,6 +411,7 @@ mod tests {
             ("//api/v1/query;x", None),
             ("//api\\v1", None),
             ("*", None),
+            ("x//api/v1/query", None),
         ] {
             assert_eq!(cleaned(path).as_deref(), expected, "{path}");
             if expected.is_some() {

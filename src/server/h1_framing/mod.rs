@@ -11,6 +11,8 @@
 //! What a client sends behind a request is [held back](held) until that is answered. What is
 //! refused, here or by hyper, is [answered](super::refusals) in our words.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod held;
 mod target;
 

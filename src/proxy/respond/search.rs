@@ -62,6 +62,7 @@ pub(super) async fn filter(
     let rules = |reveal| Rules {
         reveal,
         hide: &hide,
+        hide_names: page.hidden.span_names(),
         traces_only: page.is_tag_search,
     };
     let verify = match &page.ownership {

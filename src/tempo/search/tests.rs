@@ -49,6 +49,7 @@ fn rules<'a>(reveal: Reveal<'a>, hide: &'a [&'a str]) -> Rules<'a> {
     Rules {
         reveal,
         hide,
+        hide_names: false,
         traces_only: false,
     }
 }
@@ -198,6 +199,34 @@ fn only_hidden_attributes_are_removed() {
             {"spanID": "b"}
         ])
     );
+}
+
+#[test]
+fn hidden_names_are_removed_from_spans_alone() {
+    let hiding = Rules {
+        hide_names: true,
+        ..rules(Reveal::All, &[])
+    };
+    let answer = br#"{"traces":[{"traceID":"1","rootTraceName":"r","spanSets":[{"spans":[
+        {"spanID":"a","name":"r","attributes":[{"key":"name","value":{"stringValue":"n"}}]}]}]}]}"#;
+    let page = filter_json(answer, &hiding);
+    assert_eq!(
+        page["traces"][0],
+        json!({"traceID": "1", "rootTraceName": "r", "spanSets": [{"spans": [
+            {"spanID": "a", "attributes": [{"key": "name", "value": {"stringValue": "n"}}]}
+        ]}]})
+    );
+    let mut answer = SearchResponse::decode(&fixture("search-tenantA-proto.pb")[..]).unwrap();
+    answer.traces[0].span_sets[0].spans[0].name = "r".to_owned();
+    let answer = answer.encode_to_vec();
+    let named = |rules: &Rules<'_>| -> usize {
+        let page = filter_protobuf(&answer, rules);
+        let sets = page.traces.iter().flat_map(|trace| &trace.span_sets);
+        let spans = sets.flat_map(|set| &set.spans);
+        spans.filter(|span| span.name == "r").count()
+    };
+    assert_eq!(named(&rules(Reveal::All, &[])), 1);
+    assert_eq!(named(&hiding), 0);
 }
 
 #[test]

@@ -21,7 +21,8 @@ use crate::tempo::tag_name::{OfSpans, TagName};
 use crate::tempo::trace::{TraceApi, TraceOwner};
 use crate::tenancy::{Resources, TenantScope, Tenants, Values};
 use crate::traceql::{
-    self, Refusal, RefusalKind, TagBasedSearch, TenantPredicate, TraceIntrinsics, UnwritableTenant,
+    self, AddedFields, Refusal, RefusalKind, TagBasedSearch, TenantPredicate, TraceIntrinsics,
+    UnwritableTenant,
 };
 
 /// How a caller is confined.
@@ -164,7 +165,12 @@ impl Confined {
 
     /// Attributes that are in a response only because the confined query names them.
     pub(in crate::proxy::enforce) fn hidden(&self, query: &str) -> Hidden {
-        Hidden::unless_named(self.resources.names().into_iter(), query)
+        let added = if self.is_trusted() {
+            AddedFields::default()
+        } else {
+            traceql::added_fields(query)
+        };
+        Hidden::unless_named(self.resources.names().into_iter(), query, added)
     }
 
     /// How to find out which traces of a search have spans of other tenants.

@@ -349,7 +349,7 @@ fn conditions_that_would_not_confine_are_refused() {
             "t.traces[1].attribute: each of the conditions that must hold together needs its own label or attribute; the first is in line 17",
         ),
         (
-            format!("{METRICS}, {TRACES}, match: '=~', value: a"),
+            format!("{METRICS}, {TRACES}, match: '=~'"),
             "t.match: unknown key; known here are `metrics` and `traces`",
         ),
     ] {

@@ -5,8 +5,8 @@
 #   A reverse proxy passes that on.
 # Happens (Prometheus 2.42.0 killed while it answers /federate): directly and through HAProxy 2.6.12 the client sees an
 #   incomplete answer. Through nginx 1.22.1 with nothing but `proxy_pass` it gets a proper end, hence half of the
-#   metrics and no error; nginx's log has no line. nginx asks the store in HTTP/1.0, where the end of the connection is the end of
-#   the answer, and makes chunks with a last one of it. With `proxy_http_version 1.1` the client sees the error.
+#   metrics and no error; nginx's log has no line. nginx asks the store in HTTP/1.0, where the end of the connection is
+#   the end of the answer, and makes chunks with a last one of it. With `proxy_http_version 1.1` the client sees the error.
 # Who meets it: text formats and streams of frames are valid when cut off: a federating Prometheus stores half of the
 #   series as if that were all, a script that exports a tenant's data writes a short file, remote read in
 #   chunks ends early. JSON at least doesn't parse. Stores restart and run out of memory during great answers above all.
@@ -29,11 +29,11 @@ work=$(mktemp -d)
 pids=()
 trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
 base=$((20000 + RANDOM % 10000))
-# A scrape of 60,000 series, so that the answer of /federate is larger than all buffers on the way.
-python3 - $((base + 4)) <<'PY' &
+# Series with long labels, 60 MB together, so that the answer of /federate is larger than all buffers on the way.
+python3 - $((base + 4)) 2>/dev/null <<'PY' &
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-page = "".join(f'lift_rides{{lift="{lift}",note="{"words that make the answer large " * 6}"}} {lift}\n' for lift in range(60000)).encode()
+page = "".join(f'lift_rides{{lift="{lift}",note="{"words that make the answer large " * 90}"}} {lift}\n' for lift in range(20000)).encode()
 class Target(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
@@ -44,7 +44,7 @@ class Target(BaseHTTPRequestHandler):
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Target).serve_forever()
 PY
 pids+=($!)
-echo "{global: {scrape_interval: 10s}, scrape_configs: [{job_name: lifts, static_configs: [{targets: ['127.0.0.1:$((base + 4))']}]}]}" >"$work/p.yml"
+echo "{global: {scrape_interval: 15s, scrape_timeout: 14s}, scrape_configs: [{job_name: lifts, static_configs: [{targets: ['127.0.0.1:$((base + 4))']}]}]}" >"$work/p.yml"
 cat >"$work/nginx.conf" <<CONF
 daemon off; worker_processes 1; pid $work/nginx.pid; error_log $work/error.log warn;
 events {}
@@ -70,10 +70,13 @@ nginx -p "$work" -e "$work/error.log" -c "$work/nginx.conf" & pids+=($!)
 haproxy -f "$work/haproxy.cfg" 2>/dev/null & pids+=($!)
 
 cat >"$work/client.py" <<'PY'
-import http.client, os, signal, sys, time, urllib.request
+import http.client, os, signal, socket, sys, time, urllib.request
 port, store, direct = map(int, sys.argv[1:])
 whole = len(urllib.request.urlopen(f"http://127.0.0.1:{direct}/federate?match[]=lift_rides").read())
 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+connection.sock = socket.socket()
+connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+connection.sock.connect(("127.0.0.1", port))
 connection.request("GET", "/federate?match[]=lift_rides")
 response = connection.getresponse()
 got = len(response.read(1000))
@@ -92,8 +95,8 @@ for way in 'directly 0' 'nginx 1' 'nginx, HTTP/1.1 2' 'HAProxy 3'; do
   prometheus --config.file="$work/p.yml" --storage.tsdb.path="$work/data" --web.listen-address="127.0.0.1:$base" >"$work/log" 2>&1 &
   store=$!
   pids+=("$store")
-  for _ in $(seq 150); do
-    curl -fs "http://127.0.0.1:$base/api/v1/query?query=count(lift_rides)" 2>/dev/null | grep -q '"60000"' && break
+  for _ in $(seq 300); do
+    curl -fs "http://127.0.0.1:$base/api/v1/query?query=count(lift_rides)" 2>/dev/null | grep -q '"20000"' && break
     sleep 0.2
   done
   seen+="${way% *}: $(python3 "$work/client.py" $((base + ${way##* })) "$store" "$base")"$'\n'

@@ -11,9 +11,9 @@
 #     another one in place and has no such label stored.
 #   `up == on(instance) up{tenant_id="T1"}` joins; without `on` it does not, as the labels differ.
 # Who meets it: whoever uses the label that distinguishes servers as the tenant label, and confines queries with a
-#   matcher. With `read_recent` off the remote answers only what is older than the local data, so such a query shows
-#   history and no present. A caller with one tenant gets that, a caller with two gets nothing. Use a label that is
-#   stored with the series (relabelling, not `external_labels`) as the tenant label.
+#   matcher. With `read_recent` off, the default, the remote is asked only for what is older than the local data, so such a
+#   query shows history and no present. A caller with one tenant gets that, a caller with two gets nothing. Use a label
+#   that is stored with the series (relabelling, not `external_labels`) as the tenant label.
 # Source: prometheus/prometheus storage/remote/read.go, `addExternalLabels` and `newSeriesSetFilter`; read_handler.go,
 #   `filterExtLabelsFromMatchers`.
 set -euo pipefail

@@ -10,8 +10,8 @@
 # Who meets it: a Prometheus (or a ruler) that evaluates rules over a remote store behind a proxy that checks tokens. When its
 #   token expires, is revoked or lacks a tenant, nobody sees an error: "data is missing" pages and "too many errors"
 #   goes silent. Watch prometheus_remote_storage_read_queries_total by `code`. Partywall's 403 is such an answer.
-# Source: prometheus/prometheus storage/fanout.go (errors of secondary queriers become warnings) and rules/alerting.go, `Eval`;
-#   Prometheus documentation, "HTTP API", "Format overview" (`warnings`).
+# Source: prometheus/prometheus storage/fanout.go (errors of secondary queriers become warnings) and rules/alerting.go,
+#   `Eval`; Prometheus documentation, "HTTP API", "Format overview" (`warnings`).
 set -euo pipefail
 
 missing=()

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # The flag for native histograms changes the label `le` of classic buckets, and two series are not joined any more.
 #
-# Expected: `--enable-feature=native-histograms` adds something; programs that have no native histograms are scraped as before,
-#   and `http_request_duration_seconds_bucket{le="1"}` stays what it is.
+# Expected: `--enable-feature=native-histograms` adds something; programs that have no native histograms are scraped as
+#   before, and `http_request_duration_seconds_bucket{le="1"}` stays what it is.
 # Happens (Prometheus 2.42.0, node exporter 1.5.0 and Prometheus itself as targets): with the flag, Prometheus asks for
-#   protobuf first, where bounds are numbers, and writes them as `1.0`. Without the flag they are the text of the page, `1`. So
-#   le="1" becomes le="1.0" and quantile="0" becomes "0.0", for each target in Go. A target in Python wrote `1.0` at all
-#   times. 0.5 and +Inf stay.
+#   protobuf first, where bounds are numbers, and writes them as `1.0`. Without the flag they are the text of the page,
+#   `1`. So le="1" becomes le="1.0" and quantile="0" becomes "0.0", for these targets, as for each that
+#   speaks protobuf. 0.25 and +Inf stay.
 # Who meets it: matchers such as `{le="1"}` of service level objectives and recording rules find nothing from the restart on:
 #   the ratio of fast requests is empty, so is its alert. Each such series starts anew, and sums by `le` over a range
 #   that spans the restart, or over two servers of which one has the flag, count a bucket under two names. Use
 #   `le=~"1|1.0"`. Prometheus 3 writes `1.0` for all targets (its migration guide).
-# Source: prometheus/prometheus scrape/manager.go (Accept header by feature flag), model/textparse/protobufparse.go,
+# Source: prometheus/prometheus scrape/scrape.go (Accept header by feature flag), model/textparse/protobufparse.go,
 #   `formatOpenMetricsFloat`; Prometheus 3.0 migration guide, "le and quantile label values".
 set -euo pipefail
 

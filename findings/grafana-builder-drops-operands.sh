@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
 # Grafana's query builder drops parts of a query and reports no error.
 #
-# Expected: switching a query from code to builder keeps it, or Grafana warns that it can't show all of it; it does warn, where the
-#   parser reports errors.
+# Expected: switching a query from code to builder keeps it, or Grafana warns that it can't show all of it; it does warn,
+#   where the parser reports errors.
 # Happens (npm @grafana/prometheus 13.2.1: `buildVisualQueryFromString`, which makes what the builder shows, and
 #   `PromQueryModeller`, which writes it as a query again; Prometheus 2.42.0), without an error in the result:
 #   A number on the left is lost: `1 - errors / all` becomes `errors / all`. So are a leading minus, `offset` and `@`.
 #   The first of three operands is lost where the second operator binds tighter: `errors + timeouts * 2` becomes
 #   `timeouts * 2`.
 #   A function around a calculation keeps the first operand only: `abs(errors - all)` becomes `abs(errors) - all`.
-# Who meets it: an availability, `1 - errors / all`, is the standard form of a service level. Opened in the builder, changed in
-#   any detail and saved, the panel or alert shows the share of errors. Each of the queries is valid, so neither Prometheus nor a
-#   proxy notices. Look at the preview of the query before saving.
+# Who meets it: an availability, `1 - errors / all`, is the standard form of a service level. Opened in the builder,
+#   changed in any detail and saved, the panel or alert shows the share of errors. Each of the queries is valid, so
+#   neither Prometheus nor a proxy notices. Look at the preview of the query before saving.
 # Source: Prometheus documentation, "Operators"; grafana/grafana packages/grafana-prometheus, querybuilder/parsing.ts
-#   (`handleBinary`, `handleFunction`) and querybuilder/components/PromQueryEditorSelector.tsx (the warning). Modules that they load from
-#   Grafana's front end (data's `Registry`, translations, feature toggles) need a browser and are replaced by stubs here.
+#   (`handleBinary`, `handleFunction`) and querybuilder/components/PromQueryEditorSelector.tsx (the warning). Modules that
+#   they load from Grafana's front end (data's `Registry`, translations, feature toggles) need a browser and are replaced
+#   by stubs here.
 set -euo pipefail
 
 missing=()

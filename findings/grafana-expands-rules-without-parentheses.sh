@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # "Expand rules" in Grafana gives a query with another result.
 #
-# Expected: Grafana's offer to replace the name of a recording rule by its expression keeps the meaning: the expression is put in
-#   parentheses where it needs them, and a matcher, `offset` or factor applies to the whole.
+# Expected: Grafana's offer to replace the name of a recording rule by its expression keeps the meaning: the expression is
+#   put in parentheses where it needs them, and a matcher, `offset` or factor applies to the whole.
 # Happens (npm @grafana/prometheus 13.2.1, `expandRecordingRules`; Prometheus 2.42.0), with the rule
 #   job:failed:sum = errors + timeouts: the text of the expression takes the place of the name.
 #   `2 * job:failed:sum` becomes `2 * errors + timeouts`, `all - job:failed:sum` becomes `all - errors + timeouts`.
@@ -12,8 +12,8 @@
 #   recorded, without an error; it looks as if the recorded series were wrong. Rules whose outermost part is a
 #   function or an aggregation are safe. Write parentheses around binary expressions in recording rules.
 # Source: Prometheus documentation, "Operators", "Binary operator precedence"; grafana/grafana packages/grafana-prometheus,
-#   language_utils.ts (`expandRecordingRules`) and query_hints.ts (where the offer is made). Modules that it loads from Grafana's front
-#   end (data, translations, feature toggles, highlighting) need a browser and are replaced by stubs here.
+#   language_utils.ts (`expandRecordingRules`) and query_hints.ts (where the offer is made). Modules that it loads from
+#   Grafana's front end (data, translations, feature toggles, highlighting) need a browser and are replaced by stubs here.
 set -euo pipefail
 
 missing=()

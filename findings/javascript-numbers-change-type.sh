@@ -10,7 +10,7 @@
 # Who meets it: JSON is what the HTTP exporter for browsers and Node.js sends. A bit mask or a division by zero in one
 #   attribute loses the batch (with a reader that checks ranges) or the value; with the other exporter all is well. In
 #   TraceQL an int does not equal a double, so `{ span.ratio = 1.0 }` misses spans from JavaScript.
-# Source: open-telemetry/opentelemetry-js, otlp-transformer, common/internal (`Number.isInteger`) and the protobuf writer;
+# Source: open-telemetry/opentelemetry-js, otlp-transformer, common/internal and common/protobuf (`Number.isInteger`);
 #   protobuf documentation, "ProtoJSON Format" (int64 in range; NaN and Infinity are strings); ECMAScript `JSON.stringify`.
 set -euo pipefail
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A protobuf message whose submessage comes in two parts: three libraries join the parts, two keep the last one only.
 #
-# Expected: parts of one submessage are merged, lists appended ("Last One Wins", protobuf documentation, for fields that are not
-#   repeated: embedded messages are merged). So two encoded messages, one behind the other, are one message with the contents of both.
+# Expected: parts of one submessage are merged, lists appended ("Last One Wins", protobuf documentation, for fields that
+#   are not repeated: embedded messages are merged). So two encoded messages, one behind the other, are one message with
+#   the contents of both.
 # Happens, for a ResourceSpans of OTLP with resource {service.name} and, behind it, one with resource {host.name}:
 #   Python protobuf 7.36.2, protobufjs 8.8.1 and @bufbuild/protobuf 2.17.0 read both attributes.
 #   protobufjs 7.6.6 and betterproto 2.0.0b7 read host.name; service.name is lost without an error. Both have the spans of
@@ -12,7 +13,8 @@
 #   protobufjs 7) sees spans of no service, and an update to version 8 changes that.
 #   Partywall shows no tenant spans whose resource comes in two parts.
 # Source: protobuf documentation, "Encoding", "Last One Wins"; opentelemetry-proto trace.proto and resource.proto (field
-#   numbers); danielgtaylor/python-betterproto, `Message.load`; protobuf.js 7, the generated decoder (`decode` of the field is assigned).
+#   numbers); danielgtaylor/python-betterproto, `Message.load`; protobuf.js 7, the generated decoder (`decode` of the
+#   field is assigned).
 set -euo pipefail
 
 missing=()

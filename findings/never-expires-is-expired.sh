@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # A token that expires at the end of time is expired for programs in Go, and valid for the others.
 #
-# Expected: `exp` is a number of seconds, whole or not (RFC 7519, section 2, NumericDate); a large one is in the future. A token
-#   with the greatest 64-bit integer, as "never", is valid everywhere.
+# Expected: `exp` is a number of seconds, whole or not (RFC 7519, section 2, NumericDate); a large one is in the future. A
+#   token with the greatest 64-bit integer, as "never", is valid everywhere.
 # Happens: golang-jwt 4.4.3 says "Token is expired", of 9223372036854775807 as of 1e30, and so does go-jose 2.6.0: times
 #   in Go wrap around. Envoy 1.40.0 takes the first and refuses what is beyond 64 bits.
-#   PyJWT 2.15.1, python-jose 3.5.0, joserfc 1.8.0, jwcrypto 1.6.1, jose 5.10.0, jsonwebtoken 9.0.3 and fast-jwt 6.3.6 take both.
-#   A time with a fraction, as Python's time.time() gives it, is valid for all but golang-jwt's StandardClaims ("cannot
-#   unmarshal number"), which also refuses an `aud` in a list.
-# Who meets it: tokens without an end, for a data source in Grafana or for a scrape. The issuer's own tests, in Java or
+#   PyJWT 2.15.1, python-jose 3.5.0, joserfc 1.8.0, jwcrypto 1.6.1, jose 5.10.0, jsonwebtoken 9.0.3 and fast-jwt 6.3.6
+#   take both. A time with a fraction, as Python's time.time() gives it, is valid for all but golang-jwt's StandardClaims
+#   ("cannot unmarshal number"), which also refuses an `aud` in a list.
+# Who meets it: tokens without an end, for a data source in Grafana or for a scrape. The issuer's own tests, in JavaScript or
 #   Python, pass; the gateway in Go says "expired" of a token that was made a minute ago, and one looks at clocks. The last
 #   second of the year 9999, 253402300799, is fine for all. Partywall takes no later one.
-# Source: RFC 7519, sections 2 and 4.1.3; golang-jwt/jwt types.go and claims.go of 4.4.3 (`newNumericDateFromSeconds`, `StandardClaims`);
-#   square/go-jose v2 jwt/claims.go, `NumericDate`; google/jwt_verify_lib, `Jwt::parseFromString` ("[exp] field").
+# Source: RFC 7519, sections 2 and 4.1.3; golang-jwt/jwt types.go and claims.go of 4.4.3 (`newNumericDateFromSeconds`,
+#   `StandardClaims`); square/go-jose v2 jwt/claims.go, `NumericDate`; google/jwt_verify_lib,
+#   `JwtPayloadParseErrorExpOutOfRange`.
 set -euo pipefail
 
 missing=()

@@ -9,8 +9,8 @@
 # Who meets it: a gauge that is a ratio most of the time and a sentinel at times (the greatest integer for "no limit", a
 #   timestamp in nanoseconds): the ratio is 0 before and after the sentinel, as far as the block
 #   reaches, and right elsewhere. Prometheus and its long-term store differ by more than rounding, and only there.
-# Source: VictoriaMetrics lib/decimal, `AppendFloatToDecimal` (one exponent for the values of a block; those that don't fit lose
-#   digits).
+# Source: VictoriaMetrics lib/decimal, `AppendFloatToDecimal` (one exponent for the values of a block; those that don't
+#   fit lose digits).
 set -euo pipefail
 
 missing=()

@@ -3,15 +3,15 @@
 #
 # Expected: a store takes a series with all its labels or refuses it with 400, so that the sender knows.
 # Happens (VictoriaMetrics 1.79.5, remote write as Prometheus and vmagent send it): of more than 30 labels, the name
-#   included, the first 30 in the order of their names stay and the answer is 204. With 29 labels in front of it, `tenant_id` is
-#   gone: the series of two tenants become one, which belongs to nobody, and their samples mix. Prometheus 2.42.0 keeps
-#   all labels.
+#   included, the first 30 in the order of their names stay and the answer is 204. With 29 labels in front of it,
+#   `tenant_id` is gone: the series of two tenants become one, which belongs to nobody, and their samples mix. Prometheus
+#   2.42.0 keeps all labels.
 # Who meets it: Kubernetes' pod labels, copied by a `labelmap`, easily make 30. Names in alphabetical order put `tenant_id`,
 #   `team` and `zone` last. A query by tenant finds nothing, sums over all tenants are wrong, and the only traces are a
-#   line in the store's log and the counter vm_metrics_with_dropped_labels_total. Raise -maxLabelsPerTimeseries, or drop labels first;
-#   in a store with such a limit, name the tenant's label so that it sorts early.
-# Source: VictoriaMetrics, flag -maxLabelsPerTimeseries (30 by default) and lib/storage/metric_name.go, `SetMaxLabelsPerTimeseries`;
-#   Prometheus Remote-Write 1.0 specification, "Labels" (receivers may limit the number).
+#   line in the store's log and the counter vm_metrics_with_dropped_labels_total. Raise -maxLabelsPerTimeseries, or drop
+#   labels first; in a store with such a limit, name the tenant's label so that it sorts early.
+# Source: VictoriaMetrics, flag -maxLabelsPerTimeseries (30 by default) and lib/storage/metric_name.go,
+#   `SetMaxLabelsPerTimeseries`; Prometheus Remote-Write 1.0 specification, "Labels" (receivers may limit the number).
 set -euo pipefail
 
 missing=()

@@ -12,7 +12,7 @@
 #   tokens changes. From the next refresh of the keys on (hours later, since sets are cached) some services refuse every
 #   token and others none. go-oidc with go-jose 2 is in many Go programs of those years. Partywall skips such keys.
 # Source: RFC 7517, section 5; RFC 8037 (OKP); square/go-jose v2 jwk.go, `JSONWebKey.UnmarshalJSON` (an error ends the
-#   set); authlib/jose key_set import by a dictionary of key types; python-jose jws.py, `_get_keys`.
+#   set); authlib/jose key_set import by a dictionary of key types; python-jose jws.py, `_sig_matches_keys`.
 set -euo pipefail
 
 missing=()

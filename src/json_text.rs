@@ -1,29 +1,28 @@
 //! Where a JSON string ends (RFC 8259 §7). Pure.
 
+use wide::u8x16;
+
 /// How many bytes of a string's inside come before the first quote, backslash or control
-/// character. Sixteen bytes at a time, which the compiler makes one comparison of: most strings are
-/// short, and a call into a vectorised search costs more than it saves.
+/// character. Sixteen bytes at a time: most strings are short, and a call into a vectorised search
+/// costs more than it saves.
 #[inline]
 pub(crate) fn plain_run(bytes: &[u8]) -> usize {
+    const LAST_CONTROL: u8 = 0x1f;
     let mut rest = bytes;
     while let Some((block, after)) = rest.split_first_chunk::<16>() {
-        let ends = u128::from_le_bytes(block.map(|byte| if ends_run(byte) { 0xff } else { 0 }));
+        let block = u8x16::new(*block);
+        let ends = block.simd_eq(u8x16::splat(b'"'))
+            | block.simd_eq(u8x16::splat(b'\\'))
+            | block.simd_eq(block.min(u8x16::splat(LAST_CONTROL)));
+        let ends = ends.to_bitmask();
         if ends != 0 {
-            return bytes.len() - rest.len() + (ends.trailing_zeros() / 8) as usize;
+            return bytes.len() - rest.len() + ends.trailing_zeros() as usize;
         }
         rest = after;
     }
-    let plain = rest.iter().take_while(|byte| !ends_run(**byte)).count();
+    let ends_run = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte <= LAST_CONTROL;
+    let plain = rest.iter().take_while(|byte| !ends_run(byte)).count();
     bytes.len() - rest.len() + plain
-}
-
-#[inline]
-#[expect(
-    clippy::needless_bitwise_bool,
-    reason = "without branches, many bytes are compared at once"
-)]
-fn ends_run(byte: u8) -> bool {
-    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ where
             pace: Pace::default(),
             piece: 0,
         };
+        // It is large, and a task's future is copied several times, from the spawning to its end.
+        let stream = Box::pin(stream);
         tokio::spawn(READING.scope(Cell::new(reading), async move {
             // Dropping a stream resets it.
             tokio::select! {

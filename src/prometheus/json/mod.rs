@@ -34,6 +34,23 @@ pub(crate) fn read_raw<'a, T: FromJson<'a>>(
     reader::parse(value.get()).map_err(|Malformed| Unreadable(what))
 }
 
+/// The string under a key; an error if it is missing or not a string.
+pub(crate) fn text<'a>(
+    value: Option<Raw<'a>>,
+    what: &'static str,
+) -> Result<Cow<'a, str>, Unreadable> {
+    read_raw::<Text<'a>>(value.ok_or(Unreadable(what))?, what).map(|text| text.0)
+}
+
+/// A label set; a missing or null one is empty.
+pub(crate) fn labels(value: Option<Raw<'_>>) -> Result<Labels<'_>, Unreadable> {
+    let labels = match value {
+        Some(value) => read_raw::<Option<Labels<'_>>>(value, "a label set is not one")?,
+        None => None,
+    };
+    Ok(labels.unwrap_or_default())
+}
+
 /// The envelope of every response of the API (`Response` in Prometheus, `response` in Thanos).
 /// Other keys are dropped.
 pub(crate) struct Envelope<'a> {
@@ -170,8 +187,7 @@ impl<'a, V: Member<'a>> Object<'a, V> {
 
     /// The string under a key; an error if it is missing or not a string.
     pub(crate) fn text(&self, key: &str, what: &'static str) -> Result<Cow<'a, str>, Unreadable> {
-        let value = self.get(key).ok_or(Unreadable(what))?;
-        read_raw::<Text<'a>>(value, what).map(|text| text.0)
+        text(self.get(key), what)
     }
 
     /// The strings in the list under a key; a missing or null one is empty.
@@ -187,13 +203,7 @@ impl<'a, V: Member<'a>> Object<'a, V> {
 
     /// The label set under a key; a missing or null one is empty.
     pub(crate) fn labels(&self, key: &str) -> Result<Labels<'a>, Unreadable> {
-        match self.get(key) {
-            Some(value) => {
-                let labels: Option<Labels<'a>> = read_raw(value, "a label set is not one")?;
-                Ok(labels.unwrap_or_default())
-            }
-            None => Ok(Labels::default()),
-        }
+        labels(self.get(key))
     }
 }
 
@@ -239,22 +249,17 @@ fn members<'a, V: Member<'a>>(
 ) -> Result<Vec<(Cow<'a, str>, V)>, Malformed> {
     /// Most label sets have no more.
     const USUAL: usize = 6;
-    reader.expect(b'{')?;
-    if reader.take(b'}') {
-        return Ok(Vec::new());
-    }
-    let mut members: Vec<(Cow<'a, str>, V)> = Vec::with_capacity(USUAL);
+    let mut members: Vec<(Cow<'a, str>, V)> = Vec::new();
     let mut keys = Keys::default();
-    loop {
-        let key = reader.name()?;
+    reader.members(|key, reader| {
         keys.add(&key);
         let value = V::read(&key, reader)?;
-        members.push((key, value));
-        if !reader.take(b',') {
-            break;
+        if members.is_empty() {
+            members.reserve_exact(USUAL);
         }
-    }
-    reader.expect(b'}')?;
+        members.push((key, value));
+        Ok(())
+    })?;
     if keys.may_repeat && has_duplicates(&members) {
         return Err(Malformed);
     }
@@ -319,6 +324,13 @@ impl<'o> ObjectWriter<'o> {
         self.key(key).extend_from_slice(value.get().as_bytes());
     }
 
+    /// Writes a member that another object has, if it has it.
+    pub(crate) fn same(&mut self, key: &str, value: Option<Raw<'_>>) {
+        if let Some(value) = value {
+            self.raw(key, value);
+        }
+    }
+
     pub(crate) fn end(self) {
         self.out.push(b'}');
     }
@@ -338,14 +350,6 @@ pub(crate) fn write_array<T>(
         write(out, item);
     }
     out.push(b']');
-}
-
-pub(crate) fn write_object(out: &mut Vec<u8>, object: &Object<'_>) {
-    let mut writer = ObjectWriter::new(out);
-    for (key, value) in object.iter() {
-        writer.raw(key, value);
-    }
-    writer.end();
 }
 
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
@@ -382,7 +386,11 @@ mod tests {
     fn values_keep_their_original_bytes() {
         let text = r#"{"a":[1, 2.50e1,"\u003cb\u003e"],"b\"c":{ "x":null}}"#;
         let mut out = Vec::new();
-        write_object(&mut out, &object(text).unwrap());
+        let mut writer = ObjectWriter::new(&mut out);
+        for (key, value) in object(text).unwrap().iter() {
+            writer.raw(key, value);
+        }
+        writer.end();
         assert_eq!(out, text.as_bytes());
     }
 

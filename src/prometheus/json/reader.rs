@@ -59,13 +59,13 @@ enum Container {
 
 impl<'a> Reader<'a> {
     /// The offset of the next byte that is not white space.
-    pub(super) fn start(&mut self) -> usize {
+    pub(crate) fn start(&mut self) -> usize {
         self.peek();
         self.at
     }
 
     /// The text from there up to here.
-    pub(super) fn since(&self, start: usize) -> Raw<'a> {
+    pub(crate) fn since(&self, start: usize) -> Raw<'a> {
         Raw(self.text.get(start..self.at).unwrap_or_default())
     }
 
@@ -100,28 +100,61 @@ impl<'a> Reader<'a> {
     }
 
     /// A string.
+    #[inline]
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>, Malformed> {
         let start = self.start();
         let has_escapes = self.pass_string()?;
-        let text = self.since(start).get();
         if has_escapes {
-            return serde_json::from_str(text)
+            return serde_json::from_str(self.since(start).get())
                 .map(Cow::Owned)
                 .map_err(|_| Malformed);
         }
-        let inside = text.get(1..text.len() - 1).unwrap_or_default();
-        Ok(Cow::Borrowed(inside))
+        let inside = self.text.get(start + 1..self.at - 1);
+        inside.map(Cow::Borrowed).ok_or(Malformed)
     }
 
     /// A member's name, and the colon after it.
-    pub(super) fn name(&mut self) -> Result<Cow<'a, str>, Malformed> {
+    #[inline]
+    fn name(&mut self) -> Result<Cow<'a, str>, Malformed> {
         let name = self.string()?;
         self.expect(b':')?;
         Ok(name)
     }
 
+    /// An object: `read` takes the value of each member.
+    #[inline]
+    pub(crate) fn members(
+        &mut self,
+        mut read: impl FnMut(Cow<'a, str>, &mut Self) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        self.expect(b'{')?;
+        if self.take(b'}') {
+            return Ok(());
+        }
+        loop {
+            let name = self.name()?;
+            read(name, self)?;
+            if !self.take(b',') {
+                return self.expect(b'}');
+            }
+        }
+    }
+
+    /// The value of a member that an object may have but once.
+    #[inline]
+    pub(crate) fn once<T: FromJson<'a>>(
+        &mut self,
+        member: &mut Option<T>,
+    ) -> Result<(), Malformed> {
+        if member.is_some() {
+            return Err(Malformed);
+        }
+        *member = Some(T::from_json(self)?);
+        Ok(())
+    }
+
     /// Any value, checked to be one.
-    pub(super) fn raw(&mut self) -> Result<Raw<'a>, Malformed> {
+    pub(crate) fn raw(&mut self) -> Result<Raw<'a>, Malformed> {
         let start = self.start();
         loop {
             match self.peek().ok_or(Malformed)? {
@@ -180,28 +213,34 @@ impl<'a> Reader<'a> {
     }
 
     /// Moves over a string that is next, and says whether it has escapes.
+    #[inline]
     fn pass_string(&mut self) -> Result<bool, Malformed> {
-        let bytes = self.text.as_bytes();
-        if bytes.get(self.at) != Some(&b'"') {
+        let Some((b'"', inside)) = self.rest().split_first() else {
             return Err(Malformed);
+        };
+        let run = plain_run(inside);
+        if inside.get(run) == Some(&b'"') {
+            self.at += run + 2;
+            return Ok(false);
         }
-        let mut has_escapes = false;
-        let mut at = self.at + 1;
+        self.at += run + 1;
+        self.pass_escapes()?;
+        Ok(true)
+    }
+
+    /// Moves from the first escape of a string to the string's end.
+    #[cold]
+    fn pass_escapes(&mut self) -> Result<(), Malformed> {
         loop {
-            at += plain_run(bytes.get(at..).unwrap_or_default());
-            match bytes.get(at) {
+            match self.next() {
                 Some(b'"') => break,
-                Some(b'\\') => {
-                    self.at = at;
-                    self.escape()?;
-                    at = self.at;
-                    has_escapes = true;
-                }
+                Some(b'\\') => self.escape()?,
                 _ => return Err(Malformed),
             }
+            self.at += plain_run(self.rest());
         }
-        self.at = at + 1;
-        Ok(has_escapes)
+        self.at += 1;
+        Ok(())
     }
 
     /// An escape. Whether it is half of a pair is looked at where the string is read.

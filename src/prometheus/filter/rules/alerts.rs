@@ -36,25 +36,24 @@ fn write_alerts_of<'a>(
     matchers: &Matchers,
     kept: &mut Vec<Cow<'a, [u8]>>,
 ) -> Result<(), Unreadable> {
-    let own_alerts = admitted_alerts(rule, matchers)?;
+    let own_alerts = admitted_alerts(rule, matchers);
     if own_alerts.is_empty() {
         return Ok(());
     }
-    let labels = rule.labels("labels")?;
-    let annotations = rule.labels("annotations")?;
-    let shared = if admits(matchers, &labels) {
+    let annotations = json::labels(rule.members.annotations)?;
+    let shared = if admits(matchers, &rule.labels) {
         None
     } else {
-        Some(SharedRule::read(rule, &labels, &annotations, matchers)?)
+        Some(SharedRule::read(rule, &annotations, matchers)?)
     };
-    for alert in &own_alerts {
+    for alert in own_alerts {
         kept.push(match &shared {
             Some(shared) => {
                 let mut out = Vec::new();
                 shared.write_alert(&mut out, alert)?;
                 Cow::Owned(out)
             }
-            None => as_it_came(alert.object.whole()),
+            None => as_it_came(alert.whole),
         });
     }
     Ok(())

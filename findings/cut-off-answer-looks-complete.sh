@@ -27,7 +27,7 @@ esac
 
 work=$(mktemp -d)
 pids=()
-trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null; rm -rf "$work"' EXIT
 base=$((20000 + RANDOM % 10000))
 # Series with long labels, 60 MB together, so that the answer of /federate is larger than all buffers on the way.
 python3 - $((base + 4)) 2>/dev/null <<'PY' &

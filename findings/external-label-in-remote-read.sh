@@ -27,7 +27,7 @@ case $version in *" 2.42.0"*) ;; *) echo "CHANGED: this finding is about Prometh
 
 work=$(mktemp -d)
 pids=()
-trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null; rm -rf "$work"' EXIT
 near=$((20000 + RANDOM % 10000))
 far=$((near + 1))
 for place in near far; do

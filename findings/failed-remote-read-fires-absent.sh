@@ -23,7 +23,7 @@ case $version in *" 2.42.0"*) ;; *) echo "CHANGED: this finding is about Prometh
 
 work=$(mktemp -d)
 pids=()
-trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null; rm -rf "$work"' EXIT
 port=$((20000 + RANDOM % 10000))
 store=$((port + 1))
 python3 - "$store" <<'PY' &

@@ -24,7 +24,7 @@ case $versions in *" 2.42.0"*"version 1.5.0"*) ;; *) echo "CHANGED: other versio
 
 work=$(mktemp -d)
 pids=()
-trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null; rm -rf "$work"' EXIT
 base=$((20000 + RANDOM % 10000))
 prometheus-node-exporter --collector.disable-defaults --web.listen-address="127.0.0.1:$base" >"$work/node.log" 2>&1 & pids+=($!)
 cat >"$work/p.yml" <<YAML

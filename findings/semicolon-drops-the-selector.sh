@@ -24,7 +24,7 @@ echo "$version"
 case $version in *" 2.42.0"*) ;; *) echo "CHANGED: this finding is about Prometheus 2.42.0 of Debian 12"; exit 1 ;; esac
 
 work=$(mktemp -d)
-trap 'kill "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "$pid" 2>/dev/null || true; wait 2>/dev/null; rm -rf "$work"' EXIT
 pid=
 printf '%s\n' '# TYPE lift_rides gauge' 'lift_rides{job="a;b"} 1 1700006400' 'lift_rides{job="c"} 1 1700006400' '# EOF' >"$work/in.om"
 promtool tsdb create-blocks-from openmetrics "$work/in.om" "$work/data" >/dev/null

@@ -21,7 +21,7 @@ amtool --version 2>&1 | head -1
 amtool --version 2>&1 | grep -q ' 0\.25\.0 ' || { echo "CHANGED: this finding is about Alertmanager 0.25.0 of Debian 12"; exit 1; }
 
 work=$(mktemp -d)
-trap 'kill "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "$pid" 2>/dev/null || true; wait 2>/dev/null; rm -rf "$work"' EXIT
 echo '{route: {receiver: nobody}, receivers: [{name: nobody}]}' >"$work/a.yml"
 port=$((20000 + RANDOM % 10000))
 prometheus-alertmanager --config.file="$work/a.yml" --storage.path="$work/data" --web.listen-address="127.0.0.1:$port" \

@@ -25,7 +25,7 @@ case $versions in *" 2.42.0"*"victoria-metrics 1.79.5"*) ;; *) echo "CHANGED: ot
 
 work=$(mktemp -d)
 pids=()
-trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null; rm -rf "$work"' EXIT
 python3 -m venv "$work/v"
 "$work/v/bin/pip" install -q cramjam==2.14.0 protobuf==7.36.2
 echo 'global: {}' >"$work/p.yml"

@@ -105,6 +105,12 @@ impl TraceVerdicts {
         self.known.insert(key.0, Entry::Shared(Instant::now()));
     }
 
+    /// This describes the trace by the caller's spans.
+    pub(super) fn is_computed(&self, key: VerdictKey, summary: Arc<TraceSummary>) {
+        let entry = Entry::Computed(summary, Instant::now());
+        self.known.insert(key.0, entry);
+    }
+
     /// The summary, or what is known already. Of simultaneous calls for the same trace, one computes
     /// it, and the others wait; if it fails, the next one tries.
     pub(super) async fn get_or_compute<E>(

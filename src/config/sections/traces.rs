@@ -36,8 +36,8 @@ enum Mode {
 /// tenants' spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchMetadata {
-    /// Of traces that have only the caller's spans as in `verify`; of others computed from the
-    /// caller's spans, for which these traces are fetched.
+    /// Computed from the caller's spans, which are searched for; traces for which that is not enough
+    /// are shown as in `verify` or fetched.
     Exact,
     /// Shown for traces that a second search finds to have only the caller's spans.
     Verify,
@@ -50,8 +50,8 @@ pub enum SearchMetadata {
 /// `traces`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Traces {
-    /// `search_metadata`: what describes a whole trace in search results: `verify` (default),
-    /// `exact`, `mask` or `trust`.
+    /// `search_metadata`: what describes a whole trace in search results: `exact` (default),
+    /// `verify`, `mask` or `trust`.
     #[serde(serialize_with = "search_metadata")]
     pub search_metadata: SearchMetadata,
     /// `foreign_spans`: `redact` (default), `outline` or `deny`, for a trace by id; with
@@ -63,7 +63,7 @@ pub struct Traces {
 impl Default for Traces {
     fn default() -> Self {
         Self {
-            search_metadata: SearchMetadata::Verify,
+            search_metadata: SearchMetadata::Exact,
             foreign_spans: ForeignSpans::Redact,
         }
     }

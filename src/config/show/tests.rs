@@ -74,7 +74,7 @@ tenancy:
   max_tenants: 9
 promql: {foreign_matchers: reject}
 traces:
-  search_metadata: exact
+  search_metadata: verify
   foreign_spans: outline
   outline_attributes: ["span:name", resource.service.name, "span.#x: y"]
 passthrough: {authentication: none, upstream: tempo}

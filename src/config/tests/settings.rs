@@ -108,7 +108,7 @@ fn minimal_config_has_every_default() {
             max_tenants: 1000,
         },
         traces: Traces {
-            search_metadata: SearchMetadata::Verify,
+            search_metadata: SearchMetadata::Exact,
             foreign_spans: ForeignSpans::Redact,
         },
         promql: PromQl {

@@ -1,8 +1,14 @@
 //! Pages of search results: finds out what may be said of each trace as a whole.
 //!
-//! A second search finds the traces that have nothing but the caller's spans. The others are fetched,
-//! redacted, and described by what is left of them. What is known of a trace that is described as
-//! before is not looked up again ([`trace_verdicts`](crate::proxy::trace_verdicts)).
+//! - Two searches for the caller's own spans describe the traces of a page, whoever has other spans in
+//!   them.
+//! - Of traces for which that is not enough, a search finds those that have nothing but the caller's
+//!   spans.
+//! - The others are fetched, redacted, and described by what is left of them.
+//!
+//! With `search_metadata: verify` there is only the second step. What is known of a trace that is
+//! described as before is not looked up again
+//! ([`trace_verdicts`](crate::proxy::trace_verdicts)).
 
 use std::fmt::Display;
 use std::pin::pin;
@@ -25,15 +31,16 @@ use crate::proxy::trace_verdicts::VerdictKey;
 use crate::telemetry::metrics::TraceSource;
 use crate::tempo::answer::{Format, Unreadable};
 use crate::tempo::search::{
-    JsonPage, Listed, Metadata, Owners, OwnershipQuery, ProtobufPage, Reveal, Rules, owners,
+    JsonPage, Listed, Metadata, OwnSpans, OwnSpansQueries, Owners, ProtobufPage, Reveal, Rules,
+    owners, ownership_queries,
 };
 use crate::tempo::tag_name::TagName;
 use crate::tempo::trace::{
     ForeignSpans, ProtobufFilter, SummaryBuilder, TraceApi, TraceOwner, TraceSummary,
 };
 
-/// How long a page waits for the traces that it fetches.
-const FETCHED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a page waits for descriptions of its shared traces.
+const DESCRIBED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How many traces of a page are fetched at once.
 const FETCHED_AT_ONCE: usize = 8;
@@ -121,34 +128,103 @@ async fn describe(
         })
         .collect();
     let is_unknown = |known: &&mut Known<'_>| known.source != TraceSource::Cached;
-    let mut unknown: Vec<&mut Known<'_>> = traces.iter_mut().filter(is_unknown).collect();
-    if !unknown.is_empty() {
-        let ids = unknown.iter().map(|known| known.listed.id);
-        match query_owners(verify, ids, room, context).await {
-            Ok(owners) => {
-                unknown.retain_mut(|known| {
-                    if !owners.own.contains(known.listed.id) {
-                        return true;
-                    }
-                    if let Some(key) = known.key {
-                        verdicts.is_own(key);
-                    }
-                    known.set(Metadata::Own, TraceSource::Verified);
-                    false
-                });
-                compute(verify, unknown, &owners, room, context).await;
-            }
-            Err(error) => tracing::warn!(
-                error = error.log_text(),
-                "an ownership query failed; its page shows no trace metadata"
-            ),
-        }
-    }
+    let unknown: Vec<&mut Known<'_>> = traces.iter_mut().filter(is_unknown).collect();
+    let deadline = Instant::now() + DESCRIBED_WITHIN;
+    let unknown = search_own_spans(verify, unknown, deadline, room, context).await;
+    verify_owners(verify, unknown, deadline, room, context).await;
     let shown = traces.into_iter().map(|known| {
         context.metrics.search.shown(known.source);
         known.metadata
     });
     shown.collect()
+}
+
+/// Describes traces by the caller's spans in them; returns those that are left.
+async fn search_own_spans<'k, 'p>(
+    verify: &VerifyTraces,
+    mut unknown: Vec<&'k mut Known<'p>>,
+    deadline: Instant,
+    room: &Room,
+    context: &RequestContext,
+) -> Vec<&'k mut Known<'p>> {
+    let traces = unknown.iter().map(|known| known.listed);
+    let Some(queries) = verify.own_spans(traces) else {
+        return unknown;
+    };
+    let found = query_own_spans(verify, &queries, room, context);
+    let found = match timeout_at(deadline, found).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::debug!(
+                error = error.log_text(),
+                "a search for the spans of a page's traces failed"
+            );
+            return unknown;
+        }
+        Err(_) => return unknown,
+    };
+    unknown.retain_mut(|known| {
+        let Some(summary) = found.of(known.listed) else {
+            return true;
+        };
+        if let Some(key) = known.key {
+            context
+                .trace_verdicts
+                .is_computed(key, Arc::clone(&summary));
+        }
+        known.set(Metadata::Computed(summary), TraceSource::Computed);
+        false
+    });
+    unknown
+}
+
+async fn query_own_spans(
+    verify: &VerifyTraces,
+    queries: &OwnSpansQueries,
+    room: &Room,
+    context: &RequestContext,
+) -> Result<OwnSpans, ProxyError> {
+    let media_type = Format::Protobuf.media_type();
+    let (counts, times) = tokio::try_join!(
+        side_request(verify.request(&queries.counts)?, media_type, room, context),
+        side_request(verify.request(&queries.times)?, media_type, room, context),
+    )?;
+    OwnSpans::read(&counts, &times).map_err(|error| unreadable(&error))
+}
+
+/// Finds the traces that have nothing but the caller's spans, and describes the others.
+async fn verify_owners(
+    verify: &VerifyTraces,
+    mut unknown: Vec<&mut Known<'_>>,
+    deadline: Instant,
+    room: &Room,
+    context: &RequestContext,
+) {
+    if unknown.is_empty() {
+        return;
+    }
+    let ids = unknown.iter().map(|known| known.listed.id);
+    let owners = match query_owners(verify, ids, room, context).await {
+        Ok(owners) => owners,
+        Err(error) => {
+            tracing::warn!(
+                error = error.log_text(),
+                "an ownership query failed; its page shows no trace metadata"
+            );
+            return;
+        }
+    };
+    unknown.retain_mut(|known| {
+        if !owners.own.contains(known.listed.id) {
+            return true;
+        }
+        if let Some(key) = known.key {
+            context.trace_verdicts.is_own(key);
+        }
+        known.set(Metadata::Own, TraceSource::Verified);
+        false
+    });
+    compute(verify, unknown, &owners, deadline, room, context).await;
 }
 
 /// Which traces have nothing but the caller's spans, and which have others too.
@@ -165,7 +241,7 @@ async fn query_owners(
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unreadable(&error))?;
     let mut all = Owners::default();
-    for query in OwnershipQuery::for_page(ids, &tags) {
+    for query in ownership_queries(ids, &tags) {
         let media_type = Format::Protobuf.media_type();
         let answer = side_request(verify.request(&query)?, media_type, room, context).await?;
         let admits = |place: usize, value: &str| {
@@ -185,6 +261,7 @@ async fn compute(
     verify: &VerifyTraces,
     mut shared: Vec<&mut Known<'_>>,
     owners: &Owners,
+    deadline: Instant,
     room: &Room,
     context: &RequestContext,
 ) {
@@ -201,7 +278,6 @@ async fn compute(
         }
         return;
     }
-    let deadline = Instant::now() + FETCHED_WITHIN;
     for known in &mut shared {
         known.source = TraceSource::TimedOut;
     }

@@ -11,7 +11,7 @@ use super::{ResultLabels, add};
 pub enum TraceSource {
     /// Tempo: a second search has shown that the trace has only the caller's spans.
     Verified,
-    /// The caller's spans of the trace, which was fetched.
+    /// The caller's spans of the trace, which were searched for, or fetched with the trace.
     Computed,
     /// It was verified or computed lately.
     Cached,
@@ -21,7 +21,7 @@ pub enum TraceSource {
     OverLimit,
     /// Nowhere: masked, since fetching it took too long.
     TimedOut,
-    /// Nowhere: masked, since the second search failed, or fetching the trace.
+    /// Nowhere: masked, since a side search failed, or fetching the trace.
     Failed,
 }
 

@@ -17,7 +17,7 @@ use crate::tempo::trace::{ForeignSpans, ProtobufFilter, SummaryBuilder, TraceApi
 use crate::tenancy::{Tenant, TenantSet};
 
 /// The trace whose service is named twice, as `a-x` and `a-y`.
-const NAMED_TWICE: &str = "6b0bfb06000000000000000000000009";
+const NAMED_TWICE: &str = "6b0c2e20000000000000000000000009";
 
 /// Of each recorded trace: what is computed from tenant A's spans.
 fn summaries(piece: usize) -> HashMap<String, Arc<TraceSummary>> {
@@ -208,4 +208,60 @@ fn description_of_a_trace_is_the_same_only_if_all_of_it_is() {
     // Entries of a map have no order; prost's are in another one each time.
     let other_order = SearchResponse::decode(&page.encode_to_vec()[..]).unwrap();
     assert_eq!(all, protobuf(&other_order));
+}
+
+/// Of these two traces Tempo takes the last of several roots, and the searches do not say which it is.
+const SEVERAL_ROOTS: [&str; 2] = [
+    "6b0c2e20000000000000000000000003",
+    "6b0c2e2000000000000000000000000f",
+];
+
+/// The trace whose service is named twice, first by a number.
+const NAMED_BY_A_NUMBER: &str = "6b0c2e2000000000000000000000000a";
+
+#[test]
+fn searches_for_own_spans_describe_traces_as_the_traces_do() {
+    let counts = fixture("exact-own-counts.pb");
+    let page = fixture("exact-search-shared.json");
+    let page = JsonPage::parse(&page).unwrap();
+    for times in ["exact-own-times.pb", "exact-own-times-split.pb"] {
+        let own = OwnSpans::read(&counts, &fixture(times)).unwrap();
+        let summaries = summaries(usize::MAX);
+        for listed in page.listed().unwrap() {
+            let found = own.of(&listed);
+            if SEVERAL_ROOTS.contains(&listed.id) {
+                assert_eq!(found, None, "{}", listed.id);
+                continue;
+            }
+            let mut expected = TraceSummary::clone(&summaries[listed.id]);
+            if listed.id == NAMED_BY_A_NUMBER {
+                assert_eq!(&*expected.root_service, "");
+                expected.root_service = "a-y".into();
+            }
+            assert_eq!(*found.unwrap(), expected, "{times} {}", listed.id);
+        }
+    }
+}
+
+#[test]
+fn page_says_how_many_spans_its_traces_have() {
+    let json = fixture("exact-search-shared.json");
+    let protobuf = fixture("exact-search-shared-proto.pb");
+    let json = JsonPage::parse(&json).unwrap();
+    let protobuf = ProtobufPage::parse(&protobuf).unwrap();
+    let traces = testing::stream("exact-traces-v1.bin").into_iter();
+    let spans: HashMap<String, u64> = traces
+        .map(|trace| {
+            let trace = TracesData::decode(&trace[..]).unwrap();
+            let all = trace.resource_spans.iter().flat_map(|all| &all.scope_spans);
+            let all: Vec<_> = all.flat_map(|scope| &scope.spans).collect();
+            let id = all[0].trace_id.iter();
+            let id = id.fold(String::new(), |id, byte| format!("{id}{byte:02x}"));
+            (id, all.len() as u64)
+        })
+        .collect();
+    let listed = json.listed().unwrap().into_iter();
+    for listed in listed.chain(protobuf.listed().unwrap()) {
+        assert_eq!(listed.spans, Some(spans[listed.id]), "{}", listed.id);
+    }
 }

@@ -40,12 +40,12 @@ struct Trace<'a> {
     service_stats: Option<Box<RawValue>>,
 }
 
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ServiceStats {
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     span_count: u32,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     error_count: u32,
 }
 
@@ -140,8 +140,21 @@ impl Trace<'_> {
             id: &self.id,
             start,
             duration_ms,
+            spans: self.spans(),
             metadata,
         })
+    }
+
+    /// The number of all spans.
+    fn spans(&self) -> Option<u64> {
+        let stats = self.service_stats.as_ref()?.get();
+        let stats: BTreeMap<Cow<'_, str>, ServiceStats> = read_json(stats.as_bytes()).ok()?;
+        Some(
+            stats
+                .values()
+                .map(|stats| u64::from(stats.span_count))
+                .sum(),
+        )
     }
 
     fn mask(&mut self) -> Result<(), Unreadable> {

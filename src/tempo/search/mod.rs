@@ -9,16 +9,20 @@
 //! HTTP answers and the messages of a gRPC stream have the same form.
 
 mod json;
+mod own_spans;
 mod ownership;
 mod protobuf;
+mod side_query;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use json::JsonPage;
-pub use ownership::{Owners, OwnershipQuery, owners};
+pub use own_spans::{OwnSpans, OwnSpansQueries};
+pub use ownership::{Owners, owners, ownership_queries};
 pub use protobuf::ProtobufPage;
+pub use side_query::SideQuery;
 
 use super::trace::TraceSummary;
 
@@ -64,6 +68,8 @@ pub struct Listed<'a> {
     /// Nanoseconds since 1970.
     pub start: u64,
     pub duration_ms: u32,
+    /// Of all tenants, if the page says it.
+    pub spans: Option<u64>,
     /// All that describes the whole trace, encoded: equal only if all of it is equal.
     pub metadata: Vec<u8>,
 }

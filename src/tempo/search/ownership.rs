@@ -8,72 +8,32 @@
 //! search can detect: a resource that has the attribute twice, the tenant's value first. The spans
 //! of such a resource are found by the tenant's own searches too.
 //!
-//! The limit is one more than the number of traces asked for: at its limit Tempo stops searching,
-//! and a trace's foreign spans may be in a block that it has not searched yet. An incomplete
-//! answer proves nothing, so then no trace counts as the tenant's.
+//! An incomplete answer proves nothing, so then no trace counts as the tenant's.
 
-use std::fmt::Write as _;
-
-use super::TraceIds;
+use super::side_query::{FoundTrace, TRACES_PER_SEARCH, any_of, searchable_ids};
+use super::{SideQuery, TraceIds};
 use crate::tempo::answer::{JobFields, Jobs, Unreadable};
-use crate::tempo::endpoints::check_trace_id;
 use crate::tempo::tag_name::TagName;
 use crate::wire::{self, Field};
-
-/// The maximum number of traces in one search. Any Tempo allows a limit of one more.
-const TRACES_PER_SEARCH: usize = 99;
 
 /// The maximum number of searches for one page. Traces of a larger page beyond them count as shared.
 const MAX_SEARCHES: usize = 10;
 
-/// One such search. It is sent to `/api/search` with `Accept: application/protobuf` and the `start`
-/// and `end` of the client's search.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnershipQuery {
-    query: String,
-    limit: usize,
-}
-
-impl OwnershipQuery {
-    /// The searches for a page's traces, grouped by the tenant attributes; none for an empty page.
-    pub fn for_page<'a>(ids: impl Iterator<Item = &'a str>, attributes: &[TagName]) -> Vec<Self> {
-        let mut ids: Vec<_> = ids.filter(|id| check_trace_id(id).is_ok()).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.chunks(TRACES_PER_SEARCH)
-            .take(MAX_SEARCHES)
-            .map(|ids| Self::for_traces(ids, attributes))
-            .collect()
-    }
-
-    fn for_traces(ids: &[&str], attributes: &[TagName]) -> Self {
-        let traces: Vec<String> = ids
+/// The searches for a page's traces, grouped by the tenant attributes; none for an empty page.
+pub fn ownership_queries<'a>(
+    ids: impl Iterator<Item = &'a str>,
+    attributes: &[TagName],
+) -> Vec<SideQuery> {
+    let groups = || {
+        attributes
             .iter()
-            .map(|id| format!("trace:id = \"{id}\""))
-            .collect();
-        let mut query = format!("{{ {} }}", traces.join(" || "));
-        for attribute in attributes {
-            // Writing to a String cannot fail.
-            let _ = write!(query, " | by({attribute})");
-        }
-        Self {
-            query,
-            limit: ids.len() + 1,
-        }
-    }
-
-    pub fn query(&self) -> &str {
-        &self.query
-    }
-
-    /// The parameters to send, except `start` and `end`.
-    pub fn parameters(&self) -> [(&'static str, String); 3] {
-        [
-            ("q", self.query.clone()),
-            ("limit", self.limit.to_string()),
-            ("spss", "1".to_owned()),
-        ]
-    }
+            .map(|attribute| format!("by({attribute})"))
+    };
+    searchable_ids(ids)
+        .chunks(TRACES_PER_SEARCH)
+        .take(MAX_SEARCHES)
+        .map(|ids| SideQuery::new(ids.len(), &any_of(ids), groups(), 1))
+        .collect()
 }
 
 /// What such searches have found out.
@@ -99,9 +59,9 @@ pub fn owners(
         let field = field?;
         match field.number {
             1 => {
-                let (id, groups) = read_trace(field)?;
-                let mut is_own = !groups.is_empty();
-                for group in groups {
+                let FoundTrace { id, span_sets } = FoundTrace::read(field)?;
+                let mut is_own = !span_sets.is_empty();
+                for group in span_sets {
                     is_own &= is_own_group(group, attributes, &admits)?;
                 }
                 let ids = if is_own { &mut own } else { &mut shared };
@@ -116,20 +76,6 @@ pub fn owners(
     }
     own.remove(&shared);
     Ok(Owners { own, shared })
-}
-
-/// A trace's id and its span sets.
-fn read_trace(trace: Field<'_>) -> Result<(&str, Vec<&[u8]>), Unreadable> {
-    let (mut id, mut groups) = ("", Vec::new());
-    for field in wire::fields(trace.bytes()?) {
-        let field = field?;
-        match field.number {
-            1 => id = field.text()?,
-            7 => groups.push(field.bytes()?),
-            _ => {}
-        }
-    }
-    Ok((id, groups))
 }
 
 /// Whether a span set is grouped by exactly these attributes, in order, each with a value of the
@@ -161,7 +107,7 @@ fn is_own_group(
 }
 
 /// Tempo's text for a missing value. So traces of a tenant with this name always count as shared.
-const NIL: &str = "nil";
+pub(super) const NIL: &str = "nil";
 
 /// The key of a `KeyValue`, and its value if that is a string and nothing else.
 fn read_attribute(attribute: Field<'_>) -> Result<(&str, Option<&str>), Unreadable> {

@@ -97,12 +97,15 @@ impl<'a> Trace<'a> {
     }
 
     fn listed(&self) -> Result<Listed<'a>, Unreadable> {
-        let (mut parts, mut services) = (Vec::new(), Vec::new());
+        let (mut parts, mut services, mut spans) = (Vec::new(), Vec::new(), None);
         for field in wire::fields(self.fields) {
             let field = field?;
             match field.number {
                 2..=5 => parts.push(field.encoded),
-                8 => services.push(field.encoded),
+                8 => {
+                    services.push(field.encoded);
+                    spans = Some(spans.unwrap_or(0) + service_spans(field)?);
+                }
                 _ => {}
             }
         }
@@ -116,6 +119,7 @@ impl<'a> Trace<'a> {
             id: self.id,
             start: self.start,
             duration_ms: self.duration_ms,
+            spans,
             metadata,
         })
     }
@@ -195,6 +199,24 @@ impl<'a> Trace<'a> {
         }
         Ok((span_sets, extent))
     }
+}
+
+/// The number of spans in an entry of `serviceStats`.
+fn service_spans(entry: Field<'_>) -> Result<u64, Unreadable> {
+    let mut spans = 0;
+    for field in wire::fields(entry.bytes()?) {
+        let field = field?;
+        if field.number != 2 {
+            continue;
+        }
+        for field in wire::fields(field.bytes()?) {
+            let field = field?;
+            if field.number == 1 {
+                spans = u64::from(field.uint32()?);
+            }
+        }
+    }
+    Ok(spans)
 }
 
 fn write_span_set(

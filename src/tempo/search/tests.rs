@@ -295,7 +295,7 @@ mod companions {
     #[test]
     fn query_groups_every_span_of_the_traces() {
         let ids = ["2", "1", "1", "no id", "\" || true"];
-        let searches = OwnershipQuery::for_page(ids.into_iter(), &attributes(&["a", "b"]));
+        let searches = ownership_queries(ids.into_iter(), &attributes(&["a", "b"]));
         assert_eq!(searches.len(), 1);
         assert_eq!(
             searches[0].query(),
@@ -305,7 +305,7 @@ mod companions {
         assert_eq!(parameters[1], ("limit", "3".to_owned()));
         assert_eq!(parameters[2], ("spss", "1".to_owned()));
         assert_eq!(
-            OwnershipQuery::for_page([].into_iter(), &attributes(&["tenant_id"])),
+            ownership_queries([].into_iter(), &attributes(&["tenant_id"])),
             []
         );
     }
@@ -314,7 +314,7 @@ mod companions {
     fn large_pages_take_a_bounded_number_of_queries() {
         let ids: Vec<String> = (0..5000).map(|n| format!("{n:x}")).collect();
         let searches =
-            OwnershipQuery::for_page(ids.iter().map(String::as_str), &attributes(&["tenant_id"]));
+            ownership_queries(ids.iter().map(String::as_str), &attributes(&["tenant_id"]));
         assert_eq!(searches.len(), 10);
         for search in &searches {
             assert_eq!(search.query().matches("trace:id").count(), 99);

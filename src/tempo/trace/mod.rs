@@ -34,6 +34,7 @@ pub use json::JsonFilter;
 pub use outline::{Outline, Shown};
 pub use owner::TraceOwner;
 pub use protobuf::{ProtobufFilter, trace_is_wholly_ours};
+pub(super) use summary::{MAX_NAME_BYTES, MAX_SERVICES, milliseconds};
 pub use summary::{ServiceStats, SummaryBuilder, TraceSummary};
 use thiserror::Error;
 

@@ -13,10 +13,10 @@ use super::TraceError;
 use crate::wire::{self, Message};
 
 /// The most services of one trace.
-const MAX_SERVICES: usize = 1000;
+pub(in crate::tempo) const MAX_SERVICES: usize = 1000;
 
 /// The most bytes of the names in one summary.
-const MAX_NAME_BYTES: usize = 64 * 1024;
+pub(in crate::tempo) const MAX_NAME_BYTES: usize = 64 * 1024;
 
 /// What a search says of a trace as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -170,7 +170,7 @@ impl SummaryBuilder {
 }
 
 /// Whole milliseconds; Tempo keeps the low 32 bits.
-fn milliseconds(nanos: u64) -> u32 {
+pub(in crate::tempo) fn milliseconds(nanos: u64) -> u32 {
     let low = (nanos / 1_000_000) & u64::from(u32::MAX);
     u32::try_from(low).unwrap_or(u32::MAX)
 }

@@ -325,7 +325,8 @@ async fn ownership_query_ends_at_once_when_the_client_leaves() {
     let mut best = PATIENCE;
     for _ in 0..TRIES {
         let tempo = Wire::start(&[Step::Gate, json(&page)]).await;
-        let setup = Setup::tempo(&tempo.url);
+        let mut setup = Setup::tempo(&tempo.url);
+        "traces:\n  search_metadata: verify\n".clone_into(&mut setup.rest);
         let stage = Stage::of(tempo, setup).await;
         let mut stream = stage.connect().await;
         let request = stage.kept("/api/search?q=%7B%7D&start=10&end=20");

@@ -25,6 +25,7 @@ pub mod secure_upstream;
 pub mod stage;
 pub mod tempo_data;
 pub mod tempo_messages;
+pub mod tempo_own_spans;
 pub mod tempo_upstream;
 pub mod tls;
 pub mod token;

@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 use super::grpc::frame;
 use super::otlp::{AnyValue, attribute, list, text};
 use super::tempo_messages::{FoundTrace, SearchResponse, SpanSet};
+use super::tempo_own_spans::{is_own_spans_query, own_spans_response};
 use super::upstream::{Seen, is_health_check};
 
 /// Of the recorded traces: the end of the id, and what their spans say about their tenants.
@@ -159,9 +160,15 @@ impl Drop for TempoUpstream {
     }
 }
 
-/// Whether it is the second search, for whom a page's traces belong to.
-pub fn is_ownership_query(seen: &Seen) -> bool {
+/// Whether it is one of the proxy's own searches for the traces of a page.
+pub fn is_side_search(seen: &Seen) -> bool {
     seen.path() == "/api/search" && seen.param("q").iter().any(|q| q.contains("trace:id"))
+}
+
+/// Whether it is the search for whom a page's traces belong to.
+pub fn is_ownership_query(seen: &Seen) -> bool {
+    let q = seen.param("q");
+    is_side_search(seen) && q.iter().any(|q| q.starts_with("{ trace:id"))
 }
 
 pub fn fixture(name: &str) -> Vec<u8> {
@@ -199,6 +206,7 @@ fn recorded(seen: &Seen) -> TempoReply {
     };
     let path = seen.path();
     match path {
+        "/api/search" if is_own_spans_query(seen) => own_spans_response(seen),
         "/api/search" if is_ownership_query(seen) => {
             TempoReply::new(200, "application/protobuf", ownership_response(seen))
         }

@@ -9,7 +9,7 @@ use crate::proxy::error::ProxyError;
 use crate::tempo::answer::Format;
 use crate::tempo::endpoints::{Endpoint, Version, check_trace_id};
 use crate::tempo::params::Range;
-use crate::tempo::search::{Listed, OwnershipQuery};
+use crate::tempo::search::{Listed, OwnSpansQueries, SideQuery};
 use crate::tempo::tags::TagsVersion;
 use crate::tempo::trace::{ForeignSpans, TraceApi, TraceOwner};
 use crate::tenancy::{Attribute, Values};
@@ -138,8 +138,9 @@ pub(in crate::proxy) struct VerifyTraces {
 pub(in crate::proxy) enum SharedTraces {
     /// Nothing that describes it as a whole.
     Masked,
-    /// What a Tempo with the caller's spans alone would say: the trace is fetched.
-    Fetched {
+    /// What a Tempo with the caller's spans alone would say. It is searched for, and a trace for
+    /// which that is not enough is fetched.
+    Described {
         /// Which spans count.
         owner: Arc<TraceOwner>,
         /// How many traces may still be fetched for this response.
@@ -151,8 +152,8 @@ impl SharedTraces {
     /// The most traces that are fetched for one response, all messages of a stream together.
     const MAX_FETCHED: usize = 100;
 
-    pub(in crate::proxy::enforce) fn fetched(owner: TraceOwner) -> Self {
-        Self::Fetched {
+    pub(in crate::proxy::enforce) fn described(owner: TraceOwner) -> Self {
+        Self::Described {
             owner: Arc::new(owner),
             remaining: AtomicUsize::new(Self::MAX_FETCHED),
         }
@@ -172,8 +173,20 @@ impl VerifyTraces {
         (!upstream.forwards_token()).then(|| (&**upstream.name(), &*self.scope))
     }
 
-    /// The side request for the owners of traces.
-    pub(in crate::proxy) fn request(&self, query: &OwnershipQuery) -> Result<Enforced, ProxyError> {
+    /// The searches that describe traces by the caller's spans alone; `None` if there is nothing to
+    /// search for.
+    pub(in crate::proxy) fn own_spans<'a>(
+        &self,
+        traces: impl Iterator<Item = &'a Listed<'a>>,
+    ) -> Option<OwnSpansQueries> {
+        match &self.shared {
+            SharedTraces::Masked => None,
+            SharedTraces::Described { .. } => OwnSpansQueries::for_page(traces, &self.scope),
+        }
+    }
+
+    /// A side request for traces of a page.
+    pub(in crate::proxy) fn request(&self, query: &SideQuery) -> Result<Enforced, ProxyError> {
         let mut form = Form::default();
         for (name, value) in query
             .parameters()
@@ -187,7 +200,7 @@ impl VerifyTraces {
 
     /// The owner of the spans that count, if one more shared trace may be fetched.
     pub(in crate::proxy) fn permit_fetch(&self) -> Option<Arc<TraceOwner>> {
-        let SharedTraces::Fetched { owner, remaining } = &self.shared else {
+        let SharedTraces::Described { owner, remaining } = &self.shared else {
             return None;
         };
         let less = |remaining: usize| remaining.checked_sub(1);

@@ -160,7 +160,7 @@ impl Confined {
             SearchMetadata::Trust => return Ok(TraceOwnership::Trusted),
             SearchMetadata::Mask => return Ok(TraceOwnership::Unknown),
             SearchMetadata::Verify => SharedTraces::Masked,
-            SearchMetadata::Exact => SharedTraces::fetched(self.owner()?),
+            SearchMetadata::Exact => SharedTraces::described(self.owner()?),
         };
         Ok(TraceOwnership::Verified(Box::new(VerifyTraces {
             target: target.clone(),

@@ -19,6 +19,7 @@
 
 mod ask;
 mod compare;
+mod cost;
 mod exceptions;
 mod generated;
 mod lists;

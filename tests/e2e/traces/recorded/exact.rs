@@ -10,16 +10,22 @@ use super::{Door, assert_no_foreign, found};
 use crate::kit::client::{Answer, Ask, Client};
 use crate::kit::grpc::Call;
 use crate::kit::tempo_messages::{FoundTrace, SearchRequest, SearchResponse, decode};
-use crate::kit::tempo_upstream::{TempoReply, fixture, is_ownership_query, trace_id};
+use crate::kit::tempo_own_spans::is_own_spans_query;
+use crate::kit::tempo_upstream::{
+    TempoReply, fixture, is_ownership_query, is_side_search, trace_id,
+};
 use crate::kit::upstream::Seen;
 
 const NO_ROOT: &str = "<root span not yet received>";
 const PROTOBUF: &str = "application/protobuf";
 const SEARCH: &str = "/tempopb.StreamingQuerier/Search";
 
-async fn exact() -> Door {
-    let setup = "traces:\n  search_metadata: exact\n";
-    Door::with(|config| config.rest = setup.to_owned()).await
+/// In front of a Tempo that does not know the groups of the searches for own spans.
+async fn fetching() -> Door {
+    let door = Door::open().await;
+    door.upstream
+        .rule(|seen| is_own_spans_query(seen).then(|| TempoReply::text(400, "invalid query")));
+    door
 }
 
 /// Of traces 3 and 4, what tenant A's spans say.
@@ -59,7 +65,7 @@ fn is_trace(seen: &Seen) -> bool {
 /// The side requests since the last call.
 fn side_requests(door: &Door) -> Vec<Seen> {
     let mut seen = door.upstream.take();
-    seen.retain(|seen| is_trace(seen) || is_ownership_query(seen));
+    seen.retain(|seen| is_trace(seen) || is_side_search(seen));
     seen
 }
 
@@ -71,8 +77,96 @@ async fn count(door: &Door, result: &str) -> u32 {
 
 /// T9.
 #[tokio::test]
+async fn shared_traces_are_described_by_a_search_for_the_tenants_spans() {
+    let door = Door::open().await;
+    let range = [("q", "{}"), ("start", "10"), ("end", "20")];
+    let page = door.search(&range).await.json();
+    assert_no_foreign("a page", &page.to_string());
+    assert_eq!(described(found(&page, "3")), of_child_spans());
+    assert_eq!(described(found(&page, "4")), of_own_root());
+    assert_eq!(found(&page, "1")["rootTraceName"], "A-root");
+    assert_eq!(found(&page, "1")["serviceStats"]["a-db"]["spanCount"], 2);
+
+    let side = side_requests(&door);
+    let (own, others): (Vec<&Seen>, Vec<&Seen>) =
+        side.iter().partition(|seen| is_own_spans_query(seen));
+    let page_traces = ["1", "3", "4", "7", "8", "8a", "c"];
+    for seen in &own {
+        let query = seen.param("q").concat();
+        assert!(
+            query.starts_with(r#"{ (resource.tenant_id = "A") && (trace:id = "#),
+            "{query}"
+        );
+        assert_eq!(query.matches("trace:id").count(), page_traces.len());
+        assert_eq!(seen.header("accept"), Some(PROTOBUF));
+        assert_eq!(seen.header("authorization"), None);
+        for (name, expected) in [("start", "10"), ("end", "20"), ("limit", "8")] {
+            assert_eq!(seen.param(name), [expected]);
+        }
+    }
+    assert_eq!(own.len(), 2, "{side:#?}");
+    // Of these the recordings have no span that is surely the tenant's.
+    let mut fetched: Vec<&str> = Vec::new();
+    for seen in others.iter().filter(|seen| is_trace(seen)) {
+        fetched.push(seen.path().rsplit('0').next().unwrap_or_default());
+    }
+    fetched.sort_unstable();
+    assert_eq!(fetched, ["7", "8", "8a"]);
+    assert_eq!(others.len(), 4, "{side:#?}");
+    assert_eq!(count(&door, "computed").await, 3);
+    assert_eq!(count(&door, "verified").await, 1);
+}
+
+/// The searches are slow, or their answers are of no use: traces are fetched as far as time allows.
+#[tokio::test]
+async fn page_does_not_wait_long_for_a_search_for_the_tenants_spans() {
+    let door = Door::open().await;
+    door.upstream.rule(|seen| {
+        let mut slow = TempoReply::new(200, PROTOBUF, "");
+        slow.after = Duration::from_mins(1);
+        is_own_spans_query(seen).then_some(slow)
+    });
+    let started = Instant::now();
+    let page = door.search(&[("q", "{}")]).await;
+    assert!(started.elapsed() < Duration::from_secs(30));
+    assert_no_foreign("a page", &page.text());
+    let page = page.json();
+    assert_eq!(found(&page, "1")["rootTraceName"], "A-root");
+    assert_eq!(found(&page, "3")["rootServiceName"], NO_ROOT);
+    assert_eq!(found(&page, "3").get("serviceStats"), None);
+    assert_eq!(count(&door, "timed_out").await, 5);
+}
+
+/// T9: such answers describe no trace.
+#[tokio::test]
+async fn trace_that_a_search_does_not_describe_for_certain_is_fetched() {
+    for reply in [
+        TempoReply::new(200, PROTOBUF, ""),
+        TempoReply::new(200, PROTOBUF, "garbage"),
+        TempoReply::json("{}"),
+        TempoReply::text(500, "B-ROOT"),
+        // Everything is incomplete.
+        TempoReply::new(200, PROTOBUF, vec![0x12, 4, 0x20, 1, 0x28, 2]),
+    ] {
+        let door = Door::open().await;
+        let of_counts = reply.clone();
+        door.upstream.rule(move |seen| {
+            let is_counts = seen.param("q").concat().contains("select(name)");
+            (is_own_spans_query(seen) && is_counts).then(|| of_counts.clone())
+        });
+        let page = door.search(&[("q", "{}")]).await;
+        assert_no_foreign("a page", &page.text());
+        assert_eq!(described(found(&page.json(), "3")), of_child_spans());
+        assert_eq!(described(found(&page.json(), "4")), of_own_root());
+        let side = side_requests(&door);
+        assert_eq!(side.iter().filter(|seen| is_trace(seen)).count(), 5);
+    }
+}
+
+/// T9.
+#[tokio::test]
 async fn shared_traces_are_described_by_the_tenants_spans() {
-    let door = exact().await;
+    let door = fetching().await;
     let range = [("q", "{}"), ("start", "10"), ("end", "20")];
     let page = door.search(&range).await.json();
     assert_no_foreign("a page", &page.to_string());
@@ -119,7 +213,7 @@ async fn shared_traces_are_described_by_the_tenants_spans() {
 /// A search without a range reads recent blocks alone, so its traces are not looked for in all.
 #[tokio::test]
 async fn trace_is_fetched_in_its_own_time_if_the_search_has_no_range() {
-    let door = exact().await;
+    let door = fetching().await;
     door.search(&[("q", "{}")]).await;
     let fetched = side_requests(&door);
     let three = fetched.iter().find(|seen| seen.path().ends_with("03"));
@@ -131,7 +225,7 @@ async fn trace_is_fetched_in_its_own_time_if_the_search_has_no_range() {
 /// The same trace may come in several messages of a stream.
 #[tokio::test]
 async fn trace_that_comes_again_in_a_stream_is_described_alike() {
-    let door = exact().await;
+    let door = fetching().await;
     let recorded = decode::<SearchResponse>(&fixture("search-tenantA-proto.pb"));
     let shared = recorded
         .traces
@@ -216,10 +310,9 @@ fn services(page: &Answer) -> (usize, usize) {
 /// T13.
 #[tokio::test]
 async fn traces_of_a_response_beyond_the_limit_are_masked() {
-    let door = exact().await;
-    door.upstream.rule(|seen| {
-        (seen.path() == "/api/search" && !is_ownership_query(seen)).then(|| page_of(150))
-    });
+    let door = fetching().await;
+    door.upstream
+        .rule(|seen| (seen.path() == "/api/search" && !is_side_search(seen)).then(|| page_of(150)));
     door.upstream.rule(|seen| is_trace(seen).then(trace_3));
     let page = door.search(&[("q", "{}"), ("limit", "150")]).await;
     assert_no_foreign("a page", &page.text());
@@ -232,7 +325,7 @@ async fn traces_of_a_response_beyond_the_limit_are_masked() {
 /// T13.
 #[tokio::test]
 async fn trace_that_cannot_be_fetched_is_masked() {
-    let door = exact().await;
+    let door = fetching().await;
     // A trace like another, behind a field of 17 MiB that is not known.
     let mut huge = vec![0x1a, 0x80, 0x80, 0xc0, 0x08];
     huge.resize(huge.len() + 17 * 1024 * 1024, 0);
@@ -271,7 +364,7 @@ async fn trace_that_cannot_be_fetched_is_masked() {
 /// T13.
 #[tokio::test]
 async fn page_does_not_wait_long_for_slow_traces() {
-    let door = exact().await;
+    let door = fetching().await;
     door.upstream.rule(|seen| {
         let mut slow = trace_3();
         slow.after = Duration::from_mins(1);
@@ -290,7 +383,7 @@ async fn page_does_not_wait_long_for_slow_traces() {
 
 #[tokio::test]
 async fn trace_that_is_described_as_before_is_not_looked_up_again() {
-    let door = exact().await;
+    let door = Door::open().await;
     // Not known are only those that have no span that is surely the tenant's.
     door.upstream.rule(|seen| {
         let mut page: Value = serde_json::from_slice(&fixture("search-tenantA.json")).ok()?;
@@ -301,9 +394,10 @@ async fn trace_that_is_described_as_before_is_not_looked_up_again() {
                 .any(|end| trace_id(end).ends_with(id))
         });
         let page = TempoReply::json(page.to_string());
-        (seen.path() == "/api/search" && !is_ownership_query(seen)).then_some(page)
+        (seen.path() == "/api/search" && !is_side_search(seen)).then_some(page)
     });
     let first = door.search(&[("q", "{}")]).await;
+    // Two searches describe three of the traces, a third one says that the fourth is the tenant's.
     assert_eq!(side_requests(&door).len(), 3);
     for range in ["30", "40"] {
         let again = door
@@ -326,13 +420,13 @@ async fn trace_that_is_described_as_before_is_not_looked_up_again() {
 /// T14: a trace is found to be the tenant's own, and then another tenant adds spans to it.
 #[tokio::test]
 async fn trace_that_becomes_shared_is_looked_up_again() {
-    let door = exact().await;
+    let door = fetching().await;
     let page = door.search(&[("q", "{}")]).await.json();
     assert_eq!(found(&page, "1")["rootTraceName"], "A-root");
     door.upstream.rule(|seen| {
         let page = String::from_utf8(fixture("search-tenantA.json")).ok()?;
         let page = page.replace("\"A-root\"", "\"B-ROOT\"");
-        (seen.path() == "/api/search" && !is_ownership_query(seen)).then(|| TempoReply::json(page))
+        (seen.path() == "/api/search" && !is_side_search(seen)).then(|| TempoReply::json(page))
     });
     // Whatever the second search says of the others.
     door.upstream
@@ -352,7 +446,7 @@ async fn trace_that_becomes_shared_is_looked_up_again() {
 /// Where shared traces are masked, it is known which ones are.
 #[tokio::test]
 async fn shared_trace_that_is_described_as_before_is_not_verified_again() {
-    let door = Door::open().await;
+    let door = Door::verifying().await;
     let first = door.search(&[("q", "{}")]).await;
     assert_eq!(side_requests(&door).len(), 1);
     let again = door.search(&[("q", "{}")]).await;
@@ -362,7 +456,7 @@ async fn shared_trace_that_is_described_as_before_is_not_verified_again() {
     door.upstream.rule(|seen| {
         let page = String::from_utf8(fixture("search-tenantA.json")).ok()?;
         let page = page.replace("\"A-root\"", "\"B-ROOT\"");
-        (seen.path() == "/api/search" && !is_ownership_query(seen)).then(|| TempoReply::json(page))
+        (seen.path() == "/api/search" && !is_side_search(seen)).then(|| TempoReply::json(page))
     });
     door.search(&[("q", "{}")]).await;
     let side = side_requests(&door);
@@ -373,7 +467,7 @@ async fn shared_trace_that_is_described_as_before_is_not_verified_again() {
 /// What the second search has not found is not known: it may be in a block that was not read.
 #[tokio::test]
 async fn trace_that_an_ownership_query_does_not_find_is_looked_up_again() {
-    let door = Door::open().await;
+    let door = Door::verifying().await;
     let empty = || TempoReply::new(200, PROTOBUF, "");
     door.upstream
         .rule(move |seen| is_ownership_query(seen).then(empty));
@@ -386,7 +480,7 @@ async fn trace_that_an_ownership_query_does_not_find_is_looked_up_again() {
 
 #[tokio::test]
 async fn simultaneous_pages_fetch_a_trace_once() {
-    let door = exact().await;
+    let door = fetching().await;
     door.upstream.rule(|seen| {
         let mut slow = trace_3();
         slow.after = Duration::from_millis(300);

@@ -33,6 +33,12 @@ impl Door {
         Self::with(|_| {}).await
     }
 
+    /// With a search that says which traces have the tenant's spans alone, and no other.
+    pub async fn verifying() -> Self {
+        let setup = "traces:\n  search_metadata: verify\n";
+        Self::with(|config| setup.clone_into(&mut config.rest)).await
+    }
+
     /// With a changed config.
     pub async fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let upstream = TempoUpstream::start().await;
@@ -72,7 +78,7 @@ impl Door {
         call(&self.proxy.url, one, Some(&self.token)).await
     }
 
-    /// The request that was forwarded first; the ownership query for a page follows it.
+    /// The request that was forwarded first; side requests for a page follow it.
     pub fn took_first(&self) -> Seen {
         let mut seen = self.upstream.take();
         assert!(!seen.is_empty(), "nothing was forwarded");

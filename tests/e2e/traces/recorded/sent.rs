@@ -66,7 +66,7 @@ async fn search_is_forwarded_confined_with_its_own_parameters_only() {
 
 #[tokio::test]
 async fn ownership_query_covers_the_pages_traces_and_range() {
-    let door = Door::open().await;
+    let door = Door::verifying().await;
     door.search(&[("q", "{}"), ("start", "10"), ("end", "20")])
         .await;
     let seen = door.upstream.take();

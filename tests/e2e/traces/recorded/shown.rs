@@ -217,7 +217,7 @@ async fn a_mixed_trace_is_not_there_where_foreign_spans_deny_it() {
 /// T9: in both forms.
 #[tokio::test]
 async fn page_shows_metadata_only_of_the_tenants_whole_traces() {
-    let door = Door::open().await;
+    let door = Door::verifying().await;
     let page = door.search(&[("q", "{}")]).await;
     let page = page.json();
     for end in ["3", "4", "7", "8", "8a"] {
@@ -262,7 +262,7 @@ async fn page_shows_metadata_only_of_the_tenants_whole_traces() {
 
 #[tokio::test]
 async fn where_it_cannot_be_found_out_no_trace_is_wholly_the_tenants() {
-    let door = Door::open().await;
+    let door = Door::verifying().await;
     for reply in [
         TempoReply::text(500, "SECRET"),
         TempoReply::new(200, PROTOBUF, "garbage"),
@@ -643,6 +643,7 @@ async fn one_answer_takes_one_request_unless_it_is_a_page() {
 #[tokio::test]
 async fn slow_ownership_query_counts_as_failed() {
     let door = Door::with(|setup| {
+        "traces:\n  search_metadata: verify\n".clone_into(&mut setup.rest);
         setup.tempo.as_mut().expect("a Tempo").options =
             vec!["timeouts:".to_owned(), "  response_head: 300ms".to_owned()];
     })

@@ -184,7 +184,8 @@ fn split_unquoted(text: &str, wanted: char) -> Option<(&str, &str)> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     for (at, c) in text.char_indices() {
         if c == wanted && !is_quoted {
-            return Some((&text[..at], &text[at + c.len_utf8()..]));
+            let (before, after) = text.split_at(at);
+            return Some((before, after.strip_prefix(wanted)?));
         }
         is_quoted ^= c == '"' && !is_escaped;
         is_escaped = c == '\\' && !is_escaped;

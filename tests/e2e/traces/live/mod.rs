@@ -27,6 +27,7 @@ mod modes;
 mod questions;
 mod selectors;
 mod syntax;
+mod unions;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -158,6 +158,8 @@ reasons! {
     TagIntrinsic "trace_intrinsic" "The tag is a property of whole traces."
         ("set traces.search_metadata: trust, but only where no trace is ever shared by several \
           tenants"),
+    TagsOfUnion "tags_of_union"
+        "Tags cannot be listed for a caller whose traces are selected by alternatives or by typed values.",
     TraceDiff "trace_diff" "One of the two traces does not exist, or has spans that are not the caller's.",
     ForeignAlert "foreign_alert"
         "The posted silence or alert is, or may be, about tenants that are not the caller's.",

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::settings::{Selector, Selectors};
 use crate::config::{self, Loaded, OsAccess};
-use crate::tenancy::{Tenant, TenantSet, Values};
+use crate::tenancy::{self, Resources, ScopeRefusal, Tenant, TenantScope, TenantSet, Values};
 use crate::value_pattern::ValuePattern;
 
 /// The selectors of tenants: name, operator and value.
@@ -36,19 +36,52 @@ pub(crate) fn selected(op: &str, value: &str, others: &[&str]) -> Values {
     Values::of(&tenants.unwrap(), &selectors(&[("selected", op, value)])).unwrap()
 }
 
+/// The resources of these tenants, one of which, `t`, has this selector.
+pub(crate) fn resources(selector: &str, tenants: &[&str]) -> Arc<Resources> {
+    let scope = scope_of(
+        "traces, api: tempo",
+        "traces: {attribute: resource.tenant_id}",
+        selector,
+        tenants,
+    );
+    let TenantScope::Tenants(scope) = scope.unwrap() else {
+        panic!("all tenants");
+    };
+    Arc::clone(scope.traces().unwrap())
+}
+
+/// The scope of these tenants, one of which, `t`, has this selector.
+pub(crate) fn scope_of(
+    upstream: &str,
+    names: &str,
+    selector: &str,
+    tenants: &[&str],
+) -> Result<TenantScope, ScopeRefusal> {
+    let tenancy = format!("{{claim: tenant_id, {names}, selectors: {{t: {{{selector}}}}}}}");
+    let settings = loaded_with(upstream, &tenancy, "").settings;
+    let claims = serde_json::json!({ "tenant_id": tenants });
+    let issuer = "https://sso.example.com";
+    tenancy::resolve(&settings.tenancy, issuer, claims.as_object().unwrap())
+}
+
 /// A config of one metrics upstream, with `rest` as further top-level YAML.
 pub(crate) fn loaded(rest: &str) -> Loaded {
+    let tenancy = "{claim: tenant_id, metrics: {label: tenant_id}}";
+    loaded_with("metrics, api: prometheus", tenancy, rest)
+}
+
+fn loaded_with(upstream: &str, tenancy: &str, rest: &str) -> Loaded {
     let config = format!(
         "
 listeners: [{{address: 127.0.0.1:1}}]
-upstreams: [{{name: metrics, api: prometheus, url: http://127.0.0.1:1}}]
+upstreams: [{{name: {upstream}, url: http://127.0.0.1:1}}]
 tokens:
   issuers:
     - issuer: https://sso.example.com
       audiences: [grafana]
       algorithms: [HS256]
       hmac_secret: 0123456789abcdef0123456789abcdef
-tenancy: {{claim: tenant_id, metrics: {{label: tenant_id}}}}
+tenancy: {tenancy}
 {rest}"
     );
     let dir = tempfile::TempDir::new().unwrap();

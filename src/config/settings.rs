@@ -18,8 +18,9 @@ pub use super::sections::passthrough::{Passthrough, PathPattern};
 pub use super::sections::promql::PromQl;
 pub use super::sections::reload::Reload;
 pub use super::sections::tenancy::{
-    ClaimGrant, ClaimPath, FurtherDimension, Grant, Pattern, Selector, Selectors, Tenancy,
-    TenantRule, When,
+    AttributeSelector, AttributeUnion, ClaimGrant, ClaimPath, Conditions, Conjunction,
+    FurtherDimension, Grant, Pattern, Selector, Selectors, Tenancy, TenantRule, TenantSelector,
+    ValueUnion, When,
 };
 pub use super::sections::tenant_limits::{Rate, TenantLimit, TenantLimits};
 pub use super::sections::timeouts::Timeouts;

@@ -9,6 +9,7 @@
 //! `modules/frontend` and `pkg/traceql` of Tempo 2.4 to 3.1.
 
 pub mod answer;
+mod any_value;
 pub mod endpoints;
 pub mod errors;
 pub mod metrics_answer;

@@ -5,6 +5,7 @@ mod guard;
 mod matchers;
 mod reasons;
 mod refusal;
+mod resources;
 mod rules;
 mod scope;
 mod tenant_set;
@@ -14,7 +15,8 @@ pub use guard::{GuardRefusal, QueryGuard, Unreadable, Window};
 pub use matchers::{LabelMatcher, MatchOp, Matchers};
 pub use reasons::{Reason, reasons};
 pub use refusal::ScopeRefusal;
-pub use scope::{Attribute, TenantScope, Tenants, resolve};
+pub use resources::{Attribute, AttributeValue, AttributeValues, Resources};
+pub use scope::{NoMatchers, TenantScope, Tenants, resolve};
 pub use tenant_set::TenantSet;
 pub use values::Values;
 

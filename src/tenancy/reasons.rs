@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 use super::claim_values::{ClaimValues, Path};
 use super::rules::{self, Granted};
-use crate::config::settings::{ClaimGrant, Grant, Selectors, Tenancy, TenantRule, When};
+use crate::config::settings::{
+    AttributeSelector, ClaimGrant, Conjunction, Grant, Selector, Selectors, Tenancy, TenantRule,
+    TenantSelector, When,
+};
 
 /// What the rules of one dimension derive from a caller's claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +33,10 @@ pub struct Reason {
     pub read_as: Option<String>,
     /// The tenants; `None` for all.
     pub tenants: Option<Vec<String>>,
-    /// The selectors of those that have one: tenant, operator and value.
+    /// The selectors of those that have one on the dimension's own label: tenant, operator and value.
     pub selectors: Vec<(String, &'static str, String)>,
+    /// Those that have conditions on several labels or attributes: tenant and conditions.
+    pub conditions: Vec<(String, String)>,
 }
 
 impl Reason {
@@ -41,16 +46,50 @@ impl Reason {
     }
 
     fn with_selectors(self, all: &Selectors) -> Self {
-        let tenants = self.tenants.iter().flatten();
-        let selectors = tenants.filter_map(|tenant| {
-            let (op, value) = all.of(tenant)?.written();
-            Some((tenant.clone(), op, value.to_owned()))
-        });
+        let (mut selectors, mut conditions) = (Vec::new(), Vec::new());
+        for tenant in self.tenants.iter().flatten() {
+            match all.of(tenant) {
+                None => {}
+                Some(TenantSelector::Values(selector)) => {
+                    let (op, value) = selector.written();
+                    selectors.push((tenant.clone(), op, value.to_owned()));
+                }
+                Some(TenantSelector::Conditions(all)) => {
+                    let metrics = all.metrics.iter().map(of_metrics);
+                    let traces = all.traces.iter().map(|any| of_traces(any));
+                    for text in metrics.chain(traces) {
+                        conditions.push((tenant.clone(), text));
+                    }
+                }
+            }
+        }
         Self {
-            selectors: selectors.collect(),
+            selectors,
+            conditions,
             ..self
         }
     }
+}
+
+/// Conditions on labels, as PromQL writes them.
+fn of_metrics(all: &Conjunction<Selector>) -> String {
+    let all = all.iter().map(|(label, selector)| {
+        let (op, value) = selector.written();
+        format!("{label}{op}{value:?}")
+    });
+    format!("{{{}}}", all.collect::<Vec<_>>().join(","))
+}
+
+/// Alternatives of conditions on attributes, as `TraceQL` writes them.
+fn of_traces(any: &[Conjunction<AttributeSelector>]) -> String {
+    let all = any.iter().map(|all| {
+        let all = all.iter().map(|(name, selector)| {
+            let (op, value) = selector.written();
+            format!("resource.{name} {op} {value}")
+        });
+        all.collect::<Vec<_>>().join(" && ")
+    });
+    format!("{{ {} }}", all.collect::<Vec<_>>().join(" || "))
 }
 
 /// One reason for each dimension, in the order of the config, and one for the clusters if there are
@@ -112,6 +151,7 @@ fn of_rules(
         read_as,
         tenants,
         selectors: Vec::new(),
+        conditions: Vec::new(),
     }
 }
 

@@ -83,6 +83,19 @@ pub enum ScopeRefusal {
          this tenant alone, or write the selector with `=~`"
     )]
     NegativeAmongSeveral,
+    /// PromQL has no "or" between the conditions of a selector.
+    #[error(
+        "the metrics of the caller's several tenants cannot be selected by one PromQL selector: \
+         give the caller fewer tenants, or write their selectors (below `tenancy`) so that they are \
+         the same but for the values of one label"
+    )]
+    NotOneConjunction,
+    #[error(
+        "the traces of the caller's several tenants are selected by {found} alternatives, and at \
+         most {max} are permitted: give the caller fewer tenants, or write their selectors (below \
+         `tenancy`) with fewer alternatives"
+    )]
+    TooManyAlternatives { found: usize, max: usize },
     /// A rule's `tenants` are empty, invalid or too many. A checked config has no such rule.
     #[error(
         "the `tenants` of the rule that applies to this token are not usable: correct the rule"
@@ -108,6 +121,8 @@ impl ScopeRefusal {
             Self::NoTenant { .. } => "invalid_tenant",
             Self::TooMany { .. } => "too_many_tenants",
             Self::NegativeAmongSeveral => "negative_selector",
+            Self::NotOneConjunction => "not_one_conjunction",
+            Self::TooManyAlternatives { .. } => "too_many_alternatives",
             Self::FixedTenants | Self::AllTenantsInFurtherDimension => "config",
         }
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{ScopeRefusal, Tenant, TenantSet};
-use crate::config::settings::{Selector, Selectors};
+use crate::config::settings::{Selector, Selectors, TenantSelector, ValueUnion};
 use crate::value_pattern::ValuePattern;
 
 /// The values of a label or attribute that belong to a caller. Never the empty value, which a
@@ -42,42 +42,60 @@ impl Values {
     ///
     /// # Errors
     /// If one of several tenants has a negative selector: neither PromQL nor `TraceQL` could say in
-    /// one matcher "all but these, or those".
+    /// one matcher "all but these, or those". Also if one has conditions on several labels.
     pub fn of(tenants: &TenantSet, selectors: &Selectors) -> Result<Self, ScopeRefusal> {
         if selectors.is_empty() {
             return Ok(tenants.clone().into());
         }
-        let is_alone = tenants.iter().count() == 1;
-        let mut listed = Vec::new();
-        let mut patterns: Vec<Arc<ValuePattern>> = Vec::new();
-        for tenant in tenants.iter() {
-            let excluded = match selectors.of(tenant.as_str()) {
-                None => {
-                    listed.push(tenant.clone());
-                    continue;
-                }
-                Some(Selector::Matches(pattern)) => {
-                    if !patterns.contains(pattern) {
-                        patterns.push(Arc::clone(pattern));
-                    }
-                    continue;
-                }
-                Some(Selector::Not(value)) => Excluded::Value(value.clone()),
-                Some(Selector::MatchesNot(pattern)) => Excluded::Matched(Arc::clone(pattern)),
-            };
-            if is_alone {
-                return Ok(Self(Kind::AllBut(excluded)));
+        let parts = tenants
+            .iter()
+            .map(|tenant| match selectors.of(tenant.as_str()) {
+                None => Ok(Cow::Owned(Selector::Is(tenant.clone()))),
+                Some(TenantSelector::Values(selector)) => Ok(Cow::Borrowed(selector)),
+                Some(TenantSelector::Conditions(_)) => Err(ScopeRefusal::NotOneConjunction),
+            });
+        Self::united(parts)
+    }
+
+    /// The values of several selectors together. At least one.
+    fn united<'s>(
+        selectors: impl Iterator<Item = Result<Cow<'s, Selector>, ScopeRefusal>>,
+    ) -> Result<Self, ScopeRefusal> {
+        let (mut listed, mut patterns, mut excluded) = (Vec::new(), Vec::new(), Vec::new());
+        for selector in selectors {
+            match selector?.into_owned() {
+                Selector::Is(value) => listed.push(value),
+                Selector::Matches(pattern) if patterns.contains(&pattern) => {}
+                Selector::Matches(pattern) => patterns.push(pattern),
+                Selector::Not(value) => excluded.push(Excluded::Value(value)),
+                Selector::MatchesNot(pattern) => excluded.push(Excluded::Matched(pattern)),
             }
-            return Err(ScopeRefusal::NegativeAmongSeveral);
         }
-        Ok(if patterns.is_empty() {
-            tenants.clone().into()
-        } else {
-            Self(Kind::Matched {
-                listed: listed.into(),
-                patterns: patterns.into(),
-            })
-        })
+        match (excluded.pop(), patterns.is_empty()) {
+            (None, true) => {
+                let listed = TenantSet::new(listed).ok_or(ScopeRefusal::FixedTenants)?;
+                Ok(listed.into())
+            }
+            (None, false) => {
+                listed.sort_unstable();
+                Ok(Self(Kind::Matched {
+                    listed: listed.into(),
+                    patterns: patterns.into(),
+                }))
+            }
+            (Some(one), true) if listed.is_empty() && excluded.is_empty() => {
+                Ok(Self(Kind::AllBut(one)))
+            }
+            _ => Err(ScopeRefusal::NegativeAmongSeveral),
+        }
+    }
+
+    /// The values that one of these selectors selects.
+    ///
+    /// # Errors
+    /// If a negative one is not alone. A [`ValueUnion`] has no such.
+    pub fn of_union(union: &ValueUnion) -> Result<Self, ScopeRefusal> {
+        Self::united(union.iter().map(|selector| Ok(Cow::Borrowed(selector))))
     }
 
     /// Whether this value is the caller's.

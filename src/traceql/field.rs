@@ -7,6 +7,7 @@
 
 use super::parser::{Parser, fault};
 use super::refusal::{Fault, Problem};
+use super::root::{self, RootCondition};
 use super::token::{Lexeme, Op, Token, Type};
 
 /// A field expression that has been parsed.
@@ -17,7 +18,34 @@ pub(super) struct Expression {
     pub(super) uses_span: bool,
     is_literal: bool,
     may_be_nil: bool,
+    /// Its value, if it is the same for every span.
+    pub(super) constant: Option<bool>,
+    pub(super) root: OfRoot,
     pub(super) at: Lexeme,
+    /// Where it ends, in bytes.
+    end: usize,
+}
+
+/// What an expression says of the root of a trace.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum OfRoot {
+    Nothing,
+    /// It is a bare intrinsic of the root.
+    Value(Lexeme),
+    /// It says nothing else.
+    Condition(RootCondition),
+    /// It has conditions, which have been noted, and others.
+    Part(Lexeme),
+}
+
+impl OfRoot {
+    fn intrinsic(self) -> Option<Lexeme> {
+        match self {
+            Self::Nothing => None,
+            Self::Value(at) | Self::Part(at) => Some(at),
+            Self::Condition(condition) => Some(condition.intrinsic),
+        }
+    }
 }
 
 /// Operators and parentheses that wait for their right-hand side.
@@ -45,28 +73,31 @@ impl Parser<'_> {
             loop {
                 match self.next.token {
                     Token::Op(op) if is_field_operator(op) => {
-                        value = reduce(&mut stack, value, Some(op))?;
+                        value = self.reduce(&mut stack, value, Some(op))?;
                         self.take()?;
                         if matches!(op, Op::Equal | Op::NotEqual) && self.next.token == Token::Nil {
-                            self.take()?;
-                            value = compared_with_nil(op, value)?;
+                            let nil = self.take()?;
+                            value = Expression {
+                                end: nil.end,
+                                ..compared_with_nil(op, value)?
+                            };
                             continue;
                         }
                         stack.push(Pending::Binary(op, value));
                         break;
                     }
                     Token::CloseParens => {
-                        value = reduce(&mut stack, value, None)?;
+                        value = self.reduce(&mut stack, value, None)?;
                         match stack.pop() {
                             Some(Pending::Parens(open)) => {
-                                self.take()?;
                                 value.at = open;
+                                value.end = self.take()?.end;
                             }
                             _ => return Ok(value),
                         }
                     }
                     _ => {
-                        value = reduce(&mut stack, value, None)?;
+                        value = self.reduce(&mut stack, value, None)?;
                         return match stack.pop() {
                             None => Ok(value),
                             Some(_) => Err(self.unexpected("an operator or )")),
@@ -106,7 +137,11 @@ impl Parser<'_> {
             }
             Token::Literal(ty) => {
                 self.take()?;
-                Ok(Some(literal(ty, at)))
+                let mut value = literal(ty, at);
+                if ty == Type::Bool {
+                    value.constant = Some(self.text_of(at) == "true");
+                }
+                Ok(Some(value))
             }
             Token::Identifier if matches!(self.text_of(at), "minInt" | "maxInt") => {
                 self.take()?;
@@ -115,12 +150,16 @@ impl Parser<'_> {
             Token::Attribute(_) | Token::Colon(_) | Token::Word(_) => {
                 let field = self.field()?;
                 let (ty, may_be_nil) = (field.ty, field.may_be_nil);
+                let end = self.taken_to;
                 Ok(Some(Expression {
-                    ty,
-                    uses_span: true,
-                    is_literal: false,
                     may_be_nil,
-                    at,
+                    root: if field.of_root {
+                        OfRoot::Value(Lexeme { end, ..at })
+                    } else {
+                        OfRoot::Nothing
+                    },
+                    end,
+                    ..compound(ty, true, at, at)
                 }))
             }
             Token::Identifier => Err(fault(
@@ -132,35 +171,103 @@ impl Parser<'_> {
     }
 }
 
-/// Applies the pending operators that bind tighter than `next`, or all up to the last open
-/// parenthesis if there is no `next`.
-fn reduce(
-    stack: &mut Vec<Pending>,
-    mut value: Expression,
-    next: Option<Op>,
-) -> Result<Expression, Fault> {
-    let binds = |op: Op| next.is_none_or(|next| op.binds_before(next));
-    while let Some(top) = stack.pop() {
-        match top {
-            Pending::Binary(op, left) if binds(op) => {
-                value = binary(op, left, value)?;
+impl Parser<'_> {
+    /// Applies the pending operators that bind tighter than `next`, or all up to the last open
+    /// parenthesis if there is no `next`.
+    fn reduce(
+        &mut self,
+        stack: &mut Vec<Pending>,
+        mut value: Expression,
+        next: Option<Op>,
+    ) -> Result<Expression, Fault> {
+        let binds = |op: Op| next.is_none_or(|next| op.binds_before(next));
+        while let Some(top) = stack.pop() {
+            match top {
+                Pending::Binary(op, left) if binds(op) => {
+                    let joined = binary(op, left, value)?;
+                    let root = self.root_of(op, left, value)?;
+                    value = Expression { root, ..joined };
+                }
+                Pending::Unary(op, at) if binds(op) => {
+                    value = unary(op, at, value)?;
+                }
+                Pending::NilLeft(op, at) if binds(op) => {
+                    value = Expression {
+                        at,
+                        ..compared_with_nil(op, value)?
+                    };
+                }
+                waits => {
+                    stack.push(waits);
+                    break;
+                }
             }
-            Pending::Unary(op, at) if binds(op) => {
-                value = unary(op, at, value)?;
+        }
+        Ok(value)
+    }
+
+    /// What `left op right` says of the root of a trace. Only a comparison of an intrinsic with a
+    /// string can be answered, and only behind `&&` and `||`.
+    fn root_of(&mut self, op: Op, left: Expression, right: Expression) -> Result<OfRoot, Fault> {
+        let (start, end) = (left.at.start, right.end);
+        let is_string = |value: Expression| value.is_literal && value.ty == Type::Text;
+        match (left.root, right.root) {
+            (OfRoot::Nothing, OfRoot::Nothing) => Ok(OfRoot::Nothing),
+            (OfRoot::Value(intrinsic), OfRoot::Nothing) if is_string(right) => {
+                let holds = root::holds_for_empty(op, self.text_of(right.at), false);
+                let holds_without_root =
+                    holds.ok_or_else(|| fault(right.at, Problem::RootPattern))?;
+                Ok(OfRoot::Condition(RootCondition {
+                    start,
+                    end,
+                    holds_without_root,
+                    intrinsic,
+                }))
             }
-            Pending::NilLeft(op, at) if binds(op) => {
-                value = Expression {
-                    at,
-                    ..compared_with_nil(op, value)?
+            (OfRoot::Nothing, OfRoot::Value(intrinsic)) if is_string(left) => {
+                let holds = root::holds_for_empty(op, self.text_of(left.at), true);
+                let holds_without_root =
+                    holds.ok_or_else(|| fault(left.at, Problem::RootPattern))?;
+                Ok(OfRoot::Condition(RootCondition {
+                    start,
+                    end,
+                    holds_without_root,
+                    intrinsic,
+                }))
+            }
+            (OfRoot::Condition(a), OfRoot::Condition(b)) if matches!(op, Op::And | Op::Or) => {
+                let (a_holds, b_holds) = (a.holds_without_root, b.holds_without_root);
+                let holds_without_root = match op {
+                    Op::And => a_holds && b_holds,
+                    _ => a_holds || b_holds,
                 };
+                Ok(OfRoot::Condition(RootCondition {
+                    start,
+                    end,
+                    holds_without_root,
+                    ..a
+                }))
             }
-            waits => {
-                stack.push(waits);
-                break;
+            (a, b) => {
+                let first = a.intrinsic().or(b.intrinsic()).unwrap_or(left.at);
+                let is_value = |of: OfRoot| matches!(of, OfRoot::Value(_));
+                if !matches!(op, Op::And | Op::Or) || is_value(a) || is_value(b) {
+                    return Err(fault(first, Problem::RootOperator));
+                }
+                for of in [a, b] {
+                    self.note_root_condition(of);
+                }
+                Ok(OfRoot::Part(first))
             }
         }
     }
-    Ok(value)
+
+    /// Notes that the filter has this condition, and maybe others.
+    pub(super) fn note_root_condition(&mut self, of: OfRoot) {
+        if let OfRoot::Condition(condition) = of {
+            self.roots.conditions.push(condition);
+        }
+    }
 }
 
 fn is_field_operator(op: Op) -> bool {
@@ -169,21 +276,22 @@ fn is_field_operator(op: Op) -> bool {
 
 fn literal(ty: Type, at: Lexeme) -> Expression {
     Expression {
-        ty,
-        uses_span: false,
         is_literal: true,
-        may_be_nil: true,
-        at,
+        ..compound(ty, false, at, at)
     }
 }
 
-fn compound(ty: Type, uses_span: bool, at: Lexeme) -> Expression {
+/// An expression from the start of `from` to the end of `to`.
+fn compound(ty: Type, uses_span: bool, from: Lexeme, to: Lexeme) -> Expression {
     Expression {
         ty,
         uses_span,
         is_literal: false,
         may_be_nil: true,
-        at,
+        constant: None,
+        root: OfRoot::Nothing,
+        at: from,
+        end: to.end,
     }
 }
 
@@ -191,7 +299,13 @@ fn compared_with_nil(op: Op, value: Expression) -> Result<Expression, Fault> {
     if op == Op::Equal && !value.may_be_nil {
         return Err(fault(value.at, NOT_NIL));
     }
-    Ok(compound(Type::Bool, value.uses_span, value.at))
+    if let Some(at) = value.root.intrinsic() {
+        return Err(fault(at, Problem::RootOperator));
+    }
+    Ok(Expression {
+        end: value.end,
+        ..compound(Type::Bool, value.uses_span, value.at, value.at)
+    })
 }
 
 fn unary(op: Op, at: Lexeme, value: Expression) -> Result<Expression, Fault> {
@@ -206,7 +320,13 @@ fn unary(op: Op, at: Lexeme, value: Expression) -> Result<Expression, Fault> {
             Problem::Invalid("illegal operation for the given type"),
         ));
     }
-    Ok(compound(value.ty, value.uses_span, at))
+    if let Some(at) = value.root.intrinsic() {
+        return Err(fault(at, Problem::RootOperator));
+    }
+    Ok(Expression {
+        end: value.end,
+        ..compound(value.ty, value.uses_span, at, at)
+    })
 }
 
 fn binary(op: Op, left: Expression, right: Expression) -> Result<Expression, Fault> {
@@ -231,5 +351,15 @@ fn binary(op: Op, left: Expression, right: Expression) -> Result<Expression, Fau
         Type::Attribute => right.ty,
         ty => ty,
     };
-    Ok(compound(ty, left.uses_span || right.uses_span, left.at))
+    let uses_span = left.uses_span || right.uses_span;
+    Ok(Expression {
+        constant: match (op, left.constant, right.constant) {
+            (Op::And, Some(false), _) | (Op::And, _, Some(false)) => Some(false),
+            (Op::Or, Some(true), _) | (Op::Or, _, Some(true)) => Some(true),
+            (Op::And, Some(true), other) | (Op::Or, Some(false), other) => other,
+            _ => None,
+        },
+        end: right.end,
+        ..compound(ty, uses_span, left.at, left.at)
+    })
 }

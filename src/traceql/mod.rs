@@ -11,6 +11,8 @@
 //! | `token`, `lexer`, `number` | text to tokens |
 //! | `parser`, `pipeline`, `stage`, `field`, `scalar` | tokens to an outline: where leaf pipelines start |
 //! | `predicate` | tenants to the stage |
+//! | `root` | what a query says of the roots of traces |
+//! | `own_roots` | the same, as conditions on the caller's own root spans |
 //! | `confine` | splice and check |
 //! | `tags` | the narrower `q` of tag names and values |
 //! | `search` | the older search parameters, in `TraceQL` |
@@ -22,10 +24,12 @@ mod confine;
 mod field;
 mod lexer;
 mod number;
+mod own_roots;
 mod parser;
 mod pipeline;
 mod predicate;
 mod refusal;
+mod root;
 mod scalar;
 mod search;
 mod size;
@@ -43,6 +47,7 @@ mod corpus_tests;
 mod grammar_tests;
 
 pub use confine::{ConfinedMetrics, confine_metrics, confine_search, is_metrics, leaf_pipelines};
+pub use own_roots::{AddedFields, added_fields};
 pub use predicate::{TenantPredicate, UnwritableTenant};
 pub use refusal::{Position, Refusal, RefusalKind};
 pub use search::{TagBasedSearch, go_duration};
@@ -53,8 +58,8 @@ pub use tags::{root_filter, tag_filter};
 /// `span:childCount`. They describe the whole trace, including other tenants' spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceIntrinsics {
-    /// Refuse queries that use them, except in the `select()` of a search. A search has no place for
-    /// what is selected of them: the results leave them out (`asTraceSearchMetadata` in
+    /// In a filter, a root's name and service are those of the caller's own root span. Refuse other
+    /// queries that use them, except in the `select()` of a search. A search has no place for what is selected of them: the results leave them out (`asTraceSearchMetadata` in
     /// `pkg/traceql/engine.go`), as they have fields of their own for it. Exemplars of metrics do have
     /// one, and so has `span:childCount` in both.
     Refuse,

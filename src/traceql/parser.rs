@@ -4,6 +4,7 @@
 use super::TraceIntrinsics;
 use super::lexer::{Lexer, unquoted_name};
 use super::refusal::{Fault, Problem, Refusal};
+use super::root::{RootField, Roots};
 use super::token::{Lexeme, Scope, Token, Type, Word};
 
 /// What confining needs to know about a query.
@@ -11,9 +12,12 @@ use super::token::{Lexeme, Scope, Token, Type, Word};
 pub(super) struct Outline {
     /// Where each leaf pipeline starts, in bytes, in order.
     pub(super) leaves: Vec<usize>,
+    /// Where each ends.
+    pub(super) leaf_ends: Vec<usize>,
     /// Whether it ends in a metrics stage.
     pub(super) is_metrics: bool,
     pub(super) compares: bool,
+    pub(super) roots: Roots,
 }
 
 /// Parses a whole query. Refuses what Tempo's parser or validation would refuse, and what must not
@@ -34,10 +38,22 @@ pub(super) struct Parser<'a> {
     pub(super) compare: Option<Lexeme>,
     /// Whether metrics are filtered, ranked or used in arithmetic.
     pub(super) has_second_stage: bool,
-    /// Whether the next token is in a `select()`.
-    pub(super) in_select: bool,
+    pub(super) within: Within,
+    /// The end of the last token taken.
+    pub(super) taken_to: usize,
+    pub(super) roots: Roots,
     /// The first intrinsic of whole traces in a `select()`.
     pub(super) selected: Option<Lexeme>,
+}
+
+/// Where the next token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Within {
+    /// A filter that is a stage.
+    Filter,
+    /// A `select()`.
+    Select,
+    Other,
 }
 
 /// An attribute or an intrinsic.
@@ -47,6 +63,9 @@ pub(super) struct Field {
     /// False for intrinsics and `resource.service.name`: every span has them, and Tempo refuses to
     /// compare them with `nil`.
     pub(super) may_be_nil: bool,
+    /// It is the name or service of the trace's root, and has been added to
+    /// [`Parser::roots`].
+    pub(super) of_root: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -68,14 +87,18 @@ impl<'a> Parser<'a> {
             policy,
             compare: None,
             has_second_stage: false,
-            in_select: false,
+            within: Within::Other,
+            taken_to: 0,
+            roots: Roots::default(),
             selected: None,
         })
     }
 
     pub(super) fn take(&mut self) -> Result<Lexeme, Fault> {
         let next = self.lexer.next()?;
-        Ok(std::mem::replace(&mut self.next, next))
+        let taken = std::mem::replace(&mut self.next, next);
+        self.taken_to = taken.end;
+        Ok(taken)
     }
 
     /// Takes the next token, which must be this one.
@@ -119,6 +142,7 @@ impl<'a> Parser<'a> {
         Ok(Field {
             ty: Type::Attribute,
             may_be_nil: !is_service_name,
+            of_root: false,
         })
     }
 
@@ -127,15 +151,19 @@ impl<'a> Parser<'a> {
         let Token::Word(word) = self.next.token else {
             return Err(self.unexpected("an intrinsic of this scope"));
         };
+        let whole = Lexeme {
+            end: self.next.end,
+            ..colon
+        };
+        let mut of_root = false;
         let ty = match (scope, word) {
-            (Scope::Trace, Word::Duration | Word::RootName | Word::RootService) => {
-                let end = self.next.end;
-                self.describes_whole_trace(Lexeme { end, ..colon })?;
-                if word == Word::Duration {
-                    Type::Duration
-                } else {
-                    Type::Text
-                }
+            (Scope::Trace, Word::Duration) => {
+                self.describes_whole_trace(whole)?;
+                Type::Duration
+            }
+            (Scope::Trace, Word::RootName | Word::RootService) => {
+                of_root = self.describes_root(whole, word)?;
+                Type::Text
             }
             (Scope::Trace, Word::Id)
             | (Scope::Span, Word::Name | Word::StatusMessage | Word::Id | Word::ParentId)
@@ -146,18 +174,19 @@ impl<'a> Parser<'a> {
             (Scope::Span, Word::Status) => Type::Status,
             // It counts the children of every tenant.
             (Scope::Span, Word::ChildCount) => {
-                let end = self.next.end;
-                self.counts_whole_trace(Lexeme { end, ..colon })?;
+                self.counts_whole_trace(whole)?;
                 Type::Int
             }
             // Tempo gives these two no type.
             (Scope::Instrumentation, Word::Name | Word::Version) => Type::Attribute,
             _ => return Err(self.unexpected("an intrinsic of this scope")),
         };
+        self.roots.reads_names |= (scope, word) == (Scope::Span, Word::Name);
         self.take()?;
         Ok(Field {
             ty,
             may_be_nil: false,
+            of_root,
         })
     }
 
@@ -171,21 +200,38 @@ impl<'a> Parser<'a> {
             Word::Parent => return Err(fault(self.next, PARENT)),
             _ => return Err(self.unexpected("an attribute or intrinsic")),
         };
-        if matches!(
-            word,
-            Word::RootName | Word::RootServiceName | Word::TraceDuration
-        ) {
-            self.describes_whole_trace(self.next)?;
-        }
+        let of_root = match word {
+            Word::RootName | Word::RootServiceName => self.describes_root(self.next, word)?,
+            Word::TraceDuration => {
+                self.describes_whole_trace(self.next)?;
+                false
+            }
+            _ => false,
+        };
+        self.roots.reads_names |= word == Word::Name;
         self.take()?;
         Ok(Field {
             ty,
             may_be_nil: false,
+            of_root,
         })
     }
 
+    /// Whether it is to be answered from the caller's root spans.
+    fn describes_root(&mut self, lexeme: Lexeme, word: Word) -> Result<bool, Fault> {
+        if self.policy == TraceIntrinsics::Trust || self.within != Within::Filter {
+            return self.describes_whole_trace(lexeme).map(|()| false);
+        }
+        self.roots.fields.push(RootField {
+            start: lexeme.start,
+            end: lexeme.end,
+            is_name: word == Word::RootName,
+        });
+        Ok(true)
+    }
+
     fn describes_whole_trace(&mut self, lexeme: Lexeme) -> Result<(), Fault> {
-        if self.in_select {
+        if self.within == Within::Select {
             self.selected = self.selected.or(Some(lexeme));
             return Ok(());
         }

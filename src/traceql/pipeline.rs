@@ -47,7 +47,12 @@ pub(super) enum Kind {
 struct Operand {
     kind: Kind,
     at: Lexeme,
+    /// Whether it selects no span of any trace.
+    is_empty: bool,
 }
+
+/// The start and end of a leaf pipeline, in bytes.
+type Leaf = (usize, usize);
 
 /// Operators and parentheses that wait for their right-hand side.
 enum Pending {
@@ -58,7 +63,14 @@ enum Pending {
         leaves: usize,
     },
     Minus(Lexeme),
-    Binary(Op, Operand),
+    Binary(Operator, Operand),
+}
+
+#[derive(Clone, Copy)]
+struct Operator {
+    op: Op,
+    /// `!>>` and so on, which need nothing on their left.
+    is_negated: bool,
 }
 
 impl Parser<'_> {
@@ -69,11 +81,11 @@ impl Parser<'_> {
         let whole = self.pipeline_expression(&mut leaves)?;
         let is_metrics = match whole.kind {
             Kind::Spanset { .. } | Kind::Stage | Kind::Pipeline => {
-                leaves = vec![start];
+                leaves = vec![(start, self.taken_to)];
                 false
             }
             Kind::Metrics => {
-                leaves = vec![start];
+                leaves = vec![(start, self.taken_to)];
                 true
             }
             Kind::Pipelines => false,
@@ -104,14 +116,21 @@ impl Parser<'_> {
             // Exemplars show it.
             self.counts_whole_trace(selected)?;
         }
+        self.roots
+            .conditions
+            .sort_by_key(|condition| condition.start);
+        self.roots.is_empty = whole.is_empty;
+        let (leaves, leaf_ends) = leaves.into_iter().unzip();
         Ok(Outline {
             leaves,
+            leaf_ends,
             is_metrics,
             compares: self.compare.is_some(),
+            roots: self.roots,
         })
     }
 
-    fn pipeline_expression(&mut self, leaves: &mut Vec<usize>) -> Result<Operand, Fault> {
+    fn pipeline_expression(&mut self, leaves: &mut Vec<Leaf>) -> Result<Operand, Fault> {
         let mut stack = Vec::new();
         loop {
             let Some(mut operand) = self.pipeline_operand(&mut stack, leaves.len())? else {
@@ -122,8 +141,9 @@ impl Parser<'_> {
                 match self.next.token {
                     Token::Op(op) => {
                         operand = self.reduce_pipelines(&mut stack, operand, Some(op))?;
+                        let is_negated = self.text_of(self.next).starts_with('!');
                         self.take()?;
-                        stack.push(Pending::Binary(op, operand));
+                        stack.push(Pending::Binary(Operator { op, is_negated }, operand));
                         break;
                     }
                     Token::CloseParens => {
@@ -139,9 +159,13 @@ impl Parser<'_> {
                         let (kind, is_leaf) = close(operand)?;
                         if is_leaf {
                             leaves.truncate(before);
-                            leaves.push(inside);
+                            leaves.push((inside, self.taken_to));
                         }
-                        operand = Operand { kind, at: open };
+                        operand = Operand {
+                            kind,
+                            at: open,
+                            ..operand
+                        };
                         self.take()?;
                     }
                     _ => {
@@ -163,6 +187,7 @@ impl Parser<'_> {
         leaves: usize,
     ) -> Result<Option<Operand>, Fault> {
         let at = self.next;
+        let mut is_empty = false;
         let kind = match at.token {
             Token::OpenParens => {
                 self.take()?;
@@ -180,7 +205,7 @@ impl Parser<'_> {
                 return Ok(None);
             }
             Token::OpenBrace => {
-                self.filter()?;
+                is_empty = self.filter_stage()?;
                 Kind::Spanset { in_parens: false }
             }
             Token::Literal(ty) if ty.is_numeric() => {
@@ -190,7 +215,7 @@ impl Parser<'_> {
             Token::Word(word) => self.stage(word)?,
             _ => return Err(self.unexpected("{, ( or a stage")),
         };
-        Ok(Some(Operand { kind, at }))
+        Ok(Some(Operand { kind, at, is_empty }))
     }
 
     fn reduce_pipelines(
@@ -200,11 +225,19 @@ impl Parser<'_> {
         next: Option<Op>,
     ) -> Result<Operand, Fault> {
         while let Some(Pending::Binary(op, left)) = stack.last() {
-            if !next.is_none_or(|next| op.binds_before(next)) {
+            if !next.is_none_or(|next| op.op.binds_before(next)) {
                 break;
             }
-            let kind = self.join(*op, *left, right)?;
-            right = Operand { kind, at: left.at };
+            let kind = self.join(op.op, *left, right)?;
+            right = Operand {
+                kind,
+                at: left.at,
+                is_empty: match op.op {
+                    Op::Or => left.is_empty && right.is_empty,
+                    _ if op.is_negated => right.is_empty,
+                    _ => left.is_empty || right.is_empty,
+                },
+            };
             stack.pop();
         }
         Ok(right)
@@ -291,6 +324,7 @@ fn complete(stack: &mut Vec<Pending>, operand: Operand) -> Result<Operand, Fault
         operand = Operand {
             kind: Kind::Scalar(scalar.negated()),
             at: *at,
+            ..operand
         };
         stack.pop();
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use thiserror::Error;
 
 use super::lexer::ends_name;
-use crate::tenancy::Values;
+use crate::tenancy::{Attribute, AttributeValues, Resources, Values};
 
 /// The condition that a span belongs to the tenants, written in `TraceQL`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +13,7 @@ pub struct TenantPredicate {
     /// `{ … } | `.
     insertion: Box<str>,
     attributes: Box<[Box<str>]>,
+    is_plain: bool,
 }
 
 /// Why tenants cannot be written in `TraceQL`. The value is not repeated: it comes from a token.
@@ -33,6 +34,18 @@ pub enum UnwritableTenant {
 impl TenantPredicate {
     /// Matches spans that have one of the tenants in each of the attributes. Attribute names are
     /// given without `resource.`.
+    pub fn new<'a>(
+        attributes: impl IntoIterator<Item = (&'a str, &'a Values)>,
+    ) -> Result<Self, UnwritableTenant> {
+        let conditions = attributes.into_iter();
+        let conditions =
+            conditions.map(|(name, values)| Attribute::text(name.into(), values.clone()));
+        let mut conditions = conditions.collect::<Vec<_>>().into_iter();
+        let first = conditions.next().ok_or(UnwritableTenant::NoAttribute)?;
+        Self::of(&Resources::all_of(first, conditions))
+    }
+
+    /// Matches spans of these resources.
     ///
     /// Several tenants are one anchored regular expression, joined by `&&` with those of other
     /// attributes. With `||` the query would fail, or answer for all tenants:
@@ -40,39 +53,49 @@ impl TenantPredicate {
     ///   `pkg/traceql/ast_rewriter.go`), which fails every search as soon as a resource has a list as
     ///   its `T`, and drops that resource's spans from metrics.
     /// - Tag endpoints before Tempo 3.0 answer for all tenants if the query has `||`, `|` or braces.
-    pub fn new<'a>(
-        attributes: impl IntoIterator<Item = (&'a str, &'a Values)>,
-    ) -> Result<Self, UnwritableTenant> {
-        let attributes: Vec<(&str, &Values)> = attributes.into_iter().collect();
-        if attributes.is_empty() {
-            return Err(UnwritableTenant::NoAttribute);
-        }
-        let mut conditions = Vec::new();
-        for (name, values) in &attributes {
-            if name.is_empty() || name.chars().any(char::is_control) {
-                return Err(UnwritableTenant::AttributeName);
+    ///
+    /// Alternatives have no other form than `||`. No two of them that are a single `=` or `=~` have
+    /// the same attribute, which is what Tempo 3 looks for: texts are united before, and typed values
+    /// are written as more than one condition there. [`is_plain`](Self::is_plain) says whether tag
+    /// endpoints may have it.
+    ///
+    /// Only `=`, `=~` and `!~` are used: of a resource without the attribute none of them holds, and
+    /// `!=` does (Tempo, `Operator.binaryTypesValid`).
+    pub fn of(resources: &Resources) -> Result<Self, UnwritableTenant> {
+        let is_union = resources.only().is_none();
+        let mut is_plain = !is_union;
+        let mut alternatives = Vec::new();
+        for conditions in resources.alternatives() {
+            let mut texts = Vec::new();
+            for condition in conditions {
+                is_plain &= condition.values.texts().is_some();
+                texts.push(written(condition, is_union)?);
             }
-            if values.mention('`') {
-                return Err(UnwritableTenant::Backtick);
-            }
-            let attribute = format!("resource.{}", attribute_name(name));
-            let Some(listed) = values.listed() else {
-                // Neither is true of a missing attribute (Tempo, `BinaryOperation.execute`).
-                let op = if values.is_negative() { "!~" } else { "=~" };
-                let pattern = string(&format!("^(?:{})$", values.re2()));
-                conditions.push(format!("{attribute} {op} {pattern}"));
-                continue;
-            };
-            let tenants: Vec<&str> = listed.iter().map(crate::tenancy::Tenant::as_str).collect();
-            conditions.push(match tenants[..] {
-                [tenant] => format!("{attribute} = {}", string(tenant)),
-                _ => format!("{attribute} =~ {}", string(&anchored_alternation(&tenants))),
+            alternatives.push(match &texts[..] {
+                [] => return Err(UnwritableTenant::NoAttribute),
+                [only] => only.clone(),
+                _ if is_union => format!("({})", texts.join(" && ")),
+                _ => texts.join(" && "),
             });
         }
+        let names = resources.names().into_iter().map(Into::into);
+        let expression = match &alternatives[..] {
+            [] => return Err(UnwritableTenant::NoAttribute),
+            [only] => only.clone(),
+            // Of one level of `&&` for what comes after it.
+            _ => format!("({})", alternatives.join(" || ")),
+        };
         Ok(Self {
-            insertion: format!("{{ {} }} | ", conditions.join(" && ")).into(),
-            attributes: attributes.iter().map(|(name, _)| (*name).into()).collect(),
+            insertion: format!("{{ {expression} }} | ").into(),
+            attributes: names.collect(),
+            is_plain,
         })
+    }
+
+    /// Whether it consists of conditions on texts that are joined by `&&`, which the tag endpoints of
+    /// every Tempo respect.
+    pub fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     /// `{ resource.tenant_id = "acme" }`.
@@ -100,6 +123,42 @@ impl TenantPredicate {
     pub(super) fn has_attribute(&self, name: &str) -> bool {
         self.attributes.iter().any(|attribute| **attribute == *name)
     }
+}
+
+/// A condition, as `TraceQL` writes it.
+fn written(condition: &Attribute, in_union: bool) -> Result<String, UnwritableTenant> {
+    let name = &*condition.name;
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err(UnwritableTenant::AttributeName);
+    }
+    let attribute = format!("resource.{}", attribute_name(name));
+    let values = match &condition.values {
+        AttributeValues::Text(values) => values,
+        AttributeValues::Bool(value) if in_union => {
+            return Ok(format!("({attribute} = {value} && {attribute} = {value})"));
+        }
+        AttributeValues::Bool(value) => return Ok(format!("{attribute} = {value}")),
+        // The store compares numbers of the literal's own type alone, unless the query also asks for
+        // the attribute in another way.
+        AttributeValues::Number(value) => {
+            return Ok(format!(
+                "({attribute} = {value} || {attribute} = {value}.0)"
+            ));
+        }
+    };
+    if values.mention('`') {
+        return Err(UnwritableTenant::Backtick);
+    }
+    let Some(listed) = values.listed() else {
+        let op = if values.is_negative() { "!~" } else { "=~" };
+        let pattern = string(&format!("^(?:{})$", values.re2()));
+        return Ok(format!("{attribute} {op} {pattern}"));
+    };
+    let tenants: Vec<&str> = listed.iter().map(crate::tenancy::Tenant::as_str).collect();
+    Ok(match tenants[..] {
+        [tenant] => format!("{attribute} = {}", string(tenant)),
+        _ => format!("{attribute} =~ {}", string(&anchored_alternation(&tenants))),
+    })
 }
 
 /// The name of an attribute as written after its scope, in quotes if Tempo needs them.
@@ -143,9 +202,11 @@ fn anchored_alternation(values: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::tenancy::{Tenant, TenantSet};
-    use crate::testing::selected;
+    use crate::tenancy::{AttributeValue, Tenant, TenantSet};
+    use crate::testing::{resources, selected};
 
     fn tenants(values: &[&str]) -> Values {
         let all = values.iter().map(|value| Tenant::new(value).unwrap());
@@ -183,6 +244,209 @@ mod tests {
             predicate.expression(),
             r#"resource.ns =~ "^(?:x\\.y\x7c(?s:a\\.b-.*))$" && resource.env !~ "^(?:a\x20b\x7c)$""#
         );
+    }
+
+    /// Two conditions or one; the second alternative is not merged with any other.
+    const UNION: &str = "traces: {any: [[{attribute: resource.env, match: '=', value: prod}, \
+                         {attribute: resource.team, match: '=~', value: 'front.*'}], \
+                         [{attribute: resource.team, match: '=', value: checkout}]]}";
+
+    #[test]
+    fn alternatives_are_joined_in_parentheses() {
+        let predicate = TenantPredicate::of(&resources(UNION, &["t"])).unwrap();
+        assert_eq!(
+            predicate.stage(),
+            r#"{ ((resource.env = "prod" && resource.team =~ "^(?:(?s:front.*))$") || resource.team = "checkout") }"#
+        );
+        assert!(!predicate.is_plain());
+        assert!(predicate.has_attribute("env") && predicate.has_attribute("team"));
+        // Beside a tenant without a selector.
+        let both = TenantPredicate::of(&resources(UNION, &["t", "x"])).unwrap();
+        let stage = both.stage();
+        assert!(stage.ends_with(r#"resource.tenant_id = "x") }"#), "{stage}");
+    }
+
+    #[test]
+    fn typed_values_are_no_texts() {
+        let typed = "traces: [{attribute: resource.a, match: '=', value: true}, \
+                     {attribute: resource.b, match: '=', value: 5}, \
+                     {attribute: resource.c, match: '=', value: '5'}]";
+        let predicate = TenantPredicate::of(&resources(typed, &["t"])).unwrap();
+        assert_eq!(
+            predicate.expression(),
+            r#"resource.a = true && (resource.b = 5 || resource.b = 5.0) && resource.c = "5""#
+        );
+        assert!(!predicate.is_plain());
+        let texts = "traces: [{attribute: resource.c, match: '=', value: '5'}, \
+                     {attribute: resource.d, match: '!=', value: x}]";
+        let predicate = TenantPredicate::of(&resources(texts, &["t"])).unwrap();
+        assert_eq!(
+            predicate.expression(),
+            r#"resource.c = "5" && resource.d !~ "^(?:x\x7c)$""#
+        );
+        assert!(predicate.is_plain());
+    }
+
+    /// Tempo 3 makes one operation on a list of two such comparisons.
+    #[test]
+    fn no_two_alternatives_are_comparisons_of_the_same_attribute() {
+        for (selector, expected) in [
+            (
+                "any: [[{attribute: resource.a, match: '=', value: x}], \
+                 [{attribute: resource.a, match: '=', value: y}]]",
+                r#"resource.a =~ "^(?:x\x7cy)$""#,
+            ),
+            (
+                "any: [[{attribute: resource.a, match: '=', value: true}], \
+                 [{attribute: resource.a, match: '=', value: false}]]",
+                "((resource.a = true && resource.a = true) || \
+                 (resource.a = false && resource.a = false))",
+            ),
+            (
+                "any: [[{attribute: resource.a, match: '=', value: 1}], \
+                 [{attribute: resource.a, match: '=', value: 2}]]",
+                "((resource.a = 1 || resource.a = 1.0) || (resource.a = 2 || resource.a = 2.0))",
+            ),
+        ] {
+            let resources = resources(&format!("traces: {{{selector}}}"), &["t"]);
+            let predicate = TenantPredicate::of(&resources).unwrap();
+            assert_eq!(predicate.expression(), expected);
+        }
+    }
+
+    /// What a span's resource has, as the evaluator below sees it.
+    type Has<'a> = &'a dyn Fn(&str) -> Option<AttributeValue<'static>>;
+
+    /// Evaluates a stage as the language defines it, by its text alone.
+    fn holds(text: &mut &str, has: Has<'_>) -> bool {
+        fn operand(text: &mut &str, has: Has<'_>) -> bool {
+            if let Some(rest) = text.strip_prefix('(') {
+                *text = rest;
+                let holds = any(text, has);
+                *text = text.strip_prefix(')').unwrap();
+                return holds;
+            }
+            let rest = text.strip_prefix("resource.").unwrap();
+            let (name, rest) = rest.split_once(' ').unwrap();
+            let (op, rest) = rest.split_once(' ').unwrap();
+            let value = has(name);
+            let end = match rest.strip_prefix('"') {
+                Some(inside) => {
+                    let mut escaped = false;
+                    let is_end = |c: char| {
+                        let is_end = c == '"' && !escaped;
+                        escaped = c == '\\' && !escaped;
+                        is_end
+                    };
+                    2 + inside.find(is_end).unwrap()
+                }
+                None => rest.find([' ', ')']).unwrap_or(rest.len()),
+            };
+            let (literal, rest) = rest.split_at(end);
+            *text = rest;
+            let is_text = literal.starts_with('"');
+            match value {
+                Some(AttributeValue::Text(value)) if is_text => {
+                    let literal = literal.replace(r"\x", r"\u00");
+                    let literal: String = serde_json::from_str(&literal).unwrap();
+                    match op {
+                        "=" => *value == *literal,
+                        "=~" | "!~" => {
+                            let engine = regex::Regex::new(&format!("(?s){literal}")).unwrap();
+                            engine.is_match(&value) == (op == "=~")
+                        }
+                        _ => panic!("{op}"),
+                    }
+                }
+                Some(AttributeValue::Bool(value)) => op == "=" && literal == value.to_string(),
+                Some(AttributeValue::Int(value)) => op == "=" && literal == value.to_string(),
+                Some(AttributeValue::Float(value)) => op == "=" && literal == format!("{value:?}"),
+                _ => false,
+            }
+        }
+        fn joined(text: &mut &str, op: &str, mut one: impl FnMut(&mut &str) -> bool) -> Vec<bool> {
+            let mut all = vec![one(text)];
+            while let Some(rest) = text.strip_prefix(op) {
+                *text = rest;
+                all.push(one(text));
+            }
+            all
+        }
+        fn any(text: &mut &str, has: Has<'_>) -> bool {
+            let all = |text: &mut &str| {
+                let all = joined(text, " && ", |text| operand(text, has));
+                all.into_iter().all(|one| one)
+            };
+            joined(text, " || ", all).into_iter().any(|one| one)
+        }
+        any(text, has)
+    }
+
+    fn values() -> impl Strategy<Value = Option<AttributeValue<'static>>> {
+        let texts = prop::sample::select(vec!["a", "b", "ab", "a.b", "5", "true", "", "a|b"]);
+        prop_oneof![
+            6 => texts.prop_map(|text| Some(AttributeValue::Text(text.into()))),
+            1 => any::<bool>().prop_map(|value| Some(AttributeValue::Bool(value))),
+            1 => (4..7_i64).prop_map(|value| Some(AttributeValue::Int(value))),
+            1 => prop::sample::select(vec![5.0, 5.5]).prop_map(|value| Some(AttributeValue::Float(value))),
+            1 => Just(None),
+        ]
+    }
+
+    fn selectors() -> impl Strategy<Value = String> {
+        let condition = prop::sample::select(vec![
+            "match: '=', value: a",
+            "match: '=', value: b",
+            "match: '=', value: '5'",
+            "match: '=', value: 'true'",
+            "match: '=', value: true",
+            "match: '=', value: false",
+            "match: '=', value: 5",
+            "match: '=', value: 6",
+            "match: '!=', value: a",
+            "match: '!=', value: 'a.b'",
+            "match: '=~', value: 'a.*'",
+            "match: '=~', value: '.+'",
+            "match: '=~', value: 'a[|]b|5'",
+            "match: '!~', value: 'a.*'",
+            "match: '!~', value: '[^b]+'",
+        ]);
+        let names = prop::sample::subsequence(vec!["x", "y", "tenant_id"], 1..=3);
+        let conjunction = (names, prop::collection::vec(condition, 3)).prop_map(|(names, all)| {
+            let all = names.iter().zip(all);
+            let all = all.map(|(name, of)| format!("{{attribute: resource.{name}, {of}}}"));
+            format!("[{}]", all.collect::<Vec<_>>().join(", "))
+        });
+        let any = prop::collection::vec(conjunction, 1..4);
+        any.prop_map(|any| format!("traces: {{any: [{}]}}", any.join(", ")))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn stage_and_owner_agree(
+            selector in selectors(),
+            beside in prop::sample::subsequence(vec!["a", "b"], 0..=2),
+            given in prop::collection::vec((values(), values(), values()), 30),
+        ) {
+            let tenants = [&["t"], &beside[..]].concat();
+            let resources = resources(&selector, &tenants);
+            let predicate = TenantPredicate::of(&resources).unwrap();
+            for (x, y, own) in given {
+                let has = |name: &str| match name {
+                    "x" => x.clone(),
+                    "y" => y.clone(),
+                    "tenant_id" => own.clone(),
+                    _ => None,
+                };
+                let mut text = predicate.expression();
+                let by_text = holds(&mut text, &has);
+                prop_assert_eq!(text, "");
+                let Ok(by_owner) = resources.admit(|name| Ok::<_, std::convert::Infallible>(has(name)));
+                prop_assert_eq!(by_text, by_owner, "{} {:?} {:?} {:?}", predicate.stage(), x, y, own);
+            }
+        }
     }
 
     #[test]

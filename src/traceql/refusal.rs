@@ -154,6 +154,16 @@ pub(super) enum Problem {
     Syntax(&'static str),
     Invalid(&'static str),
     TraceIntrinsic,
+    /// An intrinsic of roots, in anything but a comparison with a string.
+    RootOperator,
+    /// A regular expression for an intrinsic of roots.
+    RootPattern,
+    /// A root's service, before `compare()`.
+    RootCompare,
+    /// Too many different conditions on roots in a pipeline.
+    RootConditions,
+    /// A pipeline with conditions on roots that would have to be united with another.
+    RootUnion,
     UnknownHint,
     /// What the value has to be.
     HintValue(&'static str),
@@ -163,25 +173,40 @@ pub(super) enum Problem {
 fn instead_of(intrinsic: &str) -> &'static str {
     match intrinsic {
         "rootName" | "trace:rootName" => {
-            "find traces by it with `({ nestedSetParent < 0 && name = … } && { … }) | { … }`, where \
-             { … } is the rest of the filter; group root spans by it with \
-             `{ nestedSetParent < 0 } | by(name)`"
+            "in filters it is the name of your own root span; group root spans by it with \
+             `{ nestedSetParent < 0 } | by(name)`, or in metrics with \
+             `{ nestedSetParent < 0 } | rate() by(name)`"
         }
         "rootServiceName" | "trace:rootService" => {
-            "find traces by it with `({ nestedSetParent < 0 && resource.service.name = … } && \
-             { … }) | { … }`, where { … } is the rest of the filter; group root spans by it with \
-             `{ nestedSetParent < 0 } | by(resource.service.name)`"
+            "in filters it is the service of your own root span; group root spans by it with \
+             `{ nestedSetParent < 0 } | by(resource.service.name)`, or in metrics with \
+             `{ nestedSetParent < 0 } | rate() by(resource.service.name)`"
         }
         "traceDuration" | "trace:duration" => {
             "write `duration`, in a filter with `nestedSetParent < 0` for root spans"
         }
         "span:childCount" => {
-            "find spans with a child of your own with `{ … } < {}`, and count children with \
+            "find spans with a child of your own with `{} < { … }`, and count children with \
              `{ … } | by(span:parentID) | count() > …`"
         }
         _ => "write attributes of spans and resources instead",
     }
 }
+
+const ROOT_OPERATOR: &str = "of your own root span it can be compared with a string in quotes, and \
+                             the comparisons joined with others by && and ||";
+const ROOT_PATTERN: &str = "of your own root span it can be compared with a regular expression \
+                            without `{,` and without other escapes than \\\\ and \\\"";
+const ROOT_COMPARE: &str = "before compare() only rootName can be compared: Tempo would count the \
+                            services twice";
+const ROOT_CONDITIONS: &str = "of your own root span a pipeline can have three different conditions: \
+                               join those that belong together directly, as in \
+                               `(rootName = … || rootName = …) && …`";
+const ROOT_UNION: &str = "in metrics, and with by() or aggregates, it can only be compared in a way \
+                          that a trace without a root of your own does not match (`=` with a text, \
+                          `=~`), joined with the other conditions by &&; search without them, or write \
+                          `({ nestedSetParent < 0 && name != … } && {}) | { … }` for traces that have a \
+                          root of yours";
 
 impl Fault {
     pub(super) fn refusal(self, text: &str) -> Refusal {
@@ -194,6 +219,11 @@ impl Fault {
             } else {
                 short
             }
+        };
+        let whole_trace = |instead| Refusal::TraceIntrinsic {
+            position,
+            name: quoted(),
+            instead,
         };
         match self.problem {
             Problem::Unexpected(expected) => {
@@ -211,15 +241,12 @@ impl Fault {
                 Refusal::Syntax { position, message }
             }
             Problem::Invalid(message) => Refusal::Invalid { position, message },
-            Problem::TraceIntrinsic => {
-                let name = quoted();
-                let instead = instead_of(&name);
-                Refusal::TraceIntrinsic {
-                    position,
-                    name,
-                    instead,
-                }
-            }
+            Problem::TraceIntrinsic => whole_trace(instead_of(&quoted())),
+            Problem::RootOperator => whole_trace(ROOT_OPERATOR),
+            Problem::RootPattern => whole_trace(ROOT_PATTERN),
+            Problem::RootCompare => whole_trace(ROOT_COMPARE),
+            Problem::RootConditions => whole_trace(ROOT_CONDITIONS),
+            Problem::RootUnion => whole_trace(ROOT_UNION),
             Problem::UnknownHint => {
                 let name = quoted();
                 Refusal::UnknownHint { position, name }

@@ -3,7 +3,7 @@
 //! Source: `pkg/traceql/expr.y`; validation: `ast_validate.go`, `ast_metrics.go`,
 //! `engine_metrics_compare.go` and `enum_hints.go` beside it.
 
-use super::parser::{Parser, fault};
+use super::parser::{Parser, Within, fault};
 use super::pipeline::Kind;
 use super::refusal::{Fault, Problem};
 use super::token::{Lexeme, Op, Token, Type, Word};
@@ -14,11 +14,14 @@ const MAX_GROUP_BYS: usize = 5;
 const MAX_COMPARE_TOP: i64 = 1000;
 
 impl Parser<'_> {
-    /// `{ … }`.
-    pub(super) fn filter(&mut self) -> Result<(), Fault> {
+    /// `{ … }`. Returns whether it lets no span through.
+    pub(super) fn filter(&mut self) -> Result<bool, Fault> {
         let open = self.expect(Token::OpenBrace, "{")?;
+        let mut is_empty = false;
         if self.next.token != Token::CloseBrace {
             let value = self.field_expression()?;
+            is_empty = value.constant == Some(false);
+            self.note_root_condition(value.root);
             if self.next.token == Token::CloseBrace
                 && !matches!(value.ty, Type::Attribute | Type::Bool)
             {
@@ -28,7 +31,15 @@ impl Parser<'_> {
             }
         }
         self.expect(Token::CloseBrace, "an operator or }")?;
-        Ok(())
+        Ok(is_empty)
+    }
+
+    /// `{ … }` as a stage.
+    pub(super) fn filter_stage(&mut self) -> Result<bool, Fault> {
+        self.within = Within::Filter;
+        let is_empty = self.filter();
+        self.within = Within::Other;
+        is_empty
     }
 
     /// A stage that starts with a word.
@@ -38,6 +49,7 @@ impl Parser<'_> {
         }
         let at = self.take()?;
         self.expect(Token::OpenParens, "(")?;
+        self.roots.is_grouped |= matches!(word, Word::Count | Word::Aggregate | Word::By);
         match word {
             Word::Count | Word::Coalesce | Word::Rate => {}
             Word::Aggregate => self.aggregated(at)?,
@@ -50,9 +62,9 @@ impl Parser<'_> {
                 }
             }
             Word::Select => {
-                self.in_select = true;
+                self.within = Within::Select;
                 self.fields()?;
-                self.in_select = false;
+                self.within = Within::Other;
             }
             Word::QuantileOverTime => {
                 self.field()?;

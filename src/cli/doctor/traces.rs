@@ -1,5 +1,7 @@
 //! Checks of Tempo: whether it applies filters and streams, and whether spans have tenants.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
@@ -57,6 +59,15 @@ pub(super) async fn examine(report: &mut Section<'_>, probe: &Probe<'_>, setting
         let check = format!("attribute resource.{attribute}");
         let present = store.attribute_present(attribute);
         report.check(&check, present).await;
+    }
+    // Resources need not have the attributes of selectors.
+    let selectors = settings.tenancy.selectors.conditions();
+    let conditions = selectors.flat_map(|all| all.traces.iter().flatten().flatten());
+    let names: BTreeSet<&Arc<str>> = conditions.map(|(name, _)| name).collect();
+    for attribute in names {
+        let filtered = store.values_filtered(attribute);
+        let check = format!("tag values by q of resource.{attribute}");
+        report.check(&check, filtered).await;
     }
 }
 

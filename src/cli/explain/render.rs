@@ -91,6 +91,13 @@ impl Page {
             );
             self.line("", &text);
         }
+        for conditions in &dimension.conditions {
+            let text = format!(
+                "{} has the data with {}",
+                conditions.tenant, conditions.text
+            );
+            self.line("", &text);
+        }
         if let (Some(rule), Some(grant)) = (dimension.rule, &dimension.grant) {
             let found = match dimension.values.as_slice() {
                 [] => String::new(),

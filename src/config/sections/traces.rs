@@ -117,9 +117,7 @@ fn outlined(r: &mut Reader<'_>, field: &Field<'_>, tenancy: &Read<Tenancy>) -> R
         return Err(r.error(field, message));
     };
     let tenancy = tenancy.as_ref().map_err(|reported| *reported)?;
-    let further = tenancy.and.iter().map(|and| &and.traces_attribute);
-    let mut attributes = further.chain([&tenancy.traces_attribute]).flatten();
-    if attributes.any(|name| item.key() == Some(name)) {
+    if tenancy.attributes().any(|name| item.key() == Some(name)) {
         let message = "tenants are told apart by this attribute: it would name the other tenants";
         return Err(r.error(field, message));
     }

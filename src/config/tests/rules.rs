@@ -2,7 +2,7 @@
 
 use super::cross_checks::message;
 use super::{minimal_but, settings_of};
-use crate::config::settings::Selector;
+use crate::config::settings::TenantSelector;
 
 const CLAIM: &str = "  claim: tenant_id\n";
 
@@ -160,7 +160,10 @@ fn selectors_are_read_by_tenant() {
          rest: {match: '!=', value: platform}\n",
     );
     let selectors = settings_of(&text).tenancy.selectors;
-    let written = |tenant| selectors.of(tenant).map(Selector::written);
+    let written = |tenant| match selectors.of(tenant)? {
+        TenantSelector::Values(selector) => Some(selector.written()),
+        TenantSelector::Conditions(_) => None,
+    };
     assert_eq!(written("team-a"), Some(("=~", "team-a-.*")));
     assert_eq!(written("rest"), Some(("!=", "platform")));
     assert_eq!(written("team-a-.*"), None);
@@ -205,7 +208,7 @@ fn selector_that_stores_and_filters_could_read_differently_is_refused() {
         ),
         (
             "{match: '=~', value: 'a', and: b}",
-            "and: unknown key; known here are `match` and `value`",
+            "and: unknown key; known here are `match`, `metrics`, `traces` and `value`",
         ),
     ] {
         let rules = format!("  claim: c\n  selectors: {{t: {selector}}}\n");
@@ -232,4 +235,167 @@ fn selectors_do_not_go_with_org_ids_or_clusters() {
     );
     let clusters = "  claim: c\n  clusters: {claim: s, selectors: {}}\n";
     assert!(message(CLAIM, clusters).contains("clusters.selectors: unknown key"));
+}
+
+const BOTH: &str = "  claim: c\n  traces: {attribute: resource.tenant}\n";
+const METRICS: &str = "metrics: [{label: env, match: '=', value: prod}]";
+const TRACES: &str = "traces: [{attribute: resource.env, match: '=', value: prod}]";
+
+/// The error of a selector, without the path to it.
+fn of_selector(tenancy: &str, selector: &str) -> String {
+    let rules = format!("{tenancy}  selectors: {{t: {{{selector}}}}}\n");
+    message(CLAIM, &rules).replace("tenancy.selectors.t", "t")
+}
+
+#[test]
+fn conditions_on_several_labels_are_read() {
+    let any = "traces: {any: [[{attribute: resource.b, match: '=', value: true}, \
+               {attribute: resource.a, match: '!~', value: 'x.*'}], \
+               [{attribute: resource.a, match: '=', value: 5}], \
+               [{attribute: resource.a, match: '=', value: '5'}]]}";
+    let text = minimal_but(
+        CLAIM,
+        &format!("{BOTH}  selectors: {{t: {{{METRICS}, {any}}}}}\n"),
+    );
+    let selectors = settings_of(&text).tenancy.selectors;
+    let Some(TenantSelector::Conditions(all)) = selectors.of("t") else {
+        panic!("{selectors:?}");
+    };
+    let metrics = all.metrics.as_ref().unwrap();
+    assert_eq!(metrics.len(), 1);
+    assert_eq!(
+        (&*metrics[0].0, metrics[0].1.written()),
+        ("env", ("=", "prod"))
+    );
+    let traces = all.traces.as_ref().unwrap();
+    let written: Vec<Vec<_>> = traces
+        .iter()
+        .map(|all| {
+            all.iter()
+                .map(|(name, one)| (&**name, one.written()))
+                .collect()
+        })
+        .collect();
+    assert_eq!(
+        written,
+        [
+            vec![("a", ("!~", "x.*".into())), ("b", ("=", true.into()))],
+            vec![("a", ("=", 5.into()))],
+            vec![("a", ("=", "5".into()))],
+        ]
+    );
+}
+
+#[test]
+fn conditions_that_would_not_confine_are_refused() {
+    let of = |what: &str| format!("{METRICS}, traces: {what}");
+    for (selector, error) in [
+        (
+            METRICS.to_owned(),
+            "t: `traces` is required, since `tenancy` has `traces.attribute`: say which data the tenant has there",
+        ),
+        (
+            TRACES.to_owned(),
+            "t: `metrics` is required, since `tenancy` has `metrics.label`: say which data the tenant has there",
+        ),
+        (of("[]"), "t.traces: must not be empty"),
+        (of("{any: []}"), "t.traces.any: must not be empty"),
+        (of("{any: [[]]}"), "t.traces.any[0]: must not be empty"),
+        (of("{}"), "t.traces.any: is required"),
+        (
+            format!("metrics: {{any: []}}, {TRACES}"),
+            "t.metrics: must be a list, not a mapping",
+        ),
+        (
+            format!("metrics: [{{label: __name__, match: '=', value: a}}], {TRACES}"),
+            "t.metrics[0].label: __name__ is the metric's name and tells no tenants apart",
+        ),
+        (
+            format!("metrics: [{{label: a, match: '=', value: true}}], {TRACES}"),
+            "t.metrics[0].value: must be a text: put the word into quotes if it is meant as one",
+        ),
+        (
+            of("[{attribute: span.a, match: '=', value: a}]"),
+            "t.traces[0].attribute: must be an attribute of the resource: resource.tenant_id",
+        ),
+        (
+            of("[{attribute: resource.a, match: '>', value: a}]"),
+            "t.traces[0].match: must be `=`, `!=`, `=~` or `!~`",
+        ),
+        (
+            of("[{attribute: resource.a, match: '!=', value: true}]"),
+            "t.traces[0].match: must be `=` with a boolean or a number. Put the value into quotes if it is meant as a text",
+        ),
+        (
+            of("[{attribute: resource.a, match: '=', value: -1}]"),
+            "t.traces[0]: must be a whole number from 0 to 9007199254740992, or in quotes if it is meant as a text",
+        ),
+        (
+            of("[{attribute: resource.a, match: '=', value: 9007199254740993}]"),
+            "t.traces[0]: must be a whole number from 0 to 9007199254740992, or in quotes if it is meant as a text",
+        ),
+        (
+            of("[{attribute: resource.a, match: '=', value: 1.5}]"),
+            "t.traces[0]: must be a whole number from 0 to 9007199254740992, or in quotes if it is meant as a text",
+        ),
+        (
+            of("[{attribute: resource.a, match: '=~', value: 'a|'}]"),
+            "t.traces[0].value: matches the empty value, and so all data without the label, which belong to no tenant: write `.+` instead of `.*`, and no empty alternative",
+        ),
+        (
+            of(
+                "[{attribute: resource.a, match: '=', value: x}, {attribute: resource.a, match: '!=', value: y}]",
+            ),
+            "t.traces[1].attribute: each of the conditions that must hold together needs its own label or attribute; the first is in line 17",
+        ),
+        (
+            format!("{METRICS}, {TRACES}, match: '=~', value: a"),
+            "t.match: unknown key; known here are `metrics` and `traces`",
+        ),
+    ] {
+        assert_eq!(of_selector(BOTH, &selector), error, "{selector}");
+    }
+    let without = "  claim: c\n";
+    assert_eq!(
+        of_selector(without, &format!("{METRICS}, {TRACES}")),
+        "t: `traces` needs `traces.attribute` of `tenancy`"
+    );
+}
+
+#[test]
+fn conditions_and_further_dimensions_name_different_labels() {
+    let and = format!("{BOTH}  and: [{{claim: e, metrics: {{label: env}}}}]\n");
+    assert_eq!(
+        of_selector(&and, &format!("{METRICS}, {TRACES}")),
+        "t.metrics[0].label: `tenancy.and` decides which values of it a caller has"
+    );
+    let and = format!(
+        "{BOTH}  and: [{{claim: e, metrics: {{label: zone}}, selectors: {{t: {{{METRICS}}}}}}}]\n"
+    );
+    let errors = super::Fake::config(&minimal_but(CLAIM, &and))
+        .load()
+        .unwrap_err();
+    assert!(
+        errors[0].ends_with("tenancy.and[0].selectors.t.match: is required"),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn fixed_tenants_without_a_common_selector_are_refused() {
+    let with = |tenants: &str| {
+        let tenancy = format!(
+            "  rules: [{{tenants: {tenants}}}]\n  selectors:\n    \
+             a: {{metrics: [{{label: env, match: '=', value: p}}, {{label: team, match: '=', value: a}}]}}\n    \
+             b: {{metrics: [{{label: env, match: '=', value: p}}, {{label: team, match: '=~', value: 'b.*'}}]}}\n"
+        );
+        tenancy
+    };
+    settings_of(&minimal_but(CLAIM, &with("[a, b]")));
+    settings_of(&minimal_but(CLAIM, &with("[c, d]")));
+    assert_eq!(
+        message(CLAIM, &with("[a, c]")),
+        "tenancy: a rule grants \"a\", \"c\" together, whose metrics no single PromQL selector can \
+         select: their selectors must be the same but for the values of one label"
+    );
 }

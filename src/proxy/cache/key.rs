@@ -169,7 +169,7 @@ fn hash_scope(hasher: &mut KeyHasher, caller: &Caller) -> Option<()> {
         TenantScope::AllTenants => hasher.field("all"),
         TenantScope::Tenants(tenants) => {
             hasher.field("tenants");
-            hasher.field(tenants.metrics()?.promql());
+            hasher.field(tenants.metrics().ok()?.promql());
         }
     }
     Some(())

@@ -69,12 +69,6 @@ pub(super) fn enforce(
         context.queries.received(query);
         rewritten.inspect(|rewritten| context.queries.forwarded(rewritten))
     };
-    let tag_filter = |query: &str| {
-        let filter = scope.tag_filter(query);
-        context.queries.received(query);
-        context.queries.forwarded(&filter);
-        filter
-    };
     let (message, answer) = match method {
         Method::Search => {
             let (mut hidden, mut is_tag_search) = (scope.hidden(""), true);
@@ -89,13 +83,20 @@ pub(super) fn enforce(
             (
                 message,
                 WholeAnswer::Search(Page {
-                    ownership: scope.ownership(target, range)?,
+                    ownership: scope.ownership(target, range),
                     hidden,
                     is_tag_search,
                 }),
             )
         }
         Method::SearchTags | Method::SearchTagsV2 => {
+            let tag_filter = scope.tag_names()?;
+            let tag_filter = |query: &str| {
+                let filter = tag_filter(query);
+                context.queries.received(query);
+                context.queries.forwarded(&filter);
+                filter
+            };
             let names = requests::tag_names::<Refusal>(&message, tag_filter).map_err(refusal)?;
             let tags_version = tags_version(method == Method::SearchTags);
             (

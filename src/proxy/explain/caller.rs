@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::explanation::{CallerView, Dimension, KeyView, SelectorView};
+use super::explanation::{CallerView, ConditionsView, Dimension, KeyView, SelectorView};
 use crate::auth::{Caller, Signature};
 use crate::config::settings::{Algorithm, KeySource, Settings};
 use crate::tenancy::{self, Reason};
@@ -37,6 +37,8 @@ fn dimension(reason: Reason) -> Dimension {
     let rule = reason.rule();
     let selectors = reason.selectors.into_iter();
     let selectors = selectors.map(|(tenant, op, value)| SelectorView { tenant, op, value });
+    let conditions = reason.conditions.into_iter();
+    let conditions = conditions.map(|(tenant, text)| ConditionsView { tenant, text });
     Dimension {
         label: reason.label.map(|label| label.to_string()),
         attribute: reason.attribute.map(|name| format!("resource.{name}")),
@@ -44,6 +46,7 @@ fn dimension(reason: Reason) -> Dimension {
         all_tenants: reason.tenants.is_none(),
         tenants: reason.tenants.unwrap_or_default(),
         selectors: selectors.collect(),
+        conditions: conditions.collect(),
         rule,
         rules: reason.rules,
         grant: reason.grant,

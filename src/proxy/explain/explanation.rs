@@ -69,6 +69,9 @@ pub struct Dimension {
     /// The selectors of those tenants that have one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub selectors: Vec<SelectorView>,
+    /// The conditions of those tenants that have conditions on several labels or attributes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<ConditionsView>,
     /// The number of the rule that decided, from 1; none if no rule matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<usize>,
@@ -94,6 +97,14 @@ pub struct SelectorView {
     #[serde(rename = "match")]
     pub op: &'static str,
     pub value: String,
+}
+
+/// Which metrics or which traces a tenant has, if conditions on several labels or attributes say so.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConditionsView {
+    pub tenant: String,
+    /// As PromQL or `TraceQL` writes them.
+    pub text: String,
 }
 
 /// The route of a request.

@@ -120,7 +120,7 @@ fn content_type<B>(request: &Request<B>) -> &str {
 
 fn matchers(caller: &Caller) -> Option<&Matchers> {
     match caller.scope() {
-        Ok(TenantScope::Tenants(tenants)) => tenants.metrics(),
+        Ok(TenantScope::Tenants(tenants)) => tenants.metrics().ok(),
         _ => None,
     }
 }

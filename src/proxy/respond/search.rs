@@ -10,6 +10,7 @@
 //! described as before is not looked up again
 //! ([`trace_verdicts`](crate::proxy::trace_verdicts)).
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use crate::tempo::tag_name::TagName;
 use crate::tempo::trace::{
     ForeignSpans, ProtobufFilter, SummaryBuilder, TraceApi, TraceOwner, TraceSummary,
 };
+use crate::tenancy::AttributeValue;
 
 /// How long a page waits for descriptions of its shared traces.
 const DESCRIBED_WITHIN: Duration = Duration::from_secs(5);
@@ -60,6 +62,7 @@ pub(super) async fn filter(
     let rules = |reveal| Rules {
         reveal,
         hide: &hide,
+        hide_names: page.hidden.span_names(),
         traces_only: page.is_tag_search,
     };
     let verify = match &page.ownership {
@@ -234,20 +237,25 @@ async fn query_owners(
     room: &Room,
     context: &RequestContext,
 ) -> Result<Owners, ProxyError> {
-    let attributes = verify.attributes();
-    let tags = attributes
+    let names = verify.resources().names();
+    let tags = names
         .iter()
-        .map(|attribute| TagName::resource(&attribute.name))
+        .map(|name| TagName::resource(name))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unreadable(&error))?;
+    let admits = |values: &[Option<AttributeValue<'_>>]| {
+        let value_of = |name: &str| {
+            let mut all = names.iter().zip(values);
+            let found = all.find(|(known, _)| **known == name);
+            Ok::<_, Infallible>(found.and_then(|(_, value)| value.clone()))
+        };
+        let Ok(is_own) = verify.resources().admit(value_of);
+        is_own
+    };
     let mut all = Owners::default();
     for query in ownership_queries(ids, &tags) {
         let media_type = Format::Protobuf.media_type();
         let answer = side_request(verify.request(&query)?, media_type, room, context).await?;
-        let admits = |place: usize, value: &str| {
-            let attribute = attributes.get(place);
-            attribute.is_some_and(|attribute| attribute.values.contains(value))
-        };
         let Owners { own, shared } =
             owners(&answer, &tags, admits).map_err(|error| unreadable(&error))?;
         all.own.extend(own);

@@ -27,7 +27,7 @@ pub(super) async fn filter(
             only.as_ref().is_none_or(|values| values.contains(value))
         }),
         WholeAnswer::Metrics { trust, hidden } => {
-            let names = hidden.scoped_names();
+            let names = hidden.labels();
             let hide: Vec<&str> = names.iter().map(String::as_str).collect();
             let rules = metrics_answer::Rules {
                 trust: *trust,

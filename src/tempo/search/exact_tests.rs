@@ -57,6 +57,7 @@ fn rules(reveal: Reveal<'_>) -> Rules<'_> {
     Rules {
         reveal,
         hide: &[],
+        hide_names: false,
         traces_only: false,
     }
 }

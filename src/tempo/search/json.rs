@@ -108,7 +108,7 @@ impl<'a> JsonPage<'a> {
             changed |= *rules.reveal.of(place) != Metadata::Own;
             if rules.traces_only {
                 trace.leave_alone();
-            } else if !rules.hide.is_empty() {
+            } else if !rules.hide.is_empty() || rules.hide_names {
                 trace.span_sets_mut().for_each(|set| set.hide(rules));
             }
         }
@@ -235,6 +235,9 @@ impl<'a> Trace<'a> {
 impl SpanSet<'_> {
     fn hide(&mut self, rules: &Rules<'_>) {
         for span in self.spans.iter_mut().flatten() {
+            if rules.hide_names {
+                span.name = None;
+            }
             if let Some(attributes) = &mut span.attributes {
                 attributes.retain(|attribute| !rules.hides(&attribute.key));
                 if attributes.is_empty() {

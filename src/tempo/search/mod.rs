@@ -125,6 +125,8 @@ pub struct Rules<'a> {
     /// Span attributes, without scope, that are in the answer only because the confined query names
     /// them. Empty if the client's own query does.
     pub hide: &'a [&'a str],
+    /// Whether the names of spans are too.
+    pub hide_names: bool,
     /// The search is in its older form, without TraceQL. Tempo answers it without spans and
     /// statistics.
     pub traces_only: bool,

@@ -13,7 +13,9 @@
 use super::side_query::{FoundTrace, TRACES_PER_SEARCH, any_of, searchable_ids};
 use super::{SideQuery, TraceIds};
 use crate::tempo::answer::{JobFields, Jobs, Unreadable};
+use crate::tempo::any_value::plain_value;
 use crate::tempo::tag_name::TagName;
+use crate::tenancy::AttributeValue;
 use crate::wire::{self, Field};
 
 /// The maximum number of searches for one page. Traces of a larger page beyond them count as shared.
@@ -47,11 +49,12 @@ pub struct Owners {
 
 /// Finds the traces with only the tenant's spans, and those with others, in the answer of such a
 /// search (`tempopb.SearchResponse`). `attributes` are those of the search; `admits` returns whether
-/// a value of the attribute with this index is the tenant's.
+/// resources with these values of them are the tenant's: `None` for one that is missing, or that
+/// cannot be compared.
 pub fn owners(
     answer: &[u8],
     attributes: &[TagName],
-    admits: impl Fn(usize, &str) -> bool,
+    admits: impl Fn(&[Option<AttributeValue<'_>>]) -> bool,
 ) -> Result<Owners, Unreadable> {
     let (mut own, mut shared) = (TraceIds::default(), TraceIds::default());
     let mut is_complete = !attributes.is_empty();
@@ -78,14 +81,14 @@ pub fn owners(
     Ok(Owners { own, shared })
 }
 
-/// Whether a span set is grouped by exactly these attributes, in order, each with a value of the
+/// Whether a span set is grouped by exactly these attributes, in order, with values that are the
 /// tenant's.
 fn is_own_group(
     span_set: &[u8],
     attributes: &[TagName],
-    admits: impl Fn(usize, &str) -> bool,
+    admits: impl Fn(&[Option<AttributeValue<'_>>]) -> bool,
 ) -> Result<bool, Unreadable> {
-    let mut found = 0;
+    let mut values = Vec::with_capacity(attributes.len());
     for field in wire::fields(span_set) {
         let field = field?;
         if field.number != 3 {
@@ -95,39 +98,28 @@ fn is_own_group(
         let attribute = key
             .strip_prefix("by(")
             .and_then(|key| TagName::parse(key.strip_suffix(')')?).ok());
-        let is_own = attribute.is_some()
-            && attribute.as_ref() == attributes.get(found)
-            && value.is_some_and(|value| admits(found, value));
-        if !is_own {
+        if attribute.is_none() || attribute.as_ref() != attributes.get(values.len()) {
             return Ok(false);
         }
-        found += 1;
+        values.push(value);
     }
-    Ok(found == attributes.len())
+    Ok(values.len() == attributes.len() && admits(&values))
 }
 
 /// Tempo's text for a missing value. So traces of a tenant with this name always count as shared.
 pub(super) const NIL: &str = "nil";
 
-/// The key of a `KeyValue`, and its value if that is a string and nothing else.
-fn read_attribute(attribute: Field<'_>) -> Result<(&str, Option<&str>), Unreadable> {
+/// The key of a `KeyValue`, and its value if that is a string, a boolean or a number.
+fn read_attribute(attribute: Field<'_>) -> Result<(&str, Option<AttributeValue<'_>>), Unreadable> {
     let (mut key, mut value) = ("", None);
     for field in wire::fields(attribute.bytes()?) {
         let field = field?;
         match field.number {
             1 => key = field.text()?,
-            2 => value = read_string(field.bytes()?)?,
+            2 => value = plain_value(field.message()?)?,
             _ => {}
         }
     }
-    Ok((key, value.filter(|value| *value != NIL)))
-}
-
-/// An `AnyValue` that is one string.
-fn read_string(any_value: &[u8]) -> Result<Option<&str>, Unreadable> {
-    let mut fields = wire::fields(any_value);
-    match (fields.next().transpose()?, fields.next()) {
-        (Some(field), None) if field.number == 1 => Ok(Some(field.text()?)),
-        _ => Ok(None),
-    }
+    let is_nil = |value: &AttributeValue<'_>| *value == AttributeValue::Text(NIL.into());
+    Ok((key, value.filter(|value| !is_nil(value))))
 }

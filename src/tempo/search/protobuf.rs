@@ -253,6 +253,7 @@ fn write_span(
         match field.number {
             3 => start = field.varint()?,
             4 => duration = field.varint()?,
+            2 if rules.hide_names => continue,
             5 if rules.hides(key(field)?) => continue,
             1 | 2 | 5 => {}
             _ => continue,

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::tempo::tag_name::TagName;
 use crate::tempo::testing::{self, Any, AnyValue, SearchResponse, attribute, fixture};
+use crate::tenancy::AttributeValue;
 
 /// Recorded traces with only the tenant's spans, except 7 (the tenant attribute twice) and 8 (a
 /// list).
@@ -48,6 +49,7 @@ fn rules<'a>(reveal: Reveal<'a>, hide: &'a [&'a str]) -> Rules<'a> {
     Rules {
         reveal,
         hide,
+        hide_names: false,
         traces_only: false,
     }
 }
@@ -200,6 +202,34 @@ fn only_hidden_attributes_are_removed() {
 }
 
 #[test]
+fn hidden_names_are_removed_from_spans_alone() {
+    let hiding = Rules {
+        hide_names: true,
+        ..rules(Reveal::All, &[])
+    };
+    let answer = br#"{"traces":[{"traceID":"1","rootTraceName":"r","spanSets":[{"spans":[
+        {"spanID":"a","name":"r","attributes":[{"key":"name","value":{"stringValue":"n"}}]}]}]}]}"#;
+    let page = filter_json(answer, &hiding);
+    assert_eq!(
+        page["traces"][0],
+        json!({"traceID": "1", "rootTraceName": "r", "spanSets": [{"spans": [
+            {"spanID": "a", "attributes": [{"key": "name", "value": {"stringValue": "n"}}]}
+        ]}]})
+    );
+    let mut answer = SearchResponse::decode(&fixture("search-tenantA-proto.pb")[..]).unwrap();
+    answer.traces[0].span_sets[0].spans[0].name = "r".to_owned();
+    let answer = answer.encode_to_vec();
+    let named = |rules: &Rules<'_>| -> usize {
+        let page = filter_protobuf(&answer, rules);
+        let sets = page.traces.iter().flat_map(|trace| &trace.span_sets);
+        let spans = sets.flat_map(|set| &set.spans);
+        spans.filter(|span| span.name == "r").count()
+    };
+    assert_eq!(named(&rules(Reveal::All, &[])), 1);
+    assert_eq!(named(&hiding), 0);
+}
+
+#[test]
 fn unknown_fields_are_dropped() {
     let answer = br#"{"new":1,"traces":[{"traceID":"1","rootSecret":"B","spanSets":[{"x":1,"spans":[{"y":2}]}]}]}"#;
     assert_eq!(
@@ -272,6 +302,10 @@ mod companions {
         Any::StringValue(value.to_owned())
     }
 
+    fn text_value(value: &str) -> AttributeValue<'_> {
+        AttributeValue::Text(value.into())
+    }
+
     /// Whether a trace with these groups counts as tenant A's alone.
     fn is_own(groups: Vec<testing::SpanSet>) -> bool {
         let answer = SearchResponse {
@@ -285,7 +319,7 @@ mod companions {
         owners(
             &answer.encode_to_vec(),
             &attributes(&["tenant_id"]),
-            |_, value| ["A", "nil"].contains(&value),
+            |values| ["A", "nil"].map(text_value).map(Some).contains(&values[0]),
         )
         .unwrap()
         .own
@@ -361,8 +395,8 @@ mod companions {
                 metrics: None,
             };
             let answer = answer.encode_to_vec();
-            let found = owners(&answer, &attributes(&["tenant_id"]), |_, value| {
-                value == "A"
+            let found = owners(&answer, &attributes(&["tenant_id"]), |values| {
+                values == [Some(text_value("A"))]
             });
             let found = found.unwrap();
             assert_eq!(found.own, TraceIds::default());
@@ -386,7 +420,7 @@ mod companions {
         };
         let own = |completed| {
             let answer = answer(completed).encode_to_vec();
-            owners(&answer, &attributes(&["tenant_id"]), |_, _| true).unwrap()
+            owners(&answer, &attributes(&["tenant_id"]), |_| true).unwrap()
         };
         assert!(own(4).own.contains("1"));
         assert_eq!(own(3), Owners::default());
@@ -405,8 +439,8 @@ mod companions {
                 }],
                 metrics: None,
             };
-            owners(&answer.encode_to_vec(), &attributes, |index, value| {
-                value == ["A", "prod"][index]
+            owners(&answer.encode_to_vec(), &attributes, |values| {
+                values == ["A", "prod"].map(text_value).map(Some)
             })
             .unwrap()
             .own
@@ -422,8 +456,8 @@ mod companions {
         let answer = fixture("search-ownership-proto.pb");
         let page = SearchResponse::decode(&answer[..]).unwrap();
         assert_eq!(page.traces.len(), 18);
-        let found = owners(&answer, &attributes(&["tenant_id"]), |_, value| {
-            value == "A"
+        let found = owners(&answer, &attributes(&["tenant_id"]), |values| {
+            values == [Some(text_value("A"))]
         })
         .unwrap();
         for trace in page.traces {
@@ -464,7 +498,7 @@ proptest! {
         if let Ok(page) = ProtobufPage::parse(&answer) {
             let _ = page.filter(&rules);
         }
-        let _ = owners(&answer, &[TagName::resource("tenant_id").unwrap()], |_, value| value == "A");
+        let _ = owners(&answer, &[TagName::resource("tenant_id").unwrap()], |values| values[0].is_some());
     }
 
     /// However an answer is mutated, a masked page has no root name and no statistics.

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use super::TraceError;
-use crate::tenancy::Values;
+use crate::tenancy::{Attribute, AttributeValue, Resources, Values};
 
-/// What makes a resource ours: it has each of these attributes exactly once, with a value that is a
-/// string and one of the tenants'.
+/// What makes a resource ours: it fulfils all conditions of an alternative. It has each of their
+/// attributes exactly once, with a value of the type and among those of the condition.
 ///
-/// Everything else is foreign: no such attribute, two of them, an array, a number, bytes, an
-/// empty string, and anything ambiguous.
+/// Everything else is foreign: no such attribute, two of them, an array, bytes, an empty string, a
+/// value of another type, and anything ambiguous.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceOwner {
-    attributes: Box<[(Arc<str>, Values)]>,
+pub struct TraceOwner(Arc<Resources>);
+
+impl From<Arc<Resources>> for TraceOwner {
+    fn from(resources: Arc<Resources>) -> Self {
+        Self(resources)
+    }
 }
 
 impl TraceOwner {
@@ -22,16 +26,27 @@ impl TraceOwner {
         first: (Arc<str>, Values),
         rest: impl IntoIterator<Item = (Arc<str>, Values)>,
     ) -> Self {
-        Self {
-            attributes: std::iter::once(first).chain(rest).collect(),
-        }
+        let condition = |(name, values)| Attribute::text(name, values);
+        let rest = rest.into_iter().map(condition);
+        Self(Arc::new(Resources::all_of(condition(first), rest)))
     }
 
-    /// Each attribute and the values it may have.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Values)> {
-        self.attributes
-            .iter()
-            .map(|(name, values)| (&**name, values))
+    /// Whether an attribute decides whose a resource is.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.has(name)
+    }
+
+    /// Whether the resource with these attributes is ours; see [`Resources::admit`].
+    pub(super) fn admits<'v, E>(
+        &self,
+        value_of: impl FnMut(&str) -> Result<Option<AttributeValue<'v>>, E>,
+    ) -> Result<bool, E> {
+        self.0.admit(value_of)
+    }
+
+    #[cfg(test)]
+    pub(super) fn resources(&self) -> &Resources {
+        &self.0
     }
 }
 

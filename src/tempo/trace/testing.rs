@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::{ForeignSpans, Outcome, ProtobufFilter, TraceApi, TraceError, TraceOwner};
 use crate::tempo::testing::{Any, AnyValue, ArrayValue, KeyValue, attribute, fixture};
-use crate::tenancy::{Tenant, TenantSet, Values};
-use crate::testing::evidence;
+use crate::tenancy::{Attribute, AttributeValues, Tenant, TenantSet, Values};
+use crate::testing::{evidence, resources};
 
 pub(super) fn tenants(names: &[&str]) -> Values {
     let all = names.iter().map(|name| Tenant::new(name).unwrap());
@@ -123,13 +123,13 @@ pub(super) struct Metrics {
 
 /// Whether a decoded `ResourceSpans` is ours, computed independently of the code under test.
 pub(super) fn is_ours(spans: &ResourceSpans, owner: &TraceOwner) -> bool {
-    owner.iter().all(|(name, tenants)| {
+    let fulfils = |condition: &Attribute| {
         let attributes = spans
             .resource
             .iter()
             .flat_map(|resource| &resource.attributes);
         let named: Vec<_> = attributes
-            .filter(|attribute| attribute.key == name)
+            .filter(|attribute| attribute.key == *condition.name)
             .collect();
         let [
             KeyValue {
@@ -139,27 +139,51 @@ pub(super) fn is_ours(spans: &ResourceSpans, owner: &TraceOwner) -> bool {
         else {
             return false;
         };
-        matches!(&value.value, Some(Any::StringValue(value)) if tenants.contains(value))
-    })
+        match (&value.value, &condition.values) {
+            (Some(Any::StringValue(value)), AttributeValues::Text(own)) => {
+                own.contains(value) && !value.contains('\u{fffd}')
+            }
+            (Some(Any::BoolValue(value)), AttributeValues::Bool(own)) => value == own,
+            (Some(Any::IntValue(value)), AttributeValues::Number(own)) => value == own,
+            (Some(Any::DoubleValue(value)), AttributeValues::Number(own)) => {
+                value.to_string() == own.to_string()
+            }
+            _ => false,
+        }
+    };
+    let mut alternatives = owner.resources().alternatives();
+    alternatives.any(|all| all.iter().all(fulfils))
 }
 
 /// The same for a parsed JSON one.
 pub(super) fn is_ours_json(spans: &Value, owner: &TraceOwner) -> bool {
-    owner.iter().all(|(name, tenants)| {
+    let fulfils = |condition: &Attribute| {
         let attributes = spans["resource"]["attributes"].as_array();
         let attributes = attributes.into_iter().flatten();
         let named: Vec<_> = attributes
-            .filter(|attribute| attribute["key"] == name)
+            .filter(|attribute| attribute["key"] == *condition.name)
             .collect();
         let [attribute] = named[..] else {
             return false;
         };
-        let value = attribute["value"].as_object();
-        value.is_some_and(|value| value.len() == 1)
-            && attribute["value"]["stringValue"]
-                .as_str()
-                .is_some_and(|it| tenants.contains(it))
-    })
+        let value = &attribute["value"];
+        value.as_object().is_some_and(|value| value.len() == 1)
+            && match &condition.values {
+                AttributeValues::Text(own) => value["stringValue"]
+                    .as_str()
+                    .is_some_and(|it| own.contains(it) && !it.contains('\u{fffd}')),
+                AttributeValues::Bool(own) => value["boolValue"] == *own,
+                AttributeValues::Number(own) => {
+                    value["intValue"].as_str() == Some(&*own.to_string())
+                        || value["intValue"] == *own
+                        || value["doubleValue"]
+                            .as_f64()
+                            .is_some_and(|it| it.to_string() == own.to_string())
+                }
+            }
+    };
+    let mut alternatives = owner.resources().alternatives();
+    alternatives.any(|all| all.iter().all(fulfils))
 }
 
 /// The tenant attribute's value in generated traces.
@@ -168,7 +192,7 @@ pub(super) enum Tag {
     String(&'static str),
     Int(i64),
     Bool,
-    Double,
+    Double(f64),
     Bytes,
     Array(&'static str),
     Nothing,
@@ -180,7 +204,7 @@ impl Tag {
             Self::String(value) => Some(Any::StringValue((*value).to_owned())),
             Self::Int(value) => Some(Any::IntValue(*value)),
             Self::Bool => Some(Any::BoolValue(true)),
-            Self::Double => Some(Any::DoubleValue(1.5)),
+            Self::Double(value) => Some(Any::DoubleValue(*value)),
             Self::Bytes => Some(Any::BytesValue(b"A".to_vec())),
             Self::Array(value) => Some(Any::ArrayValue(ArrayValue {
                 values: vec![Self::String(value).any()],
@@ -195,7 +219,7 @@ impl Tag {
             Self::String(value) => json!({ "stringValue": value }),
             Self::Int(value) => json!({ "intValue": value.to_string() }),
             Self::Bool => json!({ "boolValue": true }),
-            Self::Double => json!({ "doubleValue": 1.5 }),
+            Self::Double(value) => json!({ "doubleValue": value }),
             Self::Bytes => json!({ "bytesValue": "QQ==" }),
             Self::Array(value) => {
                 json!({ "arrayValue": { "values": [{ "stringValue": value }] } })
@@ -266,7 +290,8 @@ pub(super) fn generated() -> impl Strategy<Value = Generated> {
         1 => Just(Tag::Array("A")),
         1 => Just(Tag::Int(5)),
         1 => Just(Tag::Bool),
-        1 => Just(Tag::Double),
+        1 => Just(Tag::Double(1.5)),
+        1 => Just(Tag::Double(5.0)),
         1 => Just(Tag::Bytes),
         1 => Just(Tag::Nothing),
     ];
@@ -290,7 +315,7 @@ pub(super) fn generated() -> impl Strategy<Value = Generated> {
     (attributes, spans).prop_map(|(attributes, spans)| Generated { attributes, spans })
 }
 
-/// Owners by one attribute and by two.
+/// Owners by one attribute and by several, by alternatives and by typed values.
 pub(super) fn owners() -> impl Strategy<Value = TraceOwner> {
     prop_oneof![
         Just(owner(&["A"])),
@@ -300,5 +325,21 @@ pub(super) fn owners() -> impl Strategy<Value = TraceOwner> {
             ("tenant_id".into(), tenants(&["A"])),
             [("env".into(), tenants(&["A", "B"]))],
         )),
+        Just(union(
+            "traces: {any: [[{attribute: resource.tenant_id, match: '=', value: A}, \
+             {attribute: resource.env, match: '!~', value: 'B.*'}], \
+             [{attribute: resource.env, match: '=', value: B}]]}",
+        )),
+        Just(union(
+            "traces: {any: [[{attribute: resource.tenant_id, match: '=', value: true}], \
+             [{attribute: resource.tenant_id, match: '=', value: 5}, \
+             {attribute: resource.env, match: '=~', value: '[AB]'}], \
+             [{attribute: resource.env, match: '=', value: 5}]]}",
+        )),
     ]
+}
+
+/// The owner by the selector of a tenant, as the config has it.
+fn union(selector: &str) -> TraceOwner {
+    resources(selector, &["t"]).into()
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::rules::{self, Granted};
-use super::{LabelMatcher, Matchers, ScopeRefusal, TenantSet, Values};
+use super::{
+    Attribute, LabelMatcher, Matchers, Resources, ScopeRefusal, Tenant, TenantSet, Values,
+};
 use crate::config::settings::Tenancy;
 
 /// What a caller may see; never empty.
@@ -21,9 +23,18 @@ pub enum TenantScope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenants {
     first_dimension: TenantSet,
-    metrics: Option<Matchers>,
-    traces: Box<[Attribute]>,
+    metrics: Option<Result<Matchers, ScopeRefusal>>,
+    traces: Option<Arc<Resources>>,
     clusters: Clusters,
+}
+
+/// Why a caller with tenants has no matchers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoMatchers {
+    /// `tenancy` names no metrics label: no metrics query can be confined.
+    NoLabel,
+    /// No single selector of PromQL selects the metrics of all tenants.
+    Refused(ScopeRefusal),
 }
 
 /// The named clusters that a caller may use.
@@ -32,14 +43,6 @@ enum Clusters {
     All,
     /// Empty if the caller may use none of them.
     These(Option<TenantSet>),
-}
-
-/// A resource attribute and the values that it may have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attribute {
-    /// The name without `resource.`.
-    pub name: Arc<str>,
-    pub values: Values,
 }
 
 impl TenantScope {
@@ -61,25 +64,31 @@ impl Tenants {
         &self.first_dimension
     }
 
-    /// The matchers that every metrics query must have, in all dimensions. `None` if `tenancy` names
-    /// no metrics label; then no metrics query can be confined.
-    pub fn metrics(&self) -> Option<&Matchers> {
-        self.metrics.as_ref()
+    /// The matchers that every metrics query must have, in all dimensions.
+    ///
+    /// # Errors
+    /// If there are none: then no metrics query can be confined.
+    pub fn metrics(&self) -> Result<&Matchers, NoMatchers> {
+        match &self.metrics {
+            Some(Ok(matchers)) => Ok(matchers),
+            Some(Err(refusal)) => Err(NoMatchers::Refused(refusal.clone())),
+            None => Err(NoMatchers::NoLabel),
+        }
     }
 
-    /// The attributes that every span's resource must have, in all dimensions. Empty if `tenancy`
-    /// names no traces attribute; then no trace can be confined.
-    pub fn traces(&self) -> &[Attribute] {
-        &self.traces
+    /// What every span's resource must fulfil, in all dimensions. `None` if `tenancy` names no traces
+    /// attribute; then no trace can be confined.
+    pub fn traces(&self) -> Option<&Arc<Resources>> {
+        self.traces.as_ref()
     }
 }
 
 /// Turns verified claims into a scope.
 ///
 /// In each dimension the first rule whose `when` holds decides alone. Every dimension must give
-/// tenants, even if it has no label for the API of the request. Which values of the label a tenant has
-/// is decided by its name alone, exactly as the claim or the rule gives it: it is the value, or the key
-/// of a selector that the operator wrote. So no claim is ever read as an expression. A caller with all tenants in the
+/// tenants, even if it has no label for the API of the request. Which data a tenant has
+/// is decided by its name alone, exactly as the claim or the rule gives it: it is the value of the
+/// label, or the key of a selector that the operator wrote. So no claim is ever read as an expression. A caller with all tenants in the
 /// first dimension is not restricted at all, and further dimensions are not evaluated.
 ///
 /// Clusters are not a dimension: a caller to whom their rules grant none may use no named cluster,
@@ -109,24 +118,30 @@ pub fn resolve(
             further_labels.push(LabelMatcher::new(label.clone(), values.clone()));
         }
         if let Some(name) = &dimension.traces_attribute {
-            further_attributes.push(Attribute {
-                name: name.clone(),
-                values,
-            });
+            further_attributes.push(Attribute::text(name.clone(), values));
         }
     }
-    let values = Values::of(&tenants, &tenancy.selectors)?;
-    let metrics = tenancy.metrics_label.as_ref().map(|label| {
-        let first = LabelMatcher::new(label.clone(), values.clone());
-        Matchers::new(first, further_labels)
-    });
-    let traces = tenancy.traces_attribute.as_ref().map(|name| {
-        let first = Attribute {
-            name: name.clone(),
-            values,
-        };
-        std::iter::once(first).chain(further_attributes).collect()
-    });
+    let names = tenants.iter().map(Tenant::as_str);
+    let (metrics, traces) = if tenancy.selectors.have_conditions(names) {
+        let metrics = tenancy.metrics_label.as_ref();
+        let metrics = metrics.map(|own| matchers_of(tenancy, &tenants, own, further_labels));
+        let traces = tenancy.traces_attribute.as_ref().map(|own| {
+            let any = tenancy.selectors.of_traces(tenants.iter(), own);
+            Resources::any_of(&any, &further_attributes)
+        });
+        (metrics, traces.transpose()?)
+    } else {
+        let values = Values::of(&tenants, &tenancy.selectors)?;
+        let metrics = tenancy.metrics_label.as_ref().map(|label| {
+            let first = LabelMatcher::new(label.clone(), values.clone());
+            Ok(Matchers::new(first, further_labels))
+        });
+        let traces = tenancy.traces_attribute.as_ref().map(|name| {
+            let first = Attribute::text(name.clone(), values);
+            Resources::all_of(first, further_attributes)
+        });
+        (metrics, traces)
+    };
     let clusters = match &tenancy.clusters {
         None => Clusters::All,
         Some(rules) => match grant(rules) {
@@ -139,8 +154,30 @@ pub fn resolve(
         first_dimension: tenants,
         clusters,
         metrics,
-        traces: traces.unwrap_or_default(),
+        traces: traces.map(Arc::new),
     }))
+}
+
+/// The matchers of tenants some of which have conditions on several labels.
+fn matchers_of(
+    tenancy: &Tenancy,
+    tenants: &TenantSet,
+    own: &Arc<str>,
+    further: Vec<LabelMatcher>,
+) -> Result<Matchers, ScopeRefusal> {
+    let any = tenancy.selectors.of_metrics(tenants.iter(), own);
+    let [only] = &any[..] else {
+        return Err(ScopeRefusal::NotOneConjunction);
+    };
+    let matchers = only.iter().map(|(label, union)| {
+        let values = Values::of_union(union)?;
+        Ok(LabelMatcher::new(label.clone(), values))
+    });
+    let matchers = matchers.collect::<Result<Vec<_>, _>>()?;
+    let mut matchers = matchers.into_iter().chain(further);
+    // The config's checks leave none empty.
+    let first = matchers.next().ok_or(ScopeRefusal::FixedTenants)?;
+    Ok(Matchers::new(first, matchers))
 }
 
 #[cfg(test)]

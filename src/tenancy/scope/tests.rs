@@ -91,8 +91,11 @@ fn string_is_one_tenant_and_a_list_several() {
         panic!("all tenants");
     };
     assert_eq!(scope.metrics().unwrap().promql(), r#"tenant_id=~"a|b""#);
-    assert_eq!(&*scope.traces()[0].name, "tenant.id");
-    assert!(scope.traces()[0].values.contains("b"));
+    let [attribute] = scope.traces().unwrap().only().unwrap() else {
+        panic!("several attributes");
+    };
+    assert_eq!(&*attribute.name, "tenant.id");
+    assert!(attribute.values.texts().unwrap().contains("b"));
 }
 
 #[test]
@@ -393,7 +396,7 @@ fn further_dimensions_must_all_yield_tenants() {
         scope.metrics().unwrap().promql(),
         r#"tenant_id=~"a|b",env="prod""#
     );
-    assert_eq!(scope.traces().len(), 1);
+    assert_eq!(scope.traces().unwrap().names(), ["tenant.id"]);
     assert!(!scope.tenants().contains("prod"));
     assert_eq!(
         refusal(&tenancy, &json!({"t": "a"})).reason(),
@@ -432,8 +435,8 @@ fn without_a_label_no_query_can_be_confined() {
         panic!("all tenants");
     };
     // With a matcher of the further dimension only, every tenant would match.
-    assert_eq!(scope.metrics(), None);
-    assert!(scope.traces().is_empty());
+    assert_eq!(scope.metrics(), Err(NoMatchers::NoLabel));
+    assert_eq!(scope.traces(), None);
 }
 
 /// Claims in the forms of real providers.
@@ -552,7 +555,10 @@ fn claim_never_becomes_an_expression() {
     let matchers = |claims: &Value| match scope_of(&tenancy, claims).unwrap() {
         TenantScope::Tenants(scope) => {
             assert_eq!(
-                scope.traces()[0].values,
+                *scope.traces().unwrap().only().unwrap()[0]
+                    .values
+                    .texts()
+                    .unwrap(),
                 *scope.metrics().unwrap().iter().next().unwrap().values()
             );
             scope.metrics().unwrap().clone()
@@ -596,4 +602,43 @@ fn negative_selector_is_for_a_single_tenant() {
     assert_eq!(tenants_of(&tenancy, &json!({"t": "rest"})).unwrap(), "rest");
     let refused = refusal(&tenancy, &json!({"t": ["rest", "a"]}));
     assert_eq!(refused.reason(), "negative_selector");
+}
+
+/// The matchers of a caller with these tenants, of whom `t` has this selector.
+fn matchers_of_t(selector: &str, tenants: &[&str]) -> Result<String, NoMatchers> {
+    let names = "metrics: {label: tenant_id}";
+    let scope = crate::testing::scope_of("metrics, api: prometheus", names, selector, tenants);
+    match scope.unwrap() {
+        TenantScope::Tenants(scope) => scope.metrics().map(|all| all.promql().to_owned()),
+        TenantScope::AllTenants => panic!("all tenants"),
+    }
+}
+
+#[test]
+fn conditions_on_several_labels_are_one_selector() {
+    let conditions = "metrics: [{label: team, match: '!~', value: 'x.*'}, \
+                      {label: env, match: '=', value: prod}, {label: zone, match: '!=', value: z}, \
+                      {label: app, match: '=~', value: 'a|b'}]";
+    assert_eq!(
+        matchers_of_t(conditions, &["t"]).unwrap(),
+        r#"app=~"(?s:a|b)",env="prod",team!~"(?s:x.*)|",zone!~"z|""#
+    );
+}
+
+#[test]
+fn several_tenants_have_metrics_only_if_one_selector_selects_them() {
+    let own_label = "metrics: [{label: tenant_id, match: '=~', value: 'a.*'}]";
+    assert_eq!(
+        matchers_of_t(own_label, &["t", "b"]).unwrap(),
+        r#"tenant_id=~"b|(?s:a.*)""#
+    );
+    let refused = Err(NoMatchers::Refused(ScopeRefusal::NotOneConjunction));
+    for selector in [
+        "metrics: [{label: env, match: '=', value: prod}]",
+        "metrics: [{label: tenant_id, match: '!=', value: a}]",
+        "metrics: [{label: tenant_id, match: '=', value: a}, {label: env, match: '=', value: p}]",
+    ] {
+        assert!(matchers_of_t(selector, &["t"]).is_ok(), "{selector}");
+        assert_eq!(matchers_of_t(selector, &["t", "b"]), refused, "{selector}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Inserts the tenant stage into a query, and verifies the result.
 
 use super::TraceIntrinsics;
+use super::own_roots::of_own_roots;
 use super::parser::{Outline, parse};
 use super::predicate::TenantPredicate;
 use super::refusal::Refusal;
@@ -59,7 +60,28 @@ pub fn is_metrics(query: &str) -> bool {
     parse(query, TraceIntrinsics::Trust).is_ok_and(|outline| outline.is_metrics)
 }
 
+/// Writes conditions on the roots of traces anew, of the caller's own roots, and inserts the stage.
 fn confine(
+    query: &str,
+    outline: &Outline,
+    predicate: &TenantPredicate,
+    max_bytes: usize,
+) -> Result<String, Refusal> {
+    if outline.roots.conditions.is_empty() {
+        return insert(query, outline, predicate, max_bytes);
+    }
+    let of_own = of_own_roots(query, outline)?;
+    let again = parse(&of_own, TraceIntrinsics::Refuse).map_err(|_| Refusal::Unverified)?;
+    let is_same = again.roots.conditions.is_empty()
+        && again.is_metrics == outline.is_metrics
+        && again.compares == outline.compares;
+    if !is_same {
+        return Err(Refusal::Unverified);
+    }
+    insert(&of_own, &again, predicate, max_bytes)
+}
+
+fn insert(
     query: &str,
     outline: &Outline,
     predicate: &TenantPredicate,

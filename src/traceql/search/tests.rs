@@ -76,11 +76,13 @@ fn durations_count_the_tenants_spans_unless_intrinsics_are_trusted() {
 }
 
 #[test]
-fn tags_of_the_root_span_are_trace_intrinsics() {
+fn tags_of_the_root_span_are_those_of_the_callers_own_root() {
     let search =
         TagBasedSearch::from_parameters("root.service.name=x root.name=y", "", "").unwrap();
-    let refusal = confine(&search, TraceIntrinsics::Refuse).unwrap_err();
-    assert_eq!(refusal.kind(), RefusalKind::Denied);
+    assert_eq!(
+        confine(&search, TraceIntrinsics::Refuse).unwrap(),
+        r#"{ resource.t = "a" } | { nestedSetParent < 0 && (resource.service.name =~ ".*x.*") && (name =~ ".*y.*") } && {} | { true } && { true }"#
+    );
     assert_eq!(
         confine(&search, TraceIntrinsics::Trust).unwrap(),
         r#"{ resource.t = "a" } | { rootServiceName =~ ".*x.*" } && { rootName =~ ".*y.*" }"#

@@ -1,8 +1,9 @@
 //! A set of traces of several tenants, and its pusher.
 //!
-//! Three windows of time, so that a test can ask about one kind alone: in `Plain` every trace
-//! belongs to one tenant or to none; in `Mixed` traces hold spans of several; in `Doubtful` a
-//! resource says more than one thing about its tenant, or something that is no tenant.
+//! Four windows of time, so that a test can ask about one kind alone: in `Plain` every trace
+//! belongs to one tenant or to none; in `Roots` the root of a trace is another's, or there is none or
+//! more than one; in `Mixed` traces hold spans of several; in `Doubtful` a resource says more than
+//! one thing about its tenant, or something that is no tenant.
 //! All of it lies within the two minutes before the anchor: by default a Tempo dates older spans
 //! anew. The ids begin with the anchor, so that pushes do not meet.
 
@@ -30,13 +31,16 @@ pub enum Window {
     Plain,
     Mixed,
     Doubtful,
+    Roots,
 }
 
 impl Window {
     /// In seconds before the anchor, the earlier first.
     const fn ago(self) -> (i64, i64) {
         match self {
-            Self::Plain => (115, 80),
+            // Metrics round a range up to whole steps.
+            Self::Plain => (115, 85),
+            Self::Roots => (79, 76),
             Self::Mixed => (75, 50),
             Self::Doubtful => (45, 20),
         }
@@ -102,6 +106,7 @@ pub struct Traces {
 impl Traces {
     pub fn shared(anchor: i64) -> Self {
         let mut traces = plain(anchor);
+        traces.extend(roots(anchor));
         traces.extend(mixed(anchor));
         traces.extend(doubtful(anchor));
         traces.push(marker(anchor));
@@ -135,6 +140,13 @@ impl Traces {
         self.traces
             .iter()
             .filter(move |trace| trace.window == window)
+    }
+
+    /// The id of a trace of the window `Roots`, as searches write it.
+    pub fn rooted(&self, name: &str) -> &str {
+        let place = ROOTS.iter().position(|(known, _)| *known == name);
+        let trace = self.of(Window::Roots).nth(place.expect("a known name"));
+        trace.expect("a trace of each name").short_id()
     }
 
     /// First and last second of a window.
@@ -358,8 +370,9 @@ fn trace_id(anchor: i64, window: Window, number: usize) -> String {
 /// The start of the `n`th of `all` traces of a window, in nanoseconds.
 fn start_of(anchor: i64, window: Window, n: usize, all: usize) -> i64 {
     let (from, to) = window.ago();
-    // The last five seconds are for the trace itself.
-    let room = (from - to - 5) * 1_000_000_000;
+    // The last seconds are for the trace itself.
+    let last = if window == Window::Roots { 1 } else { 5 };
+    let room = (from - to - last) * 1_000_000_000;
     let share = i64::try_from(n).expect("few") * room / i64::try_from(all).expect("few");
     (anchor - from) * 1_000_000_000 + share + 12_345
 }
@@ -653,6 +666,148 @@ fn chained(trace: &str, chain: &[(&str, u32)], start: i64) -> Vec<Group> {
         }
     }
     groups
+}
+
+/// The trace of the window `Roots` with two roots of acme's. Tempo takes one of them.
+pub const TWO_OWN_ROOTS: &str = "two own roots";
+
+/// Traces whose root is acme's, another's, both or none.
+const ROOTS: [(&str, &[RootedSpan]); 12] = [
+    (
+        "all own",
+        &[
+            ("acme", 0, "x", "web"),
+            ("acme", 1, "y", "api"),
+            ("acme", 2, "z", "db"),
+        ],
+    ),
+    (
+        "own root, foreign child",
+        &[
+            ("acme", 0, "x", "web"),
+            ("beta", 1, "y", "api"),
+            ("acme", 2, "z", "db"),
+        ],
+    ),
+    (
+        "foreign root",
+        &[
+            ("beta", 0, "x", "web"),
+            ("acme", 1, "y", "api"),
+            ("acme", 2, "z", "db"),
+        ],
+    ),
+    (
+        "another root",
+        &[
+            ("acme", 0, "r", "api"),
+            ("acme", 1, "x", "web"),
+            ("beta", 2, "z", "db"),
+        ],
+    ),
+    (
+        "root of empty name",
+        &[
+            ("acme", 0, "", "web"),
+            ("acme", 1, "y", "api"),
+            ("beta", 1, "x", "web"),
+        ],
+    ),
+    (
+        "root without service",
+        &[
+            ("acme", 0, "x", ""),
+            ("acme", 1, "y", "api"),
+            ("beta", 1, "x", "web"),
+        ],
+    ),
+    (
+        "own root, and spans whose parent is missing",
+        &[
+            ("acme", 0, "x", "web"),
+            ("acme", 9, "y", "api"),
+            ("beta", 9, "z", "db"),
+            ("acme", 2, "z", "db"),
+        ],
+    ),
+    (
+        "another root, and spans whose parent is missing",
+        &[
+            ("acme", 0, "r", "api"),
+            ("acme", 9, "x", "web"),
+            ("beta", 9, "x", "web"),
+            ("acme", 2, "z", "db"),
+        ],
+    ),
+    (
+        "no root",
+        &[
+            ("acme", 9, "x", "web"),
+            ("acme", 1, "y", "api"),
+            ("beta", 1, "x", "web"),
+        ],
+    ),
+    (
+        "foreign root first, own root",
+        &[
+            ("beta", 0, "x", "web"),
+            ("acme", 0, "r", "api"),
+            ("acme", 1, "y", "api"),
+        ],
+    ),
+    (
+        "own root first, foreign root",
+        &[
+            ("acme", 0, "x", "web"),
+            ("beta", 0, "r", "api"),
+            ("acme", 1, "y", "api"),
+        ],
+    ),
+    (
+        TWO_OWN_ROOTS,
+        &[
+            ("acme", 0, "x", "web"),
+            ("acme", 0, "r", "api"),
+            ("beta", 1, "x", "web"),
+        ],
+    ),
+];
+
+/// Owner, number of the parent, name, service; 0 is no parent, an empty service is none.
+type RootedSpan = (&'static str, u32, &'static str, &'static str);
+
+fn roots(anchor: i64) -> Vec<Trace> {
+    let window = Window::Roots;
+    let mut traces = Vec::new();
+    for (n, (_, spans)) in ROOTS.into_iter().enumerate() {
+        let id = trace_id(anchor, window, n);
+        let start = start_of(anchor, window, n, ROOTS.len());
+        let groups = (1u32..)
+            .zip(spans)
+            .map(|(number, &(who, parent, name, service))| {
+                let span = Span {
+                    trace: &id,
+                    number,
+                    parent,
+                    name: name.to_owned(),
+                    start: start + i64::from(number) * 1_000_000,
+                    milliseconds: if who == "acme" { 20 } else { 300 },
+                    attributes: vec![attribute("n", int(i64::from(number)))],
+                    rest: json!({}),
+                };
+                let mut group = group(Owner::Tenant(own_name(who)), service, vec![span.otlp()]);
+                if service.is_empty() {
+                    group.resource.remove(0);
+                }
+                group
+            });
+        traces.push(Trace {
+            groups: groups.collect(),
+            id,
+            window,
+        });
+    }
+    traces
 }
 
 /// Resources that say something else about their tenant than one string once.

@@ -102,6 +102,124 @@ async fn answers_of_a_selector_are_those_of_a_private_store() {
     assert_it_could_fail(&total);
 }
 
+/// As YAML: conditions on several labels. Those of the first two differ in the values of one label.
+const CONDITIONS: &str = "
+  selectors:
+    acme-api:
+      metrics:
+        - {label: tenant_id, match: '=', value: acme}
+        - {label: job, match: '=~', value: 'api.*'}
+    beta-api:
+      metrics:
+        - {label: tenant_id, match: '=~', value: 'be.+|a[.]b'}
+        - {label: job, match: '=~', value: 'api.*'}
+    first-hosts:
+      metrics:
+        - {label: instance, match: '!=', value: 'h2:9090'}
+        - {label: tenant_id, match: '!~', value: 'acme|gamma.*'}
+    no-db:
+      metrics:
+        - {label: job, match: '!~', value: 'db|app.+'}
+        - {label: instance, match: '=~', value: 'h.*|[01]'}";
+
+/// Series without one of the labels belong to nobody, also by `!=` and `!~`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_of_conditions_on_several_labels_are_those_of_a_private_store() {
+    let data = Dataset::shared(now() - 30);
+    let times = Times {
+        start: data.start(),
+        end: data.end,
+    };
+    let only = |is_own: &dyn Fn(&str, &str, &str) -> bool| {
+        let is_own = |series: &&Series| {
+            let label = |name| series.label(name).unwrap_or_default();
+            is_own(label(LABEL), label("job"), label("instance"))
+        };
+        Dataset {
+            end: data.end,
+            series: data.series.iter().filter(is_own).cloned().collect(),
+        }
+    };
+    let acme_api = only(&|tenant, job, _| tenant == "acme" && job.starts_with("api"));
+    let both_api =
+        only(&|tenant, job, _| ["acme", "beta", "a.b"].contains(&tenant) && job.starts_with("api"));
+    let first_hosts = only(&|tenant, _, instance| {
+        !["", "h2:9090"].contains(&instance)
+            && !["", "acme", "gamma.io", "gammaXio"].contains(&tenant)
+    });
+    let no_db = only(&|_, job, instance| {
+        !["", "db", "app-server"].contains(&job)
+            && (instance.starts_with('h') || ["0", "1"].contains(&instance))
+    });
+    let (shared, acme_api, both_api, first_hosts, no_db) = tokio::join!(
+        Prometheus::with_data("shared", &data),
+        Prometheus::with_data("private acme's api", &acme_api),
+        Prometheus::with_data("private api", &both_api),
+        Prometheus::with_data("private first hosts", &first_hosts),
+        Prometheus::with_data("private no db", &no_db),
+    );
+    let mut setup = Setup::new(&shared.url);
+    setup.tenancy.push_str(CONDITIONS);
+    let proxy = Partywall::start(setup).await;
+    let scope = |name, granted: &[&str], private: &Prometheus| Scope {
+        name,
+        proxy: proxy.url.clone(),
+        token: proxy.signer.tenants(granted),
+        private: private.url.clone(),
+        shared: Some(shared.url.clone()),
+        verbatim: false,
+    };
+    let scopes = [
+        scope("acme's api", &["acme-api"], &acme_api),
+        scope("api of several", &["acme-api", "beta-api"], &both_api),
+        scope("first hosts", &["first-hosts"], &first_hosts),
+        scope("no db", &["no-db"], &no_db),
+    ];
+    let mut total = Tally::default();
+    // First, while the newest samples are within the lookback: it asks about now.
+    for scope in &scopes {
+        total.add(suite::run(scope, "federate", federation()).await);
+    }
+    let templates = queries::templates();
+    for scope in &scopes {
+        total.add(suite::run(scope, "templates", in_turn(&templates, times)).await);
+        let mut cases = metadata(times);
+        cases.extend(exemplars(times));
+        cases.extend(query_parameters(times));
+        total.add(suite::run(scope, "metadata and parameters", cases).await);
+        remote_read::compare(scope, times).await;
+    }
+    for seed in seeds("queries of conditions made up") {
+        let made_up = generated::queries(seed, GENERATED);
+        for scope in &scopes {
+            total.add(suite::run(scope, "made up", in_turn(&made_up, times)).await);
+        }
+    }
+    println!("{}", total.summary("conditions, in all"));
+    total.assert_no_failure();
+    assert!(
+        total.would_differ * 3 > total.unconfined,
+        "too few answers could have leaked"
+    );
+
+    // PromQL has no "or" between labels.
+    for granted in [
+        ["acme-api", "first-hosts"],
+        ["acme-api", "beta"],
+        ["no-db", "first-hosts"],
+    ] {
+        let ask = Ask::get("/api/v1/query", &[("query", "up")]);
+        let token = proxy.signer.tenants(&granted);
+        let answer = Client::default().ask(&proxy.url, &ask, Some(&token)).await;
+        assert_eq!(answer.status, 403, "{granted:?}: {}", answer.text());
+        let text = answer.text();
+        assert!(
+            text.contains("cannot be selected by one PromQL selector"),
+            "{text}"
+        );
+    }
+}
+
 /// Parts of expressions. Many of the texts that they make are refused.
 const PARTS: [&str; 30] = [
     "a",

@@ -265,7 +265,7 @@ async fn explained_refusals_equal_the_proxys_and_name_the_key() {
         ("/api/v1/query?query=up&storeMatch[]=a", "parameter", ""),
         ("/api/v1;x/query", "path", ""),
         (
-            "/api/search?q={ rootName = `a` }",
+            "/api/search?q={ rootName = name }",
             "traceql",
             "traces.search_metadata",
         ),

@@ -1,26 +1,34 @@
 //! `tenancy`: which tenants a caller has, and how stores name them.
 
 mod claims;
+mod conditions;
 mod grants;
+mod names;
 mod pattern;
 mod rules;
+mod selector;
 mod selectors;
+mod united;
 
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use self::conditions::OwnNames;
+pub use self::conditions::{AttributeSelector, Conditions, Conjunction};
 pub use self::grants::{ClaimGrant, ClaimPath, Grant, TenantRule, When};
+use self::names::{Names, complete, distinct, names};
 pub use self::pattern::Pattern;
 pub(super) use self::rules::Known;
 use self::rules::{Dimension, rules};
+pub use self::selector::Selector;
 use self::selectors::selectors;
-pub use self::selectors::{Selector, Selectors};
-use super::upstreams::Api;
-use crate::config::reader::{Field, Read, Reader, Section};
-use crate::config::values::{count, flag, is_name, shown, text};
-use crate::config::warning::WarningCode;
+pub use self::selectors::{Selectors, TenantSelector};
+pub use self::united::{AttributeUnion, ValueUnion};
+use crate::config::reader::{Field, Read, Reader};
+use crate::config::values::{count, shown};
+use crate::tenant::Tenant;
 
 /// `tenancy`: maps claims to tenants.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +66,20 @@ pub struct FurtherDimension {
     pub traces_attribute: Option<Arc<str>>,
     /// `selectors`, as in [`Tenancy`].
     pub selectors: Selectors,
+}
+
+impl Tenancy {
+    /// All attributes by which tenants are told apart, some of them several times.
+    pub fn attributes(&self) -> impl Iterator<Item = &Arc<str>> {
+        let further = self
+            .and
+            .iter()
+            .filter_map(|and| and.traces_attribute.as_ref());
+        let selectors = self.selectors.conditions();
+        let selectors = selectors.flat_map(|all| all.traces.iter().flatten().flatten());
+        let own = self.traces_attribute.iter().chain(further);
+        own.chain(selectors.map(|(name, _)| name))
+    }
 }
 
 impl Serialize for Tenancy {
@@ -122,16 +144,22 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
     let names = names(r, &mut section, Dimension::Tenants);
     let complete = complete(r, &section, &names, &known.apis);
     let by_org_id = names.as_ref().is_ok_and(|names| names.traces_org_id);
-    let selectors = selectors(r, &mut section, by_org_id);
     let and = section.or(r, "and", Vec::new(), |r, field| {
         r.list(field, |r, field| further(r, field, known))
     });
+    let further = and.iter().flatten().map(|(_, names, _)| names);
+    let own = OwnNames::of(&names, further);
+    let selectors = selectors(r, &mut section, by_org_id, Some(&own));
     let clusters = section.optional(r, "clusters", |r, field| clusters(r, field, known));
     let max_tenants = section.or(r, "max_tenants", 1000, |r, field| {
         count(r, field, 1..=1_000_000)
     });
     let within = match (&rules, &max_tenants) {
         (Ok(rules), Ok(max)) => rules_within(r, field, rules, *max),
+        _ => Ok(()),
+    };
+    let sayable = match (&rules, &selectors, &names) {
+        (Ok(rules), Ok(selectors), Ok(names)) => sayable(r, field, rules, selectors, names),
         _ => Ok(()),
     };
     let distinct = match (&names, &and) {
@@ -145,6 +173,7 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
     complete?;
     distinct?;
     within?;
+    sayable?;
     let names = names?;
     let traces_org_id = names.traces_org_id;
     let (metrics_label, traces_attribute) = names.into_values();
@@ -169,131 +198,6 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
         clusters: clusters?,
         max_tenants: max_tenants?,
     })
-}
-
-/// How stores name a dimension, and the position of that in the config.
-struct Names<'n> {
-    metrics_label: Option<(Field<'n>, Arc<str>)>,
-    traces_attribute: Option<(Field<'n>, Arc<str>)>,
-    traces_org_id: bool,
-}
-
-impl Names<'_> {
-    fn into_values(self) -> (Option<Arc<str>>, Option<Arc<str>>) {
-        (
-            self.metrics_label.map(|(_, label)| label),
-            self.traces_attribute.map(|(_, attribute)| attribute),
-        )
-    }
-}
-
-/// `metrics: { label }` and `traces: { attribute }`; for the tenants themselves also `traces: {
-/// org_id: true }`.
-fn names<'n>(
-    r: &mut Reader<'_>,
-    section: &mut Section<'n>,
-    dimension: Dimension,
-) -> Read<Names<'n>> {
-    let metrics = section.optional(r, "metrics", |r, field| {
-        let mut metrics = r.section(field)?;
-        let label = metrics.required(r, "label", label);
-        metrics.finish(r)?;
-        label
-    });
-    let traces = section.optional(r, "traces", |r, field| {
-        let mut traces = r.section(field)?;
-        let org_id = match dimension {
-            Dimension::Tenants => traces.optional(r, "org_id", flag),
-            Dimension::Further | Dimension::Clusters => Ok(None),
-        };
-        let attribute = match &org_id {
-            Ok(Some(())) => traces.optional(r, "attribute", attribute),
-            _ => traces.required(r, "attribute", attribute).map(Some),
-        };
-        traces.finish(r)?;
-        match (org_id?.is_some(), attribute?) {
-            (true, Some(_)) => Err(r.error(field, "give one of `attribute` and `org_id`")),
-            (org_id, attribute) => Ok((attribute, org_id)),
-        }
-    });
-    let (traces_attribute, traces_org_id) = traces?.unwrap_or((None, false));
-    Ok(Names {
-        metrics_label: metrics?,
-        traces_attribute,
-        traces_org_id,
-    })
-}
-
-fn label<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Arc<str>)> {
-    let label = text(r, field)?;
-    if !is_name(&label) {
-        return Err(r.error(
-            field,
-            "must be a label name: letters, digits and _, no digit first",
-        ));
-    }
-    let why = match &*label {
-        "__name__" => "__name__ is the metric's name and tells no tenants apart",
-        _ if label.starts_with("__") => {
-            "labels that begin with __ are Prometheus' own: series have none when they are stored"
-        }
-        "le" | "quantile" => {
-            "tells the parts of a histogram or summary apart, and functions of PromQL drop and set \
-             it: choose another label"
-        }
-        "alertname" | "alertstate" => {
-            "is set by alerting rules, to the alert's name and state: choose another label"
-        }
-        "job" | "instance" => {
-            let message = "Prometheus sets this label by its scrape config, or, with honor_labels, \
-                           each target does: a tenant whose targets name another one writes into \
-                           that one's series. Let ingestion set a label of its own";
-            r.warn(field, WarningCode::ScrapeLabel, message);
-            return Ok((field.clone(), label.into()));
-        }
-        _ => return Ok((field.clone(), label.into())),
-    };
-    Err(r.error(field, why))
-}
-
-/// `resource.tenant_id`: tenants are identified by the resource, never by a single span.
-fn attribute<'n>(r: &mut Reader<'_>, field: &Field<'n>) -> Read<(Field<'n>, Arc<str>)> {
-    let attribute = text(r, field)?;
-    let Some(name) = attribute.strip_prefix("resource.") else {
-        return Err(r.error(
-            field,
-            "must be an attribute of the resource: resource.tenant_id",
-        ));
-    };
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        || !name.chars().all(allowed)
-    {
-        let message = "the attribute's name must be letters, digits, `_`, `.` and `-`, with a \
-                       letter or `_` first";
-        return Err(r.error(field, message));
-    }
-    Ok((field.clone(), name.into()))
-}
-
-/// Requires a label or attribute for the API of every upstream.
-fn complete(
-    r: &mut Reader<'_>,
-    section: &Section<'_>,
-    names: &Read<Names<'_>>,
-    apis: &[Api],
-) -> Read<()> {
-    let Ok(names) = names else { return Ok(()) };
-    let mut result = Ok(());
-    let needs_label = |api: &Api| matches!(api, Api::Prometheus | Api::Alertmanager);
-    if names.metrics_label.is_none() && apis.iter().any(needs_label) {
-        result = Err(section.missing(r, "metrics.label"));
-    }
-    let tells_traces_apart = names.traces_attribute.is_some() || names.traces_org_id;
-    if !tells_traces_apart && apis.contains(&Api::Tempo) {
-        result = Err(section.missing(r, "traces.attribute"));
-    }
-    result
 }
 
 /// A rule that grants more tenants than a token may have would refuse every caller.
@@ -331,9 +235,46 @@ fn further<'n>(
         }
         Ok(names)
     });
-    let selectors = selectors(r, &mut section, false);
+    let selectors = selectors(r, &mut section, false, None);
     section.finish(r)?;
     Ok((rules?, names?, selectors?))
+}
+
+/// Tenants that a rule always grants together must have metrics that one PromQL selector can select.
+fn sayable(
+    r: &mut Reader<'_>,
+    field: &Field<'_>,
+    rules: &[TenantRule],
+    selectors: &Selectors,
+    names: &Names<'_>,
+) -> Read<()> {
+    let Some((_, own)) = &names.metrics_label else {
+        return Ok(());
+    };
+    let granted = rules.iter().flat_map(|rule| match &rule.grant {
+        Grant::Tenants(tenants) => vec![tenants],
+        Grant::Claim(grant) => grant.map.iter().flatten().map(|(_, to)| to).collect(),
+        Grant::AllTenants => Vec::new(),
+    });
+    for tenants in granted {
+        if !selectors.have_conditions(tenants.iter().map(String::as_str)) {
+            continue;
+        }
+        let tenants: Vec<Tenant> = tenants
+            .iter()
+            .filter_map(|tenant| Tenant::new(tenant).ok())
+            .collect();
+        if selectors.of_metrics(tenants.iter(), own).len() > 1 {
+            let names: Vec<String> = tenants.iter().map(|one| shown(one.as_str())).collect();
+            let message = format!(
+                "a rule grants {} together, whose metrics no single PromQL selector can select: \
+                 their selectors must be the same but for the values of one label",
+                names.join(", ")
+            );
+            return Err(r.error(field, message));
+        }
+    }
+    Ok(())
 }
 
 /// Which clusters a caller may use.
@@ -359,20 +300,4 @@ fn clusters(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> Read<Vec<Te
         }
         None => Ok(rules),
     }
-}
-
-/// Two dimensions on one label would contradict each other.
-fn distinct<'i, 'n: 'i>(
-    r: &mut Reader<'_>,
-    all: impl Iterator<Item = &'i Names<'n>> + Clone,
-) -> Read<()> {
-    let labels = r.distinct(
-        "each dimension needs its own label",
-        all.clone().filter_map(|names| names.metrics_label.clone()),
-    );
-    let attributes = r.distinct(
-        "each dimension needs its own attribute",
-        all.filter_map(|names| names.traces_attribute.clone()),
-    );
-    labels.and(attributes)
 }

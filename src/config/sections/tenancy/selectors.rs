@@ -1,31 +1,28 @@
 //! `selectors`: whose data are not simply those whose label has the tenant's name.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use super::conditions::{Conditions, OwnNames, conditions};
+use super::selector::{Selector, selector};
 use crate::config::reader::{Field, Read, Reader, Section};
-use crate::config::values::text;
 use crate::tenant::Tenant;
-use crate::value_pattern::ValuePattern;
 
 /// The selectors of one dimension, by the tenant's name. A tenant without one has the data whose label
 /// or attribute has the tenant's name as value.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Selectors(BTreeMap<Box<str>, Selector>);
+pub struct Selectors(BTreeMap<Box<str>, TenantSelector>);
 
-/// `match` and `value`: which values of the label or attribute a tenant has. None of them matches the
-/// empty value, which data without the label has.
+/// What selects a tenant's data.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Selector {
-    /// `=~`: those that the expression matches.
-    Matches(Arc<ValuePattern>),
-    /// `!~`: those that it does not match.
-    MatchesNot(Arc<ValuePattern>),
-    /// `!=`: all others.
-    Not(Tenant),
+pub enum TenantSelector {
+    /// `match` and `value`: values of the dimension's own label and attribute.
+    Values(Selector),
+    /// `metrics` and `traces`: conditions on several labels and attributes. Only in the first
+    /// dimension.
+    Conditions(Box<Conditions>),
 }
 
 impl Selectors {
@@ -34,44 +31,56 @@ impl Selectors {
     }
 
     /// The selector of a tenant.
-    pub fn of(&self, tenant: &str) -> Option<&Selector> {
+    pub fn of(&self, tenant: &str) -> Option<&TenantSelector> {
         self.0.get(tenant)
+    }
+
+    /// Those with conditions on several labels or attributes.
+    pub fn conditions(&self) -> impl Iterator<Item = &Conditions> {
+        self.0.values().filter_map(|selector| match selector {
+            TenantSelector::Values(_) => None,
+            TenantSelector::Conditions(conditions) => Some(&**conditions),
+        })
+    }
+}
+
+impl FromIterator<(Box<str>, TenantSelector)> for Selectors {
+    fn from_iter<I: IntoIterator<Item = (Box<str>, TenantSelector)>>(all: I) -> Self {
+        Self(all.into_iter().collect())
     }
 }
 
 impl FromIterator<(Box<str>, Selector)> for Selectors {
     fn from_iter<I: IntoIterator<Item = (Box<str>, Selector)>>(all: I) -> Self {
-        Self(all.into_iter().collect())
-    }
-}
-
-impl Selector {
-    /// The operator and the value, as in the config.
-    pub fn written(&self) -> (&'static str, &str) {
-        match self {
-            Self::Matches(pattern) => ("=~", pattern.source()),
-            Self::MatchesNot(pattern) => ("!~", pattern.source()),
-            Self::Not(value) => ("!=", value.as_str()),
-        }
+        let all = all.into_iter();
+        all.map(|(tenant, selector)| (tenant, TenantSelector::Values(selector)))
+            .collect()
     }
 }
 
 impl Serialize for Selectors {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let entries = self.0.iter().map(|(tenant, selector)| {
-            let (op, value) = selector.written();
-            (tenant.to_string(), json!({"match": op, "value": value}))
+            let shown = match selector {
+                TenantSelector::Values(selector) => {
+                    let (op, value) = selector.written();
+                    json!({"match": op, "value": value})
+                }
+                TenantSelector::Conditions(conditions) => conditions.shown(),
+            };
+            (tenant.to_string(), shown)
         });
         entries.collect::<Map<String, Value>>().serialize(to)
     }
 }
 
 /// The selectors of a dimension. Where Tempo itself tells tenants apart by their names, there can be
-/// none.
+/// none. `several` has the dimension's names if conditions on several labels are permitted.
 pub(super) fn selectors(
     r: &mut Reader<'_>,
     section: &mut Section<'_>,
     by_org_id: bool,
+    several: Option<&OwnNames>,
 ) -> Read<Selectors> {
     section.or(r, "selectors", Selectors::default(), |r, field| {
         if by_org_id {
@@ -80,49 +89,35 @@ pub(super) fn selectors(
             return Err(r.error(field, message));
         }
         let entries = r.entries(field)?;
-        let all: Vec<Read<(Box<str>, Selector)>> = entries
+        let all: Vec<Read<(Box<str>, TenantSelector)>> = entries
             .iter()
             .map(|entry| {
                 let field = field.child(entry);
                 if let Err(invalid) = Tenant::new(&entry.key) {
                     return Err(r.error(&field, invalid.to_string()));
                 }
-                Ok((entry.key.as_str().into(), selector(r, &field)?))
+                Ok((entry.key.as_str().into(), of_tenant(r, &field, several)?))
             })
             .collect();
         all.into_iter().collect()
     })
 }
 
-fn selector(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Selector> {
+fn of_tenant(
+    r: &mut Reader<'_>,
+    field: &Field<'_>,
+    several: Option<&OwnNames>,
+) -> Read<TenantSelector> {
     let mut section = r.section(field)?;
-    let op = section.required(r, "match", |r, field| {
-        let op = text(r, field)?;
-        if !["=~", "!~", "!="].contains(&&*op) {
-            let message = "must be `=~`, `!~` or `!=`. A tenant that is not listed has the value that \
-                           is its name, and `map` makes several tenants of one";
-            return Err(r.error(field, message));
-        }
-        Ok(op)
-    });
-    let selector = section.required(r, "value", |r, field| match op?.as_str() {
-        "=~" => pattern(r, field).map(Selector::Matches),
-        "!~" => pattern(r, field).map(Selector::MatchesNot),
-        _ => value(r, field).map(Selector::Not),
-    });
-    section.finish(r)?;
-    selector
-}
-
-fn pattern(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Arc<ValuePattern>> {
-    let source = text(r, field)?;
-    match ValuePattern::new(&source) {
-        Ok(pattern) => Ok(Arc::new(pattern)),
-        Err(invalid) => Err(r.error(field, invalid.to_string())),
+    if let Some(names) = several
+        && let Some(conditions) = conditions(r, &mut section, names)
+    {
+        section.finish(r)?;
+        return conditions.map(|all| TenantSelector::Conditions(Box::new(all)));
     }
-}
-
-fn value(r: &mut Reader<'_>, field: &Field<'_>) -> Read<Tenant> {
-    let value = text(r, field)?;
-    Tenant::new(&value).map_err(|invalid| r.error(field, invalid.to_string()))
+    let message = "must be `=~`, `!~` or `!=`. A tenant that is not listed has the value that \
+                   is its name, and `map` makes several tenants of one";
+    let selector = selector(r, &mut section, &["=~", "!~", "!="], message);
+    section.finish(r)?;
+    selector.map(TenantSelector::Values)
 }

@@ -12,7 +12,8 @@ use crate::tempo::params::Range;
 use crate::tempo::search::{Listed, OwnSpansQueries, SideQuery};
 use crate::tempo::tags::TagsVersion;
 use crate::tempo::trace::{ForeignSpans, TraceApi, TraceOwner};
-use crate::tenancy::{Attribute, Values};
+use crate::tenancy::{Resources, Values};
+use crate::traceql::AddedFields;
 
 /// How a response of the traces API is filtered.
 pub(in crate::proxy) enum TracesAnswer {
@@ -84,32 +85,56 @@ impl TracesAnswer {
     }
 }
 
-/// Tenant attributes that the client's own query does not name.
-pub(in crate::proxy) struct Hidden(Box<[Box<str>]>);
+/// What is in a response only because the confined query names it.
+pub(in crate::proxy) struct Hidden {
+    /// Attributes of resources, without their scope.
+    attributes: Box<[Box<str>]>,
+    added: AddedFields,
+}
+
+/// The key of the parent's number in a span, and in an exemplar.
+const PARENT: &str = "nestedSetParent";
 
 impl Hidden {
+    /// Tenant attributes that the client's own query does not name, and what was added to it.
     pub(in crate::proxy::enforce) fn unless_named<'a>(
         names: impl Iterator<Item = &'a str>,
         query: &str,
+        added: AddedFields,
     ) -> Self {
-        Self(
-            names
+        let service = added.services.then_some("service.name");
+        Self {
+            attributes: names
                 .filter(|name| !query.contains(name))
+                .chain(service)
                 .map(Into::into)
                 .collect(),
-        )
+            added,
+        }
     }
 
+    /// The keys of attributes of spans in search results.
     pub(in crate::proxy) fn names(&self) -> Vec<&str> {
-        self.0.iter().map(|name| &**name).collect()
+        let parent = self.added.parents.then_some(PARENT);
+        let attributes = self.attributes.iter().map(|name| &**name);
+        attributes.chain(parent).collect()
     }
 
-    /// The names as TraceQL writes them.
-    pub(in crate::proxy) fn scoped_names(&self) -> Vec<String> {
-        self.0
+    /// Whether search results show names of spans that the client did not ask for.
+    pub(in crate::proxy) fn span_names(&self) -> bool {
+        self.added.names
+    }
+
+    /// The labels of exemplars.
+    pub(in crate::proxy) fn labels(&self) -> Vec<String> {
+        let scoped = self
+            .attributes
             .iter()
-            .map(|name| format!("resource.{name}"))
-            .collect()
+            .map(|name| format!("resource.{name}"));
+        let parent = self.added.parents.then_some(PARENT);
+        let name = self.added.names.then_some("name");
+        let plain = parent.into_iter().chain(name).map(str::to_owned);
+        scoped.chain(plain).collect()
     }
 }
 
@@ -126,7 +151,7 @@ pub(in crate::proxy) enum TraceOwnership {
 /// What is needed to query Tempo for traces that have nothing but the caller's spans.
 pub(in crate::proxy) struct VerifyTraces {
     pub(in crate::proxy::enforce) target: UpstreamTarget,
-    pub(in crate::proxy::enforce) attributes: Box<[Attribute]>,
+    pub(in crate::proxy::enforce) resources: Arc<Resources>,
     pub(in crate::proxy::enforce) range: Range,
     /// The caller's scope, as the condition that confines its queries.
     pub(in crate::proxy::enforce) scope: Box<str>,
@@ -161,9 +186,9 @@ impl SharedTraces {
 }
 
 impl VerifyTraces {
-    /// The attributes that name tenants, with the caller's.
-    pub(in crate::proxy) fn attributes(&self) -> &[Attribute] {
-        &self.attributes
+    /// Which resources are the caller's.
+    pub(in crate::proxy) fn resources(&self) -> &Resources {
+        &self.resources
     }
 
     /// What tells this caller's verdicts from those of others; `None` if the upstream may answer

@@ -102,7 +102,7 @@ pub(super) fn enforce(
             let sides = [&difference.compare, &difference.base];
             let sides: Result<Vec<_>, _> =
                 sides.into_iter().map(|side| trace(target, side)).collect();
-            Some((sides?, scope.owner()?))
+            Some((sides?, scope.owner()))
         }
     };
     let body = serde_json::to_vec(&difference).map_err(|error| {

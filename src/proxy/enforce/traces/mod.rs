@@ -105,7 +105,7 @@ fn by_form(
             )
             .map_err(parameter)?;
             let page = Page {
-                ownership: scope.ownership(target, range)?,
+                ownership: scope.ownership(target, range),
                 hidden: scope.hidden(query),
                 is_tag_search: query.is_empty(),
             };
@@ -113,8 +113,7 @@ fn by_form(
         }
         Endpoint::SearchTags | Endpoint::SearchTagsV2 => {
             let tags_version = tags_version(*endpoint == Endpoint::SearchTags);
-            let params =
-                params::tag_names(pairs(), |query| scope.tag_filter(query)).map_err(parameter)?;
+            let params = params::tag_names(pairs(), scope.tag_names()?).map_err(parameter)?;
             let wanted = query_of(&form, &["scope"]);
             (
                 params,
@@ -149,7 +148,7 @@ fn by_form(
                 Version::V1 => TraceApi::V1,
                 Version::V2 => TraceApi::V2,
             };
-            (params, scope.redaction(api, format)?)
+            (params, scope.redaction(api, format))
         }
         Endpoint::TraceDiff | Endpoint::Echo | Endpoint::BuildInfo | Endpoint::Ready => {
             (Params::new(), TracesAnswer::Public)

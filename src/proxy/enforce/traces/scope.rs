@@ -19,9 +19,10 @@ use crate::tempo::answer::Format;
 use crate::tempo::params::Range;
 use crate::tempo::tag_name::{OfSpans, TagName};
 use crate::tempo::trace::{TraceApi, TraceOwner};
-use crate::tenancy::{Attribute, TenantScope, Tenants, Values};
+use crate::tenancy::{Resources, TenantScope, Tenants, Values};
 use crate::traceql::{
-    self, Refusal, RefusalKind, TagBasedSearch, TenantPredicate, TraceIntrinsics,
+    self, AddedFields, Refusal, RefusalKind, TagBasedSearch, TenantPredicate, TraceIntrinsics,
+    UnwritableTenant,
 };
 
 /// How a caller is confined.
@@ -37,7 +38,7 @@ pub(in crate::proxy::enforce) enum TracesScope {
 /// What confines a caller's queries and responses.
 pub(in crate::proxy::enforce) struct Confined {
     predicate: TenantPredicate,
-    attributes: Box<[Attribute]>,
+    resources: Arc<Resources>,
     metadata: SearchMetadata,
     foreign_spans: ForeignSpans,
     /// The longest confined query.
@@ -65,16 +66,15 @@ impl TracesScope {
 impl Confined {
     fn new(context: &RequestContext, tenants: &Tenants) -> Result<Self, ProxyError> {
         let settings = context.settings();
-        let attributes = tenants.traces();
-        let named = attributes
-            .iter()
-            .map(|attribute| (&*attribute.name, &attribute.values));
-        let predicate = TenantPredicate::new(named).map_err(|error| {
+        let denied = |error: UnwritableTenant| {
             ProxyError::new(ErrorKind::Forbidden, error.to_string()).because(Reason::NoTenants)
-        })?;
+        };
+        let resources = tenants.traces();
+        let resources = resources.ok_or_else(|| denied(UnwritableTenant::NoAttribute))?;
+        let predicate = TenantPredicate::of(resources).map_err(denied)?;
         Ok(Self {
             predicate,
-            attributes: attributes.into(),
+            resources: Arc::clone(resources),
             metadata: settings.traces.search_metadata,
             foreign_spans: settings.traces.foreign_spans.clone(),
             max_bytes: settings.limits.query_bytes.saturating_mul(2),
@@ -110,19 +110,38 @@ impl Confined {
             .map(|confined| confined.query)
     }
 
-    pub(in crate::proxy::enforce) fn tag_filter(&self, query: &str) -> String {
-        traceql::tag_filter(query, &self.predicate)
+    /// What confines the names of tags.
+    ///
+    /// # Errors
+    /// If the endpoints of tags do not respect the caller's condition.
+    pub(in crate::proxy::enforce) fn tag_names(
+        &self,
+    ) -> Result<impl Fn(&str) -> String + Copy, ProxyError> {
+        self.check_tags()?;
+        Ok(|query: &str| traceql::tag_filter(query, &self.predicate))
+    }
+
+    fn check_tags(&self) -> Result<(), ProxyError> {
+        if self.predicate.is_plain() {
+            return Ok(());
+        }
+        let text = "tags cannot be listed for you: your traces are selected by alternatives or by \
+                    typed values, which not every Tempo respects there. Write attributes and values \
+                    yourself, or look at the attributes of the spans that a search finds";
+        Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::TagsOfUnion))
     }
 
     /// The tag whose values are asked for, and the query that confines them. Instead of the roots
     /// of whole traces, those among the caller's spans are looked for, whatever the client's query.
     ///
     /// # Errors
-    /// When the tag's values describe whole traces, and no tag of spans has the same ones.
+    /// When the tag's values describe whole traces, and no tag of spans has the same ones; and those
+    /// of [`tag_names`](Self::tag_names).
     pub(in crate::proxy::enforce) fn tag_values(
         &self,
         tag: TagName,
     ) -> Result<OwnValues<'_>, ProxyError> {
+        self.check_tags()?;
         if self.is_trusted() {
             return Ok(OwnValues {
                 scope: self,
@@ -146,8 +165,12 @@ impl Confined {
 
     /// Attributes that are in a response only because the confined query names them.
     pub(in crate::proxy::enforce) fn hidden(&self, query: &str) -> Hidden {
-        let names = self.attributes.iter().map(|attribute| &*attribute.name);
-        Hidden::unless_named(names, query)
+        let added = if self.is_trusted() {
+            AddedFields::default()
+        } else {
+            traceql::added_fields(query)
+        };
+        Hidden::unless_named(self.resources.names().into_iter(), query, added)
     }
 
     /// How to find out which traces of a search have spans of other tenants.
@@ -155,20 +178,20 @@ impl Confined {
         &self,
         target: &UpstreamTarget,
         range: Range,
-    ) -> Result<TraceOwnership, ProxyError> {
+    ) -> TraceOwnership {
         let shared = match self.metadata {
-            SearchMetadata::Trust => return Ok(TraceOwnership::Trusted),
-            SearchMetadata::Mask => return Ok(TraceOwnership::Unknown),
+            SearchMetadata::Trust => return TraceOwnership::Trusted,
+            SearchMetadata::Mask => return TraceOwnership::Unknown,
             SearchMetadata::Verify => SharedTraces::Masked,
-            SearchMetadata::Exact => SharedTraces::described(self.owner()?),
+            SearchMetadata::Exact => SharedTraces::described(self.owner()),
         };
-        Ok(TraceOwnership::Verified(Box::new(VerifyTraces {
+        TraceOwnership::Verified(Box::new(VerifyTraces {
             target: target.clone(),
-            attributes: self.attributes.clone(),
+            resources: Arc::clone(&self.resources),
             range,
             scope: self.predicate.expression().into(),
             shared,
-        })))
+        }))
     }
 
     /// How a trace by id is redacted.
@@ -176,25 +199,18 @@ impl Confined {
         &self,
         api: TraceApi,
         format: Format,
-    ) -> Result<TracesAnswer, ProxyError> {
-        Ok(TracesAnswer::Trace {
-            owner: Arc::new(self.owner()?),
+    ) -> TracesAnswer {
+        TracesAnswer::Trace {
+            owner: Arc::new(self.owner()),
             api,
             foreign: self.foreign_spans.clone(),
             format,
-        })
+        }
     }
 
     /// Decides which `ResourceSpans` are the caller's.
-    pub(super) fn owner(&self) -> Result<TraceOwner, ProxyError> {
-        let mut attributes = self
-            .attributes
-            .iter()
-            .map(|attribute| (Arc::clone(&attribute.name), attribute.values.clone()));
-        let first = attributes.next().ok_or_else(|| {
-            ProxyError::new(ErrorKind::Internal, "no attribute tells tenants apart")
-        })?;
-        Ok(TraceOwner::new(first, attributes))
+    pub(super) fn owner(&self) -> TraceOwner {
+        Arc::clone(&self.resources).into()
     }
 }
 
@@ -211,16 +227,15 @@ impl OwnValues<'_> {
         if self.only_roots {
             traceql::root_filter(&self.scope.predicate)
         } else {
-            self.scope.tag_filter(query)
+            traceql::tag_filter(query, &self.scope.predicate)
         }
     }
 
     /// The only values that the tag may have, if it may be a tenant attribute.
     pub(in crate::proxy::enforce) fn only(&self) -> Option<Values> {
-        let attributes = &self.scope.attributes;
-        let mut all = attributes.iter();
-        let attribute = all.find(|attribute| self.tag.may_be_resource(&attribute.name));
-        attribute.map(|attribute| attribute.values.clone())
+        let mut all = self.scope.resources.alternatives().flatten();
+        let attribute = all.find(|attribute| self.tag.may_be_resource(&attribute.name))?;
+        attribute.values.texts().cloned()
     }
 }
 

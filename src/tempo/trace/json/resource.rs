@@ -1,22 +1,23 @@
 //! Decides from a resource's JSON whether it is ours.
 
-use std::borrow::Cow;
+use std::convert::Infallible;
 
 use super::reader::{Reader, Seen};
+use super::scalar::is_scalar;
 use super::text::{string_equals, unescape};
 use crate::tempo::trace::TraceOwner;
+use crate::tenancy::AttributeValue;
 
 /// Whether this resource belongs to our tenants.
 pub(super) fn is_ours(resource: &[u8], owner: &TraceOwner) -> bool {
-    owner.iter().all(|(name, values)| {
-        sole_string(resource, name).is_some_and(|value| values.contains(&value))
-    })
+    let Ok(is_ours) = owner.admits(|name| Ok::<_, Infallible>(sole_value(resource, name)));
+    is_ours
 }
 
-/// The value of the attribute with this name, if there is exactly one and it is a plain string.
-/// `None` also if the resource or any of its attributes has a repeated or unknown member, which may
-/// be another way to give the attribute.
-fn sole_string<'a>(resource: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+/// The value of the attribute with this name, if there is exactly one and it is a plain string,
+/// boolean or number. `None` also if the resource or any of its attributes has a repeated or unknown
+/// member, which may be another way to give the attribute.
+fn sole_value<'a>(resource: &'a [u8], name: &str) -> Option<AttributeValue<'a>> {
     let mut reader = Reader::new(resource);
     let mut found = None;
     let mut members = Seen::default();
@@ -43,9 +44,9 @@ fn sole_string<'a>(resource: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
     found
 }
 
-/// Parses one attribute: `Some(None)` if it has another name, its string if it has this one.
+/// Parses one attribute: `Some(None)` if it has another name, its value if it has this one.
 #[expect(clippy::option_option, reason = "the outer one is a refusal")]
-fn attribute<'a>(reader: &mut Reader<'a>, name: &str) -> Option<Option<Cow<'a, str>>> {
+fn attribute<'a>(reader: &mut Reader<'a>, name: &str) -> Option<Option<AttributeValue<'a>>> {
     let mut named = false;
     let mut value = None;
     let mut members = Seen::default();
@@ -64,17 +65,36 @@ fn attribute<'a>(reader: &mut Reader<'a>, name: &str) -> Option<Option<Cow<'a, s
     if !named {
         return Some(None);
     }
-    only_string(value?).map(Some)
+    only_value(value?).map(Some)
 }
 
-/// The string of `{"stringValue":"…"}`.
-fn only_string(mut value: Reader<'_>) -> Option<Cow<'_, str>> {
+/// The value of `{"stringValue":"…"}`, `{"boolValue":true}`, `{"intValue":"7"}` or
+/// `{"doubleValue":7.5}`. Protobuf's JSON has integers of 64 bits as strings.
+fn only_value(mut value: Reader<'_>) -> Option<AttributeValue<'_>> {
     value.open(b'{')?;
     value.next_in(b'}')?.then_some(())?;
-    value.name(["stringValue"])?;
-    let string = value.string()?;
+    let kind = value.name(["stringValue", "boolValue", "intValue", "doubleValue"])?;
+    let found = if kind == 0 {
+        AttributeValue::Text(unescape(value.string()?)?)
+    } else {
+        let text = value.value()?;
+        match (kind, text) {
+            (1, b"true") => AttributeValue::Bool(true),
+            (1, b"false") => AttributeValue::Bool(false),
+            (2, [b'"', digits @ .., b'"'] | digits) => AttributeValue::Int(number(digits)?),
+            (3, text) => AttributeValue::Float(number(text)?),
+            _ => return None,
+        }
+    };
     if value.next_in(b'}')? {
         return None;
     }
-    unescape(string)
+    Some(found)
+}
+
+fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
+    if !is_scalar(text) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -108,7 +108,7 @@ impl Outline {
     pub(super) fn without_tenants(&self, owner: &TraceOwner) -> Self {
         let names_tenant = |shown: &Shown| {
             let key = shown.key();
-            owner.iter().any(|(name, _)| key == Some(name))
+            key.is_some_and(|key| owner.has(key))
         };
         let shown = self.0.iter().filter(|shown| !names_tenant(shown));
         Self::new(shown.cloned())

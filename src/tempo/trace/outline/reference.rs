@@ -25,7 +25,7 @@ pub(super) fn seen(
     let mut shown = shown.to_vec();
     shown.retain(|item| {
         let key = item.split_once('.').map_or("", |(_, key)| key);
-        owner.iter().all(|(name, _)| name != key)
+        owner.resources().names().iter().all(|name| *name != key)
     });
     Some(
         parts

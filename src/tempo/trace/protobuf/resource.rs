@@ -1,8 +1,10 @@
 //! Whose a `ResourceSpans` is. Spans are skipped by their length, so the time does not grow with
 //! them.
 
+use crate::tempo::any_value::plain_value;
 use crate::tempo::trace::owner::Verdicts;
 use crate::tempo::trace::{TraceError, TraceOwner};
+use crate::tenancy::AttributeValue;
 use crate::wire::{Message, Value};
 
 /// Whether a `ResourceSpans` is ours.
@@ -34,18 +36,16 @@ fn resource(spans: Message<'_>) -> Result<Option<Message<'_>>, TraceError> {
 
 /// Whether a resource belongs to our tenants.
 fn is_ours(resource: Message<'_>, owner: &TraceOwner) -> Result<bool, TraceError> {
-    for (name, values) in owner.iter() {
-        match sole_string(resource, name)? {
-            Some(value) if values.contains(value) => {}
-            _ => return Ok(false),
-        }
-    }
-    Ok(true)
+    owner.admits(|name| sole_value(resource, name))
 }
 
-/// The value of the attribute with this name, if there is exactly one and it is a plain string.
-/// `None` also for a resource with an unknown field, which may contain attributes too.
-fn sole_string<'a>(resource: Message<'a>, name: &str) -> Result<Option<&'a str>, TraceError> {
+/// The value of the attribute with this name, if there is exactly one and it is a plain string,
+/// boolean or number. `None` also for a resource with an unknown field, which may contain attributes
+/// too.
+fn sole_value<'a>(
+    resource: Message<'a>,
+    name: &str,
+) -> Result<Option<AttributeValue<'a>>, TraceError> {
     const ATTRIBUTES: u32 = 1;
     const DROPPED_ATTRIBUTES_COUNT: u32 = 2;
     const ENTITY_REFS: u32 = 3;
@@ -66,7 +66,7 @@ fn sole_string<'a>(resource: Message<'a>, name: &str) -> Result<Option<&'a str>,
             let (None, Some(value)) = (found, attribute.value) else {
                 return Ok(None);
             };
-            found = only_string(value)?;
+            found = plain_value(value)?;
             if found.is_none() {
                 return Ok(None);
             }
@@ -97,18 +97,4 @@ fn key_value(attribute: Message<'_>) -> Result<Option<KeyValue<'_>>, TraceError>
     }
     let key = key.unwrap_or_default();
     Ok(Some(KeyValue { key, value }))
-}
-
-/// The string of an `AnyValue` that is a plain string.
-fn only_string(value: Message<'_>) -> Result<Option<&str>, TraceError> {
-    const STRING_VALUE: u32 = 1;
-    let mut string = None;
-    for field in value.fields() {
-        let field = field?;
-        match (field.number, field.value) {
-            (STRING_VALUE, Value::Bytes(text)) if string.is_none() => string = Some(text.bytes),
-            _ => return Ok(None),
-        }
-    }
-    Ok(string.and_then(|text| std::str::from_utf8(text).ok()))
 }

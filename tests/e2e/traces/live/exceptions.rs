@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::ask::{Outcome, Question, Subject};
-use crate::kit::tempo_data::{ATTRIBUTE, Traces, Window};
+use crate::kit::tempo_data::{ATTRIBUTE, TWO_OWN_ROOTS, Traces, Window};
 
 /// What the proxy shows of a trace whose root it must not.
 const NO_ROOT: &str = "<root span not yet received>";
@@ -160,12 +160,16 @@ pub const GRPC_CODES: Exception = Exception {
 
 pub const WHOLE_TRACES: Exception = Exception {
     name: "refused: intrinsics of whole traces",
-    reason: "root names, root services, durations of traces and counts of children are those of \
-             the whole trace, whoever its spans belong to",
+    reason: "durations of traces and counts of children are those of the whole trace, whoever its \
+             spans belong to; conditions on root names and root services are answered in filters \
+             alone, and those that hold without a root not in metrics and with groups",
     rule: Rule::Allow(|question, _, answers| {
         let words = [
-            "rootName",
-            "rootService",
+            "by(rootName)",
+            "by(rootServiceName",
+            "rootName = name",
+            "{ rootServiceName != \"web\" } |",
+            "{ rootServiceName = \"web\" } | compare(",
             "traceDuration",
             "trace:duration",
             "span:childCount",
@@ -179,6 +183,26 @@ pub const WHOLE_TRACES: Exception = Exception {
             && words
                 .iter()
                 .any(|word| query.contains(word) || tag.contains(word))
+    }),
+};
+
+pub const SEVERAL_ROOTS: Exception = Exception {
+    name: "several roots",
+    reason: "of several roots of a trace Tempo takes one, the last in the order in which it has \
+             stored them, and the proxy each: no query can tell their order",
+    rule: Rule::Allow(|question, data, answers| {
+        let without = |page: &Value| {
+            let mut page = page.clone();
+            if let Some(traces) = page.as_object_mut() {
+                traces.retain(|id, _| id != data.rooted(TWO_OWN_ROOTS));
+            }
+            page
+        };
+        question.window == Window::Roots
+            && question.param("q").contains("root")
+            && answers.got.0.status == 200
+            && (question.subject != Subject::Search
+                || without(answers.expected.1) == without(answers.got.1))
     }),
 };
 
@@ -202,7 +226,10 @@ pub const STRUCTURE: Exception = Exception {
         ];
         let query = question.param("q");
         let is_structural = WORDS.iter().any(|word| query.contains(word));
-        if question.window != Window::Mixed || !is_structural || answers.got.0.status != 200 {
+        if !matches!(question.window, Window::Mixed | Window::Roots)
+            || !is_structural
+            || answers.got.0.status != 200
+        {
             return false;
         }
         if question.subject != Subject::Search {
@@ -287,6 +314,7 @@ pub const EXCEPTIONS: &[Exception] = &[
     TENANT_VALUES,
     GRPC_CODES,
     WHOLE_TRACES,
+    SEVERAL_ROOTS,
     STRUCTURE,
     TIMES,
     DOUBTFUL,

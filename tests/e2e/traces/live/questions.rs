@@ -188,14 +188,82 @@ const PIPELINES: &[&str] = &[
     "{} | count() > 3 with (most_recent = true)",
 ];
 
+/// Conditions on the roots of traces.
+const ROOTS: &[&str] = &[
+    r#"{ rootName = "x" }"#,
+    r#"{ rootServiceName = "web" }"#,
+    r#"{ trace:rootName = "x" && .n > 1 }"#,
+    r#"{ .n = 2 && trace:rootService = "web" }"#,
+    r#"{ rootName = "r" && rootServiceName = "api" }"#,
+    r#"{ rootName = "x" && .n > 1 && rootServiceName = "web" }"#,
+    r#"{ rootName = "x" && rootServiceName = "api" }"#,
+    r#"{ "x" = rootName }"#,
+    r#"{ rootName = "beta step 1" }"#,
+    r#"{ rootServiceName =~ "acme.*" }"#,
+    r#"{ rootServiceName =~ "beta.*" && .n > 0 }"#,
+    r#"{ rootName =~ "x|r" && .n < 3 }"#,
+    r#"{ rootName =~ "GET.*" && status = error }"#,
+    r#"{ rootName =~ ".*" && .n = 1 }"#,
+    r#"{ rootName !~ "x|GET.*" }"#,
+    r#"{ rootName !~ ".+" }"#,
+    r#"{ rootName != "x" }"#,
+    r#"{ rootName != "" }"#,
+    r#"{ rootServiceName != "web" && .n > 1 }"#,
+    r#"{ rootName = "" }"#,
+    r#"{ rootServiceName = "" }"#,
+    r#"{ rootName > "r" }"#,
+    r#"{ rootName <= "r" }"#,
+    r#"{ rootName = "x" || rootName = "r" }"#,
+    r#"{ (rootName = "x" || rootServiceName = "api") && .n > 1 }"#,
+    r#"{ rootName = "x" || .n = 2 }"#,
+    r#"{ .n = 2 || rootServiceName = "web" && rootName = "x" }"#,
+    r#"{ (.n = 1 && rootName = "x") || (.n = 2 && rootServiceName = "api") }"#,
+    r#"{ .n = 3 || (.n = 2 && rootName != "x") }"#,
+    r#"{ rootName = "x" && nestedSetParent < 0 }"#,
+    r#"{ rootName = "x" && name = "x" }"#,
+    r#"{ rootServiceName = "web" && resource.service.name = "web" }"#,
+    r#"{ rootName = "x" } && { .n = 2 }"#,
+    r#"{ rootName = "x" && .n = 3 } || { rootName = "r" && .n = 2 }"#,
+    r#"{ rootName = "x" } | { .n > 1 }"#,
+    r#"{ .n > 1 } | { rootServiceName = "web" }"#,
+    r#"{ rootName != "x" } | { .n > 1 } | select(name)"#,
+    r#"{ .n = 1 || rootName = "x" } | select(resource.service.name, span.n)"#,
+    r#"{ rootName = "x" } | by(resource.service.name)"#,
+    r#"{ rootName = "x" } | by(name) | count() > 0"#,
+    r#"{ rootServiceName = "web" } | count() > 2"#,
+    r#"{ rootServiceName =~ "web|api" && .n > 1 } | max(duration) < 1s"#,
+    r#"{ rootName = "x" } | by(name) | coalesce()"#,
+    r#"({ rootName = "x" } | count() > 1) || ({ .n = 2 } | count() > 0)"#,
+    r#"({ rootName != "x" } | { .n > 1 }) && ({ .n > 0 } | { .n > 1 })"#,
+    r#"{ rootName = "x" } with (most_recent=true)"#,
+    r#"{ rootName /* = "y" } */ = "x" } // the end"#,
+];
+
+const ROOTS_STRUCTURE: &[&str] = &[
+    r#"{ rootName = "x" } >> { .n > 1 }"#,
+    r#"{ rootName = "x" && .n = 1 } > { rootServiceName = "web" }"#,
+    r#"{ .n = 3 } !>> { rootName = "x" && .n > 1 }"#,
+    r#"{ rootName = "x" && .n = 1 } !> {}"#,
+];
+
+const ROOTS_METRICS: &[&str] = &[
+    r#"{ rootName = "x" } | rate()"#,
+    r#"{ rootServiceName = "web" && .n > 1 } | count_over_time() by(name)"#,
+    r#"{ rootName =~ "x|GET.*" && rootServiceName = "web" } | count_over_time() by(resource.service.name)"#,
+    r#"{ rootName = "x" || rootName = "r" } | count_over_time()"#,
+    r#"{ rootServiceName = "web" } | quantile_over_time(duration, .9)"#,
+    r#"({ rootServiceName = "web" } | count_over_time()) / ({} | count_over_time())"#,
+    r#"{ rootServiceName = "web" } | by(name) | count() > 1 | rate()"#,
+    r#"{ rootName =~ "acme.*" } | compare({ .n = 1 }, 1000)"#,
+    r#"{ rootName = "x" } | rate() by(name) | topk(1)"#,
+];
+
 /// For the refusals: trace-level intrinsics, and what Tempo refuses as well.
 const REFUSED: &[&str] = &[
-    "{ rootName = \"GET /cart\" }",
-    "{ rootServiceName = \"web\" }",
+    "{ rootName = name }",
+    "{ rootServiceName != \"web\" } | count() > 1",
     "{ traceDuration > 100ms }",
     "{ trace:duration > 100ms }",
-    "{ trace:rootName =~ \"b.*\" }",
-    "{ trace:rootService = \"beta-mixed\" }",
     "{} | by(rootName)",
     "{} | avg(traceDuration) > 0",
 ];
@@ -282,6 +350,8 @@ const REFUSED_METRICS: &[&str] = &[
     "{} | count_over_time() by(rootName)",
     "{} | rate() by(rootServiceName, traceDuration)",
     "{} | max_over_time(traceDuration)",
+    "{ rootServiceName != \"web\" } | rate()",
+    "{ rootServiceName = \"web\" } | compare({ .n = 1 }, 1000)",
 ];
 
 const TAGS: &[&str] = &[
@@ -424,6 +494,13 @@ pub fn searches(data: &Traces) -> Vec<Question> {
             all.push(question(Subject::Search, &params, at, window(data, at)));
         }
     }
+    for at in [Window::Plain, Window::Mixed, Window::Roots] {
+        let all_roots = ROOTS.iter().chain(ROOTS_STRUCTURE);
+        for query in all_roots {
+            let params = [("q", *query), ("limit", "500"), ("spss", "50")];
+            all.push(question(Subject::Search, &params, at, window(data, at)));
+        }
+    }
     // Limits, defaults, and bad ones.
     for params in [
         &[("q", "{}"), ("limit", "5")][..],
@@ -466,6 +543,12 @@ pub fn metrics(data: &Traces) -> Vec<Question> {
             if !query.contains("compare") {
                 all.push(question(Subject::Instant, &instant, at, window(data, at)));
             }
+        }
+    }
+    for at in [Window::Plain, Window::Mixed, Window::Roots] {
+        for query in ROOTS_METRICS {
+            let params = [("q", *query), ("step", "1s"), ("exemplars", "5")];
+            all.push(question(Subject::Range, &params, at, window(data, at)));
         }
     }
     let at = Window::Plain;

@@ -210,16 +210,21 @@ async fn request_without_token() {
 async fn queries() {
     let door = Door::open().await;
     for (query, status, word) in [
-        ("{ rootName = \"x\" }", 403, "rootName"),
-        ("{ rootServiceName =~ \"B.*\" }", 403, "rootServiceName"),
+        ("{ rootName = name }", 403, "rootName"),
+        ("{ !(rootServiceName =~ \"B.*\") }", 403, "rootServiceName"),
+        (
+            "{ rootName != \"x\" } | count() > 1",
+            403,
+            "joined with the other conditions by &&",
+        ),
         ("{ traceDuration > 1s }", 403, "traceDuration"),
-        ("{ trace:rootName = \"x\" }", 403, "trace:rootName"),
-        ("{ trace:rootService = \"x\" }", 403, "trace:rootService"),
+        ("{ trace:rootName = .n }", 403, "trace:rootName"),
+        ("{ trace:rootService != nil }", 403, "trace:rootService"),
         ("{ trace:duration > 1s }", 403, "trace:duration"),
         ("{} | by(rootName)", 403, "rootName"),
         ("{} | avg(traceDuration) > 0", 403, "traceDuration"),
         (
-            "({} | count() > 1) && ({ rootName = \"x\" } | count() > 1)",
+            "({} | count() > 1) && ({ rootName != \"x\" } | count() > 1)",
             403,
             "rootName",
         ),
@@ -251,7 +256,8 @@ async fn queries() {
         ("", 400),
         ("{} | rate() by(rootName)", 403),
         ("{} | max_over_time(traceDuration)", 403),
-        ("({} | rate()) + ({ rootName = \"x\" } | rate())", 403),
+        ("({} | rate()) + ({ rootName != \"x\" } | rate())", 403),
+        ("{} | compare({ rootName = \"x\" })", 403),
     ] {
         for path in ["/api/metrics/query_range", "/api/metrics/query"] {
             let answer = door.ask(&Ask::get(path, &[("q", query)])).await;

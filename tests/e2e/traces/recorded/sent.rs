@@ -16,6 +16,45 @@ fn only_query(seen: &Seen) -> String {
     queries.concat()
 }
 
+/// T5: a root that belongs to another tenant has no name.
+#[tokio::test]
+async fn conditions_on_roots_are_forwarded_as_conditions_on_the_callers_own_roots() {
+    let door = Door::open().await;
+    let root = "{ nestedSetParent < 0 && (name = \"x\") } && {}";
+    let ask = |path: &str, query: &str| Ask::get(path, &[("q", query)]);
+    for (ask, expected) in [
+        (
+            ask("/api/search", "{ rootName = \"x\" && .n > 1 }"),
+            format!("{STAGE} | {root} | {{ true && .n > 1 }}"),
+        ),
+        (
+            ask(
+                "/api/metrics/query_range",
+                "{ rootName = \"x\" } | rate() by(.n)",
+            ),
+            format!("{STAGE} | {root} | {{ true }} | rate() by(.n)"),
+        ),
+        (
+            ask("/api/search", "{ trace:rootService != \"w\" }"),
+            format!(
+                "({STAGE} | {{ nestedSetParent < 0 && (resource.service.name != \"w\") }} && {{}} | \
+                 {{ true }}) || ({STAGE} | min(nestedSetParent) >= 0 | {{ true }})"
+            ),
+        ),
+        (
+            Ask::get("/api/search", &[("tags", "root.name=x")]),
+            format!(
+                "{STAGE} | {} | {{ true }}",
+                root.replace("= \"x\"", "=~ \".*x.*\"")
+            ),
+        ),
+    ] {
+        let answer = door.ask(&ask).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(only_query(&door.took_first()), expected);
+    }
+}
+
 #[tokio::test]
 async fn search_is_forwarded_confined_with_its_own_parameters_only() {
     let door = Door::open().await;

@@ -297,9 +297,37 @@ async fn masked_metadata_is_shown_of_no_trace() {
     assert_no_foreign("a page", &answer.text());
     assert_eq!(found(&answer.json(), "1")["rootServiceName"], NO_ROOT);
     assert_eq!(
-        door.search(&[("q", "{ rootName = \"x\" }")]).await.status,
+        door.search(&[("q", "{ traceDuration > 1s }")]).await.status,
         403
     );
+}
+
+/// Tempo shows what a query names, and a condition on roots names more when it is written again.
+#[tokio::test]
+async fn names_that_only_the_forwarded_query_reads_are_not_shown() {
+    let door = Door::open().await;
+    let attribute = |key: &str| json!({ "key": key, "value": { "stringValue": "x" } });
+    let keys = ["tenant_id", "nestedSetParent", "service.name", "n"];
+    let page = json!({ "traces": [{ "traceID": "1", "spanSets": [{ "matched": 1, "spans": [{
+        "spanID": "a", "name": "x", "attributes": keys.map(attribute),
+    }]}]}]});
+    door.upstream
+        .reply("/api/search", TempoReply::json(page.to_string()));
+    for (query, name, shown) in [
+        (r#"{ rootName = "x" }"#, false, &["service.name", "n"][..]),
+        (r#"{ rootServiceName = "x" }"#, true, &["n"]),
+        (
+            r#"{ rootName = "x" && nestedSetParent < 0 } | select(name)"#,
+            true,
+            &["nestedSetParent", "service.name", "n"],
+        ),
+    ] {
+        let answer = door.search(&[("q", query)]).await.json();
+        let span = &answer["traces"][0]["spanSets"][0]["spans"][0];
+        assert_eq!(span.get("name").is_some(), name, "{query}");
+        let attributes: Vec<Value> = shown.iter().map(|key| attribute(key)).collect();
+        assert_eq!(span["attributes"], json!(attributes), "{query}");
+    }
 }
 
 #[tokio::test]

@@ -129,15 +129,16 @@ async fn outcome(
         forwarded: forwarded
             .into_iter()
             .map(|seen| (seen.method, seen.target))
-            .filter(|(_, target)| !asks_whose_traces_they_are(target))
+            .filter(|(_, target)| !is_about_traces_of_a_page(target))
             .collect(),
     }
 }
 
-/// Whether this is the second search for a page of results. It is only sent for traces of which the
-/// answer is not known from a request before.
-fn asks_whose_traces_they_are(target: &str) -> bool {
-    target.starts_with("/api/search?q=%7B+trace%3Aid+%3D+")
+/// Whether this is a side request for a page of results. Those are only sent for traces of which nothing
+/// is known from a request before.
+fn is_about_traces_of_a_page(target: &str) -> bool {
+    let is_search = target.starts_with("/api/search?") && target.contains("trace%3Aid+%3D+");
+    is_search || target.starts_with("/api/traces/")
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ mod remote_read;
 pub mod requests;
 mod selectors;
 mod suite;
+mod syntax;
 
 use std::path::PathBuf;
 

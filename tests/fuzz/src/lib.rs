@@ -2,9 +2,10 @@
 //! inputs to one `check` each; a failed check panics.
 //!
 //! The oracles decode with other people's code (`promql-parser`, `opentelemetry-proto` and `prost`,
-//! `serde_json`, `form_urlencoded`, hyper) or with a slow reference here, and never with what they
-//! check. Where an oracle can't tell, because an input means different things to different readers, only
-//! the safe direction is asserted: nothing foreign comes out.
+//! `serde_json`, `form_urlencoded`, hyper) or with a slow reference here. Only `traceql` parses again with
+//! Partywall's own parser, which tests compare with a real Tempo's. Where an oracle can't tell, because an
+//! input means different things to different readers, only the safe direction is asserted: nothing foreign
+//! comes out.
 
 pub mod config;
 pub mod form;

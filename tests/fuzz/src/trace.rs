@@ -13,16 +13,23 @@ use partywall::tempo::trace::{
     ForeignSpans, Outcome, Outline, Shown, TraceApi, TraceError, TraceFilter, TraceOwner,
 };
 
+use partywall::tenancy::Values;
+
 use crate::scopes::tenants;
 
 /// More than any input has.
 pub const LIMIT: usize = 1 << 20;
+
+/// What a resource must have to be the owner's.
+pub type Owned = Vec<(&'static str, Values)>;
 
 /// How a filter is called, from three bytes.
 pub struct Setup {
     pub api: TraceApi,
     pub foreign: ForeignSpans,
     pub owner: TraceOwner,
+    /// The attributes of the owner's resources, and their values.
+    pub owned: Owned,
     /// Whether the input describes a trace, instead of being one.
     pub is_made_up: bool,
     /// In bytes; the pieces that the answer comes in.
@@ -50,16 +57,22 @@ impl Setup {
                 Outline::new(shown.iter().filter_map(|it| Shown::parse(it))).into(),
             ),
         };
-        let first = |names| ("tenant_id".into(), tenants(names));
-        let owner = match owner % 3 {
-            0 => TraceOwner::new(first(&["A"]), []),
-            1 => TraceOwner::new(first(&["A", "B"]), []),
-            _ => TraceOwner::new(first(&["A"]), [("env".into(), tenants(&["A", "prod"]))]),
+        let tenant = |names| ("tenant_id", tenants(names));
+        let owned = match owner % 3 {
+            0 => vec![tenant(&["A"])],
+            1 => vec![tenant(&["A", "B"])],
+            _ => vec![tenant(&["A"]), ("env", tenants(&["A", "prod"]))],
         };
+        let mut all = owned
+            .iter()
+            .map(|(name, values)| ((*name).into(), values.clone()));
+        let first = all.next().expect("one");
+        let owner = TraceOwner::new(first, all.collect::<Vec<_>>());
         Self {
             api,
             foreign,
             owner,
+            owned,
             is_made_up: choice & 8 != 0,
             piece: usize::from(piece) + 1,
         }
@@ -92,13 +105,13 @@ pub fn filter(
 }
 
 /// Whether a decoded `ResourceSpans` is of the owner's tenants.
-pub fn is_ours(spans: &ResourceSpans, owner: &TraceOwner) -> bool {
+pub fn is_ours(spans: &ResourceSpans, owner: &Owned) -> bool {
     owner.iter().all(|(name, tenants)| {
         let attributes = spans
             .resource
             .iter()
             .flat_map(|resource| &resource.attributes);
-        let named: Vec<_> = attributes.filter(|it| it.key == name).collect();
+        let named: Vec<_> = attributes.filter(|it| it.key == *name).collect();
         let [
             KeyValue {
                 value: Some(value), ..

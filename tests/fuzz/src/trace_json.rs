@@ -4,12 +4,10 @@ use arbitrary::{Result, Unstructured};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
-use partywall::tempo::trace::{
-    ForeignSpans, JsonFilter, Outcome, TraceApi, TraceFilter, TraceOwner,
-};
+use partywall::tempo::trace::{ForeignSpans, JsonFilter, Outcome, TraceApi, TraceFilter};
 use serde_json::{Map, Value, json};
 
-use crate::trace::{LIMIT, Setup, damage, filter, made_up, mark};
+use crate::trace::{LIMIT, Owned, Setup, damage, filter, made_up, mark};
 
 /// The first three bytes choose how the filter is called.
 pub fn check(data: &[u8]) {
@@ -39,7 +37,7 @@ pub fn check(data: &[u8]) {
     assert!(!out.contains("MARK of the whole"));
     for (number, spans) in list.iter().enumerate() {
         let mark = mark(number);
-        if !is_ours(spans, &setup.owner) && !setup.shows_names() {
+        if !is_ours(spans, &setup.owned) && !setup.shows_names() {
             assert!(!out.contains(&mark), "{mark} of another tenant");
         }
     }
@@ -102,7 +100,7 @@ fn check_body(setup: &Setup, body: &[u8], is_exact: bool) -> Option<(Outcome, Ve
     };
     let ours: Vec<_> = reference
         .iter()
-        .filter(|it| is_ours(it, &setup.owner))
+        .filter(|it| is_ours(it, &setup.owned))
         .collect();
     let has_foreign = ours.len() < reference.len();
     if outcome == Outcome::Nothing {
@@ -119,7 +117,7 @@ fn check_body(setup: &Setup, body: &[u8], is_exact: bool) -> Option<(Outcome, Ve
     let mut originals = reference.iter();
     let mut kept_of_ours = 0;
     for spans in &kept {
-        if is_ours(spans, &setup.owner) {
+        if is_ours(spans, &setup.owned) {
             kept_of_ours += 1;
             assert!(
                 originals.any(|original| original == spans),
@@ -154,13 +152,13 @@ fn list(api: TraceApi, answer: Value) -> Option<Vec<Value>> {
     Some(list.as_array()?.clone())
 }
 
-fn is_ours(spans: &Value, owner: &TraceOwner) -> bool {
+fn is_ours(spans: &Value, owner: &Owned) -> bool {
     owner.iter().all(|(name, tenants)| {
         let attributes = spans["resource"]["attributes"].as_array();
         let named: Vec<_> = attributes
             .into_iter()
             .flatten()
-            .filter(|it| it["key"] == name)
+            .filter(|it| it["key"] == *name)
             .collect();
         let [attribute] = named[..] else { return false };
         attribute["value"]

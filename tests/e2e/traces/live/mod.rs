@@ -26,6 +26,7 @@ mod lists;
 mod modes;
 mod questions;
 mod selectors;
+mod syntax;
 mod unions;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! TEMPO_URL=http://127.0.0.1:3200 TEMPO_OTLP_URL=http://127.0.0.1:4318 \
-//!     cargo test --locked --features otlp --test e2e live_cost -- --ignored --nocapture
+//!     cargo test --release --locked --features otlp --test e2e live_cost -- --ignored --nocapture
 //! ```
 
 use std::time::{Duration, Instant};

@@ -37,7 +37,7 @@ use serde_json::{Value, json};
 
 use self::ask::{As, Form, Outcome, Question, Subject, ask};
 use self::compare::{canonical, differences, exemplars, page};
-use self::exceptions::{Answers, EXCEPTIONS, Rule};
+use self::exceptions::{Answers, EXCEPTIONS, Exception, NIL, Rule};
 use crate::kit::client::Client;
 use crate::kit::evidence;
 use crate::kit::partywall::{Partywall, Setup};
@@ -200,7 +200,9 @@ async fn live_answers_are_those_of_a_private_tempo() {
         "{} answers differ from the private Tempo's",
         total.failures.len()
     );
-    for exception in EXCEPTIONS {
+    // On a build of Tempo 3.1 no answer shows that one.
+    let everywhere = |exception: &&Exception| exception.name != NIL.name;
+    for exception in EXCEPTIONS.iter().filter(everywhere) {
         assert!(
             total.excepted.contains_key(exception.name),
             "no answer shows the exception {:?} any more: take it out",

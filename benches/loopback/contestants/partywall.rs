@@ -13,7 +13,8 @@ use crate::process::free_address;
 pub(crate) const CLAIM: &str = "tenants";
 
 /// Defaults, but for what tokens of a thousand tenants, traces of 100 MB and the slowness of callgrind
-/// need.
+/// need, and `search_metadata`: the upstream has the recorded answer to the search of `verify`, and none
+/// to those of `exact`, which depend on the page.
 pub(super) fn launch(program: PathBuf, stage: &Stage) -> Outcome<Launch> {
     let (address, admin, upstream) = (free_address()?, free_address()?, stage.upstream);
     let dir = tempfile::tempdir_in(&stage.dir)?.keep();
@@ -45,6 +46,8 @@ tenancy:
     label: {ATTRIBUTE}
   traces:
     attribute: resource.{ATTRIBUTE}
+traces:
+  search_metadata: verify
 passthrough:
   authentication: none
 timeouts:

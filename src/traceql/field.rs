@@ -211,30 +211,26 @@ impl Parser<'_> {
     fn root_of(&mut self, op: Op, left: Expression, right: Expression) -> Result<OfRoot, Fault> {
         let (start, end) = (left.at.start, right.end);
         let is_string = |value: Expression| value.is_literal && value.ty == Type::Text;
-        match (left.root, right.root) {
-            (OfRoot::Nothing, OfRoot::Nothing) => Ok(OfRoot::Nothing),
+        let compared = match (left.root, right.root) {
             (OfRoot::Value(intrinsic), OfRoot::Nothing) if is_string(right) => {
-                let holds = root::holds_for_empty(op, self.text_of(right.at), false);
-                let holds_without_root =
-                    holds.ok_or_else(|| fault(right.at, Problem::RootPattern))?;
-                Ok(OfRoot::Condition(RootCondition {
-                    start,
-                    end,
-                    holds_without_root,
-                    intrinsic,
-                }))
+                Some((intrinsic, right.at, false))
             }
             (OfRoot::Nothing, OfRoot::Value(intrinsic)) if is_string(left) => {
-                let holds = root::holds_for_empty(op, self.text_of(left.at), true);
-                let holds_without_root =
-                    holds.ok_or_else(|| fault(left.at, Problem::RootPattern))?;
-                Ok(OfRoot::Condition(RootCondition {
-                    start,
-                    end,
-                    holds_without_root,
-                    intrinsic,
-                }))
+                Some((intrinsic, left.at, true))
             }
+            _ => None,
+        };
+        if let Some((intrinsic, literal, is_reversed)) = compared {
+            let holds = root::holds_for_empty(op, self.text_of(literal), is_reversed);
+            return Ok(OfRoot::Condition(RootCondition {
+                start,
+                end,
+                holds_without_root: holds.ok_or_else(|| fault(literal, Problem::RootPattern))?,
+                intrinsic,
+            }));
+        }
+        match (left.root, right.root) {
+            (OfRoot::Nothing, OfRoot::Nothing) => Ok(OfRoot::Nothing),
             (OfRoot::Condition(a), OfRoot::Condition(b)) if matches!(op, Op::And | Op::Or) => {
                 let (a_holds, b_holds) = (a.holds_without_root, b.holds_without_root);
                 let holds_without_root = match op {

@@ -59,7 +59,8 @@ pub use tags::{root_filter, tag_filter};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceIntrinsics {
     /// In a filter, a root's name and service are those of the caller's own root span. Refuse other
-    /// queries that use them, except in the `select()` of a search. A search has no place for what is selected of them: the results leave them out (`asTraceSearchMetadata` in
+    /// queries that use them, except in the `select()` of a search. A search has no place for what is
+    /// selected of them: the results leave them out (`asTraceSearchMetadata` in
     /// `pkg/traceql/engine.go`), as they have fields of their own for it. Exemplars of metrics do have
     /// one, and so has `span:childCount` in both.
     Refuse,

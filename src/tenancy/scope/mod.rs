@@ -86,10 +86,10 @@ impl Tenants {
 /// Turns verified claims into a scope.
 ///
 /// In each dimension the first rule whose `when` holds decides alone. Every dimension must give
-/// tenants, even if it has no label for the API of the request. Which data a tenant has
-/// is decided by its name alone, exactly as the claim or the rule gives it: it is the value of the
-/// label, or the key of a selector that the operator wrote. So no claim is ever read as an expression. A caller with all tenants in the
-/// first dimension is not restricted at all, and further dimensions are not evaluated.
+/// tenants, even if it has no label for the API of the request. Which data a tenant has is decided by
+/// its name alone, exactly as the claim or the rule gives it: it is the value of the label, or the key
+/// of a selector that the operator wrote. So no claim is ever read as an expression. A caller with all
+/// tenants in the first dimension is not restricted at all, and further dimensions are not evaluated.
 ///
 /// Clusters are not a dimension: a caller to whom their rules grant none may use no named cluster,
 /// and everything else as usual.

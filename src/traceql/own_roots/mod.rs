@@ -28,6 +28,7 @@ use super::token::Lexeme;
 
 /// The most different conditions of a pipeline: their combinations are tried.
 const MAX_CONDITIONS: usize = 3;
+
 /// What Tempo adds to the spans of a response only because a query was written again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddedFields {
@@ -41,6 +42,10 @@ pub struct AddedFields {
 
 /// What is added to the spans of the query's response.
 pub fn added_fields(query: &str) -> AddedFields {
+    // All intrinsics of roots are called so. Most queries have none, and need not be parsed again.
+    if !query.contains("root") {
+        return AddedFields::default();
+    }
     let Ok(outline) = parse(query, TraceIntrinsics::Refuse) else {
         return AddedFields::default();
     };

@@ -34,6 +34,59 @@ fn tenants(is_own: impl Fn(&str) -> bool) -> Vec<&'static str> {
     all.filter(|tenant| is_own(tenant)).collect()
 }
 
+async fn with_selectors(shared: &Prometheus, selectors: &str) -> Partywall {
+    let mut setup = Setup::new(&shared.url);
+    setup.tenancy.push_str(selectors);
+    Partywall::start(setup).await
+}
+
+/// A caller who is granted these tenants.
+fn scope(
+    name: &'static str,
+    granted: &[&str],
+    proxy: &Partywall,
+    shared: &Prometheus,
+    private: &Prometheus,
+) -> Scope {
+    Scope {
+        name,
+        proxy: proxy.url.clone(),
+        token: proxy.signer.tenants(granted),
+        private: private.url.clone(),
+        shared: Some(shared.url.clone()),
+        verbatim: false,
+    }
+}
+
+/// Every kind of question, for each of the scopes.
+async fn compare(scopes: &[Scope], times: Times, made_up: &str) -> Tally {
+    let mut total = Tally::default();
+    // First, while the newest samples are within the lookback: it asks about now.
+    for scope in scopes {
+        total.add(suite::run(scope, "federate", federation()).await);
+    }
+    let templates = queries::templates();
+    for scope in scopes {
+        total.add(suite::run(scope, "templates", in_turn(&templates, times)).await);
+        let mut cases = metadata(times);
+        cases.extend(exemplars(times));
+        cases.extend(query_parameters(times));
+        total.add(suite::run(scope, "metadata and parameters", cases).await);
+        let (compared, with_series) = remote_read::compare(scope, times).await;
+        assert!(
+            with_series * 3 > compared,
+            "too few remote reads found anything"
+        );
+    }
+    for seed in seeds(made_up) {
+        let made_up = generated::queries(seed, GENERATED);
+        for scope in scopes {
+            total.add(suite::run(scope, "made up", in_turn(&made_up, times)).await);
+        }
+    }
+    total
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_of_a_selector_are_those_of_a_private_store() {
     let data = Dataset::shared(now() - 30);
@@ -56,47 +109,15 @@ async fn answers_of_a_selector_are_those_of_a_private_store() {
         Prometheus::with_data("private not acme", &not_acme),
         Prometheus::with_data("private rest", &rest),
     );
-    let mut setup = Setup::new(&shared.url);
-    setup.tenancy.push_str(SELECTORS);
-    let proxy = Partywall::start(setup).await;
-    let scope = |name, granted: &[&str], private: &Prometheus| Scope {
-        name,
-        proxy: proxy.url.clone(),
-        token: proxy.signer.tenants(granted),
-        private: private.url.clone(),
-        shared: Some(shared.url.clone()),
-        verbatim: false,
-    };
+    let proxy = with_selectors(&shared, SELECTORS).await;
+    let scope = |name, granted: &[&str], private| scope(name, granted, &proxy, &shared, private);
     let scopes = [
         scope("prefix", &["prefix"], &prefix),
         scope("a.b beside b", &["dots", "b"], &beside),
         scope("not acme", &["not-acme"], &not_acme),
         scope("rest", &["rest"], &rest),
     ];
-    let mut total = Tally::default();
-    // First, while the newest samples are within the lookback: it asks about now.
-    for scope in &scopes {
-        total.add(suite::run(scope, "federate", federation()).await);
-    }
-    let templates = queries::templates();
-    for scope in &scopes {
-        total.add(suite::run(scope, "templates", in_turn(&templates, times)).await);
-        let mut cases = metadata(times);
-        cases.extend(exemplars(times));
-        cases.extend(query_parameters(times));
-        total.add(suite::run(scope, "metadata and parameters", cases).await);
-        let (compared, with_series) = remote_read::compare(scope, times).await;
-        assert!(
-            with_series * 3 > compared,
-            "too few remote reads found anything"
-        );
-    }
-    for seed in seeds("queries of selectors made up") {
-        let made_up = generated::queries(seed, GENERATED);
-        for scope in &scopes {
-            total.add(suite::run(scope, "made up", in_turn(&made_up, times)).await);
-        }
-    }
+    let total = compare(&scopes, times, "queries of selectors made up").await;
     println!("{}", total.summary("selectors, in all"));
     total.assert_no_failure();
     assert_it_could_fail(&total);
@@ -158,43 +179,15 @@ async fn answers_of_conditions_on_several_labels_are_those_of_a_private_store() 
         Prometheus::with_data("private first hosts", &first_hosts),
         Prometheus::with_data("private no db", &no_db),
     );
-    let mut setup = Setup::new(&shared.url);
-    setup.tenancy.push_str(CONDITIONS);
-    let proxy = Partywall::start(setup).await;
-    let scope = |name, granted: &[&str], private: &Prometheus| Scope {
-        name,
-        proxy: proxy.url.clone(),
-        token: proxy.signer.tenants(granted),
-        private: private.url.clone(),
-        shared: Some(shared.url.clone()),
-        verbatim: false,
-    };
+    let proxy = with_selectors(&shared, CONDITIONS).await;
+    let scope = |name, granted: &[&str], private| scope(name, granted, &proxy, &shared, private);
     let scopes = [
         scope("acme's api", &["acme-api"], &acme_api),
         scope("api of several", &["acme-api", "beta-api"], &both_api),
         scope("first hosts", &["first-hosts"], &first_hosts),
         scope("no db", &["no-db"], &no_db),
     ];
-    let mut total = Tally::default();
-    // First, while the newest samples are within the lookback: it asks about now.
-    for scope in &scopes {
-        total.add(suite::run(scope, "federate", federation()).await);
-    }
-    let templates = queries::templates();
-    for scope in &scopes {
-        total.add(suite::run(scope, "templates", in_turn(&templates, times)).await);
-        let mut cases = metadata(times);
-        cases.extend(exemplars(times));
-        cases.extend(query_parameters(times));
-        total.add(suite::run(scope, "metadata and parameters", cases).await);
-        remote_read::compare(scope, times).await;
-    }
-    for seed in seeds("queries of conditions made up") {
-        let made_up = generated::queries(seed, GENERATED);
-        for scope in &scopes {
-            total.add(suite::run(scope, "made up", in_turn(&made_up, times)).await);
-        }
-    }
+    let total = compare(&scopes, times, "queries of conditions made up").await;
     println!("{}", total.summary("conditions, in all"));
     total.assert_no_failure();
     assert!(

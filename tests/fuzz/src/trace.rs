@@ -85,7 +85,7 @@ impl Setup {
 }
 
 /// Filters an answer that comes in pieces.
-pub fn filter(
+fn filter(
     mut filter: TraceFilter,
     body: &[u8],
     piece: usize,
@@ -102,6 +102,22 @@ pub fn filter(
         "something of nothing"
     );
     Ok((outcome, out))
+}
+
+/// Filters a body as a whole and in pieces, which must come to the same; `None` if it is refused.
+pub fn filter_both_ways(
+    new: impl Fn() -> TraceFilter,
+    body: &[u8],
+    piece: usize,
+) -> Option<(Outcome, Vec<u8>)> {
+    match (filter(new(), body, body.len()), filter(new(), body, piece)) {
+        (Ok(whole), Ok(pieces)) => {
+            assert_eq!(whole, pieces, "other pieces, another answer");
+            Some(whole)
+        }
+        (Err(_), Err(_)) => None,
+        (whole, pieces) => panic!("other pieces, another verdict: {whole:?} {pieces:?}"),
+    }
 }
 
 /// Whether a decoded `ResourceSpans` is of the owner's tenants.

@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
 use partywall::tempo::trace::{ForeignSpans, Outcome, ProtobufFilter, TraceApi, TraceFilter};
 use prost::Message;
 
-use crate::trace::{LIMIT, Setup, damage, filter, is_ours, is_outline, made_up, mark};
+use crate::trace::{LIMIT, Setup, damage, filter_both_ways, is_ours, is_outline, made_up, mark};
 
 /// Tempo's message around a trace.
 #[derive(Clone, PartialEq, Message)]
@@ -88,20 +88,11 @@ fn check_body(setup: &Setup, body: &[u8]) -> Filtered {
             LIMIT,
         ))
     };
-    let whole = filter(new(), body, body.len());
-    let pieces = filter(new(), body, setup.piece);
     let reference = decode(setup.api, body);
-    let (outcome, out) = match (whole, pieces) {
-        (Ok(whole), Ok(pieces)) => {
-            assert_eq!(whole, pieces, "other pieces, another answer");
-            whole
-        }
-        (Err(_), Err(_)) => {
-            let is_plain = reference.is_some_and(|trace| trace.is_canonical);
-            assert!(!is_plain, "refused what Tempo sends");
-            return None;
-        }
-        (whole, pieces) => panic!("other pieces, another verdict: {whole:?} {pieces:?}"),
+    let Some((outcome, out)) = filter_both_ways(new, body, setup.piece) else {
+        let is_plain = reference.is_some_and(|trace| trace.is_canonical);
+        assert!(!is_plain, "refused what Tempo sends");
+        return None;
     };
     let Some(reference) = reference else {
         return Some((outcome, out));

@@ -98,13 +98,9 @@ fn rules_in<'r, 'a>(group: &'r Group<'a>) -> Result<&'r [Rule<'a>], Unreadable> 
     rules.ok_or(Unreadable("a group has no rules"))
 }
 
-fn alerts_in<'r, 'a>(rule: &'r Rule<'a>) -> &'r [Alert<'a>] {
-    rule.alerts.as_deref().unwrap_or_default()
-}
-
 /// The alerts of the caller's.
 fn admitted_alerts<'r, 'a>(rule: &'r Rule<'a>, matchers: &Matchers) -> Vec<&'r Alert<'a>> {
-    let all = alerts_in(rule).iter();
+    let all = rule.alerts.iter();
     all.filter(|alert| admits(matchers, &alert.labels))
         .collect()
 }
@@ -188,7 +184,7 @@ impl Filter<'_> {
 
     /// An own rule's alerts without other tenants'; `None` if that is all of them.
     fn own_alerts<'r, 'a>(&self, rule: &'r Rule<'a>) -> Option<Vec<&'r Alert<'a>>> {
-        let all = alerts_in(rule);
+        let all = &rule.alerts;
         if !all.iter().any(|alert| self.is_foreign(&alert.labels)) {
             return None;
         }
@@ -264,9 +260,7 @@ impl Filter<'_> {
             query,
             duration,
             keep_firing_for,
-            labels,
-            annotations: raw_annotations,
-            alerts: _,
+            annotations: _,
             health,
             last_error: _,
             evaluation_time,
@@ -282,12 +276,8 @@ impl Filter<'_> {
         writer.same("query", query);
         writer.same("duration", duration);
         writer.same("keepFiringFor", keep_firing_for);
-        if labels.is_some() {
-            shared.write_labels(writer.key("labels"), &rule.labels);
-        }
-        if raw_annotations.is_some() {
-            shared.write_annotations(writer.key("annotations"), &annotations);
-        }
+        shared.write_labels(writer.key("labels"), &rule.labels);
+        shared.write_annotations(writer.key("annotations"), &annotations);
         if self.options.exclude_alerts {
             writer.key("alerts").extend_from_slice(b"null");
         } else {

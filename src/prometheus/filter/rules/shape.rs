@@ -1,5 +1,5 @@
 //! The structure of `/api/v1/rules` in both products (`RuleDiscovery` in `web/api/v1/api.go`), read in
-//! one pass. Members that are not known are passed over.
+//! one pass. Members that are not known are passed over. A list or label set that is null is empty.
 
 use crate::prometheus::json::{FromJson, Labels, Malformed, Nested, Nesting, Object, Raw, Reader};
 
@@ -54,7 +54,7 @@ pub(super) struct Rule<'a> {
     /// All of it as it came.
     pub(super) whole: Raw<'a>,
     pub(super) labels: Labels<'a>,
-    pub(super) alerts: Option<Vec<Alert<'a>>>,
+    pub(super) alerts: Vec<Alert<'a>>,
     pub(super) members: RuleMembers<'a>,
 }
 
@@ -66,9 +66,7 @@ pub(super) struct RuleMembers<'a> {
     pub(super) query: Option<Raw<'a>>,
     pub(super) duration: Option<Raw<'a>>,
     pub(super) keep_firing_for: Option<Raw<'a>>,
-    pub(super) labels: Option<Raw<'a>>,
     pub(super) annotations: Option<Raw<'a>>,
-    pub(super) alerts: Option<Raw<'a>>,
     pub(super) health: Option<Raw<'a>>,
     pub(super) last_error: Option<Raw<'a>>,
     pub(super) evaluation_time: Option<Raw<'a>>,
@@ -79,8 +77,7 @@ pub(super) struct RuleMembers<'a> {
 impl<'a> FromJson<'a> for Rule<'a> {
     fn from_json(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let start = reader.start();
-        let mut labels = None;
-        let mut alerts = None;
+        let (mut labels, mut alerts) = (None, None);
         let mut members = RuleMembers::default();
         reader.members(|key, reader| match &*key {
             "state" => reader.once(&mut members.state),
@@ -88,9 +85,9 @@ impl<'a> FromJson<'a> for Rule<'a> {
             "query" => reader.once(&mut members.query),
             "duration" => reader.once(&mut members.duration),
             "keepFiringFor" => reader.once(&mut members.keep_firing_for),
-            "labels" => both(reader, &mut members.labels, &mut labels),
+            "labels" => reader.once(&mut labels),
             "annotations" => reader.once(&mut members.annotations),
-            "alerts" => both(reader, &mut members.alerts, &mut alerts),
+            "alerts" => reader.once(&mut alerts),
             "health" => reader.once(&mut members.health),
             "lastError" => reader.once(&mut members.last_error),
             "evaluationTime" => reader.once(&mut members.evaluation_time),
@@ -100,8 +97,8 @@ impl<'a> FromJson<'a> for Rule<'a> {
         })?;
         Ok(Self {
             whole: reader.since(start),
-            labels: labels.unwrap_or_default(),
-            alerts,
+            labels: labels.flatten().unwrap_or_default(),
+            alerts: alerts.flatten().unwrap_or_default(),
             members,
         })
     }
@@ -118,7 +115,6 @@ pub(super) struct Alert<'a> {
 /// The members of an alert that are looked at only if it is shown.
 #[derive(Default)]
 pub(super) struct AlertMembers<'a> {
-    pub(super) labels: Option<Raw<'a>>,
     pub(super) annotations: Option<Raw<'a>>,
     pub(super) state: Option<Raw<'a>>,
     pub(super) active_at: Option<Raw<'a>>,
@@ -133,7 +129,7 @@ impl<'a> FromJson<'a> for Alert<'a> {
         let mut labels = None;
         let mut members = AlertMembers::default();
         reader.members(|key, reader| match &*key {
-            "labels" => both(reader, &mut members.labels, &mut labels),
+            "labels" => reader.once(&mut labels),
             "annotations" => reader.once(&mut members.annotations),
             "state" => reader.once(&mut members.state),
             "activeAt" => reader.once(&mut members.active_at),
@@ -144,23 +140,8 @@ impl<'a> FromJson<'a> for Alert<'a> {
         })?;
         Ok(Self {
             whole: reader.since(start),
-            labels: labels.unwrap_or_default(),
+            labels: labels.flatten().unwrap_or_default(),
             members,
         })
     }
-}
-
-/// Reads a value, which may be null, and keeps it as it came too.
-fn both<'a, T: FromJson<'a>>(
-    reader: &mut Reader<'a>,
-    raw: &mut Option<Raw<'a>>,
-    value: &mut Option<T>,
-) -> Result<(), Malformed> {
-    if raw.is_some() {
-        return Err(Malformed);
-    }
-    let start = reader.start();
-    *value = Option::<T>::from_json(reader)?;
-    *raw = Some(reader.since(start));
-    Ok(())
 }

@@ -104,13 +104,12 @@ impl<'t> SharedRule<'t> {
         out: &mut Vec<u8>,
         alert: &Alert<'_>,
     ) -> Result<(), Unreadable> {
-        let own_labels = &alert.labels;
-        let of_series = |name: &str| own_labels.get(name).filter(|_| self.is_of_series(name));
+        let labels = &alert.labels;
+        let of_series = |name: &str| labels.get(name).filter(|_| self.is_of_series(name));
         let makes = |template: &Template<'_>, text: &str| {
             template.makes(text, of_series, self.shows_numbers)
         };
         let AlertMembers {
-            labels,
             annotations,
             state,
             active_at,
@@ -119,23 +118,19 @@ impl<'t> SharedRule<'t> {
             partial_response_strategy,
         } = alert.members;
         let mut writer = ObjectWriter::new(out);
-        if labels.is_some() {
-            write_texts(writer.key("labels"), own_labels, |name, text| {
-                if name == ALERT_NAME || self.matchers.of_label(name).is_some() {
-                    return true;
-                }
-                match find(&self.labels, name) {
-                    Some(_) => has(&self.labels, name, |template| makes(template, text)),
-                    None => self.is_of_series(name),
-                }
-            });
-        }
-        if annotations.is_some() {
-            let annotations = json::labels(annotations)?;
-            write_texts(writer.key("annotations"), &annotations, |name, text| {
-                has(&self.annotations, name, |template| makes(template, text))
-            });
-        }
+        write_texts(writer.key("labels"), labels, |name, text| {
+            if name == ALERT_NAME || self.matchers.of_label(name).is_some() {
+                return true;
+            }
+            match find(&self.labels, name) {
+                Some(_) => has(&self.labels, name, |template| makes(template, text)),
+                None => self.is_of_series(name),
+            }
+        });
+        let annotations = json::labels(annotations)?;
+        write_texts(writer.key("annotations"), &annotations, |name, text| {
+            has(&self.annotations, name, |template| makes(template, text))
+        });
         writer.same("state", state);
         writer.same("activeAt", active_at);
         writer.same("keepFiringSince", keep_firing_since);

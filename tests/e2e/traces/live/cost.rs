@@ -7,14 +7,13 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
 use serde_json::{Value, json};
 
+use super::ANY_TENANT;
 use crate::kit::client::{Ask, Client};
 use crate::kit::evidence;
 use crate::kit::partywall::{Partywall, Setup};
+use crate::kit::tempo_data::push_otlp;
 use crate::kit::token::now;
 
 /// Each page is seen first by each mode once.
@@ -79,13 +78,7 @@ async fn live_cost_of_search_metadata() {
     let client = Client::default();
     let first = now() - PAGES * APART - 5;
     for page in 0..PAGES {
-        let request = Request::post(format!("{otlp}/v1/traces"))
-            .header("content-type", "application/json")
-            .body(Full::from(Bytes::from(
-                traces(first + page * APART).to_string(),
-            )))
-            .expect("a request");
-        assert_eq!(client.send(request).await.status, 200);
+        push_otlp(&client, &otlp, ANY_TENANT, &traces(first + page * APART)).await;
     }
     let (exact, verify) = (proxy(&url, "exact").await, proxy(&url, "verify").await);
     let token = |proxy: &Partywall| Some(proxy.signer.tenant("cost-a"));

@@ -11,22 +11,18 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http_body_util::Full;
-use hyper::Request;
-use hyper::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 use super::ask::{As, Form, Question, ask};
 use super::compare::{canonical, differences};
-use super::{ATTEMPTS, GENTLY, questions};
+use super::{ANY_TENANT, ATTEMPTS, GENTLY, questions};
 use crate::kit::client::{Ask, Client};
 use crate::kit::evidence;
 use crate::kit::hard_values::HARD_VALUES;
 use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::random::{Random, seeds};
-use crate::kit::tempo_data::{Traces, Window};
+use crate::kit::tempo_data::{Traces, Window, push_otlp};
 use crate::kit::token::now;
 
 /// One in so many questions.
@@ -319,12 +315,7 @@ async fn push(
     let body = json!({ "resourceSpans": [{
         "resource": { "attributes": resource }, "scopeSpans": [{ "spans": [span] }],
     }] });
-    let request = Request::post(format!("{otlp}/v1/traces"))
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::from(Bytes::from(body.to_string())))
-        .expect("a request");
-    let answer = client.send(request).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    push_otlp(client, otlp, ANY_TENANT, &body).await;
 }
 
 /// The ids of the traces that a search finds.

@@ -9,16 +9,14 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
-use hyper::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
+use super::ANY_TENANT;
 use crate::kit::client::{Ask, Client};
 use crate::kit::evidence;
 use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::random::seeds;
+use crate::kit::tempo_data::push_otlp;
 use crate::kit::token::now;
 
 /// Values of an attribute, as OTLP has them; none where it is missing.
@@ -317,12 +315,7 @@ async fn push(client: &Client, otlp: &str, traces: &[Trace], [x, y]: [&str; 2], 
         })
     });
     let body = json!({ "resourceSpans": spans.collect::<Vec<_>>() });
-    let request = Request::post(format!("{otlp}/v1/traces"))
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::from(Bytes::from(body.to_string())))
-        .expect("a request");
-    let answer = client.send(request).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    push_otlp(client, otlp, ANY_TENANT, &body).await;
 }
 
 async fn search(

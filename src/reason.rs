@@ -78,6 +78,9 @@ reasons! {
     // The tenants.
     NoTenants "no_tenants" "The caller has no tenants, or none that the upstream accepts."
         ("change the rules of `tenancy`, or what the identity provider puts into the token"),
+    Unselectable "unselectable" "The data of the caller's several tenants cannot be selected by one query."
+        ("write their selectors in tenancy.selectors so that they differ in the values of one label alone, \
+          with fewer alternatives, or grant the caller fewer tenants"),
     NoLabel "no_label" "`tenancy.metrics.label` is not configured."
         ("set tenancy.metrics.label"),
     TenantRequests "tenant_requests" "A tenant of the caller has as many requests in flight as it may have.",

@@ -5,7 +5,7 @@ use super::error::{ErrorKind, ProxyError};
 use super::route::{Route, Target};
 use crate::auth::Caller;
 use crate::reason::Reason;
-use crate::tenancy::{Matchers, NoMatchers, TenantScope};
+use crate::tenancy::{Matchers, ScopeRefusal, TenantScope, Unselectable};
 
 /// Refuses the route of a cluster that the caller may not use, or that does not exist, with the
 /// same error.
@@ -40,15 +40,18 @@ pub(super) fn scope(caller: &Caller) -> Result<&TenantScope, ProxyError> {
 pub(super) fn matchers_of(caller: &Caller) -> Result<&Matchers, ProxyError> {
     let matchers = match scope(caller)? {
         TenantScope::Tenants(tenants) => tenants.metrics(),
-        TenantScope::AllTenants => Err(NoMatchers::NoLabel),
+        TenantScope::AllTenants => Err(Unselectable::NotConfigured),
     };
     matchers.map_err(|missing| match missing {
-        NoMatchers::NoLabel => {
+        Unselectable::NotConfigured => {
             let text = "tenancy.metrics.label is not configured";
             ProxyError::new(ErrorKind::Forbidden, text).because(Reason::NoLabel)
         }
-        NoMatchers::Refused(refusal) => {
-            ProxyError::new(ErrorKind::Forbidden, refusal.to_string()).because(Reason::NoTenants)
-        }
+        Unselectable::Refused(refusal) => unselectable(&refusal),
     })
+}
+
+/// The refusal of a caller whose tenants' data cannot be selected together.
+pub(super) fn unselectable(refusal: &ScopeRefusal) -> ProxyError {
+    ProxyError::new(ErrorKind::Forbidden, refusal.to_string()).because(Reason::Unselectable)
 }

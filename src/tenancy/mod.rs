@@ -16,7 +16,7 @@ pub use matchers::{LabelMatcher, MatchOp, Matchers};
 pub use reasons::{Reason, reasons};
 pub use refusal::ScopeRefusal;
 pub use resources::{Attribute, AttributeValue, AttributeValues, Resources};
-pub use scope::{NoMatchers, TenantScope, Tenants, resolve};
+pub use scope::{TenantScope, Tenants, Unselectable, resolve};
 pub use tenant_set::TenantSet;
 pub use values::Values;
 

@@ -110,7 +110,7 @@ impl TenantPredicate {
         &self.insertion
     }
 
-    /// `resource.tenant_id = "acme"`: conditions joined by `&&`.
+    /// `resource.tenant_id = "acme"`: conditions joined by `&&`, or alternatives in parentheses.
     pub fn expression(&self) -> &str {
         let inside = self
             .insertion

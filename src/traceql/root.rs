@@ -3,12 +3,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use regex::RegexBuilder;
-
 use super::token::{Lexeme, Op};
-
-/// The most memory of a compiled regular expression, in bytes.
-const MAX_PATTERN_MEMORY: usize = 1024 * 1024;
+use crate::value_pattern::matches_empty;
 
 /// A part of a filter that depends on nothing but the root of the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +34,8 @@ pub(super) struct Roots {
     pub(super) conditions: Vec<RootCondition>,
     /// In order.
     pub(super) fields: Vec<RootField>,
-    /// Whether the query selects no span of any trace, with any data.
+    /// Whether the query selects no span of any trace, with any data. Never true in doubt: pipelines
+    /// that are empty are left out of a rewritten query.
     pub(super) is_empty: bool,
     /// Whether results have more attributes than those of spans: by `by()` or an aggregate.
     pub(super) is_grouped: bool,
@@ -58,15 +55,11 @@ impl RootField {
 }
 
 /// Whether `root op literal` is true of the empty root; `literal op root` if reversed. `None` if it
-/// is not known: the literal is a regular expression that the crate `regex` cannot read as Go does.
+/// is not known: the literal is a regular expression that Go may read differently.
 pub(super) fn holds_for_empty(op: Op, literal: &str, is_reversed: bool) -> Option<bool> {
     if matches!(op, Op::Regex | Op::NotRegex) {
         let pattern = pattern(literal).filter(|_| !is_reversed)?;
-        let anchored = RegexBuilder::new(&format!(r"\A(?:{pattern})\z"))
-            .size_limit(MAX_PATTERN_MEMORY)
-            .build()
-            .ok()?;
-        return Some(anchored.is_match("") == (op == Op::Regex));
+        return Some(matches_empty(&pattern)? == (op == Op::Regex));
     }
     // Go drops carriage returns from raw strings.
     let inside = literal.get(1..literal.len().checked_sub(1)?)?;
@@ -89,11 +82,10 @@ pub(super) fn holds_for_empty(op: Op, literal: &str, is_reversed: bool) -> Optio
     })
 }
 
-/// The value of a string literal; `None` if it has escapes that regular expressions rarely need, or
-/// `{,`, which is plain text to Go.
+/// The value of a string literal; `None` if it has escapes that regular expressions rarely need.
 fn pattern(literal: &str) -> Option<Cow<'_, str>> {
     let raw = |quote| literal.strip_prefix(quote)?.strip_suffix(quote);
-    let value = match (raw('`'), raw('"')) {
+    Some(match (raw('`'), raw('"')) {
         (Some(inside), _) => Cow::Owned(inside.replace('\r', "")),
         (None, Some(inside)) if inside.contains('\\') => {
             let mut value = String::with_capacity(inside.len());
@@ -107,8 +99,7 @@ fn pattern(literal: &str) -> Option<Cow<'_, str>> {
             Cow::Owned(value)
         }
         (None, inside) => Cow::Borrowed(inside?),
-    };
-    (!value.contains("{,")).then_some(value)
+    })
 }
 
 #[cfg(test)]
@@ -137,6 +128,11 @@ mod tests {
             (Op::NotRegex, r#""a\\.b.*""#, false, Some(true)),
             (Op::NotRegex, r#""(?i)A?""#, false, Some(false)),
             (Op::Regex, r#""a{,5}""#, false, None),
+            (Op::Regex, r#""a{0,5}""#, false, Some(true)),
+            // Brackets in a class are characters to Go, and a class to Rust.
+            (Op::Regex, "`[[a]*|]`", false, None),
+            (Op::Regex, r"`\b{start-half}`", false, None),
+            (Op::Regex, r"`\w+\d*`", false, Some(false)),
             (Op::Regex, r#""\x41""#, false, None),
             (Op::Regex, r#""(""#, false, None),
             (Op::Regex, "(", false, None),

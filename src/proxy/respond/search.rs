@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::side::side_body;
 use super::{side_request, unreadable};
@@ -41,8 +41,11 @@ use crate::tempo::trace::{
 };
 use crate::tenancy::AttributeValue;
 
-/// How long a page waits for descriptions of its shared traces.
-const DESCRIBED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a page waits for the searches that describe its traces.
+const SEARCHED_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a page waits for the traces that it fetches.
+const FETCHED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How many traces of a page are fetched at once.
 const FETCHED_AT_ONCE: usize = 8;
@@ -132,9 +135,8 @@ async fn describe(
         .collect();
     let is_unknown = |known: &&mut Known<'_>| known.source != TraceSource::Cached;
     let unknown: Vec<&mut Known<'_>> = traces.iter_mut().filter(is_unknown).collect();
-    let deadline = Instant::now() + DESCRIBED_WITHIN;
-    let unknown = search_own_spans(verify, unknown, deadline, room, context).await;
-    verify_owners(verify, unknown, deadline, room, context).await;
+    let unknown = search_own_spans(verify, unknown, room, context).await;
+    verify_owners(verify, unknown, room, context).await;
     let shown = traces.into_iter().map(|known| {
         context.metrics.search.shown(known.source);
         known.metadata
@@ -146,7 +148,6 @@ async fn describe(
 async fn search_own_spans<'k, 'p>(
     verify: &VerifyTraces,
     mut unknown: Vec<&'k mut Known<'p>>,
-    deadline: Instant,
     room: &Room,
     context: &RequestContext,
 ) -> Vec<&'k mut Known<'p>> {
@@ -155,7 +156,7 @@ async fn search_own_spans<'k, 'p>(
         return unknown;
     };
     let found = query_own_spans(verify, &queries, room, context);
-    let found = match timeout_at(deadline, found).await {
+    let found = match timeout(SEARCHED_WITHIN, found).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
             tracing::debug!(
@@ -199,7 +200,6 @@ async fn query_own_spans(
 async fn verify_owners(
     verify: &VerifyTraces,
     mut unknown: Vec<&mut Known<'_>>,
-    deadline: Instant,
     room: &Room,
     context: &RequestContext,
 ) {
@@ -227,7 +227,7 @@ async fn verify_owners(
         known.set(Metadata::Own, TraceSource::Verified);
         false
     });
-    compute(verify, unknown, &owners, deadline, room, context).await;
+    compute(verify, unknown, &owners, room, context).await;
 }
 
 /// Which traces have nothing but the caller's spans, and which have others too.
@@ -269,7 +269,6 @@ async fn compute(
     verify: &VerifyTraces,
     mut shared: Vec<&mut Known<'_>>,
     owners: &Owners,
-    deadline: Instant,
     room: &Room,
     context: &RequestContext,
 ) {
@@ -286,6 +285,7 @@ async fn compute(
         }
         return;
     }
+    let deadline = Instant::now() + FETCHED_WITHIN;
     for known in &mut shared {
         known.source = TraceSource::TimedOut;
     }

@@ -211,10 +211,14 @@ fn description_of_a_trace_is_the_same_only_if_all_of_it_is() {
     assert_eq!(all, protobuf(&other_order));
 }
 
-/// Of these two traces Tempo takes the last of several roots, and the searches do not say which it is.
-const SEVERAL_ROOTS: [&str; 2] = [
+/// The searches do not say which of several roots Tempo takes, or what the links of a span without a
+/// parent make of it.
+const UNCERTAIN: [&str; 5] = [
     "6b0c2e20000000000000000000000003",
     "6b0c2e2000000000000000000000000f",
+    "6b0c2e20000000000000000000000004",
+    "6b0c2e20000000000000000000000005",
+    "6b0c2e20000000000000000000000006",
 ];
 
 /// The trace whose service is named twice, first by a number.
@@ -230,7 +234,7 @@ fn searches_for_own_spans_describe_traces_as_the_traces_do() {
         let summaries = summaries(usize::MAX);
         for listed in page.listed().unwrap() {
             let found = own.of(&listed);
-            if SEVERAL_ROOTS.contains(&listed.id) {
+            if UNCERTAIN.contains(&listed.id) {
                 assert_eq!(found, None, "{}", listed.id);
                 continue;
             }

@@ -13,8 +13,10 @@
 //! Tempo combines what several blocks or ingesters have of a trace: of sets with the same groups it
 //! takes the one with the most spans, and leaves out the others (`combineSpansets` in
 //! `pkg/traceql/combine.go`). So a trace is described only if both searches have found the same
-//! number of spans, and all of these are returned. What else cannot be answered for certain by these
-//! searches is left out too: which one of several roots Tempo takes, spans without a start.
+//! number of spans, and all of these are returned. Nearly all parts show by that; parts that are alike
+//! in groups and numbers do not, and then one of them is described, as Tempo does itself. What else
+//! cannot be answered for certain by these searches is left out too: which one of several roots Tempo
+//! takes, spans with links that may make them none, spans without a start.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -35,12 +37,14 @@ const MAX_SPANS: u64 = 1000;
 /// durations have more digits than this number.
 const SPLIT: &str = "by(duration % 31)";
 
-/// The groups of *counts*. A span that links to its parent as `child_of` is no root.
+/// The groups of *counts*. Whether a span without a parent is a root depends on its links, if they have
+/// an `opentracing.ref_type`: Tempo looks for a `child_of` to the same trace among all, and a group
+/// has the type of the first one alone.
 const GROUPS: [&str; 4] = [
     "by(nestedSetParent < 0)",
     "by(resource.service.name)",
     "by(status = error)",
-    r#"by(link.opentracing.ref_type = "child_of")"#,
+    r#"by(link.opentracing.ref_type =~ ".*")"#,
 ];
 
 /// The two searches for a page.
@@ -202,7 +206,7 @@ enum Value<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// `None` if it is not one of the groups that were searched for.
+    /// `None` if it is not one of the groups that were searched for, or may have a root or not.
     fn read(set: &'a [u8]) -> Result<Option<Self>, Unreadable> {
         let (mut values, mut spans, mut name) = (Vec::with_capacity(GROUPS.len()), 0, "");
         for field in wire::fields(set) {
@@ -223,8 +227,9 @@ impl<'a> Group<'a> {
         else {
             return Ok(None);
         };
-        Ok((service != super::ownership::NIL).then_some(Self {
-            is_root: is_parentless && !is_linked,
+        let is_certain = service != super::ownership::NIL && !(is_parentless && is_linked);
+        Ok(is_certain.then_some(Self {
+            is_root: is_parentless,
             service,
             is_error,
             spans,
@@ -360,7 +365,7 @@ mod tests {
             queries.counts.query(),
             format!(
                 "{condition} | by(nestedSetParent < 0) | by(resource.service.name) \
-                 | by(status = error) | by(link.opentracing.ref_type = \"child_of\") \
+                 | by(status = error) | by(link.opentracing.ref_type =~ \".*\") \
                  | select(name)"
             )
         );
@@ -417,7 +422,7 @@ mod tests {
                 attribute("by(nestedSetParent < 0)", boolean(is_root)),
                 attribute("by(resource.service.name)", service),
                 attribute("by(status = error)", boolean(is_error)),
-                attribute("by(link.opentracing.ref_type = `child_of`)", boolean(false)),
+                attribute("by(link.opentracing.ref_type =~ `.*`)", boolean(false)),
             ],
         }
     }

@@ -24,16 +24,17 @@ pub enum TenantScope {
 pub struct Tenants {
     first_dimension: TenantSet,
     metrics: Option<Result<Matchers, ScopeRefusal>>,
-    traces: Option<Arc<Resources>>,
+    traces: Option<Result<Arc<Resources>, ScopeRefusal>>,
     clusters: Clusters,
 }
 
-/// Why a caller with tenants has no matchers.
+/// Why the metrics or the traces of a caller with tenants cannot be selected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoMatchers {
-    /// `tenancy` names no metrics label: no metrics query can be confined.
-    NoLabel,
-    /// No single selector of PromQL selects the metrics of all tenants.
+pub enum Unselectable {
+    /// `tenancy` names no metrics label, or no traces attribute.
+    NotConfigured,
+    /// No single selector of PromQL selects the metrics of all tenants, or too many alternatives of
+    /// `TraceQL` their traces.
     Refused(ScopeRefusal),
 }
 
@@ -68,18 +69,24 @@ impl Tenants {
     ///
     /// # Errors
     /// If there are none: then no metrics query can be confined.
-    pub fn metrics(&self) -> Result<&Matchers, NoMatchers> {
-        match &self.metrics {
-            Some(Ok(matchers)) => Ok(matchers),
-            Some(Err(refusal)) => Err(NoMatchers::Refused(refusal.clone())),
-            None => Err(NoMatchers::NoLabel),
-        }
+    pub fn metrics(&self) -> Result<&Matchers, Unselectable> {
+        selectable(self.metrics.as_ref())
     }
 
-    /// What every span's resource must fulfil, in all dimensions. `None` if `tenancy` names no traces
-    /// attribute; then no trace can be confined.
-    pub fn traces(&self) -> Option<&Arc<Resources>> {
-        self.traces.as_ref()
+    /// What every span's resource must fulfil, in all dimensions.
+    ///
+    /// # Errors
+    /// If there is nothing: then no trace can be confined.
+    pub fn traces(&self) -> Result<&Arc<Resources>, Unselectable> {
+        selectable(self.traces.as_ref())
+    }
+}
+
+fn selectable<T>(selected: Option<&Result<T, ScopeRefusal>>) -> Result<&T, Unselectable> {
+    match selected {
+        Some(Ok(selected)) => Ok(selected),
+        Some(Err(refusal)) => Err(Unselectable::Refused(refusal.clone())),
+        None => Err(Unselectable::NotConfigured),
     }
 }
 
@@ -129,7 +136,7 @@ pub fn resolve(
             let any = tenancy.selectors.of_traces(tenants.iter(), own);
             Resources::any_of(&any, &further_attributes)
         });
-        (metrics, traces.transpose()?)
+        (metrics, traces)
     } else {
         let values = Values::of(&tenants, &tenancy.selectors)?;
         let metrics = tenancy.metrics_label.as_ref().map(|label| {
@@ -138,7 +145,7 @@ pub fn resolve(
         });
         let traces = tenancy.traces_attribute.as_ref().map(|name| {
             let first = Attribute::text(name.clone(), values);
-            Resources::all_of(first, further_attributes)
+            Ok(Resources::all_of(first, further_attributes))
         });
         (metrics, traces)
     };
@@ -154,7 +161,7 @@ pub fn resolve(
         first_dimension: tenants,
         clusters,
         metrics,
-        traces: traces.map(Arc::new),
+        traces: traces.map(|traces| traces.map(Arc::new)),
     }))
 }
 

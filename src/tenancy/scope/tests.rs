@@ -435,8 +435,8 @@ fn without_a_label_no_query_can_be_confined() {
         panic!("all tenants");
     };
     // With a matcher of the further dimension only, every tenant would match.
-    assert_eq!(scope.metrics(), Err(NoMatchers::NoLabel));
-    assert_eq!(scope.traces(), None);
+    assert_eq!(scope.metrics(), Err(Unselectable::NotConfigured));
+    assert_eq!(scope.traces(), Err(Unselectable::NotConfigured));
 }
 
 /// Claims in the forms of real providers.
@@ -605,7 +605,7 @@ fn negative_selector_is_for_a_single_tenant() {
 }
 
 /// The matchers of a caller with these tenants, of whom `t` has this selector.
-fn matchers_of_t(selector: &str, tenants: &[&str]) -> Result<String, NoMatchers> {
+fn matchers_of_t(selector: &str, tenants: &[&str]) -> Result<String, Unselectable> {
     let names = "metrics: {label: tenant_id}";
     let scope = crate::testing::scope_of("metrics, api: prometheus", names, selector, tenants);
     match scope.unwrap() {
@@ -632,7 +632,7 @@ fn several_tenants_have_metrics_only_if_one_selector_selects_them() {
         matchers_of_t(own_label, &["t", "b"]).unwrap(),
         r#"tenant_id=~"b|(?s:a.*)""#
     );
-    let refused = Err(NoMatchers::Refused(ScopeRefusal::NotOneConjunction));
+    let refused = Err(Unselectable::Refused(ScopeRefusal::NotOneConjunction));
     for selector in [
         "metrics: [{label: env, match: '=', value: prod}]",
         "metrics: [{label: tenant_id, match: '!=', value: a}]",
@@ -641,4 +641,36 @@ fn several_tenants_have_metrics_only_if_one_selector_selects_them() {
         assert!(matchers_of_t(selector, &["t"]).is_ok(), "{selector}");
         assert_eq!(matchers_of_t(selector, &["t", "b"]), refused, "{selector}");
     }
+}
+
+#[test]
+fn too_many_alternatives_refuse_traces_alone() {
+    let any = |tenant: usize| {
+        let conditions = |n: usize| {
+            format!(
+                "[{{attribute: resource.a, match: '=', value: {tenant}-{n}}}, \
+                 {{attribute: resource.b, match: '=', value: {tenant}-{n}}}]"
+            )
+        };
+        let all: Vec<String> = (0..16).map(conditions).collect();
+        format!("traces: {{any: [{}]}}", all.join(", "))
+    };
+    let selectors: Vec<String> = (0..5).map(any).collect();
+    let all = selectors.join("}, u: {");
+    let all = ["u1", "u2", "u3", "u4"].iter().fold(all, |all, name| {
+        all.replacen("u: {", &format!("{name}: {{"), 1)
+    });
+    let scope_of = |tenants: &[&str]| {
+        let names = "traces: {attribute: resource.tenant_id}";
+        match crate::testing::scope_of("traces, api: tempo", names, &all, tenants).unwrap() {
+            TenantScope::Tenants(scope) => scope.traces().map(|all| all.alternatives().len()),
+            TenantScope::AllTenants => panic!("all tenants"),
+        }
+    };
+    assert_eq!(scope_of(&["t", "u1", "u2", "u3"]), Ok(64));
+    let refusal = ScopeRefusal::TooManyAlternatives { found: 80, max: 64 };
+    assert_eq!(
+        scope_of(&["t", "u1", "u2", "u3", "u4"]),
+        Err(Unselectable::Refused(refusal))
+    );
 }

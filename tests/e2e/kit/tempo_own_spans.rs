@@ -98,7 +98,7 @@ fn groups(all: &ResourceSpans, span: &Span) -> Vec<KeyValue> {
         ),
         attribute("by(resource.service.name)", service.unwrap_or_default()),
         attribute("by(status = error)", boolean(is_error)),
-        attribute("by(link.opentracing.ref_type = `child_of`)", boolean(false)),
+        attribute("by(link.opentracing.ref_type =~ `.*`)", boolean(false)),
     ]
 }
 

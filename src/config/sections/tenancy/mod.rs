@@ -158,8 +158,8 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
         (Ok(rules), Ok(max)) => rules_within(r, field, rules, *max),
         _ => Ok(()),
     };
-    let sayable = match (&rules, &selectors, &names) {
-        (Ok(rules), Ok(selectors), Ok(names)) => sayable(r, field, rules, selectors, names),
+    let selectable = match (&rules, &selectors, &names) {
+        (Ok(rules), Ok(selectors), Ok(names)) => selectable(r, field, rules, selectors, names),
         _ => Ok(()),
     };
     let distinct = match (&names, &and) {
@@ -173,7 +173,7 @@ pub(super) fn tenancy(r: &mut Reader<'_>, field: &Field<'_>, known: &Known) -> R
     complete?;
     distinct?;
     within?;
-    sayable?;
+    selectable?;
     let names = names?;
     let traces_org_id = names.traces_org_id;
     let (metrics_label, traces_attribute) = names.into_values();
@@ -241,7 +241,7 @@ fn further<'n>(
 }
 
 /// Tenants that a rule always grants together must have metrics that one PromQL selector can select.
-fn sayable(
+fn selectable(
     r: &mut Reader<'_>,
     field: &Field<'_>,
     rules: &[TenantRule],

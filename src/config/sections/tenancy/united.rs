@@ -5,6 +5,7 @@
 //! since a PromQL selector has no "or" between labels.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -39,21 +40,19 @@ impl ValueUnion {
 
 /// Values that can be united.
 trait Unite: Clone + Eq + Hash {
-    /// Adds the values of another.
-    ///
-    /// # Errors
-    /// The other one, if no single condition selects both.
-    fn unite(&mut self, other: Self) -> Result<(), Self>;
+    /// Whether a single condition can select these values and others that can be united.
+    fn can_be_united(&self) -> bool;
+
+    /// Adds the values of another one that can be united.
+    fn unite(&mut self, other: Self);
 }
 
 impl Unite for ValueUnion {
-    fn unite(&mut self, other: Self) -> Result<(), Self> {
-        if *self == other {
-            return Ok(());
-        }
-        if self.iter().chain(other.iter()).any(Selector::is_negative) {
-            return Err(other);
-        }
+    fn can_be_united(&self) -> bool {
+        !self.iter().any(Selector::is_negative)
+    }
+
+    fn unite(&mut self, other: Self) {
         for selector in other.0 {
             let place = self
                 .0
@@ -62,16 +61,20 @@ impl Unite for ValueUnion {
                 self.0.insert(place, selector);
             }
         }
-        Ok(())
     }
 }
 
 impl Unite for AttributeUnion {
-    fn unite(&mut self, other: Self) -> Result<(), Self> {
-        match (self, other) {
-            (Self::Text(own), Self::Text(other)) => own.unite(other).map_err(Self::Text),
-            (own, other) if *own == other => Ok(()),
-            (_, other) => Err(other),
+    fn can_be_united(&self) -> bool {
+        match self {
+            Self::Text(values) => values.can_be_united(),
+            Self::Bool(_) | Self::Number(_) => false,
+        }
+    }
+
+    fn unite(&mut self, other: Self) {
+        if let (Self::Text(own), Self::Text(other)) = (self, other) {
+            own.unite(other);
         }
     }
 }
@@ -155,11 +158,12 @@ fn merged<V: Unite>(mut all: Vec<Conjunction<V>>) -> Vec<Conjunction<V>> {
     }
 }
 
-/// Unites those that are the same but for the values of this label.
+/// Unites those that are the same but for the values of this label. Values that cannot be united stay
+/// apart, each once.
 fn merged_by<V: Unite>(name: &Arc<str>, all: Vec<Conjunction<V>>) -> Vec<Conjunction<V>> {
     let mut united: Vec<Conjunction<V>> = Vec::with_capacity(all.len());
-    // By the other conditions: the first such conjunction.
-    let mut places: HashMap<Conjunction<V>, usize> = HashMap::new();
+    // By the other conditions, and the values if they cannot be united.
+    let mut places: HashMap<(Conjunction<V>, Option<V>), usize> = HashMap::new();
     for conjunction in all {
         let mut others = conjunction;
         let Ok(at) = others.binary_search_by(|(known, _)| known.cmp(name)) else {
@@ -167,15 +171,21 @@ fn merged_by<V: Unite>(name: &Arc<str>, all: Vec<Conjunction<V>>) -> Vec<Conjunc
             continue;
         };
         let (_, values) = others.remove(at);
-        let first = places.get(&others).and_then(|place| united.get_mut(*place));
-        let left = match first.and_then(|first| first.get_mut(at)) {
-            Some((_, known)) => known.unite(values).err(),
-            None => Some(values),
-        };
-        if let Some(values) = left {
-            places.entry(others.clone()).or_insert(united.len());
-            others.insert(at, (name.clone(), values));
-            united.push(others);
+        let apart = (!values.can_be_united()).then(|| values.clone());
+        match places.entry((others, apart)) {
+            Entry::Occupied(entry) => {
+                let first = united.get_mut(*entry.get());
+                let known = first.and_then(|first| first.get_mut(at));
+                if let (Some((_, known)), (_, None)) = (known, entry.key()) {
+                    known.unite(values);
+                }
+            }
+            Entry::Vacant(entry) => {
+                let mut first = entry.key().0.clone();
+                first.insert(at, (name.clone(), values));
+                entry.insert(united.len());
+                united.push(first);
+            }
         }
     }
     united
@@ -256,9 +266,11 @@ mod tests {
                 vec![
                     values(&[("a", "!1")]),
                     values(&[("a", "2")]),
+                    values(&[("a", "!4")]),
                     values(&[("a", "!1")]),
+                    values(&[("a", "3")]),
                 ],
-                vec!["a!=1", "a=2"],
+                vec!["a!=1", "a=2|=3", "a!=4"],
             ),
         ] {
             assert_eq!(texts(&merged(all)), expected);

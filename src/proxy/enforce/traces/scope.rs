@@ -7,7 +7,7 @@ use hyper::header::HeaderValue;
 use super::org_id;
 use crate::auth::Caller;
 use crate::config::settings::{ForeignSpans, SearchMetadata};
-use crate::proxy::authorize::scope;
+use crate::proxy::authorize::{scope, unselectable};
 use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::enforced::Hidden;
 use crate::proxy::enforce::{
@@ -19,7 +19,7 @@ use crate::tempo::answer::Format;
 use crate::tempo::params::Range;
 use crate::tempo::tag_name::{OfSpans, TagName};
 use crate::tempo::trace::{TraceApi, TraceOwner};
-use crate::tenancy::{Resources, TenantScope, Tenants, Values};
+use crate::tenancy::{Resources, TenantScope, Tenants, Unselectable, Values};
 use crate::traceql::{
     self, AddedFields, Refusal, RefusalKind, TagBasedSearch, TenantPredicate, TraceIntrinsics,
     UnwritableTenant,
@@ -69,8 +69,10 @@ impl Confined {
         let denied = |error: UnwritableTenant| {
             ProxyError::new(ErrorKind::Forbidden, error.to_string()).because(Reason::NoTenants)
         };
-        let resources = tenants.traces();
-        let resources = resources.ok_or_else(|| denied(UnwritableTenant::NoAttribute))?;
+        let resources = tenants.traces().map_err(|missing| match missing {
+            Unselectable::NotConfigured => denied(UnwritableTenant::NoAttribute),
+            Unselectable::Refused(refusal) => unselectable(&refusal),
+        })?;
         let predicate = TenantPredicate::of(resources).map_err(denied)?;
         Ok(Self {
             predicate,

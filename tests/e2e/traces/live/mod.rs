@@ -27,6 +27,7 @@ mod modes;
 mod questions;
 mod selectors;
 mod syntax;
+mod tags;
 mod unions;
 
 use std::collections::BTreeMap;

@@ -278,10 +278,8 @@ impl Caller<'_> {
 
     async fn lists_its_tags(&self, traces: &[Trace]) {
         let path = "/api/v2/search/tag/span.own/values";
-        let answer = self
-            .client
-            .ask(self.url, &Ask::get(path, &self.range), Some(&self.token));
-        let answer = answer.await;
+        let ask = Ask::get(path, &self.range);
+        let answer = self.client.ask(self.url, &ask, Some(&self.token)).await;
         assert_eq!(answer.status, 200, "{}: {}", self.case, answer.text());
         let json = answer.json();
         let values = json["tagValues"].as_array().into_iter().flatten();

@@ -71,7 +71,7 @@ async fn live_outlines_are_own_spans_of_a_private_tempo_and_nodes_for_all_others
             }
         }
         println!("{nodes} spans of others are nodes; {hidden} traces have no own span");
-        assert!(nodes > 50 && hidden > 10, "too few to mean much");
+        assert!(nodes > 30 && hidden > 30, "too few to mean much");
     }
 }
 

@@ -151,7 +151,7 @@ async fn describe(
 }
 
 /// Logs at a limited rate: each page can bring about such lines.
-fn warn(context: &RequestContext, error: String, what: &str) {
+fn warn(context: &RequestContext, error: &str, what: &str) {
     if let Some(suppressed) = context.search_failures.now() {
         tracing::warn!(error, suppressed, "{what}");
     }
@@ -172,12 +172,12 @@ async fn search_own_spans<'k, 'p>(
     let found = match timeout(SEARCHED_WITHIN, found).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
-            warn(context, error.log_text(), NOT_SEARCHED);
+            warn(context, &error.log_text(), NOT_SEARCHED);
             return unknown;
         }
         Err(_) => {
             let error = format!("not complete after {} s", SEARCHED_WITHIN.as_secs());
-            warn(context, error, NOT_SEARCHED);
+            warn(context, &error, NOT_SEARCHED);
             return unknown;
         }
     };
@@ -225,7 +225,7 @@ async fn verify_owners(
         Ok(owners) => owners,
         Err(error) => {
             let what = "an ownership query failed: what its page says of whole traces is masked";
-            warn(context, error.log_text(), what);
+            warn(context, &error.log_text(), what);
             return;
         }
     };
@@ -319,7 +319,7 @@ async fn compute(
                 Ok(Metadata::Masked) => (place, Metadata::Masked, TraceSource::Masked),
                 Ok(metadata) => (place, metadata, TraceSource::Fetched),
                 Err(error) => {
-                    warn(context, error.log_text(), NOT_FETCHED);
+                    warn(context, &error.log_text(), NOT_FETCHED);
                     (place, Metadata::Masked, TraceSource::Failed)
                 }
             }

@@ -77,7 +77,7 @@ impl TagScope {
                     return Err(TagScopeError::TooManyRequests);
                 }
                 let joined = expressions.iter().flat_map(|before| {
-                    comparisons.iter().map(move |one| match &before[..] {
+                    comparisons.iter().map(move |one| match before.as_str() {
                         "" => one.clone(),
                         before => format!("{before} && {one}"),
                     })

@@ -117,7 +117,7 @@ impl Confined {
     /// # Errors
     /// If it takes too many requests.
     fn tags(&self) -> Result<TagScope, ProxyError> {
-        TagScope::of(&self.resources).map_err(|error| unlistable(&error))
+        TagScope::of(&self.resources).map_err(unlistable)
     }
 
     /// The queries of the requests for names of tags, from the client's. At least one.
@@ -129,7 +129,7 @@ impl Confined {
         query: &str,
     ) -> Result<Vec<TagFilter>, ProxyError> {
         let filters = self.tags()?.filters(query, 1);
-        filters.map_err(|error| unlistable(&error))
+        filters.map_err(unlistable)
     }
 
     /// The requests for values of a tag: instead of the roots of whole traces, those among the
@@ -165,7 +165,7 @@ impl Confined {
         } else {
             scope.filters(query, tags.len())
         };
-        let filters = filters.map_err(|error| unlistable(&error))?;
+        let filters = filters.map_err(unlistable)?;
         let request = |filter: &TagFilter, tag: &TagName| ValuesRequest {
             tag: tag.clone(),
             query: filter.query.clone(),
@@ -236,7 +236,7 @@ pub(in crate::proxy::enforce) struct ValuesRequest {
 }
 
 /// The error for tags that cannot be listed.
-fn unlistable(error: &TagScopeError) -> ProxyError {
+fn unlistable(error: TagScopeError) -> ProxyError {
     let reason = match error {
         TagScopeError::Unwritable(_) => Reason::NoTenants,
         TagScopeError::TooManyRequests => Reason::TagsOfUnion,

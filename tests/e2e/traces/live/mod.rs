@@ -24,6 +24,7 @@ mod exceptions;
 mod generated;
 mod lists;
 mod modes;
+mod outlines;
 mod questions;
 mod selectors;
 mod syntax;

@@ -28,8 +28,8 @@ const UNION: &str = "{any: [[{attribute: resource.env, match: '=', value: prod},
                      [{attribute: resource.n, match: '=', value: 5}, \
                      {attribute: resource.b, match: '=', value: true}]]}";
 const CONDITIONS: [&str; 4] = [
-    r#"resource.b = true && resource.n = 5"#,
-    r#"resource.b = true && resource.n = 5.0"#,
+    "resource.b = true && resource.n = 5",
+    "resource.b = true && resource.n = 5.0",
     r#"resource.env = "prod" && resource.team =~ "^(?:(?s:front-.*))$""#,
     r#"resource.team = "checkout""#,
 ];
@@ -214,7 +214,7 @@ async fn names_of_alternatives_are_those_of_all_requests() {
     let answer = door.get_as("/api/v2/search/tags?limit=2", PROTOBUF).await;
     let limited: Scopes = decode(&answer.body);
     assert_eq!(limited.scopes[0].tags, ["all", "z0"]);
-    assert!(door.upstream.take().iter().all(|seen| is_of_tags(seen)));
+    assert!(door.upstream.take().iter().all(is_of_tags));
 }
 
 #[tokio::test]
@@ -496,7 +496,7 @@ async fn further_requests_are_sent_a_few_at_a_time() {
         };
         if accept {
             // Until it is answered, no more than a few others are.
-            reply.after = Duration::from_secs(3600);
+            reply.after = Duration::from_hours(1);
         }
         Some(reply)
     });

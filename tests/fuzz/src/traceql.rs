@@ -19,10 +19,12 @@ pub fn check(data: &[u8]) {
     };
     let one = crate::scopes::tenants(&["acme"]);
     let several = crate::scopes::tenants(&["acme", "b.c", "d\"\\e|{}"]);
-    let predicate = match choice % 3 {
-        0 => TenantPredicate::new([("tenant_id", &one)]),
-        1 => TenantPredicate::new([("tenant id", &several)]),
-        _ => TenantPredicate::new([("tenant_id", &one), ("env", &several)]),
+    // The third bit is the policy.
+    let predicate = match (choice & 3, choice >> 3) {
+        (0, _) => TenantPredicate::new([("tenant_id", &one)]),
+        (1, _) => TenantPredicate::new([("tenant id", &several)]),
+        (2, _) => TenantPredicate::new([("tenant_id", &one), ("env", &several)]),
+        (_, scope) => TenantPredicate::of(&crate::scopes::of_traces(scope).resources),
     };
     let predicate = predicate.expect("can be written");
     let policy = match choice & 4 {
@@ -79,22 +81,124 @@ fn assert_confined(
     let stage = format!("{stage} | ");
     let leaves = leaf_pipelines(confined);
     assert!(!leaves.is_empty(), "{confined}");
-    // Conditions on roots are written again.
-    let is_rewritten = policy == TraceIntrinsics::Refuse && text.contains("root");
-    if !is_rewritten {
-        assert_eq!(leaves.len(), leaf_pipelines(text).len(), "{confined}");
-    }
     let mut without = confined.to_owned();
     for &leaf in leaves.iter().rev() {
         assert!(confined[leaf..].starts_with(&stage), "{confined}");
         without.replace_range(leaf..leaf + stage.len(), "");
     }
-    if !is_rewritten {
-        assert_eq!(without, text);
+    if without == text {
+        assert_eq!(leaves.len(), leaf_pipelines(text).len(), "{confined}");
+    } else {
+        // Conditions on roots are written again.
+        assert!(
+            policy == TraceIntrinsics::Refuse && text.contains("root"),
+            "{text} became {without}"
+        );
+        assert_rewritten(text, &without);
     }
-    let again = confine_search(confined, predicate, TraceIntrinsics::Trust, 2 * MAX_BYTES);
-    let again = again.expect("what is confined can be confined again");
-    assert_eq!(again.len(), confined.len() + leaves.len() * stage.len());
+    // None of what describes whole traces is left in conditions, or this would be refused or be longer.
+    for policy in [policy, TraceIntrinsics::Trust] {
+        let again = confine_search(confined, predicate, policy, 2 * MAX_BYTES);
+        let again = again.expect("what is confined can be confined again");
+        assert_eq!(again.len(), confined.len() + leaves.len() * stage.len());
+    }
+}
+
+/// A query whose conditions on roots were written again: each pipeline is one of the client's, in
+/// which parts that name a root became `true` or `false`, perhaps behind a stage that selects traces by
+/// their root. Each of the client's pipelines is there, in order.
+fn assert_rewritten(text: &str, written: &str) {
+    // Brackets are not matched in comments here.
+    if text.len() > 400 || text.contains("//") || text.contains("/*") {
+        return;
+    }
+    let of = |text| {
+        leaf_pipelines(text)
+            .into_iter()
+            .map(move |at| pipeline(text, at))
+    };
+    let originals: Vec<&str> = of(text).collect();
+    // Which of the client's pipelines the last one can be; the first is before all.
+    let mut can_be = vec![false; originals.len() + 1];
+    can_be[0] = true;
+    for leaf in of(written) {
+        let rests = [Some(leaf), behind_root_stage(leaf)];
+        let next = (0..can_be.len()).map(|place| {
+            let Some(before) = place.checked_sub(1) else {
+                return false;
+            };
+            let mut rests = rests.iter().flatten();
+            (can_be[place] || can_be[before])
+                && rests.any(|rest| is_substituted(originals[before], rest))
+        });
+        can_be = next.collect();
+    }
+    assert_eq!(can_be.last(), Some(&true), "{text} became {written}");
+}
+
+/// A pipeline, from its start to the bracket that closes what is around it.
+fn pipeline(text: &str, start: usize) -> &str {
+    let text = &text[start..];
+    let (mut depth, mut quote, mut is_escaped) = (0, None, false);
+    for (at, c) in text.char_indices() {
+        match quote {
+            Some(_) if is_escaped => is_escaped = false,
+            Some('"') if c == '\\' => is_escaped = true,
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if c == '"' || c == '`' => quote = Some(c),
+            None if c == '(' || c == '{' => depth += 1,
+            None if (c == ')' || c == '}') && depth == 0 => return &text[..at],
+            None if c == ')' || c == '}' => depth -= 1,
+            None => {}
+        }
+    }
+    text
+}
+
+fn behind_root_stage(leaf: &str) -> Option<&str> {
+    if let Some(rest) = leaf.strip_prefix("min(nestedSetParent) >= 0 | ") {
+        return Some(rest);
+    }
+    let inside = leaf.strip_prefix("{ ")?;
+    let conditions = pipeline(inside, 0);
+    conditions.strip_prefix("nestedSetParent < 0 && ")?;
+    inside[conditions.len()..].strip_prefix("} && {} | ")
+}
+
+/// Whether `rest` is `original` with `true` or `false` in place of parts that name a root. Spaces and
+/// hints behind the original may be missing.
+fn is_substituted(original: &str, rest: &str) -> bool {
+    let (original, rest) = (original.as_bytes(), rest.as_bytes());
+    // Whether the first bytes of the original can have become the first bytes of the rest.
+    let mut reached = vec![vec![false; rest.len() + 1]; original.len() + 1];
+    reached[0][0] = true;
+    for from in 0..=original.len() {
+        for to in 0..=rest.len() {
+            if !reached[from][to] {
+                continue;
+            }
+            if from < original.len() && original.get(from) == rest.get(to) {
+                reached[from + 1][to + 1] = true;
+            }
+            for value in ["true", "false"] {
+                if !rest[to..].starts_with(value.as_bytes()) {
+                    continue;
+                }
+                let part = &original[from..];
+                let Some(named) = part.windows(4).position(|it| it == b"root") else {
+                    continue;
+                };
+                for length in named + 4..=part.len() {
+                    reached[from + length][to + value.len()] = true;
+                }
+            }
+        }
+    }
+    (0..=original.len()).any(|from| {
+        let left = original[from..].trim_ascii_start();
+        reached[from][rest.len()] && (left.is_empty() || left.starts_with(b"with"))
+    })
 }
 
 /// A query for tag values has one filter, which begins with the tenants' conditions, without `||`.

@@ -185,12 +185,8 @@ fn is_substituted(original: &str, rest: &str) -> bool {
                 if !rest[to..].starts_with(value.as_bytes()) {
                     continue;
                 }
-                let part = &original[from..];
-                let Some(named) = part.windows(4).position(|it| it == b"root") else {
-                    continue;
-                };
-                for length in named + 4..=part.len() {
-                    reached[from + length][to + value.len()] = true;
+                for end in from + 1..=original.len() {
+                    reached[end][to + value.len()] |= names_only_roots(&original[from..end]);
                 }
             }
         }
@@ -199,6 +195,44 @@ fn is_substituted(original: &str, rest: &str) -> bool {
         let left = original[from..].trim_ascii_start();
         reached[from][rest.len()] && (left.is_empty() || left.starts_with(b"with"))
     })
+}
+
+/// Whether a part of a query compares roots with strings, and has nothing else.
+fn names_only_roots(part: &[u8]) -> bool {
+    let Ok(mut rest) = std::str::from_utf8(part) else {
+        return false;
+    };
+    let mut has_root = false;
+    while let Some(c) = rest.chars().next() {
+        let length = match c {
+            '"' | '`' => {
+                let mut is_escaped = false;
+                let is_end = |&(_, found): &(usize, char)| {
+                    let is_end = found == c && !is_escaped;
+                    is_escaped = found == '\\' && c == '"' && !is_escaped;
+                    is_end
+                };
+                match rest.char_indices().skip(1).find(is_end) {
+                    Some((end, _)) => end + 1,
+                    None => return false,
+                }
+            }
+            'a'..='z' | 'A'..='Z' => {
+                let is_end = |c: char| !c.is_ascii_alphabetic();
+                let word = &rest[..rest.find(is_end).unwrap_or(rest.len())];
+                if !["trace", "rootName", "rootServiceName", "rootService"].contains(&word) {
+                    return false;
+                }
+                has_root |= word.starts_with("root");
+                word.len()
+            }
+            ' ' | '\t' | '\r' | '\n' | '(' | ')' | ':' | '=' | '!' | '~' | '<' | '>' | '&'
+            | '|' => 1,
+            _ => return false,
+        };
+        rest = &rest[length..];
+    }
+    has_root
 }
 
 /// A query for tag values has one filter, which begins with the tenants' conditions, without `||`.

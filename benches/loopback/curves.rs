@@ -28,11 +28,11 @@ impl Curves<'_> {
         self.by_trace_size().await
     }
 
-    /// As many terms as `limits.query_depth` permits: each is a level.
+    /// As many terms as `limits.query_nodes` permits: each has 17 parts.
     async fn by_query_length(&self) -> Outcome<()> {
         let user = token(self.issuer, "user", 1)?;
         let mut table = table("Longer queries", "bytes", "a KB");
-        for terms in self.effort.steps(&[1, 4, 16, 64]) {
+        for terms in self.effort.steps(&[1, 4, 16, 64, 200]) {
             let query = vec![TERM; terms].join(" + ");
             let kilobytes = query.len() as f64 / 1e3;
             let head = query.len().to_string();

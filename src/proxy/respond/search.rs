@@ -53,6 +53,12 @@ const FETCHED_AT_ONCE: usize = 8;
 /// The longest trace that is read for a page, in bytes of the response.
 const MAX_TRACE_BYTES: usize = 16 * 1024 * 1024;
 
+const NOT_SEARCHED: &str = "a search for the caller's spans of a page's traces failed: these \
+    traces are verified and fetched instead, which costs Tempo more";
+
+const NOT_FETCHED: &str = "a trace of a page could not be fetched: what the page says of it as a \
+    whole is masked";
+
 /// The page without other tenants' data.
 pub(super) async fn filter(
     page: &Page,
@@ -144,6 +150,13 @@ async fn describe(
     shown.collect()
 }
 
+/// Logs at a limited rate: each page can bring about such lines.
+fn warn(context: &RequestContext, error: &str, what: &str) {
+    if let Some(suppressed) = context.search_failures.now() {
+        tracing::warn!(error, suppressed, "{what}");
+    }
+}
+
 /// Describes traces by the caller's spans in them; returns those that are left.
 async fn search_own_spans<'k, 'p>(
     verify: &VerifyTraces,
@@ -159,13 +172,14 @@ async fn search_own_spans<'k, 'p>(
     let found = match timeout(SEARCHED_WITHIN, found).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
-            tracing::debug!(
-                error = error.log_text(),
-                "a search for the spans of a page's traces failed"
-            );
+            warn(context, &error.log_text(), NOT_SEARCHED);
             return unknown;
         }
-        Err(_) => return unknown,
+        Err(_) => {
+            let error = format!("not complete after {} s", SEARCHED_WITHIN.as_secs());
+            warn(context, &error, NOT_SEARCHED);
+            return unknown;
+        }
     };
     unknown.retain_mut(|known| {
         let Some(summary) = found.of(known.listed) else {
@@ -210,10 +224,8 @@ async fn verify_owners(
     let owners = match query_owners(verify, ids, room, context).await {
         Ok(owners) => owners,
         Err(error) => {
-            tracing::warn!(
-                error = error.log_text(),
-                "an ownership query failed; its page shows no trace metadata"
-            );
+            let what = "an ownership query failed: what its page says of whole traces is masked";
+            warn(context, &error.log_text(), what);
             return;
         }
     };
@@ -305,12 +317,9 @@ async fn compute(
             };
             match found {
                 Ok(Metadata::Masked) => (place, Metadata::Masked, TraceSource::Masked),
-                Ok(metadata) => (place, metadata, TraceSource::Computed),
+                Ok(metadata) => (place, metadata, TraceSource::Fetched),
                 Err(error) => {
-                    tracing::debug!(
-                        error = error.log_text(),
-                        "a trace of a search could not be fetched"
-                    );
+                    warn(context, &error.log_text(), NOT_FETCHED);
                     (place, Metadata::Masked, TraceSource::Failed)
                 }
             }

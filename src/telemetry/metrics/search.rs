@@ -11,8 +11,10 @@ use super::{ResultLabels, add};
 pub enum TraceSource {
     /// Tempo: a second search has shown that the trace has only the caller's spans.
     Verified,
-    /// The caller's spans of the trace, which were searched for, or fetched with the trace.
+    /// The caller's spans of the trace, which were searched for.
     Computed,
+    /// The caller's spans of the trace, which was fetched since the searches did not describe it.
+    Fetched,
     /// It was verified or computed lately.
     Cached,
     /// Nowhere: masked, as the config says, or because none of its spans is surely the caller's.
@@ -26,9 +28,10 @@ pub enum TraceSource {
 }
 
 impl TraceSource {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Verified,
         Self::Computed,
+        Self::Fetched,
         Self::Cached,
         Self::Masked,
         Self::OverLimit,
@@ -40,6 +43,7 @@ impl TraceSource {
         match self {
             Self::Verified => "verified",
             Self::Computed => "computed",
+            Self::Fetched => "fetched",
             Self::Cached => "cached",
             Self::Masked => "masked",
             Self::OverLimit => "over_limit",
@@ -58,7 +62,7 @@ impl SearchMetrics {
             registry,
             "search_traces",
             "Traces in search results, by how what describes the whole trace was found (verified, \
-             computed, cached) or why it is masked (masked, over_limit, timed_out, failed)",
+             computed, fetched, cached) or why it is masked (masked, over_limit, timed_out, failed)",
             Family::default(),
         );
         Self(TraceSource::ALL.map(|source| {

@@ -1,10 +1,13 @@
 //! TraceQL: every leaf pipeline of what comes out begins with the tenants' stage, and it is otherwise
 //! what went in.
 
+use std::sync::Arc;
+
 use partywall::config::settings::Limits;
+use partywall::tenancy::{Attribute, AttributeValues, Resources, Values};
 use partywall::traceql::{
-    Refusal, TagBasedSearch, TenantPredicate, TraceIntrinsics, confine_metrics, confine_search,
-    go_duration, is_metrics, leaf_pipelines, measure, measure_tag, measure_tags, tag_filter,
+    Refusal, TagBasedSearch, TagScope, TenantPredicate, TraceIntrinsics, confine_metrics,
+    confine_search, go_duration, is_metrics, leaf_pipelines, measure, measure_tag, measure_tags,
 };
 
 const MAX_BYTES: usize = 64 * 1024;
@@ -19,14 +22,15 @@ pub fn check(data: &[u8]) {
     };
     let one = crate::scopes::tenants(&["acme"]);
     let several = crate::scopes::tenants(&["acme", "b.c", "d\"\\e|{}"]);
+    let text_of = |name: &str, values: &Values| Attribute::text(name.into(), values.clone());
     // The third bit is the policy.
-    let predicate = match (choice & 3, choice >> 3) {
-        (0, _) => TenantPredicate::new([("tenant_id", &one)]),
-        (1, _) => TenantPredicate::new([("tenant id", &several)]),
-        (2, _) => TenantPredicate::new([("tenant_id", &one), ("env", &several)]),
-        (_, scope) => TenantPredicate::of(&crate::scopes::of_traces(scope).resources),
+    let resources = match (choice & 3, choice >> 3) {
+        (0, _) => Resources::all_of(text_of("tenant_id", &one), []).into(),
+        (1, _) => Resources::all_of(text_of("tenant id", &several), []).into(),
+        (2, _) => Resources::all_of(text_of("tenant_id", &one), [text_of("env", &several)]).into(),
+        (_, scope) => Arc::clone(&crate::scopes::of_traces(scope).resources),
     };
-    let predicate = predicate.expect("can be written");
+    let predicate = TenantPredicate::of(&resources).expect("can be written");
     let policy = match choice & 4 {
         0 => TraceIntrinsics::Refuse,
         _ => TraceIntrinsics::Trust,
@@ -58,7 +62,7 @@ pub fn check(data: &[u8]) {
         (Ok(_), Err(other)) => assert!(matches!(other, Refusal::NotMetrics) || is_blank(text)),
         (Err(refusal), Ok(_)) => panic!("only the search was refused: {refusal}: {text}"),
     }
-    assert_tags_are_narrowed(text, &predicate);
+    assert_tags_are_narrowed(text, &resources);
     assert_tag_search_is_confined(text, &predicate, policy);
 }
 
@@ -235,20 +239,68 @@ fn names_only_roots(part: &[u8]) -> bool {
     has_root
 }
 
-/// A query for tag values has one filter, which begins with the tenants' conditions, without `||`.
-fn assert_tags_are_narrowed(text: &str, predicate: &TenantPredicate) {
-    let narrowed = tag_filter(text, predicate);
-    let begin = format!("{{ {}", predicate.expression());
-    assert!(narrowed.starts_with(&begin), "{narrowed}");
-    let rest = &narrowed[begin.len()..];
-    assert!(
-        rest.starts_with(" }") || rest.starts_with(" && "),
-        "{narrowed}"
-    );
-    assert_eq!(leaf_pipelines(&narrowed), [0], "{narrowed}");
-    // Before Tempo 3.0 it would answer for all tenants.
-    assert_eq!(rest.matches('}').count(), 1, "{narrowed}");
-    assert!(!rest.contains('|') && !rest.contains('{'), "{narrowed}");
+/// Each query for tag values has one filter, which begins with the conditions of one of the caller's
+/// alternatives, without `||`. No alternative is forgotten.
+fn assert_tags_are_narrowed(text: &str, resources: &Resources) {
+    let scope = TagScope::of(resources).expect("can be written");
+    let mut begins: Vec<(String, bool)> = conjunctions(resources)
+        .into_iter()
+        .map(|conditions| (format!("{{ {conditions}"), false))
+        .collect();
+    for filter in scope.filters(text, 1).expect("a few requests") {
+        let narrowed = &filter.query;
+        let mut is_own = false;
+        for (begin, is_asked) in &mut begins {
+            let Some(rest) = narrowed.strip_prefix(&**begin) else {
+                continue;
+            };
+            if !rest.starts_with(" }") && !rest.starts_with(" && ") {
+                continue;
+            }
+            (is_own, *is_asked) = (true, true);
+            // Before Tempo 3.0 it would answer for all tenants.
+            assert_eq!(rest.matches('}').count(), 1, "{narrowed}");
+            assert!(!rest.contains('|') && !rest.contains('{'), "{narrowed}");
+        }
+        assert!(is_own, "{narrowed}");
+        assert_eq!(leaf_pipelines(narrowed), [0], "{narrowed}");
+    }
+    assert!(begins.iter().all(|(_, is_asked)| *is_asked), "{text}");
+}
+
+/// The conditions of each alternative, joined by `&&`. A number is in two: an integer, and a float.
+fn conjunctions(resources: &Resources) -> Vec<String> {
+    let conditions = |attribute: &Attribute| {
+        let name = &attribute.name;
+        match &attribute.values {
+            AttributeValues::Text(_) => {
+                let only = Resources::all_of(attribute.clone(), []);
+                let only = TenantPredicate::of(&only).expect("can be written");
+                vec![only.expression().to_owned()]
+            }
+            AttributeValues::Bool(value) => vec![format!("resource.{name} = {value}")],
+            AttributeValues::Number(value) => vec![
+                format!("resource.{name} = {value}"),
+                format!("resource.{name} = {value}.0"),
+            ],
+        }
+    };
+    let mut all = Vec::new();
+    for attributes in resources.alternatives() {
+        let mut joined = vec![String::new()];
+        for attribute in attributes {
+            let conditions = conditions(attribute);
+            let each = joined.iter().flat_map(|before| {
+                conditions.iter().map(move |condition| match &**before {
+                    "" => condition.clone(),
+                    before => format!("{before} && {condition}"),
+                })
+            });
+            joined = each.collect();
+        }
+        all.extend(joined);
+    }
+    all
 }
 
 /// The older search parameters.

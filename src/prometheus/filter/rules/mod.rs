@@ -260,7 +260,7 @@ impl Filter<'_> {
             query,
             duration,
             keep_firing_for,
-            annotations: _,
+            annotations: raw_annotations,
             health,
             last_error: _,
             evaluation_time,
@@ -277,7 +277,9 @@ impl Filter<'_> {
         writer.same("duration", duration);
         writer.same("keepFiringFor", keep_firing_for);
         shared.write_labels(writer.key("labels"), &rule.labels);
-        shared.write_annotations(writer.key("annotations"), &annotations);
+        if raw_annotations.is_some() {
+            shared.write_annotations(writer.key("annotations"), &annotations);
+        }
         if self.options.exclude_alerts {
             writer.key("alerts").extend_from_slice(b"null");
         } else {

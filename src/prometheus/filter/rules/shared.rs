@@ -127,10 +127,12 @@ impl<'t> SharedRule<'t> {
                 None => self.is_of_series(name),
             }
         });
-        let annotations = json::labels(annotations)?;
-        write_texts(writer.key("annotations"), &annotations, |name, text| {
-            has(&self.annotations, name, |template| makes(template, text))
-        });
+        if annotations.is_some() {
+            let annotations = json::labels(annotations)?;
+            write_texts(writer.key("annotations"), &annotations, |name, text| {
+                has(&self.annotations, name, |template| makes(template, text))
+            });
+        }
         writer.same("state", state);
         writer.same("activeAt", active_at);
         writer.same("keepFiringSince", keep_firing_since);

@@ -24,9 +24,11 @@ mod exceptions;
 mod generated;
 mod lists;
 mod modes;
+mod outlines;
 mod questions;
 mod selectors;
 mod syntax;
+mod tags;
 mod unions;
 
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::ask::{As, Form, Question, ask};
+use super::ask::{As, Form, Question, Subject, ask};
 use super::compare::{canonical, differences};
 use super::{ANY_TENANT, ATTEMPTS, GENTLY, questions};
 use crate::kit::client::{Ask, Client};
@@ -22,7 +22,7 @@ use crate::kit::evidence;
 use crate::kit::hard_values::HARD_VALUES;
 use crate::kit::partywall::{Partywall, Setup};
 use crate::kit::random::{Random, seeds};
-use crate::kit::tempo_data::{Traces, Window, push_otlp};
+use crate::kit::tempo_data::{ATTRIBUTE, Traces, Window, push_otlp};
 use crate::kit::token::now;
 
 /// One in so many questions.
@@ -65,6 +65,8 @@ async fn answers_are_those_of_the_same_data_by_name(tempo: &str, otlp: &str) {
             // What is no text is no value of an expression; the redactor's own tests have it.
             place % SHARE == turn
                 && question.window != Window::Doubtful
+                // Tempo reads them from a filter with one value, without looking for spans.
+                && !matches!(&question.subject, Subject::Values(_, tag) if tag.ends_with(ATTRIBUTE))
                 // At which time it counts a list as missing is up to the order of Tempo's jobs.
                 && !question.param("q").contains("compare(")
         };

@@ -26,11 +26,7 @@ pub fn ownership_queries<'a>(
     ids: impl Iterator<Item = &'a str>,
     attributes: &[TagName],
 ) -> Vec<SideQuery> {
-    let groups = || {
-        attributes
-            .iter()
-            .map(|attribute| format!("by({attribute})"))
-    };
+    let groups = || attributes.iter().map(group_by);
     searchable_ids(ids)
         .chunks(TRACES_PER_SEARCH)
         .take(MAX_SEARCHES)
@@ -58,14 +54,15 @@ pub fn owners(
 ) -> Result<Owners, Unreadable> {
     let (mut own, mut shared) = (TraceIds::default(), TraceIds::default());
     let mut is_complete = !attributes.is_empty();
+    let groups: Vec<Group<'_>> = attributes.iter().map(Group::by).collect();
     for field in wire::fields(answer) {
         let field = field?;
         match field.number {
             1 => {
                 let FoundTrace { id, span_sets } = FoundTrace::read(field)?;
                 let mut is_own = !span_sets.is_empty();
-                for group in span_sets {
-                    is_own &= is_own_group(group, attributes, &admits)?;
+                for span_set in span_sets {
+                    is_own &= is_own_group(span_set, &groups, &admits)?;
                 }
                 let ids = if is_own { &mut own } else { &mut shared };
                 ids.insert(id);
@@ -81,29 +78,50 @@ pub fn owners(
     Ok(Owners { own, shared })
 }
 
+/// What spans are grouped by.
+struct Group<'a> {
+    /// As we write it, and Tempo too.
+    key: String,
+    attribute: &'a TagName,
+}
+
+impl<'a> Group<'a> {
+    fn by(attribute: &'a TagName) -> Self {
+        let key = group_by(attribute);
+        Self { key, attribute }
+    }
+
+    /// Whether this key of a span set means the attribute, however it is quoted.
+    fn is(&self, key: &str) -> bool {
+        let parsed = || TagName::parse(key.strip_prefix("by(")?.strip_suffix(')')?).ok();
+        key == self.key || parsed().as_ref() == Some(self.attribute)
+    }
+}
+
+fn group_by(attribute: &TagName) -> String {
+    format!("by({attribute})")
+}
+
 /// Whether a span set is grouped by exactly these attributes, in order, with values that are the
 /// tenant's.
 fn is_own_group(
     span_set: &[u8],
-    attributes: &[TagName],
+    groups: &[Group<'_>],
     admits: impl Fn(&[Option<AttributeValue<'_>>]) -> bool,
 ) -> Result<bool, Unreadable> {
-    let mut values = Vec::with_capacity(attributes.len());
+    let mut values = Vec::with_capacity(groups.len());
     for field in wire::fields(span_set) {
         let field = field?;
         if field.number != 3 {
             continue;
         }
         let (key, value) = read_attribute(field)?;
-        let attribute = key
-            .strip_prefix("by(")
-            .and_then(|key| TagName::parse(key.strip_suffix(')')?).ok());
-        if attribute.is_none() || attribute.as_ref() != attributes.get(values.len()) {
+        if !groups.get(values.len()).is_some_and(|group| group.is(key)) {
             return Ok(false);
         }
         values.push(value);
     }
-    Ok(values.len() == attributes.len() && admits(&values))
+    Ok(values.len() == groups.len() && admits(&values))
 }
 
 /// Tempo's text for a missing value. So traces of a tenant with this name always count as shared.

@@ -282,17 +282,27 @@ fn unreadable_type(wire_type: u64, at: usize) -> Malformed {
 /// Appends an integer field; zero is left out, as proto3 encoders do.
 pub(crate) fn put_uint(out: &mut Vec<u8>, number: u32, value: u64) {
     if value != 0 {
-        put_varint(out, u64::from(number) << 3);
-        put_varint(out, value);
+        put_uint_or_zero(out, number, value);
     }
+}
+
+/// Appends an integer field, zero or not: in a `oneof` zeros are written.
+pub(crate) fn put_uint_or_zero(out: &mut Vec<u8>, number: u32, value: u64) {
+    put_varint(out, u64::from(number) << 3);
+    put_varint(out, value);
 }
 
 /// Appends a `fixed64` field; zero is left out, as proto3 encoders do.
 pub(crate) fn put_fixed64(out: &mut Vec<u8>, number: u32, value: u64) {
     if value != 0 {
-        put_varint(out, u64::from(number) << 3 | 1);
-        out.extend_from_slice(&value.to_le_bytes());
+        put_fixed64_or_zero(out, number, value);
     }
+}
+
+/// Appends a `fixed64` or `double` field, zero or not.
+pub(crate) fn put_fixed64_or_zero(out: &mut Vec<u8>, number: u32, value: u64) {
+    put_varint(out, u64::from(number) << 3 | 1);
+    out.extend_from_slice(&value.to_le_bytes());
 }
 
 /// Appends a string, bytes or message field, empty or not.

@@ -16,12 +16,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::side::side_body;
-use super::{side_request, unreadable};
+use super::side::{side_body, side_request_to_tempo};
+use super::unreadable;
 use crate::body::account;
 use crate::body::budget::Room;
 use crate::proxy::context::RequestContext;
@@ -33,7 +34,7 @@ use crate::telemetry::metrics::TraceSource;
 use crate::tempo::answer::{Format, Unreadable};
 use crate::tempo::search::{
     JsonPage, Listed, Metadata, OwnSpans, OwnSpansQueries, Owners, ProtobufPage, Reveal, Rules,
-    owners, ownership_queries,
+    SideQuery, owners, ownership_queries, side_answer_of_json,
 };
 use crate::tempo::tag_name::TagName;
 use crate::tempo::trace::{
@@ -202,12 +203,29 @@ async fn query_own_spans(
     room: &Room,
     context: &RequestContext,
 ) -> Result<OwnSpans, ProxyError> {
-    let media_type = Format::Protobuf.media_type();
     let (counts, times) = tokio::try_join!(
-        side_request(verify.request(&queries.counts)?, media_type, room, context),
-        side_request(verify.request(&queries.times)?, media_type, room, context),
+        search(verify, &queries.counts, room, context),
+        search(verify, &queries.times, room, context),
     )?;
     OwnSpans::read(&counts, &times).map_err(|error| unreadable(&error))
+}
+
+/// Sends a search of our own; returns its answer as protobuf.
+async fn search(
+    verify: &VerifyTraces,
+    query: &SideQuery,
+    room: &Room,
+    context: &RequestContext,
+) -> Result<Bytes, ProxyError> {
+    let request = verify.request(query)?;
+    let (answer, format) = side_request_to_tempo(request, room, context).await?;
+    match format {
+        Format::Protobuf => Ok(answer),
+        Format::Json => {
+            let answer = side_answer_of_json(&answer).map_err(|error| unreadable(&error))?;
+            Ok(room.budget.hold(answer)?)
+        }
+    }
 }
 
 /// Finds the traces that have nothing but the caller's spans, and describes the others.
@@ -266,8 +284,7 @@ async fn query_owners(
     };
     let mut all = Owners::default();
     for query in ownership_queries(ids, &tags) {
-        let media_type = Format::Protobuf.media_type();
-        let answer = side_request(verify.request(&query)?, media_type, room, context).await?;
+        let answer = search(verify, &query, room, context).await?;
         let Owners { own, shared } =
             owners(&answer, &tags, admits).map_err(|error| unreadable(&error))?;
         all.own.extend(own);

@@ -1,7 +1,7 @@
 //! Side requests: requests of our own, whose responses decide about another.
 
 use bytes::Bytes;
-use hyper::StatusCode;
+use hyper::{HeaderMap, StatusCode};
 
 use super::{buffered, check_is_plain, check_media_type, decoded, unreadable};
 use crate::body::Streamed;
@@ -10,6 +10,7 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::Enforced;
 use crate::proxy::error::ProxyError;
 use crate::proxy::forward::{self, Answered};
+use crate::tempo::answer::Format;
 
 /// How an upstream answers for an endpoint that it does not have.
 pub(super) const NOT_SERVED: &[StatusCode] = &[
@@ -46,6 +47,23 @@ pub(in crate::proxy) async fn side_request_unless(
     side_answer(answered, media_type, room).await.map(Some)
 }
 
+/// Sends a side request for a search or for tags to Tempo, which before 2.10 answers these in JSON,
+/// whatever it is asked for.
+pub(super) async fn side_request_to_tempo(
+    request: Enforced,
+    room: &Room,
+    context: &RequestContext,
+) -> Result<(Bytes, Format), ProxyError> {
+    let answered = forward::forward(request, context).await?;
+    let (headers, body) = side_parts(answered, room)?;
+    let format = match check_media_type(&headers, Format::Json.media_type()) {
+        Ok(()) => Format::Json,
+        Err(_) => Format::Protobuf,
+    };
+    check_media_type(&headers, format.media_type())?;
+    Ok((buffered(body, room).await?, format))
+}
+
 async fn side_answer(
     answered: Answered,
     media_type: &str,
@@ -60,6 +78,12 @@ pub(super) fn side_body(
     media_type: &str,
     room: &Room,
 ) -> Result<Streamed, ProxyError> {
+    let (headers, body) = side_parts(answered, room)?;
+    check_media_type(&headers, media_type)?;
+    Ok(body)
+}
+
+fn side_parts(answered: Answered, room: &Room) -> Result<(HeaderMap, Streamed), ProxyError> {
     let Answered {
         response, upstream, ..
     } = answered;
@@ -73,6 +97,5 @@ pub(super) fn side_body(
     let body = Streamed::new(incoming, upstream.settings().timeouts.body_idle);
     let body = decoded(&mut head.headers, body, room)?;
     check_is_plain(&head.headers)?;
-    check_media_type(&head.headers, media_type)?;
-    Ok(body)
+    Ok((head.headers, body))
 }

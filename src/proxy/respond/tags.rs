@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::{side_request, unreadable};
+use super::side::side_request_to_tempo;
+use super::unreadable;
 use crate::body::budget::Room;
 use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::{TagsPlan, TagsSubject};
@@ -25,8 +26,8 @@ pub(super) async fn filter(
     context: &RequestContext,
 ) -> Result<Vec<u8>, ProxyError> {
     let further = further(plan, room, context).await?;
-    let further = further.iter().map(|(text, only)| {
-        let format = Format::Protobuf;
+    let further = further.iter().map(|(text, format, only)| {
+        let format = *format;
         (TagsAnswer { text, format }, *only)
     });
     let first = first.iter().map(|text| TagsAnswer { text, format });
@@ -46,25 +47,25 @@ pub(super) async fn filter(
     merged.map_err(|error| unreadable(&error))
 }
 
-/// The answers of the further requests, and the only values of each. Together they have as many bytes
-/// as one answer may have.
+/// The answers of the further requests, with their formats, and the only values of each. Together they
+/// have as many bytes as one answer may have.
 async fn further<'p>(
     plan: &'p TagsPlan,
     room: &Room,
     context: &RequestContext,
-) -> Result<Vec<(Bytes, Option<&'p AttributeValues>)>, ProxyError> {
+) -> Result<Vec<(Bytes, Format, Option<&'p AttributeValues>)>, ProxyError> {
     if plan.further.is_empty() {
         return Ok(Vec::new());
     }
     let send = |(request, only)| async move {
-        let answer = side_request(request?, Format::Protobuf.media_type(), room, context).await?;
-        Ok::<_, ProxyError>((answer, only))
+        let (answer, format) = side_request_to_tempo(request?, room, context).await?;
+        Ok::<_, ProxyError>((answer, format, only))
     };
     let requests: Vec<_> = plan.further.requests().map(send).collect();
     let answers = stream::iter(requests).buffered(SENT_AT_ONCE);
-    let answers = answers.try_fold((Vec::new(), 0_usize), |(mut all, bytes), (answer, only)| {
-        let bytes = bytes + answer.len();
-        all.push((answer, only));
+    let answers = answers.try_fold((Vec::new(), 0_usize), |(mut all, bytes), one| {
+        let bytes = bytes + one.0.len();
+        all.push(one);
         let is_too_large = bytes > room.bytes;
         async move {
             if is_too_large {

@@ -12,6 +12,7 @@ mod json;
 mod own_spans;
 mod ownership;
 mod protobuf;
+mod side_answer;
 mod side_query;
 
 use std::borrow::Cow;
@@ -22,6 +23,7 @@ pub use json::JsonPage;
 pub use own_spans::{OwnSpans, OwnSpansQueries};
 pub use ownership::{Owners, owners, ownership_queries};
 pub use protobuf::ProtobufPage;
+pub use side_answer::side_answer_of_json;
 pub use side_query::SideQuery;
 
 use super::trace::TraceSummary;

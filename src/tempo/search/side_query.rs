@@ -12,7 +12,7 @@ use crate::wire::{self, Field};
 pub(super) const TRACES_PER_SEARCH: usize = 99;
 
 /// One such search. It is sent to `/api/search` with `Accept: application/protobuf` and the `start`
-/// and `end` of the client's search.
+/// and `end` of the client's search; the answer may be in JSON nevertheless.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SideQuery {
     query: String,

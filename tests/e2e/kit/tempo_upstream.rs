@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 
 use super::grpc::frame;
 use super::otlp::{AnyValue, attribute, list, text};
-use super::tempo_messages::{FoundTrace, SearchResponse, SpanSet};
+use super::tempo_messages::{FoundTrace, SearchResponse, SpanSet, Twin, decode};
 use super::tempo_own_spans::{is_own_spans_query, own_spans_response};
 use super::upstream::{Seen, is_health_check};
 
@@ -190,6 +190,20 @@ pub fn recorded_stream(name: &str) -> Vec<Vec<u8>> {
     messages
 }
 
+/// The answer to a search of the proxy's own.
+pub fn side_search_response(seen: &Seen) -> TempoReply {
+    if is_own_spans_query(seen) {
+        own_spans_response(seen)
+    } else {
+        TempoReply::new(200, "application/protobuf", ownership_response(seen))
+    }
+}
+
+/// The same answer as Tempo before 2.10 gives it, whatever is asked for.
+pub fn in_json<M: Twin>(reply: &TempoReply) -> TempoReply {
+    TempoReply::json(decode::<M>(&reply.body).json().to_string())
+}
+
 fn recorded(seen: &Seen) -> TempoReply {
     let accept = seen.header("accept").unwrap_or_default();
     let is_protobuf = accept.contains("application/protobuf");
@@ -206,10 +220,7 @@ fn recorded(seen: &Seen) -> TempoReply {
     };
     let path = seen.path();
     match path {
-        "/api/search" if is_own_spans_query(seen) => own_spans_response(seen),
-        "/api/search" if is_ownership_query(seen) => {
-            TempoReply::new(200, "application/protobuf", ownership_response(seen))
-        }
+        "/api/search" if is_side_search(seen) => side_search_response(seen),
         "/api/search" => either("search-tenantA"),
         "/api/search/tags" => either("tags-v1-raw"),
         "/api/v2/search/tags" => either("tags-v2-tenantA"),

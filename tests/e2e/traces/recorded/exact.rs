@@ -12,7 +12,8 @@ use crate::kit::grpc::Call;
 use crate::kit::tempo_messages::{FoundTrace, SearchRequest, SearchResponse, decode};
 use crate::kit::tempo_own_spans::is_own_spans_query;
 use crate::kit::tempo_upstream::{
-    TempoReply, fixture, is_ownership_query, is_side_search, trace_id,
+    TempoReply, fixture, in_json, is_ownership_query, is_side_search, side_search_response,
+    trace_id,
 };
 use crate::kit::upstream::Seen;
 
@@ -113,6 +114,21 @@ async fn shared_traces_are_described_by_a_search_for_the_tenants_spans() {
     fetched.sort_unstable();
     assert_eq!(fetched, ["7", "8", "8a"]);
     assert_eq!(others.len(), 4, "{side:#?}");
+    assert_eq!(count(&door, "computed").await, 3);
+    assert_eq!(count(&door, "verified").await, 1);
+}
+
+/// T9: Tempo before 2.10 answers searches in JSON, whatever it is asked for.
+#[tokio::test]
+async fn searches_that_are_answered_in_json_describe_traces_too() {
+    let door = Door::open().await;
+    let recorded = door.search(&[("q", "{}")]).await.json();
+    let door = Door::open().await;
+    door.upstream.rule(|seen| {
+        is_side_search(seen).then(|| in_json::<SearchResponse>(&side_search_response(seen)))
+    });
+    let page = door.search(&[("q", "{}")]).await;
+    assert_eq!(page.json(), recorded);
     assert_eq!(count(&door, "computed").await, 3);
     assert_eq!(count(&door, "verified").await, 1);
 }

@@ -16,7 +16,7 @@ use crate::kit::partywall::Setup;
 use crate::kit::tempo_messages::{
     Scope, Scopes, Strings, TagValue, TagValues, TagValuesRequest, TagsRequest, decode,
 };
-use crate::kit::tempo_upstream::TempoReply;
+use crate::kit::tempo_upstream::{TempoReply, in_json};
 use crate::kit::upstream::Seen;
 
 const PROTOBUF: &str = "application/protobuf";
@@ -215,6 +215,27 @@ async fn names_of_alternatives_are_those_of_all_requests() {
     let limited: Scopes = decode(&answer.body);
     assert_eq!(limited.scopes[0].tags, ["all", "z0"]);
     assert!(door.upstream.take().iter().all(is_of_tags));
+}
+
+/// Tempo before 2.10 answers in JSON, whatever it is asked for.
+#[tokio::test]
+async fn answers_in_json_are_merged_too() {
+    let door = of_union().await;
+    let names = door.get("/api/v2/search/tags").await.json();
+    let values = "/api/v2/search/tag/span.x/values";
+    let of_tag = door.get(values).await.json();
+    let door = Door::with(selecting(UNION)).await;
+    door.upstream.rule(|seen| {
+        let reply = by_alternative(seen)?;
+        Some(match seen.header("accept") {
+            Some(PROTOBUF) if seen.path().ends_with("/tags") => in_json::<Scopes>(&reply),
+            Some(PROTOBUF) => in_json::<TagValues>(&reply),
+            _ => reply,
+        })
+    });
+    assert_eq!(door.get("/api/v2/search/tags").await.json(), names);
+    assert_eq!(door.get(values).await.json(), of_tag);
+    assert_eq!(names["scopes"], all_names());
 }
 
 #[tokio::test]

@@ -454,7 +454,8 @@ async fn failed_request_for_an_alternative_fails_the_call() {
         TempoReply::text(500, "checkout is secret"),
         TempoReply::text(429, "too many"),
         TempoReply::new(200, PROTOBUF, b"\x0a\xff".to_vec()),
-        TempoReply::json("{}"),
+        TempoReply::json("["),
+        TempoReply::text(200, "{}"),
     ] {
         door.upstream.rule(move |seen| {
             let fails = is_of_tags(seen)

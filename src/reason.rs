@@ -162,7 +162,11 @@ reasons! {
         ("set traces.search_metadata: trust, but only where no trace is ever shared by several \
           tenants"),
     TagsOfUnion "tags_of_union"
-        "Tags cannot be listed for a caller whose traces are selected by alternatives or by typed values.",
+        "Tags cannot be listed for a caller whose traces are selected by too many alternatives: it takes a \
+         request for each, two for each condition on a number, and at most 64 are sent."
+        ("write the selectors of the caller's tenants in tenancy.selectors with fewer alternatives and \
+          numbers; the client can ask for the values of `span.…` or `resource.…` instead of `.…`, which \
+          takes half of the requests"),
     TraceDiff "trace_diff" "One of the two traces does not exist, or has spans that are not the caller's.",
     ForeignAlert "foreign_alert"
         "The posted silence or alert is, or may be, about tenants that are not the caller's.",

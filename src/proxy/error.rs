@@ -288,12 +288,15 @@ impl ProxyError {
         self.log_text()
     }
 
+    /// The status of a gRPC call.
+    pub(crate) fn grpc_status(&self) -> Status {
+        Status::new(self.kind.grpc_code(), self.text.clone())
+    }
+
     /// The response, in the dialect of the API.
     pub(crate) fn render(&self, dialect: Dialect) -> Response<Bytes> {
         let (content_type, body) = match dialect {
-            Dialect::Grpc => {
-                return grpc_status(&Status::new(self.kind.grpc_code(), self.text.clone()));
-            }
+            Dialect::Grpc => return grpc_status(&self.grpc_status()),
             Dialect::Prometheus => (
                 "application/json",
                 error_json(self.kind.prometheus_type(), &self.text),

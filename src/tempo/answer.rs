@@ -120,6 +120,21 @@ impl Jobs {
         Ok(jobs)
     }
 
+    /// The counts of two queries together.
+    pub(super) fn sum(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let sum = |one: Option<u32>, other: Option<u32>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.saturating_add(other)),
+            (one, other) => one.or(other),
+        };
+        match (one, other) {
+            (Some(one), Some(other)) => Some(Self {
+                completed_jobs: sum(one.completed_jobs, other.completed_jobs),
+                total_jobs: sum(one.total_jobs, other.total_jobs),
+            }),
+            (one, other) => one.or(other),
+        }
+    }
+
     /// Whether all jobs are completed.
     pub(super) fn are_complete(self) -> bool {
         self.completed_jobs.unwrap_or(0) >= self.total_jobs.unwrap_or(0)

@@ -202,6 +202,20 @@ impl TagName {
         }
     }
 
+    /// The tags whose values together are those of this one: an attribute without a scope is one of
+    /// spans and one of resources.
+    pub fn with_scopes(self) -> Vec<Self> {
+        match self.0 {
+            Kind::Attribute { scope: ".", name } => ["resource.", "span."]
+                .map(|scope| {
+                    let name = name.clone();
+                    Self(Kind::Attribute { scope, name })
+                })
+                .into(),
+            other => vec![Self(other)],
+        }
+    }
+
     /// Whether its values describe whole traces: to be refused unless the operator asserts that
     /// traces are never shared.
     pub fn describes_whole_trace(&self) -> bool {

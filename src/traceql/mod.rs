@@ -52,7 +52,7 @@ pub use predicate::{TenantPredicate, UnwritableTenant};
 pub use refusal::{Position, Refusal, RefusalKind};
 pub use search::{TagBasedSearch, go_duration};
 pub use size::{measure, measure_tag, measure_tags};
-pub use tags::{root_filter, tag_filter};
+pub use tags::{TagFilter, TagScope, TagScopeError};
 
 /// What to do with `rootName`, `rootServiceName`, `traceDuration`, their `trace:` forms and
 /// `span:childCount`. They describe the whole trace, including other tenants' spans.

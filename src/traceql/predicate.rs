@@ -12,8 +12,6 @@ use crate::tenancy::{Attribute, AttributeValues, Resources, Values};
 pub struct TenantPredicate {
     /// `{ … } | `.
     insertion: Box<str>,
-    attributes: Box<[Box<str>]>,
-    is_plain: bool,
 }
 
 /// Why tenants cannot be written in `TraceQL`. The value is not repeated: it comes from a token.
@@ -56,29 +54,26 @@ impl TenantPredicate {
     ///
     /// Alternatives have no other form than `||`. No two of them that are a single `=` or `=~` have
     /// the same attribute, which is what Tempo 3 looks for: texts are united before, and typed values
-    /// are written as more than one condition there. [`is_plain`](Self::is_plain) says whether tag
-    /// endpoints may have it.
+    /// are written as more than one condition there. Tag endpoints get a request for each alternative
+    /// ([`TagScope`](super::TagScope)).
     ///
     /// Only `=`, `=~` and `!~` are used: of a resource without the attribute none of them holds, and
     /// `!=` does (Tempo, `Operator.binaryTypesValid`).
     pub fn of(resources: &Resources) -> Result<Self, UnwritableTenant> {
         let is_union = resources.only().is_none();
-        let mut is_plain = !is_union;
         let mut alternatives = Vec::new();
         for conditions in resources.alternatives() {
-            let mut texts = Vec::new();
-            for condition in conditions {
-                is_plain &= condition.values.texts().is_some();
-                texts.push(written(condition, is_union)?);
-            }
-            alternatives.push(match &texts[..] {
+            let texts: Result<Vec<_>, _> = conditions
+                .iter()
+                .map(|condition| written(condition, is_union))
+                .collect();
+            alternatives.push(match &texts?[..] {
                 [] => return Err(UnwritableTenant::NoAttribute),
                 [only] => only.clone(),
-                _ if is_union => format!("({})", texts.join(" && ")),
-                _ => texts.join(" && "),
+                texts if is_union => format!("({})", texts.join(" && ")),
+                texts => texts.join(" && "),
             });
         }
-        let names = resources.names().into_iter().map(Into::into);
         let expression = match &alternatives[..] {
             [] => return Err(UnwritableTenant::NoAttribute),
             [only] => only.clone(),
@@ -87,15 +82,7 @@ impl TenantPredicate {
         };
         Ok(Self {
             insertion: format!("{{ {expression} }} | ").into(),
-            attributes: names.collect(),
-            is_plain,
         })
-    }
-
-    /// Whether it consists of conditions on texts that are joined by `&&`, which the tag endpoints of
-    /// every Tempo respect.
-    pub fn is_plain(&self) -> bool {
-        self.is_plain
     }
 
     /// `{ resource.tenant_id = "acme" }`.
@@ -118,15 +105,22 @@ impl TenantPredicate {
             .and_then(|rest| rest.strip_suffix(" } | "));
         inside.unwrap_or(&self.insertion)
     }
-
-    /// Whether this is the name of a tenant attribute.
-    pub(super) fn has_attribute(&self, name: &str) -> bool {
-        self.attributes.iter().any(|attribute| **attribute == *name)
-    }
 }
 
 /// A condition, as `TraceQL` writes it.
 fn written(condition: &Attribute, in_union: bool) -> Result<String, UnwritableTenant> {
+    let is_bool = matches!(condition.values, AttributeValues::Bool(_));
+    Ok(match &comparisons(condition)?[..] {
+        [only] if is_bool && in_union => format!("({only} && {only})"),
+        [only] => only.clone(),
+        several => format!("({})", several.join(" || ")),
+    })
+}
+
+/// The comparisons one of which holds if the condition does: a number is compared as an integer and
+/// as a float. The store compares numbers of the literal's own type alone, unless the query also asks
+/// for the attribute in another way.
+pub(super) fn comparisons(condition: &Attribute) -> Result<Vec<String>, UnwritableTenant> {
     let name = &*condition.name;
     if name.is_empty() || name.chars().any(char::is_control) {
         return Err(UnwritableTenant::AttributeName);
@@ -134,16 +128,12 @@ fn written(condition: &Attribute, in_union: bool) -> Result<String, UnwritableTe
     let attribute = format!("resource.{}", attribute_name(name));
     let values = match &condition.values {
         AttributeValues::Text(values) => values,
-        AttributeValues::Bool(value) if in_union => {
-            return Ok(format!("({attribute} = {value} && {attribute} = {value})"));
-        }
-        AttributeValues::Bool(value) => return Ok(format!("{attribute} = {value}")),
-        // The store compares numbers of the literal's own type alone, unless the query also asks for
-        // the attribute in another way.
+        AttributeValues::Bool(value) => return Ok(vec![format!("{attribute} = {value}")]),
         AttributeValues::Number(value) => {
-            return Ok(format!(
-                "({attribute} = {value} || {attribute} = {value}.0)"
-            ));
+            return Ok(vec![
+                format!("{attribute} = {value}"),
+                format!("{attribute} = {value}.0"),
+            ]);
         }
     };
     if values.mention('`') {
@@ -152,13 +142,13 @@ fn written(condition: &Attribute, in_union: bool) -> Result<String, UnwritableTe
     let Some(listed) = values.listed() else {
         let op = if values.is_negative() { "!~" } else { "=~" };
         let pattern = string(&format!("^(?:{})$", values.re2()));
-        return Ok(format!("{attribute} {op} {pattern}"));
+        return Ok(vec![format!("{attribute} {op} {pattern}")]);
     };
     let tenants: Vec<&str> = listed.iter().map(crate::tenancy::Tenant::as_str).collect();
-    Ok(match tenants[..] {
+    Ok(vec![match tenants[..] {
         [tenant] => format!("{attribute} = {}", string(tenant)),
         _ => format!("{attribute} =~ {}", string(&anchored_alternation(&tenants))),
-    })
+    }])
 }
 
 /// The name of an attribute as written after its scope, in quotes if Tempo needs them.
@@ -258,8 +248,6 @@ mod tests {
             predicate.stage(),
             r#"{ ((resource.env = "prod" && resource.team =~ "^(?:(?s:front.*))$") || resource.team = "checkout") }"#
         );
-        assert!(!predicate.is_plain());
-        assert!(predicate.has_attribute("env") && predicate.has_attribute("team"));
         // Beside a tenant without a selector.
         let both = TenantPredicate::of(&resources(UNION, &["t", "x"])).unwrap();
         let stage = both.stage();
@@ -276,7 +264,6 @@ mod tests {
             predicate.expression(),
             r#"resource.a = true && (resource.b = 5 || resource.b = 5.0) && resource.c = "5""#
         );
-        assert!(!predicate.is_plain());
         let texts = "traces: [{attribute: resource.c, match: '=', value: '5'}, \
                      {attribute: resource.d, match: '!=', value: x}]";
         let predicate = TenantPredicate::of(&resources(texts, &["t"])).unwrap();
@@ -284,7 +271,6 @@ mod tests {
             predicate.expression(),
             r#"resource.c = "5" && resource.d !~ "^(?:x\x7c)$""#
         );
-        assert!(predicate.is_plain());
     }
 
     /// Tempo 3 makes one operation on a list of two such comparisons.
@@ -457,7 +443,6 @@ mod tests {
             predicate.expression(),
             r#"resource."my \"tenant\\id" = "A\"x\\\x20\x7by\x7d\x7c\u00e9\U0001f4a5""#
         );
-        assert!(predicate.has_attribute("my \"tenant\\id"));
     }
 
     #[test]

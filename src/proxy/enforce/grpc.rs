@@ -21,7 +21,6 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::reason::Reason;
 use crate::tempo::requests::{self, RequestError, TagSearch};
-use crate::tempo::tags::TagsVersion;
 use crate::traceql::{Refusal, TagBasedSearch};
 
 /// The error for a method that is not served.
@@ -90,30 +89,26 @@ pub(super) fn enforce(
             )
         }
         Method::SearchTags | Method::SearchTagsV2 => {
-            let tag_filter = scope.tag_names()?;
-            let tag_filter = |query: &str| {
-                let filter = tag_filter(query);
-                context.queries.received(query);
-                context.queries.forwarded(&filter);
-                filter
-            };
-            let names = requests::tag_names::<Refusal>(&message, tag_filter).map_err(refusal)?;
-            let tags_version = tags_version(method == Method::SearchTags);
-            (
-                names.message,
-                WholeAnswer::TagNames(tags_version, names.scope.into()),
-            )
+            let asked = requests::tag_names::<Refusal>(&message).map_err(refusal)?;
+            let version = traces::tags_version(method == Method::SearchTags);
+            let filters = scope.tag_names(asked.params.query)?;
+            let (query, plan) =
+                traces::names_plan(context, target, version, &asked.params, filters)?;
+            context.queries.received(asked.params.query);
+            context.queries.forwarded(&query);
+            (asked.message(&query), WholeAnswer::Tags(plan))
         }
         Method::SearchTagValues | Method::SearchTagValuesV2 => {
-            let tags_version = tags_version(method == Method::SearchTagValues);
-            let asked = requests::tag_values::<Refusal>(&message, tags_version).map_err(refusal)?;
-            let values = scope.tag_values(asked.tag)?;
-            let filter = values.filter(asked.query);
-            context.queries.received(asked.query);
-            context.queries.forwarded(&filter);
+            let version = traces::tags_version(method == Method::SearchTagValues);
+            let asked = requests::tag_values::<Refusal>(&message, version).map_err(refusal)?;
+            let requests = scope.tag_values(asked.tag.clone(), asked.params.query)?;
+            let (first, plan) =
+                traces::values_plan(context, target, version, &asked.params, requests)?;
+            context.queries.received(asked.params.query);
+            context.queries.forwarded(&first.query);
             (
-                requests::confined_tag_values(asked.others, &values.tag, &filter),
-                WholeAnswer::TagValues(tags_version, values.only()),
+                asked.message(&first.tag, &first.query),
+                WholeAnswer::Tags(plan),
             )
         }
         Method::MetricsQueryRange | Method::MetricsQueryInstant => {
@@ -139,14 +134,6 @@ pub(super) fn enforce(
     };
     let plan = ResponsePlan::Grpc(GrpcAnswer::Filtered(Arc::new(answer)));
     target.grpc(method.upstream_path(), headers, framed(&message)?, plan)
-}
-
-fn tags_version(is_v1: bool) -> TagsVersion {
-    if is_v1 {
-        TagsVersion::V1
-    } else {
-        TagsVersion::V2
-    }
 }
 
 fn tag_search(search: &TagSearch) -> TagBasedSearch {

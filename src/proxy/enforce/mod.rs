@@ -22,9 +22,9 @@ use hyper::Request;
 pub(super) use self::alertmanager::ChangeOfSilence;
 use self::enforced::UpstreamTarget;
 pub(super) use self::enforced::{
-    AlertmanagerAnswer, AlertsPage, Enforced, Filter, GrpcAnswer, MetadataPlan, Origin, OwnTargets,
-    Page, Parts, ResponsePlan, SharedTraces, TraceOwnership, TracesAnswer, VerifyTraces,
-    WholeAnswer,
+    AlertmanagerAnswer, AlertsPage, Enforced, Filter, FurtherTags, GrpcAnswer, MetadataPlan,
+    Origin, OwnTargets, Page, Parts, ResponsePlan, SharedTraces, TagsPlan, TagsSubject,
+    TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };
 pub(super) use self::input::shown;
 pub(super) use self::metrics::SelectorsOfEverything;

@@ -7,13 +7,13 @@ use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
 
-use super::{build, whole};
+use super::{build, tags, whole};
 use crate::body::budget::Room;
 use crate::body::{ResponseBody, Streamed};
 use crate::grpc::frame::{self, Decoder};
 use crate::grpc::status::{Code, Status, percent_decode};
 use crate::proxy::context::RequestContext;
-use crate::proxy::enforce::{GrpcAnswer, WholeAnswer};
+use crate::proxy::enforce::{GrpcAnswer, TagsPlan, WholeAnswer};
 use crate::proxy::error::grpc_status;
 use crate::shares::Exceeded;
 use crate::telemetry::log;
@@ -80,6 +80,7 @@ impl Relay {
     async fn messages(&mut self, answer: &GrpcAnswer) -> Result<Status, Gone> {
         let mut decoder = Decoder::new(self.room.bytes);
         let mut held = self.room.budget.share();
+        let mut collected = Collected::of(answer);
         loop {
             let frame = match self.body.frame().await {
                 Some(Ok(frame)) => frame,
@@ -92,7 +93,13 @@ impl Relay {
                     let is_whole = decoder.finish().is_ok();
                     let status = frame.trailers_ref().and_then(status_in);
                     let lost = || errors::grpc_status(Code::Internal, "");
-                    return Ok(status.filter(|_| is_whole).unwrap_or_else(lost));
+                    let status = status.filter(|_| is_whole).unwrap_or_else(lost);
+                    return match collected {
+                        Some(collected) if status.code == Code::Ok => {
+                            self.merged(&collected, status).await
+                        }
+                        _ => Ok(status),
+                    };
                 }
             };
             decoder.push(&data);
@@ -102,10 +109,17 @@ impl Relay {
             }
             loop {
                 match decoder.message() {
-                    Ok(Some(message)) => match self.filtered(&message, answer).await {
-                        Ok(frame) => self.sender.send(frame).await.map_err(|_| Gone)?,
-                        Err(status) => return Ok(status),
-                    },
+                    Ok(Some(message)) => {
+                        let result = match &mut collected {
+                            Some(collected) => collected.add(&message, &self.room).map(|()| None),
+                            None => self.filtered(&message, answer).await.map(Some),
+                        };
+                        match result {
+                            Ok(None) => {}
+                            Ok(Some(frame)) => self.sender.send(frame).await.map_err(|_| Gone)?,
+                            Err(status) => return Ok(status),
+                        }
+                    }
                     Ok(None) => break,
                     Err(_unreadable) => return Ok(errors::grpc_status(Code::Internal, "")),
                 }
@@ -113,26 +127,83 @@ impl Relay {
         }
     }
 
+    /// Sends one message for all that were collected, and returns the status of the call.
+    async fn merged(&self, collected: &Collected<'_>, status: Status) -> Result<Status, Gone> {
+        let messages: Vec<&[u8]> = collected
+            .messages
+            .iter()
+            .map(|message| &**message)
+            .collect();
+        let (room, context) = (&self.room, &self.context);
+        let merged = tags::filter(collected.plan, &messages, Format::Protobuf, room, context);
+        let merged = merged.await.map_err(|error| {
+            tracing::warn!(error = error.log_text(), "tags cannot be listed");
+            error.grpc_status()
+        });
+        match merged.and_then(|merged| self.framed(&merged)) {
+            Ok(frame) => self.sender.send(frame).await.map_err(|_| Gone)?,
+            Err(status) => return Ok(status),
+        }
+        Ok(status)
+    }
+
     /// A message as the client may see it; the call's status if it cannot be filtered.
     async fn filtered(&self, message: &[u8], answer: &GrpcAnswer) -> Result<Frame<Bytes>, Status> {
-        let unreadable = || errors::grpc_status(Code::Internal, "");
-        let framed = match answer {
-            GrpcAnswer::Unmodified => frame::encode(message),
+        match answer {
+            GrpcAnswer::Unmodified => self.framed(message),
             GrpcAnswer::Filtered(filter) => {
                 let filter: &WholeAnswer = filter;
                 let (room, context) = (&self.room, &self.context);
                 let filtered = whole::filter(filter, message, Format::Protobuf, room, context);
-                let filtered = filtered.await;
-                let filtered = filtered.map_err(|error| {
-                    tracing::warn!(%error, "a gRPC message cannot be filtered");
-                    unreadable()
+                let filtered = filtered.await.map_err(|error| {
+                    let error = error.log_text();
+                    tracing::warn!(error, "a gRPC message cannot be filtered");
+                    errors::grpc_status(Code::Internal, "")
                 })?;
-                frame::encode(&filtered)
+                self.framed(&filtered)
             }
-        };
-        let framed = framed.ok_or_else(unreadable)?;
+        }
+    }
+
+    fn framed(&self, message: &[u8]) -> Result<Frame<Bytes>, Status> {
+        let framed = frame::encode(message);
+        let framed = framed.ok_or_else(|| errors::grpc_status(Code::Internal, ""))?;
         let framed = self.room.budget.hold(framed).map_err(out_of_room)?;
         Ok(Frame::data(framed))
+    }
+}
+
+/// The messages of a stream that is answered by one message, since further requests are merged into
+/// it.
+struct Collected<'p> {
+    plan: &'p TagsPlan,
+    messages: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl<'p> Collected<'p> {
+    fn of(answer: &'p GrpcAnswer) -> Option<Self> {
+        let GrpcAnswer::Filtered(filter) = answer else {
+            return None;
+        };
+        match &**filter {
+            WholeAnswer::Tags(plan) if !plan.further.is_empty() => Some(Self {
+                plan,
+                messages: Vec::new(),
+                bytes: 0,
+            }),
+            _ => None,
+        }
+    }
+
+    fn add(&mut self, message: &[u8], room: &Room) -> Result<(), Status> {
+        self.bytes += message.len();
+        if self.bytes > room.bytes {
+            return Err(errors::grpc_status(Code::Internal, ""));
+        }
+        let message = room.budget.hold(message.to_vec()).map_err(out_of_room)?;
+        self.messages.push(message);
+        Ok(())
     }
 }
 

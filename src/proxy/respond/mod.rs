@@ -5,6 +5,7 @@ mod filter;
 mod grpc;
 mod search;
 mod side;
+mod tags;
 mod traces;
 mod whole;
 

@@ -44,9 +44,7 @@ pub(super) async fn respond(
         TracesAnswer::Whole(answer, format) => {
             check_media_type(&head.headers, format.media_type())?;
             let text = buffered(body, room).await?;
-            let filtered = whole::filter(&answer, &text, format, room, context)
-                .await
-                .map_err(|error| unreadable(&error))?;
+            let filtered = whole::filter(&answer, &text, format, room, context).await?;
             let body = ResponseBody::whole(room.budget.hold(filtered)?);
             Ok(build(head.status, typed(format), body))
         }

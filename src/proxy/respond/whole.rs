@@ -1,13 +1,13 @@
 //! Responses of the traces API that are buffered and filtered; the same for messages of gRPC
 //! streams.
 
-use super::search;
+use super::{search, tags, unreadable};
 use crate::body::budget::Room;
 use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::WholeAnswer;
-use crate::tempo::answer::{Format, Unreadable};
+use crate::proxy::error::ProxyError;
+use crate::tempo::answer::Format;
 use crate::tempo::metrics_answer;
-use crate::tempo::tags;
 
 /// The response, or the message, without other tenants' data.
 pub(super) async fn filter(
@@ -16,16 +16,12 @@ pub(super) async fn filter(
     format: Format,
     room: &Room,
     context: &RequestContext,
-) -> Result<Vec<u8>, Unreadable> {
+) -> Result<Vec<u8>, ProxyError> {
     match answer {
-        WholeAnswer::Search(page) => search::filter(page, text, format, room, context).await,
-        WholeAnswer::TagNames(asked, scope) => {
-            let scope = (!scope.is_empty()).then_some(&**scope);
-            tags::filter_names(text, format, *asked, scope)
-        }
-        WholeAnswer::TagValues(asked, only) => tags::filter_values(text, format, *asked, |value| {
-            only.as_ref().is_none_or(|values| values.contains(value))
-        }),
+        WholeAnswer::Search(page) => search::filter(page, text, format, room, context)
+            .await
+            .map_err(|error| unreadable(&error)),
+        WholeAnswer::Tags(plan) => tags::filter(plan, &[text], format, room, context).await,
         WholeAnswer::Metrics { trust, hidden } => {
             let names = hidden.labels();
             let hide: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -33,7 +29,7 @@ pub(super) async fn filter(
                 trust: *trust,
                 hide: &hide,
             };
-            metrics_answer::filter(text, format, &rules)
+            metrics_answer::filter(text, format, &rules).map_err(|error| unreadable(&error))
         }
     }
 }

@@ -8,6 +8,7 @@
 pub mod table;
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use thiserror::Error;
 
@@ -158,23 +159,62 @@ fn bare_tags<'a, E>(
     Ok(tags)
 }
 
+/// The parameters of a call for tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagParams<'a> {
+    /// The client's query, which may be empty.
+    pub query: &'a str,
+    /// The scope of names; empty for all.
+    pub scope: &'a str,
+    /// How many names of each scope, or values, the client wants.
+    pub limit: Option<NonZeroU32>,
+    others: Params<'a>,
+}
+
+impl<'a> TagParams<'a> {
+    fn of<E>(known: &Known<'a>) -> Result<Self, ParamError<E>> {
+        for name in ["start", "end", "maxStaleValues"] {
+            known.number(name)?;
+        }
+        let mut others = Vec::new();
+        known.pass(&mut others);
+        let text = |name| known.get(name).unwrap_or_default();
+        let limit = known.number("limit")?.and_then(NonZeroU32::new);
+        Ok(Self::new(text("q"), text("scope"), limit, others))
+    }
+
+    /// With the parameters that are forwarded unmodified.
+    pub(super) fn new(
+        query: &'a str,
+        scope: &'a str,
+        limit: Option<NonZeroU32>,
+        others: Params<'a>,
+    ) -> Self {
+        Self {
+            query,
+            scope,
+            limit,
+            others,
+        }
+    }
+
+    /// The parameters that are forwarded, with this query.
+    pub fn forwarded(&self, query: String) -> Params<'a> {
+        let mut params = vec![("q", Cow::Owned(query))];
+        params.extend(self.others.iter().cloned());
+        params
+    }
+}
+
 /// The parameters of `/api/search/tags` and `/api/v2/search/tags`, both forwarded to the latter.
-/// `filter` makes the query from the client's, which may be empty.
 pub fn tag_names<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)>,
-    filter: impl FnOnce(&str) -> String,
-) -> Result<Params<'a>, ParamError<E>> {
+) -> Result<TagParams<'a>, ParamError<E>> {
     let known = Known::read(given, table::TAG_NAMES)?;
-    known.check_tag_numbers()?;
-    if known
-        .get("scope")
-        .is_some_and(|scope| !SCOPES.contains(&scope))
-    {
+    let params = TagParams::of(&known)?;
+    if !params.scope.is_empty() && !SCOPES.contains(&params.scope) {
         return Err(ParamError::Invalid("scope", "one of Tempo's scopes"));
     }
-    let query = filter(known.get("q").unwrap_or_default());
-    let mut params = vec![("q", Cow::Owned(query))];
-    known.pass(&mut params);
     Ok(params)
 }
 
@@ -191,17 +231,11 @@ const SCOPES: [&str; 8] = [
 ];
 
 /// The parameters of `/api/search/tag/{tag}/values` and its second version, both forwarded to the
-/// latter. `filter` makes the query from the client's, which may be empty.
+/// latter.
 pub fn tag_values<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)>,
-    filter: impl FnOnce(&str) -> String,
-) -> Result<Params<'a>, ParamError<E>> {
-    let known = Known::read(given, table::TAG_VALUES)?;
-    known.check_tag_numbers()?;
-    let query = filter(known.get("q").unwrap_or_default());
-    let mut params = vec![("q", Cow::Owned(query))];
-    known.pass(&mut params);
-    Ok(params)
+) -> Result<TagParams<'a>, ParamError<E>> {
+    TagParams::of(&Known::read(given, table::TAG_VALUES)?)
 }
 
 /// The parameters of `/api/metrics/query_range`.
@@ -330,13 +364,6 @@ impl<'a> Known<'a> {
         };
         let number = Some(text).filter(digits).and_then(|text| text.parse().ok());
         number.map(Some).ok_or(ParamError::Invalid(name, NUMBER))
-    }
-
-    fn check_tag_numbers<E>(&self) -> Result<(), ParamError<E>> {
-        for name in ["start", "end", "limit", "maxStaleValues"] {
-            self.number(name)?;
-        }
-        Ok(())
     }
 
     fn refuse_internal<E>(&self) -> Result<(), ParamError<E>> {

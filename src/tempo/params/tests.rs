@@ -39,6 +39,10 @@ fn text(params: &Params<'_>) -> String {
     pairs.join(" ")
 }
 
+fn forwarded(tags: &TagParams<'_>) -> String {
+    text(&tags.forwarded(filter(tags.query)))
+}
+
 fn search(given: Given<'_>) -> Result<String, Error> {
     super::search(given.iter().copied(), confine, from_old_form).map(|(params, _)| text(&params))
 }
@@ -140,7 +144,7 @@ fn unconfinable_query_is_refused() {
 #[test]
 fn tag_calls_always_carry_the_filter() {
     let names = |given: Given<'_>| -> Result<String, Error> {
-        tag_names(given.iter().copied(), filter).map(|params| text(&params))
+        tag_names(given.iter().copied()).map(|params| forwarded(&params))
     };
     assert_eq!(names(&[]), Ok("q=T&".to_owned()));
     assert_eq!(
@@ -150,7 +154,7 @@ fn tag_calls_always_carry_the_filter() {
     assert!(names(&[("scope", "bogus")]).is_err());
     assert!(names(&[("start", "x")]).is_err());
     let values = |given: Given<'_>| -> Result<String, Error> {
-        tag_values(given.iter().copied(), filter).map(|params| text(&params))
+        tag_values(given.iter().copied()).map(|params| forwarded(&params))
     };
     assert_eq!(
         values(&[("scope", "span"), ("maxStaleValues", "1"), ("end", "2")]),
@@ -283,8 +287,8 @@ proptest! {
             super::search(given(), confine, from_old_form).map(|(params, _)| params),
             metrics_query_range(given(), confine),
             metrics_query(given(), confine),
-            tag_names(given(), filter),
-            tag_values(given(), filter),
+            tag_names(given()).map(|tags| tags.forwarded(filter(tags.query))),
+            tag_values(given()).map(|tags| tags.forwarded(filter(tags.query))),
         ];
         for params in all.into_iter().flatten() {
             let queries = params.iter().filter(|(name, _)| ["q", "query", "tags"].contains(name));

@@ -4,12 +4,14 @@
 //! own components set, is refused; an obsolete one is dropped. Exactly one confined query is
 //! forwarded.
 
+mod tags;
+
 use thiserror::Error;
 
+pub use self::tags::{TagNames, TagValues, tag_names, tag_values};
 use super::answer::Unreadable;
 use super::params::Range;
-use super::tag_name::{TagName, TagNameError};
-use super::tags::TagsVersion;
+use super::tag_name::TagNameError;
 use crate::grpc::method::Method;
 use crate::wire::{self, Field, Malformed};
 
@@ -136,92 +138,6 @@ pub fn search<E>(
 
 /// `RF1After`, which Go clients of some versions always send, and `skipASTTransformations`.
 const OBSOLETE_SEARCH: [u32; 2] = [10, 11];
-
-/// A rewritten `SearchTagsRequest`, and the scope to filter its answer by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TagNames {
-    pub message: Vec<u8>,
-    /// As the client gave it; empty for all.
-    pub scope: String,
-}
-
-/// Rewrites a `SearchTagsRequest` of either version; `filter` makes the query from the client's,
-/// which may be empty.
-pub fn tag_names<E>(
-    message: &[u8],
-    filter: impl FnOnce(&str) -> String,
-) -> Result<TagNames, RequestError<E>> {
-    /// `RF1After`.
-    const OBSOLETE: u32 = 7;
-    let mut once = Once::default();
-    let (mut scope, mut query) = ("", "");
-    let mut forwarded = Vec::with_capacity(64);
-    for field in wire::fields(message) {
-        let field = field?;
-        once.see(field)?;
-        match field.number {
-            1 => {
-                scope = field.text()?;
-                wire::put_bytes(&mut forwarded, 1, scope.as_bytes());
-            }
-            2 => query = field.text()?,
-            3..=6 => forward_uint32(&mut forwarded, field)?,
-            OBSOLETE => {}
-            number => return Err(RequestError::Field(number)),
-        }
-    }
-    wire::put_bytes(&mut forwarded, 2, filter(query).as_bytes());
-    Ok(TagNames {
-        message: forwarded,
-        scope: scope.to_owned(),
-    })
-}
-
-/// A `SearchTagValuesRequest`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TagValues<'a> {
-    pub tag: TagName,
-    /// The client's query, which may be empty.
-    pub query: &'a str,
-    /// The other fields, encoded.
-    pub others: Vec<u8>,
-}
-
-/// Reads a `SearchTagValuesRequest`, of the first version or the second. Tempo builds a path from the
-/// tag, so it is checked as strictly as one in a path.
-pub fn tag_values<E>(
-    message: &[u8],
-    version: TagsVersion,
-) -> Result<TagValues<'_>, RequestError<E>> {
-    /// `RF1After`.
-    const OBSOLETE: u32 = 8;
-    let mut once = Once::default();
-    let (mut tag, mut query) = ("", "");
-    let mut others = Vec::with_capacity(64);
-    for field in wire::fields(message) {
-        let field = field?;
-        once.see(field)?;
-        match field.number {
-            1 => tag = field.text()?,
-            2 => query = field.text()?,
-            4..=7 => forward_uint32(&mut others, field)?,
-            OBSOLETE => {}
-            number => return Err(RequestError::Field(number)),
-        }
-    }
-    let tag = match version {
-        TagsVersion::V1 => TagName::parse_v1(tag)?,
-        TagsVersion::V2 => TagName::parse(tag)?,
-    };
-    Ok(TagValues { tag, query, others })
-}
-
-/// The `SearchTagValuesRequest` for this tag and query, with the other fields of the client's.
-pub fn confined_tag_values(mut others: Vec<u8>, tag: &TagName, query: &str) -> Vec<u8> {
-    wire::put_bytes(&mut others, 1, tag.to_string().as_bytes());
-    wire::put_bytes(&mut others, 2, query.as_bytes());
-    others
-}
 
 /// Rewrites a `QueryRangeRequest`.
 pub fn metrics_query_range<E>(

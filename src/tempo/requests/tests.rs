@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
+use crate::tempo::tags::TagsVersion;
 use crate::tempo::testing::{RangeRequest, SearchRequest, TagValuesRequest, TagsRequest};
 
 type Error = RequestError<Unconfinable>;
@@ -24,10 +25,6 @@ fn from_tags(search: &TagSearch) -> Result<String, Unconfinable> {
     check(&tags)?;
     let (min, max) = (search.min_duration_ms, search.max_duration_ms);
     Ok(format!("T|{tags}|{min}..{max}"))
-}
-
-fn filter(query: &str) -> String {
-    format!("T&{query}")
 }
 
 fn rewrite(request: &SearchRequest) -> Result<(SearchRequest, Range), Error> {
@@ -142,7 +139,7 @@ fn unknown_and_internal_fields_are_refused() {
     for (message, number) in [(&b"\x60\x01"[..], 12), (b"\xb0\x04\x01", 70)] {
         let refused = search(message, confine, from_tags);
         assert_eq!(refused, Err(RequestError::Field(number)));
-        let refused: Result<_, Error> = tag_names(message, filter);
+        let refused: Result<_, Error> = tag_names(message);
         assert_eq!(refused, Err(RequestError::Field(number)));
         let refused: Result<_, Error> = tag_values(message, TagsVersion::V2);
         assert_eq!(refused, Err(RequestError::Field(number)));
@@ -173,18 +170,34 @@ fn tag_calls_always_carry_the_filter() {
         stale_values_threshold: 4,
         rf1_after: Some(vec![]),
     };
-    let sent = tag_names::<Unconfinable>(&request.encode_to_vec(), filter).unwrap();
-    assert_eq!(sent.scope, "span");
+    let encoded = request.encode_to_vec();
+    let asked = tag_names::<Unconfinable>(&encoded).unwrap();
+    assert_eq!((asked.params.scope, asked.params.query), ("span", "{}"));
+    let params = asked.params.forwarded("T".to_owned());
+    let params: Vec<(&str, &str)> = params
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .collect();
+    let expected = [
+        ("q", "T"),
+        ("scope", "span"),
+        ("start", "1"),
+        ("end", "2"),
+        ("limit", "3"),
+        ("maxStaleValues", "4"),
+    ];
+    assert_eq!(params, expected);
     assert_eq!(
-        TagsRequest::decode(&sent.message[..]).unwrap(),
+        TagsRequest::decode(&asked.message("T&{}")[..]).unwrap(),
         TagsRequest {
             query: "T&{}".to_owned(),
             rf1_after: None,
             ..request
         }
     );
-    let sent = tag_names::<Unconfinable>(b"", filter).unwrap();
-    assert_eq!(TagsRequest::decode(&sent.message[..]).unwrap().query, "T&");
+    let asked = tag_names::<Unconfinable>(b"").unwrap();
+    let sent = TagsRequest::decode(&asked.message("T")[..]).unwrap();
+    assert_eq!(sent.query, "T");
 }
 
 #[test]
@@ -201,7 +214,9 @@ fn tag_is_forwarded_by_its_v2_name() {
     let sent = |tag, version| {
         let request = request(tag);
         let asked = tag_values::<Unconfinable>(&request, version).unwrap();
-        let sent = confined_tag_values(asked.others, &asked.tag, &filter(asked.query));
+        assert_eq!(asked.params.query, "{}");
+        assert_eq!(asked.params.limit.map(u32::from), Some(5));
+        let sent = asked.message(&asked.tag, "T&{}");
         let message = TagValuesRequest::decode(&sent[..]).unwrap();
         assert_eq!(message.query, "T&{}");
         assert_eq!(message.max_tag_values, 5);
@@ -288,8 +303,9 @@ proptest! {
             let sent = SearchRequest::decode(&sent[..]).unwrap();
             prop_assert!(sent.query.starts_with('T') && sent.tags.is_empty());
         }
-        if let Ok(sent) = tag_names::<Unconfinable>(&message, filter) {
-            prop_assert!(TagsRequest::decode(&sent.message[..]).unwrap().query.starts_with('T'));
+        if let Ok(asked) = tag_names::<Unconfinable>(&message) {
+            let sent = TagsRequest::decode(&asked.message("T")[..]).unwrap();
+            prop_assert_eq!(sent.query, "T");
         }
         let _ = tag_values::<Unconfinable>(&message, TagsVersion::V1);
         if let Ok(sent) = metrics_query_range(&message, confine) {

@@ -1,11 +1,14 @@
 //! The answers of the tag calls. Tempo does not filter the first version of each, so its answer is
-//! made from the second version's.
+//! made from the second version's. Where a call took several requests, the answers are merged: all of
+//! them are sets.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Format, JobFields, Jobs, Unreadable, read_json, write_json};
+use crate::tenancy::{AttributeValue, AttributeValues};
 use crate::wire;
 
 /// Which version of the call the client made.
@@ -17,10 +20,27 @@ pub enum TagsVersion {
     V2,
 }
 
+/// An answer of Tempo, or a message of a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct TagsAnswer<'a> {
+    pub text: &'a [u8],
+    pub format: Format,
+}
+
+/// The same for values.
+#[derive(Clone, Copy, Debug)]
+pub struct ValuesAnswer<'a> {
+    pub answer: TagsAnswer<'a>,
+    /// The only values that are forwarded: for the tenant attribute itself, Tempo also returns other
+    /// tenants' values if a resource has the attribute twice or as a list, or if it has a dedicated
+    /// column.
+    pub only: Option<&'a AttributeValues>,
+}
+
 /// The scope of names that are not attributes.
 const INTRINSIC: &str = "intrinsic";
 
-#[derive(Deserialize, Serialize)]
+#[derive(Default, Deserialize, Serialize)]
 struct Names<'a> {
     #[serde(borrow, default)]
     scopes: Vec<Scope<'a>>,
@@ -37,7 +57,7 @@ struct Scope<'a> {
 }
 
 /// A string that is borrowed if possible, which serde does not do for a `Cow` in a `Vec`.
-#[derive(Deserialize, Serialize)]
+#[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -49,18 +69,30 @@ struct NamesV1<'a> {
     metrics: Option<Jobs>,
 }
 
-/// Filters an answer of `/api/v2/search/tags` or a message of `SearchTagsV2`. `scope` is the one
-/// that the client asked for, if any: the first version lists intrinsics only on demand.
-pub fn filter_names(
-    answer: &[u8],
+/// Makes the client's answer from answers of `/api/v2/search/tags` or messages of `SearchTagsV2`.
+/// `scope` is the one that the client asked for, if any: the first version lists intrinsics only on
+/// demand. `limit` applies to each scope.
+///
+/// A single answer stays in its order.
+pub fn merge_names<'a>(
+    answers: impl IntoIterator<Item = TagsAnswer<'a>>,
     format: Format,
     version: TagsVersion,
     scope: Option<&str>,
+    limit: Option<NonZeroU32>,
 ) -> Result<Vec<u8>, Unreadable> {
-    let names = match format {
-        Format::Json => read_json(answer)?,
-        Format::Protobuf => Names::read_protobuf(answer)?,
-    };
+    let mut answers = answers.into_iter().map(Names::read);
+    let mut names = answers.next().unwrap_or_else(|| Ok(Names::default()))?;
+    let mut is_merged = false;
+    for other in answers {
+        names.add(other?);
+        is_merged = true;
+    }
+    if is_merged {
+        for scope in &mut names.scopes {
+            as_set(&mut scope.tags, limit);
+        }
+    }
     match (version, format) {
         (TagsVersion::V2, Format::Json) => write_json(&names),
         (TagsVersion::V2, Format::Protobuf) => Ok(names.write_protobuf()),
@@ -75,12 +107,35 @@ pub fn filter_names(
     }
 }
 
+/// Sorts, and keeps each item once, and as many as the client wants.
+fn as_set<T: Ord>(all: &mut Vec<T>, limit: Option<NonZeroU32>) {
+    all.sort_unstable();
+    all.dedup();
+    let limit = limit.and_then(|limit| usize::try_from(limit.get()).ok());
+    all.truncate(limit.unwrap_or(usize::MAX));
+}
+
 impl<'a> Names<'a> {
+    fn read(answer: TagsAnswer<'a>) -> Result<Self, Unreadable> {
+        match answer.format {
+            Format::Json => read_json(answer.text),
+            Format::Protobuf => Self::read_protobuf(answer.text),
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        for scope in other.scopes {
+            let mut all = self.scopes.iter_mut();
+            match all.find(|known| known.name == scope.name) {
+                Some(known) => known.tags.extend(scope.tags),
+                None => self.scopes.push(scope),
+            }
+        }
+        self.metrics = Jobs::sum(self.metrics, other.metrics);
+    }
+
     fn read_protobuf(answer: &'a [u8]) -> Result<Self, Unreadable> {
-        let mut names = Self {
-            scopes: Vec::new(),
-            metrics: None,
-        };
+        let mut names = Self::default();
         for field in wire::fields(answer) {
             let field = field?;
             match field.number {
@@ -135,7 +190,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Values<'a> {
     #[serde(borrow, default)]
@@ -144,7 +199,7 @@ struct Values<'a> {
     metrics: Option<Jobs>,
 }
 
-#[derive(Default, Deserialize, Serialize)]
+#[derive(Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 struct Value<'a> {
     #[serde(
         borrow,
@@ -165,22 +220,26 @@ struct ValuesV1<'a> {
     metrics: Option<Jobs>,
 }
 
-/// Filters an answer of `/api/v2/search/tag/{tag}/values` or a message of `SearchTagValuesV2`.
-/// Only values that `keep` admits are forwarded: for the tenant attribute itself, Tempo also returns
-/// other tenants' values if a resource has the attribute twice or as a list.
-pub fn filter_values(
-    answer: &[u8],
+/// Makes the client's answer from answers of `/api/v2/search/tag/{tag}/values` or messages of
+/// `SearchTagValuesV2`. A single answer stays in its order.
+pub fn merge_values<'a>(
+    answers: impl IntoIterator<Item = ValuesAnswer<'a>>,
     format: Format,
     version: TagsVersion,
-    keep: impl Fn(&str) -> bool,
+    limit: Option<NonZeroU32>,
 ) -> Result<Vec<u8>, Unreadable> {
-    let mut values = match format {
-        Format::Json => read_json(answer)?,
-        Format::Protobuf => Values::read_protobuf(answer)?,
-    };
-    values
-        .tag_values
-        .retain(|value| !value.is_nothing() && keep(&value.value));
+    let mut answers = answers.into_iter().map(Values::read);
+    let mut values = answers.next().unwrap_or_else(|| Ok(Values::default()))?;
+    let mut is_merged = false;
+    for other in answers {
+        let other = other?;
+        values.tag_values.extend(other.tag_values);
+        values.metrics = Jobs::sum(values.metrics, other.metrics);
+        is_merged = true;
+    }
+    if is_merged {
+        as_set(&mut values.tag_values, limit);
+    }
     match (version, format) {
         (TagsVersion::V2, Format::Json) => write_json(&values),
         (TagsVersion::V2, Format::Protobuf) => Ok(values.write_protobuf()),
@@ -193,11 +252,20 @@ pub fn filter_values(
 }
 
 impl<'a> Values<'a> {
-    fn read_protobuf(answer: &'a [u8]) -> Result<Self, Unreadable> {
-        let mut values = Self {
-            tag_values: Vec::new(),
-            metrics: None,
+    fn read(answer: ValuesAnswer<'a>) -> Result<Self, Unreadable> {
+        let ValuesAnswer { answer, only } = answer;
+        let mut values = match answer.format {
+            Format::Json => read_json(answer.text)?,
+            Format::Protobuf => Self::read_protobuf(answer.text)?,
         };
+        values
+            .tag_values
+            .retain(|value| !value.is_nothing() && only.is_none_or(|only| value.is_one_of(only)));
+        Ok(values)
+    }
+
+    fn read_protobuf(answer: &'a [u8]) -> Result<Self, Unreadable> {
+        let mut values = Self::default();
         for field in wire::fields(answer) {
             let field = field?;
             match field.number {
@@ -241,6 +309,18 @@ impl<'a> Value<'a> {
     /// has a type.
     fn is_nothing(&self) -> bool {
         self.kind.is_empty() && self.value.is_empty()
+    }
+
+    /// The types are those of `MakeCollectTagValueFunc` in `pkg/traceql/util.go`.
+    fn is_one_of(&self, only: &AttributeValues) -> bool {
+        let value = match &*self.kind {
+            "string" => Some(AttributeValue::Text(Cow::Borrowed(&self.value))),
+            "int" => self.value.parse().ok().map(AttributeValue::Int),
+            "float" => self.value.parse().ok().map(AttributeValue::Float),
+            "bool" => self.value.parse().ok().map(AttributeValue::Bool),
+            _ => None,
+        };
+        value.is_some_and(|value| only.contains(&value))
     }
 
     fn read_protobuf(message: &'a [u8]) -> Result<Self, Unreadable> {

@@ -4,9 +4,32 @@ use serde_json::json;
 
 use super::*;
 use crate::tempo::testing::{self, Strings, TagsV2, ValuesV2, fixture};
+use crate::tenancy::{Tenant, TenantSet};
 
-fn all(_: &str) -> bool {
-    true
+/// A single answer of names.
+fn filter_names(
+    text: &[u8],
+    format: Format,
+    version: TagsVersion,
+    scope: Option<&str>,
+) -> Result<Vec<u8>, Unreadable> {
+    merge_names([TagsAnswer { text, format }], format, version, scope, None)
+}
+
+/// A single answer of values.
+fn filter_values(
+    text: &[u8],
+    format: Format,
+    version: TagsVersion,
+    only: Option<&AttributeValues>,
+) -> Result<Vec<u8>, Unreadable> {
+    let answer = TagsAnswer { text, format };
+    merge_values([ValuesAnswer { answer, only }], format, version, None)
+}
+
+fn texts(values: &[&str]) -> AttributeValues {
+    let all = values.iter().map(|value| Tenant::new(value).unwrap());
+    AttributeValues::Text(TenantSet::new(all).unwrap().into())
 }
 
 /// The recordings of both versions are from the same, unfiltered data.
@@ -35,13 +58,13 @@ fn first_version_names_match_those_of_a_recorded_tempo() {
 #[test]
 fn first_version_values_match_those_of_a_recorded_tempo() {
     let recorded = fixture("tagvalues-v2-raw.json");
-    let made = filter_values(&recorded, Format::Json, TagsVersion::V1, all).unwrap();
+    let made = filter_values(&recorded, Format::Json, TagsVersion::V1, None).unwrap();
     let mut expected = testing::json(&fixture("tagvalues-v1-raw.json"));
     expected["metrics"] = json!({});
     assert_eq!(testing::json(&made), expected);
 
     let recorded = fixture("tagvalues-v2-raw-proto.pb");
-    let made = filter_values(&recorded, Format::Protobuf, TagsVersion::V1, all).unwrap();
+    let made = filter_values(&recorded, Format::Protobuf, TagsVersion::V1, None).unwrap();
     let expected = Strings::decode(&fixture("tagvalues-v1-raw-proto.pb")[..]).unwrap();
     assert_eq!(
         Strings::decode(&made[..]).unwrap().strings,
@@ -74,7 +97,7 @@ fn second_version_loses_only_its_measures() {
     assert_eq!(testing::json(&made), expected);
 
     let recorded = fixture("tagvalues-v2-raw.json");
-    let made = filter_values(&recorded, Format::Json, TagsVersion::V2, all).unwrap();
+    let made = filter_values(&recorded, Format::Json, TagsVersion::V2, None).unwrap();
     let mut expected = testing::json(&recorded);
     expected["metrics"] = json!({});
     assert_eq!(testing::json(&made), expected);
@@ -86,7 +109,7 @@ fn second_version_loses_only_its_measures() {
         assert_eq!(TagsV2::decode(&made[..]).unwrap(), expected);
     }
     for message in testing::stream("grpc-http-port-SearchTagValuesV2-tenantA.bin") {
-        let made = filter_values(&message, Format::Protobuf, TagsVersion::V2, all).unwrap();
+        let made = filter_values(&message, Format::Protobuf, TagsVersion::V2, None).unwrap();
         let mut expected = ValuesV2::decode(&message[..]).unwrap();
         expected.metrics.as_mut().unwrap().inspected_bytes = 0;
         assert_eq!(ValuesV2::decode(&made[..]).unwrap(), expected);
@@ -96,7 +119,7 @@ fn second_version_loses_only_its_measures() {
 #[test]
 fn job_counts_stay() {
     let answer = br#"{"tagValues":[],"metrics":{"inspectedBytes":"9","totalJobs":3,"completedJobs":2,"totalBlocks":7}}"#;
-    let made = filter_values(answer, Format::Json, TagsVersion::V2, all).unwrap();
+    let made = filter_values(answer, Format::Json, TagsVersion::V2, None).unwrap();
     assert_eq!(
         testing::json(&made),
         json!({"tagValues": [], "metrics": {"totalJobs": 3, "completedJobs": 2}})
@@ -113,7 +136,7 @@ fn job_counts_stay() {
         &answer.encode_to_vec(),
         Format::Protobuf,
         TagsVersion::V2,
-        all,
+        None,
     )
     .unwrap();
     let metrics = Strings::decode(&made[..]).unwrap().metrics.unwrap();
@@ -140,7 +163,7 @@ fn values_not_admitted_are_dropped_in_every_format() {
             (&json_answer[..], Format::Json),
             (&protobuf_answer[..], Format::Protobuf),
         ] {
-            let made = filter_values(answer, format, version, |value| value == "A").unwrap();
+            let made = filter_values(answer, format, version, Some(&texts(&["A"]))).unwrap();
             assert!(made.contains(&b'A') && !made.contains(&b'B'), "{made:?}");
         }
     }
@@ -150,10 +173,10 @@ fn values_not_admitted_are_dropped_in_every_format() {
 #[test]
 fn item_without_type_and_value_is_dropped_and_an_empty_string_is_kept() {
     let json_answer = br#"{"tagValues":[{},{"type":"string"},{"type":"int","value":"1"}]}"#;
-    let made = filter_values(json_answer, Format::Json, TagsVersion::V2, all).unwrap();
+    let made = filter_values(json_answer, Format::Json, TagsVersion::V2, None).unwrap();
     let expected = json!({"tagValues": [{"type": "string"}, {"type": "int", "value": "1"}]});
     assert_eq!(testing::json(&made), expected);
-    let made = filter_values(json_answer, Format::Json, TagsVersion::V1, all).unwrap();
+    let made = filter_values(json_answer, Format::Json, TagsVersion::V1, None).unwrap();
     assert_eq!(testing::json(&made), json!({"tagValues": ["", "1"]}));
     let item = |kind: &str, value: &str| testing::TagValue {
         kind: kind.to_owned(),
@@ -164,7 +187,7 @@ fn item_without_type_and_value_is_dropped_and_an_empty_string_is_kept() {
         metrics: None,
     }
     .encode_to_vec();
-    let made = filter_values(&protobuf_answer, Format::Protobuf, TagsVersion::V2, all).unwrap();
+    let made = filter_values(&protobuf_answer, Format::Protobuf, TagsVersion::V2, None).unwrap();
     let made = ValuesV2::decode(&made[..]).unwrap();
     assert_eq!(made.values, vec![item("string", "")]);
 }
@@ -182,6 +205,95 @@ fn invalid_answers_are_refused() {
     for answer in [&b"\x0a\xff"[..], b"\x08\x01", b"\x0a\x03\x12\x01\xff"] {
         assert!(filter_names(answer, Format::Protobuf, TagsVersion::V2, None).is_err());
     }
+}
+
+fn json_names(text: &str) -> TagsAnswer<'_> {
+    TagsAnswer {
+        text: text.as_bytes(),
+        format: Format::Json,
+    }
+}
+
+/// A names answer in protobuf, as side requests have it.
+fn protobuf_names(text: &str) -> Vec<u8> {
+    let answer = json_names(text);
+    merge_names([answer], Format::Protobuf, TagsVersion::V2, None, None).unwrap()
+}
+
+#[test]
+fn names_of_several_answers_are_a_sorted_set_of_each_scope() {
+    let first = r#"{"scopes":[{"name":"span","tags":["c","a"]},{"name":"intrinsic","tags":["name"]}],"metrics":{"totalJobs":2,"completedJobs":1}}"#;
+    let second = protobuf_names(
+        r#"{"scopes":[{"name":"resource","tags":["r"]},{"name":"span","tags":["b","a"]}],"metrics":{"totalJobs":3,"completedJobs":3}}"#,
+    );
+    let merged = |version, limit| {
+        let second = TagsAnswer {
+            text: &second,
+            format: Format::Protobuf,
+        };
+        let all = [json_names(first), second];
+        let limit = NonZeroU32::new(limit);
+        testing::json(&merge_names(all, Format::Json, version, None, limit).unwrap())
+    };
+    assert_eq!(
+        merged(TagsVersion::V2, 0),
+        json!({
+            "scopes": [
+                {"name": "span", "tags": ["a", "b", "c"]},
+                {"name": "intrinsic", "tags": ["name"]},
+                {"name": "resource", "tags": ["r"]},
+            ],
+            "metrics": {"totalJobs": 5, "completedJobs": 4},
+        })
+    );
+    let limited = merged(TagsVersion::V2, 2);
+    assert_eq!(limited["scopes"][0]["tags"], json!(["a", "b"]));
+    let first = merged(TagsVersion::V1, 0);
+    assert_eq!(first["tagNames"], json!(["a", "b", "c", "r"]));
+    // An answer that cannot be read is not left out.
+    let all = [json_names(r#"{"scopes":[]}"#), json_names("nonsense")];
+    assert!(merge_names(all, Format::Json, TagsVersion::V2, None, None).is_err());
+}
+
+#[test]
+fn values_of_several_answers_are_a_set_and_each_has_its_own_filter() {
+    let first = br#"{"tagValues":[{"type":"string","value":"b"},{"type":"int","value":"5"},{"type":"string","value":"x"}],"metrics":{"totalJobs":1}}"#;
+    let second = br#"{"tagValues":[{"type":"string","value":"x"},{"type":"int","value":"5"},{"type":"string","value":"5"},{"type":"float","value":"5"},{"type":"bool","value":"true"},{"type":"string","value":"y"}],"metrics":{"totalJobs":1}}"#;
+    let (b, five) = (texts(&["b"]), AttributeValues::Number(5));
+    let merged = |only: [Option<&AttributeValues>; 2], limit| {
+        let [first_only, second_only] = only;
+        let answer = |text: &'static [u8]| TagsAnswer {
+            text,
+            format: Format::Json,
+        };
+        let all = [
+            ValuesAnswer {
+                answer: answer(first),
+                only: first_only,
+            },
+            ValuesAnswer {
+                answer: answer(second),
+                only: second_only,
+            },
+        ];
+        let limit = NonZeroU32::new(limit);
+        let made = merge_values(all, Format::Json, TagsVersion::V2, limit).unwrap();
+        testing::json(&made)
+    };
+    let value = |kind: &str, value: &str| json!({"type": kind, "value": value});
+    assert_eq!(
+        merged([Some(&b), Some(&five)], 0),
+        json!({
+            "tagValues": [value("float", "5"), value("int", "5"), value("string", "b")],
+            "metrics": {"totalJobs": 2},
+        })
+    );
+    assert_eq!(
+        merged([None, Some(&AttributeValues::Bool(true))], 2)["tagValues"],
+        json!([value("bool", "true"), value("int", "5")])
+    );
+    let all = merged([None, None], 0);
+    assert_eq!(all["tagValues"].as_array().unwrap().len(), 7);
 }
 
 proptest! {
@@ -203,7 +315,7 @@ proptest! {
                 answer[at] = *byte;
             }
             let _ = filter_names(&answer, format, version, None);
-            let _ = filter_values(&answer, format, version, all);
+            let _ = filter_values(&answer, format, version, None);
         }
     }
 }

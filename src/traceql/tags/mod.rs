@@ -6,157 +6,206 @@
 //! and braces even in strings. So the user's text is never forwarded: conditions of a form that
 //! all versions support are written again, and all others are dropped. Fewer conditions only mean
 //! more of the tenant's own names.
+//!
+//! Since no `||` may be sent either, alternatives are separate requests: those of the caller's own
+//! data, and within each those of the client's query. An answer is a set, so the answers of all
+//! requests together are the answer.
 
-use std::fmt::Write as _;
+mod narrowing;
 
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use self::narrowing::{Condition, alternatives};
 use super::TraceIntrinsics;
-use super::lexer::{Lexer, unquoted_name};
 use super::parser::parse;
-use super::predicate::TenantPredicate;
-use super::token::{Lexeme, Op, Scope, Token, Type, Word};
+use super::predicate::{UnwritableTenant, comparisons};
+use crate::tenancy::{Attribute, AttributeValues, Resources};
+
+/// The most requests for one call.
+const MAX_REQUESTS: usize = 64;
 
 /// Conditions beyond this number are dropped.
 const MAX_CONDITIONS: usize = 32;
 
-/// The `q` to send for tag names and tag values: one filter that joins the tenants' condition with
-/// the usable ones of the user's query by `&&`. Usable is `attribute operator literal`, with an
-/// attribute that has a scope or an intrinsic of spans. Everything else in the user's query is
-/// dropped; it need not even parse.
-///
-/// Tempo before 3.0 respects it only if the names of tenant attributes consist of letters, digits,
-/// `.`, `_` and `-`; Tempo 2.4 only if they have no `-` and there is a single tenant. Otherwise
-/// these versions answer for all tenants.
-pub fn tag_filter(query: &str, predicate: &TenantPredicate) -> String {
-    let tenants = predicate.expression();
-    let tenants_only = format!("{{ {tenants} }}");
-    let conditions = conditions(query, predicate);
-    if conditions.is_empty() {
-        return tenants_only;
-    }
-    let narrowed = format!("{{ {tenants} && {} }}", conditions.join(" && "));
-    // Tempo answers for all tenants if the query does not validate.
-    match parse(&narrowed, TraceIntrinsics::Refuse) {
-        Ok(_) => narrowed,
-        Err(_) => tenants_only,
-    }
+/// The data of a caller, as the tag endpoints are asked for it. At least one alternative.
+#[derive(Debug)]
+pub struct TagScope(Box<[Alternative]>);
+
+/// One conjunction of comparisons.
+#[derive(Debug)]
+struct Alternative {
+    /// `resource.tenant_id = "acme"`, joined by `&&`.
+    expression: Box<str>,
+    conditions: Arc<[Attribute]>,
 }
 
-/// The `q` for values of the tenants' root spans.
-///
-/// Tempo before 3.0 reads the conditions with a regular expression that does not match a number in
-/// parentheses. There the values are those of all of the tenants' spans. Without the parentheses it
-/// would match, and Tempo 2.4, which does not know the intrinsic there, would answer for all tenants.
-pub fn root_filter(predicate: &TenantPredicate) -> String {
-    let tenants = predicate.expression();
-    format!("{{ {tenants} && nestedSetParent < (0) }}")
+/// The `q` of one request.
+#[derive(Clone, Debug)]
+pub struct TagFilter {
+    pub query: String,
+    conditions: Arc<[Attribute]>,
 }
 
-/// The usable conditions of the query's only filter; none if it also has a `||`.
-fn conditions(query: &str, predicate: &TenantPredicate) -> Vec<String> {
-    let mut conditions = Vec::new();
-    let mut lexer = Lexer::new(query);
-    if !matches!(
-        lexer.next(),
-        Ok(Lexeme {
-            token: Token::OpenBrace,
-            ..
-        })
-    ) {
-        return conditions;
-    }
-    let mut segment = Vec::new();
-    let mut depth = 0usize;
-    while let Ok(lexeme) = lexer.next() {
-        match lexeme.token {
-            Token::Op(Op::Or) if depth == 0 => return Vec::new(),
-            Token::Op(Op::And) | Token::CloseBrace | Token::End if depth == 0 => {
-                if conditions.len() < MAX_CONDITIONS {
-                    conditions.extend(condition(query, &segment, predicate));
+/// Why tags cannot be listed for a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TagScopeError {
+    #[error(transparent)]
+    Unwritable(#[from] UnwritableTenant),
+    /// Each of them is a request of its own.
+    #[error(
+        "your traces are selected by too many alternatives to list tags, which takes a request for each \
+         of them, twice for a number: at most {MAX_REQUESTS} are sent. Ask for `span.…` or `resource.…` \
+         instead of `.…`, or look at the attributes of the spans that a search finds"
+    )]
+    TooManyRequests,
+}
+
+impl TagScope {
+    /// The caller's alternatives. A number is two: an integer and a float.
+    ///
+    /// # Errors
+    /// If there are too many, or a condition cannot be written.
+    pub fn of(resources: &Resources) -> Result<Self, TagScopeError> {
+        let mut all = Vec::new();
+        for conditions in resources.alternatives() {
+            let mut expressions = vec![String::new()];
+            for condition in conditions {
+                let comparisons = comparisons(condition)?;
+                if expressions.len() * comparisons.len() > MAX_REQUESTS {
+                    return Err(TagScopeError::TooManyRequests);
                 }
-                segment.clear();
-                match lexeme.token {
-                    Token::Op(_) => {}
-                    Token::CloseBrace if !is_only_filter(&mut lexer) => return Vec::new(),
-                    _ => break,
-                }
-                continue;
+                let joined = expressions.iter().flat_map(|before| {
+                    comparisons.iter().map(move |one| match before.as_str() {
+                        "" => one.clone(),
+                        before => format!("{before} && {one}"),
+                    })
+                });
+                expressions = joined.collect();
             }
-            Token::End => break,
-            Token::OpenParens => depth += 1,
-            Token::CloseParens => depth = depth.saturating_sub(1),
-            _ => {}
+            if conditions.is_empty() {
+                return Err(UnwritableTenant::NoAttribute.into());
+            }
+            let conditions: Arc<[Attribute]> = conditions.into();
+            all.extend(expressions.into_iter().map(|expression| Alternative {
+                expression: expression.into(),
+                conditions: Arc::clone(&conditions),
+            }));
         }
-        // A usable condition has at most four tokens.
-        if segment.len() < 5 {
-            segment.push(lexeme);
+        match all.len() {
+            0 => Err(UnwritableTenant::NoAttribute.into()),
+            1..=MAX_REQUESTS => Ok(Self(all.into())),
+            _ => Err(TagScopeError::TooManyRequests),
         }
     }
-    conditions
-}
 
-/// Whether only further stages follow the filter.
-fn is_only_filter(lexer: &mut Lexer<'_>) -> bool {
-    let next = lexer.next().map(|lexeme| lexeme.token);
-    matches!(next, Ok(Token::End | Token::Op(Op::Pipe)))
-}
-
-/// The condition, if these tokens are one that every version of Tempo supports.
-fn condition(query: &str, tokens: &[Lexeme], predicate: &TenantPredicate) -> Option<String> {
-    let text = |lexeme: &Lexeme| query.get(lexeme.start..lexeme.end).unwrap_or("");
-    let (field, op, literal) = match tokens {
-        [field, op, literal] => (text(field).to_owned(), op, literal),
-        [colon, word, op, literal] if colon.token == Token::Colon(Scope::Span) => {
-            (format!("{}{}", text(colon), text(word)), op, literal)
+    /// The `q`s to send for tag names and tag values, each in `times` requests: filters that join the
+    /// caller's conditions with the usable ones of the user's query by `&&`. Everything else in the
+    /// user's query is dropped; it need not even parse. It is ignored as a whole where one of its
+    /// alternatives has no usable condition, or there would be too many requests.
+    ///
+    /// Tempo before 3.0 respects a filter only if the names of tenant attributes consist of letters,
+    /// digits, `.`, `_` and `-`; Tempo 2.4 only if they have no `-` and it compares with `=`.
+    /// Otherwise these versions answer for all tenants.
+    ///
+    /// # Errors
+    /// If there are too many requests.
+    pub fn filters(&self, query: &str, times: usize) -> Result<Vec<TagFilter>, TagScopeError> {
+        let narrowings = alternatives(query);
+        let narrowed = self.0.iter().flat_map(|own| own.narrowed(&narrowings));
+        let narrowed: Vec<TagFilter> = narrowed.take(MAX_REQUESTS + 1).collect();
+        if narrowed.len() * times <= MAX_REQUESTS {
+            return Ok(narrowed);
         }
-        _ => return None,
-    };
-    let (Token::Op(op_kind), Token::Literal(ty)) = (op.token, literal.token) else {
-        return None;
-    };
-    let word = tokens.get(tokens.len() - 3)?;
-    let is_usable = op_kind.is_comparison()
-        && match word.token {
-            Token::Attribute(scope) => {
-                let is_tenant = scope == Scope::Resource
-                    && field
-                        .split_once('.')
-                        .is_some_and(|(_, name)| predicate.has_attribute(&unquoted_name(name)));
-                let has_scope = !matches!(scope, Scope::None | Scope::Parent);
-                let is_plain = field.bytes().all(is_name_byte);
-                let has_type = matches!(ty, Type::Text | Type::Int | Type::Float | Type::Bool);
-                has_scope && has_type && is_plain && !is_tenant
+        self.each(times, Alternative::filter)
+    }
+
+    /// The `q`s for values of the caller's root spans.
+    ///
+    /// Tempo before 3.0 reads the conditions with a regular expression that does not match a number in
+    /// parentheses. There the values are those of all of the caller's spans. Without the parentheses it
+    /// would match, and Tempo 2.4, which does not know the intrinsic there, would answer for all
+    /// tenants.
+    ///
+    /// # Errors
+    /// If there are too many requests.
+    pub fn root_filters(&self) -> Result<Vec<TagFilter>, TagScopeError> {
+        self.each(1, |own| own.and("nestedSetParent < (0)"))
+    }
+
+    fn each(
+        &self,
+        times: usize,
+        filter: impl Fn(&Alternative) -> TagFilter,
+    ) -> Result<Vec<TagFilter>, TagScopeError> {
+        if self.0.len() * times > MAX_REQUESTS {
+            return Err(TagScopeError::TooManyRequests);
+        }
+        Ok(self.0.iter().map(filter).collect())
+    }
+}
+
+impl TagFilter {
+    /// The values that a resource attribute has in the answer; `None` if any.
+    pub fn values_of(&self, is_attribute: impl Fn(&str) -> bool) -> Option<&AttributeValues> {
+        let mut all = self.conditions.iter();
+        let condition = all.find(|condition| is_attribute(&condition.name))?;
+        Some(&condition.values)
+    }
+}
+
+impl Alternative {
+    fn filter(&self) -> TagFilter {
+        TagFilter {
+            query: format!("{{ {} }}", self.expression),
+            conditions: Arc::clone(&self.conditions),
+        }
+    }
+
+    fn and(&self, condition: &str) -> TagFilter {
+        TagFilter {
+            query: format!("{{ {} && {condition} }}", self.expression),
+            conditions: Arc::clone(&self.conditions),
+        }
+    }
+
+    /// The filters for the alternatives of the user's query; a single one without it if one of them
+    /// has nothing that can be used here.
+    fn narrowed(&self, narrowings: &[Vec<Condition>]) -> Vec<TagFilter> {
+        let mut filters: Vec<TagFilter> = Vec::new();
+        for conditions in narrowings {
+            let usable = conditions
+                .iter()
+                .filter(|condition| !self.decides(condition));
+            let usable: Vec<&str> = usable.map(|condition| &*condition.text).collect();
+            let usable = usable.get(..MAX_CONDITIONS).unwrap_or(&usable);
+            if usable.is_empty() {
+                return vec![self.filter()];
             }
-            Token::Word(Word::Name | Word::StatusMessage) => ty == Type::Text,
-            Token::Word(Word::Duration) => ty == Type::Duration,
-            Token::Word(Word::Status) => ty == Type::Status,
-            Token::Word(Word::Kind) => ty == Type::Kind,
-            _ => false,
+            let narrowed = self.and(&usable.join(" && "));
+            // Tempo answers for all tenants if the query does not validate.
+            if parse(&narrowed.query, TraceIntrinsics::Refuse).is_err() {
+                return vec![self.filter()];
+            }
+            if !filters.iter().any(|known| known.query == narrowed.query) {
+                filters.push(narrowed);
+            }
+        }
+        if filters.is_empty() {
+            filters.push(self.filter());
+        }
+        filters
+    }
+
+    /// Whether the condition is about an attribute that decides whose data it is. It is dropped: of
+    /// two comparisons of an attribute with a dedicated column, Tempo applies either.
+    fn decides(&self, condition: &Condition) -> bool {
+        let Some(name) = &condition.resource else {
+            return false;
         };
-    let literal = text(literal);
-    if !is_usable || (ty == Type::Text && !is_plain_string(literal)) {
-        return None;
+        self.conditions.iter().any(|own| *own.name == **name)
     }
-    let mut condition = field;
-    // Writing to a String cannot fail.
-    let _ = write!(condition, " {} {literal}", text(op));
-    Some(condition)
-}
-
-/// Whether Tempo 2.4 allows this byte in the names it finds.
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_')
-}
-
-/// A string in double quotes without escapes, and without anything that looks like a condition
-/// to the regular expression of older versions.
-fn is_plain_string(literal: &str) -> bool {
-    let inside = literal
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
-    inside.is_some_and(|inside| {
-        !inside.is_empty()
-            && !inside.contains(|c: char| c.is_control() || "=<>!~|&{}\"\\`".contains(c))
-    })
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //! what went in.
 
 use partywall::config::settings::Limits;
+use partywall::tenancy::{Attribute, Resources, Values};
 use partywall::traceql::{
     Refusal, TagBasedSearch, TenantPredicate, TraceIntrinsics, confine_metrics, confine_search,
-    go_duration, is_metrics, leaf_pipelines, measure, measure_tag, measure_tags, tag_filter,
+    TagScope, go_duration, is_metrics, leaf_pipelines, measure, measure_tag, measure_tags,
 };
 
 const MAX_BYTES: usize = 64 * 1024;
@@ -19,12 +20,13 @@ pub fn check(data: &[u8]) {
     };
     let one = crate::scopes::tenants(&["acme"]);
     let several = crate::scopes::tenants(&["acme", "b.c", "d\"\\e|{}"]);
-    let predicate = match choice % 3 {
-        0 => TenantPredicate::new([("tenant_id", &one)]),
-        1 => TenantPredicate::new([("tenant id", &several)]),
-        _ => TenantPredicate::new([("tenant_id", &one), ("env", &several)]),
+    let text_of = |name: &str, values: &Values| Attribute::text(name.into(), values.clone());
+    let resources = match choice % 3 {
+        0 => Resources::all_of(text_of("tenant_id", &one), []),
+        1 => Resources::all_of(text_of("tenant id", &several), []),
+        _ => Resources::all_of(text_of("tenant_id", &one), [text_of("env", &several)]),
     };
-    let predicate = predicate.expect("can be written");
+    let predicate = TenantPredicate::of(&resources).expect("can be written");
     let policy = match choice & 4 {
         0 => TraceIntrinsics::Refuse,
         _ => TraceIntrinsics::Trust,
@@ -56,7 +58,7 @@ pub fn check(data: &[u8]) {
         (Ok(_), Err(other)) => assert!(matches!(other, Refusal::NotMetrics) || is_blank(text)),
         (Err(refusal), Ok(_)) => panic!("only the search was refused: {refusal}: {text}"),
     }
-    assert_tags_are_narrowed(text, &predicate);
+    assert_tags_are_narrowed(text, &resources, &predicate);
     assert_tag_search_is_confined(text, &predicate, policy);
 }
 
@@ -97,20 +99,23 @@ fn assert_confined(
     assert_eq!(again.len(), confined.len() + leaves.len() * stage.len());
 }
 
-/// A query for tag values has one filter, which begins with the tenants' conditions, without `||`.
-fn assert_tags_are_narrowed(text: &str, predicate: &TenantPredicate) {
-    let narrowed = tag_filter(text, predicate);
+/// Each query for tag values has one filter, which begins with the tenants' conditions, without `||`.
+fn assert_tags_are_narrowed(text: &str, resources: &Resources, predicate: &TenantPredicate) {
+    let scope = TagScope::of(resources).expect("can be written");
     let begin = format!("{{ {}", predicate.expression());
-    assert!(narrowed.starts_with(&begin), "{narrowed}");
-    let rest = &narrowed[begin.len()..];
-    assert!(
-        rest.starts_with(" }") || rest.starts_with(" && "),
-        "{narrowed}"
-    );
-    assert_eq!(leaf_pipelines(&narrowed), [0], "{narrowed}");
-    // Before Tempo 3.0 it would answer for all tenants.
-    assert_eq!(rest.matches('}').count(), 1, "{narrowed}");
-    assert!(!rest.contains('|') && !rest.contains('{'), "{narrowed}");
+    for filter in scope.filters(text, 1).expect("a few requests") {
+        let narrowed = &filter.query;
+        assert!(narrowed.starts_with(&begin), "{narrowed}");
+        let rest = &narrowed[begin.len()..];
+        assert!(
+            rest.starts_with(" }") || rest.starts_with(" && "),
+            "{narrowed}"
+        );
+        assert_eq!(leaf_pipelines(narrowed), [0], "{narrowed}");
+        // Before Tempo 3.0 it would answer for all tenants.
+        assert_eq!(rest.matches('}').count(), 1, "{narrowed}");
+        assert!(!rest.contains('|') && !rest.contains('{'), "{narrowed}");
+    }
 }
 
 /// The older search parameters.

@@ -1,6 +1,7 @@
 //! What enforcement makes: a request that may be sent, with the plan for its response.
 
 mod plan;
+mod tags;
 mod traces;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ pub(in crate::proxy) use self::plan::{
     AlertmanagerAnswer, AlertsPage, Filter, GrpcAnswer, MetadataPlan, Origin, OwnTargets,
     ResponsePlan,
 };
+pub(in crate::proxy) use self::tags::{FurtherTags, TagsPlan, TagsSubject};
 pub(in crate::proxy) use self::traces::{
     Hidden, Page, SharedTraces, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };
@@ -51,8 +53,7 @@ impl Enforced {
 
     /// The timeout for a complete response, where it is buffered and other responses wait for it.
     pub(in crate::proxy) fn whole_within(&self) -> Duration {
-        let timeouts = &self.0.upstream.settings().timeouts;
-        timeouts.response_head + timeouts.body_idle
+        whole_within(&self.0.upstream)
     }
 
     pub(in crate::proxy) fn upstream(&self) -> &Arc<Upstream> {
@@ -229,6 +230,11 @@ impl UpstreamTarget {
         &self.upstream
     }
 
+    /// The timeout for a complete response, where it is buffered and other responses wait for it.
+    pub(in crate::proxy::enforce) fn whole_within(&self) -> Duration {
+        whole_within(&self.upstream)
+    }
+
     /// The caller's share of the resources that all requests share.
     pub(in crate::proxy::enforce) fn holder(&self) -> &Holder {
         &self.holder
@@ -245,6 +251,11 @@ impl UpstreamTarget {
             holder: self.holder.clone(),
         }))
     }
+}
+
+fn whole_within(upstream: &Upstream) -> Duration {
+    let timeouts = &upstream.settings().timeouts;
+    timeouts.response_head + timeouts.body_idle
 }
 
 /// The caller's token as the upstream expects it, whichever header it was in.

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Enforced, UpstreamTarget};
+use super::{Enforced, TagsPlan, UpstreamTarget};
 use crate::prometheus::form::Form;
 use crate::proxy::error::ProxyError;
 use crate::tempo::answer::Format;
 use crate::tempo::endpoints::{Endpoint, Version, check_trace_id};
 use crate::tempo::params::Range;
 use crate::tempo::search::{Listed, OwnSpansQueries, SideQuery};
-use crate::tempo::tags::TagsVersion;
 use crate::tempo::trace::{ForeignSpans, TraceApi, TraceOwner};
-use crate::tenancy::{Resources, Values};
+use crate::tenancy::Resources;
 use crate::traceql::AddedFields;
 
 /// How a response of the traces API is filtered.
@@ -36,10 +35,8 @@ pub(in crate::proxy) enum TracesAnswer {
 pub(in crate::proxy) enum WholeAnswer {
     /// A page of search results.
     Search(Page),
-    /// Tag names, and the scope that was asked for.
-    TagNames(TagsVersion, Box<str>),
-    /// Values of a tag; only these if it may be a tenant attribute.
-    TagValues(TagsVersion, Option<Values>),
+    /// Names or values of tags.
+    Tags(TagsPlan),
     /// Time series.
     Metrics {
         /// Whether the operator asserts that no trace is shared by tenants.
@@ -47,6 +44,13 @@ pub(in crate::proxy) enum WholeAnswer {
         /// Attributes that only the confined query selects.
         hidden: Hidden,
     },
+}
+
+impl WholeAnswer {
+    /// Whether the answers of further requests are merged into it.
+    pub(in crate::proxy) fn is_merged(&self) -> bool {
+        matches!(self, Self::Tags(plan) if !plan.further.is_empty())
+    }
 }
 
 /// How a page of search results is filtered.
@@ -64,20 +68,8 @@ impl TracesAnswer {
         Self::Whole(Box::new(WholeAnswer::Search(page)), format)
     }
 
-    pub(in crate::proxy::enforce) fn tag_names(
-        asked: TagsVersion,
-        scope: &str,
-        format: Format,
-    ) -> Self {
-        Self::Whole(Box::new(WholeAnswer::TagNames(asked, scope.into())), format)
-    }
-
-    pub(in crate::proxy::enforce) fn tag_values(
-        asked: TagsVersion,
-        only: Option<Values>,
-        format: Format,
-    ) -> Self {
-        Self::Whole(Box::new(WholeAnswer::TagValues(asked, only)), format)
+    pub(in crate::proxy::enforce) fn tags(plan: TagsPlan, format: Format) -> Self {
+        Self::Whole(Box::new(WholeAnswer::Tags(plan)), format)
     }
 
     pub(in crate::proxy::enforce) fn metrics(trust: bool, hidden: Hidden, format: Format) -> Self {

@@ -4,6 +4,7 @@
 mod diff;
 pub(super) mod org_id;
 mod scope;
+mod tags;
 
 use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
@@ -11,6 +12,7 @@ use hyper::{Method, Request};
 
 pub(in crate::proxy) use self::diff::TracesToVerify;
 pub(super) use self::scope::{TracesScope, refusal};
+pub(super) use self::tags::{names_plan, tags_version, values_plan};
 use super::{
     Enforced, Enforcement, Page, ResponsePlan, TracesAnswer, UpstreamTarget, guard, input,
     query_size,
@@ -25,7 +27,6 @@ use crate::reason::Reason;
 use crate::tempo::answer::Format;
 use crate::tempo::endpoints::{Endpoint, Version};
 use crate::tempo::params::{self, OldForm, ParamError, Params, table};
-use crate::tempo::tags::TagsVersion;
 use crate::tempo::trace::TraceApi;
 use crate::traceql::{Refusal, TagBasedSearch};
 
@@ -112,22 +113,22 @@ fn by_form(
             (params, TracesAnswer::search(page, format))
         }
         Endpoint::SearchTags | Endpoint::SearchTagsV2 => {
-            let tags_version = tags_version(*endpoint == Endpoint::SearchTags);
-            let params = params::tag_names(pairs(), scope.tag_names()?).map_err(parameter)?;
-            let wanted = query_of(&form, &["scope"]);
-            (
-                params,
-                TracesAnswer::tag_names(tags_version, wanted, format),
-            )
+            let tags = params::tag_names(pairs()).map_err(parameter)?;
+            let version = tags_version(*endpoint == Endpoint::SearchTags);
+            let filters = scope.tag_names(tags.query)?;
+            let (query, plan) = names_plan(context, target, version, &tags, filters)?;
+            (tags.forwarded(query), TracesAnswer::tags(plan, format))
         }
         Endpoint::TagValues { tag, .. } | Endpoint::TagValuesV2(tag) => {
-            let values = scope.tag_values(tag.clone())?;
-            let tags_version = tags_version(matches!(endpoint, Endpoint::TagValues { .. }));
-            let params =
-                params::tag_values(pairs(), |query| values.filter(query)).map_err(parameter)?;
-            let only = values.only();
-            path = Endpoint::TagValuesV2(values.tag).upstream_path();
-            (params, TracesAnswer::tag_values(tags_version, only, format))
+            let tags = params::tag_values(pairs()).map_err(parameter)?;
+            let version = tags_version(matches!(endpoint, Endpoint::TagValues { .. }));
+            let requests = scope.tag_values(tag.clone(), tags.query)?;
+            let (first, plan) = values_plan(context, target, version, &tags, requests)?;
+            path = Endpoint::TagValuesV2(first.tag).upstream_path();
+            (
+                tags.forwarded(first.query),
+                TracesAnswer::tags(plan, format),
+            )
         }
         Endpoint::MetricsQueryRange | Endpoint::MetricsQuery => {
             let query = query_of(&form, &["q", "query"]);
@@ -196,14 +197,6 @@ fn query_of<'f>(form: &'f Form<'_>, names: &[&str]) -> &'f str {
     let all = names.iter().filter_map(first);
     let mut given = all.filter(|(_, value)| !value.is_empty());
     given.next().map_or("", |(_, value)| value)
-}
-
-fn tags_version(is_v1: bool) -> TagsVersion {
-    if is_v1 {
-        TagsVersion::V1
-    } else {
-        TagsVersion::V2
-    }
 }
 
 fn tag_search(old: &OldForm<'_>) -> Result<TagBasedSearch, Refusal> {

@@ -19,10 +19,10 @@ use crate::tempo::answer::Format;
 use crate::tempo::params::Range;
 use crate::tempo::tag_name::{OfSpans, TagName};
 use crate::tempo::trace::{TraceApi, TraceOwner};
-use crate::tenancy::{Resources, TenantScope, Tenants, Unselectable, Values};
+use crate::tenancy::{AttributeValues, Resources, TenantScope, Tenants, Unselectable};
 use crate::traceql::{
-    self, AddedFields, Refusal, RefusalKind, TagBasedSearch, TenantPredicate, TraceIntrinsics,
-    UnwritableTenant,
+    self, AddedFields, Refusal, RefusalKind, TagBasedSearch, TagFilter, TagScope, TagScopeError,
+    TenantPredicate, TraceIntrinsics, UnwritableTenant,
 };
 
 /// How a caller is confined.
@@ -112,57 +112,68 @@ impl Confined {
             .map(|confined| confined.query)
     }
 
-    /// What confines the names of tags.
+    /// How tags are listed.
     ///
     /// # Errors
-    /// If the endpoints of tags do not respect the caller's condition.
+    /// If it takes too many requests.
+    fn tags(&self) -> Result<TagScope, ProxyError> {
+        TagScope::of(&self.resources).map_err(unlistable)
+    }
+
+    /// The queries of the requests for names of tags, from the client's. At least one.
+    ///
+    /// # Errors
+    /// If there are too many.
     pub(in crate::proxy::enforce) fn tag_names(
         &self,
-    ) -> Result<impl Fn(&str) -> String + Copy, ProxyError> {
-        self.check_tags()?;
-        Ok(|query: &str| traceql::tag_filter(query, &self.predicate))
+        query: &str,
+    ) -> Result<Vec<TagFilter>, ProxyError> {
+        let filters = self.tags()?.filters(query, 1);
+        filters.map_err(unlistable)
     }
 
-    fn check_tags(&self) -> Result<(), ProxyError> {
-        if self.predicate.is_plain() {
-            return Ok(());
-        }
-        let text = "tags cannot be listed for you: your traces are selected by alternatives or by \
-                    typed values, which not every Tempo respects there. Write attributes and values \
-                    yourself, or look at the attributes of the spans that a search finds";
-        Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::TagsOfUnion))
-    }
-
-    /// The tag whose values are asked for, and the query that confines them. Instead of the roots
-    /// of whole traces, those among the caller's spans are looked for, whatever the client's query.
+    /// The requests for values of a tag: instead of the roots of whole traces, those among the
+    /// caller's spans are looked for, whatever the client's query. At least one.
+    ///
+    /// An attribute without a scope is one of spans and one of resources: before Tempo 3.0 its values
+    /// are those of all tenants (`mingledConditions` in
+    /// `tempodb/encoding/vparquet4/block_autocomplete.go`).
     ///
     /// # Errors
-    /// When the tag's values describe whole traces, and no tag of spans has the same ones; and those
-    /// of [`tag_names`](Self::tag_names).
+    /// When the tag's values describe whole traces, and no tag of spans has the same ones; if there
+    /// are too many requests.
     pub(in crate::proxy::enforce) fn tag_values(
         &self,
         tag: TagName,
-    ) -> Result<OwnValues<'_>, ProxyError> {
-        self.check_tags()?;
-        if self.is_trusted() {
-            return Ok(OwnValues {
-                scope: self,
-                tag,
-                only_roots: false,
-            });
-        }
-        let OfSpans { tag, only_roots } = tag.of_spans();
-        if tag.describes_whole_trace() {
+        query: &str,
+    ) -> Result<Vec<ValuesRequest>, ProxyError> {
+        let OfSpans { tag, only_roots } = if self.is_trusted() {
+            let only_roots = false;
+            OfSpans { tag, only_roots }
+        } else {
+            tag.of_spans()
+        };
+        if tag.describes_whole_trace() && !self.is_trusted() {
             let text = "the values of this tag count spans of other tenants too; search for \
                         `{ nestedSetParent < 0 } | select(duration)` to see durations of root \
                         spans, or ask for a tag of spans or resources";
             return Err(ProxyError::new(ErrorKind::Forbidden, text).because(Reason::TagIntrinsic));
         }
-        Ok(OwnValues {
-            scope: self,
-            tag,
-            only_roots,
-        })
+        let (scope, tags) = (self.tags()?, tag.with_scopes());
+        let filters = if only_roots {
+            scope.root_filters()
+        } else {
+            scope.filters(query, tags.len())
+        };
+        let filters = filters.map_err(unlistable)?;
+        let request = |filter: &TagFilter, tag: &TagName| ValuesRequest {
+            tag: tag.clone(),
+            query: filter.query.clone(),
+            only: filter.values_of(|name| tag.may_be_resource(name)).cloned(),
+        };
+        let each = tags.iter();
+        let requests = each.flat_map(|tag| filters.iter().map(move |filter| request(filter, tag)));
+        Ok(requests.collect())
     }
 
     /// Attributes that are in a response only because the confined query names them.
@@ -216,29 +227,21 @@ impl Confined {
     }
 }
 
-/// A tag whose values are asked for.
-pub(in crate::proxy::enforce) struct OwnValues<'s> {
-    scope: &'s Confined,
+/// A request for values of a tag.
+pub(in crate::proxy::enforce) struct ValuesRequest {
     pub tag: TagName,
-    only_roots: bool,
+    pub query: String,
+    /// The only values of the answer, if it is a tenant attribute.
+    pub only: Option<AttributeValues>,
 }
 
-impl OwnValues<'_> {
-    /// The query that confines them, from the client's.
-    pub(in crate::proxy::enforce) fn filter(&self, query: &str) -> String {
-        if self.only_roots {
-            traceql::root_filter(&self.scope.predicate)
-        } else {
-            traceql::tag_filter(query, &self.scope.predicate)
-        }
-    }
-
-    /// The only values that the tag may have, if it may be a tenant attribute.
-    pub(in crate::proxy::enforce) fn only(&self) -> Option<Values> {
-        let mut all = self.scope.resources.alternatives().flatten();
-        let attribute = all.find(|attribute| self.tag.may_be_resource(&attribute.name))?;
-        attribute.values.texts().cloned()
-    }
+/// The error for tags that cannot be listed.
+fn unlistable(error: TagScopeError) -> ProxyError {
+    let reason = match error {
+        TagScopeError::Unwritable(_) => Reason::NoTenants,
+        TagScopeError::TooManyRequests => Reason::TagsOfUnion,
+    };
+    ProxyError::new(ErrorKind::Forbidden, error.to_string()).because(reason)
 }
 
 /// The client's error for a refused query.

@@ -28,6 +28,7 @@ mod outlines;
 mod questions;
 mod selectors;
 mod syntax;
+mod tags;
 mod unions;
 
 use std::collections::BTreeMap;

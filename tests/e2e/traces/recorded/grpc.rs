@@ -184,13 +184,13 @@ async fn tag_calls_are_forwarded_as_v2() {
         ("resource.service.name", narrowed)
     );
     let answer = door
-        .call(&Call::new(&path("SearchTagValuesV2"), &values(".n")))
+        .call(&Call::new(&path("SearchTagValuesV2"), &values("span.n")))
         .await;
     assert!(!all::<TagValues>(&answer)[0].values.is_empty());
     let request: TagValuesRequest = sent(&door.upstream.take_one());
     assert_eq!(
         (request.tag.as_str(), request.query.as_str()),
-        (".n", narrowed)
+        ("span.n", narrowed)
     );
     door.call(&Call::new(
         &path("SearchTagValuesV2"),

@@ -8,6 +8,7 @@ mod outlined;
 mod refused;
 mod sent;
 mod shown;
+mod tags;
 
 use serde_json::Value;
 

@@ -283,7 +283,7 @@ async fn tag_calls_are_forwarded_as_v2_with_supported_conditions_only() {
             "/api/v2/search/tags",
             "/api/search/tags",
             "/api/v2/search/tag/span.n/values",
-            "/api/search/tag/n/values",
+            "/api/search/tag/http.method/values",
         ] {
             let ask = Ask::get(
                 path,
@@ -319,15 +319,16 @@ async fn tags_are_parsed_once_and_rebuilt() {
             "/api/search/tag/service.name/values",
             "resource.service.name",
         ),
-        ("/api/search/tag/n/values", ".n"),
+        // Of an attribute without a scope, first that of resources.
+        ("/api/search/tag/n/values", "resource.n"),
         (
             "/api/v2/search/tag/span.%22with%20blank%22/values",
             "span.%22with%20blank%22",
         ),
-        ("/api/v2/search/tag/.a%23b/values", ".a%23b"),
+        ("/api/v2/search/tag/.a%23b/values", "resource.a%23b"),
         // As Go writes them.
-        ("/api/v2/search/tag/.a/b;c/values", ".a%2Fb%3Bc"),
-        ("/api/v2/search/tag/.a/b%23c/values", ".a%2Fb%23c"),
+        ("/api/v2/search/tag/.a/b;c/values", "resource.a%2Fb%3Bc"),
+        ("/api/v2/search/tag/.a/b%23c/values", "resource.a%2Fb%23c"),
         (
             "/api/v2/search/tag/span.a;b%3Fc%25/values",
             "span.a%3Bb%3Fc%25",
@@ -338,7 +339,7 @@ async fn tags_are_parsed_once_and_rebuilt() {
     ] {
         let answer = door.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-        let seen = door.upstream.take_one();
+        let seen = door.took_first();
         assert_eq!(
             seen.path(),
             format!("/api/v2/search/tag/{expected}/values"),

@@ -6,7 +6,7 @@ use crate::contestants::{Contestant, Kind};
 use crate::harness::Table;
 use crate::issuer::Issuer;
 use crate::race::{self, Score};
-use crate::report::micros;
+use crate::report::{megabytes, micros};
 use crate::upstream::Upstream;
 use crate::workload::{Workload, distinct_queries, json_trace, long_query, protobuf_trace, token};
 use crate::{Effort, Outcome};
@@ -25,7 +25,8 @@ impl Curves<'_> {
     pub(crate) async fn print(&self) -> Outcome<()> {
         self.by_query_length().await?;
         self.by_tenants().await?;
-        self.by_trace_size().await
+        self.by_trace_size().await?;
+        self.by_connections().await
     }
 
     /// As many terms as `limits.query_nodes` permits: each has 17 parts.
@@ -81,15 +82,58 @@ impl Curves<'_> {
         Ok(())
     }
 
+    async fn by_connections(&self) -> Outcome<()> {
+        let mut table = Table::new(
+            "More connections: CPU µs a request, and memory",
+            &[
+                &"connections",
+                &"bare hyper",
+                &"Partywall",
+                &"ratio",
+                &"bare hyper, MB",
+                &"Partywall, MB",
+                &"ratio",
+            ],
+        );
+        let user = token(self.issuer, "user", 1)?;
+        let mut workload = long_query(TERM, &user);
+        for connections in self.effort.steps(&[16, 64, 256, 1024]) {
+            workload.connections = connections;
+            let effort = Effort {
+                connections,
+                ..self.effort
+            };
+            let scores = race::run(&workload, self.contestants, self.upstream, effort).await?;
+            let (ours, bare) = (of(&scores, Kind::Partywall)?, of(&scores, Kind::Bare)?);
+            table.row(&[
+                &connections,
+                &micros(bare.cpu),
+                &micros(ours.cpu),
+                &ratio(ours.cpu.as_secs_f64(), bare.cpu.as_secs_f64()),
+                &megabytes(bare.peak),
+                &megabytes(ours.peak),
+                &ratio(ours.peak as f64, bare.peak as f64),
+            ]);
+        }
+        table.print();
+        Ok(())
+    }
+
     /// Partywall's and the bare proxy's CPU time a request.
     async fn costs(&self, workload: &Workload) -> Outcome<[Duration; 2]> {
         let scores = race::run(workload, self.contestants, self.upstream, self.effort).await?;
-        let of = |kind| {
-            let score = scores.iter().find(|score: &&Score| score.kind == kind);
-            score.map(|score| score.cpu).ok_or("it did not run")
-        };
-        Ok([of(Kind::Partywall)?, of(Kind::Bare)?])
+        let cpu = |kind| of(&scores, kind).map(|score| score.cpu);
+        Ok([cpu(Kind::Partywall)?, cpu(Kind::Bare)?])
     }
+}
+
+fn of(scores: &[Score], kind: Kind) -> Outcome<&Score> {
+    let score = scores.iter().find(|score| score.kind == kind);
+    score.ok_or_else(|| "it did not run".into())
+}
+
+fn ratio(ours: f64, bare: f64) -> String {
+    format!("{:.2}", ours / bare)
 }
 
 /// In place of `500`, a code that no other number has.
@@ -117,7 +161,7 @@ fn row(table: &mut Table, size: &str, [ours, bare]: [Duration; 2], units: f64) {
         &size,
         &micros(bare),
         &micros(ours),
-        &format!("{:.2}", ours.as_secs_f64() / bare.as_secs_f64()),
+        &ratio(ours.as_secs_f64(), bare.as_secs_f64()),
         &format!("{beyond:.1}"),
         &format!("{:.2}", beyond / units),
     ]);

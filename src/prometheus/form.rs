@@ -6,6 +6,7 @@
 //! parameter that matters. [`Form::parse`] refuses them all.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use memchr::{memchr, memchr3};
 use thiserror::Error;
@@ -16,8 +17,22 @@ pub const MAX_PARAMETERS: usize = 1000;
 /// Parameters in their original order; names may be repeated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form<'a> {
-    pairs: Vec<Pair<'a>>,
+    pairs: Vec<(Cow<'a, str>, Value<'a>)>,
     unreadable: Vec<(&'a [u8], FormError)>,
+}
+
+/// A parameter's value.
+#[derive(Clone, Debug)]
+pub enum Value<'a> {
+    Text(Cow<'a, str>),
+    Encoded(Encoded),
+}
+
+/// A value that is sent again and again, with how it is written in a form.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    text: Arc<str>,
+    encoded: Arc<str>,
 }
 
 /// What a parameter means to a call, by its name.
@@ -76,7 +91,7 @@ impl<'a> Form<'a> {
                 return Err(FormError::TooMany);
             }
             match pair(piece) {
-                Ok(pair) => form.pairs.push(pair),
+                Ok((name, value)) => form.push(name, value),
                 Err(error) => form.unreadable.push((piece, error)),
             }
         }
@@ -121,12 +136,13 @@ impl<'a> Form<'a> {
     }
 
     /// Adds one parameter.
-    pub fn push(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
+    pub fn push(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) {
         self.pairs.push((name.into(), value.into()));
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
-        self.pairs.iter().map(|(name, value)| (&**name, &**value))
+        let pairs = self.pairs.iter();
+        pairs.map(|(name, value)| (&**name, value.text()))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -135,20 +151,93 @@ impl<'a> Form<'a> {
 
     /// Encodes them for forwarding: as Go's `Values.Encode`, in their original order.
     pub fn encode(&self) -> String {
-        let length: usize = self.pairs.iter().map(|(n, v)| n.len() + v.len() + 2).sum();
-        // Encoding makes a query about half as long again.
-        let mut out = Vec::with_capacity(length + length / 2);
+        let lengths = self.pairs.iter().map(|(name, value)| match value {
+            Value::Text(text) => name.len() + longer(text) + 2,
+            Value::Encoded(value) => name.len() + value.encoded.len() + 2,
+        });
+        let mut out = Vec::with_capacity(lengths.sum());
         for (name, value) in &self.pairs {
             if !out.is_empty() {
                 out.push(b'&');
             }
             encode(&mut out, name);
             out.push(b'=');
-            encode(&mut out, value);
+            match value {
+                Value::Text(text) => encode(&mut out, text),
+                Value::Encoded(value) => out.extend_from_slice(value.encoded.as_bytes()),
+            }
         }
-        // It is ASCII: nothing is lost.
-        String::from_utf8(out).unwrap_or_default()
+        ascii(out)
     }
+}
+
+impl Value<'_> {
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Encoded(value) => &value.text,
+        }
+    }
+}
+
+impl PartialEq for Value<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Value<'_> {}
+
+impl<'a> From<Cow<'a, str>> for Value<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<Encoded> for Value<'_> {
+    fn from(value: Encoded) -> Self {
+        Self::Encoded(value)
+    }
+}
+
+impl Encoded {
+    pub fn new(text: Arc<str>) -> Self {
+        let mut out = Vec::with_capacity(longer(&text));
+        encode(&mut out, &text);
+        let encoded = ascii(out).into();
+        Self { text, encoded }
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The bytes of both texts.
+    pub fn bytes(&self) -> usize {
+        self.text.len() + self.encoded.len()
+    }
+}
+
+/// About the length of a query when it is encoded.
+fn longer(text: &str) -> usize {
+    text.len() + text.len() / 2
+}
+
+/// What was encoded is ASCII: nothing is lost.
+fn ascii(encoded: Vec<u8>) -> String {
+    String::from_utf8(encoded).unwrap_or_default()
 }
 
 /// A name and its value.
@@ -173,10 +262,16 @@ fn names(piece: &[u8]) -> impl Iterator<Item = String> {
 
 impl<'a> IntoIterator for Form<'a> {
     type Item = Pair<'a>;
-    type IntoIter = std::vec::IntoIter<Self::Item>;
+    type IntoIter = std::iter::Map<
+        std::vec::IntoIter<(Cow<'a, str>, Value<'a>)>,
+        fn((Cow<'a, str>, Value<'a>)) -> Pair<'a>,
+    >;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.pairs.into_iter()
+        self.pairs.into_iter().map(|(name, value)| match value {
+            Value::Text(text) => (name, text),
+            Value::Encoded(value) => (name, value.text().to_owned().into()),
+        })
     }
 }
 
@@ -386,7 +481,13 @@ mod tests {
             }
             let text = form.encode();
             prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~+%&=".contains(&b)));
-            prop_assert_eq!(Form::parse(text.as_bytes()).unwrap(), form);
+            prop_assert_eq!(&Form::parse(text.as_bytes()).unwrap(), &form);
+            let mut encoded = Form::default();
+            for (name, value) in given {
+                encoded.push(name, Encoded::new(value.into()));
+            }
+            prop_assert_eq!(encoded.encode(), text);
+            prop_assert_eq!(encoded, form);
         }
 
         #[test]

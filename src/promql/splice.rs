@@ -1,5 +1,7 @@
 //! Inserts matchers into a query and leaves every other byte as it is.
 
+use std::sync::Arc;
+
 use super::refusal::Refusal;
 use super::scan::{Form, Scan, Site};
 use crate::tenancy::Matchers;
@@ -12,7 +14,7 @@ const MAX_CONFINED_BYTES: usize = 4 * 1024 * 1024;
 /// [`confine_selector`](super::confine_selector) make one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confined {
-    text: String,
+    text: Arc<str>,
     insertions: Box<[Insertion]>,
     is_unselective: bool,
 }
@@ -29,6 +31,10 @@ pub struct Insertion {
 impl Confined {
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    pub fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
     }
 
     /// What was inserted, in order.
@@ -130,7 +136,7 @@ pub(super) fn splice(query: &str, scan: &Scan, matchers: &Matchers) -> Result<Co
     }
     text.push_str(query.get(copied..).unwrap_or_default());
     Ok(Confined {
-        text,
+        text: text.into(),
         insertions: insertions.into(),
         is_unselective: scan.unselective.is_some(),
     })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
+use crate::prometheus::form::Encoded;
 use crate::promql::{Agreements, Confined, Refusal};
 use crate::tenancy::Matchers;
 
@@ -18,10 +19,17 @@ pub(super) enum TextKind {
     Selector,
 }
 
+/// A confined query, and what is forwarded of it.
+#[derive(Clone)]
+pub(super) struct Rewrite {
+    pub(super) confined: Arc<Confined>,
+    pub(super) sent: Encoded,
+}
+
 /// Bounded by bytes; belongs to one snapshot, since confinement depends on its rules. It is shared
 /// by all upstreams.
 pub(super) struct Rewrites {
-    cache: Cache<Key, Arc<Confined>, ByBytes>,
+    cache: Cache<Key, Rewrite, ByBytes>,
     agreements: Agreements,
 }
 
@@ -29,7 +37,7 @@ impl Rewrites {
     /// Holds about `max_bytes`, a quarter of them shapes of queries.
     pub(super) fn new(max_bytes: usize) -> Self {
         /// The size of a typical dashboard query with its confined form.
-        const TYPICAL_ENTRY: usize = 512;
+        const TYPICAL_ENTRY: usize = 768;
         let of_shapes = max_bytes / 4;
         let of_texts = max_bytes - of_shapes;
         let items = (of_texts / TYPICAL_ENTRY).max(1);
@@ -52,23 +60,27 @@ impl Rewrites {
         original: &str,
         matchers: &Matchers,
         confine: impl FnOnce() -> Result<Confined, Refusal>,
-    ) -> Result<(Arc<Confined>, bool), Refusal> {
+    ) -> Result<(Rewrite, bool), Refusal> {
         let wanted = KeyRef {
             text,
             matchers: matchers.promql(),
             original,
         };
-        if let Some(confined) = self.cache.get(&wanted) {
-            return Ok((confined, true));
+        if let Some(rewrite) = self.cache.get(&wanted) {
+            return Ok((rewrite, true));
         }
-        let confined = Arc::new(confine()?);
+        let confined = confine()?;
+        let rewrite = Rewrite {
+            sent: Encoded::new(confined.shared_text()),
+            confined: Arc::new(confined),
+        };
         let key = Key {
             text,
             matchers: matchers.shared_promql(),
             original: original.into(),
         };
-        self.cache.insert(key, Arc::clone(&confined));
-        Ok((confined, false))
+        self.cache.insert(key, rewrite.clone());
+        Ok((rewrite, false))
     }
 }
 
@@ -107,10 +119,10 @@ impl Equivalent<Key> for KeyRef<'_> {
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<Key, Arc<Confined>> for ByBytes {
-    fn weight(&self, key: &Key, confined: &Arc<Confined>) -> u64 {
+impl Weighter<Key, Rewrite> for ByBytes {
+    fn weight(&self, key: &Key, rewrite: &Rewrite) -> u64 {
         /// For the structures around the texts.
-        const OVERHEAD: usize = 160;
-        (key.original.len() + key.matchers.len() + confined.text().len() + OVERHEAD) as u64
+        const OVERHEAD: usize = 192;
+        (key.original.len() + key.matchers.len() + rewrite.sent.bytes() + OVERHEAD) as u64
     }
 }

@@ -16,7 +16,7 @@ pub use self::everything::Unselective;
 use self::everything::{Everything, has_no_matcher};
 use self::table::{LocalParameter, Policy, Table};
 use super::endpoints::Endpoint;
-use super::form::Form;
+use super::form::{Encoded, Form, Value};
 use crate::tenancy::Matchers;
 
 /// The longest value, in bytes, of a parameter that is forwarded unparsed. Times, durations and
@@ -32,7 +32,7 @@ pub trait Confine {
     type Refusal;
 
     /// A complete query, with every selector confined.
-    fn query(&mut self, query: &str) -> Result<String, Self::Refusal>;
+    fn query(&mut self, query: &str) -> Result<Encoded, Self::Refusal>;
 
     /// A `match[]`: exactly one series selector, confined.
     fn selector(&mut self, selector: &str) -> Result<ConfinedSelector, Self::Refusal>;
@@ -43,9 +43,9 @@ pub trait Confine {
 }
 
 /// A confined `match[]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ConfinedSelector {
-    pub text: String,
+    pub text: Encoded,
     /// Whether the empty value fulfils all matchers of the original, which Prometheus refuses.
     pub was_unselective: bool,
 }
@@ -247,8 +247,13 @@ impl<'a> Decision<'a> {
         Ok(())
     }
 
-    fn send_confined<R>(&mut self, name: &'static str, text: String) -> Result<(), ParamError<R>> {
-        self.confined_bytes += text.len();
+    fn send_confined<R>(
+        &mut self,
+        name: &'static str,
+        text: impl Into<Value<'a>>,
+    ) -> Result<(), ParamError<R>> {
+        let text = text.into();
+        self.confined_bytes += text.text().len();
         if self.confined_bytes > MAX_CONFINED_BYTES {
             return Err(ParamError::TooMuch);
         }

@@ -9,18 +9,18 @@ struct Marks;
 impl Confine for Marks {
     type Refusal = &'static str;
 
-    fn query(&mut self, query: &str) -> Result<String, Self::Refusal> {
+    fn query(&mut self, query: &str) -> Result<Encoded, Self::Refusal> {
         if query.contains("info(") {
             Err("info")
         } else {
-            Ok(format!("<{query}>"))
+            Ok(Encoded::new(format!("<{query}>").into()))
         }
     }
 
     fn selector(&mut self, selector: &str) -> Result<ConfinedSelector, Self::Refusal> {
         self.check_selector(selector)?;
         Ok(ConfinedSelector {
-            text: format!("[{selector}]"),
+            text: Encoded::new(format!("[{selector}]").into()),
             was_unselective: has_no_matcher(selector) || selector.contains(".*"),
         })
     }

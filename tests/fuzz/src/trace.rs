@@ -1,5 +1,7 @@
 //! Made-up traces, and what of them is whose, for both forms.
 
+use std::sync::Arc;
+
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -13,23 +15,18 @@ use partywall::tempo::trace::{
     ForeignSpans, Outcome, Outline, Shown, TraceApi, TraceError, TraceFilter, TraceOwner,
 };
 
-use partywall::tenancy::Values;
-
-use crate::scopes::tenants;
+use crate::scopes::{self, Scope};
 
 /// More than any input has.
 pub const LIMIT: usize = 1 << 20;
-
-/// What a resource must have to be the owner's.
-pub type Owned = Vec<(&'static str, Values)>;
 
 /// How a filter is called, from three bytes.
 pub struct Setup {
     pub api: TraceApi,
     pub foreign: ForeignSpans,
     pub owner: TraceOwner,
-    /// The attributes of the owner's resources, and their values.
-    pub owned: Owned,
+    /// What a resource must have to be the owner's.
+    pub scope: &'static Scope,
     /// Whether the input describes a trace, instead of being one.
     pub is_made_up: bool,
     /// In bytes; the pieces that the answer comes in.
@@ -57,22 +54,12 @@ impl Setup {
                 Outline::new(shown.iter().filter_map(|it| Shown::parse(it))).into(),
             ),
         };
-        let tenant = |names| ("tenant_id", tenants(names));
-        let owned = match owner % 3 {
-            0 => vec![tenant(&["A"])],
-            1 => vec![tenant(&["A", "B"])],
-            _ => vec![tenant(&["A"]), ("env", tenants(&["A", "prod"]))],
-        };
-        let mut all = owned
-            .iter()
-            .map(|(name, values)| ((*name).into(), values.clone()));
-        let first = all.next().expect("one");
-        let owner = TraceOwner::new(first, all.collect::<Vec<_>>());
+        let scope = scopes::of_traces(owner);
         Self {
             api,
             foreign,
-            owner,
-            owned,
+            owner: TraceOwner::from(Arc::clone(&scope.resources)),
+            scope,
             is_made_up: choice & 8 != 0,
             piece: usize::from(piece) + 1,
         }
@@ -121,8 +108,8 @@ pub fn filter_both_ways(
 }
 
 /// Whether a decoded `ResourceSpans` is of the owner's tenants.
-pub fn is_ours(spans: &ResourceSpans, owner: &Owned) -> bool {
-    owner.iter().all(|(name, tenants)| {
+pub fn is_ours(spans: &ResourceSpans, scope: &Scope) -> bool {
+    scope.has(|name| {
         let attributes = spans
             .resource
             .iter()
@@ -134,9 +121,15 @@ pub fn is_ours(spans: &ResourceSpans, owner: &Owned) -> bool {
             },
         ] = named[..]
         else {
-            return false;
+            return None;
         };
-        matches!(&value.value, Some(Any::StringValue(value)) if tenants.contains(value))
+        Some(match value.value.as_ref()? {
+            Any::StringValue(text) => scopes::Value::Text(text),
+            Any::BoolValue(value) => scopes::Value::Bool(*value),
+            Any::IntValue(value) => scopes::Value::Int(*value),
+            Any::DoubleValue(value) => scopes::Value::Float(*value),
+            _ => return None,
+        })
     })
 }
 
@@ -313,24 +306,47 @@ fn attribute(u: &mut Unstructured<'_>) -> Result<KeyValue> {
     let key = *u.choose(&[
         "tenant_id",
         "tenant_id",
+        "tenant_id",
         "env",
+        "env",
+        "team",
+        "team",
+        "shared",
+        "shared",
+        "level",
+        "level",
         "service.name",
         "tenant_idx",
         "",
         "Tenant_id",
     ])?;
     let string = |value: &str| Some(Any::StringValue(value.to_owned()));
-    let value = match u.int_in_range(0..=13)? {
+    let value = match u.int_in_range(0..=19)? {
         0..=4 => string("A"),
         5 | 6 => string("B"),
-        7 => string("prod"),
-        8 => string(""),
-        9 => Some(Any::ArrayValue(ArrayValue {
+        7 | 8 => string("prod"),
+        9 => string(""),
+        10 => Some(Any::ArrayValue(ArrayValue {
             values: vec![AnyValue { value: string("A") }],
         })),
-        10 => Some(Any::IntValue(u.arbitrary()?)),
-        11 => Some(Any::BytesValue(b"A".to_vec())),
-        12 => Some(Any::BoolValue(true)),
+        11 => Some(Any::IntValue(u.arbitrary()?)),
+        12 => Some(Any::BytesValue(b"A".to_vec())),
+        13 | 14 => Some(Any::BoolValue(u.arbitrary()?)),
+        15 => string(u.choose(&["true", "false", "5", "9007199254740992"])?),
+        16 | 17 => Some(Any::IntValue(*u.choose(&[
+            5,
+            5,
+            9_007_199_254_740_992,
+            9_007_199_254_740_993,
+            -5,
+        ])?)),
+        18 => Some(Any::DoubleValue(*u.choose(&[
+            5.0,
+            5.0,
+            9_007_199_254_740_992.0,
+            9_007_199_254_740_994.0,
+            5.000_000_000_000_001,
+        ])?)),
         _ => None,
     };
     let value = u.ratio(15, 16)?.then_some(AnyValue { value });

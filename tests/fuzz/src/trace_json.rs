@@ -7,7 +7,8 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use partywall::tempo::trace::{ForeignSpans, JsonFilter, Outcome, TraceApi, TraceFilter};
 use serde_json::{Map, Value, json};
 
-use crate::trace::{LIMIT, Owned, Setup, damage, filter_both_ways, made_up, mark};
+use crate::scopes::{self, Scope};
+use crate::trace::{LIMIT, Setup, damage, filter_both_ways, made_up, mark};
 
 /// The first three bytes choose how the filter is called.
 pub fn check(data: &[u8]) {
@@ -37,7 +38,7 @@ pub fn check(data: &[u8]) {
     assert!(!out.contains("MARK of the whole"));
     for (number, spans) in list.iter().enumerate() {
         let mark = mark(number);
-        if !is_ours(spans, &setup.owned) && !setup.shows_names() {
+        if !is_ours(spans, setup.scope) && !setup.shows_names() {
             assert!(!out.contains(&mark), "{mark} of another tenant");
         }
     }
@@ -91,7 +92,7 @@ fn check_body(setup: &Setup, body: &[u8], is_exact: bool) -> Option<(Outcome, Ve
     };
     let ours: Vec<_> = reference
         .iter()
-        .filter(|it| is_ours(it, &setup.owned))
+        .filter(|it| is_ours(it, setup.scope))
         .collect();
     let has_foreign = ours.len() < reference.len();
     if outcome == Outcome::Nothing {
@@ -108,7 +109,7 @@ fn check_body(setup: &Setup, body: &[u8], is_exact: bool) -> Option<(Outcome, Ve
     let mut originals = reference.iter();
     let mut kept_of_ours = 0;
     for spans in &kept {
-        if is_ours(spans, &setup.owned) {
+        if is_ours(spans, setup.scope) {
             kept_of_ours += 1;
             assert!(
                 originals.any(|original| original == spans),
@@ -143,21 +144,27 @@ fn list(api: TraceApi, answer: Value) -> Option<Vec<Value>> {
     Some(list.as_array()?.clone())
 }
 
-fn is_ours(spans: &Value, owner: &Owned) -> bool {
-    owner.iter().all(|(name, tenants)| {
+fn is_ours(spans: &Value, scope: &Scope) -> bool {
+    scope.has(|name| {
         let attributes = spans["resource"]["attributes"].as_array();
         let named: Vec<_> = attributes
             .into_iter()
             .flatten()
             .filter(|it| it["key"] == *name)
             .collect();
-        let [attribute] = named[..] else { return false };
-        attribute["value"]
+        let [attribute] = named[..] else { return None };
+        let value = attribute["value"]
             .as_object()
-            .is_some_and(|value| value.len() == 1)
-            && attribute["value"]["stringValue"]
-                .as_str()
-                .is_some_and(|it| tenants.contains(it))
+            .filter(|value| value.len() == 1)?;
+        let (kind, value) = value.iter().next()?;
+        Some(match (&**kind, value) {
+            ("stringValue", Value::String(text)) => scopes::Value::Text(text),
+            ("boolValue", Value::Bool(value)) => scopes::Value::Bool(*value),
+            ("intValue", Value::String(digits)) => scopes::Value::Int(digits.parse().ok()?),
+            ("intValue", Value::Number(number)) => scopes::Value::Int(number.as_i64()?),
+            ("doubleValue", Value::Number(number)) => scopes::Value::Float(number.as_f64()?),
+            _ => return None,
+        })
     })
 }
 
@@ -250,6 +257,11 @@ fn attribute(attribute: &KeyValue) -> Value {
     let value = attribute.value.as_ref().map(|value| match &value.value {
         Some(Any::StringValue(text)) => json!({ "stringValue": text }),
         Some(Any::IntValue(number)) => json!({ "intValue": number.to_string() }),
+        // Go writes a whole float like an integer.
+        Some(Any::DoubleValue(value)) if value.fract() == 0.0 => {
+            json!({ "doubleValue": *value as i64 })
+        }
+        Some(Any::DoubleValue(value)) => json!({ "doubleValue": value }),
         Some(Any::BoolValue(value)) => json!({ "boolValue": value }),
         Some(Any::BytesValue(_)) => json!({ "bytesValue": "QQ==" }),
         Some(Any::ArrayValue(_)) => json!({ "arrayValue": { "values": [{ "stringValue": "A" }] } }),

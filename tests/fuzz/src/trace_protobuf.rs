@@ -71,7 +71,7 @@ fn assert_marks(setup: &Setup, trace: &TracesData, out: &[u8]) {
     assert!(!has("MARK of the whole"));
     for (number, spans) in trace.resource_spans.iter().enumerate() {
         let mark = mark(number);
-        if !is_ours(spans, &setup.owned) && !setup.shows_names() {
+        if !is_ours(spans, setup.scope) && !setup.shows_names() {
             assert!(!has(&mark), "{mark} of another tenant");
         }
     }
@@ -100,7 +100,7 @@ fn check_body(setup: &Setup, body: &[u8]) -> Filtered {
     let ours: Vec<_> = reference
         .spans
         .iter()
-        .filter(|it| is_ours(it, &setup.owned))
+        .filter(|it| is_ours(it, setup.scope))
         .collect();
     let has_foreign = ours.len() < reference.spans.len();
     if outcome == Outcome::Nothing {
@@ -116,7 +116,7 @@ fn check_body(setup: &Setup, body: &[u8]) -> Filtered {
     let mut originals = reference.spans.iter();
     let mut kept_of_ours = 0;
     for spans in &kept.spans {
-        if is_ours(spans, &setup.owned) {
+        if is_ours(spans, setup.scope) {
             kept_of_ours += 1;
             assert!(
                 originals.any(|original| original == spans),

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::prometheus::form::Encoded;
 use crate::prometheus::params::{Confine, ConfinedSelector, ParamError};
 use crate::promql::{self, Confined, Refusal, RefusalKind};
 use crate::proxy::context::RequestContext;
 use crate::proxy::error::{ErrorKind, ProxyError};
-use crate::proxy::rewrites::TextKind;
+use crate::proxy::rewrites::{Rewrite, TextKind};
 use crate::reason::Reason;
 use crate::tenancy::Matchers;
 
@@ -37,7 +38,7 @@ impl<'a> Confiner<'a> {
         self.query
     }
 
-    fn confine(&self, text: TextKind, original: &str) -> Result<Arc<Confined>, Refusal> {
+    fn confine(&self, text: TextKind, original: &str) -> Result<Rewrite, Refusal> {
         let max_selectors = self.context.settings().limits.query_selectors;
         let foreign = self.context.settings().promql.foreign_matchers;
         let rewrites = &self.context.rewrites;
@@ -47,27 +48,26 @@ impl<'a> Confiner<'a> {
         };
         let agreements = rewrites.agreements();
         let by_rules = || confine(original, self.matchers, foreign, max_selectors, agreements);
-        let (confined, hit) = rewrites.get_or_confine(text, original, self.matchers, by_rules)?;
+        let (rewrite, hit) = rewrites.get_or_confine(text, original, self.matchers, by_rules)?;
         self.context.metrics.rewrite(hit);
-        Ok(confined)
+        Ok(rewrite)
     }
 }
 
 impl Confine for Confiner<'_> {
     type Refusal = Refusal;
 
-    fn query(&mut self, query: &str) -> Result<String, Refusal> {
-        let confined = self.confine(TextKind::Query, query)?;
-        let text = confined.text().to_owned();
-        self.query = Some(confined);
-        Ok(text)
+    fn query(&mut self, query: &str) -> Result<Encoded, Refusal> {
+        let rewrite = self.confine(TextKind::Query, query)?;
+        self.query = Some(rewrite.confined);
+        Ok(rewrite.sent)
     }
 
     fn selector(&mut self, selector: &str) -> Result<ConfinedSelector, Refusal> {
-        let confined = self.confine(TextKind::Selector, selector)?;
+        let rewrite = self.confine(TextKind::Selector, selector)?;
         Ok(ConfinedSelector {
-            text: confined.text().to_owned(),
-            was_unselective: confined.was_unselective(),
+            text: rewrite.sent,
+            was_unselective: rewrite.confined.was_unselective(),
         })
     }
 

@@ -69,6 +69,8 @@ async fn answers_are_those_of_the_same_data_by_name(tempo: &str, otlp: &str) {
                 && !matches!(&question.subject, Subject::Values(_, tag) if tag.ends_with(ATTRIBUTE))
                 // At which time it counts a list as missing is up to the order of Tempo's jobs.
                 && !question.param("q").contains("compare(")
+                // Of metrics of a query that fails on a span it returns what was read by then.
+                && !(is_metrics(question) && question.param("q").contains("(1 / "))
         };
         let asked = all.iter().enumerate().filter(is_asked);
         let asked = asked.flat_map(|(_, question)| {
@@ -101,6 +103,10 @@ async fn answers_are_those_of_the_same_data_by_name(tempo: &str, otlp: &str) {
             "too few answers mean anything"
         );
     }
+}
+
+fn is_metrics(question: &Question) -> bool {
+    matches!(question.subject, Subject::Range | Subject::Instant)
 }
 
 /// Whether the answer has data, and how it differs.
@@ -167,7 +173,16 @@ const SELECTED: [(&str, &str, &[&str]); 11] = [
     (
         "=~",
         "a.b",
-        &["a.b", "axb", "a\nb", "a b", "a|b", "a-b", "a\u{2028}b"],
+        &[
+            "a.b",
+            "aab",
+            "axb",
+            "a\nb",
+            "a b",
+            "a|b",
+            "a-b",
+            "a\u{2028}b",
+        ],
     ),
     ("=~", r"a\.b", &["a.b"]),
     ("=~", "[[:digit:]]", &["3"]),

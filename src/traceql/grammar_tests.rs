@@ -641,6 +641,9 @@ fn duration_of_more_than_an_i64_of_nanoseconds_is_refused() {
         accepted(&[&format!("{{ duration > {largest}{unit} }}")]);
         refused(&[&format!("{{ duration > {}{unit} }}", largest + 1)]);
     }
+    // Units that only Go's durations have, or in another order.
+    accepted(&["{ duration > 7ns153722867m && duration > 7ns2562047h }"]);
+    refused(&["{ duration > 7ns153722868m }", "{ duration > 7ns2562048h }"]);
 }
 
 #[test]

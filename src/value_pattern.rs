@@ -362,6 +362,22 @@ mod tests {
     }
 
     #[test]
+    fn escapes_are_refused_with_what_to_write_instead() {
+        for (source, instead) in [
+            (r"\x41", "write the character itself"),
+            (r"\u0041", "write the character itself"),
+            (r"\U00000041", "write the character itself"),
+            (r"\d+", "write [0-9]"),
+            (r"\pL", "write the characters in brackets"),
+            (r"\PL", "write the characters in brackets"),
+            ("(?i:a)", "write groups as (…) or (?:…), without flags"),
+        ] {
+            let refusal = ValuePattern::new(source).unwrap_err().to_string();
+            assert!(refusal.ends_with(instead), "{source}: {refusal}");
+        }
+    }
+
+    #[test]
     fn syntax_that_the_stores_read_alike_is_accepted() {
         for source in [
             "team-a-.*",

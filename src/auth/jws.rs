@@ -96,21 +96,9 @@ fn is_jwt(typ: &str) -> bool {
 
 /// The algorithm of this name, which is case-sensitive (RFC 7515 §4.1.1).
 pub(super) fn algorithm_named(name: &str) -> Option<Algorithm> {
-    Some(match name {
-        "HS256" => Algorithm::HS256,
-        "HS384" => Algorithm::HS384,
-        "HS512" => Algorithm::HS512,
-        "RS256" => Algorithm::RS256,
-        "RS384" => Algorithm::RS384,
-        "RS512" => Algorithm::RS512,
-        "PS256" => Algorithm::PS256,
-        "PS384" => Algorithm::PS384,
-        "PS512" => Algorithm::PS512,
-        "ES256" => Algorithm::ES256,
-        "ES384" => Algorithm::ES384,
-        "EdDSA" => Algorithm::EdDSA,
-        _ => return None,
-    })
+    let mut all = Algorithm::ALL.iter();
+    all.find(|(known, _)| *known == name)
+        .map(|(_, algorithm)| *algorithm)
 }
 
 #[cfg(test)]
@@ -170,6 +158,22 @@ mod tests {
         assert_eq!(jws.algorithm, Algorithm::RS256);
         assert_eq!(jws.kid.as_deref(), Some("k"));
         assert_eq!(jws.claims["iss"], "i");
+    }
+
+    /// The names of RFC 7518 §3.1 and RFC 8037 §3.1, without `none`.
+    #[test]
+    fn algorithm_is_that_of_its_registered_name() {
+        for name in [
+            "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
+            "ES256", "ES384", "EdDSA",
+        ] {
+            let token = token(&format!(r#"{{"alg":"{name}"}}"#), "{}");
+            assert_eq!(format!("{:?}", parse(&token).unwrap().algorithm), name);
+        }
+        for name in ["none", "None", "hs256", "HS256 ", "ES512", "ES256K", ""] {
+            let token = token(&format!(r#"{{"alg":"{name}"}}"#), "{}");
+            assert_eq!(reason(&token), "algorithm", "{name}");
+        }
     }
 
     #[test]

@@ -226,6 +226,24 @@ mod tests {
     }
 
     #[test]
+    fn only_a_refused_token_is_explained_by_the_one_that_was_not_tried() {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static("Bearer eyJa"));
+        let sources = sources();
+        let refused = |error, headers: &HeaderMap| {
+            let found = sources.find(headers).unwrap();
+            sources.refusal(error, &found, headers)
+        };
+        let is_first = |error: AuthError| matches!(error, AuthError::First { .. });
+        assert!(!is_first(refused(AuthError::Expired, &headers)));
+        headers.insert("x-id-token", HeaderValue::from_static("eyJi"));
+        assert!(is_first(refused(AuthError::Expired, &headers)));
+        // It is no fault of the token.
+        let unavailable = refused(AuthError::KeysUnavailable, &headers);
+        assert!(matches!(unavailable, AuthError::KeysUnavailable));
+    }
+
+    #[test]
     fn text_that_may_be_a_jwt_is_not_passed_over() {
         for first in [
             // A JWS without a signature, a JWE, and a header alone.

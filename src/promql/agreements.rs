@@ -266,6 +266,17 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_equal_only_if_both_parts_are() {
+        let known = Key {
+            matchers: "m".into(),
+            shape: (*b"s").into(),
+        };
+        let is_known = |matchers, shape: &[u8]| KeyRef { matchers, shape }.equivalent(&known);
+        assert!(is_known("m", b"s"));
+        assert!(!is_known("n", b"s") && !is_known("m", b"t") && !is_known("n", b"t"));
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let seen = Agreements::new(10_000);
         for number in 0..1000 {

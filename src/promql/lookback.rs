@@ -173,6 +173,8 @@ mod tests {
             ("sum(x) by (and)[3d:1h]", 3),
             ("and[3d]", 3),
             ("# [9d]\nup", 0),
+            ("count_values('[9d]', x[2d])", 2),
+            ("label_replace(x, \"[9d]\", `[9d]`, '', '')", 0),
         ] {
             assert_eq!(days(query), expected, "{query}");
         }

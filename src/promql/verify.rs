@@ -350,6 +350,26 @@ mod tests {
         }
     }
 
+    /// Or a long list would be given to the parser.
+    #[test]
+    fn labels_of_a_list_count_as_nodes() {
+        let nodes = |query| {
+            let scan = scan(query, Kind::Expression, 10, |_| Ok(()));
+            scan.unwrap().nodes
+        };
+        for (long, short) in [
+            ("sum by (a, b, c) (x)", "sum by (a) (x)"),
+            ("sum(x) without (a, 'b', c)", "sum(x) without (a)"),
+            ("x * on (a, b, c) y", "x * on (a) y"),
+            (
+                "x * on (a) group_left (b, c, d) y",
+                "x * on (a) group_left (b) y",
+            ),
+        ] {
+            assert_eq!(nodes(long), nodes(short) + 2, "{long}");
+        }
+    }
+
     #[test]
     fn regexes_are_not_compiled() {
         let query = r#"a{b=~"(", c!~"\\w{1000}", d = "e"} + topk(1, {f =~ `x|y`})"#;

@@ -420,6 +420,24 @@ mod tests {
         );
     }
 
+    #[test]
+    fn query_whose_ranges_are_unreadable_is_refused_only_if_a_limit_needs_them() {
+        let reason_with = |limit| {
+            let limits = TenantLimits::new(limit, BTreeMap::new());
+            let tenants = tenants(&["acme"]);
+            let guard = QueryGuard::strictest_of(&limits, &tenants).unwrap();
+            assert_eq!(
+                guard.needs_query_ranges(),
+                guard.unreadable_query().is_some()
+            );
+            guard.unreadable_query().map(|refusal| refusal.reason())
+        };
+        assert_eq!(reason_with(limit(1, 0, 0)), Some(Reason::MaxRange));
+        assert_eq!(reason_with(limit(1, 9, 0)), Some(Reason::MaxRange));
+        assert_eq!(reason_with(limit(0, 9, 0)), Some(Reason::MaxPoints));
+        assert_eq!(reason_with(limit(0, 0, 9)), None);
+    }
+
     proptest! {
         #[test]
         fn extreme_numbers_do_not_overflow(range in any::<i128>(), step in any::<i128>()) {

@@ -171,3 +171,55 @@ impl Resources {
         Ok(false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenancy::{Tenant, TenantSet};
+
+    #[test]
+    fn value_is_the_callers_only_if_its_type_is_that_of_the_condition() {
+        let text = |value: &'static str| AttributeValue::Text(value.into());
+        let five = TenantSet::new([Tenant::new("5").unwrap()]).unwrap();
+        for (own, its, others) in [
+            (
+                AttributeValues::Text(five.into()),
+                vec![text("5")],
+                vec![
+                    text("5.0"),
+                    text(""),
+                    AttributeValue::Int(5),
+                    AttributeValue::Float(5.0),
+                ],
+            ),
+            (
+                AttributeValues::Bool(true),
+                vec![AttributeValue::Bool(true)],
+                vec![
+                    AttributeValue::Bool(false),
+                    text("true"),
+                    AttributeValue::Int(1),
+                ],
+            ),
+            (
+                AttributeValues::Number(5),
+                vec![AttributeValue::Int(5), AttributeValue::Float(5.0)],
+                vec![
+                    AttributeValue::Int(4),
+                    AttributeValue::Int(-5),
+                    AttributeValue::Float(5.1),
+                    AttributeValue::Float(f64::NAN),
+                    text("5"),
+                    AttributeValue::Bool(true),
+                ],
+            ),
+        ] {
+            for value in its {
+                assert!(own.contains(&value), "{own:?} {value:?}");
+            }
+            for value in others {
+                assert!(!own.contains(&value), "{own:?} {value:?}");
+            }
+        }
+    }
+}

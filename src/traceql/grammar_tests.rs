@@ -1,5 +1,6 @@
 //! The peculiarities of Tempo's lexer and grammar, one line each, with Tempo's own verdicts.
 
+use super::lexer::unquoted_name;
 use super::parser::{Outline, parse};
 use super::{Refusal, RefusalKind, TraceIntrinsics};
 
@@ -118,7 +119,7 @@ fn numbers_and_durations_are_those_of_go_and_prometheus() {
     accepted(&[
         "{ .a = 010 && .b = 1. && .c = .5 && .d = 1e3 && .e = 09.5 && .f = 1.5e-3 }",
         "{ .a = 9223372036854775807 && .b = minInt && .c = -maxInt }",
-        "{ duration > 1d2h3m4s5ms && duration < 1.5h && duration != 100us && duration > 7µs }",
+        "{ duration > 1d2h3m4s5ms && duration < 1.5h && duration != 100us && duration > 7µs && duration > 8ns }",
         "{ duration > 1s500ms && duration > 1ms1s && duration > .5s && duration > 1y }",
         "{ duration > 1h.5m }",
     ]);
@@ -135,6 +136,7 @@ fn numbers_and_durations_are_those_of_go_and_prometheus() {
         "{ duration > 300y }",
         "{ duration > 1d1.5h }",
         "{ duration > 1min }",
+        "{ duration > 1h.s }",
         "{ .a = 1.2.3 }",
     ]);
 }
@@ -622,4 +624,69 @@ fn deep_nesting_does_not_overflow_the_stack() {
         .unwrap()
         .join()
         .unwrap();
+}
+
+/// A larger one does not fit Tempo's `time.Duration`.
+#[test]
+fn duration_of_more_than_an_i64_of_nanoseconds_is_refused() {
+    for (largest, unit) in [
+        (292_u64, "y"),
+        (15_250, "w"),
+        (106_751, "d"),
+        (2_562_047, "h"),
+        (153_722_867, "m"),
+        (9_223_372_036, "s"),
+        (9_223_372_036_854, "ms"),
+    ] {
+        accepted(&[&format!("{{ duration > {largest}{unit} }}")]);
+        refused(&[&format!("{{ duration > {}{unit} }}", largest + 1)]);
+    }
+    // Units that only Go's durations have, or in another order.
+    accepted(&["{ duration > 7ns153722867m && duration > 7ns2562047h }"]);
+    refused(&["{ duration > 7ns153722868m }", "{ duration > 7ns2562048h }"]);
+}
+
+#[test]
+fn scalars_are_computed_as_go_computes_them() {
+    accepted(&[
+        "({} | rate()) * (1 / (3 - 2))",
+        "({} | rate()) * (1 / (0 + 1))",
+        "({} | rate()) * (1 / (1 * 2))",
+        "({} | rate()) * (1 / (2 / 2))",
+    ]);
+    refused(&[
+        "({} | rate()) * (1 / (2 - 2))",
+        "({} | rate()) * (1 / (2 - 1 - 1))",
+        "({} | rate()) * (1 / (0 * 2))",
+        "({} | rate()) * (1 / (1 / 2))",
+    ]);
+}
+
+#[test]
+fn other_words_and_operators_are_no_stages_and_no_parts_of_filters() {
+    refused(&[
+        "{} | name(.a)",
+        "{} | duration(.a)",
+        "{} | status(.a) by(.b)",
+        "{} | parent(.a)",
+        "{ .a | .b }",
+        "{ .a >> .b }",
+        "{ .a ! .b }",
+        "{ resource:name = 1 }",
+        "{ parent:id = `a` }",
+        "{ true | true }",
+        "{} | by(.a | .b)",
+    ]);
+}
+
+#[test]
+fn quoted_parts_of_names_are_unescaped() {
+    for (written, name) in [
+        (r#""a\"b\\c""#, r#"a"b\c"#),
+        (r#"a."b c".d"#, "a.b c.d"),
+        (r"a\b", r"a\b"),
+        (r#""a"\b"#, r"a\b"),
+    ] {
+        assert_eq!(unquoted_name(written), name, "{written}");
+    }
 }

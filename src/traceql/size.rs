@@ -93,5 +93,6 @@ mod tests {
         assert_eq!(measure_tags(" a=b  c ").nodes, 20);
         assert_eq!(measure_tags("a=\"\"b=\"\"c=\"\"").nodes, 30);
         assert_eq!(measure_tag("a", "b").nodes, 10);
+        assert_eq!(measure_tag("abc", "de").bytes, 5);
     }
 }

@@ -541,6 +541,7 @@ fn confined_offsets_map_back_to_the_original() {
         r#"up{tenant_id="acme"} + x{tenant_id="acme",a="é"}"#
     );
     assert_eq!(confined.selectors(), 2);
+    assert_eq!(confined.original(), "up + x{a=\"é\"}");
     assert_eq!(
         confined.insertions(),
         [Insertion { at: 2, len: 18 }, Insertion { at: 7, len: 17 }]

@@ -159,6 +159,16 @@ fn written_labels_are_told_apart_from_series_labels() {
             r#"a * on () group_left (x) count_values("x", b)"#,
             except(&["x", "x"]),
         ),
+        // Made from the samples of all tenants.
+        (r#"count_values("x", b)"#, except(&["x"])),
+        (
+            r#"count_values by (tenant_id, env) ("x", b)"#,
+            ResultLabels::OwnSeries,
+        ),
+        (
+            r#"label_replace(up, "x", "$1", "y", "(.*)") > scalar(b)"#,
+            ResultLabels::OwnSeries,
+        ),
         (
             "a * on (job) group_left (tenant_id) b",
             ResultLabels::NotKnown,

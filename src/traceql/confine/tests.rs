@@ -84,6 +84,21 @@ fn metrics_endpoints_require_a_metrics_query() {
 }
 
 #[test]
+fn confined_query_may_be_as_long_as_the_limit() {
+    let within = |limit| {
+        let refuse = TraceIntrinsics::Refuse;
+        confine_search("{ .a } | { .b }", &predicate(&["a"]), refuse, limit)
+    };
+    let bytes = within(MAX_BYTES).unwrap().len();
+    assert!(within(bytes).is_ok());
+    let limit = bytes - 1;
+    assert_eq!(
+        within(limit),
+        Err(Refusal::ConfinedTooLong { bytes, limit })
+    );
+}
+
+#[test]
 fn confined_query_length_is_bounded() {
     let leaf = "({}|rate())+";
     let many = format!("{}({{}}|rate())", leaf.repeat(5000));

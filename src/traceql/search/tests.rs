@@ -103,6 +103,10 @@ fn logfmt_is_parsed_as_tempo_does() {
         pairs(&[("a", "1"), ("b", "2 \"3é"), ("c", ""), ("d", "")])
     );
     assert_eq!(tags("a=1\nb=2"), pairs(&[("a", "1"), ("b", "2")]));
+    assert_eq!(
+        tags(r#"a="\b\f\n\r\t\/\'\\""#),
+        pairs(&[("a", "\u{8}\u{c}\n\r\t/'\\")])
+    );
     for bad in [
         "=1",
         "a=1=2",

@@ -268,6 +268,42 @@ fn outline_without_attributes_is_the_node_alone() {
 }
 
 #[test]
+fn kind_is_shown_if_it_is_a_known_one() {
+    const KINDS: [&str; 6] = [
+        "SPAN_KIND_UNSPECIFIED",
+        "SPAN_KIND_INTERNAL",
+        "SPAN_KIND_SERVER",
+        "SPAN_KIND_CLIENT",
+        "SPAN_KIND_PRODUCER",
+        "SPAN_KIND_CONSUMER",
+    ];
+    const PLACE: &str = "/batches/1/scopeSpans/0/spans/0/kind";
+    let (api, owner) = (TraceApi::V1, owner(&["A"]));
+    for kind in -1..=7 {
+        let mut part = foreign();
+        part.scope_spans[0].spans[0].kind = kind;
+        let body = encoded(&[own(), part], api);
+        let got = outlined(Form::Protobuf, api, &owner, &[], &body).unwrap();
+        let got = TracesData::decode(&*got).unwrap();
+        let shown = if (1..=5).contains(&kind) { kind } else { 0 };
+        assert_eq!(got.resource_spans[1].scope_spans[0].spans[0].kind, shown);
+
+        let name = usize::try_from(kind).ok().and_then(|at| KINDS.get(at));
+        let mut forms = vec![json!(kind)];
+        forms.extend(name.map(|name| json!(name)));
+        for form in forms {
+            let mut body = in_json(&[own(), foreign()].iter().map(to_json).collect(), api);
+            *body.pointer_mut(PLACE).unwrap() = form;
+            let body = body.to_string();
+            let got = outlined(Form::Json, api, &owner, &[], body.as_bytes()).unwrap();
+            let got: Value = serde_json::from_slice(&got).unwrap();
+            let shown = name.filter(|_| kind > 0).map(|name| json!(name));
+            assert_eq!(got.pointer(PLACE), shown.as_ref(), "{kind}");
+        }
+    }
+}
+
+#[test]
 fn trace_without_own_spans_has_no_outline() {
     for api in [TraceApi::V1, TraceApi::V2] {
         let parts = [foreign(), foreign()];

@@ -351,6 +351,12 @@ fn what_is_held_back_is_bounded() {
     );
     let long = field(1, &vec![0x10; limit]);
     assert_eq!(held(TraceApi::V1, redact, long), too_large);
+    // What will not be shown is not held.
+    let theirs = field(1, &field(1, &field(1, &string_attribute("tenant_id", "B"))));
+    let body = [&mine[..], &theirs, &mine, &mine].concat();
+    let mut denied = ProtobufFilter::new(TraceApi::V1, owner(&["A"]).into(), deny, limit);
+    denied.push(&body.into(), &mut Vec::new()).unwrap();
+    assert_eq!(denied.held_bytes(), 0);
 }
 
 proptest! {

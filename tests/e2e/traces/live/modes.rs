@@ -93,25 +93,29 @@ impl Stores {
         );
         let [shared, otlp, multitenant, multitenant_otlp] = urls?;
         let data = Traces::shared(now()).keep(|trace, _| trace.window != Window::Doubtful);
-        data.push(&otlp).await;
-        data.wait_visible(&shared).await;
         let stores = Self {
             shared,
             multitenant,
             data,
         };
-        for (name, is_own) in [
+        let private = [
             ("acme", is_acme as fn(&Group) -> bool),
             ("beta", is_beta),
             ("both", is_of_both),
             ("part", is_part),
-        ] {
-            let (own, tenant) = (
-                stores.data.keep(|_, group| is_own(group)),
-                stores.tenant(name),
-            );
-            own.push_as(&multitenant_otlp, &tenant).await;
-            own.wait_visible_to(&stores.multitenant, &tenant).await;
+        ];
+        let private = private.map(|(name, is_own)| {
+            let own = stores.data.keep(|_, group| is_own(group));
+            (own, stores.tenant(name))
+        });
+        // All is sent before anything is waited for: spans that come late are dated anew.
+        stores.data.push(&otlp).await;
+        for (own, tenant) in &private {
+            own.push_as(&multitenant_otlp, tenant).await;
+        }
+        stores.data.wait_visible(&stores.shared).await;
+        for (own, tenant) in &private {
+            own.wait_visible_to(&stores.multitenant, tenant).await;
         }
         Some(stores)
     }
@@ -159,7 +163,7 @@ async fn live_modes_are_those_of_private_tempos() {
     );
     let (usual, verifying, masking, trusting, denying, several, by_org_id) = (
         proxy(shared, "", "traces:\n  search_metadata: exact\n").await,
-        proxy(shared, "", "").await,
+        proxy(shared, "", "traces:\n  search_metadata: verify\n").await,
         proxy(shared, "", "traces:\n  search_metadata: mask\n").await,
         proxy(shared, "", "traces:\n  search_metadata: trust\n").await,
         proxy(
@@ -321,7 +325,8 @@ fn is_comparable(question: &Question, mode: &Mode<'_>) -> bool {
     // `exceptions.rs`.
     let is_odd_tag = match &question.subject {
         Subject::Values(_, tag) => {
-            (mode.is_trusting() && is_of_whole(tag))
+            is_of_root(tag)
+                || (mode.is_trusting() && is_of_whole(tag))
                 || (mode.stage.is_some() && (tag.ends_with(ATTRIBUTE) || query.contains(ATTRIBUTE)))
         }
         Subject::Tags(_) => mode.stage.is_some() && query.contains(ATTRIBUTE),
@@ -331,13 +336,19 @@ fn is_comparable(question: &Question, mode: &Mode<'_>) -> bool {
         mode.stage.is_none() || (mode.is_trusting() && !query.contains("compare("));
     // Where traces are shared, structure is seen through others' spans, and trust is misplaced.
     let is_by_id = matches!(question.subject, Subject::Trace(..));
-    let is_mixed = question.window == Window::Mixed && !is_by_id;
+    let is_mixed = matches!(question.window, Window::Mixed | Window::Roots) && !is_by_id;
     let is_plain_filter = query.starts_with('{') && query.matches('{').count() == 1;
     !is_cut
         && !is_odd_tag
         && !query.replace("!= nil", "").contains("= nil")
         && (!is_of_whole(query) || may_ask_of_whole)
         && (!is_mixed || (is_plain_filter && mode.metadata != Metadata::Trust))
+}
+
+fn is_of_root(tag: &str) -> bool {
+    ["rootName", "rootService"]
+        .iter()
+        .any(|word| tag.contains(word))
 }
 
 fn is_of_whole(text: &str) -> bool {

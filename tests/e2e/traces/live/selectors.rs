@@ -69,6 +69,8 @@ async fn answers_are_those_of_the_same_data_by_name(tempo: &str, otlp: &str) {
                 && !matches!(&question.subject, Subject::Values(_, tag) if tag.ends_with(ATTRIBUTE))
                 // At which time it counts a list as missing is up to the order of Tempo's jobs.
                 && !question.param("q").contains("compare(")
+                // Of metrics of a query that fails on a span it returns what was read by then.
+                && !(is_metrics(question) && question.param("q").contains("(1 / "))
         };
         let asked = all.iter().enumerate().filter(is_asked);
         let asked = asked.flat_map(|(_, question)| {
@@ -103,6 +105,10 @@ async fn answers_are_those_of_the_same_data_by_name(tempo: &str, otlp: &str) {
     }
 }
 
+fn is_metrics(question: &Question) -> bool {
+    matches!(question.subject, Subject::Range | Subject::Instant)
+}
+
 /// Whether the answer has data, and how it differs.
 async fn compare(
     client: &Client,
@@ -131,7 +137,9 @@ async fn compare(
                 got.status, expected.status, got.text
             )]
         };
-        if found.is_empty() {
+        // Some resources have a list as their tenant: see the guarantees page.
+        let is_of_lists = got.status == 500 && question.param("q").contains(ATTRIBUTE);
+        if found.is_empty() || is_of_lists {
             return (has_data, None);
         }
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
@@ -167,7 +175,16 @@ const SELECTED: [(&str, &str, &[&str]); 11] = [
     (
         "=~",
         "a.b",
-        &["a.b", "axb", "a\nb", "a b", "a|b", "a-b", "a\u{2028}b"],
+        &[
+            "a.b",
+            "aab",
+            "axb",
+            "a\nb",
+            "a b",
+            "a|b",
+            "a-b",
+            "a\u{2028}b",
+        ],
     ),
     ("=~", r"a\.b", &["a.b"]),
     ("=~", "[[:digit:]]", &["3"]),

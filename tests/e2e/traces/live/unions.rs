@@ -158,6 +158,22 @@ async fn live_unions_select_what_the_conditions_say() {
     let (start, end) = ((anchor - 60).to_string(), (anchor + 5).to_string());
     let range = [("start", &*start), ("end", &*end)];
     let all = format!("{{ span.seed = {seed} }}");
+    let mut granted: Vec<(Vec<String>, Vec<IsOwn>)> = SELECTED
+        .iter()
+        .enumerate()
+        .map(|(place, (_, is_own))| (vec![format!("s{place}")], vec![*is_own]))
+        .collect();
+    // Several tenants have the data of each.
+    granted.push((
+        vec!["s1".to_owned(), "s4".to_owned(), "nobody".to_owned()],
+        vec![SELECTED[1].1, SELECTED[4].1],
+    ));
+    // All is sent before anything is waited for: spans that come late are dated anew.
+    for (tenants, selected) in &granted {
+        let store = private_store(tenants, seed);
+        let own = own_traces(&traces, selected);
+        push(&client, [&multitenant_otlp, &store], &own, [&x, &y], anchor).await;
+    }
     wait_for(&client, [&tempo, ANY_TENANT], &all, traces.len(), range).await;
 
     let mut selectors = String::from("\n  selectors:");
@@ -175,16 +191,6 @@ async fn live_unions_select_what_the_conditions_say() {
         Partywall::start(setup).await
     };
     let (proxy, exact) = (partywall("verify").await, partywall("exact").await);
-    let mut granted: Vec<(Vec<String>, Vec<IsOwn>)> = SELECTED
-        .iter()
-        .enumerate()
-        .map(|(place, (_, is_own))| (vec![format!("s{place}")], vec![*is_own]))
-        .collect();
-    // Several tenants have the data of each.
-    granted.push((
-        vec!["s1".to_owned(), "s4".to_owned(), "nobody".to_owned()],
-        vec![SELECTED[1].1, SELECTED[4].1],
-    ));
     for (tenants, selected) in &granted {
         let names: Vec<&str> = tenants.iter().map(String::as_str).collect();
         let caller = Caller {
@@ -203,10 +209,9 @@ async fn live_unions_select_what_the_conditions_say() {
         caller.counts_its_spans(&traces, &all).await;
         caller.lists_its_tags(&traces).await;
 
-        let store = format!("{}-{seed}", tenants.join("-"));
-        let own = caller.own_traces(&traces);
-        push(&client, [&multitenant_otlp, &store], &own, [&x, &y], anchor).await;
-        wait_for(&client, [&multitenant, &store], &all, own.len(), range).await;
+        let store = private_store(tenants, seed);
+        let count = own_traces(&traces, selected).len();
+        wait_for(&client, [&multitenant, &store], &all, count, range).await;
         let caller = Caller {
             url: &exact.url,
             token: exact.signer.tenants(&names),
@@ -216,6 +221,31 @@ async fn live_unions_select_what_the_conditions_say() {
             .finds_what_its_private_store_finds([&multitenant, &store], &all)
             .await;
     }
+}
+
+/// The tenant of the Tempo with multitenancy that has what these tenants may see.
+fn private_store(tenants: &[String], seed: u64) -> String {
+    format!("{}-{seed}", tenants.join("-"))
+}
+
+/// What a store with the selected spans alone has.
+fn own_traces(traces: &[Trace], selected: &[IsOwn]) -> Vec<Trace> {
+    let own = |trace: &Trace| {
+        let spans = trace.spans.iter().copied();
+        Trace {
+            id: trace.id.clone(),
+            spans: spans
+                .filter(|(_, span)| is_selected(selected, *span))
+                .collect(),
+        }
+    };
+    let mut all: Vec<Trace> = traces.iter().map(own).collect();
+    all.retain(|trace| !trace.spans.is_empty());
+    all
+}
+
+fn is_selected(selected: &[IsOwn], (x, y): Values) -> bool {
+    selected.iter().any(|is_own| is_own(x, y))
 }
 
 struct Caller<'a> {
@@ -236,8 +266,8 @@ fn short_id(found: &Value) -> &str {
 }
 
 impl Caller<'_> {
-    fn is_own(&self, span: (&str, &str)) -> bool {
-        self.selected.iter().any(|is_own| is_own(span.0, span.1))
+    fn is_own(&self, span: Values) -> bool {
+        is_selected(self.selected, span)
     }
 
     fn own_spans(&self, trace: &Trace) -> BTreeSet<String> {
@@ -275,22 +305,6 @@ impl Caller<'_> {
                 );
             }
         }
-    }
-
-    /// What a store with its spans alone has.
-    fn own_traces(&self, traces: &[Trace]) -> Vec<Trace> {
-        let own = |trace: &Trace| Trace {
-            id: trace.id.clone(),
-            spans: trace
-                .spans
-                .iter()
-                .copied()
-                .filter(|(_, span)| self.is_own(*span))
-                .collect(),
-        };
-        let mut all: Vec<Trace> = traces.iter().map(own).collect();
-        all.retain(|trace| !trace.spans.is_empty());
-        all
     }
 
     /// With `search_metadata: exact`, in what it says of whole traces too.

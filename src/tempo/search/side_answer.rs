@@ -81,16 +81,16 @@ struct Attribute<'a> {
 
 /// One of them; `None` of all is a list or an object.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct AnyValue<'a> {
-    #[serde(borrow)]
-    string_value: Option<Cow<'a, str>>,
-    bool_value: Option<bool>,
-    #[serde(borrow)]
-    int_value: Option<Cow<'a, str>>,
+    #[serde(rename = "stringValue", borrow)]
+    text: Option<Cow<'a, str>>,
+    #[serde(rename = "boolValue")]
+    flag: Option<bool>,
+    #[serde(rename = "intValue", borrow)]
+    int: Option<Cow<'a, str>>,
     /// A number, or a string for those that JSON has not.
-    #[serde(borrow)]
-    double_value: Option<&'a RawValue>,
+    #[serde(rename = "doubleValue", borrow)]
+    float: Option<&'a RawValue>,
 }
 
 impl SpanSet<'_> {
@@ -120,32 +120,17 @@ impl AnyValue<'_> {
     fn message(&self) -> Result<Vec<u8>, Unreadable> {
         const ARRAY_VALUE: u32 = 5;
         let mut message = Vec::new();
-        match self {
-            Self {
-                string_value: Some(text),
-                ..
-            } => wire::put_bytes(&mut message, 1, text.as_bytes()),
-            Self {
-                bool_value: Some(value),
-                ..
-            } => wire::put_uint_or_zero(&mut message, 2, u64::from(*value)),
-            Self {
-                int_value: Some(value),
-                ..
-            } => {
-                let value: i64 = value.parse().map_err(|_| NOT_A_NUMBER)?;
-                wire::put_uint_or_zero(&mut message, 3, value.cast_unsigned());
+        match (&self.text, self.flag, &self.int, self.float) {
+            (Some(text), ..) => wire::put_bytes(&mut message, 1, text.as_bytes()),
+            (_, Some(flag), ..) => wire::put_uint_or_zero(&mut message, 2, u64::from(flag)),
+            (.., Some(int), _) => {
+                let int: i64 = int.parse().map_err(|_| NOT_A_NUMBER)?;
+                wire::put_uint_or_zero(&mut message, 3, int.cast_unsigned());
             }
-            Self {
-                double_value: Some(value),
-                ..
-            } => {
-                let value: f64 = value
-                    .get()
-                    .trim_matches('"')
-                    .parse()
-                    .map_err(|_| NOT_A_NUMBER)?;
-                wire::put_fixed64_or_zero(&mut message, 4, value.to_bits());
+            (.., Some(float)) => {
+                let float = float.get().trim_matches('"').parse::<f64>();
+                let bits = float.map_err(|_| NOT_A_NUMBER)?.to_bits();
+                wire::put_fixed64_or_zero(&mut message, 4, bits);
             }
             _ => wire::put_bytes(&mut message, ARRAY_VALUE, &[]),
         }

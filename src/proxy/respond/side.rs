@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode};
 
-use super::{buffered, check_is_plain, check_media_type, decoded, unreadable};
+use super::{buffered, check_is_plain, check_media_type, decoded, traces, unreadable};
 use crate::body::Streamed;
 use crate::body::budget::Room;
 use crate::proxy::context::RequestContext;
@@ -47,8 +47,7 @@ pub(in crate::proxy) async fn side_request_unless(
     side_answer(answered, media_type, room).await.map(Some)
 }
 
-/// Sends a side request for a search or for tags to Tempo, which before 2.10 answers these in JSON,
-/// whatever it is asked for.
+/// Sends a side request for a search or for tags to Tempo; returns the format of the answer too.
 pub(super) async fn side_request_to_tempo(
     request: Enforced,
     room: &Room,
@@ -56,11 +55,7 @@ pub(super) async fn side_request_to_tempo(
 ) -> Result<(Bytes, Format), ProxyError> {
     let answered = forward::forward(request, context).await?;
     let (headers, body) = side_parts(answered, room)?;
-    let format = match check_media_type(&headers, Format::Json.media_type()) {
-        Ok(()) => Format::Json,
-        Err(_) => Format::Protobuf,
-    };
-    check_media_type(&headers, format.media_type())?;
+    let format = traces::format_of(&headers, Format::Protobuf)?;
     Ok((buffered(body, room).await?, format))
 }
 

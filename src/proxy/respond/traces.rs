@@ -42,7 +42,7 @@ pub(super) async fn respond(
             Ok(build(head.status, headers, ResponseBody::streamed(body)))
         }
         TracesAnswer::Whole(answer, format) => {
-            check_media_type(&head.headers, format.media_type())?;
+            let format = format_of(&head.headers, format)?;
             let text = buffered(body, room).await?;
             let filtered = whole::filter(&answer, &text, format, room, context).await?;
             let body = ResponseBody::whole(room.budget.hold(filtered)?);
@@ -71,6 +71,17 @@ pub(super) async fn respond(
             redacted(body, filter, api, format, room).await
         }
     }
+}
+
+/// The format of an answer to a search or to a call for tags: the one that was asked for, or JSON. Before
+/// 2.10 Tempo answers these in JSON, whatever is asked for (`initHTTPCombiner` in
+/// `modules/frontend/combiner`).
+pub(super) fn format_of(headers: &HeaderMap, asked: Format) -> Result<Format, ProxyError> {
+    if check_media_type(headers, Format::Json.media_type()).is_ok() {
+        return Ok(Format::Json);
+    }
+    check_media_type(headers, asked.media_type())?;
+    Ok(asked)
 }
 
 /// Streams a trace through its filter. Nothing is sent before the first span of the caller's: until

@@ -131,6 +131,14 @@ async fn searches_that_are_answered_in_json_describe_traces_too() {
     assert_eq!(page.json(), recorded);
     assert_eq!(count(&door, "computed").await, 3);
     assert_eq!(count(&door, "verified").await, 1);
+
+    door.upstream.rule(|seen| {
+        let is_page = seen.path() == "/api/search" && !is_side_search(seen);
+        is_page.then(|| TempoReply::json(fixture("search-tenantA.json")))
+    });
+    let page = door.get_as("/api/search?q=%7B%7D", PROTOBUF).await;
+    assert_eq!(page.header("content-type"), "application/json");
+    assert_eq!(page.json(), recorded);
 }
 
 /// Fetching has a time of its own.

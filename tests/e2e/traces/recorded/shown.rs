@@ -585,16 +585,11 @@ async fn answers_that_cannot_be_read_are_not_passed_on() {
         assert_plain(&what, &answer, 502);
         assert_no_foreign(&what, &answer.text());
     }
-    // A page of the other form, for who asked for that.
-    door.upstream.reply(
-        "/api/search",
-        TempoReply::json(fixture("search-tenantA.json")),
-    );
-    assert_plain(
-        "JSON for protobuf",
-        &door.get_as("/api/search", PROTOBUF).await,
-        502,
-    );
+    // What says that it is JSON, for who asked for protobuf.
+    let page = fixture("search-tenantA-proto.pb");
+    door.upstream.reply("/api/search", TempoReply::json(page));
+    let answer = door.get_as("/api/search", PROTOBUF).await;
+    assert_plain("protobuf that is named JSON", &answer, 502);
 }
 
 #[tokio::test]

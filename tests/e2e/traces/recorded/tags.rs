@@ -448,9 +448,10 @@ async fn large_grpc_answer_of_alternatives_is_sent_in_several_messages() {
             let metrics = None;
             TagValues { values, metrics }.encode_to_vec()
         };
-        Some(match seen.path().starts_with("/tempopb.") {
-            true => TempoReply::grpc(&[body], 0, ""),
-            false => TempoReply::new(200, PROTOBUF, body),
+        Some(if seen.path().starts_with("/tempopb.") {
+            TempoReply::grpc(&[body], 0, "")
+        } else {
+            TempoReply::new(200, PROTOBUF, body)
         })
     });
     let mut expected: Vec<String> = (0..4).flat_map(texts).collect();

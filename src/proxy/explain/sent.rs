@@ -287,7 +287,7 @@ fn answer(plan: &ResponsePlan) -> &'static str {
             }
         },
         ResponsePlan::Alertmanager(answer) => alertmanager(answer),
-        ResponsePlan::Grpc(_) => "a gRPC stream; each message is filtered",
+        ResponsePlan::Grpc(_) => "a gRPC stream; its messages are filtered",
     }
 }
 

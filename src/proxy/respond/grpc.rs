@@ -1,4 +1,4 @@
-//! Responses of gRPC calls: a stream of messages, each filtered, and a status at the end.
+//! Responses of gRPC calls: a stream of messages, filtered one by one or merged, and a status at the end.
 
 use bytes::Bytes;
 use hyper::body::Frame;
@@ -7,21 +7,26 @@ use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
 
-use super::{build, tags, whole};
+use super::{build, tags, uncollected, unreadable, whole};
 use crate::body::budget::Room;
-use crate::body::{ResponseBody, Streamed};
-use crate::grpc::frame::{self, Decoder};
+use crate::body::{CollectError, ResponseBody, Streamed};
+use crate::grpc::frame::{self, Decoder, FrameError};
 use crate::grpc::status::{Code, Status, percent_decode};
 use crate::proxy::context::RequestContext;
-use crate::proxy::enforce::{GrpcAnswer, TagsPlan, WholeAnswer};
-use crate::proxy::error::grpc_status;
+use crate::proxy::enforce::{GrpcAnswer, TagsPlan, TagsSubject, WholeAnswer};
+use crate::proxy::error::{ProxyError, grpc_status};
 use crate::shares::Exceeded;
 use crate::telemetry::log;
 use crate::tempo::answer::Format;
 use crate::tempo::errors;
+use crate::tempo::tags::{TagsVersion, segments};
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// The most bytes of a message of a merged answer. Clients refuse 4 MiB by default, and
+/// Tempo sends 2 MB (`max_grpc_streaming_packet_size`).
+const MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// Makes the client's response.
 pub(super) fn respond(
@@ -121,28 +126,36 @@ impl Relay {
                         }
                     }
                     Ok(None) => break,
-                    Err(_unreadable) => return Ok(errors::grpc_status(Code::Internal, "")),
+                    Err(error) => return Ok(unfit(error, &self.room)),
                 }
             }
         }
     }
 
-    /// Sends one message for all that were collected, and returns the status of the call.
+    /// Sends the answer made of all that were collected, and returns the status of the call.
     async fn merged(&self, collected: &Collected<'_>, status: Status) -> Result<Status, Gone> {
         let messages: Vec<&[u8]> = collected
             .messages
             .iter()
             .map(|message| &**message)
             .collect();
+        let plan = collected.plan;
         let (room, context) = (&self.room, &self.context);
-        let merged = tags::filter(collected.plan, &messages, Format::Protobuf, room, context);
-        let merged = merged.await.map_err(|error| {
-            tracing::warn!(error = error.log_text(), "tags cannot be listed");
-            error.grpc_status()
+        let merged = tags::filter(plan, &messages, Format::Protobuf, room, context).await;
+        let has_scopes =
+            matches!(plan.subject, TagsSubject::Names(_)) && plan.version == TagsVersion::V2;
+        let merged = merged.and_then(|merged| {
+            segments(merged, has_scopes, MESSAGE_BYTES).map_err(|error| unreadable(&error))
         });
-        match merged.and_then(|merged| self.framed(&merged)) {
-            Ok(frame) => self.sender.send(frame).await.map_err(|_| Gone)?,
-            Err(status) => return Ok(status),
+        let merged = match merged {
+            Ok(merged) => merged,
+            Err(error) => return Ok(not_listed(&error)),
+        };
+        for message in merged {
+            match self.framed(&message) {
+                Ok(frame) => self.sender.send(frame).await.map_err(|_| Gone)?,
+                Err(status) => return Ok(status),
+            }
         }
         Ok(status)
     }
@@ -173,8 +186,7 @@ impl Relay {
     }
 }
 
-/// The messages of a stream that is answered by one message, since further requests are merged into
-/// it.
+/// The messages of a stream that are merged with the answers of further requests.
 struct Collected<'p> {
     plan: &'p TagsPlan,
     messages: Vec<Bytes>,
@@ -199,12 +211,31 @@ impl<'p> Collected<'p> {
     fn add(&mut self, message: &[u8], room: &Room) -> Result<(), Status> {
         self.bytes += message.len();
         if self.bytes > room.bytes {
-            return Err(errors::grpc_status(Code::Internal, ""));
+            return Err(not_listed(&uncollected(CollectError::TooLarge, room)));
         }
         let message = room.budget.hold(message.to_vec()).map_err(out_of_room)?;
         self.messages.push(message);
         Ok(())
     }
+}
+
+/// The status of a call whose answers cannot be merged.
+fn not_listed(error: &ProxyError) -> Status {
+    tracing::warn!(error = error.log_text(), "tags cannot be listed");
+    error.grpc_status()
+}
+
+/// The status of a call with a message that cannot be read.
+fn unfit(error: FrameError, room: &Room) -> Status {
+    let error = match error {
+        FrameError::TooLong { .. } => uncollected(CollectError::TooLarge, room),
+        error => unreadable(&error),
+    };
+    tracing::warn!(
+        error = error.log_text(),
+        "a gRPC message cannot be filtered"
+    );
+    error.grpc_status()
 }
 
 fn out_of_room(exhausted: Exceeded) -> Status {

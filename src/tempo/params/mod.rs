@@ -1,9 +1,9 @@
 //! The parameters of an HTTP call: which are forwarded, with what value, and which are refused.
 //!
-//! They come decoded, in order, and go up encoded again by the caller. The list is closed:
+//! They come decoded, in order, and are forwarded encoded again by the caller. The list is closed:
 //! what Tempo would ignore is left out, what it would use and is not listed is refused. Of several
 //! of one name Tempo takes the first (`vals.Get`), and so it is here; but two different queries are
-//! refused. No parameter goes up twice, and exactly one query does, always confined.
+//! refused. No parameter is forwarded twice, and exactly one query is, always confined.
 
 pub mod table;
 

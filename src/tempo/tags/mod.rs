@@ -2,11 +2,14 @@
 //! made from the second version's. Where a call took several requests, the answers are merged: all of
 //! them are sets.
 
+mod segments;
+
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::segments::segments;
 use super::answer::{Format, JobFields, Jobs, Unreadable, read_json, write_json};
 use crate::tenancy::{AttributeValue, AttributeValues};
 use crate::wire;
@@ -71,7 +74,7 @@ struct NamesV1<'a> {
 
 /// Makes the client's answer from answers of `/api/v2/search/tags` or messages of `SearchTagsV2`.
 /// `scope` is the one that the client asked for, if any: the first version lists intrinsics only on
-/// demand. `limit` applies to each scope.
+/// demand. `limit` applies to each scope; in the first version, which has no scopes, to all names.
 ///
 /// A single answer stays in its order.
 pub fn merge_names<'a>(
@@ -97,11 +100,11 @@ pub fn merge_names<'a>(
         (TagsVersion::V2, Format::Json) => write_json(&names),
         (TagsVersion::V2, Format::Protobuf) => Ok(names.write_protobuf()),
         (TagsVersion::V1, Format::Json) => write_json(&NamesV1 {
-            tag_names: names.flatten(scope == Some(INTRINSIC)),
+            tag_names: names.flatten(scope == Some(INTRINSIC), limit),
             metrics: names.metrics,
         }),
         (TagsVersion::V1, Format::Protobuf) => {
-            let tags = names.flatten(scope == Some(INTRINSIC));
+            let tags = names.flatten(scope == Some(INTRINSIC), limit);
             Ok(write_strings(&tags, names.metrics))
         }
     }
@@ -161,16 +164,15 @@ impl<'a> Names<'a> {
         out
     }
 
-    /// The names of all scopes, in order, each once.
-    fn flatten(&self, with_intrinsics: bool) -> Vec<&str> {
+    /// The names of all scopes, in order, each once, and as many as the client wants.
+    fn flatten(&self, with_intrinsics: bool, limit: Option<NonZeroU32>) -> Vec<&str> {
         let mut names: Vec<&str> = self
             .scopes
             .iter()
             .filter(|scope| with_intrinsics || scope.name != INTRINSIC)
             .flat_map(|scope| scope.tags.iter().map(|tag| &*tag.0))
             .collect();
-        names.sort_unstable();
-        names.dedup();
+        as_set(&mut names, limit);
         names
     }
 }

@@ -250,9 +250,62 @@ fn names_of_several_answers_are_a_sorted_set_of_each_scope() {
     assert_eq!(limited["scopes"][0]["tags"], json!(["a", "b"]));
     let first = merged(TagsVersion::V1, 0);
     assert_eq!(first["tagNames"], json!(["a", "b", "c", "r"]));
+    let first = merged(TagsVersion::V1, 3);
+    assert_eq!(first["tagNames"], json!(["a", "b", "c"]));
     // An answer that cannot be read is not left out.
     let all = [json_names(r#"{"scopes":[]}"#), json_names("nonsense")];
     assert!(merge_names(all, Format::Json, TagsVersion::V2, None, None).is_err());
+}
+
+#[test]
+fn limit_of_first_version_names_is_one_over_all_scopes_of_a_single_answer() {
+    let answer =
+        r#"{"scopes":[{"name":"resource","tags":["d","b"]},{"name":"span","tags":["c","b","a"]}]}"#;
+    for format in [Format::Json, Format::Protobuf] {
+        let limit = NonZeroU32::new(3);
+        let made = merge_names([json_names(answer)], format, TagsVersion::V1, None, limit);
+        let names = match format {
+            Format::Json => testing::json(&made.unwrap())["tagNames"].clone(),
+            Format::Protobuf => json!(Strings::decode(&made.unwrap()[..]).unwrap().strings),
+        };
+        assert_eq!(names, json!(["a", "b", "c"]));
+    }
+}
+
+/// The names of each scope, in order.
+fn by_scope(answer: &[u8]) -> std::collections::BTreeMap<String, Vec<String>> {
+    let mut all = std::collections::BTreeMap::<_, Vec<String>>::new();
+    for scope in TagsV2::decode(answer).unwrap().scopes {
+        all.entry(scope.name).or_default().extend(scope.tags);
+    }
+    all
+}
+
+proptest! {
+    /// To a client of protobuf, messages one after the other are one.
+    #[test]
+    fn segments_of_an_answer_are_small_and_together_the_answer(
+        scopes in prop::collection::vec(prop::collection::vec("[a-z]{1,20}", 0..40), 1..4),
+        max_bytes in 48..400_usize,
+    ) {
+        let names: Vec<_> = scopes.iter().enumerate().map(|(n, tags)| json!({"name": format!("s{n}"), "tags": tags})).collect();
+        let answer = protobuf_names(&json!({"scopes": names, "metrics": {"totalJobs": 3}}).to_string());
+        let messages = segments(answer.clone(), true, max_bytes).unwrap();
+        prop_assert!(messages.iter().all(|message| message.len() <= max_bytes));
+        prop_assert!(messages.len() <= 5 + 3 * answer.len() / (max_bytes - 38), "{}", messages.len());
+        let joined = messages.concat();
+        prop_assert_eq!(by_scope(&joined), by_scope(&answer));
+        prop_assert_eq!(TagsV2::decode(&joined[..]).unwrap().metrics, TagsV2::decode(&answer[..]).unwrap().metrics);
+        if answer.len() <= max_bytes {
+            prop_assert_eq!(messages, [answer]);
+        }
+
+        let strings: Vec<&str> = scopes.iter().flatten().map(String::as_str).collect();
+        let answer = write_strings(&strings, None);
+        let messages = segments(answer.clone(), false, max_bytes).unwrap();
+        prop_assert!(messages.iter().all(|message| message.len() <= max_bytes));
+        prop_assert_eq!(messages.concat(), answer);
+    }
 }
 
 #[test]

@@ -56,8 +56,8 @@ pub enum TagScopeError {
     /// Each of them is a request of its own.
     #[error(
         "your traces are selected by too many alternatives to list tags, which takes a request for each \
-         of them, twice for a number: at most {MAX_REQUESTS} are sent. Ask for `span.…` or `resource.…` \
-         instead of `.…`, or look at the attributes of the spans that a search finds"
+         of them, twice for a number: at most {MAX_REQUESTS} are sent. Ask for the values of `span.…` or \
+         `resource.…` with the v2 call, or look at the attributes of the spans that a search finds"
     )]
     TooManyRequests,
 }

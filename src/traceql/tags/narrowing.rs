@@ -7,6 +7,8 @@
 //! everything below an `&&` that is below a `||` is joined by `&&`.
 
 use super::super::lexer::{Lexer, unquoted_name};
+use super::super::number;
+use super::super::predicate::string;
 use super::super::token::{Lexeme, Op, Scope, Token, Type, Word};
 
 /// With more alternatives the query is ignored: each is a request.
@@ -27,7 +29,7 @@ pub(super) struct Condition {
 }
 
 /// The alternatives that the query's only filter has, each with its usable conditions: usable is
-/// `attribute operator literal`, with an attribute that has a scope or an intrinsic of spans. What
+/// `attribute operator literal`, with an attribute of spans or resources or an intrinsic of spans. What
 /// is not usable is left out. None if the query is ignored.
 pub(super) fn alternatives(query: &str) -> Vec<Vec<Condition>> {
     let Some(tokens) = only_filter(query) else {
@@ -192,7 +194,8 @@ fn condition(query: &str, tokens: &[Lexeme]) -> Option<Condition> {
                     let name = field.split_once('.').map(|(_, name)| unquoted_name(name));
                     resource = name;
                 }
-                let has_scope = !matches!(scope, Scope::None | Scope::Parent);
+                // Tempo 2.5 cannot read those of events, links and instrumentation.
+                let has_scope = matches!(scope, Scope::Span | Scope::Resource);
                 let is_plain = field.bytes().all(is_name_byte);
                 let has_type = matches!(ty, Type::Text | Type::Int | Type::Float | Type::Bool);
                 has_scope && has_type && is_plain
@@ -204,10 +207,15 @@ fn condition(query: &str, tokens: &[Lexeme]) -> Option<Condition> {
             _ => false,
         };
     let literal = text(literal);
-    if !is_usable || (ty == Type::Text && !is_plain_string(literal)) {
-        return None;
-    }
-    let text = format!("{field} {} {literal}", text(op));
+    let literal = match ty {
+        _ if !is_usable => None,
+        Type::Text => plain_string(literal),
+        Type::Int | Type::Float | Type::Duration => {
+            is_number_when_cut(literal).then(|| literal.to_owned())
+        }
+        _ => Some(literal.to_owned()),
+    };
+    let text = format!("{field} {} {}", text(op), literal?);
     Some(Condition { text, resource })
 }
 
@@ -216,14 +224,21 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_')
 }
 
+/// Whether Tempo 2.5 to 2.10 can read what they take of the number or duration: its first characters in
+/// `[0-9smh]` (`pkg/traceql/extractmatcher.go`). If they cannot read it, they answer for all tenants.
+fn is_number_when_cut(literal: &str) -> bool {
+    let is_taken = |c: char| c.is_ascii_digit() || matches!(c, 's' | 'm' | 'h');
+    let end = literal.find(|c| !is_taken(c)).unwrap_or(literal.len());
+    let taken = literal.get(..end).unwrap_or("");
+    number::scan(taken).is_ok_and(|(length, _)| length == taken.len())
+}
+
 /// A string in double quotes without escapes, and without anything that looks like a condition
-/// to the regular expression of older versions.
-fn is_plain_string(literal: &str) -> bool {
-    let inside = literal
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
-    inside.is_some_and(|inside| {
-        !inside.is_empty()
-            && !inside.contains(|c: char| c.is_control() || "=<>!~|&{}\"\\`".contains(c))
-    })
+/// to the regular expression of older versions. It is written without the characters that Tempo 2.10
+/// does not expect in a string: there it would end at the next quote before them.
+fn plain_string(literal: &str) -> Option<String> {
+    let inside = literal.strip_prefix('"')?.strip_suffix('"')?;
+    let is_plain = !inside.is_empty()
+        && !inside.contains(|c: char| c.is_control() || "=<>!~|&{}\"\\`".contains(c));
+    is_plain.then(|| string(inside))
 }

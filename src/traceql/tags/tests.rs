@@ -36,15 +36,20 @@ fn simple_conditions_narrow_the_tenants_filter() {
         ),
         (
             r#"{ name = "HTTP GET" && kind=server }"#,
-            r#"name = "HTTP GET" && kind = server"#,
+            r#"name = "HTTP\x20GET" && kind = server"#,
+        ),
+        // Tempo 2.10 would find the string before it up to the quote.
+        (
+            "{ name = \"x\u{200b}y\" && kind = server }",
+            r#"name = "x\u200by" && kind = server"#,
         ),
         (
             "{ duration > 1.5s && status = error }",
             "duration > 1.5s && status = error",
         ),
         (
-            "{ span:name = \"a\" && event.b >= 2.5 }",
-            "span:name = \"a\" && event.b >= 2.5",
+            "{ span:name = \"a\" && resource.b >= 2.5 }",
+            "span:name = \"a\" && resource.b >= 2.5",
         ),
         // Only the usable conditions stay.
         ("{ .u = 1 && span.x = true }", "span.x = true"),
@@ -117,6 +122,15 @@ fn unusable_conditions_are_dropped() {
         "{ nestedSetParent < 0 }",
         "{ event:name = \"a\" }",
         "{ trace:id = \"a\" }",
+        // Tempo 2.5 cannot read these scopes.
+        "{ event.x = 1 }",
+        "{ link.x = 1 }",
+        "{ instrumentation.x = 1 }",
+        // Tempo before 3.0 cannot read what it takes of these: 5m30, 1ms5, 08, too many digits.
+        "{ duration > 5m30.5s }",
+        "{ duration > 1ms5us }",
+        "{ span.x = 08.5 }",
+        "{ span.x = 99999999999999999999.5 }",
         // A condition on the tenant attribute adds nothing.
         "{ resource.t = \"b\" }",
         "{ resource.\"t\" = \"b\" }",
@@ -308,11 +322,24 @@ fn too_many_requests_drop_the_query_and_then_are_refused() {
     );
 }
 
-/// What Tempo before 3.0 finds conditions with: from 2.5 on, and in 2.4.
-const FOUND: [&str; 2] = [
-    r#"[\p{L}\p{N}._\-" ]+\s*(=|<=|>=|=~|!=|>|<|!~)\s*(?:"[\p{L}\p{N}\p{P}\p{M}\p{S}]+"|true|false|[a-z]+|[0-9smh]+)"#,
+/// What Tempo before 3.0 finds conditions with: in 2.4, 2.5, from 2.6 on, and in 2.10
+/// (`matchersRegexp` in `pkg/traceql/extractmatcher.go`).
+const FOUND: [&str; 4] = [
     r#"[\p{L}\p{N}._]+\s*[=|<=|>=|=~|!=|>|<|!~]\s*(?:"[\p{L}\p{N}\p{P}\p{M}\p{S}]+"|true|false|[a-z]+|[0-9smh]+)"#,
+    r#"[\p{L}\p{N}._\-" ]+\s*(=|<=|>=|=~|!=|>|<|!~)\s*(?:"[\p{L}\p{N}\p{P}\p{M}\p{S}]+"|true|false|[a-z]+|[0-9smh]+)"#,
+    r#"[\p{L}\p{N}._\-:" ]+\s*(=|<=|>=|=~|!=|>|<|!~)\s*(?:"[\p{L}\p{N}\p{P}\p{M}\p{S}]+"|true|false|[a-z]+|[0-9smh]+)"#,
+    r#"[\p{L}\p{N}._\-:" ]+\s*(=|<=|>=|=~|!=|>|<|!~)\s*(?:"[\p{L}\p{N}\p{P}\p{M}\p{S}\p{Z}]+"|true|false|[a-z]+|[0-9smh]+)"#,
 ];
+
+/// The query that each of these versions makes of one, without its braces.
+fn found_in(query: &str) -> [String; 4] {
+    static REGEXES: std::sync::LazyLock<[regex::Regex; 4]> =
+        std::sync::LazyLock::new(|| FOUND.map(|found| regex::Regex::new(found).unwrap()));
+    REGEXES.each_ref().map(|found| {
+        let all = found.find_iter(query).map(|one| one.as_str().trim());
+        all.collect::<Vec<_>>().join(" && ")
+    })
+}
 
 /// Otherwise they would answer for all tenants.
 #[test]
@@ -322,22 +349,19 @@ fn conditions_of_the_caller_are_found_by_older_versions() {
                 [{attribute: resource.a, match: '=', value: 'x y'}, \
                 {attribute: resource.n, match: '=', value: 9007199254740992}], \
                 [{attribute: resource.b, match: '=', value: false}]]}";
-    let [found, found_in_2_4] = FOUND.map(|found| regex::Regex::new(found).unwrap());
     for selector in [UNION, more] {
         let scope = TagScope::of(&resources(selector, &["t"])).unwrap();
         for filter in scope.filters("", 1).unwrap() {
             let query = &filter.query;
-            let conditions = query.split(" && ").count();
-            let all: Vec<&str> = found.find_iter(query).map(|one| one.as_str()).collect();
-            assert_eq!(all.len(), conditions, "{query}: {all:?}");
-            for (one, part) in all.iter().zip(query.split(" && ")) {
-                let part = part.trim_matches(['{', '}', ' ']);
-                // Of a float the whole part is found, which is the integer of the other request.
-                assert_eq!(one.trim(), part.trim_end_matches(".0"), "{query}");
-            }
+            let inside = query.trim_matches(['{', '}', ' ']);
+            // Of a float the whole part is found, which is the integer of the other request.
+            let parts = inside.split(" && ");
+            let parts: Vec<&str> = parts.map(|part| part.trim_end_matches(".0")).collect();
+            let [in_2_4, later @ ..] = found_in(query);
+            assert_eq!(later, [(); 3].map(|()| parts.join(" && ")), "{query}");
             let of_texts = query.contains("=~") || query.contains("!~");
             if !of_texts {
-                assert_eq!(found_in_2_4.find_iter(query).count(), conditions, "{query}");
+                assert_eq!(in_2_4, parts.join(" && "), "{query}");
             }
         }
     }
@@ -358,6 +382,23 @@ proptest! {
                 let rest = rest.strip_suffix(" }").unwrap();
                 prop_assert!(rest.is_empty() || rest.starts_with(" && "), "{}", filter);
                 prop_assert!(!rest.contains(['|', '{', '}', '`']), "{}", filter);
+            }
+        }
+    }
+
+    /// From 2.5 to 2.10 Tempo answers for all tenants if what it finds does not parse.
+    #[test]
+    fn what_older_versions_find_of_filters_parses(
+        inside in "((&& ?)?(span[.]x|resource[.]y|event[.]z|link[.]z|instrumentation[.]z|name|span:name|duration|kind) ?(=|!=|>|<=|=~) ?(\"[^\"]{0,5}\"|([0-9]{1,2}[.]?[0-9]{0,2}(s|m|h|ms|us|ns|d|)){1,3}|[0-9]{1,22}([.][0-9])?|true|server)){0,4}",
+    ) {
+        for filter in filters_for(&["a"], &format!("{{ {inside} }}")) {
+            for (version, found) in ["2.4", "2.5", "2.6", "2.10"].iter().zip(found_in(&filter)) {
+                prop_assert!(found.starts_with("resource.t = \"a\""), "{}: {} of {}", version, found, filter);
+                let parsed = parse(&format!("{{{found}}}"), TraceIntrinsics::Refuse);
+                prop_assert!(parsed.is_ok(), "{}: {} of {}", version, found, filter);
+                for unknown in ["event", "link", "instrumentation"] {
+                    prop_assert!(!found.contains(&format!("&& {unknown}.")), "{}", found);
+                }
             }
         }
     }

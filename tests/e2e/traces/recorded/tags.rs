@@ -446,6 +446,95 @@ async fn grpc_calls_are_answered_by_one_message_for_all_alternatives() {
     assert_eq!(paths, BTreeSet::from(["/api/v2/search/tag/span.x/values"]));
 }
 
+/// Clients refuse messages of more than 4 MiB.
+#[tokio::test]
+async fn large_grpc_answer_of_alternatives_is_sent_in_several_messages() {
+    const LARGEST: usize = 1024 * 1024;
+    let texts = |place: usize| (0..7000).map(move |n| format!("{place}-{n:0100}"));
+    let door = Door::with(selecting(UNION)).await;
+    door.upstream.rule(move |seen| {
+        let texts = texts(place(&query(seen)));
+        let is_names = seen.path().ends_with("/tags") || seen.path().ends_with("TagsV2");
+        let body = if is_names {
+            let (name, tags) = ("span".to_owned(), texts.collect());
+            let scopes = vec![Scope { name, tags }];
+            let metrics = None;
+            Scopes { scopes, metrics }.encode_to_vec()
+        } else {
+            let values = texts.map(|text| TagValue {
+                kind: "string".to_owned(),
+                value: text.into_bytes(),
+            });
+            let values = values.collect();
+            let metrics = None;
+            TagValues { values, metrics }.encode_to_vec()
+        };
+        Some(if seen.path().starts_with("/tempopb.") {
+            TempoReply::grpc(&[body], 0, "")
+        } else {
+            TempoReply::new(200, PROTOBUF, body)
+        })
+    });
+    let mut expected: Vec<String> = (0..4).flat_map(texts).collect();
+    expected.sort();
+
+    let names = TagsRequest::default();
+    let answer = door.call(&Call::new(&path("SearchTagsV2"), &names)).await;
+    let scopes: Vec<Scopes> = messages(&answer);
+    assert!(scopes.len() > 2, "{}", scopes.len());
+    assert!(answer.messages.iter().all(|one| one.len() <= LARGEST));
+    let scopes = scopes.into_iter().flat_map(|one| one.scopes);
+    let names: Vec<String> = scopes.flat_map(|scope| scope.tags).collect();
+    assert!(names == expected);
+
+    let values = TagValuesRequest {
+        tag: "span.x".to_owned(),
+        ..TagValuesRequest::default()
+    };
+    for method in ["SearchTagValuesV2", "SearchTagValues"] {
+        let answer = door.call(&Call::new(&path(method), &values)).await;
+        assert!(answer.messages.iter().all(|one| one.len() <= LARGEST));
+        let values: Vec<String> = if method.ends_with("V2") {
+            let all = messages::<TagValues>(&answer).into_iter();
+            let all = all.flat_map(|one| one.values);
+            all.map(|value| String::from_utf8(value.value).unwrap())
+                .collect()
+        } else {
+            let all = messages::<Strings>(&answer).into_iter();
+            all.flat_map(|one| one.strings).collect()
+        };
+        assert!(values == expected, "{method}");
+    }
+}
+
+/// As over HTTP.
+#[tokio::test]
+async fn grpc_answer_too_long_to_be_merged_is_refused_and_the_log_names_the_limit() {
+    let scopes = |bytes: usize| {
+        let (name, tags) = ("span".to_owned(), vec!["x".repeat(bytes)]);
+        let (scopes, metrics) = (vec![Scope { name, tags }], None);
+        Scopes { scopes, metrics }.encode_to_vec()
+    };
+    for answers in [vec![scopes(700), scopes(700)], vec![scopes(2000)]] {
+        let door = Door::with(|setup| {
+            selecting(UNION)(setup);
+            setup.rest.push_str("limits: {answer_bytes: 1KiB}\n");
+        })
+        .await;
+        let method = path("SearchTagsV2");
+        door.upstream
+            .reply(&method, TempoReply::grpc(&answers, 0, ""));
+        let answer = door
+            .call(&Call::new(&method, &TagsRequest::default()))
+            .await;
+        assert_eq!((answer.code(), answer.messages.len()), (13, 0));
+        let text = answer.message();
+        assert!(text.contains("cannot be checked"), "{text}");
+        let log = door.proxy.process.log();
+        assert!(log.contains("limits.answer_bytes"), "{log}");
+    }
+}
+
 /// A part of the answer is no answer.
 #[tokio::test]
 async fn failed_request_for_an_alternative_fails_the_call() {

@@ -31,6 +31,7 @@ use crate::body::{
 };
 use crate::headers;
 use crate::prometheus::errors;
+use crate::tempo::answer::Format;
 use crate::upstream::Upstream;
 
 /// Up to this size a response is buffered for scrubbing, which preserves its `Content-Length`.
@@ -276,6 +277,17 @@ fn check_media_type(headers: &HeaderMap, expected: &str) -> Result<(), ProxyErro
         return Ok(());
     }
     Err(unreadable(&format!("it is not {expected}")))
+}
+
+/// The format of an answer to a search or to a call for tags: the one that was asked for, or JSON. Before
+/// 2.10 Tempo answers these in JSON, whatever is asked for (`initHTTPCombiner` in
+/// `modules/frontend/combiner`).
+fn format_of(headers: &HeaderMap, asked: Format) -> Result<Format, ProxyError> {
+    if check_media_type(headers, Format::Json.media_type()).is_ok() {
+        return Ok(Format::Json);
+    }
+    check_media_type(headers, asked.media_type())?;
+    Ok(asked)
 }
 
 /// An upstream that refuses our credentials is for the operator to fix, not the caller.

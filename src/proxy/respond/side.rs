@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode};
 
-use super::{buffered, check_is_plain, check_media_type, decoded, traces, unreadable};
+use super::{buffered, check_is_plain, check_media_type, decoded, format_of, unreadable};
 use crate::body::Streamed;
 use crate::body::budget::Room;
 use crate::proxy::context::RequestContext;
@@ -55,7 +55,7 @@ pub(super) async fn side_request_to_tempo(
 ) -> Result<(Bytes, Format), ProxyError> {
     let answered = forward::forward(request, context).await?;
     let (headers, body) = side_parts(answered, room)?;
-    let format = traces::format_of(&headers, Format::Protobuf)?;
+    let format = format_of(&headers, Format::Protobuf)?;
     Ok((buffered(body, room).await?, format))
 }
 

@@ -6,7 +6,8 @@ use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 
 use super::{
-    MAX_ERROR_BYTES, broken, buffered, build, check_media_type, joined, unreadable, whole,
+    MAX_ERROR_BYTES, broken, buffered, build, check_media_type, format_of, joined, unreadable,
+    whole,
 };
 use crate::body::budget::Room;
 use crate::body::{ResponseBody, StreamFilter, Streamed, account};
@@ -71,17 +72,6 @@ pub(super) async fn respond(
             redacted(body, filter, api, format, room).await
         }
     }
-}
-
-/// The format of an answer to a search or to a call for tags: the one that was asked for, or JSON. Before
-/// 2.10 Tempo answers these in JSON, whatever is asked for (`initHTTPCombiner` in
-/// `modules/frontend/combiner`).
-pub(super) fn format_of(headers: &HeaderMap, asked: Format) -> Result<Format, ProxyError> {
-    if check_media_type(headers, Format::Json.media_type()).is_ok() {
-        return Ok(Format::Json);
-    }
-    check_media_type(headers, asked.media_type())?;
-    Ok(asked)
 }
 
 /// Streams a trace through its filter. Nothing is sent before the first span of the caller's: until

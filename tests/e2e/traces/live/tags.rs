@@ -379,6 +379,7 @@ async fn live_tags_of_alternatives_are_those_of_a_private_tempo() {
 async fn limits_hold(stores: &Stores, range: (i64, i64)) {
     for (path, key) in [
         ("/api/v2/search/tags?scope=span&limit=7", "/scopes/0/tags"),
+        ("/api/search/tags?limit=7", "/tagNames"),
         ("/api/v2/search/tag/span.both/values?limit=7", "/tagValues"),
         ("/api/search/tag/both/values?limit=7", "/tagValues"),
     ] {

@@ -92,8 +92,11 @@ async fn the_access_log_names_the_trace() {
 #[tokio::test]
 async fn a_warning_names_the_trace() {
     let upstream = Upstream::start().await;
-    // As an answer to the ownership query too, which has to be protobuf.
-    upstream.reply(Reply::json(r#"{"traces":[{"traceID":"1a"}],"metrics":{}}"#));
+    // A page that is shown, but cannot be read as the answer to a search for the caller's spans.
+    let group = r#"{"key":"by(x)","value":{"intValue":"many"}}"#;
+    let sets = format!(r#"[{{"matched":1,"attributes":[{group}]}}]"#);
+    let page = format!(r#"{{"traces":[{{"traceID":"1a","spanSets":{sets}}}],"metrics":{{}}}}"#);
+    upstream.reply(Reply::json(&page));
     let mut setup = Setup::tempo(&upstream.url);
     setup.signer = Signer::hs256(SECRET);
     let proxy = Partywall::start(setup).await;
@@ -102,7 +105,9 @@ async fn a_warning_names_the_trace() {
     let answer = Client::default().ask(&proxy.url, &ask, Some(&token)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let log = proxy.process.log();
-    let warning = log.lines().find(|line| line.contains("ownership query"));
+    let warning = log
+        .lines()
+        .find(|line| line.contains("search for the caller's spans"));
     let warning = warning.expect("a warning");
     assert!(warning.contains(TRACE), "{warning}");
 }

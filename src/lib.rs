@@ -31,6 +31,7 @@
 //! | [`reason`] | why requests are refused |
 //! | `strict_json` | pure: JSON without duplicate keys |
 //! | [`tenant`], [`closed_group`] | terms that configs and APIs share: a tenant, a group of endpoints that is closed to tenants |
+//! | `empty_pattern` | pure: whether a regular expression matches the empty value |
 //! | [`value_pattern`] | pure: regular expressions that the stores and Partywall read alike |
 //!
 //! The law that everything is judged by: a tenant's response is that of a private store with only
@@ -44,6 +45,7 @@ pub(crate) mod body;
 pub mod cli;
 pub mod closed_group;
 pub mod config;
+mod empty_pattern;
 pub mod grpc;
 mod headers;
 mod json_text;

@@ -20,8 +20,8 @@ use std::hash::{Hash, Hasher};
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ast::parse::ParserBuilder;
 use regex_syntax::ast::{
-    AssertionKind, Ast, ClassSet, ClassSetItem, Flag, Flags, FlagsItemKind, GroupKind, Literal,
-    LiteralKind, Repetition, RepetitionKind, RepetitionRange,
+    Ast, ClassSet, ClassSetItem, GroupKind, Literal, LiteralKind, Repetition, RepetitionKind,
+    RepetitionRange,
 };
 use thiserror::Error;
 
@@ -143,16 +143,6 @@ impl ValuePattern {
     }
 }
 
-/// Whether a regular expression, anchored at both ends, matches the empty text. `None` if it is not
-/// certain that Go's `regexp` reads it so: more is accepted than in a [`ValuePattern`], since only its
-/// structure counts, and not which characters a class has.
-///
-/// Linear in its length: it is parsed, and not compiled.
-pub fn matches_empty(source: &str) -> Option<bool> {
-    let mut parser = ParserBuilder::new().nest_limit(MAX_DEPTH).build();
-    Dialect { source }.matches_empty(&parser.parse(source).ok()?)
-}
-
 impl PartialEq for ValuePattern {
     fn eq(&self, other: &Self) -> bool {
         self.source == other.source
@@ -227,77 +217,30 @@ impl Dialect<'_> {
         if matches!(*repetition.ast, Ast::Repetition(_)) {
             return Err(self.ambiguous_at(repetition.span));
         }
-        if !self.is_repetition_in_go(repetition) {
-            return Err(self.ambiguous_at(repetition.op.span));
-        }
         let count = match &repetition.op.kind {
             RepetitionKind::ZeroOrOne | RepetitionKind::ZeroOrMore | RepetitionKind::OneOrMore => 1,
-            RepetitionKind::Range(
-                RepetitionRange::Exactly(count)
-                | RepetitionRange::AtLeast(count)
-                | RepetitionRange::Bounded(_, count),
-            ) => *count,
+            RepetitionKind::Range(range) => {
+                let is_part = |byte: u8| byte.is_ascii_digit() || b"{,}?".contains(&byte);
+                let span = repetition.op.span;
+                let text = self.source.get(span.start.offset..span.end.offset);
+                let is_in_go = text.is_some_and(|text| {
+                    text.bytes().all(is_part)
+                        && text.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
+                });
+                if !is_in_go {
+                    return Err(self.ambiguous_at(span));
+                }
+                match range {
+                    RepetitionRange::Exactly(count)
+                    | RepetitionRange::AtLeast(count)
+                    | RepetitionRange::Bounded(_, count) => *count,
+                }
+            }
         };
         if count > times {
             return Err(InvalidPattern::TooCostly);
         }
         self.check(&repetition.ast, times / count.max(1))
-    }
-
-    /// Whether braces are a repetition to Go too, and no plain text.
-    fn is_repetition_in_go(&self, repetition: &Repetition) -> bool {
-        let RepetitionKind::Range(_) = repetition.op.kind else {
-            return true;
-        };
-        let is_part = |byte: u8| byte.is_ascii_digit() || b"{,}?".contains(&byte);
-        let span = repetition.op.span;
-        let text = self.source.get(span.start.offset..span.end.offset);
-        text.is_some_and(|text| {
-            text.bytes().all(is_part) && text.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
-        })
-    }
-
-    fn matches_empty(&self, part: &Ast) -> Option<bool> {
-        match part {
-            Ast::Empty(_) => Some(true),
-            Ast::Literal(_) | Ast::Dot(_) | Ast::ClassUnicode(_) | Ast::ClassPerl(_) => Some(false),
-            Ast::ClassBracketed(class) => match &class.kind {
-                ClassSet::Item(item) if is_flat(item) => Some(false),
-                _ => None,
-            },
-            Ast::Repetition(repetition) => {
-                let matches = self.matches_empty(&repetition.ast)?;
-                let may_be_none = match &repetition.op.kind {
-                    RepetitionKind::ZeroOrOne | RepetitionKind::ZeroOrMore => true,
-                    RepetitionKind::OneOrMore => false,
-                    RepetitionKind::Range(
-                        RepetitionRange::Exactly(least)
-                        | RepetitionRange::AtLeast(least)
-                        | RepetitionRange::Bounded(least, _),
-                    ) => *least == 0,
-                };
-                let is_known = self.is_repetition_in_go(repetition);
-                is_known.then_some(matches || may_be_none)
-            }
-            Ast::Group(group) => match &group.kind {
-                GroupKind::NonCapturing(flags) if !folds_or_nothing(flags) => None,
-                _ => self.matches_empty(&group.ast),
-            },
-            Ast::Flags(set) => folds_or_nothing(&set.flags).then_some(true),
-            Ast::Assertion(assertion) => match assertion.kind {
-                AssertionKind::StartLine
-                | AssertionKind::EndLine
-                | AssertionKind::StartText
-                | AssertionKind::EndText => Some(true),
-                _ => None,
-            },
-            Ast::Alternation(all) => all.asts.iter().try_fold(false, |matches, one| {
-                Some(self.matches_empty(one)? || matches)
-            }),
-            Ast::Concat(all) => all.asts.iter().try_fold(true, |matches, one| {
-                Some(self.matches_empty(one)? && matches)
-            }),
-        }
     }
 
     fn ambiguous(&self, part: &Ast) -> InvalidPattern {
@@ -310,29 +253,8 @@ impl Dialect<'_> {
     }
 }
 
-/// Whether a class has no class in it: Go reads its brackets as characters.
-fn is_flat(item: &ClassSetItem) -> bool {
-    match item {
-        ClassSetItem::Bracketed(_) => false,
-        ClassSetItem::Union(all) => all.items.iter().all(is_flat),
-        _ => true,
-    }
-}
-
-/// Whether flags are among those that Go has too, and that change which characters match alone.
-fn folds_or_nothing(flags: &Flags) -> bool {
-    flags.items.iter().all(|item| {
-        matches!(
-            item.kind,
-            FlagsItemKind::Flag(Flag::CaseInsensitive | Flag::DotMatchesNewLine)
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn matched<'v>(source: &str, values: &[&'v str]) -> Vec<&'v str> {
@@ -473,56 +395,5 @@ mod tests {
         assert!(text(r"a\d").ends_with("write [0-9]"));
         assert!(text("(?i)a").ends_with("without flags"));
         assert!(text("^a").contains("leave it out"));
-    }
-
-    #[test]
-    fn empty_text_is_decided_by_the_structure() {
-        for (source, expected) in [
-            ("", Some(true)),
-            ("a|", Some(true)),
-            ("(?i)get.*|POST", Some(false)),
-            (r"^(?s:\d*)$", Some(true)),
-            (r"[\w.-]+", Some(false)),
-            ("a{0,3}", Some(true)),
-            ("(a?){2}", Some(true)),
-            ("a{,3}", None),
-            ("a{ 2 }", None),
-            ("[[a]*|]", None),
-            ("[a&&b]*", None),
-            (r"\b", None),
-            (r"\<", None),
-            (r"\b{start-half}", None),
-            ("(?x) a", None),
-            ("(?i-s:a)", None),
-            ("GET /{id}", None),
-            ("(", None),
-        ] {
-            assert_eq!(matches_empty(source), expected, "{source}");
-        }
-        let deep = format!("{}{}", "(".repeat(10_000), ")".repeat(10_000));
-        assert_eq!(matches_empty(&deep), None);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4000))]
-
-        #[test]
-        fn empty_text_is_decided_as_the_engine_decides(
-            parts in prop::collection::vec(
-                prop::sample::select(vec![
-                    "a", ".", "*", "+", "?", "|", "(", ")", "(?:", "(?i)", "(?s:", "[ab]", "[^a]", "{0,2}",
-                    "{2}", "^", "$", r"\d", r"\pL", r"\.",
-                ]),
-                0..8,
-            ),
-        ) {
-            let source = parts.concat();
-            if let Some(matches) = matches_empty(&source) {
-                let engine = Regex::new(&format!(r"\A(?:{source})\z"));
-                // Such as of a repetition that is too large.
-                let Ok(engine) = engine else { return Ok(()) };
-                prop_assert_eq!(engine.is_match(""), matches, "{}", source);
-            }
-        }
     }
 }

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::endpoints::SilenceId;
 use super::ownership::{SilenceMatcher, is_own};
 use super::posted::{self, AnObject, PostError, Text, Texts};
+use crate::empty_pattern;
 use crate::prometheus::Unreadable;
 use crate::prometheus::json::{self, Object, ObjectWriter, Raw};
-use crate::promql;
 use crate::tenancy::{LabelMatcher, MatchOp, Matchers};
 
 /// The keys of a silence (`gettableSilence`). One with any other may match in a way that is not
@@ -197,7 +197,7 @@ impl<'b> Matcher<'b> {
         let matcher = self.read();
         let satisfies = if matcher.is_regex {
             // Alertmanager itself refuses what it cannot read.
-            promql::pattern_matches_empty(matcher.value).unwrap_or(false)
+            empty_pattern::matches_empty(matcher.value).unwrap_or(false)
         } else {
             matcher.value.is_empty()
         };

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use regex::{Regex, RegexBuilder};
 
 use super::cursor::{Cursor, is_label_start};
-use super::pattern;
 use super::refusal::{Problem, Refusal};
+use crate::empty_pattern;
 use crate::query_size::unquote;
 use crate::tenancy::LabelMatcher;
 
@@ -171,7 +171,7 @@ impl<'q> Matcher<'q> {
         if !self.op.is_regex() {
             return Some(value.is_empty() == (self.op == Op::Equal));
         }
-        let matches = pattern::matches_empty(std::str::from_utf8(&value).ok()?)?;
+        let matches = empty_pattern::matches_empty(std::str::from_utf8(&value).ok()?)?;
         Some(matches == (self.op == Op::Regex))
     }
 

@@ -196,9 +196,8 @@ fn instead_of(intrinsic: &str) -> &'static str {
 const ROOT_OPERATOR: &str = "of your own root span it can be compared with a string in quotes, and \
                              the comparisons joined with others by && and ||";
 const ROOT_PATTERN: &str = "of your own root span it can be compared with a regular expression \
-                            without classes in classes, word boundaries, braces that repeat nothing, \
-                            and flags but `(?i)` and `(?s)`, in a string without other escapes than \
-                            \\\\ and \\\"";
+                            without classes in classes, braces that repeat nothing, and flags that Go \
+                            does not have, in a string without other escapes than \\\\ and \\\"";
 const ROOT_COMPARE: &str = "before compare() only rootName can be compared: Tempo would count the \
                             services twice";
 const ROOT_CONDITIONS: &str = "of your own root span a pipeline can have three different conditions: \

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::token::{Lexeme, Op};
-use crate::value_pattern::matches_empty;
+use crate::empty_pattern::matches_empty;
 
 /// A part of a filter that depends on nothing but the root of the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

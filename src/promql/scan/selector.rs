@@ -69,11 +69,12 @@ impl<'q, F: FnMut(&Matcher<'q>) -> Result<(), Refusal>> Scanner<'q, F> {
                 self.nodes += 1;
                 self.content(matcher.value.len());
                 (self.on_matcher)(&matcher)?;
+                let matters = braces.is_unselective || (in_info && !braces.rules_out_empty);
+                let matches_empty = matters.then(|| matcher.matches_empty()).flatten();
                 if in_info && !matcher.is_on_label("__name__") {
-                    braces.rules_out_empty |= matcher.matches_empty() == Some(false);
+                    braces.rules_out_empty |= matches_empty == Some(false);
                 }
-                braces.is_unselective =
-                    braces.is_unselective && matcher.matches_empty() == Some(true);
+                braces.is_unselective &= matches_empty == Some(true);
             } else {
                 // A name in quotes, which may be empty.
                 let name = self.cursor.at() - start;

@@ -9,7 +9,6 @@ use super::trace_verdicts::TraceVerdicts;
 use crate::body::budget::{Budget, Room};
 use crate::config::settings::Settings;
 use crate::shares::Holder;
-use crate::telemetry::log::Throttle;
 use crate::telemetry::metrics::Metrics;
 
 /// The rules in force when the request began, and the sinks that its steps report to. A step that
@@ -21,8 +20,6 @@ pub(super) struct RequestContext {
     pub(super) rewrites: Arc<Rewrites>,
     /// What is known of traces in search results.
     pub(super) trace_verdicts: Arc<TraceVerdicts>,
-    /// Limits log lines about pages whose traces could not be described.
-    pub(super) search_failures: Arc<Throttle>,
     pub(super) metrics: Arc<Metrics>,
     /// Where steps record the request's queries.
     pub(super) queries: Arc<QueryLog>,

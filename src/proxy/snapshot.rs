@@ -19,7 +19,6 @@ use crate::auth::InvalidTokens;
 use crate::config::settings::{Api, Settings, Upstream as UpstreamSettings};
 use crate::config::{ConfigWarning, Loaded};
 use crate::server::tls::{InvalidTls, TlsListeners};
-use crate::telemetry::log::Throttle;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Health, InvalidUpstream, Upstream};
 
@@ -38,8 +37,6 @@ pub(super) struct Runtime {
     pub(super) rewrites: Arc<Rewrites>,
     /// What is known of traces in search results, by these rules.
     pub(super) trace_verdicts: Arc<TraceVerdicts>,
-    /// Limits log lines about pages whose traces could not be described.
-    pub(super) search_failures: Arc<Throttle>,
     /// The usage of tenants that have `tenant_limits`.
     pub(super) tenants: Arc<Tenants>,
     /// What shadow mode recorded lately.
@@ -92,8 +89,6 @@ impl Snapshot {
                 .collect(),
             rewrites: Arc::new(Rewrites::new(settings.limits.rewrite_cache_bytes)),
             trace_verdicts: Arc::default(),
-            search_failures: before
-                .map_or_else(Arc::default, |before| Arc::clone(&before.search_failures)),
             tenants: before.map_or_else(Arc::default, |before| Arc::clone(&before.tenants)),
             shadow: before.map_or_else(Arc::default, |before| Arc::clone(&before.shadow)),
             answers: answers(&settings, before)?,
@@ -169,7 +164,6 @@ impl Snapshot {
             rules: Arc::clone(&self.rules),
             rewrites: Arc::clone(&self.runtime.rewrites),
             trace_verdicts: Arc::clone(&self.runtime.trace_verdicts),
-            search_failures: Arc::clone(&self.runtime.search_failures),
             metrics,
             queries,
         }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::cache::{KeyHash, KeyHasher};
 use super::enforce::VerifyTraces;
+use crate::telemetry::log::Throttle;
 use crate::tempo::search::{Listed, Metadata};
 use crate::tempo::trace::TraceSummary;
 
@@ -30,6 +31,8 @@ const EXPIRES: Duration = Duration::from_mins(1);
 /// Bounded by bytes; belongs to one snapshot, since verdicts depend on its rules.
 pub(super) struct TraceVerdicts {
     known: Cache<KeyHash, Entry, ByBytes>,
+    /// Limits log lines about what could not be found out: each page can bring about some.
+    pub(super) failures: Throttle,
 }
 
 /// A trace as one page describes it, for the callers of one scope.
@@ -67,6 +70,7 @@ impl Default for TraceVerdicts {
         let items = usize::try_from(MAX_BYTES / TYPICAL).unwrap_or(usize::MAX);
         Self {
             known: Cache::with_weighter(items, MAX_BYTES, ByBytes),
+            failures: Throttle::default(),
         }
     }
 }

@@ -151,9 +151,9 @@ async fn describe(
     shown.collect()
 }
 
-/// Logs at a limited rate: each page can bring about such lines.
+/// Logs at a limited rate.
 fn warn(context: &RequestContext, error: &str, what: &str) {
-    if let Some(suppressed) = context.search_failures.now() {
+    if let Some(suppressed) = context.trace_verdicts.failures.now() {
         tracing::warn!(error, suppressed, "{what}");
     }
 }

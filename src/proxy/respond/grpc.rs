@@ -116,7 +116,7 @@ impl Relay {
                 match decoder.message() {
                     Ok(Some(message)) => {
                         let result = match &mut collected {
-                            Some(collected) => collected.add(&message, &self.room).map(|()| None),
+                            Some(collected) => collected.add(message, &self.room).map(|()| None),
                             None => self.filtered(&message, answer).await.map(Some),
                         };
                         match result {
@@ -199,7 +199,7 @@ impl<'p> Collected<'p> {
             return None;
         };
         match &**filter {
-            WholeAnswer::Tags(plan) if !plan.further.is_empty() => Some(Self {
+            WholeAnswer::Tags(plan) if filter.is_merged() => Some(Self {
                 plan,
                 messages: Vec::new(),
                 bytes: 0,
@@ -208,12 +208,13 @@ impl<'p> Collected<'p> {
         }
     }
 
-    fn add(&mut self, message: &[u8], room: &Room) -> Result<(), Status> {
-        self.bytes += message.len();
+    /// Of an empty message too, what it takes here counts.
+    fn add(&mut self, message: Bytes, room: &Room) -> Result<(), Status> {
+        self.bytes += message.len() + size_of::<Bytes>();
         if self.bytes > room.bytes {
             return Err(not_listed(&uncollected(CollectError::TooLarge, room)));
         }
-        let message = room.budget.hold(message.to_vec()).map_err(out_of_room)?;
+        let message = room.budget.hold(message).map_err(out_of_room)?;
         self.messages.push(message);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Whether two answers of a Prometheus API say the same.
 //!
-//! The order of a vector's or matrix' elements is not part of an answer unless the query sorts;
-//! of series, labels and values it never is. Numbers are equal as text, or else within 1e-12 of
+//! The order of a vector's or matrix' elements is not part of an answer unless the query sorts
+//! (see [`Order`]); of series, labels and values it never is. Numbers are equal as text, or else within 1e-12 of
 //! each other. An error text or warning with a position in it is not compared: it quotes the
 //! query, and the query sent upstream is longer than the client's.
 
@@ -18,10 +18,21 @@ const MOST_REPORTED: usize = 4;
 /// How closely answers are compared.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Strictness {
-    /// The order of results counts: the query sorts.
-    pub sorted: bool,
+    pub order: Order,
     /// Texts with positions count: the query is sent unmodified.
     pub verbatim: bool,
+}
+
+/// What of the order of results is part of the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    #[default]
+    Unordered,
+    /// `sort` and `sort_desc`: that of the values. Prometheus leaves series of equal values in the
+    /// order in which its storage found them.
+    ByValue,
+    /// `sort_by_label` and its kind, which order all series.
+    Total,
 }
 
 /// What differs, in words; empty when nothing does.
@@ -40,8 +51,8 @@ pub fn differences(expected: &Answer, got: &Answer, strictness: Strictness) -> V
     let mut found: Vec<String> = header_difference(expected, got).into_iter().collect();
     if is_json(expected) && is_json(got) {
         let (mut left, mut right) = (
-            canonical(expected, strictness.sorted),
-            canonical(got, strictness.sorted),
+            canonical(expected, strictness.order),
+            canonical(got, strictness.order),
         );
         if !strictness.verbatim {
             forget_positions(&mut left, &mut right);
@@ -58,7 +69,7 @@ pub fn differences(expected: &Answer, got: &Answer, strictness: Strictness) -> V
 }
 
 /// The JSON with sets in one order, and without how long it took.
-pub fn canonical(answer: &Answer, sorted: bool) -> Value {
+pub fn canonical(answer: &Answer, order: Order) -> Value {
     let mut json = answer.json();
     for key in ["warnings", "infos"] {
         if let Some(Value::Array(notes)) = json.get_mut(key) {
@@ -72,12 +83,21 @@ pub fn canonical(answer: &Answer, sorted: bool) -> Value {
     {
         stats.remove("timings");
     }
-    for list in ["/data", "/data/result"] {
-        let is_a_set = list == "/data" || (!sorted && is_collection(&json));
-        if let Some(Value::Array(items)) = json.pointer_mut(list)
-            && is_a_set
-        {
-            items.sort_by_cached_key(identity);
+    if let Some(Value::Array(items)) = json.pointer_mut("/data") {
+        items.sort_by_cached_key(identity);
+    }
+    let is_collection = is_collection(&json);
+    if let Some(Value::Array(items)) = json.pointer_mut("/data/result")
+        && is_collection
+    {
+        match order {
+            Order::Unordered => items.sort_by_cached_key(identity),
+            Order::ByValue => {
+                for ties in items.chunk_by_mut(|one, next| value(one) == value(next)) {
+                    ties.sort_by_cached_key(identity);
+                }
+            }
+            Order::Total => {}
         }
     }
     json
@@ -129,6 +149,11 @@ fn is_collection(json: &Value) -> bool {
 fn identity(item: &Value) -> String {
     let labels = item.get("metric").or_else(|| item.get("seriesLabels"));
     labels.unwrap_or(item).to_string()
+}
+
+/// The value of an element of a vector.
+fn value(item: &Value) -> Option<&Value> {
+    item.pointer("/value/1")
 }
 
 fn walk(at: &str, expected: &Value, got: &Value, found: &mut Vec<String>) {

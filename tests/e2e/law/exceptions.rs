@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::kit::client::{Answer, Ask};
-use crate::kit::compare::canonical;
+use crate::kit::compare::{Order, canonical};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
@@ -96,7 +96,7 @@ const UNSELECTIVE: &str = "match[] must contain at least one non-empty matcher";
 
 /// The answer with a word for each warning, but not which.
 fn without_warnings(answer: &Answer) -> Value {
-    let mut json = canonical(answer, false);
+    let mut json = canonical(answer, Order::Unordered);
     if let Some(Value::Array(warnings)) = json.get_mut("warnings") {
         warnings.fill("a warning".into());
         // Several that are replaced become one.

@@ -1,6 +1,7 @@
 //! The requests a query becomes, and those of the endpoints that take selectors.
 
 use crate::kit::client::{Ask, Sent, escape};
+use crate::kit::compare::Order;
 
 /// The moments the requests ask about, in unix seconds.
 #[derive(Clone, Copy)]
@@ -9,11 +10,11 @@ pub struct Times {
     pub end: i64,
 }
 
-/// A request and whether the order of its results counts.
+/// A request and what of the order of its results counts.
 #[derive(Clone)]
 pub struct Case {
     pub ask: Ask,
-    pub sorted: bool,
+    pub order: Order,
 }
 
 const BOTH: [Sent; 2] = [Sent::Get, Sent::Post];
@@ -29,10 +30,14 @@ pub fn evaluations(query: &str, times: Times) -> [Case; 4] {
         ("end", &to),
         ("step", "120"),
     ];
-    let is_sort = query.trim_start().starts_with("sort");
+    let order = order_of(query);
     let case = |sent: Sent, path: &str, params: &[(&str, &str)]| Case {
         ask: Ask::new(sent, path, params),
-        sorted: is_sort && path == "/api/v1/query",
+        order: if path == "/api/v1/query" {
+            order
+        } else {
+            Order::Unordered
+        },
     };
     [
         case(Sent::Get, "/api/v1/query", &instant),
@@ -40,6 +45,22 @@ pub fn evaluations(query: &str, times: Times) -> [Case; 4] {
         case(Sent::Post, "/api/v1/query", &instant),
         case(Sent::Get, "/api/v1/query_range", &range),
     ]
+}
+
+/// The order of an instant query's results.
+fn order_of(query: &str) -> Order {
+    let query = query.trim_start();
+    let calls = |function: &str| {
+        let rest = query.strip_prefix(function);
+        rest.is_some_and(|rest| rest.trim_start().starts_with('('))
+    };
+    if calls("sort") || calls("sort_desc") {
+        Order::ByValue
+    } else if query.starts_with("sort") {
+        Order::Total
+    } else {
+        Order::Unordered
+    }
 }
 
 /// Further parameters of queries, good and bad.
@@ -322,5 +343,8 @@ fn on_both(path: &str, params: &[Vec<(&str, &str)>]) -> Vec<Case> {
 }
 
 fn unsorted(ask: Ask) -> Case {
-    Case { ask, sorted: false }
+    Case {
+        ask,
+        order: Order::Unordered,
+    }
 }

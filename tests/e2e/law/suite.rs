@@ -123,7 +123,7 @@ pub async fn run(scope: &Scope, what: &str, cases: Vec<Case>) -> Tally {
 
 async fn compare(scope: &Scope, client: &Client, case: &Case, tally: &Mutex<Tally>) {
     let strictness = Strictness {
-        sorted: case.sorted,
+        order: case.order,
         verbatim: scope.verbatim,
     };
     let (mut expected, mut got) = ask_both(scope, client, case).await;

@@ -54,6 +54,7 @@ timeouts:
   first_request: 2m
 limits:
   header_bytes: 128KiB
+  unauthenticated_connections_per_address: 0
   answer_bytes: 256MiB
 "
     );

@@ -55,7 +55,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
-            unauthenticated_connections_per_address: Some(1000),
+            unauthenticated_connections_per_address: Some(2000),
             requests: 2000,
             header_bytes: 64 * 1024,
             uri_bytes: 32 * 1024,

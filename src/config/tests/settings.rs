@@ -123,7 +123,7 @@ fn minimal_config_has_every_default() {
         },
         limits: Limits {
             connections: 10_000,
-            unauthenticated_connections_per_address: Some(1000),
+            unauthenticated_connections_per_address: Some(2000),
             requests: 2000,
             header_bytes: 65_536,
             uri_bytes: 32_768,

@@ -48,6 +48,32 @@ impl Ask {
         self.headers.push((name, value.to_owned()));
         self
     }
+
+    /// For the store or proxy at `base`, with a bearer token if there is one.
+    pub fn request(&self, base: &str, token: Option<&str>) -> Request<Full<Bytes>> {
+        let form = encode_form(&self.params);
+        let mut url = format!("{base}{}", self.path);
+        let (method, body) = match self.sent {
+            Sent::Post => (Method::POST, form),
+            Sent::Get => {
+                if !form.is_empty() {
+                    url = format!("{url}?{form}");
+                }
+                (Method::GET, String::new())
+            }
+        };
+        let mut request = Request::builder().method(method).uri(url);
+        if self.sent == Sent::Post {
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        request.body(Full::from(body)).expect("a request")
+    }
 }
 
 impl std::fmt::Display for Ask {
@@ -100,29 +126,7 @@ impl Default for Client {
 impl Client {
     /// Sends `ask` to the store or proxy at `base`, with a bearer token if there is one.
     pub async fn ask(&self, base: &str, ask: &Ask, token: Option<&str>) -> Answer {
-        let form = encode_form(&ask.params);
-        let mut url = format!("{base}{}", ask.path);
-        let (method, body) = match ask.sent {
-            Sent::Post => (Method::POST, form),
-            Sent::Get => {
-                if !form.is_empty() {
-                    url = format!("{url}?{form}");
-                }
-                (Method::GET, String::new())
-            }
-        };
-        let mut request = Request::builder().method(method).uri(url);
-        if ask.sent == Sent::Post {
-            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        }
-        if let Some(token) = token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
-        for (name, value) in &ask.headers {
-            request = request.header(*name, value);
-        }
-        self.send(request.body(Full::from(body)).expect("a request"))
-            .await
+        self.send(ask.request(base, token)).await
     }
 
     /// Asks a Prometheus API at `base` by remote read.

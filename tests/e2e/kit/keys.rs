@@ -38,8 +38,12 @@ impl Key {
 
     /// For the tenant `acme`.
     pub fn token(&self, issuer: &str) -> String {
+        self.token_of("acme", issuer)
+    }
+
+    pub fn token_of(&self, tenant: &str, issuer: &str) -> String {
         let claims = json!({
-            "iss": issuer, "aud": AUDIENCE, "sub": "tester", "tenant_id": "acme",
+            "iss": issuer, "aud": AUDIENCE, "sub": "tester", "tenant_id": tenant,
             "iat": now(), "exp": now() + 3600,
         });
         let mut header = Header::new(Algorithm::ES256);

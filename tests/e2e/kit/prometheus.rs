@@ -20,8 +20,10 @@ use super::protobuf::{Exemplar, Label, Sample, TimeSeries, WriteRequest, pack};
 pub struct Prometheus {
     /// Without a trailing slash.
     pub url: String,
-    _process: Guarded,
-    _dir: TempDir,
+    name: String,
+    port: u16,
+    process: Guarded,
+    dir: TempDir,
 }
 
 /// What a Prometheus has besides its data.
@@ -60,6 +62,18 @@ impl Prometheus {
         for (file, text) in &extras.rule_files {
             std::fs::write(dir.path().join(file), text).expect("a rule file");
         }
+        let process = Self::launch(name, &dir, port).await;
+        Self {
+            url: format!("http://127.0.0.1:{port}"),
+            name: name.to_owned(),
+            port,
+            process,
+            dir,
+        }
+    }
+
+    async fn launch(name: &str, dir: &TempDir, port: u16) -> Guarded {
+        let config = dir.path().join("prometheus.yml");
         let mut command = Command::new(tool("PROMETHEUS", "prometheus"));
         command
             .arg(format!("--config.file={}", config.display()))
@@ -79,16 +93,29 @@ impl Prometheus {
                 "--log.level=warn",
             ]);
         let mut process = Guarded::spawn(name, command, &dir.path().join("log"));
-        let url = format!("http://127.0.0.1:{port}");
-        let (client, ready) = (Client::default(), format!("{url}/-/ready"));
+        let (client, ready) = (
+            Client::default(),
+            format!("http://127.0.0.1:{port}/-/ready"),
+        );
         process
             .until(Duration::from_mins(1), || client.is_ok(&ready))
             .await;
-        Self {
-            url,
-            _process: process,
-            _dir: dir,
-        }
+        process
+    }
+
+    /// Ends the process in good order and starts another with the same data at the same address.
+    pub async fn restart(&mut self) {
+        self.process.signal("TERM");
+        let ended = self.process.wait(Duration::from_mins(1)).await;
+        assert!(ended.is_some(), "{} does not end", self.name);
+        self.process = Self::launch(&self.name, &self.dir, self.port).await;
+    }
+
+    /// Stops the process, which accepts connections and answers nothing, and lets it go on.
+    pub async fn hang(&self, time: Duration) {
+        self.process.signal("STOP");
+        tokio::time::sleep(time).await;
+        self.process.signal("CONT");
     }
 
     /// One newer sample with an exemplar for every counter and bucket; blocks hold no exemplars.

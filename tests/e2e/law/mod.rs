@@ -28,7 +28,7 @@ mod filtered;
 mod generated;
 mod info;
 mod labels;
-mod queries;
+pub mod queries;
 mod remote_read;
 pub mod requests;
 mod selectors;

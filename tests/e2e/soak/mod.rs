@@ -7,10 +7,12 @@
 //!
 //! It reports requests by kind and status, errors by reason, and memory over time.
 
+mod stores;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -53,8 +55,6 @@ fn leaks(tenant: &str, answer: &str) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes SOAK_SECONDS (60), for a release build"]
 async fn soak() {
-    let seconds = std::env::var("SOAK_SECONDS").ok();
-    let seconds = seconds.map_or(60, |seconds| seconds.parse().expect("a number of seconds"));
     let seed = seeds("soak")[0];
     let store = Store::start(seed).await;
     let mut setup = Setup::new(&store.url);
@@ -83,7 +83,10 @@ async fn soak() {
         let (proxy, tally, stop) = (Arc::clone(&proxy), Arc::clone(&tally), Arc::clone(&stop));
         clients.spawn(hostile(random, proxy, tally, stop));
     }
-    let memory = watch(&proxy, &tally, Duration::from_secs(seconds)).await;
+    let memory = watch(&proxy, soak_time(), |after, of, memory| {
+        tally.progress(after, of, memory);
+    })
+    .await;
     stop.store(true, Ordering::Relaxed);
     while let Some(ended) = clients.join_next().await {
         ended.expect("no client fails");
@@ -107,11 +110,14 @@ async fn soak() {
         "{}",
         answer.text()
     );
-    let (first, last) = (memory[memory.len() / 4], memory[memory.len() - 1]);
-    assert!(
-        last < first * 3 / 2 + (64 << 20),
-        "memory grew from {first} to {last}"
-    );
+    assert_memory_is_flat(&memory);
+}
+
+/// How long a soak lasts.
+fn soak_time() -> Duration {
+    let seconds = std::env::var("SOAK_SECONDS").ok();
+    let seconds = seconds.map_or(60, |seconds| seconds.parse().expect("a number of seconds"));
+    Duration::from_secs(seconds)
 }
 
 #[derive(Default)]
@@ -119,7 +125,6 @@ struct Tally {
     answers: Mutex<BTreeMap<(&'static str, u16), usize>>,
     /// What was asked, and the answer.
     leaks: Mutex<Vec<String>>,
-    reloads: AtomicUsize,
 }
 
 impl Tally {
@@ -151,8 +156,13 @@ impl Tally {
     }
 }
 
-/// Reloads all the while, and notes the memory once a second.
-async fn watch(proxy: &Partywall, tally: &Tally, time: Duration) -> Vec<usize> {
+/// Reloads once a second, and gives the memory after each reload. `progress` is told the time, the
+/// whole time, and the memory in bytes.
+async fn watch(
+    proxy: &Partywall,
+    time: Duration,
+    progress: impl Fn(Duration, Duration, usize),
+) -> Vec<usize> {
     let started = Instant::now();
     let text = std::fs::read_to_string(proxy.config()).expect("the config");
     let (mut memory, mut round) = (Vec::new(), 0);
@@ -167,10 +177,9 @@ async fn watch(proxy: &Partywall, tally: &Tally, time: Duration) -> Vec<usize> {
         };
         std::fs::write(proxy.config(), next).expect("written");
         proxy.process.signal("HUP");
-        tally.reloads.fetch_add(1, Ordering::Relaxed);
         memory.push(resident(proxy));
         if round % PROGRESS == 0 {
-            tally.progress(started.elapsed(), time, memory[memory.len() - 1]);
+            progress(started.elapsed(), time, memory[memory.len() - 1]);
         }
     }
     std::fs::write(proxy.config(), text).expect("written");
@@ -189,7 +198,12 @@ async fn report(proxy: &Partywall, tally: &Tally, memory: &[usize]) {
     for ((kind, status), count) in &*tally.answers.lock().expect("no panic") {
         println!("{kind:12} {status:3}: {count}");
     }
-    println!("reloads: {}", tally.reloads.load(Ordering::Relaxed));
+    report_process(proxy, memory).await;
+    println!("leaks: {}", tally.leaks.lock().expect("no panic").len());
+}
+
+/// What the process says of itself, which must not be a panic.
+async fn report_process(proxy: &Partywall, memory: &[usize]) {
     let metrics = Client::default()
         .get(&format!("{}/metrics", proxy.admin))
         .await;
@@ -214,7 +228,14 @@ async fn report(proxy: &Partywall, tally: &Tally, memory: &[usize]) {
         .map(|bytes| bytes >> 20)
         .collect();
     println!("memory over time, in MiB: {shown:?}");
-    println!("leaks: {}", tally.leaks.lock().expect("no panic").len());
+}
+
+fn assert_memory_is_flat(memory: &[usize]) {
+    let (first, last) = (memory[memory.len() / 4], memory[memory.len() - 1]);
+    assert!(
+        last < first * 3 / 2 + (64 << 20),
+        "memory grew from {first} to {last}"
+    );
 }
 
 type Asked = (Sent, &'static str, &'static [(&'static str, &'static str)]);
@@ -251,21 +272,7 @@ async fn honest(
     while !stop.load(Ordering::Relaxed) {
         let (sent, path, params) = ASKED[random.below(ASKED.len())];
         let ask = Ask::new(sent, path, params);
-        let mut url = proxy.url.clone();
-        let request = match sent {
-            Sent::Get => {
-                let form = crate::kit::client::encode_form(&ask.params);
-                url = format!("{url}{path}?{form}");
-                Request::get(url).body(Full::default())
-            }
-            Sent::Post => Request::post(format!("{url}{path}"))
-                .header("content-type", "application/x-www-form-urlencoded")
-                .body(Full::from(crate::kit::client::encode_form(&ask.params))),
-        };
-        let mut request = request.expect("a request");
-        let bearer = format!("Bearer {token}").parse().expect("a header");
-        request.headers_mut().insert("authorization", bearer);
-        let asked = client.try_send(request);
+        let asked = client.try_send(ask.request(&proxy.url, Some(&token)));
         if random.chance(3) {
             // Changes its mind.
             let _ = tokio::time::timeout(Duration::from_millis(2), asked).await;

@@ -202,7 +202,7 @@ mod tests {
         for (query, shape) in [
             ("up", "up{§}"),
             ("1 + 23.5 + 0x1f", "0 + 23.5 + 0x1f"),
-            ("1e-5 + 7", "1e-0 + 0"),
+            ("1e-5 + 7", "1e-5 + 0"),
             (
                 r#"a{b="c d|e",f!~''}[5m] offset 7d"#,
                 r#"a{§,b="x",f!~''}[5m] offset 7d"#,

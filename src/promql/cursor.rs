@@ -109,17 +109,25 @@ impl<'q> Cursor<'q> {
         }
     }
 
-    /// Moves over a number or duration: every byte that could be part of one, except a sign.
+    /// Moves over a number or duration: every byte that could be part of one, and the sign of an
+    /// exponent (`1e-5`).
     ///
     /// In Prometheus no word starts right after a number (`scanNumber` and
-    /// `acceptRemainingDuration` require a byte that is not alphanumeric). A sign is taken for an
-    /// operator even if it belongs to an exponent: in `0xffe-up` it is an operator, and in `1e-5`
-    /// it makes no difference to where selectors are.
+    /// `acceptRemainingDuration` require a byte that is not alphanumeric). Hexadecimal numbers have
+    /// no exponent: in `0xffe-up` the sign is an operator.
     pub(super) fn number(&mut self) -> &'q str {
         let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
-        let number = self.run(is_part);
-        self.at += number.len();
-        number
+        let start = self.at;
+        self.at += self.run(is_part).len();
+        let before = self.text.get(start..self.at).unwrap_or_default();
+        if is_up_to_exponent(before)
+            && matches!(self.peek(), Some(b'+' | b'-'))
+            && self.peek_after(1).is_some_and(|byte| byte.is_ascii_digit())
+        {
+            self.at += 1;
+            self.at += self.run(is_part).len();
+        }
+        self.text.get(start..self.at).unwrap_or_default()
     }
 
     /// Moves over a string that starts here, and returns it with its quotes. A backslash escapes
@@ -181,6 +189,13 @@ impl<'q> Cursor<'q> {
 /// Whether a word of the expression may start with this byte.
 pub(super) fn is_word_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || matches!(byte, b'_' | b':')
+}
+
+/// Whether a decimal number goes up to the letter of its exponent: `1e`, `2.5E`.
+fn is_up_to_exponent(number: &str) -> bool {
+    let digits = number.strip_suffix(['e', 'E']).unwrap_or_default();
+    let is_part = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'_' | b'.');
+    !digits.is_empty() && digits.bytes().all(is_part)
 }
 
 /// Whether a label name between braces may start with this byte.

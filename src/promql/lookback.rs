@@ -170,6 +170,8 @@ mod tests {
             ("rate(x[1d] offset -5m)[2d:1h]", 3),
             ("rate(x[ 1d #[9d]\n ])[\n86400 : 5m ]", 2),
             ("rate(x[86400])", 1),
+            ("rate(x[8.64e+4])", 1),
+            ("rate(x[8640000e-2])", 1),
             ("sum(x) by (and)[3d:1h]", 3),
             ("and[3d]", 3),
             ("# [9d]\nup", 0),

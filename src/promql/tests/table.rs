@@ -64,6 +64,8 @@ up{§} > bool on(a) group_left(b) up{§}
 up{§} * on(a) # comment ( {⏎ group_left # ( {⏎ (b) up{§}
 up{§} + fill(0) up{§}
 up{§} + fill (-1.5e3) up{§}
+up{§} + fill(1e-5) up{§}
+up{§} + fill_left(-2.5E+3) fill_right(1_0e-3) up{§}
 up{§} + on(a) fill_left(1) fill_right(inf) up{§}
 up{§} + bool on(a) group_left(b) fill_right(+NaN) fill_left(5m) up{§}
 up{§} + fill # c⏎ ( 1 ) up{§}

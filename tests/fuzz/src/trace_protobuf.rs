@@ -143,21 +143,28 @@ struct Decoded {
     is_canonical: bool,
 }
 
+/// Tempo has no table of strings that a key could be in. The filter does not know what such a key is,
+/// so the resource is nobody's.
+fn has_key_by_index(spans: &ResourceSpans) -> bool {
+    let mut attributes = spans.resource.iter().flat_map(|it| &it.attributes);
+    attributes.any(|attribute| attribute.key_strindex != 0)
+}
+
 fn decode(api: TraceApi, body: &[u8]) -> Option<Decoded> {
-    match api {
+    let (spans, encoded) = match api {
         TraceApi::V1 => {
             let trace = TracesData::decode(body).ok()?;
-            Some(Decoded {
-                is_canonical: trace.encode_to_vec() == body,
-                spans: trace.resource_spans,
-            })
+            let encoded = trace.encode_to_vec();
+            (trace.resource_spans, encoded)
         }
         TraceApi::V2 => {
             let answer = TraceByIdResponse::decode(body).ok()?;
-            Some(Decoded {
-                is_canonical: answer.encode_to_vec() == body,
-                spans: answer.trace.unwrap_or_default().resource_spans,
-            })
+            let encoded = answer.encode_to_vec();
+            (answer.trace.unwrap_or_default().resource_spans, encoded)
         }
-    }
+    };
+    Some(Decoded {
+        is_canonical: encoded == body && !spans.iter().any(has_key_by_index),
+        spans,
+    })
 }

@@ -113,6 +113,7 @@ mod tests {
             ),
             format!("{}=.e30.c2ln", encode(header)),
             format!("{}A.e30.c2ln", encode(header)),
+            format!("{}A.e30.c2ln", encode("{}    ")),
             format!("{}.e30.c2ln", encode(&spaced)),
             format!("{}.e30.c2ln", encode(&marked)),
             format!("{}.e30.c2ln", encode("{}")),

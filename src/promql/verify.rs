@@ -350,9 +350,9 @@ mod tests {
         }
     }
 
-    /// Or a long list would be given to the parser.
+    /// Or a long list or range would be given to the parser.
     #[test]
-    fn labels_of_a_list_count_as_nodes() {
+    fn labels_of_a_list_and_parts_of_a_range_count_as_nodes() {
         let nodes = |query| {
             let scan = scan(query, Kind::Expression, 10, |_| Ok(()));
             scan.unwrap().nodes
@@ -365,6 +365,8 @@ mod tests {
                 "x * on (a) group_left (b, c, d) y",
                 "x * on (a) group_left (b) y",
             ),
+            ("x[1h + 5m + 2m]", "x[1h]"),
+            ("1 + x[5m]", "x[5m]"),
         ] {
             assert_eq!(nodes(long), nodes(short) + 2, "{long}");
         }

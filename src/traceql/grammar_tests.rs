@@ -399,6 +399,10 @@ fn arithmetic_on_metrics_has_a_leaf_in_every_operand() {
         leaves("2 - (({.a} | rate()) * 1.5) with(sample=0.1)"),
         ["{.a}"]
     );
+    assert_eq!(
+        leaves("({.a} | rate()) * 2 + ({.b} | rate())"),
+        ["{.a}", "{.b}"]
+    );
     refused(&[
         "({} | rate()) % 2",
         "({} | rate()) ^ ({} | rate())",

@@ -298,6 +298,8 @@ impl Soak {
                     self.wrong(format!("{tenant}: {ask}: {text}"));
                 }
             }
+            // A Tempo that is short of CPU says so, to everyone.
+            Ok(answer) if answer.status == 429 => self.count("refused by a busy Tempo"),
             Ok(answer) => self.wrong(format!("{ask}: {} {}", answer.status, answer.text())),
             Err(cause) => self.wrong(format!("{ask}: {cause}")),
         }

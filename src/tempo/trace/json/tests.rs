@@ -435,7 +435,20 @@ fn resource_beyond_the_limit_is_foreign_in_any_chunking() {
         let answer = one(&format!("{},{mine}", element(padding)));
         for chunk in [1000, LIMIT, usize::MAX] {
             let owner = Arc::new(owner(&["A"]));
-            let new = JsonFilter::new(TraceApi::V1, owner, &ForeignSpans::Redact, LIMIT);
+            let new = || {
+                JsonFilter::new(
+                    TraceApi::V1,
+                    Arc::clone(&owner),
+                    &ForeignSpans::Redact,
+                    LIMIT,
+                )
+            };
+            let (mut held, mut out) = (new(), Vec::new());
+            for chunk in cut(answer.as_bytes(), chunk.min(LIMIT)) {
+                held.push(&chunk, &mut out).unwrap();
+                assert!(held.held_bytes() <= 2 * LIMIT, "{padding} {chunk:?}");
+            }
+            let new = new();
             let (outcome, text) = filter(new, cut(answer.as_bytes(), chunk)).unwrap();
             assert_eq!(outcome, Outcome::Kept { all: kept });
             assert_eq!(
@@ -480,16 +493,18 @@ fn nothing_is_output_before_the_first_own_element_and_little_is_held_after() {
     let mut out = Vec::new();
     let mut push = |text: &str| {
         filter.push(&text.to_owned().into(), &mut out).unwrap();
-        std::mem::take(&mut out).concat().len()
+        (std::mem::take(&mut out).concat().len(), filter.held_bytes())
     };
-    assert_eq!(push(r#"{"batches":["#), 0);
-    assert_eq!(push(&theirs), 0);
-    assert_eq!(push(&span), 0);
-    assert_eq!(push("{}]},"), 0);
+    assert_eq!(push(r#"{"batches":["#).0, 0);
+    assert_eq!(push(&theirs).0, 0);
+    let (sent, held) = push(&span);
+    assert_eq!(sent, 0);
+    assert!(held < 1000, "{held} bytes of a foreign part are held");
+    assert_eq!(push("{}]},").0, 0);
     let (most, rest) = mine.split_at(mine.len() - 20);
-    assert_eq!(push(most), 0);
-    assert_eq!(push(rest), r#"{"batches":["#.len() + mine.len());
-    assert_eq!(push(&span), span.len());
+    assert_eq!(push(most).0, 0);
+    assert_eq!(push(rest).0, r#"{"batches":["#.len() + mine.len());
+    assert_eq!(push(&span).0, span.len());
 }
 
 #[test]

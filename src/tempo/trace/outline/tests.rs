@@ -657,6 +657,39 @@ fn outlines_wait_for_the_first_own_part() {
 }
 
 #[test]
+fn outlines_that_fit_are_held_until_the_first_own_part() {
+    let parts = [foreign(), foreign(), own()];
+    for form in [Form::Protobuf, Form::Json] {
+        let body = match form {
+            Form::Protobuf => encoded(&parts, TraceApi::V1),
+            Form::Json => in_json(&parts.iter().map(to_json).collect(), TraceApi::V1)
+                .to_string()
+                .into_bytes(),
+        };
+        let new = |limit| {
+            filter(
+                form,
+                TraceApi::V1,
+                &owner(&["A"]),
+                Outline::default(),
+                limit,
+            )
+        };
+        let roomy = answer(new(LIMIT), &body, 7).unwrap();
+        assert_eq!(answer(new(body.len()), &body, 7).unwrap(), roomy);
+        let roomy = roomy.unwrap();
+        let count = match form {
+            Form::Protobuf => decoded(&roomy, TraceApi::V1).len(),
+            Form::Json => {
+                let json: Value = serde_json::from_slice(&roomy).unwrap();
+                json["batches"].as_array().unwrap().len()
+            }
+        };
+        assert_eq!(count, 3, "{form:?}");
+    }
+}
+
+#[test]
 fn outlines_that_do_not_fit_are_left_out() {
     let many: Vec<_> = std::iter::repeat_with(foreign).take(40).collect();
     for form in [Form::Protobuf, Form::Json] {

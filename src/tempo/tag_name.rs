@@ -166,11 +166,22 @@ impl TagName {
 
     /// The resource attribute of this name.
     pub fn resource(name: &str) -> Result<Self, TagNameError> {
+        Self::in_scope("resource", name)
+    }
+
+    /// The attribute of this name in a scope, as answers with names call it: `span`, `resource`, ….
+    pub fn in_scope(scope: &str, name: &str) -> Result<Self, TagNameError> {
         check(name)?;
-        if name.is_empty() {
-            return Err(TagNameError::NotAName);
+        let is_it = |known: &&str| !scope.is_empty() && known.strip_suffix('.') == Some(scope);
+        match SCOPES.into_iter().find(is_it) {
+            Some(scope) if !name.is_empty() => Self::attribute(scope, name),
+            _ => Err(TagNameError::NotAName),
         }
-        Self::attribute("resource.", name)
+    }
+
+    /// An intrinsic that every span has.
+    pub fn span_name() -> Self {
+        Self(Kind::Intrinsic("name"))
     }
 
     /// The tag of spans whose values are those of this intrinsic of whole traces, in a store with

@@ -269,6 +269,10 @@ fn answer(plan: &ResponsePlan) -> &'static str {
             "buffered, and merged with those of further requests, one for each alternative of the \
              caller's selector and of the query"
         }
+        ResponsePlan::Traces(TracesAnswer::Whole(whole, _)) if whole.has_names() => {
+            "buffered; of the names that Tempo lists to every caller only those stay of which the \
+             tenants have a value, which further requests find out"
+        }
         ResponsePlan::Traces(TracesAnswer::Whole(..)) => {
             "buffered; what describes other tenants' spans is masked or left out"
         }

@@ -43,8 +43,9 @@ pub struct ValuesAnswer<'a> {
 /// The scope of names that are not attributes.
 const INTRINSIC: &str = "intrinsic";
 
+/// The names of attributes and intrinsics in one answer, or in several.
 #[derive(Default, Deserialize, Serialize)]
-struct Names<'a> {
+pub struct Names<'a> {
     #[serde(borrow, default)]
     scopes: Vec<Scope<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,53 +73,89 @@ struct NamesV1<'a> {
     metrics: Option<Jobs>,
 }
 
-/// Makes the client's answer from answers of `/api/v2/search/tags` or messages of `SearchTagsV2`.
-/// `scope` is the one that the client asked for, if any: the first version lists intrinsics only on
-/// demand. `limit` applies to each scope; in the first version, which has no scopes, to all names.
-///
-/// A single answer stays in its order.
-pub fn merge_names<'a>(
-    answers: impl IntoIterator<Item = TagsAnswer<'a>>,
-    format: Format,
-    version: TagsVersion,
-    scope: Option<&str>,
-    limit: Option<NonZeroU32>,
-) -> Result<Vec<u8>, Unreadable> {
-    let mut answers = answers.into_iter().map(Names::read);
-    let mut names = answers.next().unwrap_or_else(|| Ok(Names::default()))?;
-    let mut is_merged = false;
-    for other in answers {
-        names.add(other?);
-        is_merged = true;
-    }
-    if is_merged {
-        for scope in &mut names.scopes {
-            as_set(&mut scope.tags, limit);
-        }
-    }
-    match (version, format) {
-        (TagsVersion::V2, Format::Json) => write_json(&names),
-        (TagsVersion::V2, Format::Protobuf) => Ok(names.write_protobuf()),
-        (TagsVersion::V1, Format::Json) => write_json(&NamesV1 {
-            tag_names: names.flatten(scope == Some(INTRINSIC), limit),
-            metrics: names.metrics,
-        }),
-        (TagsVersion::V1, Format::Protobuf) => {
-            let tags = names.flatten(scope == Some(INTRINSIC), limit);
-            Ok(write_strings(&tags, names.metrics))
-        }
-    }
-}
-
 /// Sorts, and keeps each item once, and as many as the client wants.
 fn as_set<T: Ord>(all: &mut Vec<T>, limit: Option<NonZeroU32>) {
     all.sort_unstable();
     all.dedup();
+    truncate(all, limit);
+}
+
+fn truncate<T>(all: &mut Vec<T>, limit: Option<NonZeroU32>) {
     let limit = limit.and_then(|limit| usize::try_from(limit.get()).ok());
     all.truncate(limit.unwrap_or(usize::MAX));
 }
 
 impl<'a> Names<'a> {
+    /// The names in answers of `/api/v2/search/tags` or messages of `SearchTagsV2`. A single answer
+    /// stays in its order.
+    ///
+    /// # Errors
+    /// If one is not an answer of Tempo.
+    pub fn merge(answers: impl IntoIterator<Item = TagsAnswer<'a>>) -> Result<Self, Unreadable> {
+        let mut answers = answers.into_iter().map(Self::read);
+        let mut names = answers.next().unwrap_or_else(|| Ok(Self::default()))?;
+        let mut is_merged = false;
+        for other in answers {
+            names.add(other?);
+            is_merged = true;
+        }
+        if is_merged {
+            for scope in &mut names.scopes {
+                as_set(&mut scope.tags, None);
+            }
+        }
+        Ok(names)
+    }
+
+    /// The names of attributes, each with its scope.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let scopes = self.scopes.iter().filter(|scope| scope.name != INTRINSIC);
+        scopes.flat_map(|scope| scope.tags.iter().map(|tag| (&*scope.name, &*tag.0)))
+    }
+
+    /// Takes out names, of which scope and name are given, and scopes without any left.
+    pub fn retain(&mut self, is_shown: impl Fn(&str, &str) -> bool) {
+        self.scopes.retain_mut(|scope| {
+            scope.tags.retain(|tag| is_shown(&scope.name, &tag.0));
+            !scope.tags.is_empty()
+        });
+    }
+
+    /// The client's answer. `scope` is the one that the client asked for, if any: the first version
+    /// lists intrinsics only on demand. `limit` applies to each scope; in the first version, which has
+    /// no scopes, to all names.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn write(
+        mut self,
+        format: Format,
+        version: TagsVersion,
+        scope: Option<&str>,
+        limit: Option<NonZeroU32>,
+    ) -> Result<Vec<u8>, Unreadable> {
+        let with_intrinsics = scope == Some(INTRINSIC);
+        match (version, format) {
+            (TagsVersion::V2, _) => {
+                for scope in &mut self.scopes {
+                    truncate(&mut scope.tags, limit);
+                }
+                match format {
+                    Format::Json => write_json(&self),
+                    Format::Protobuf => Ok(self.write_protobuf()),
+                }
+            }
+            (TagsVersion::V1, Format::Json) => write_json(&NamesV1 {
+                tag_names: self.flatten(with_intrinsics, limit),
+                metrics: self.metrics,
+            }),
+            (TagsVersion::V1, Format::Protobuf) => {
+                let tags = self.flatten(with_intrinsics, limit);
+                Ok(write_strings(&tags, self.metrics))
+            }
+        }
+    }
+
     fn read(answer: TagsAnswer<'a>) -> Result<Self, Unreadable> {
         match answer.format {
             Format::Json => read_json(answer.text),
@@ -251,6 +288,16 @@ pub fn merge_values<'a>(
         }),
         (TagsVersion::V1, Format::Protobuf) => Ok(write_strings(&values.flatten(), values.metrics)),
     }
+}
+
+/// Whether an answer of `/api/v2/search/tag/{tag}/values` has a value.
+///
+/// # Errors
+/// If it is not an answer of Tempo.
+pub fn has_value(answer: TagsAnswer<'_>) -> Result<bool, Unreadable> {
+    let only = None;
+    let values = Values::read(ValuesAnswer { answer, only })?;
+    Ok(!values.tag_values.is_empty())
 }
 
 impl<'a> Values<'a> {

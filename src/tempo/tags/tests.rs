@@ -6,6 +6,16 @@ use super::*;
 use crate::tempo::testing::{self, Strings, TagsV2, ValuesV2, fixture};
 use crate::tenancy::{Tenant, TenantSet};
 
+fn merge_names<'a>(
+    answers: impl IntoIterator<Item = TagsAnswer<'a>>,
+    format: Format,
+    version: TagsVersion,
+    scope: Option<&str>,
+    limit: Option<NonZeroU32>,
+) -> Result<Vec<u8>, Unreadable> {
+    Names::merge(answers)?.write(format, version, scope, limit)
+}
+
 /// A single answer of names.
 fn filter_names(
     text: &[u8],

@@ -338,6 +338,26 @@ mod tests {
     }
 
     #[test]
+    fn attributes_of_answers_with_names_print_as_tags_of_their_scope() {
+        for (scope, name, expected) in [
+            ("span", "http.url", Some("span.http.url")),
+            ("event", "a b", Some("event.\"a b\"")),
+            ("instrumentation", "x", Some("instrumentation.x")),
+            ("intrinsic", "name", None),
+            ("", "x", None),
+            (".", "x", None),
+            ("span.", "x", None),
+            ("span", "", None),
+            ("span", "a/../b", None),
+            ("span", "a\nb", None),
+        ] {
+            let tag = TagName::in_scope(scope, name).ok();
+            let tag = tag.map(|tag| tag.to_string());
+            assert_eq!(tag.as_deref(), expected, "{scope} {name}");
+        }
+    }
+
+    #[test]
     fn attributes_and_intrinsics_print_as_their_names() {
         for text in [
             ".a",

@@ -266,7 +266,7 @@ fn answer(plan: &ResponsePlan) -> &'static str {
         }
         ResponsePlan::Traces(TracesAnswer::Public) => "unmodified: it has no tenant data",
         ResponsePlan::Traces(TracesAnswer::Whole(whole, _)) if whole.has_names() => {
-            "buffered, and merged with those of further requests if there are several scopes or
+            "buffered, and merged with those of further requests if there are several scopes or \
              alternatives; of the names that Tempo lists to every caller only those stay of which the \
              tenants have a value, which further requests find out"
         }

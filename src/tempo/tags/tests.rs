@@ -282,6 +282,29 @@ fn limit_of_first_version_names_is_one_over_all_scopes_of_a_single_answer() {
     }
 }
 
+#[test]
+fn names_taken_out_make_room_below_the_limit_and_no_empty_scope_stays() {
+    let answer = r#"{"scopes":[{"name":"resource","tags":["x"]},{"name":"span","tags":["x","b","a"]},{"name":"intrinsic","tags":["x"]}]}"#;
+    let mut names = Names::merge([json_names(answer)]).unwrap();
+    let attributes: Vec<_> = names.attributes().collect();
+    assert_eq!(
+        attributes,
+        [
+            ("resource", "x"),
+            ("span", "x"),
+            ("span", "b"),
+            ("span", "a")
+        ]
+    );
+    names.retain(|scope, name| scope == "intrinsic" || name != "x");
+    let limit = NonZeroU32::new(1);
+    let made = names.write(Format::Json, TagsVersion::V2, None, limit);
+    assert_eq!(
+        testing::json(&made.unwrap())["scopes"],
+        json!([{"name": "span", "tags": ["b"]}, {"name": "intrinsic", "tags": ["x"]}])
+    );
+}
+
 /// The names of each scope, in order.
 fn by_scope(answer: &[u8]) -> std::collections::BTreeMap<String, Vec<String>> {
     let mut all = std::collections::BTreeMap::<_, Vec<String>>::new();

@@ -4,8 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::side::side_request_to_tempo;
-use super::tags::SENT_AT_ONCE;
+use super::side::{SENT_AT_ONCE, side_request_to_tempo};
 use super::unreadable;
 use crate::body::budget::Room;
 use crate::proxy::context::RequestContext;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::side::side_request_to_tempo;
+use super::side::{SENT_AT_ONCE, side_request_to_tempo};
 use super::{names, unreadable};
 use crate::body::budget::Room;
 use crate::proxy::context::RequestContext;
@@ -12,9 +12,6 @@ use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::tempo::answer::Format;
 use crate::tempo::tags::{Names, TagsAnswer, ValuesAnswer, merge_values};
 use crate::tenancy::AttributeValues;
-
-/// How many further requests are sent at once.
-pub(super) const SENT_AT_ONCE: usize = 4;
 
 /// The client's answer, from that of the first request, or from all messages of its stream. The further
 /// requests are sent now; if one of them fails, so does the call.

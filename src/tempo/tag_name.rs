@@ -166,11 +166,22 @@ impl TagName {
 
     /// The resource attribute of this name.
     pub fn resource(name: &str) -> Result<Self, TagNameError> {
+        Self::in_scope("resource", name)
+    }
+
+    /// The attribute of this name in a scope, as answers with names call it: `span`, `resource`, ….
+    pub fn in_scope(scope: &str, name: &str) -> Result<Self, TagNameError> {
         check(name)?;
-        if name.is_empty() {
-            return Err(TagNameError::NotAName);
+        let is_it = |known: &&str| !scope.is_empty() && known.strip_suffix('.') == Some(scope);
+        match SCOPES.into_iter().find(is_it) {
+            Some(scope) if !name.is_empty() => Self::attribute(scope, name),
+            _ => Err(TagNameError::NotAName),
         }
-        Self::attribute("resource.", name)
+    }
+
+    /// An intrinsic that every span has.
+    pub fn span_name() -> Self {
+        Self(Kind::Intrinsic("name"))
     }
 
     /// The tag of spans whose values are those of this intrinsic of whole traces, in a store with
@@ -324,6 +335,26 @@ mod tests {
 
     fn canonical_v1(text: &str) -> String {
         TagName::parse_v1(text).unwrap().to_string()
+    }
+
+    #[test]
+    fn attributes_of_answers_with_names_print_as_tags_of_their_scope() {
+        for (scope, name, expected) in [
+            ("span", "http.url", Some("span.http.url")),
+            ("event", "a b", Some("event.\"a b\"")),
+            ("instrumentation", "x", Some("instrumentation.x")),
+            ("intrinsic", "name", None),
+            ("", "x", None),
+            (".", "x", None),
+            ("span.", "x", None),
+            ("span", "", None),
+            ("span", "a/../b", None),
+            ("span", "a\nb", None),
+        ] {
+            let tag = TagName::in_scope(scope, name).ok();
+            let tag = tag.map(|tag| tag.to_string());
+            assert_eq!(tag.as_deref(), expected, "{scope} {name}");
+        }
     }
 
     #[test]

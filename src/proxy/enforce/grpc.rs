@@ -91,9 +91,8 @@ pub(super) fn enforce(
         Method::SearchTags | Method::SearchTagsV2 => {
             let asked = requests::tag_names::<Refusal>(&message).map_err(refusal)?;
             let version = traces::tags_version(method == Method::SearchTags);
-            let filters = scope.tag_names(asked.params.query)?;
             let (query, plan) =
-                traces::names_plan(context, target, version, &asked.params, filters)?;
+                traces::names_plan(context, target, version, &asked.params, &scope)?;
             context.queries.received(asked.params.query);
             context.queries.forwarded(&query);
             (asked.message(&query), WholeAnswer::Tags(plan))

@@ -23,7 +23,7 @@ pub(super) use self::alertmanager::ChangeOfSilence;
 use self::enforced::UpstreamTarget;
 pub(super) use self::enforced::{
     AlertmanagerAnswer, AlertsPage, Enforced, Filter, FurtherTags, GrpcAnswer, MetadataPlan,
-    Origin, OwnTargets, Page, Parts, ResponsePlan, SharedTraces, TagsPlan, TagsSubject,
+    NamesPlan, Origin, OwnTargets, Page, Parts, ResponsePlan, SharedTraces, TagsPlan, TagsSubject,
     TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };
 pub(super) use self::input::shown;

@@ -265,6 +265,11 @@ fn answer(plan: &ResponsePlan) -> &'static str {
              targets; two more requests look them up"
         }
         ResponsePlan::Traces(TracesAnswer::Public) => "unmodified: it has no tenant data",
+        ResponsePlan::Traces(TracesAnswer::Whole(whole, _)) if whole.has_names() => {
+            "buffered, and merged with those of further requests if there are several scopes or \
+             alternatives; of the names that Tempo lists to every caller only those stay of which the \
+             tenants have a value, which further requests find out"
+        }
         ResponsePlan::Traces(TracesAnswer::Whole(whole, _)) if whole.is_merged() => {
             "buffered, and merged with those of further requests, one for each alternative of the \
              caller's selector and of the query"

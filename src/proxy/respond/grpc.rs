@@ -199,7 +199,7 @@ impl<'p> Collected<'p> {
             return None;
         };
         match &**filter {
-            WholeAnswer::Tags(plan) if filter.is_merged() => Some(Self {
+            WholeAnswer::Tags(plan) if filter.is_merged() || filter.has_names() => Some(Self {
                 plan,
                 messages: Vec::new(),
                 bytes: 0,

@@ -3,6 +3,7 @@
 mod alertmanager;
 mod filter;
 mod grpc;
+mod names;
 mod search;
 mod side;
 mod tags;

@@ -12,6 +12,9 @@ use crate::proxy::error::ProxyError;
 use crate::proxy::forward::{self, Answered};
 use crate::tempo::answer::Format;
 
+/// How many side requests for tags are sent at once.
+pub(super) const SENT_AT_ONCE: usize = 4;
+
 /// How an upstream answers for an endpoint that it does not have.
 pub(super) const NOT_SERVED: &[StatusCode] = &[
     StatusCode::BAD_REQUEST,

@@ -3,18 +3,15 @@
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::side::side_request_to_tempo;
-use super::unreadable;
+use super::side::{SENT_AT_ONCE, side_request_to_tempo};
+use super::{names, unreadable};
 use crate::body::budget::Room;
 use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::{TagsPlan, TagsSubject};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::tempo::answer::Format;
-use crate::tempo::tags::{TagsAnswer, ValuesAnswer, merge_names, merge_values};
+use crate::tempo::tags::{Names, TagsAnswer, ValuesAnswer, merge_values};
 use crate::tenancy::AttributeValues;
-
-/// How many further requests are sent at once.
-const SENT_AT_ONCE: usize = 4;
 
 /// The client's answer, from that of the first request, or from all messages of its stream. The further
 /// requests are sent now; if one of them fails, so does the call.
@@ -32,10 +29,12 @@ pub(super) async fn filter(
     });
     let first = first.iter().map(|text| TagsAnswer { text, format });
     let merged = match &plan.subject {
-        TagsSubject::Names(scope) => {
-            let scope = (!scope.is_empty()).then_some(&**scope);
+        TagsSubject::Names(names_plan) => {
+            let scope = (!names_plan.scope.is_empty()).then_some(&*names_plan.scope);
             let all = first.chain(further.map(|(answer, _)| answer));
-            merge_names(all, format, plan.version, scope, plan.limit)
+            let mut names = Names::merge(all).map_err(|error| unreadable(&error))?;
+            names::keep_own(&mut names, names_plan, room, context).await?;
+            names.write(format, plan.version, scope, plan.limit)
         }
         TagsSubject::Values(only) => {
             let only = only.as_ref();

@@ -204,6 +204,15 @@ impl<'a> TagParams<'a> {
         params.extend(self.others.iter().cloned());
         params
     }
+
+    /// The parameters of a request of our own for the same time range, with this query.
+    pub fn of_range(&self, query: String) -> Params<'a> {
+        let range = self.others.iter();
+        let range = range.filter(|(name, _)| matches!(*name, "start" | "end"));
+        let mut params = vec![("q", Cow::Owned(query))];
+        params.extend(range.cloned());
+        params
+    }
 }
 
 /// The parameters of `/api/search/tags` and `/api/v2/search/tags`, both forwarded to the latter.

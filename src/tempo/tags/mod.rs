@@ -2,6 +2,7 @@
 //! made from the second version's. Where a call took several requests, the answers are merged: all of
 //! them are sets.
 
+mod names;
 mod segments;
 
 use std::borrow::Cow;
@@ -9,6 +10,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::names::Names;
 pub use self::segments::segments;
 use super::answer::{Format, JobFields, Jobs, Unreadable, read_json, write_json};
 use crate::tenancy::{AttributeValue, AttributeValues};
@@ -40,156 +42,16 @@ pub struct ValuesAnswer<'a> {
     pub only: Option<&'a AttributeValues>,
 }
 
-/// The scope of names that are not attributes.
-const INTRINSIC: &str = "intrinsic";
-
-#[derive(Default, Deserialize, Serialize)]
-struct Names<'a> {
-    #[serde(borrow, default)]
-    scopes: Vec<Scope<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metrics: Option<Jobs>,
-}
-
-#[derive(Default, Deserialize, Serialize)]
-struct Scope<'a> {
-    #[serde(borrow, default)]
-    name: Cow<'a, str>,
-    #[serde(borrow, default)]
-    tags: Vec<Text<'a>>,
-}
-
-/// A string that is borrowed if possible, which serde does not do for a `Cow` in a `Vec`.
-#[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NamesV1<'a> {
-    tag_names: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metrics: Option<Jobs>,
-}
-
-/// Makes the client's answer from answers of `/api/v2/search/tags` or messages of `SearchTagsV2`.
-/// `scope` is the one that the client asked for, if any: the first version lists intrinsics only on
-/// demand. `limit` applies to each scope; in the first version, which has no scopes, to all names.
-///
-/// A single answer stays in its order.
-pub fn merge_names<'a>(
-    answers: impl IntoIterator<Item = TagsAnswer<'a>>,
-    format: Format,
-    version: TagsVersion,
-    scope: Option<&str>,
-    limit: Option<NonZeroU32>,
-) -> Result<Vec<u8>, Unreadable> {
-    let mut answers = answers.into_iter().map(Names::read);
-    let mut names = answers.next().unwrap_or_else(|| Ok(Names::default()))?;
-    let mut is_merged = false;
-    for other in answers {
-        names.add(other?);
-        is_merged = true;
-    }
-    if is_merged {
-        for scope in &mut names.scopes {
-            as_set(&mut scope.tags, limit);
-        }
-    }
-    match (version, format) {
-        (TagsVersion::V2, Format::Json) => write_json(&names),
-        (TagsVersion::V2, Format::Protobuf) => Ok(names.write_protobuf()),
-        (TagsVersion::V1, Format::Json) => write_json(&NamesV1 {
-            tag_names: names.flatten(scope == Some(INTRINSIC), limit),
-            metrics: names.metrics,
-        }),
-        (TagsVersion::V1, Format::Protobuf) => {
-            let tags = names.flatten(scope == Some(INTRINSIC), limit);
-            Ok(write_strings(&tags, names.metrics))
-        }
-    }
-}
-
 /// Sorts, and keeps each item once, and as many as the client wants.
 fn as_set<T: Ord>(all: &mut Vec<T>, limit: Option<NonZeroU32>) {
     all.sort_unstable();
     all.dedup();
+    truncate(all, limit);
+}
+
+fn truncate<T>(all: &mut Vec<T>, limit: Option<NonZeroU32>) {
     let limit = limit.and_then(|limit| usize::try_from(limit.get()).ok());
     all.truncate(limit.unwrap_or(usize::MAX));
-}
-
-impl<'a> Names<'a> {
-    fn read(answer: TagsAnswer<'a>) -> Result<Self, Unreadable> {
-        match answer.format {
-            Format::Json => read_json(answer.text),
-            Format::Protobuf => Self::read_protobuf(answer.text),
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        for scope in other.scopes {
-            let mut all = self.scopes.iter_mut();
-            match all.find(|known| known.name == scope.name) {
-                Some(known) => known.tags.extend(scope.tags),
-                None => self.scopes.push(scope),
-            }
-        }
-        self.metrics = Jobs::sum(self.metrics, other.metrics);
-    }
-
-    fn read_protobuf(answer: &'a [u8]) -> Result<Self, Unreadable> {
-        let mut names = Self::default();
-        for field in wire::fields(answer) {
-            let field = field?;
-            match field.number {
-                1 => names.scopes.push(Scope::read_protobuf(field.bytes()?)?),
-                2 => names.metrics = Some(Jobs::read(field.bytes()?, JobFields::METADATA)?),
-                _ => {}
-            }
-        }
-        Ok(names)
-    }
-
-    fn write_protobuf(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for scope in &self.scopes {
-            let mut message = Vec::new();
-            wire::put_bytes(&mut message, 1, scope.name.as_bytes());
-            for tag in &scope.tags {
-                wire::put_bytes(&mut message, 2, tag.0.as_bytes());
-            }
-            wire::put_bytes(&mut out, 1, &message);
-        }
-        put_metrics(&mut out, self.metrics);
-        out
-    }
-
-    /// The names of all scopes, in order, each once, and as many as the client wants.
-    fn flatten(&self, with_intrinsics: bool, limit: Option<NonZeroU32>) -> Vec<&str> {
-        let mut names: Vec<&str> = self
-            .scopes
-            .iter()
-            .filter(|scope| with_intrinsics || scope.name != INTRINSIC)
-            .flat_map(|scope| scope.tags.iter().map(|tag| &*tag.0))
-            .collect();
-        as_set(&mut names, limit);
-        names
-    }
-}
-
-impl<'a> Scope<'a> {
-    fn read_protobuf(message: &'a [u8]) -> Result<Self, Unreadable> {
-        let mut scope = Self::default();
-        for field in wire::fields(message) {
-            let field = field?;
-            match field.number {
-                1 => scope.name = Cow::Borrowed(field.text()?),
-                2 => scope.tags.push(Text(Cow::Borrowed(field.text()?))),
-                _ => {}
-            }
-        }
-        Ok(scope)
-    }
 }
 
 #[derive(Default, Deserialize, Serialize)]
@@ -251,6 +113,16 @@ pub fn merge_values<'a>(
         }),
         (TagsVersion::V1, Format::Protobuf) => Ok(write_strings(&values.flatten(), values.metrics)),
     }
+}
+
+/// Whether an answer of `/api/v2/search/tag/{tag}/values` has a value.
+///
+/// # Errors
+/// If it is not an answer of Tempo.
+pub fn has_value(answer: TagsAnswer<'_>) -> Result<bool, Unreadable> {
+    let only = None;
+    let values = Values::read(ValuesAnswer { answer, only })?;
+    Ok(!values.tag_values.is_empty())
 }
 
 impl<'a> Values<'a> {

@@ -1,6 +1,6 @@
 //! A merged answer of a gRPC call, in messages that clients accept.
 
-use super::Scope;
+use super::names::Scope;
 use crate::tempo::answer::Unreadable;
 use crate::wire;
 

@@ -6,6 +6,16 @@ use super::*;
 use crate::tempo::testing::{self, Strings, TagsV2, ValuesV2, fixture};
 use crate::tenancy::{Tenant, TenantSet};
 
+fn merge_names<'a>(
+    answers: impl IntoIterator<Item = TagsAnswer<'a>>,
+    format: Format,
+    version: TagsVersion,
+    scope: Option<&str>,
+    limit: Option<NonZeroU32>,
+) -> Result<Vec<u8>, Unreadable> {
+    Names::merge(answers)?.write(format, version, scope, limit)
+}
+
 /// A single answer of names.
 fn filter_names(
     text: &[u8],
@@ -270,6 +280,29 @@ fn limit_of_first_version_names_is_one_over_all_scopes_of_a_single_answer() {
         };
         assert_eq!(names, json!(["a", "b", "c"]));
     }
+}
+
+#[test]
+fn names_taken_out_make_room_below_the_limit_and_no_empty_scope_stays() {
+    let answer = r#"{"scopes":[{"name":"resource","tags":["x"]},{"name":"span","tags":["x","b","a"]},{"name":"intrinsic","tags":["x"]}]}"#;
+    let mut names = Names::merge([json_names(answer)]).unwrap();
+    let attributes: Vec<_> = names.attributes().collect();
+    assert_eq!(
+        attributes,
+        [
+            ("resource", "x"),
+            ("span", "x"),
+            ("span", "b"),
+            ("span", "a")
+        ]
+    );
+    names.retain(|scope, name| scope == "intrinsic" || name != "x");
+    let limit = NonZeroU32::new(1);
+    let made = names.write(Format::Json, TagsVersion::V2, None, limit);
+    assert_eq!(
+        testing::json(&made.unwrap())["scopes"],
+        json!([{"name": "span", "tags": ["b"]}, {"name": "intrinsic", "tags": ["x"]}])
+    );
 }
 
 /// The names of each scope, in order.

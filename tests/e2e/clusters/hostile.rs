@@ -292,5 +292,6 @@ async fn k3_grpc_reaches_the_cluster_that_it_names_or_none() {
         assert_eq!(asked, (0, 0), "{path} reached a cluster");
     }
     let kept = call(&rig.url(), &to(&format!("/eu{SEARCH}")), Some(&ACME)).await;
-    assert_eq!((default.take().len(), eu.take().len()), (0, 1), "{kept:?}");
+    let (of_default, of_eu) = (default.take(), eu.take());
+    assert!(of_default.is_empty() && !of_eu.is_empty(), "{kept:?}");
 }

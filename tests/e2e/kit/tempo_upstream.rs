@@ -204,6 +204,13 @@ pub fn in_json<M: Twin>(reply: &TempoReply) -> TempoReply {
     TempoReply::json(decode::<M>(&reply.body).json().to_string())
 }
 
+/// Whether it asks for the names that Tempo lists whatever the filter.
+pub fn is_unfiltered_names(seen: &Seen) -> bool {
+    let queries = seen.param("q").concat();
+    seen.path() == "/api/v2/search/tags"
+        && queries.starts_with("{ resource.service.name = \"nothing-")
+}
+
 fn recorded(seen: &Seen) -> TempoReply {
     let accept = seen.header("accept").unwrap_or_default();
     let is_protobuf = accept.contains("application/protobuf");
@@ -223,6 +230,9 @@ fn recorded(seen: &Seen) -> TempoReply {
         "/api/search" if is_side_search(seen) => side_search_response(seen),
         "/api/search" => either("search-tenantA"),
         "/api/search/tags" => either("tags-v1-raw"),
+        "/api/v2/search/tags" if is_unfiltered_names(seen) => {
+            TempoReply::new(200, "application/protobuf", "")
+        }
         "/api/v2/search/tags" => either("tags-v2-tenantA"),
         "/api/metrics/query_range" => TempoReply::json(fixture("metrics-range-tenantA.json")),
         "/api/metrics/query" => TempoReply::json(fixture("metrics-instant-tenantA.json")),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Enforced, TagsPlan, UpstreamTarget};
+use super::{Enforced, TagsPlan, TagsSubject, UpstreamTarget};
 use crate::prometheus::form::Form;
 use crate::proxy::error::ProxyError;
 use crate::tempo::answer::Format;
@@ -50,6 +50,11 @@ impl WholeAnswer {
     /// Whether the answers of further requests are merged into it.
     pub(in crate::proxy) fn is_merged(&self) -> bool {
         matches!(self, Self::Tags(plan) if !plan.further.is_empty())
+    }
+
+    /// Whether it has names of tags, all of which are checked at once.
+    pub(in crate::proxy) fn has_names(&self) -> bool {
+        matches!(self, Self::Tags(plan) if matches!(plan.subject, TagsSubject::Names(_)))
     }
 }
 

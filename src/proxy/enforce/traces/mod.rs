@@ -115,8 +115,7 @@ fn by_form(
         Endpoint::SearchTags | Endpoint::SearchTagsV2 => {
             let tags = params::tag_names(pairs()).map_err(parameter)?;
             let version = tags_version(*endpoint == Endpoint::SearchTags);
-            let filters = scope.tag_names(tags.query)?;
-            let (query, plan) = names_plan(context, target, version, &tags, filters)?;
+            let (query, plan) = names_plan(context, target, version, &tags, &scope)?;
             (tags.forwarded(query), TracesAnswer::tags(plan, format))
         }
         Endpoint::TagValues { tag, .. } | Endpoint::TagValuesV2(tag) => {

@@ -1,15 +1,25 @@
 //! The requests that a call for tags takes: the first, and further ones whose answers are merged into
 //! its answer.
 
-use super::scope::ValuesRequest;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
+
+use super::scope::{Confined, ValuesRequest};
 use crate::proxy::context::RequestContext;
-use crate::proxy::enforce::{FurtherTags, TagsPlan, TagsSubject, UpstreamTarget};
+use crate::proxy::enforce::{FurtherTags, NamesPlan, TagsPlan, TagsSubject, UpstreamTarget};
 use crate::proxy::error::ProxyError;
 use crate::tempo::endpoints::Endpoint;
 use crate::tempo::params::TagParams;
 use crate::tempo::tags::TagsVersion;
 use crate::tenancy::AttributeValues;
-use crate::traceql::TagFilter;
+
+/// A query that nothing fulfils, since no tenant knows the name in it. It stays the same so that Tempo
+/// can cache its answers, and has the form that all versions of Tempo filter by.
+static NOTHING: LazyLock<String> = LazyLock::new(|| {
+    let random = || RandomState::new().hash_one(());
+    let (first, second) = (random(), random());
+    format!("{{ resource.service.name = \"nothing-{first:016x}{second:016x}\" }}")
+});
 
 /// The query of the first request for names, and what is done to its answer.
 pub(in crate::proxy::enforce) fn names_plan(
@@ -17,11 +27,13 @@ pub(in crate::proxy::enforce) fn names_plan(
     target: &UpstreamTarget,
     version: TagsVersion,
     params: &TagParams<'_>,
-    filters: Vec<TagFilter>,
+    scope: &Confined,
 ) -> Result<(String, TagsPlan), ProxyError> {
-    let mut filters = filters.into_iter();
+    let own = scope.tag_names("")?;
+    let mut filters = scope.tag_names(params.query)?.into_iter();
     let first = filters.next().ok_or_else(ProxyError::defect)?;
-    let subject = TagsSubject::Names(params.scope.into());
+    let names = NamesPlan::new(target, params, NOTHING.clone(), own);
+    let subject = TagsSubject::Names(names);
     let further = filters.map(|filter| (Endpoint::SearchTagsV2, filter.query, None));
     let plan = plan(context, target, version, params, subject, further);
     Ok((first.query, plan))

@@ -305,7 +305,11 @@ async fn grpc_by_host_is_authorized_for_the_cluster() {
     );
     assert!(named.asked().is_empty());
     call(&named.rig.url(), &tags, Some(&STAFF)).await;
-    assert_eq!(named.asked(), ["tempo"]);
+    let asked = named.asked();
+    assert!(
+        !asked.is_empty() && asked.iter().all(|one| *one == "tempo"),
+        "{asked:?}"
+    );
 }
 
 /// Even where pages require no token: a client without one may use no cluster.

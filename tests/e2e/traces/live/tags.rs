@@ -7,7 +7,15 @@
 //!     cargo test --test e2e live_tags -- --nocapture
 //! ```
 //!
-//! The stores must be empty: tag names and values are not kept to a time.
+//! The stores must be empty: tag names and values are not kept to a time. To compare names of dedicated
+//! columns too, both have, under `storage.trace.block`:
+//!
+//! ```yaml
+//! parquet_dedicated_columns:
+//!   - {name: dedicated.own, type: string, scope: span}
+//!   - {name: dedicated.foreign, type: string, scope: span}
+//!   - {name: dedicated.resource, type: string, scope: resource}
+//! ```
 
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -127,22 +135,43 @@ impl Resource {
             "name": format!("op-{}", place % 4), "kind": kind,
             "startTimeUnixNano": format!("{}000000000", anchor - 20),
             "endTimeUnixNano": format!("{}500000000", anchor - 20),
-            "attributes": attributes,
         });
-        if place.is_multiple_of(3) {
-            // With a filter, Tempo lists names of spans that have an event only if they have a link too.
+        attributes.push(text("http.method", "GET"));
+        attributes.push(text("dedicated.own", "x"));
+        if !self.is_own() {
+            // With a column of their own, Tempo lists them whatever the filter.
+            attributes.push(text("http.url", "/secret"));
+            attributes.push(text("dedicated.foreign", "x"));
+            resource.push(text("k8s.pod.name", "secret"));
+            resource.push(text("dedicated.resource", "x"));
+        }
+        if place % 7 < 4 {
+            // With a filter and for all scopes, Tempo lists names of spans that have an event only if they
+            // have a link too.
             let of_event = text(&format!("of-event.{}", place % 9), &format!("e{place}"));
             let of_link = text(&format!("of-link.{}", place % 12), &format!("l{place}"));
-            span["events"] = json!([{ "timeUnixNano": format!("{}100000000", anchor - 20),
+            let kinds = place % 7;
+            attributes.push(text(&format!("of-kind.{kinds}"), "x"));
+            let events = json!([{ "timeUnixNano": format!("{}100000000", anchor - 20),
                 "name": format!("event-{}", place % 6), "attributes": [of_event] }]);
-            span["links"] = json!([{ "traceId": format!("{:032x}", 0xffff), "spanId": "00000000000000ff",
+            let links = json!([{ "traceId": format!("{:032x}", 0xffff), "spanId": "00000000000000ff",
                 "attributes": [of_link] }]);
+            if kinds != 1 {
+                span["events"] = events;
+            }
+            if kinds != 2 {
+                span["links"] = links;
+            }
         }
-        json!({ "resource": { "attributes": resource }, "scopeSpans": [{ "spans": [span] }] })
+        span["attributes"] = attributes.into();
+        let scope =
+            json!({ "name": "lib", "attributes": [text(&format!("of-scope.{}", place % 7), "x")] });
+        let spans = json!([{ "scope": scope, "spans": [span] }]);
+        json!({ "resource": { "attributes": resource }, "scopeSpans": spans })
     }
 }
 
-const TAGS: [&str; 20] = [
+const TAGS: [&str; 21] = [
     "span.x",
     ".x",
     "span.parity",
@@ -163,6 +192,7 @@ const TAGS: [&str; 20] = [
     "event:name",
     "span.own.0",
     "span.own.19",
+    "span.http.url",
 ];
 
 /// The attributes that select the tenant's data, and what can be own of each. What the filter compares
@@ -230,7 +260,15 @@ fn questions(range: (i64, i64)) -> Vec<Question> {
         });
     };
     for query in QUERIES {
-        for scope in ["", "span", "resource", "event", "intrinsic"] {
+        for scope in [
+            "",
+            "span",
+            "resource",
+            "event",
+            "link",
+            "instrumentation",
+            "intrinsic",
+        ] {
             let params = [("q", query), ("scope", scope)];
             add(Subject::Tags(Version::V2), &params);
         }

@@ -156,12 +156,12 @@ async fn tag_calls_are_forwarded_as_v2() {
             .iter()
             .any(|message| message.strings.contains(&"a.attr".to_owned()))
     );
-    let seen = door.upstream.take_one();
+    let seen = door.took_first();
     assert_eq!(seen.path(), path("SearchTagsV2"));
     assert_eq!(sent::<TagsRequest>(&seen), narrowed);
     let answer = door.call(&Call::new(&path("SearchTagsV2"), &names)).await;
     assert!(!all::<Scopes>(&answer)[0].scopes.is_empty());
-    assert_eq!(sent::<TagsRequest>(&door.upstream.take_one()), narrowed);
+    assert_eq!(sent::<TagsRequest>(&door.took_first()), narrowed);
 
     let values = |tag: &str| TagValuesRequest {
         tag: tag.to_owned(),

@@ -3,6 +3,7 @@
 
 mod exact;
 mod grpc;
+mod names;
 mod org_id;
 mod outlined;
 mod refused;

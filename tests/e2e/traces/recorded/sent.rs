@@ -291,7 +291,7 @@ async fn tag_calls_are_forwarded_as_v2_with_supported_conditions_only() {
             );
             let answer = door.ask(&ask).await;
             assert_eq!(answer.status, 200, "{path} {query}: {}", answer.text());
-            let seen = door.upstream.take_one();
+            let seen = door.took_first();
             assert!(
                 seen.path().starts_with("/api/v2/search/tag"),
                 "{}",

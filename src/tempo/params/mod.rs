@@ -205,6 +205,14 @@ impl<'a> TagParams<'a> {
         params
     }
 
+    /// The same for names of this scope.
+    pub fn forwarded_in(&self, scope: &'static str, query: String) -> Params<'a> {
+        let mut params = self.forwarded(query);
+        params.retain(|(name, _)| *name != "scope");
+        params.push(("scope", Cow::Borrowed(scope)));
+        params
+    }
+
     /// The parameters of a request of our own for the same time range, with this query.
     pub fn of_range(&self, query: String) -> Params<'a> {
         let range = self.others.iter();

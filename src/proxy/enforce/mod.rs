@@ -23,8 +23,8 @@ pub(super) use self::alertmanager::ChangeOfSilence;
 use self::enforced::UpstreamTarget;
 pub(super) use self::enforced::{
     AlertmanagerAnswer, AlertsPage, Enforced, Filter, FurtherTags, GrpcAnswer, MetadataPlan,
-    NamesPlan, Origin, OwnTargets, Page, Parts, ResponsePlan, SharedTraces, TagsPlan, TagsSubject,
-    TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
+    NamesPlan, Origin, OwnTargets, Page, Parts, ResponsePlan, SentTags, SharedTraces, TagsPlan,
+    TagsSubject, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };
 pub(super) use self::input::shown;
 pub(super) use self::metrics::SelectorsOfEverything;

@@ -57,6 +57,27 @@ pub(super) async fn side_request_to_tempo(
     context: &RequestContext,
 ) -> Result<(Bytes, Format), ProxyError> {
     let answered = forward::forward(request, context).await?;
+    side_answer_of_tempo(answered, room).await
+}
+
+/// The same for something that it may not know: `None` if it answers one of these statuses.
+pub(super) async fn side_request_to_tempo_unless(
+    absent: &[StatusCode],
+    request: Enforced,
+    room: &Room,
+    context: &RequestContext,
+) -> Result<Option<(Bytes, Format)>, ProxyError> {
+    let answered = forward::forward(request, context).await?;
+    if absent.contains(&answered.response.status()) {
+        return Ok(None);
+    }
+    side_answer_of_tempo(answered, room).await.map(Some)
+}
+
+async fn side_answer_of_tempo(
+    answered: Answered,
+    room: &Room,
+) -> Result<(Bytes, Format), ProxyError> {
     let (headers, body) = side_parts(answered, room)?;
     let format = format_of(&headers, Format::Protobuf)?;
     Ok((buffered(body, room).await?, format))

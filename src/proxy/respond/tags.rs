@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::side::{SENT_AT_ONCE, side_request_to_tempo};
+use super::side::{SENT_AT_ONCE, side_request_to_tempo_unless};
 use super::{names, unreadable};
 use crate::body::budget::Room;
 use crate::proxy::context::RequestContext;
-use crate::proxy::enforce::{TagsPlan, TagsSubject};
+use crate::proxy::enforce::{SentTags, TagsPlan, TagsSubject};
 use crate::proxy::error::{ErrorKind, ProxyError};
 use crate::tempo::answer::Format;
 use crate::tempo::tags::{Names, TagsAnswer, ValuesAnswer, merge_values};
@@ -56,15 +56,16 @@ async fn further<'p>(
     if plan.further.is_empty() {
         return Ok(Vec::new());
     }
-    let send = |(request, only)| async move {
-        let (answer, format) = side_request_to_tempo(request?, room, context).await?;
-        Ok::<_, ProxyError>((answer, format, only))
+    let send = |sent: SentTags<'p>| async move {
+        let request = sent.request?;
+        let answer = side_request_to_tempo_unless(sent.absent, request, room, context).await?;
+        Ok::<_, ProxyError>(answer.map(|(answer, format)| (answer, format, sent.only)))
     };
     let requests: Vec<_> = plan.further.requests().map(send).collect();
     let answers = stream::iter(requests).buffered(SENT_AT_ONCE);
     let answers = answers.try_fold((Vec::new(), 0_usize), |(mut all, bytes), one| {
-        let bytes = bytes + one.0.len();
-        all.push(one);
+        let bytes = bytes + one.as_ref().map_or(0, |(answer, ..)| answer.len());
+        all.extend(one);
         let is_too_large = bytes > room.bytes;
         async move {
             if is_too_large {

@@ -183,7 +183,6 @@ impl<'a> TagParams<'a> {
         Ok(Self::new(text("q"), text("scope"), limit, others))
     }
 
-    /// With the parameters that are forwarded unmodified.
     pub(super) fn new(
         query: &'a str,
         scope: &'a str,
@@ -202,6 +201,14 @@ impl<'a> TagParams<'a> {
     pub fn forwarded(&self, query: String) -> Params<'a> {
         let mut params = vec![("q", Cow::Owned(query))];
         params.extend(self.others.iter().cloned());
+        params
+    }
+
+    /// The same for names of this scope.
+    pub fn forwarded_in(&self, scope: &'static str, query: String) -> Params<'a> {
+        let mut params = self.forwarded(query);
+        params.retain(|(name, _)| *name != "scope");
+        params.push(("scope", Cow::Borrowed(scope)));
         params
     }
 
@@ -239,8 +246,7 @@ const SCOPES: [&str; 8] = [
     "intrinsic",
 ];
 
-/// The parameters of `/api/search/tag/{tag}/values` and its second version, both forwarded to the
-/// latter.
+/// The parameters of both versions of `/api/search/tag/{tag}/values`, forwarded to the second.
 pub fn tag_values<'a, E>(
     given: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Result<TagParams<'a>, ParamError<E>> {
@@ -278,8 +284,7 @@ fn metrics<'a, E>(
     Ok(params)
 }
 
-/// The parameters of `/api/traces/{id}` and `/api/v2/traces/{id}`. The filter of the second
-/// version is refused: its results include ancestors and descendants of other tenants.
+/// Of both versions of `/api/traces/{id}`. The second's filter is refused: it shows other tenants' spans.
 pub fn trace_by_id<'a, E>(
     version: Version,
     given: impl Iterator<Item = (&'a str, &'a str)>,

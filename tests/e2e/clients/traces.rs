@@ -123,7 +123,9 @@ async fn outcome(
     let token = proxy.signer.tenant(TENANT);
     upstream.take();
     let answer = sent::send(protocol, proxy.authority(), row, Some(&token)).await;
-    let forwarded = upstream.take();
+    let mut forwarded = upstream.take();
+    // Some are sent at once.
+    forwarded.sort_by(|one, other| one.target.cmp(&other.target));
     Outcome {
         answer,
         forwarded: forwarded

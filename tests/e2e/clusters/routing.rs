@@ -298,8 +298,9 @@ async fn pages_go_to_the_metrics_and_redirects_come_back_below_the_prefix() {
 
 const SEARCH_TAGS: &str = "/tempopb.StreamingQuerier/SearchTagsV2";
 
+/// For one scope, which takes one request.
 fn tags() -> Call {
-    Call::framed(SEARCH_TAGS, vec![0; 5].into())
+    Call::framed(SEARCH_TAGS, b"\0\0\0\0\x06\x0a\x04span".to_vec().into())
 }
 
 /// Data sources drop the prefix from gRPC. A stream that two clusters might be meant by gets no

@@ -339,7 +339,10 @@ async fn grpc_call_is_repeated_where_its_stream_or_connection_was_refused() {
         let (url, asked, server) = grpc_upstream(how).await;
         let stage = Stage::of((), Setup::tempo(&url)).await;
         let token = stage.bearer.trim_start_matches("Bearer ").to_owned();
-        let tags = Call::framed("/tempopb.StreamingQuerier/SearchTagsV2", frame(0, b""));
+        let tags = Call::framed(
+            "/tempopb.StreamingQuerier/SearchTagsV2",
+            frame(0, b"\x0a\x04span"),
+        );
         for n in 0..50 {
             let answer = call(&stage.proxy.url, &tags, Some(&token)).await;
             assert_eq!(answer.code(), 0, "{how:?} {n}: {answer:?}");
@@ -352,7 +355,10 @@ async fn grpc_call_is_repeated_where_its_stream_or_connection_was_refused() {
     let (url, asked, server) = grpc_upstream(Refusing::Cancel).await;
     let stage = Stage::of((), Setup::tempo(&url)).await;
     let token = stage.bearer.trim_start_matches("Bearer ").to_owned();
-    let tags = Call::framed("/tempopb.StreamingQuerier/SearchTagsV2", frame(0, b""));
+    let tags = Call::framed(
+        "/tempopb.StreamingQuerier/SearchTagsV2",
+        frame(0, b"\x0a\x04span"),
+    );
     let mut failed = 0;
     for _ in 0..10 {
         let answer = call(&stage.proxy.url, &tags, Some(&token)).await;

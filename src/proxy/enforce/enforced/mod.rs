@@ -15,7 +15,7 @@ pub(in crate::proxy) use self::plan::{
     AlertmanagerAnswer, AlertsPage, Filter, GrpcAnswer, MetadataPlan, Origin, OwnTargets,
     ResponsePlan,
 };
-pub(in crate::proxy) use self::tags::{FurtherTags, NamesPlan, TagsPlan, TagsSubject};
+pub(in crate::proxy) use self::tags::{FurtherTags, NamesPlan, SentTags, TagsPlan, TagsSubject};
 pub(in crate::proxy) use self::traces::{
     Hidden, Page, SharedTraces, TraceOwnership, TracesAnswer, VerifyTraces, WholeAnswer,
 };

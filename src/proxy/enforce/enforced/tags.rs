@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use hyper::StatusCode;
+
 use super::{Enforced, UpstreamTarget};
 use crate::prometheus::form::Form;
 use crate::proxy::error::ProxyError;
@@ -59,6 +61,17 @@ struct FurtherRequest {
     path: Box<str>,
     parameters: Params<'static>,
     only: Option<AttributeValues>,
+    /// How the upstream may answer instead if it does not know what is asked for.
+    absent: &'static [StatusCode],
+}
+
+/// A further request that is sent now.
+pub(in crate::proxy) struct SentTags<'p> {
+    pub request: Result<Enforced, ProxyError>,
+    /// The only values of the answer, if it has values of what may be a tenant attribute.
+    pub only: Option<&'p AttributeValues>,
+    /// How the upstream may answer instead if it does not know what is asked for.
+    pub absent: &'static [StatusCode],
 }
 
 impl FurtherTags {
@@ -79,6 +92,22 @@ impl FurtherTags {
             path: path.into(),
             parameters: owned(parameters),
             only,
+            absent: &[],
+        });
+    }
+
+    /// Adds a request that a Tempo may refuse because it does not know the scope yet: `event` and
+    /// `link` since 2.6, `instrumentation` since 2.7.
+    pub(in crate::proxy::enforce) fn add_unless_refused(
+        &mut self,
+        path: &str,
+        parameters: Params<'_>,
+    ) {
+        self.requests.push(FurtherRequest {
+            path: path.into(),
+            parameters: owned(parameters),
+            only: None,
+            absent: &[StatusCode::BAD_REQUEST],
         });
     }
 
@@ -91,15 +120,14 @@ impl FurtherTags {
         self.target.whole_within()
     }
 
-    /// The requests, and the only values of each answer, if it has values of what may be a tenant
-    /// attribute.
-    pub(in crate::proxy) fn requests(
-        &self,
-    ) -> impl Iterator<Item = (Result<Enforced, ProxyError>, Option<&AttributeValues>)> {
+    pub(in crate::proxy) fn requests(&self) -> impl Iterator<Item = SentTags<'_>> {
         self.requests.iter().map(|request| {
             let form = form(&request.parameters);
-            let enforced = self.target.side_request(&request.path, &form);
-            (enforced, request.only.as_ref())
+            SentTags {
+                request: self.target.side_request(&request.path, &form),
+                only: request.only.as_ref(),
+                absent: request.absent,
+            }
         })
     }
 }

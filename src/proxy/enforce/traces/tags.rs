@@ -9,9 +9,10 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::enforce::{FurtherTags, NamesPlan, TagsPlan, TagsSubject, UpstreamTarget};
 use crate::proxy::error::ProxyError;
 use crate::tempo::endpoints::Endpoint;
-use crate::tempo::params::TagParams;
+use crate::tempo::params::{Params, TagParams};
 use crate::tempo::tags::TagsVersion;
 use crate::tenancy::AttributeValues;
+use crate::traceql::TagFilter;
 
 /// A query that nothing fulfils, since no tenant knows the name in it. It stays the same so that Tempo
 /// can cache its answers, and has the form that all versions of Tempo filter by.
@@ -30,13 +31,48 @@ pub(in crate::proxy::enforce) fn names_plan(
     scope: &Confined,
 ) -> Result<(String, TagsPlan), ProxyError> {
     let own = scope.tag_names("")?;
-    let mut filters = scope.tag_names(params.query)?.into_iter();
+    let filters = scope.tag_names(params.query)?;
+    let by_scope = by_scope(params, &filters, &own);
+    let mut filters = filters.into_iter();
     let first = filters.next().ok_or_else(ProxyError::defect)?;
     let names = NamesPlan::new(target, params, NOTHING.clone(), own);
     let subject = TagsSubject::Names(names);
     let further = filters.map(|filter| (Endpoint::SearchTagsV2, filter.query, None));
-    let plan = plan(context, target, version, params, subject, further);
+    let mut plan = plan(context, target, version, params, subject, further);
+    let path = Endpoint::SearchTagsV2.upstream_path();
+    for parameters in by_scope {
+        plan.further.add_unless_refused(&path, parameters);
+    }
     Ok((first.query, plan))
+}
+
+/// The scopes of attributes, as Tempo calls them.
+const SCOPES: [&str; 5] = ["resource", "span", "event", "link", "instrumentation"];
+
+/// The most requests that are only sent to complete an answer.
+const MAX_BY_SCOPE: usize = 64;
+
+/// The parameters of requests for names of one scope each.
+///
+/// With a filter, and without a scope, Tempo lists names of spans that have an event only if they have
+/// a link too, and the other way round (`createDistinctLinkIterator` in
+/// `tempodb/encoding/vparquet4/block_autocomplete.go` joins what it needs of events). For a single scope it
+/// lists them. A private store filters only if the client's query has conditions, and then lacks them as well.
+fn by_scope<'p>(
+    params: &TagParams<'p>,
+    filters: &[TagFilter],
+    own: &[TagFilter],
+) -> Vec<Params<'p>> {
+    fn queries(filters: &[TagFilter]) -> impl Iterator<Item = &str> {
+        filters.iter().map(|filter| &*filter.query)
+    }
+    let is_of_all = matches!(params.scope, "" | "none") && queries(filters).eq(queries(own));
+    if !is_of_all || own.len() * SCOPES.len() > MAX_BY_SCOPE {
+        return Vec::new();
+    }
+    queries(own)
+        .flat_map(|query| SCOPES.map(|scope| params.forwarded_in(scope, query.to_owned())))
+        .collect()
 }
 
 /// The first request for values, and what is done to its answer.

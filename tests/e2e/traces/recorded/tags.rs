@@ -76,10 +76,11 @@ fn filters(more: &[&str]) -> BTreeSet<String> {
         .collect()
 }
 
-/// What was forwarded, without the request for the names that Tempo does not filter.
+/// What was forwarded, without the requests for names of one scope, and for those that Tempo does not
+/// filter.
 fn asked(door: &Door) -> Vec<Seen> {
     let mut seen = door.upstream.take();
-    seen.retain(|one| !is_unfiltered_names(one));
+    seen.retain(|one| !is_unfiltered_names(one) && one.param("scope").is_empty());
     seen
 }
 

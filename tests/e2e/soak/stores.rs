@@ -249,7 +249,7 @@ impl Soak {
                 let questions = &self.questions[tenant];
                 let question = &questions[random.below(questions.len())];
                 let request = question.ask.request(&self.proxy.url, Some(&token));
-                self.judge(question, asked, client.try_send(request).await);
+                self.judge(question, asked, &client.try_send(request).await);
             }
         }
     }
@@ -265,22 +265,22 @@ impl Soak {
         !self.stop.load(Ordering::Relaxed)
     }
 
-    fn judge(&self, question: &Question, asked: Instant, answer: Result<Answer, String>) {
-        let failed = match &answer {
+    fn judge(&self, question: &Question, asked: Instant, answer: &Result<Answer, String>) {
+        let failed = match answer {
             Ok(answer) => answer.status.is_server_error(),
             Err(_) => true,
         };
         if failed && self.has_fault_since(asked) {
             return self.count("failed in a fault");
         }
-        let differences = match &answer {
+        let differences = match answer {
             Ok(answer) => differences(&question.expected, answer, question.strictness),
             Err(cause) => vec![cause.clone()],
         };
         if differences.is_empty() {
             self.count("as of a private Prometheus");
         } else {
-            self.wrong(format!("{}: {}", question.ask, differences.join("\n    ")));
+            self.wrong(&format!("{}: {}", question.ask, differences.join("\n    ")));
         }
     }
 
@@ -295,13 +295,13 @@ impl Soak {
                 if shows(&text, &own) && !shows(&text, &foreign) {
                     self.count("own spans of shared traces");
                 } else {
-                    self.wrong(format!("{tenant}: {ask}: {text}"));
+                    self.wrong(&format!("{tenant}: {ask}: {text}"));
                 }
             }
             // A Tempo that is short of CPU says so, to everyone.
             Ok(answer) if answer.status == 429 => self.count("refused by a busy Tempo"),
-            Ok(answer) => self.wrong(format!("{ask}: {} {}", answer.status, answer.text())),
-            Err(cause) => self.wrong(format!("{ask}: {cause}")),
+            Ok(answer) => self.wrong(&format!("{ask}: {} {}", answer.status, answer.text())),
+            Err(cause) => self.wrong(&format!("{ask}: {cause}")),
         }
     }
 
@@ -332,7 +332,7 @@ impl Soak {
             let request = ask.request(&self.proxy.url, Some(&old[TENANTS[0]]));
             match Client::default().try_send(request).await {
                 Ok(answer) if answer.status == 401 => self.count("withdrawn keys refused"),
-                other => self.wrong(format!("a token of a withdrawn key: {other:?}")),
+                other => self.wrong(&format!("a token of a withdrawn key: {other:?}")),
             }
             key = next;
         }
@@ -371,7 +371,7 @@ impl Soak {
             .or_default() += 1;
     }
 
-    fn wrong(&self, what: String) {
+    fn wrong(&self, what: &str) {
         let mut wrong = self.wrong.lock().expect("no panic");
         if wrong.len() < MOST_SHOWN {
             let what: String = what.chars().take(2000).collect();

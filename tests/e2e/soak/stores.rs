@@ -267,7 +267,8 @@ impl Soak {
 
     fn judge(&self, question: &Question, asked: Instant, answer: &Result<Answer, String>) {
         let failed = match answer {
-            Ok(answer) => answer.status.is_server_error(),
+            // A Prometheus that ends answers queries that it cuts off with 422.
+            Ok(answer) => answer.status.is_server_error() || answer.status == 422,
             Err(_) => true,
         };
         if failed && self.has_fault_since(asked) {

@@ -239,10 +239,33 @@ proptest! {
 
     #[test]
     fn confined_selector_is_the_same_as_an_expression(text in arbitrary_tokens()) {
-        if let Ok(selector) = confine_selector(&text, &acme(), ForeignMatchers::Intersect, MAX_SELECTORS, &none()) {
-            prop_assert_eq!(selector.selectors(), 1);
-            prop_assert_eq!(Ok(selector), confined(&text));
-        }
+        check_as_expression(&text);
+    }
+}
+
+/// What is a selector and confined as such, is confined alike as an expression. One of everything is
+/// refused there; whether a `match[]` may be one, the store decides.
+fn check_as_expression(text: &str) {
+    let foreign = ForeignMatchers::Intersect;
+    let Ok(selector) = confine_selector(text, &acme(), foreign, MAX_SELECTORS, &none()) else {
+        return;
+    };
+    assert_eq!(selector.selectors(), 1);
+    let expression = confined(text);
+    if selector.was_unselective() {
+        let problem = Problem::Unselective;
+        let is_refused = |refusal| matches!(refusal, Refusal::Malformed { problem: found, .. } if found == problem);
+        assert!(expression.is_err_and(is_refused), "{text}");
+    } else {
+        assert_eq!(expression, Ok(selector), "{text}");
+    }
+}
+
+#[test]
+fn selector_of_everything_is_none_of_an_expression() {
+    for text in ["{}", "{ }", r#"{a=~".*"}"#, r#"{__name__!="b"}"#] {
+        check_as_expression(text);
+        assert!(confined(text).is_err(), "{text}");
     }
 }
 

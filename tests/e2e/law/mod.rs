@@ -252,7 +252,7 @@ async fn end_of_data(private: &str) -> i64 {
 }
 
 #[test]
-#[ignore = "writes the dataset for a live Thanos into $PARTYWALL_DATASET_DIR"]
+#[ignore = "PARTYWALL_DATASET_DIR=/tmp/dataset cargo test --test e2e write_dataset -- --ignored: for a live Thanos"]
 fn write_dataset() {
     let dir = std::env::var_os("PARTYWALL_DATASET_DIR").expect("PARTYWALL_DATASET_DIR is set");
     let dir = PathBuf::from(dir);

@@ -53,7 +53,7 @@ fn leaks(tenant: &str, answer: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes SOAK_SECONDS (60), for a release build"]
+#[ignore = "SOAK_SECONDS=60 cargo test --release --test e2e soak -- --ignored --nocapture"]
 async fn soak() {
     let seed = seeds("soak")[0];
     let store = Store::start(seed).await;

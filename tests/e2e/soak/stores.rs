@@ -47,7 +47,7 @@ const BETWEEN_KEYS: Duration = Duration::from_secs(30);
 const MOST_SHOWN: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes SOAK_SECONDS (60), for a release build"]
+#[ignore = "SOAK_SECONDS=60 cargo test --release --test e2e soak_of_real_stores -- --ignored --nocapture"]
 async fn soak_of_real_stores() {
     let data = Dataset::shared(now() - 30);
     let mut prometheus = Prometheus::with_data("shared", &data).await;

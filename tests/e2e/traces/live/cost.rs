@@ -69,7 +69,7 @@ fn median(times: &mut [Duration]) -> f64 {
 }
 
 #[tokio::test]
-#[ignore = "it measures, and is of use on a quiet machine"]
+#[ignore = "on a quiet machine: TEMPO_URL=… TEMPO_OTLP_URL=… cargo test --release --test e2e live_cost -- --ignored --nocapture"]
 async fn live_cost_of_search_metadata() {
     let what = "a running Tempo (see the head of tests/e2e/traces/live/cost.rs)";
     let Some([url, otlp]) = evidence::running_stores(["TEMPO_URL", "TEMPO_OTLP_URL"], what) else {
